@@ -1,0 +1,191 @@
+"""One way to load a configuration: TOML file, then environment, then `--set`; validated once, at the door.
+
+    load(GeneratorConfig, Path("configs/x.toml"), sets=["sampling.samples=4", "lane.0.concurrency=50"])
+
+`STILLHOUSE_PROBLEMS__LIMIT=10` in the environment is `problems.limit = 10`. Every fault is an `InputError` of one line
+that names the file, the line where it can be found, the key and the remedy.
+"""
+
+import difflib
+import json
+import os
+import re
+import sys
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from shared.exits import InputError
+
+PREFIX = "STILLHOUSE_"
+
+
+class Config(BaseModel):
+    """Base of every configuration table: frozen, and an unknown key is an error. Describe each key with `Field`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Model = TypeVar("Model", bound=Config)
+
+
+def load(
+    model: type[Model],
+    path: Path | None,
+    sets: Sequence[str] = (),
+    environ: Mapping[str, str] = os.environ,
+) -> Model:
+    """The validated configuration from `path` (None: defaults alone), overridden by `environ`, then by `sets`."""
+    text = "" if path is None else _read(path)
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path}: not valid TOML: {error}") from None
+    for name, value in environ.items():
+        if not name.startswith(PREFIX):
+            continue
+        keys = name[len(PREFIX) :].lower().split("__")
+        if keys[0] in model.model_fields:
+            _put(tree, keys, _value(value), f"environment variable {name}")
+        else:
+            print(f"warning: {name} names no key of this program and is ignored", file=sys.stderr)
+    for item in sets:
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise InputError(f"--set {item}: write --set key=value")
+        _put(tree, key.strip().split("."), _value(value), f"--set {item}")
+    return validate(model, tree, str(path) if path else "configuration", text)
+
+
+def validate(model: type[Model], tree: Mapping[str, Any], place: str, text: str = "") -> Model:
+    """`tree` as `model`, or an `InputError` whose line starts with `place` (and the line number in `text`)."""
+    try:
+        return model.model_validate(tree)
+    except ValidationError as error:
+        raise InputError(_one_line(model, error, place, text)) from None
+
+
+def explain(model: type[Config], prefix: str = "") -> str:
+    """Every key with its default and its description, as commented TOML: what `--help` prints."""
+    lines, tables = [], []
+    for name, info in model.model_fields.items():
+        table = _table_model(info.annotation)
+        if table is not None:
+            listed = str(info.annotation).startswith(("list", "tuple"))
+            head = f"[[{prefix}{name}]]" if listed else f"[{prefix}{name}]"
+            about = f"  # {info.description}" if info.description else ""
+            tables.append(f"\n{head}{about}\n" + explain(table, f"{prefix}{name}."))
+            continue
+        default = "…" if info.is_required() else _as_toml(info.get_default(call_default_factory=True))
+        lines.append(f"{name} = {default}".ljust(36) + f" # {info.description or ''}".rstrip(" #"))
+    return "\n".join(lines + tables)
+
+
+def _table_model(annotation: Any) -> type[Config] | None:
+    for candidate in (annotation, *get_args(annotation)):
+        if isinstance(candidate, type) and issubclass(candidate, Config):
+            return candidate
+    return None
+
+
+def _as_toml(value: Any) -> str:
+    if isinstance(value, tuple | list):
+        return "[" + ", ".join(_as_toml(item) for item in value) + "]"
+    return json.dumps(value, ensure_ascii=False, default=str)  # TOML's scalars are written as JSON's
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}: give the path of a TOML file (examples: configs/)") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 at byte {error.start}: save the file as UTF-8") from None
+
+
+def _value(text: str) -> Any:
+    """A value as TOML would read it; what is not TOML is a plain string, so that quotes can be left out."""
+    try:
+        return tomllib.loads(f"x = {text}")["x"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _put(tree: dict[str, Any], keys: list[str], value: Any, place: str) -> None:
+    node: Any = tree
+    for depth, key in enumerate(keys):
+        last = depth == len(keys) - 1
+        if isinstance(node, list):
+            if not key.isdigit() or int(key) >= len(node):
+                raise InputError(f"{place}: {'.'.join(keys[:depth])} has {len(node)} tables, numbered from 0")
+            key_or_index: Any = int(key)
+        elif isinstance(node, dict):
+            key_or_index = key
+        else:
+            raise InputError(f"{place}: {'.'.join(keys[:depth])} is a value, not a table")
+        if last:
+            node[key_or_index] = value
+        elif isinstance(node, dict):
+            node = node.setdefault(key_or_index, {})
+        else:
+            node = node[key_or_index]
+
+
+def _one_line(model: type[Config], error: ValidationError, place: str, text: str) -> str:
+    first = error.errors()[0]
+    path = [str(part) for part in first["loc"]]
+    key = ".".join(path)
+    where = f"{place}{_line_of(text, path)}: {key}" if key else place
+    if first["type"] == "extra_forbidden":
+        near = _nearest(model, path)
+        return f"{where}: unknown key" + (f"; did you mean {near}?" if near else "; --help lists every key")
+    if first["type"] == "missing":
+        return f"{where}: missing; add this key (--help explains it)"
+    message = first["msg"].removeprefix("Value error, ")
+    given = first["input"]
+    shown = "" if isinstance(given, dict | BaseModel) else f" (got {str(given)[:80]!r})"
+    return f"{where}: {message[0].lower()}{message[1:]}{shown}"
+
+
+def _nearest(model: type[Config], path: list[str]) -> str:
+    """The known key nearest to an unknown one: in its own table first, then anywhere."""
+    known = list(_all_keys(model))
+    plain = ".".join(part for part in path if not part.isdigit())
+    table = plain.rpartition(".")[0]
+    siblings = {key: key.rpartition(".")[2] for key in known if key.rpartition(".")[0] == table}
+    near = difflib.get_close_matches(path[-1], list(siblings.values()), 1, 0.6)
+    if near:
+        return ".".join([*path[:-1], near[0]])
+    by_name = {key.rpartition(".")[2]: key for key in known}
+    near = difflib.get_close_matches(path[-1], list(by_name), 1, 0.8)
+    return by_name[near[0]] if near else ""
+
+
+def _all_keys(model: type[Config], prefix: str = "") -> list[str]:
+    keys = []
+    for name, info in model.model_fields.items():
+        keys.append(prefix + name)
+        table = _table_model(info.annotation)
+        if table is not None:
+            keys += _all_keys(table, f"{prefix}{name}.")
+    return keys
+
+
+def _line_of(text: str, path: list[str]) -> str:
+    """`:line` of a key in TOML text, or "" where it stands in no line of its own (inline tables, `--set`)."""
+    tables = [part for part in path[:-1] if not part.isdigit()]
+    index = next((int(part) for part in path if part.isdigit()), 0)
+    seen, current = -1, ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := re.match(r"\s*\[+\s*([\w.\-\"]+)\s*\]+", line):
+            current = header[1]
+            seen += current == ".".join(tables)
+        elif current == ".".join(tables) and re.match(rf"\s*{re.escape(path[-1])}\s*=", line):
+            if not tables or seen == index or not any(part.isdigit() for part in path):
+                return f":{number}"
+        if header and current == ".".join([*tables, path[-1]]):
+            return f":{number}"
+    return ""

@@ -1,0 +1,42 @@
+"""How a program ends. A user's mistake is one line with the place and the remedy; a bug keeps its traceback.
+
+    Stopped                 carries the exit code and the line that the user sees
+    ├── InputError      2   configuration, data, provider settings or a model folder that cannot be used
+    └── CannotWrite     5   the disk is full or refuses; nothing is torn, nothing is lost
+
+Codes 3 and 4 (budgets, lanes) belong to the generator and are raised there.
+"""
+
+import sys
+from collections.abc import Callable
+
+
+class Stopped(Exception):
+    """The run ends here, in order, with `exit_code` and `str(error)` as its one line for the user."""
+
+    exit_code = 1
+
+
+class InputError(Stopped):
+    """Something that the user gave cannot be used. The message names the place and the remedy."""
+
+    exit_code = 2
+
+
+class CannotWrite(Stopped):
+    """A file cannot be written. What was written before is whole."""
+
+    exit_code = 5
+
+
+def run_and_exit(main: Callable[[], int]) -> None:
+    """Run `main` and leave the process with its return value, or with the code of the `Stopped` that it raised."""
+    try:
+        code = main()
+    except Stopped as stop:
+        print(f"{'error' if stop.exit_code == 2 else 'stopped'}: {stop}", file=sys.stderr)
+        code = stop.exit_code
+    except BrokenPipeError:  # `... | head` closed our output: nothing is wrong with the run
+        sys.stderr.close()
+        code = 0
+    sys.exit(code)

@@ -1,0 +1,55 @@
+"""What is sent to a teacher and what a student is trained on: prompt presets, the training view, the thinking tags."""
+
+from dataclasses import dataclass
+
+from shared.records import Message
+
+THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
+
+# The request that R1's authors advise for mathematics, in the user's turn (DeepSeek-R1 README, "Usage Recommendations").
+BOXED_REQUEST = "Please reason step by step, and put your final answer within \\boxed{}."
+
+
+@dataclass(frozen=True, slots=True)
+class PromptPreset:
+    """A system prompt ("" sends none) and a template for the user's turn, in which `{problem}` is put in last."""
+
+    system_prompt: str
+    prompt: str
+
+
+PRESETS = {
+    # No system prompt, no examples, the boxed request in the user's turn.
+    "r1": PromptPreset("", "{problem}\nPlease reason step by step, and put your final answer within \\boxed{{}}."),
+    # The distillation tutorial: a system prompt that asks for the tags.
+    "tutorial": PromptPreset(
+        "You are a helpful assistant. Think through the problem first and write the reasoning between <think> and "
+        "</think>, then give the solution between <answer> and </answer>, with the final answer within \\boxed{}.",
+        "{problem}",
+    ),
+}
+
+
+def fill(template: str, problem: str) -> str:
+    """The template with `{{` and `}}` made single braces and `{problem}` put in last, its own braces untouched."""
+    parts = template.split("{problem}")
+    return problem.join(part.replace("{{", "{").replace("}}", "}") for part in parts)
+
+
+def messages_for(problem: str, system_prompt: str, prompt: str) -> list[Message]:
+    """The messages that ask `problem`; an empty system prompt sends no system message."""
+    user = {"role": "user", "content": fill(prompt, problem)}
+    return [{"role": "system", "content": system_prompt}, user] if system_prompt else [user]
+
+
+def assistant_text(reasoning: str, response: str) -> str:
+    """The assistant's turn as a student learns it: the thinking in its tags, then the response."""
+    return f"{THINK_OPEN}\n{reasoning}\n{THINK_CLOSE}\n\n{response}"
+
+
+def training_messages(problem_turn: str, reasoning: str, response: str) -> list[Message]:
+    """The training view of a trace (`problem_turn` is the content of the user's message): what `export x.jsonl` writes."""
+    return [
+        {"role": "user", "content": problem_turn},
+        {"role": "assistant", "content": assistant_text(reasoning, response)},
+    ]

@@ -1,0 +1,162 @@
+"""The records that flow through the project, and THE file format: one `Trace` is one JSON object a line.
+
+A problem flows one way: row -> `Problem` -> lane -> `Completion` -> `Verdict` -> `Trace` in a shard.
+
+    {"schema": 1, "id": "0c3a…:0", "problem_id": "0c3a…", "sample": 0, "source": "gsm8k", "problem": "Natalia sold…",
+     "gold": "72", "messages": [{"role": "user", "content": "Natalia sold…"}], "reasoning": "Okay, so…",
+     "response": "She sold \\\\boxed{72}.", "final_answer": "72", "verdict": "correct", "reason": "equal as numbers", …}
+"""
+
+import hashlib
+import unicodedata
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import orjson
+
+from shared.exits import InputError
+
+SCHEMA = 1
+
+VerdictName = Literal["correct", "incorrect", "unverifiable", "no_answer", "truncated", "failed"]
+CheckedBy = Literal["exact", "math_verify", "choice", "judge", ""]
+VERDICTS: tuple[VerdictName, ...] = get_args(VerdictName)
+
+Message = dict[str, str]
+
+
+def problem_id(text: str) -> str:
+    """First 16 hex digits of SHA-256 of the text in NFC with each run of white space made one space, stripped.
+
+    Case and digits count: only exact duplicates share an id.
+    """
+    normal = " ".join(unicodedata.normalize("NFC", text).split())
+    return hashlib.sha256(normal.encode()).hexdigest()[:16]
+
+
+def trace_id(problem: str, sample: int) -> str:
+    """`problem_id:sample`, unique in a corpus."""
+    return f"{problem}:{sample}"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One problem as the generator takes it. `gold` is None where no single final answer is known."""
+
+    id: str
+    text: str
+    gold: str | None
+    source: str
+
+    @classmethod
+    def of(cls, text: str, gold: str | None, source: str) -> "Problem":
+        return cls(problem_id(text), text, gold, source)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of a sample's last call as the provider counted them, or our count where `estimated`."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0  # reasoning included, as providers count it
+    reasoning_tokens: int = 0
+    cached_tokens: int = 0
+    estimated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What one call to a teacher brought, whole or partial. `finish_reason` says which (see the contract of `Trace`)."""
+
+    reasoning: str
+    response: str
+    finish_reason: str
+    model_returned: str
+    usage: Usage
+    first_token_seconds: float | None  # from sending the request to the first token of any kind
+    total_seconds: float
+    error: str = ""  # one line, keys redacted, where the call failed
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The judgement on one response. `reason` is one line: why, and how it was checked."""
+
+    verdict: VerdictName
+    final_answer: str | None
+    reason: str
+    checked_by: CheckedBy = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One finished sample, kept or rejected. Field order is the order of keys in the file."""
+
+    id: str
+    problem_id: str
+    sample: int  # 0-based
+    source: str
+    problem: str
+    gold: str | None
+    messages: list[Message]  # as sent
+    reasoning: str
+    response: str  # never joined with the reasoning, never trimmed beyond the dialect's own tags
+    final_answer: str | None
+    verdict: VerdictName
+    reason: str
+    checked_by: CheckedBy
+    finish_reason: str  # as sent, or ours: stalled, cut, empty, error
+    lane: str
+    model: str
+    model_returned: str
+    params: dict[str, Any]  # temperature, top_p, max_tokens as sent
+    usage: Usage
+    cost_usd: float | None
+    timing: dict[str, float | None]  # first_token_seconds, total_seconds
+    attempts: int  # HTTP calls made for this sample
+    started_at: str  # UTC, ISO 8601
+    finished_at: str
+    flags: list[str] = field(default_factory=list)  # what trace screening noticed; never changes the verdict
+    schema: int = SCHEMA
+
+    @property
+    def kept(self) -> bool:
+        """Whether the verdict alone puts this trace in `traces/` (an `unverifiable` one may be kept on purpose)."""
+        return self.verdict == "correct"
+
+    def to_line(self) -> bytes:
+        """The trace as one line of JSON, newline included."""
+        row: dict[str, Any] = {"schema": self.schema}
+        row.update((name, getattr(self, name)) for name in _TRACE_KEYS)
+        row["usage"] = asdict(self.usage)
+        return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> "Trace":
+        """A trace from one parsed line. Unknown keys are left aside; `InputError` names a missing key or a foreign schema."""
+        if row.get("schema") != SCHEMA:
+            raise InputError(f"schema {row.get('schema')!r} is not {SCHEMA}: written by another version or not a trace")
+        if missing := [name for name in _REQUIRED_KEYS if name not in row]:
+            raise InputError(f"not a trace: no key {missing[0]!r}")
+        values = {name: row[name] for name in _TRACE_KEYS if name in row}
+        usage = {name: row["usage"][name] for name in _USAGE_KEYS if name in row["usage"]}
+        return cls(**{**values, "usage": Usage(**usage)})
+
+
+_TRACE_KEYS = tuple(f.name for f in fields(Trace) if f.name != "schema")
+_REQUIRED_KEYS = tuple(name for name in _TRACE_KEYS if name != "flags")
+_USAGE_KEYS = tuple(f.name for f in fields(Usage))
+
+
+def read_traces(corpus: str | Path) -> Iterator[Trace]:
+    """Every kept trace of a corpus, from its sealed shards in order of number. Errors: `InputError` with file and line."""
+    from shared.shards import read_rows, sealed_files
+
+    for path in sealed_files(Path(corpus), "traces"):
+        for number, row in read_rows(path):
+            try:
+                yield Trace.from_row(row)
+            except InputError as error:
+                raise InputError(f"{path}:{number}: {error}") from None
