@@ -1,0 +1,1 @@
+"""From a problem set to a corpus of verified reasoning traces."""

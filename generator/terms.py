@@ -1,0 +1,143 @@
+"""Words that the generator's parts share: one request to a teacher, what a call can fail with, news about limits.
+
+    CallError                 one HTTP call brought no whole answer; `kind` names it in one word
+    ├── BadRequest            400, 413, 422: this request is bad; do not ask it again
+    ├── FieldRefused          400 for a field that the teacher leaves out from now on: ask again at once
+    ├── KeyRefused            401, 403: the lane stops
+    ├── BalanceGone           402: the lane stops and is probed now and then
+    ├── UnknownModel          404: the lane stops; the message names the model
+    ├── RateLimited           429: Retry-After cools the whole lane
+    ├── ServerFault           5xx, or a reply that is no completion
+    ├── Unreachable           the transport failed before any byte of an answer
+    ├── Stalled               no first token, or no next token, in time
+    │   └── Overran           tokens still came when the total time was up; not asked again
+    ├── Cut                   the stream broke, or the server gave up (`insufficient_system_resource`)
+    ├── Oversized             far more text than `max_tokens` allows; not asked again
+    ├── EmptyAnswer           HTTP 200 and an orderly end, but no response text
+    └── ErrorEvent            an error event in the stream under HTTP 200
+
+A failed call is data: it is recorded and the run goes on. A bug is not a `CallError` and propagates.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from shared.records import Completion, Message
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of a teacher: one sample of one problem."""
+
+    messages: list[Message]
+    model: str
+    temperature: float
+    top_p: float
+    max_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class LimitNews:
+    """What a server said about its limits, in headers or in the body of a 429. None: it did not say."""
+
+    requests_remaining: int | None = None  # of the account, until the day turns where `per` is "day"
+    model_requests_remaining: int | None = None  # of this model alone
+    tokens_remaining: int | None = None
+    requests_limit: int | None = None  # the limit itself, per `per`
+    tokens_limit: int | None = None
+    max_in_flight: int | None = None  # the number of calls allowed at once
+    resets_in_seconds: float | None = None
+    per: Literal["second", "minute", "hour", "day", ""] = ""  # what the limits and remainders count over
+
+
+class CallError(Exception):
+    """One HTTP call brought no whole answer. No text in it contains the API key.
+
+    `partial` has the text and usage that came before the failure, None where no stream began.
+    """
+
+    kind: ClassVar[str] = "error"
+    retryable: ClassVar[bool] = False  # whether the same request may succeed on the same lane
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        retry_after_seconds: float | None = None,
+        partial: Completion | None = None,
+        headers_news: LimitNews | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+        self.retry_after_seconds = retry_after_seconds
+        self.partial = partial
+        self.headers_news = headers_news
+
+
+class BadRequest(CallError):
+    kind = "bad_request"
+
+
+class FieldRefused(CallError):
+    """The server does not know a field of ours. The teacher has noted it: the next call is worded without it."""
+
+    kind = "field_refused"
+    retryable = True
+
+
+class KeyRefused(CallError):
+    kind = "key_refused"
+
+
+class BalanceGone(CallError):
+    kind = "balance_gone"
+
+
+class UnknownModel(CallError):
+    kind = "unknown_model"
+
+
+class RateLimited(CallError):
+    kind = "rate_limited"
+    retryable = True
+
+
+class ServerFault(CallError):
+    kind = "server_fault"
+    retryable = True
+
+
+class Unreachable(CallError):
+    kind = "unreachable"
+    retryable = True
+
+
+class Stalled(CallError):
+    kind = "stalled"
+    retryable = True
+
+
+class Overran(Stalled):
+    kind = "overran"
+    retryable = False
+
+
+class Cut(CallError):
+    kind = "cut"
+    retryable = True
+
+
+class Oversized(CallError):
+    kind = "oversized"
+
+
+class EmptyAnswer(CallError):
+    kind = "empty"
+    retryable = True
+
+
+class ErrorEvent(CallError):
+    kind = "error_event"
+    retryable = True
