@@ -1,5 +1,5 @@
 # Stillhouse: generate traces, train a student, say honestly whether it got better. `make help` lists the targets.
-# One environment a program, each from its own constraints; a target makes the one it needs and nothing when it is up to date.
+# One environment a program, each from its own constraints; a target sets up what it needs and nothing when that is up to date.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
@@ -9,7 +9,8 @@ PYTHON ?= python3
 GENERATOR := .venv/generator/bin/python
 TRAINER := .venv/trainer/bin/python
 EVALUATION := .venv/evaluation/bin/python
-# Paths first on every run, so that the programs run from this checkout wherever make was called.
+ENVIRONMENTS := .venv/generator/.ready .venv/trainer/.ready .venv/evaluation/.ready
+# The programs run from this checkout, whatever else is installed.
 export PYTHONPATH := $(CURDIR)
 
 .PHONY: help generate train evaluate demo test check bench setup-generator setup-trainer setup-evaluation
@@ -20,12 +21,36 @@ help:  ## this list
 generate: setup-generator  ## generate verified traces [CONFIG=configs/x.toml]
 	@$(GENERATOR) -m generator run $(CONFIG)
 
+train: setup-trainer  ## train a student on a corpus [CONFIG=configs/x.toml]
+	@$(TRAINER) -m trainer run $(or $(CONFIG),configs/train-qwen2.5-1.5b.toml)
+
+evaluate: setup-evaluation  ## evaluate base and tuned model, write the report [CONFIG=configs/x.toml]
+	@$(EVALUATION) -m evaluation run $(or $(CONFIG),configs/evaluate-gsm8k.toml)
+
+test: $(ENVIRONMENTS)  ## every test that needs no GPU
+	@failed=0; \
+	$(GENERATOR) -m pytest -q tests/shared tests/generator tests/test_architecture.py || failed=1; \
+	$(TRAINER) -m pytest -q tests/trainer || failed=1; \
+	$(EVALUATION) -m pytest -q tests/shared tests/evaluation || failed=1; \
+	exit $$failed
+
+check: $(ENVIRONMENTS)  ## what CI runs: format, lint, types, tests
+	@$(GENERATOR) -m ruff format --check --quiet . && $(GENERATOR) -m ruff check --quiet .
+	@$(GENERATOR) -m mypy shared generator
+	@$(TRAINER) -m mypy trainer
+	@$(EVALUATION) -m mypy evaluation
+	@$(MAKE) --no-print-directory test
+
+bench: $(ENVIRONMENTS)  ## the benchmarks, one table at the end
+	@$(GENERATOR) -m benchmarks
+
 setup-generator: .venv/generator/.ready  ## the generator's environment
 setup-trainer: .venv/trainer/.ready  ## the trainer's environment (adds Unsloth where there is an NVIDIA GPU)
 setup-evaluation: .venv/evaluation/.ready  ## the evaluation's environment
 
 .venv/%/.ready: constraints/%.txt pyproject.toml
-	@echo "setting up .venv/$* (once; a few minutes)"
-	@rm -rf .venv/$* && $(PYTHON) -m venv .venv/$*
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make $@ PYTHON=/path/to/python3.11")'
+	@echo "setting up .venv/$* (once, a few minutes)"
+	@test -x .venv/$*/bin/python || $(PYTHON) -m venv .venv/$*
 	@.venv/$*/bin/python -m pip install --quiet --disable-pip-version-check -c constraints/$*.txt -e '.[$*,dev]'
 	@touch $@
