@@ -1,1 +1,1 @@
-"""From a problem set to a corpus of verified reasoning traces."""
+"""From a problem set to verified, sharded reasoning traces of a teacher."""

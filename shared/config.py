@@ -80,7 +80,8 @@ def explain(model: type[Config], prefix: str = "") -> str:
             tables.append(f"\n{head}{about}\n" + explain(table, f"{prefix}{name}."))
             continue
         default = "…" if info.is_required() else _as_toml(info.get_default(call_default_factory=True))
-        lines.append(f"{name} = {default}".ljust(36) + f" # {info.description or ''}".rstrip(" #"))
+        about = f" # {info.description}" if info.description else ""
+        lines.append(f"{name} = {default}".ljust(36 if about else 0) + about)
     return "\n".join(lines + tables)
 
 
@@ -183,9 +184,8 @@ def _line_of(text: str, path: list[str]) -> str:
         if header := re.match(r"\s*\[+\s*([\w.\-\"]+)\s*\]+", line):
             current = header[1]
             seen += current == ".".join(tables)
-        elif current == ".".join(tables) and re.match(rf"\s*{re.escape(path[-1])}\s*=", line):
-            if not tables or seen == index or not any(part.isdigit() for part in path):
-                return f":{number}"
+        elif current == ".".join(tables) and re.match(rf"\s*{re.escape(path[-1])}\s*=", line) and seen in (index, -1):
+            return f":{number}"
         if header and current == ".".join([*tables, path[-1]]):
             return f":{number}"
     return ""

@@ -6,7 +6,7 @@ from shared.records import Message
 
 THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
 
-# The request that R1's authors advise for mathematics, in the user's turn (DeepSeek-R1 README, "Usage Recommendations").
+# What R1's authors advise for mathematics, in the user's turn (DeepSeek-R1 README, "Usage Recommendations").
 BOXED_REQUEST = "Please reason step by step, and put your final answer within \\boxed{}."
 
 
@@ -48,7 +48,7 @@ def assistant_text(reasoning: str, response: str) -> str:
 
 
 def training_messages(problem_turn: str, reasoning: str, response: str) -> list[Message]:
-    """The training view of a trace (`problem_turn` is the content of the user's message): what `export x.jsonl` writes."""
+    """The training view of a trace (`problem_turn`: content of the user's message): what `export x.jsonl` writes."""
     return [
         {"role": "user", "content": problem_turn},
         {"role": "assistant", "content": assistant_text(reasoning, response)},

@@ -62,7 +62,9 @@ def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             try:
                 row = orjson.loads(line)
             except orjson.JSONDecodeError as error:
-                raise InputError(f"{path}:{number}: not JSON ({error}); `python -m generator check` looks further") from None
+                raise InputError(
+                    f"{path}:{number}: not JSON ({error}); `python -m generator check` looks further"
+                ) from None
             if not isinstance(row, dict):
                 raise InputError(f"{path}:{number}: a JSON {type(row).__name__} where an object belongs")
             yield number, row
@@ -113,7 +115,9 @@ class ShardWriter:
                 written += os.write(self._fd, line[written:])
         except OSError as error:
             os.ftruncate(self._fd, offset)
-            raise CannotWrite(f"{self._corpus / self._name}{OPEN}: {error.strerror}: free some space, then run again") from None
+            raise CannotWrite(
+                f"{self._corpus / self._name}{OPEN}: {error.strerror}: free some space, then run again"
+            ) from None
         self._rows += 1
         self._bytes += len(line)
         self._hash.update(line)
@@ -197,7 +201,9 @@ def write_atomically(path: Path, data: bytes) -> None:
         os.replace(temporary, path)
         _sync_folder(path.parent)
     except OSError as error:
-        raise CannotWrite(f"{path}: {error.strerror}: free some space or correct the permissions, then run again") from None
+        raise CannotWrite(
+            f"{path}: {error.strerror}: free some space or correct the permissions, then run again"
+        ) from None
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,0 +1,247 @@
+"""The generator's configuration: every key, its default and what it means (`--help` prints this)."""
+
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, Field, field_validator, model_validator
+
+from shared.config import Config
+from shared.prompts import PRESETS
+
+REHEARSAL_URL = "rehearsal:"  # a lane with this base_url is served by a rehearsal teacher that the run starts itself
+
+# What `make generate` does without CONFIG. 300 problems take about a minute at these speeds.
+EMBEDDED = """
+corpus = "data/rehearsal"
+
+[problems]
+source = "synthetic:arithmetic"
+limit = 300
+
+[[lane]]
+name = "rehearsal"
+base_url = "rehearsal:"
+model = "rehearsal-r1"
+concurrency = 32
+
+[rehearsal]
+tokens_per_second = 60
+faults = "wrong=0.08,429=0.02,503=0.01"
+"""
+
+
+def _timezone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ValueError('no such time zone; write it like "Asia/Shanghai" or "UTC"') from None
+    return name
+
+
+TimeZone = Annotated[str, AfterValidator(_timezone)]
+Count = Annotated[int, Field(ge=0)]
+Amount = Annotated[float, Field(ge=0)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class ProblemsConfig(Config):
+    """Where problems come from and which of them are taken."""
+
+    source: str = Field(
+        min_length=1, description='hub data set, .jsonl/.parquet file or folder, or "synthetic:arithmetic"'
+    )
+    split: str = Field("train", description="split of a hub data set")
+    problem_field: str = Field("problem", description="column with the problem (GSM8K's `question` is found as well)")
+    answer_field: str = Field("", description="column with the final answer; empty: taken from the solution")
+    solution_field: str = Field("solution", description="column with the solution: last \\boxed{…}, or after ####")
+    only_sources: tuple[str, ...] = Field((), description="NuminaMath-CoT's `source` column; empty: all")
+    limit: Count = Field(0, description="problems to take; 0: all")
+    seed: int = Field(0, description="order of the problems; the same seed gives the same problems")
+    on_bad_line: Literal["stop", "skip"] = Field(
+        "stop", description='"stop": exit 2 before the first call; "skip": count and list them'
+    )
+    exclude: tuple[str, ...] = Field(
+        (), description='evaluation sets kept out: ["gsm8k:test", "MATH-500", "path/to/eval.jsonl"]'
+    )
+
+
+class ScreeningConfig(Config):
+    """What is left out of the problems before a call is spent."""
+
+    near_duplicates: float = Field(
+        0.0, ge=0, le=1, description="Jaccard similarity from which a problem is a near-duplicate; 0: exact ones only"
+    )
+
+
+class SamplingConfig(Config):
+    """How often each problem is asked, and with what."""
+
+    preset: Literal["r1", "tutorial"] = Field(
+        "r1", description="prompts, where not given below: r1 as its authors advise, tutorial asks for the tags"
+    )
+    samples: int = Field(1, ge=1, description="traces wanted per problem")
+    until_correct: Count = Field(
+        0, description="k > 0: go on until k correct, or max_samples, or hopeless (then `samples` is not used)"
+    )
+    max_samples: int = Field(4, ge=1, description="most samples of one problem under until_correct")
+    keep_unverifiable: bool = Field(False, description="true: they go to traces/ as well")
+    temperature: float = Field(0.6, ge=0, le=2, description="R1's authors advise 0.5 to 0.7")
+    top_p: float = Field(0.95, gt=0, le=1, description="nucleus")
+    max_tokens: int = Field(32768, ge=1, description="reasoning and answer together")
+    longer_max_tokens: Count = Field(
+        0, description="a sample cut by max_tokens is asked once more with this budget; 0: never"
+    )
+    system_prompt: str = Field("", description="empty sends none, as R1's authors advise")
+    prompt: str = Field(
+        PRESETS["r1"].prompt, description="the user's turn; {problem} is put in last, {{ }} are single braces"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_preset(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("preset") in PRESETS:
+            preset = PRESETS[values["preset"]]
+            return {"system_prompt": preset.system_prompt, "prompt": preset.prompt, **values}
+        return values
+
+    @field_validator("prompt")
+    @classmethod
+    def _has_a_place_for_the_problem(cls, prompt: str) -> str:
+        if "{problem}" not in prompt:
+            raise ValueError("the prompt has no {problem}: write it where the problem belongs")
+        return prompt
+
+
+class LaneConfig(Config):
+    """One provider, model and key, with its own limits and prices."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$", description="how traces, logs and budgets call this lane")
+    preset: str = Field("", description="a shipped preset fills in base_url, model, limits and prices")
+    base_url: str = Field(
+        "", description='"https://…/v1" of an OpenAI-compatible server; "rehearsal:" starts the rehearsal teacher'
+    )
+    model: str = Field("", description="model name as this provider spells it")
+    api_key_env: str = Field("", description="environment variable with the key; a key never stands in a file")
+    account: str = Field("", description="lanes with the same account share its limits; empty: the lane's own")
+    concurrency: int = Field(64, ge=1, description="ceiling of calls in flight; the real limit is found")
+    max_tokens: Count = Field(0, description="this provider's ceiling for max_tokens; 0: none known")
+    requests_per_minute: Count = Field(0, description="0: no limit of this kind")
+    tokens_per_minute: Count = Field(0, description="0: no limit of this kind")
+    calls_per_day: Count = Field(0, description="attempts count, not successes")
+    day_timezone: TimeZone = Field("UTC", description="where its day turns")
+    tokens_per_day: Count = Field(0, description="prompt and completion together")
+    usd_per_day: Amount = Field(0.0, description="by the prices below")
+    usd_total: Amount = Field(0.0, description="over the corpus' whole life")
+    price_in: Amount = Field(0.0, description="USD per million prompt tokens")
+    price_cached: Amount = Field(0.0, description="USD per million cached prompt tokens; 0: as price_in")
+    price_out: Amount = Field(0.0, description="USD per million completion tokens")
+    windows: tuple[str, ...] = Field((), description='when calls may start: ["mon-fri 00:30-08:30 Asia/Shanghai"]')
+    holidays: tuple[str, ...] = Field((), description='dates that count as Sundays: ["2026-10-01"]')
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_a_url(cls, url: str) -> str:
+        if url and url != REHEARSAL_URL and not url.startswith(("http://", "https://")):
+            raise ValueError('a base_url starts with http:// or https:// (or is "rehearsal:")')
+        return url.rstrip("/")
+
+
+class BudgetConfig(Config):
+    """Limits of the whole run, over all lanes."""
+
+    calls_per_day: Count = Field(0, description="attempts count")
+    tokens_per_day: Count = Field(0, description="prompt and completion together")
+    usd_per_day: Amount = Field(0.0, description="by the lanes' prices")
+    usd_total: Amount = Field(0.0, description="over the corpus' whole life")
+    day_timezone: TimeZone = Field("UTC", description="where the day of these limits turns")
+
+
+class TimeoutsConfig(Config):
+    """Seconds."""
+
+    connect: Seconds = Field(10, description="to open the connection")
+    first_token: Seconds = Field(600, description="a keep-alive comment is a sign of life, not a token")
+    stall: Seconds = Field(120, description="longest gap between tokens")
+    total: Seconds = Field(3600, description="one call, from start to end")
+
+
+class RetryConfig(Config):
+    """What one sample may cost in calls."""
+
+    attempts: int = Field(6, ge=1, description="calls for a sample before it is `failed`; outages and 429 are free")
+
+
+class JudgeConfig(Config):
+    """A language model asked about `unverifiable` answers and disagreements only."""
+
+    lane: str = Field("", description="name of the [[lane]] that judges (it generates nothing then); empty: no judge")
+    max_tokens: int = Field(2048, ge=1, description="for one judgement")
+
+
+class GradingConfig(Config):
+    """The grader's worker processes."""
+
+    workers: Count = Field(0, description="processes; 0: one for each core, at most 4")
+    timeout_seconds: Seconds = Field(5.0, description="longest check of one answer; beyond it is `unverifiable`")
+
+
+class DaemonConfig(Config):
+    """Waiting, stopping and the HTTP server."""
+
+    wait: bool = Field(True, description="sleep through closed windows and used-up days; false: exit 3")
+    follow: bool = Field(False, description="keep watching problems.source for new problems")
+    drain_seconds: Amount = Field(60, description="grace for calls in flight after the first signal")
+    give_up_minutes: Amount = Field(0, description="all circuits open for so long: exit 4; 0: never give up")
+    host: str = Field("127.0.0.1", description="elsewhere than loopback only with a token")
+    port: int = Field(8700, ge=0, le=65535, description="0: no server")
+    token_env: str = Field("GENERATOR_TOKEN", description="environment variable with the token that POSTs need")
+
+
+class ShardsConfig(Config):
+    """When a shard is sealed."""
+
+    rows: int = Field(2000, ge=1, description="rows of a full shard")
+    megabytes: int = Field(64, ge=1, description="size of a full shard")
+
+
+class RehearsalConfig(Config):
+    """The rehearsal teacher, for lanes with base_url = "rehearsal:"."""
+
+    tokens_per_second: Amount = Field(60, description="speed of each stream; 0: as fast as it can")
+    faults: str = Field("", description='rates: "wrong=0.1,429=0.05,cut=0.01" (`rehearse --help` lists them)')
+    seed: int = Field(0, description="of the faults and of the voice")
+    replay: str = Field("", description="JSONL with question, reasoning, response: answers come from there")
+
+
+class GeneratorConfig(Config):
+    """Everything that a run needs to know. A limit of 0 is no limit."""
+
+    corpus: str = Field(min_length=1, description="folder that is filled")
+    problems: ProblemsConfig
+    screening: ScreeningConfig = Field(ScreeningConfig(), description="before a call is spent")
+    sampling: SamplingConfig = Field(SamplingConfig(), description="how often and how each problem is asked")
+    lane: tuple[LaneConfig, ...] = Field((), description="one table for each provider, model and key")
+    budget: BudgetConfig = Field(BudgetConfig(), description="limits over all lanes")
+    timeouts: TimeoutsConfig = Field(TimeoutsConfig(), description="seconds")
+    retry: RetryConfig = Field(RetryConfig(), description="what one sample may cost")
+    judge: JudgeConfig = Field(JudgeConfig(), description="optional")
+    grading: GradingConfig = Field(GradingConfig(), description="answers are checked in killable processes")
+    daemon: DaemonConfig = Field(DaemonConfig(), description="waiting, stopping, the HTTP server")
+    shards: ShardsConfig = Field(ShardsConfig(), description="when a shard is sealed")
+    rehearsal: RehearsalConfig = Field(RehearsalConfig(), description='for lanes with base_url = "rehearsal:"')
+
+    @field_validator("lane")
+    @classmethod
+    def _lanes_are_told_apart(cls, lanes: tuple[LaneConfig, ...]) -> tuple[LaneConfig, ...]:
+        if not lanes:
+            raise ValueError("no lane: add a [[lane]] table with name, base_url and model")
+        names = [lane.name for lane in lanes]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"two lanes are called {min(twice)!r}: give each its own name")
+        return lanes
+
+    @model_validator(mode="after")
+    def _judge_is_a_lane(self) -> "GeneratorConfig":
+        if self.judge.lane and self.judge.lane not in {lane.name for lane in self.lane}:
+            raise ValueError(f"judge.lane {self.judge.lane!r} is no [[lane]]: name one of them or leave it empty")
+        return self
