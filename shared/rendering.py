@@ -1,0 +1,172 @@
+"""The one place where messages become prompt text: training, chat and evaluation render through it, so they agree.
+
+    chat = ChatRenderer.of(tokenizer)                     # or ChatRenderer(template, {"eos_token": "<|im_end|>"})
+    chat.prompt([{"role": "user", "content": "2 + 2?"}])  # what the model sees before it answers
+    chat.example([*before, answer])                       # (prompt, completion) to learn
+
+The agreement:
+
+1. Tokenize what comes back with `add_special_tokens=False`: the template has written every special token itself.
+2. The system message is a decision, never an accident. Some templates (Qwen2.5: "You are Qwen, created by Alibaba
+   Cloud…") insert a text of their own where the conversation has no system message. `system=None` (our default)
+   keeps what the template does by itself, because every server that knows only the template (vLLM, llama.cpp, Ollama)
+   will do the same for the tuned model. `system=""` silences that text with an explicit empty system message; any
+   other text is put first. A conversation that brings its own system message keeps it. `default_system` says what
+   would be inserted.
+3. The assistant's turn that is learnt never goes through the template (R1-Distill templates delete the thinking):
+   completion = content + the template's own end of turn. Where the template already opens the thinking in its
+   generation prompt (`opening`), the completion does not open it again.
+4. Earlier assistant turns of a conversation are shown without their thinking, as R1's authors advise.
+5. `digest` names template and policy together: equal digests render equal prompts. It stands in every manifest.
+
+No torch and no transformers here: a tokenizer is anything with `chat_template` and `special_tokens_map`.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol
+
+from shared.exits import InputError
+from shared.prompts import THINK_CLOSE, THINK_OPEN
+from shared.records import Message
+
+# Texts that no template contains, to find in a rendering where the parts of a turn begin and end.
+_USER, _ASSISTANT, _SYSTEM = "\x01user\x01", "\x01assistant\x01", "\x01system\x01"
+
+
+class Tokenizer(Protocol):
+    """The part of a transformers tokenizer that is needed here."""
+
+    chat_template: Any  # the template's text, or several of them by name
+    special_tokens_map: Any
+
+
+class Rendered(NamedTuple):
+    """A conversation as text. The loss covers `completion` and nothing of `prompt`."""
+
+    prompt: str
+    completion: str
+
+
+class ChatRenderer:
+    """Renders conversations with one chat template and one system message policy. Immutable.
+
+    Raises `InputError` where there is no template, or it cannot render a user's turn followed by an assistant's.
+    """
+
+    def __init__(self, template: str, special_tokens: Mapping[str, Any], system: str | None = None) -> None:
+        self._special = {name: str(token) for name, token in special_tokens.items() if isinstance(token, str)}
+        self._template = _compile(template)
+        self.system = system
+        self.default_system = self._find_default_system()
+        self.opening, self.end = self._find_turn()
+        identity = [template, sorted(self._special.items()), system]
+        self.digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer, system: str | None = None, place: str = "the model folder") -> "ChatRenderer":
+        """The renderer of a tokenizer's own template. `place` names the model in the message when it has none."""
+        template = tokenizer.chat_template
+        if isinstance(template, Mapping):
+            template = template.get("default")
+        if not template:
+            raise InputError(
+                f"{place}: the tokenizer has no chat template: use an instruct model, or put chat_template.jinja "
+                "in its folder"
+            )
+        return cls(template, tokenizer.special_tokens_map, system)
+
+    def prompt(self, messages: Sequence[Message]) -> str:
+        """The text up to where the assistant begins to answer; the last message is the user's."""
+        return self._render(self._with_system(messages), generate=True)
+
+    def example(self, messages: Sequence[Message]) -> Rendered:
+        """Prompt and completion of a conversation whose last message is the assistant's."""
+        *before, answer = messages
+        if answer["role"] != "assistant":
+            raise ValueError(f"the last message is the {answer['role']}'s, not the assistant's")
+        content = answer["content"]
+        if self.opening and content.startswith(self.opening.strip()):
+            content = content[len(self.opening.strip()) :].lstrip("\n")
+        return Rendered(self.prompt(before), content + self.end)
+
+    def answer(self, completion: str) -> str:
+        """A generated completion as the assistant's content: no end of turn, an opening by the template put back."""
+        text = completion.split(self.end, 1)[0] if self.end else completion
+        if self.opening and not text.lstrip().startswith(THINK_OPEN):
+            text = self.opening + text
+        return text
+
+    def _with_system(self, messages: Sequence[Message]) -> list[Message]:
+        shown = [
+            {**message, "content": without_thinking(message["content"])} if message["role"] == "assistant" else message
+            for message in messages
+        ]
+        if shown and shown[0]["role"] == "system":
+            return shown
+        if self.system is None or (self.system == "" and not self.default_system):
+            return shown
+        return [{"role": "system", "content": self.system}, *shown]
+
+    def _render(self, messages: Sequence[Message], *, generate: bool) -> str:
+        text: str = self._template.render(messages=list(messages), add_generation_prompt=generate, **self._special)
+        return text
+
+    def _find_default_system(self) -> str:
+        """What the template inserts by itself as system text; "" for nothing."""
+        user = {"role": "user", "content": _USER}
+        try:
+            framed = self._render([{"role": "system", "content": _SYSTEM}, user], generate=False)
+        except Exception as error:
+            if type(error).__module__.split(".")[0] != "jinja2":
+                raise
+            return ""  # a template that refuses system messages (Gemma) inserts none
+        before, found, after = framed.partition(_SYSTEM)
+        plain = self._render([user], generate=False)
+        if not found or not plain.startswith(before) or not plain.endswith(after):
+            return ""
+        return plain[len(before) : len(plain) - len(after)] if len(plain) >= len(before) + len(after) else ""
+
+    def _find_turn(self) -> tuple[str, str]:
+        """(what the generation prompt already opens of the answer, the end of the assistant's turn)."""
+        user = {"role": "user", "content": _USER}
+        whole = self._render([user, {"role": "assistant", "content": _ASSISTANT}], generate=False)
+        start, found, end = whole.partition(_ASSISTANT)
+        if not found:
+            raise InputError("chat template: it does not show the assistant's content: correct the template")
+        prompt = self._render([user], generate=True)
+        opened = prompt.rfind(THINK_OPEN)
+        opening = prompt[opened:] if opened > prompt.rfind(_USER) else ""
+        if prompt.removesuffix(opening) != start and not start.startswith(prompt.removesuffix(opening)):
+            raise InputError("chat template: its generation prompt differs from the start of an assistant's turn")
+        return opening, end.removesuffix("\n")  # a newline after the end token is the frame of the next turn
+
+
+def without_thinking(content: str) -> str:
+    """An assistant's content as later turns of a conversation show it: only what follows the thinking."""
+    head, closed, answer = content.partition(THINK_CLOSE)
+    return answer.lstrip("\n") if closed and THINK_OPEN in head else content
+
+
+def _compile(template: str) -> Any:
+    """The template in the same sandbox, with the same extras, that transformers gives it."""
+    from jinja2 import TemplateError
+    from jinja2.ext import loopcontrols
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    def raise_exception(message: str) -> None:
+        raise TemplateError(message)
+
+    def tojson(value: Any, ensure_ascii: bool = False, indent: int | None = None) -> str:
+        return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent)
+
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+    environment.filters["tojson"] = tojson
+    environment.globals["raise_exception"] = raise_exception
+    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+    try:
+        return environment.from_string(template)
+    except TemplateError as error:
+        raise InputError(f"chat template: {error}: correct the template in the model's folder") from None

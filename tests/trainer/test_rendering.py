@@ -1,0 +1,93 @@
+"""One renderer for training, chat and evaluation: what it promises about prompts, system texts and end tokens."""
+
+import pytest
+
+from shared.exits import InputError
+from shared.prompts import assistant_text
+from shared.rendering import ChatRenderer
+from tests.trainer.templates import CHATML, NO_SYSTEM, QWEN, R1_DISTILL
+
+TOKENS = {"eos_token": "<|im_end|>"}
+USER = {"role": "user", "content": "2 + 2?"}
+ANSWER = {"role": "assistant", "content": assistant_text("two and two", "It is \\boxed{4}.")}
+DEFAULT = "You are a test model, created by nobody."
+
+
+def test_a_template_that_inserts_its_own_system_text_is_found_out() -> None:
+    assert ChatRenderer(QWEN, TOKENS).default_system == DEFAULT
+    assert ChatRenderer(CHATML, TOKENS).default_system == ""
+    assert ChatRenderer(R1_DISTILL, TOKENS).default_system == ""
+    assert ChatRenderer(NO_SYSTEM, TOKENS).default_system == ""
+
+
+def test_the_system_text_follows_the_policy_and_nothing_else() -> None:
+    kept = ChatRenderer(QWEN, TOKENS).prompt([USER])
+    silenced = ChatRenderer(QWEN, TOKENS, system="").prompt([USER])
+    own = ChatRenderer(QWEN, TOKENS, system="Be brief.").prompt([USER])
+    assert DEFAULT in kept
+    assert DEFAULT not in silenced
+    assert silenced.startswith("<|im_start|>system\n<|im_end|>\n<|im_start|>user")
+    assert DEFAULT not in own
+    assert "Be brief." in own
+    assert ChatRenderer(CHATML, TOKENS, system="").prompt([USER]) == ChatRenderer(CHATML, TOKENS).prompt([USER])
+
+
+def test_a_conversation_that_brings_its_own_system_message_keeps_it() -> None:
+    brought = [{"role": "system", "content": "Mine."}, USER]
+    prompt = ChatRenderer(QWEN, TOKENS, system="Policy.").prompt(brought)
+    assert "Mine." in prompt
+    assert "Policy." not in prompt
+
+
+def test_what_is_learnt_continues_exactly_the_prompt_that_chat_shows() -> None:
+    for template in (QWEN, CHATML, NO_SYSTEM, R1_DISTILL):
+        chat = ChatRenderer(template, TOKENS)
+        assert chat.example([USER, ANSWER]).prompt == chat.prompt([USER])
+
+
+def test_the_completion_keeps_the_thinking_and_ends_with_the_end_of_turn() -> None:
+    prompt, completion = ChatRenderer(QWEN, TOKENS).example([USER, ANSWER])
+    assert completion == ANSWER["content"] + "<|im_end|>"
+    assert prompt.endswith("<|im_start|>assistant\n")
+
+
+def test_a_template_that_deletes_the_thinking_does_not_delete_ours_nor_open_it_twice() -> None:
+    chat = ChatRenderer(R1_DISTILL, {})
+    prompt, completion = chat.example([USER, ANSWER])
+    assert prompt.endswith("<Assistant><think>\n")
+    assert completion == "two and two\n</think>\n\nIt is \\boxed{4}.<end>"
+    assert chat.answer(completion) == ANSWER["content"]
+
+
+def test_earlier_turns_are_shown_without_their_thinking() -> None:
+    prompt = ChatRenderer(QWEN, TOKENS).prompt([USER, ANSWER, {"role": "user", "content": "Sure?"}])
+    assert "two and two" not in prompt
+    assert "It is \\boxed{4}." in prompt
+
+
+def test_equal_digests_mean_equal_template_and_policy() -> None:
+    assert ChatRenderer(QWEN, TOKENS).digest == ChatRenderer(QWEN, TOKENS).digest
+    different = {ChatRenderer(QWEN, TOKENS, s).digest for s in (None, "", "x")} | {ChatRenderer(CHATML, TOKENS).digest}
+    assert len(different) == 4
+
+
+def test_a_tokenizer_without_a_template_is_an_input_error_with_the_remedy() -> None:
+    class Bare:
+        chat_template = None
+        special_tokens_map = TOKENS
+
+    with pytest.raises(InputError, match=r"models/base: the tokenizer has no chat template: .*chat_template\.jinja"):
+        ChatRenderer.of(Bare(), place="models/base")
+
+
+def test_a_broken_template_is_an_input_error() -> None:
+    with pytest.raises(InputError, match="chat template"):
+        ChatRenderer("{% for %}", TOKENS)
+
+
+def test_rendering_needs_neither_torch_nor_transformers() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys, shared.rendering; sys.exit(any(m in sys.modules for m in ('torch', 'transformers')))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
