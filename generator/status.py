@@ -1,0 +1,96 @@
+"""What a run is doing, as plain data: the panel draws it, the server sends it, the ledger keeps the last one.
+
+The pipeline counts (`Progress`), the lanes describe themselves (`LaneStatus`), `RunStatus` is one picture of both.
+"""
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Phase = Literal["starting", "running", "idle", "paused", "draining", "done", "stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetStatus:
+    """One limit of one lane (or of the whole run, lane "")."""
+
+    lane: str
+    name: str  # the configuration's key: calls_per_day, usd_total, …
+    used: float
+    limit: float
+    resets_at: str  # UTC, ISO 8601; "" where it never resets
+
+
+@dataclass(frozen=True, slots=True)
+class LaneStatus:
+    """One lane now. Counts are of this process' life, budgets of the corpus."""
+
+    name: str
+    model: str
+    state: str  # ready, cooling, full, closed window, used up, circuit open, key refused, paused, …
+    reason: str  # one sentence, "" where it is ready
+    in_flight: int
+    waiting: int  # samples that this lane keeps waiting
+    limit: int  # concurrency allowed now
+    ceiling: int  # concurrency configured
+    calls: int
+    errors: dict[str, int]  # failed calls by kind
+    tokens: int  # completion tokens so far, counted as they stream
+    usd: float
+    budgets: list[BudgetStatus] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Progress:
+    """The pipeline's own counts. `settled_*` were finished before this run began."""
+
+    total: int = 0  # samples wanted in all; 0: not known
+    settled_kept: int = 0
+    settled_rejected: int = 0
+    kept: int = 0
+    rejected: int = 0
+    verdicts: Counter[str] = field(default_factory=Counter)  # of this run
+    reasons: Counter[str] = field(
+        default_factory=Counter
+    )  # of this run's rejected samples, by finish reason or verdict
+    asking: int = 0  # samples that workers hold now
+    grading: int = 0
+
+    @property
+    def finished(self) -> int:
+        """Samples finished by this run."""
+        return self.kept + self.rejected
+
+    @property
+    def done(self) -> int:
+        """Samples finished in the corpus."""
+        return self.settled_kept + self.settled_rejected + self.finished
+
+
+@dataclass(frozen=True, slots=True)
+class RunStatus:
+    """One picture of a run: JSON through `as_dict`."""
+
+    corpus: str
+    phase: Phase
+    note: str  # why idle, what is waited for, what ended the run
+    started_at: str  # UTC, ISO 8601
+    at: str
+    elapsed_seconds: float
+    total: int
+    done: int
+    kept: int  # in the corpus
+    rejected: int
+    verdicts: dict[str, int]  # of this run
+    in_flight: int
+    asking: int
+    grading: int
+    tokens: int  # of this run
+    tokens_per_second: float
+    errors: dict[str, int]  # failed calls by kind
+    usd: float
+    eta_seconds: float | None
+    lanes: list[LaneStatus]
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
