@@ -1,0 +1,174 @@
+"""Where problems come from: files, folders, hubs and the synthetic kind, all as one streamed iterator of `Problem`.
+
+    stream = open_problems(config.problems)
+    for problem in stream: ...
+    stream.tally.skipped      # {"a proof, not an answer": 1200, …}
+
+Local files are scanned when the stream is opened, before anything is spent. The order depends on the seed alone, so a
+run that goes on meets the same problems. Memory does not grow with the data.
+"""
+
+import difflib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from generator.problems import numina
+from generator.problems.files import data_files, open_files
+from generator.problems.hub import MODELSCOPE, is_hub_name, open_hub
+from generator.problems.rows import BadRow, RowShape, Skipped
+from shared.exits import InputError
+from shared.records import Problem
+
+__all__ = ["BadRow", "ProblemStream", "Settings", "Tally", "open_problems"]
+
+SYNTHETIC = "synthetic:"
+
+# Says why a problem is left out, "" to take it: screening, wired in by the pipeline.
+Screen = Callable[[Problem], str]
+
+
+class Settings(Protocol):
+    """The keys of `[problems]` that are read here."""
+
+    @property
+    def source(self) -> str: ...
+    @property
+    def split(self) -> str: ...
+    @property
+    def problem_field(self) -> str: ...
+    @property
+    def answer_field(self) -> str: ...
+    @property
+    def solution_field(self) -> str: ...
+    @property
+    def only_sources(self) -> tuple[str, ...]: ...
+    @property
+    def limit(self) -> int: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def on_bad_line(self) -> str: ...
+
+
+@dataclass
+class Tally:
+    """What became of the rows read so far. read = taken + skipped + bad rows of a hub."""
+
+    read: int = 0
+    taken: int = 0
+    by_source: Counter[str] = field(default_factory=Counter)  # taken
+    skipped: Counter[str] = field(default_factory=Counter)  # by reason
+    skipped_by_source: Counter[tuple[str, str]] = field(default_factory=Counter)  # (source, reason)
+    bad_rows: int = 0
+    bad: list[str] = field(default_factory=list)  # the first ones, "file:line: why"
+
+    def skip(self, source: str, reason: str) -> None:
+        self.skipped[reason] += 1
+        self.skipped_by_source[source, reason] += 1
+
+
+class ProblemStream(Iterator[Problem]):
+    """The problems one by one, `limit` of them at most (0: all); `tally` says what was left out so far and why."""
+
+    def __init__(
+        self, items: Iterable[Problem | Skipped | BadRow], limit: int, screen: Screen | None, tally: Tally
+    ) -> None:
+        self._items, self._limit, self._screen, self.tally = iter(items), limit, screen, tally
+
+    def __next__(self) -> Problem:
+        if self._limit and self.tally.taken >= self._limit:
+            raise StopIteration
+        for item in self._items:
+            if (problem := self._taken(item)) is not None:
+                return problem
+        raise StopIteration
+
+    def _taken(self, item: Problem | Skipped | BadRow) -> Problem | None:
+        tally = self.tally
+        tally.read += 1
+        if isinstance(item, BadRow):
+            tally.bad_rows += 1
+            return None
+        if isinstance(item, Problem):
+            reason = self._screen(item) if self._screen else ""
+            if not reason:
+                tally.taken += 1
+                tally.by_source[item.source] += 1
+                return item
+            tally.skip(item.source, reason)
+        else:
+            tally.skip(item.source, item.reason)
+        return None
+
+
+def open_problems(config: Settings, screen: Screen | None = None) -> ProblemStream:
+    """The problems that `[problems]` describes, ready to be pulled. `limit` counts what the screen lets through.
+
+    Errors: `InputError` (naming file and line where there is one) for a source that cannot be read, before the first
+    problem comes; a hub that fails later raises it from the iteration.
+    """
+    tally = Tally()
+    if config.source.startswith(SYNTHETIC):
+        return ProblemStream(_synthetic(config), config.limit, screen, tally)
+    path = Path(config.source).expanduser()
+    if path.exists() or path.suffix in {".jsonl", ".parquet"} or not is_hub_name(config.source):
+        return ProblemStream(_local(config, path, tally), config.limit, screen, tally)
+    shape = _shape(config, config.source.removeprefix(MODELSCOPE))
+    _check_numina_sources(config)
+    rows = open_hub(config.source, config.split, config.seed)
+    return ProblemStream(_from_hub(rows, shape, config), config.limit, screen, tally)
+
+
+def _synthetic(config: Settings) -> Iterator[Problem]:
+    kind = config.source.removeprefix(SYNTHETIC)
+    if kind != "arithmetic":
+        raise InputError(f'{config.source}: the synthetic kind is problems.source = "synthetic:arithmetic"')
+    from generator.problems import synthetic
+
+    return (Problem.of(text, gold, config.source) for text, gold in synthetic.problems(config.seed))
+
+
+def _local(config: Settings, path: Path, tally: Tally) -> Iterator[Problem | Skipped | BadRow]:
+    shape = _shape(config, f"{path.parent.name}/{path.stem}".strip("/") if path.is_file() else path.name)
+    scan, rows = open_files(data_files(path), shape.text, shape.columns(), config.on_bad_line, config.seed)
+    tally.bad_rows, tally.bad = scan.bad_rows, scan.bad
+    for name in config.only_sources:
+        if name not in scan.subsets:
+            raise InputError(f"problems.only_sources: no row of {path} has source {name!r}{_near(name, scan.subsets)}")
+    return map(shape.read, rows)
+
+
+def _from_hub(
+    rows: Iterator[dict[str, Any]], shape: RowShape, config: Settings
+) -> Iterator[Problem | Skipped | BadRow]:
+    for number, row in enumerate(rows, 1):
+        try:
+            yield shape.read(row)
+        except BadRow as error:
+            if config.on_bad_line == "stop":
+                raise InputError(
+                    f"{config.source}: row {number}: {error}: set problems.problem_field or problems.on_bad_line"
+                ) from None
+            yield error
+
+
+def _shape(config: Settings, data_set: str) -> RowShape:
+    return RowShape(
+        data_set, config.problem_field, config.answer_field, config.solution_field, frozenset(config.only_sources)
+    )
+
+
+def _check_numina_sources(config: Settings) -> None:
+    if "numinamath-cot" in config.source.lower():
+        for name in config.only_sources:
+            if name not in numina.SOURCES:
+                known = ", ".join(numina.SOURCES)
+                raise InputError(f"problems.only_sources: {name!r} is no source of NuminaMath-CoT (they are {known})")
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), 1)
+    return f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(list(known)[:12]) or 'no source column'}"

@@ -1,0 +1,144 @@
+"""NuminaMath-CoT: which of its rows are problems with one answer that can be checked, and the options that they give.
+
+860,000 rows of nine sources, with the columns source, problem, solution, messages. Many are proofs, ask several
+questions, lean on a figure that the text does not have, or box no answer: a call spent on such a row buys nothing.
+
+    {"source": "cn_k12", "problem": "Which is larger? A: $2^3$ B: $3^2$", "solution": "…$\\boxed{B}$", "messages": […]}
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+SOURCES = (
+    "aops_forum", "amc_aime", "cn_k12", "gsm8k", "math", "olympiads", "orca_math", "synthetic_amc", "synthetic_math",
+)  # fmt: skip
+
+PROOF = "a proof, not an answer"
+FIGURE = "needs a figure"
+PARTS = "several parts"
+NO_GOLD = "no gold in the solution"
+MANY_GOLDS = "gold is not one answer"
+
+_PROVE = re.compile(
+    r"\b(?:prove|show|demonstrate|verify)\s+(?:that|the\b|if\b|:|this|whether|it\b)|\bprove\b|\bshow how\b|证明", re.I
+)
+# A question asked besides the proof leaves an answer to check.
+_ASKS = re.compile(
+    r"\?|\b(?:find|determine|calculate|compute|evaluate|what|how many|how much|which|solve|simplify)\b", re.I
+)
+_FIGURE = re.compile(
+    r"!\[[^\]]*\]\(|<img\b|\\includegraphics"
+    r"|\b(?:as\s+)?(?:is\s+)?(?:shown|drawn|depicted|illustrated|pictured|given)\s+(?:in|on)\s+(?:the\s+)?"
+    r"(?:\w+\s+){0,2}(?:figure|diagram|picture|image|drawing|graph|sketch)\b"
+    r"|\b(?:in|from|see|refer to|consider)\s+(?:the\s+)(?:(?:following|given|adjacent|accompanying|above)\s+)?"
+    r"(?:figure|diagram|picture|image)\b(?!\s+of\s+speech)|\bas\s+shown\b(?=[^.]{0,12}(?:figure|below|[,.$]))"
+    r"|\bfigure\s+(?:below|above|\d|shows)|\((?:see\s+)?fig(?:ure)?\.?\s*\d*\)",
+    re.I,
+)
+# The text carries its own figure.
+_DRAWN = re.compile(r"\[asy\]|\\begin\{(?:tikzpicture|tabular|array|asy)\}|\\draw\b", re.I)
+_PART = re.compile(r"(?:^|[\s.;:,。；])[(（]\s*(?P<mark>[1-9]|[a-e]|i{1,3}|iv|v|Ⅰ|Ⅱ|Ⅲ|Ⅳ)\s*[)）]\s*(?=\S)")
+_PART_ORDERS = (("1", "2"), ("a", "b"), ("i", "ii"), ("Ⅰ", "Ⅱ"))
+_ASKED = re.compile(
+    r"\b(?:find|determine|prove|show|what|how|calculate|compute|if|when|for|write|discuss|solve|let|given|is|does|"
+    r"complete|express|evaluate|the)\b",
+    re.I,
+)
+_OPTION = re.compile(
+    r"(?:^|[\s$,;:.?}。）)])\\?(?:text(?:bf|rm|it)?\s*\{)?\s*(?:\\(?:mathrm|textbf|text|mathbf)\s*\{)?\s*"
+    r"[(（]?\s*(?P<letter>[A-E])\s*(?:[)）.:：、]|\}\s*[)）.:]?)\s*\}?\s*(?:\\\s|\\qquad|\\quad|\\ |~)*\s*"
+)
+_NO_ANSWER = re.compile(r"\b(?:proof|proved|proven|Q\.?E\.?D|see solution|not found)\b|\\blacksquare|\\square$", re.I)
+_SEPARATE = re.compile(r"\\(?:qquad|quad|newline)\b|\\\\|\$\s*$|^\s*\$|\\ ")
+_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
+
+
+def is_numina_row(row: Mapping[str, Any]) -> bool:
+    """Whether a row has NuminaMath-CoT's shape: one of its sources, with problem and solution."""
+    return row.get("source") in SOURCES and "problem" in row and "solution" in row
+
+
+def why_skipped(problem: str, solution: str, gold: str | None) -> str:
+    """The reason to leave a row out, "" where it is a problem with one answer."""
+    chooses = len(options(problem)) >= 2
+    if asks_only_proof(problem):
+        return PROOF
+    if needs_figure(problem):
+        return FIGURE
+    if not chooses and has_parts(problem):
+        return PARTS
+    if gold is None:
+        return NO_GOLD
+    if not is_one_answer(gold, solution):
+        return MANY_GOLDS
+    return ""
+
+
+def asks_only_proof(problem: str) -> bool:
+    """Whether the text asks to prove something and asks for nothing that could be boxed."""
+    return bool(_PROVE.search(problem)) and not _ASKS.search(_PROVE.sub(" ", problem))
+
+
+def needs_figure(problem: str) -> bool:
+    """Whether the text leans on a figure that it does not draw itself (asy, tikz and tables are in the text)."""
+    return bool(_FIGURE.search(problem)) and not _DRAWN.search(problem)
+
+
+def has_parts(problem: str) -> bool:
+    """Whether the text asks (1) this and (2) that: marks in order, each followed by a question or an order."""
+    found: dict[str, str] = {}
+    for match in _PART.finditer(problem):
+        found.setdefault(match["mark"], problem[match.end() : match.end() + 160])
+    for first, second in _PART_ORDERS:
+        if first in found and second in found and all(_ASKED.search(found[mark]) for mark in (first, second)):
+            return True
+    return False
+
+
+def options(problem: str) -> dict[str, str]:
+    """The options of a multiple-choice problem, `{"A": "7", "B": "9", …}`; empty where it gives none.
+
+    Options are a run of letters from A, in order, as cn_k12 ("A: …"), AMC (`$\\textbf{(A)}\\ 7 \\qquad …$`) and
+    synthetic rows ("(A) …") write them.
+    """
+    marks = []
+    for match in _OPTION.finditer(problem):
+        if match["letter"] == "A":
+            marks = [match]  # the last run counts: the text before may speak of points A and B
+        elif marks and ord(match["letter"]) == ord(marks[-1]["letter"]) + 1:
+            marks.append(match)
+    if len(marks) < 2:
+        return {}
+    ends = [match.start() for match in marks[1:]] + [len(problem)]
+    found = {}
+    for match, end in zip(marks, ends, strict=True):
+        value = _SEPARATE.sub(" ", problem[match.end() : end]).strip(" \n\t,;.，；。")
+        if not value:
+            return {}
+        found[match["letter"]] = value
+    return found
+
+
+def is_one_answer(gold: str, solution: str) -> bool:
+    """Whether the gold is one answer: not a proof's mark, not empty, and not one of several different final boxes."""
+    plain = gold.strip()
+    if not plain or len(plain) > 300:
+        return False
+    if re.search(
+        r"\b(?:proof|proved|proven|Q\.?E\.?D|shown above|see solution|not found)\b|\\blacksquare|\\square$", plain, re.I
+    ):
+        return False
+    if re.search(r"(?:^|[\s;,])\(?(?:1|a|i)\)\s*\S.*[\s;,]\(?(?:2|b|ii)\)\s*\S", plain):
+        return False
+    return not _ends_in_several_boxes(solution)
+
+
+def _ends_in_several_boxes(solution: str) -> bool:
+    """Several boxes in the last line of a solution are several answers; boxes on the way to it are not."""
+    last = solution.rstrip().rpartition("\n")[2]
+    starts = [match.end() for match in _BOX.finditer(last)]
+    if len(starts) < 2:
+        return False
+    contents = {last[start : start + 40].partition("}")[0].strip() for start in starts}
+    return len(contents) > 1

@@ -1,0 +1,62 @@
+"""A seeded order of a data set in memory that does not grow with it.
+
+Rows with an address (lines of a file) are visited by `Permutation`: a Feistel network over the row numbers, walked
+until it lands inside (cycle walking; Black and Rogaway, "Ciphers with arbitrary finite domains", 2002). Rows that only
+stream (Parquet row groups, a hub) pass through `shuffled`, a buffer of fixed size.
+"""
+
+import hashlib
+import random
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+Item = TypeVar("Item")
+
+BUFFER_ROWS = 10_000
+_ROUNDS = 4  # enough that no structure shows (Luby and Rackoff, 1988); this is an order, not a cipher
+_MASK = (1 << 64) - 1
+
+
+class Permutation:
+    """`permutation[i]` for i in 0..n-1 is each of 0..n-1 once; n and seed alone decide the order."""
+
+    def __init__(self, n: int, seed: int) -> None:
+        self.n = n
+        self._half = max(1, ((max(n - 1, 1)).bit_length() + 1) // 2)
+        self._low = (1 << self._half) - 1
+        digest = hashlib.sha256(f"order {seed}".encode()).digest()
+        self._keys = [int.from_bytes(digest[8 * i : 8 * i + 8], "big") | 1 for i in range(_ROUNDS)]
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __getitem__(self, index: int) -> int:
+        if not 0 <= index < self.n:
+            raise IndexError(index)
+        index = self._once(index)
+        while index >= self.n:
+            index = self._once(index)
+        return index
+
+    def _once(self, index: int) -> int:
+        left, right = index >> self._half, index & self._low
+        for key in self._keys:
+            mixed = ((right + key) * 0x9E3779B97F4A7C15) & _MASK  # Fibonacci hashing, then the top bits folded down
+            mixed = ((mixed ^ (mixed >> 29)) * (key | 1)) & _MASK
+            left, right = right, left ^ ((mixed ^ (mixed >> 32)) & self._low)
+        return (left << self._half) | right
+
+
+def shuffled(items: Iterable[Item], seed: int, size: int = BUFFER_ROWS) -> Iterator[Item]:
+    """Each item once, drawn at random from a buffer of `size` that the stream refills."""
+    draw = random.Random(seed)
+    buffer: list[Item] = []
+    for item in items:
+        if len(buffer) < size:
+            buffer.append(item)
+            continue
+        at = draw.randrange(size)
+        buffer[at], item = item, buffer[at]
+        yield item
+    draw.shuffle(buffer)
+    yield from buffer
