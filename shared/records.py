@@ -10,7 +10,7 @@ A problem flows one way: row -> `Problem` -> lane -> `Completion` -> `Verdict` -
 import hashlib
 import unicodedata
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -33,7 +33,7 @@ def problem_id(text: str) -> str:
     Case and digits count: only exact duplicates share an id.
     """
     normal = " ".join(unicodedata.normalize("NFC", text).split())
-    return hashlib.sha256(normal.encode()).hexdigest()[:16]
+    return hashlib.sha256(normal.encode(errors="surrogatepass")).hexdigest()[:16]
 
 
 def trace_id(problem: str, sample: int) -> str:
@@ -68,7 +68,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What one call to a teacher brought, whole or partial. `finish_reason` says which (see the contract of `Trace`)."""
+    """What one call to a teacher brought, whole or partial: `finish_reason` says which."""
 
     reasoning: str
     response: str
@@ -130,16 +130,24 @@ class Trace:
         """The trace as one line of JSON, newline included."""
         row: dict[str, Any] = {"schema": self.schema}
         row.update((name, getattr(self, name)) for name in _TRACE_KEYS)
-        row["usage"] = asdict(self.usage)
-        return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+        row["usage"] = {name: getattr(self.usage, name) for name in _USAGE_KEYS}
+        try:
+            return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+        except TypeError:  # half a surrogate pair in some text: no UTF-8 can hold it
+            return orjson.dumps(_without_surrogates(row), option=orjson.OPT_APPEND_NEWLINE)
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> "Trace":
-        """A trace from one parsed line. Unknown keys are left aside; `InputError` names a missing key or a foreign schema."""
+        """A trace from one parsed line; unknown keys are left aside.
+
+        Errors: `InputError` names a missing key, a key of another type or a foreign schema.
+        """
         if row.get("schema") != SCHEMA:
             raise InputError(f"schema {row.get('schema')!r} is not {SCHEMA}: written by another version or not a trace")
         if missing := [name for name in _REQUIRED_KEYS if name not in row]:
             raise InputError(f"not a trace: no key {missing[0]!r}")
+        if wrong := [name for name, kind in _TYPES.items() if not isinstance(row[name], kind)]:
+            raise InputError(f"not a trace: {wrong[0]!r} is a {type(row[wrong[0]]).__name__}")
         values = {name: row[name] for name in _TRACE_KEYS if name in row}
         usage = {name: row["usage"][name] for name in _USAGE_KEYS if name in row["usage"]}
         return cls(**{**values, "usage": Usage(**usage)})
@@ -148,10 +156,26 @@ class Trace:
 _TRACE_KEYS = tuple(f.name for f in fields(Trace) if f.name != "schema")
 _REQUIRED_KEYS = tuple(name for name in _TRACE_KEYS if name != "flags")
 _USAGE_KEYS = tuple(f.name for f in fields(Usage))
+_TYPES: dict[str, type] = {  # of the keys that readers rely on
+    **dict.fromkeys(
+        ("id", "problem_id", "problem", "reasoning", "response", "verdict", "reason", "finish_reason"), str
+    ),
+    **dict.fromkeys(("sample", "attempts"), int),
+    **dict.fromkeys(("usage", "params", "timing"), dict),
+    "messages": list,
+}
+
+
+def _without_surrogates(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()
+    if isinstance(value, dict):
+        return {key: _without_surrogates(item) for key, item in value.items()}
+    return [_without_surrogates(item) for item in value] if isinstance(value, list) else value
 
 
 def read_traces(corpus: str | Path) -> Iterator[Trace]:
-    """Every kept trace of a corpus, from its sealed shards in order of number. Errors: `InputError` with file and line."""
+    """Every kept trace of a corpus, from its sealed shards in order. Errors: `InputError` with file and line."""
     from shared.shards import read_rows, sealed_files
 
     for path in sealed_files(Path(corpus), "traces"):

@@ -1,12 +1,14 @@
-"""Shards: append, seal, read, verify. A shard is JSON lines in `CORPUS/<pile>/shard-000000.jsonl`, `.open` while written.
+"""Shards: append, seal, read, verify. JSON lines in `CORPUS/<pile>/shard-000000.jsonl`, `.open` while written.
 
 A line is written by one `write` of the whole line, so a killed process leaves at most one torn tail, which opening the
 shard for appending cuts off. A sealed shard never changes again; `manifest.json` lists it with rows, bytes and sha256.
 """
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -88,36 +90,33 @@ def whole_length(path: Path) -> int:
 class ShardWriter:
     """Appends lines to one pile of a corpus and seals full shards. Owns the file descriptor of the open shard.
 
-    Opening it cuts a torn tail. All methods block (a page-cache write each); errors: `CannotWrite`, after which the file
-    ends in a whole line and the writer may be used again once there is room.
+    Opening it cuts a torn tail. All methods block (a page-cache write each); errors: `CannotWrite`, after which the
+    file ends in a whole line and the writer may be used again once there is room.
     """
 
     def __init__(self, corpus: Path, pile: Pile, rows: int, megabytes: int) -> None:
         self._corpus, self._pile = corpus, pile
         self._max_rows, self._max_bytes = rows, megabytes * 1_000_000
-        (corpus / pile).mkdir(parents=True, exist_ok=True)
         self._fd: int | None = None
         self._name, self._rows, self._bytes = "", 0, 0
         self._hash = hashlib.sha256()
-        left = open_files(corpus, pile)
-        if left:
-            self._continue(left[-1])
+        with _writing(corpus / pile):
+            (corpus / pile).mkdir(parents=True, exist_ok=True)
+            if left := open_files(corpus, pile):
+                self._continue(left[-1])
 
     def append(self, line: bytes) -> Position:
         """Write one whole line (newline included) and say where it stands."""
-        if self._fd is None:
-            self._start()
-        assert self._fd is not None
+        fd = self._start() if self._fd is None else self._fd
         offset = self._bytes
-        try:
-            written = os.write(self._fd, line)
-            while written < len(line):  # a full disk takes a part: the next write says so
-                written += os.write(self._fd, line[written:])
-        except OSError as error:
-            os.ftruncate(self._fd, offset)
-            raise CannotWrite(
-                f"{self._corpus / self._name}{OPEN}: {error.strerror}: free some space, then run again"
-            ) from None
+        with _writing(self._open_path):
+            try:
+                written = os.write(fd, line)
+                while written < len(line):  # a full disk takes a part: the next write says so
+                    written += os.write(fd, line[written:])
+            except OSError:
+                os.ftruncate(fd, offset)
+                raise
         self._rows += 1
         self._bytes += len(line)
         self._hash.update(line)
@@ -130,23 +129,23 @@ class ShardWriter:
     def sync(self) -> None:
         """Force what was appended to the disk."""
         if self._fd is not None:
-            try:
+            with _writing(self._open_path):
                 os.fsync(self._fd)
-            except OSError as error:
-                raise CannotWrite(f"{self._corpus / self._name}{OPEN}: {error.strerror}") from None
 
     def seal(self) -> SealedShard | None:
-        """Close the open shard under its final name. None where nothing is open."""
+        """Close the open shard under its final name. None where nothing was written."""
         if self._fd is None:
             return None
         self.sync()
-        os.close(self._fd)
-        self._fd = None
-        sealed = SealedShard(self._name, self._rows, self._bytes, self._hash.hexdigest())
+        self.close()
         path = self._corpus / self._name
-        os.rename(f"{path}{OPEN}", path)
-        _sync_folder(path.parent)
-        return sealed
+        with _writing(path):
+            if self._rows == 0:  # a shard of no rows would be no JSON lines to some readers
+                self._open_path.unlink()
+                return None
+            os.rename(self._open_path, path)
+            _sync_folder(path.parent)
+        return SealedShard(self._name, self._rows, self._bytes, self._hash.hexdigest())
 
     def close(self) -> None:
         """Let go of the open shard without sealing it."""
@@ -154,56 +153,70 @@ class ShardWriter:
             os.close(self._fd)
             self._fd = None
 
-    def _start(self) -> None:
+    @property
+    def _open_path(self) -> Path:
+        return self._corpus / (self._name + OPEN)
+
+    def _start(self) -> int:
         names = [p.name for p in (self._corpus / self._pile).glob("shard-*.jsonl*")]
         number = 1 + max((int(name[6:12]) for name in names), default=-1)
         self._name, self._rows, self._bytes = shard_name(self._pile, number), 0, 0
         self._hash = hashlib.sha256()
-        self._open()
+        return self._open()
 
     def _continue(self, path: Path) -> None:
-        length = whole_length(path)
-        os.truncate(path, length)
+        os.truncate(path, whole_length(path))
         self._name = f"{self._pile}/{path.name.removesuffix(OPEN)}"
-        self._rows, self._bytes, self._hash = 0, length, hashlib.sha256()
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                self._hash.update(block)
-                self._rows += block.count(b"\n")
+        self._rows, self._bytes, self._hash = _measure(path)
         self._open()
 
-    def _open(self) -> None:
-        try:
-            self._fd = os.open(f"{self._corpus / self._name}{OPEN}", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        except OSError as error:
-            raise CannotWrite(f"{self._corpus / self._name}{OPEN}: {error.strerror}") from None
+    def _open(self) -> int:
+        with _writing(self._open_path):
+            self._fd = os.open(self._open_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        return self._fd
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """An `OSError` inside becomes the `CannotWrite` that names the path and the remedy."""
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        remedy = "free some space" if full else "correct the path or its permissions"
+        raise CannotWrite(f"{path}: {error.strerror}: {remedy}, then run again: it goes on from here") from None
 
 
 def describe(corpus: Path, path: Path) -> SealedShard:
-    """The manifest entry of a sealed shard, read from the file itself."""
+    """The manifest entry of a shard, read from the file itself."""
+    rows, size, digest = _measure(path)
+    return SealedShard(str(path.relative_to(corpus)), rows, size, digest.hexdigest())
+
+
+def _measure(path: Path) -> tuple[int, int, "hashlib._Hash"]:
     digest, rows, size = hashlib.sha256(), 0, 0
     with path.open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
             rows += block.count(b"\n")
             size += len(block)
-    return SealedShard(str(path.relative_to(corpus)), rows, size, digest.hexdigest())
+    return rows, size, digest
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a small file so that a reader sees the old one or the new one, also after a crash. Errors: `CannotWrite`."""
+    """Replace a small file: a reader sees the old one or the new one, also after a crash. Errors: `CannotWrite`."""
     temporary = path.with_name(path.name + ".new")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+    with _writing(path):
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
         _sync_folder(path.parent)
-    except OSError as error:
-        raise CannotWrite(
-            f"{path}: {error.strerror}: free some space or correct the permissions, then run again"
-        ) from None
 
 
 def _sync_folder(folder: Path) -> None:
