@@ -6,8 +6,11 @@ with the data: 860,000 rows of NuminaMath-CoT and ten rows cost the same.
 
 import os
 import tempfile
+import weakref
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from struct import Struct
@@ -83,24 +86,25 @@ def _both(
 
 
 class _Lines:
-    """The good lines of several JSONL files, addressable by number. Owns the files and the temporary index."""
+    """The good lines of several JSONL files, addressable by number. Owns the temporary index of where they start."""
 
     def __init__(self, paths: list[Path], check: RowCheck, on_bad_line: str, scan: Scan) -> None:
-        self._files: list[BinaryIO] = []
+        self._paths = paths
         self._starts: list[int] = []  # the number of each file's first good line
-        self._index = tempfile.TemporaryFile(prefix="stillhouse-lines-")  # noqa: SIM115  (lives as long as the iterator)
         self._rows = 0
+        self._index = tempfile.TemporaryFile(prefix="stillhouse-lines-")  # noqa: SIM115  (closed with this object)
+        weakref.finalize(self, self._index.close)
         for path in paths:
             self._starts.append(self._rows)
-            self._files.append(_open(path))
-            self._scan(path, self._files[-1], check, on_bad_line, scan)
+            with _open(path) as file:
+                self._scan(path, file, check, on_bad_line, scan)
         self._index.flush()
 
     def _scan(self, path: Path, file: BinaryIO, check: RowCheck, on_bad_line: str, scan: Scan) -> None:
         offset = 0
         for number, line in enumerate(file, 1):
             start, offset = offset, offset + len(line)
-            if not line.strip() or (number == 1 and line.strip() == b"\xef\xbb\xbf"):
+            if not line.strip():
                 continue
             try:
                 row = _parse(line)
@@ -114,12 +118,14 @@ class _Lines:
 
     def read(self, seed: int) -> Iterator[Row]:
         index, order = self._index.fileno(), Permutation(self._rows, seed)
-        for step in range(self._rows):
-            number = order[step]
-            (offset,) = _OFFSET.unpack(os.pread(index, 8, 8 * number))
-            file = self._files[max(i for i, start in enumerate(self._starts) if start <= number)]
-            file.seek(offset)
-            yield _parse(file.readline())
+        with ExitStack() as stack:
+            files = [stack.enter_context(_open(path)) for path in self._paths]
+            for step in range(self._rows):
+                number = order[step]
+                (offset,) = _OFFSET.unpack(os.pread(index, 8, 8 * number))
+                file = files[bisect_right(self._starts, number) - 1]
+                file.seek(offset)
+                yield _parse(file.readline())
 
 
 def _open(path: Path) -> BinaryIO:

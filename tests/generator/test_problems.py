@@ -1,0 +1,332 @@
+"""Problems from files, folders and hub-shaped folders: order, memory, bad lines, golds, and what NuminaMath-CoT skips."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from generator.config import ProblemsConfig
+from generator.problems import ProblemStream, open_problems
+from generator.problems.hub import is_hub_name, open_hub
+from generator.problems.order import Permutation, shuffled
+from generator.problems.rows import last_boxed
+from shared.exits import InputError
+from shared.records import Problem
+
+ROWS = [{"problem": f"What is {n} + {n}?", "solution": f"It is \\boxed{{{2 * n}}}."} for n in range(200)]
+
+
+def opened(source: Path | str, **keys: Any) -> ProblemStream:
+    return open_problems(ProblemsConfig(source=str(source), **keys))
+
+
+def write_lines(path: Path, rows: list[Any]) -> Path:
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def write_parquet(path: Path, rows: list[dict[str, Any]], group: int = 50) -> Path:
+    pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=group)
+    return path
+
+
+def test_gsm8k_rows_give_the_question_and_what_follows_the_hashes(tmp_path: Path) -> None:
+    row = {"question": "Ann has 2 pens and buys 3. How many?", "answer": "2 + 3 = <<2+3=5>>5 pens.\n#### 5"}
+    (tmp_path / "gsm8k").mkdir()
+    (problem,) = opened(write_lines(tmp_path / "gsm8k" / "train.jsonl", [row]))
+    assert problem == Problem.of(row["question"], "5", "gsm8k/train")
+
+
+def test_math_rows_give_the_last_box_with_its_braces_balanced(tmp_path: Path) -> None:
+    row = {"problem": "Find x.", "solution": "First \\boxed{1}, no: $\\boxed{\\frac{1}{\\sqrt{2}}}$."}
+    (problem,) = opened(write_lines(tmp_path / "math.jsonl", [row]))
+    assert problem.gold == "\\frac{1}{\\sqrt{2}}"
+
+
+def test_a_short_answer_column_is_preferred_to_the_solutions_box(tmp_path: Path) -> None:
+    row = {"problem": "Find x.", "solution": "so \\boxed{\\textbf{(073)}}", "answer": "73"}
+    (problem,) = opened(write_lines(tmp_path / "aime.jsonl", [row]))
+    assert problem.gold == "73"
+
+
+def test_a_configured_answer_field_is_used_as_it_is(tmp_path: Path) -> None:
+    row = {"prompt": "Find x.", "key": 7, "solution": "\\boxed{8}"}
+    path = write_lines(tmp_path / "own.jsonl", [row])
+    (problem,) = opened(path, problem_field="prompt", answer_field="key")
+    assert (problem.text, problem.gold) == ("Find x.", "7")
+
+
+def test_a_row_without_any_answer_has_no_gold(tmp_path: Path) -> None:
+    rows = [{"problem": "One?", "answer": ""}, {"problem": "Two?"}, {"problem": "Three?", "solution": "unboxed"}]
+    assert [p.gold for p in opened(write_lines(tmp_path / "x.jsonl", rows))] == [None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("text", "boxed"),
+    [
+        ("\\boxed{a} then \\boxed{b}", "b"),
+        ("\\boxed{\\{1, 2\\}}", "\\{1, 2\\}"),
+        ("\\boxed {x}", "x"),
+        ("\\boxed{good} and \\boxed{torn", "good"),
+        ("\\fbox{C}", "C"),
+        ("no box", None),
+        ("\\boxed", None),
+    ],
+)
+def test_the_last_closed_box_counts(text: str, boxed: str | None) -> None:
+    assert last_boxed(text) == boxed
+
+
+def test_the_same_seed_gives_the_same_order_and_a_limit_takes_its_beginning(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "x.jsonl", ROWS)
+    first = [p.text for p in opened(path, seed=3)]
+    assert first == [p.text for p in opened(path, seed=3)]
+    assert first[:20] == [p.text for p in opened(path, seed=3, limit=20)]
+    assert first != [p.text for p in opened(path, seed=4)]
+    assert sorted(first) == sorted(row["problem"] for row in ROWS)
+
+
+@pytest.mark.parametrize("write", [write_lines, write_parquet])
+def test_every_row_of_every_file_of_a_folder_comes_once(tmp_path: Path, write: Any) -> None:
+    suffix = "jsonl" if write is write_lines else "parquet"
+    (tmp_path / "deep").mkdir()
+    write(tmp_path / f"a.{suffix}", ROWS[:70])
+    write(tmp_path / "deep" / f"b.{suffix}", ROWS[70:])
+    texts = [p.text for p in opened(tmp_path)]
+    assert sorted(texts) == sorted(row["problem"] for row in ROWS)
+    assert texts != [row["problem"] for row in ROWS]
+
+
+@given(st.integers(0, 700), st.integers(0, 10**6))
+def test_a_permutation_visits_every_number_once(n: int, seed: int) -> None:
+    order = Permutation(n, seed)
+    assert sorted(order[i] for i in range(n)) == list(range(n))
+
+
+def test_a_permutation_spreads_neighbours_evenly() -> None:
+    order = Permutation(10_000, 1)
+    early = [order[i] for i in range(1000)]
+    tenths = [sum(1 for n in early if n // 1000 == tenth) for tenth in range(10)]
+    assert min(tenths) > 60
+    assert max(tenths) < 140
+
+
+def test_a_shuffle_buffer_keeps_every_item() -> None:
+    items = list(shuffled(range(1000), seed=2, size=64))
+    assert sorted(items) == list(range(1000))
+    assert items[:64] != list(range(64))
+
+
+def test_blank_lines_a_byte_order_mark_and_windows_line_ends_are_no_faults(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(b'\xef\xbb\xbf{"problem": "One?", "answer": "1"}\r\n\r\n   \n{"problem": "Two?", "answer": "2"}')
+    assert sorted(p.text for p in opened(path)) == ["One?", "Two?"]
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        (b'{"problem": "torn', "not JSON"),
+        (b"[1, 2]", "a JSON list where an object belongs"),
+        (b'{"text": "x"}', "no field 'problem' or 'question' (fields: text)"),
+        (b'{"problem": "  "}', "field 'problem' is empty"),
+        (b'{"problem": 3}', "field 'problem' is int, not a text"),
+        (b'{"problem": "\xff"}', "not JSON"),
+    ],
+)
+def test_a_bad_line_stops_before_the_first_problem_naming_file_line_and_remedy(
+    tmp_path: Path, line: bytes, why: str
+) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(b'{"problem": "One?", "answer": "1"}\n' + line + b"\n")
+    with pytest.raises(InputError) as stop:
+        opened(path)
+    message = str(stop.value)
+    assert message.startswith(f"{path}:2: {why}")
+    assert 'problems.on_bad_line = "skip"' in message
+    assert "\n" not in message
+
+
+def test_skipped_bad_lines_are_counted_and_listed(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text('{"problem": "One?"}\nnonsense\n{"problem": "Two?"}\n{}\n')
+    stream = opened(path, on_bad_line="skip")
+    assert sorted(p.text for p in stream) == ["One?", "Two?"]
+    assert stream.tally.bad_rows == 2
+    assert [entry.split(": ")[0] for entry in stream.tally.bad] == [f"{path}:2", f"{path}:4"]
+
+
+def test_bad_rows_of_a_parquet_file_are_named_by_row(tmp_path: Path) -> None:
+    path = write_parquet(tmp_path / "x.parquet", [{"problem": "One?"}, {"problem": None}])
+    with pytest.raises(InputError, match=r"x\.parquet:2: field 'problem' is NoneType"):
+        opened(path)
+    stream = opened(path, on_bad_line="skip")
+    assert [p.text for p in stream] == ["One?"]
+    assert stream.tally.bad_rows == 1
+
+
+@pytest.mark.parametrize("damage", ["head", "page"])
+def test_a_damaged_parquet_file_is_the_users_to_mend(tmp_path: Path, damage: str) -> None:
+    path = write_parquet(tmp_path / "x.parquet", ROWS)
+    data = bytearray(path.read_bytes())
+    data[:] = data[: len(data) // 2] if damage == "head" else data[:4] + b"\xff" * 400 + data[404:]
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=r"x\.parquet: .*Parquet"):
+        opened(path)
+
+
+@pytest.mark.parametrize("name", ["missing.jsonl", "./missing/folder/x", "missing.parquet"])
+def test_a_missing_path_is_one_line(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match=r"no such file or folder: correct problems.source"):
+        opened(f"{tmp_path}/{name}")
+
+
+def test_a_folder_without_data_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no .jsonl or .parquet file in this folder"):
+        opened(tmp_path)
+
+
+def test_synthetic_problems_are_endless_seeded_and_have_golds() -> None:
+    first = list(opened("synthetic:arithmetic", limit=50, seed=5))
+    assert first == list(opened("synthetic:arithmetic", limit=50, seed=5))
+    assert all(p.gold and p.source == "synthetic:arithmetic" for p in first)
+    with pytest.raises(InputError, match="synthetic:algebra"):
+        opened("synthetic:algebra")
+
+
+def test_the_limit_counts_what_the_screen_lets_through(tmp_path: Path) -> None:
+    def odd(problem: Problem) -> str:
+        return "" if int(problem.gold or 0) % 4 else "even"
+
+    stream = open_problems(ProblemsConfig(source=str(write_lines(tmp_path / "x.jsonl", ROWS)), limit=30), odd)
+    assert len(list(stream)) == 30
+    assert stream.tally.read == 30 + stream.tally.skipped["even"]
+
+
+def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
+    def peak_megabytes(rows: int) -> float:
+        path = tmp_path / f"{rows}.jsonl"
+        with path.open("w") as file:
+            for n in range(rows):
+                file.write(
+                    json.dumps({"problem": f"Problem {n}: " + "words " * 40, "solution": f"\\boxed{{{n}}}"}) + "\n"
+                )
+        program = (
+            "import resource, sys\nfrom generator.config import ProblemsConfig\n"
+            "from generator.problems import open_problems\n"
+            "n = sum(1 for _ in open_problems(ProblemsConfig(source=sys.argv[1])))\n"
+            "print(n, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+        )
+        out = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True)
+        count, megabytes = out.stdout.split()
+        assert int(count) == rows
+        return float(megabytes)
+
+    assert peak_megabytes(200_000) < peak_megabytes(2_000) + 8
+
+
+# ---- NuminaMath-CoT -------------------------------------------------------------------------------------------------
+
+
+def numina(source: str, problem: str, solution: str) -> dict[str, Any]:
+    return {
+        "source": source,
+        "problem": problem,
+        "solution": solution,
+        "messages": [{"role": "user", "content": problem}],
+    }
+
+
+TAKEN = [
+    ("cn_k12", "Given $a>0$, if $a^2 = 9$, then $a=$ ( )\nA: $1$\nB: $2$\nC: $3$\nD: $4$", "So $\\boxed{C}$.", "C"),
+    ("amc_aime", "The sum is $\\textbf{(A)}\\ 7\\qquad\\textbf{(B)}\\ 9\\qquad\\textbf{(C)}\\ 11$", "\\boxed{B}", "B"),
+    ("olympiads", "Find all real $x$ with $x^2=4$.", "Thus $\\boxed{-2, 2}$.", "-2, 2"),
+    ("orca_math", "A shop sells 3 pens (1 red and 2 blue). How many are blue?", "There are $\\boxed{2}$.", "2"),
+    ("math", "[asy] draw((0,0)--(1,1)); [/asy] In the diagram, find the slope.", "It is $\\boxed{1}$.", "1"),
+    ("olympiads", "Determine the smallest $n$ such that one can prove that $n! > 2^n$.", "$\\boxed{4}$", "4"),
+    ("synthetic_math", "If f(1) = 2 and f(2) = 3, what is f(1) + f(2)?", "\\boxed{5}", "5"),
+]
+SKIPPED = [
+    (
+        "olympiads",
+        "Prove that $\\sqrt{2}$ is irrational.",
+        "Suppose not… \\boxed{\\text{irrational}}",
+        "a proof, not an answer",
+    ),
+    ("aops_forum", "Show that for all $n$, $n^2 \\geq n$.", "Trivial.", "a proof, not an answer"),
+    ("cn_k12", "As shown in the figure, $AB=3$. Find the area.", "\\boxed{9}", "needs a figure"),
+    ("olympiads", "Find the angle ![](https://example.org/p.png)", "\\boxed{30}", "needs a figure"),
+    ("cn_k12", "(1) Find $f(0)$. (2) Find the minimum of $f$.", "(1) 1 (2) $\\boxed{0}$", "several parts"),
+    ("olympiads", "a) Solve. (a) Find x. (b) Find y.", "\\boxed{1}", "several parts"),
+    ("aops_forum", "Find the largest $k$.", "The answer is 7.", "no gold in the solution"),
+    ("olympiads", "Find the sum.", "\\boxed{\\text{Proof complete}}", "gold is not one answer"),
+    ("math", "Find both roots.", "They are $\\boxed{1}$ and $\\boxed{3}$.", "gold is not one answer"),
+]
+
+
+@pytest.mark.parametrize("write", [write_lines, write_parquet])
+def test_numina_rows_are_taken_or_left_out_with_a_reason(tmp_path: Path, write: Any) -> None:
+    path = tmp_path / ("n.jsonl" if write is write_lines else "n.parquet")
+    write(path, [numina(*row[:3]) for row in TAKEN + SKIPPED])
+    stream = opened(path)
+    golds = {p.text: p.gold for p in stream}
+    assert golds == {problem: gold for _, problem, _, gold in TAKEN}
+    reasons = [reason for *_, reason in SKIPPED]
+    assert dict(stream.tally.skipped) == {reason: reasons.count(reason) for reason in reasons}
+
+
+def test_only_sources_selects_and_the_sources_are_named_in_the_problems(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "numina.jsonl", [numina(*row[:3]) for row in TAKEN])
+    stream = opened(path, only_sources=["olympiads", "math"])
+    assert {p.source.rpartition("/")[2] for p in stream} == {"olympiads", "math"}
+    assert stream.tally.skipped["not in only_sources"] == 4
+
+
+def test_a_source_that_no_row_has_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "numina.jsonl", [numina(*row[:3]) for row in TAKEN])
+    with pytest.raises(InputError, match="did you mean 'olympiads'"):
+        opened(path, only_sources=["olympiad"])
+
+
+def test_a_numina_source_of_the_hub_is_checked_before_anything_is_fetched() -> None:
+    with pytest.raises(InputError, match="no source of NuminaMath-CoT"):
+        opened("AI-MO/NuminaMath-CoT", only_sources=["olympiad"])
+
+
+# `datasets` reads a folder through the same streaming code as a hub repository.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning", "ignore::FutureWarning")
+def test_a_hub_data_set_is_streamed_in_a_seeded_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    (tmp_path / "set").mkdir()
+    write_parquet(tmp_path / "set" / "train-00000.parquet", ROWS)
+    rows = [row["problem"] for row in open_hub(str(tmp_path / "set"), "train", seed=1)]
+    assert rows == [row["problem"] for row in open_hub(str(tmp_path / "set"), "train", seed=1)]
+    assert sorted(rows) == sorted(row["problem"] for row in ROWS)
+    with pytest.raises(InputError, match="split nosuch"):
+        list(open_hub(str(tmp_path / "set"), "nosuch", seed=1))
+
+
+def test_hub_names_are_told_from_paths() -> None:
+    assert is_hub_name("AI-MO/NuminaMath-CoT")
+    assert is_hub_name("modelscope:AI-MO/NuminaMath-CoT")
+    assert is_hub_name("openai/gsm8k:main")
+    assert not is_hub_name("./data/x")
+    assert not is_hub_name("a/b/c")
+
+
+def test_modelscope_without_its_package_says_how_to_get_it() -> None:
+    try:
+        import modelscope  # noqa: F401
+    except ImportError:
+        with pytest.raises(InputError, match="pip install modelscope"):
+            opened("modelscope:AI-MO/NuminaMath-CoT")
+    else:
+        pytest.skip("modelscope is installed here")
