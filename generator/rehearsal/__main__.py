@@ -1,0 +1,9 @@
+"""`python -m generator.rehearsal`."""
+
+import sys
+
+from generator.rehearsal import main
+from shared.exits import run_and_exit
+
+if __name__ == "__main__":
+    run_and_exit(lambda: main(sys.argv[1:]))

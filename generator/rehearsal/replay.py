@@ -1,0 +1,59 @@
+"""Recorded answers, found again by the problem that stands in a prompt.
+
+    {"question": "James decides to run 3 sprints…", "reasoning": "Okay, let's see…", "response": "…\\\\boxed{540}"}
+
+A row may say `finish_reason`, and `status` for a call that is to be refused with `response` as its message.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.exits import InputError
+from shared.shards import read_rows
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    problem: str
+    reasoning: str
+    response: str
+    finish_reason: str = "stop"
+    status: int = 200
+
+
+class Replay:
+    """The rows of a JSON Lines file. `problem` or `question` holds the problem's text."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            rows = [self._row(path, number, row) for number, row in read_rows(path)]
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror}: --replay wants a JSON Lines file") from None
+        # The longest problem first: one text may be the beginning of another.
+        self._rows = sorted(rows, key=lambda row: -len(row.problem))
+        self._by_start: dict[str, list[Row]] = {}
+        for row in self._rows:
+            self._by_start.setdefault(row.problem[:_START], []).append(row)
+
+    def find(self, prompt: str) -> Row | None:
+        text = " ".join(prompt.split())
+        first = self._by_start.get(text[:_START], [])
+        return next((row for row in first if text.startswith(row.problem)), None) or next(
+            (row for row in self._rows if row.problem in text), None
+        )
+
+    @staticmethod
+    def _row(path: Path, number: int, row: dict[str, object]) -> Row:
+        problem = row.get("problem") or row.get("question")
+        if not isinstance(problem, str):
+            raise InputError(f"{path}:{number}: no `problem` or `question`")
+        return Row(
+            " ".join(problem.split()),
+            str(row.get("reasoning") or ""),
+            str(row.get("response") or ""),
+            str(row.get("finish_reason") or "stop"),
+            int(str(row.get("status", 200))),
+        )
+
+
+_START = 24

@@ -1,0 +1,196 @@
+"""The rehearsal teacher over HTTP: OpenAI's paths, DeepSeek's dialect, faults and limits as asked for.
+
+POST /v1/chat/completions   streaming or not
+GET  /v1/models
+GET  /stats                 calls by status and by fault, in flight, peak, answers delivered
+"""
+
+import asyncio
+import random
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from generator.rehearsal import solver
+from generator.rehearsal.faults import Fate, Faults, Limits
+from generator.rehearsal.replay import Replay, Row
+from generator.rehearsal.stream import DONE, Answer, Wheel, flood, tokens
+from shared.records import problem_id
+
+MODEL = "rehearsal-r1"
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How the teacher behaves, beyond its limits."""
+
+    tokens_per_second: float = 0.0  # of one stream; 0: as fast as the socket takes it
+    latency_seconds: float = 0.0  # before the first token
+    seed: int = 0
+    faults: Faults = field(default_factory=Faults)
+    key: str = ""  # the only key accepted; "" accepts any and none
+    model: str = ""  # the only model name accepted; "" accepts any
+    outage: tuple[float, float] = (0.0, 0.0)  # seconds after the start between which connections are dropped
+
+
+class Teacher:
+    """Answers calls and keeps count. One for each server."""
+
+    def __init__(self, manner: Manner, limits: Limits, replay: Replay | None) -> None:
+        self._manner, self._limits, self._replay = manner, limits, replay
+        self._started = time.monotonic()
+        self._wheel: Wheel | None = None
+        self._asked: Counter[str] = Counter()  # calls that reached the solver, by problem
+        self._delivered: Counter[str] = Counter()
+        self._statuses: Counter[str] = Counter()
+        self._fates: Counter[str] = Counter()
+        self._in_flight = self._peak = self._calls = self._tokens = 0
+
+    def application(self) -> web.Application:
+        app = web.Application(client_max_size=64 << 20)
+        app.router.add_post("/v1/chat/completions", self._completions)
+        app.router.add_get("/v1/models", self._models)
+        app.router.add_get("/stats", self._stats)
+        return app
+
+    async def _models(self, request: web.Request) -> web.Response:
+        name = self._manner.model or MODEL
+        return web.json_response({"object": "list", "data": [{"id": name, "object": "model", "owned_by": "rehearsal"}]})
+
+    async def _stats(self, request: web.Request) -> web.Response:
+        return web.json_response(
+            {
+                "calls": self._calls,
+                "by_status": dict(self._statuses),
+                "by_fault": dict(self._fates),
+                "in_flight": self._in_flight,
+                "peak_in_flight": self._peak,
+                "problems": len(self._asked),
+                "delivered": self._delivered.total(),
+                "delivered_more_than_once": sum(n > 1 for n in self._delivered.values()),
+                "tokens": self._tokens,
+                "seconds": round(time.monotonic() - self._started, 3),
+            }
+        )
+
+    async def _completions(self, request: web.Request) -> web.StreamResponse:
+        self._calls += 1
+        age = time.monotonic() - self._started
+        if self._manner.outage[0] <= age < self._manner.outage[1]:
+            return self._drop(request)
+        self._in_flight += 1
+        self._peak = max(self._peak, self._in_flight)
+        try:
+            return await self._answer(request, await request.read())
+        finally:
+            self._in_flight -= 1
+
+    async def _answer(self, request: web.Request, raw: bytes) -> web.StreamResponse:
+        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if self._manner.key and given != self._manner.key:  # some providers repeat the whole key, so this one does
+            return self._error(401, f"Authentication Fails, Your api key: {given} is invalid")
+        try:
+            body = orjson.loads(raw)
+            prompt = str(body["messages"][-1]["content"])
+        except (orjson.JSONDecodeError, KeyError, IndexError, TypeError) as error:
+            return self._error(400, f"Failed to deserialize the JSON body: {error!r}")
+        if self._manner.model and body.get("model") != self._manner.model:
+            return self._error(404, f"The model `{body.get('model')}` does not exist")
+        if refusal := self._limits.admit(time.time(), self._in_flight - 1):
+            return self._error(refusal.status, refusal.message, refusal.retry_after_seconds)
+        problem = problem_id(prompt)
+        rng = random.Random(f"{self._manner.seed}:{problem}:{self._asked[problem]}")
+        self._asked[problem] += 1
+        fate = self._manner.faults.draw(rng)
+        self._fates.update(filter(None, (fate.kind, "wrong" * fate.wrong, "keepalive" * fate.keepalive)))
+        if fate.status is not None:
+            seconds = self._manner.faults.retry_after_seconds if fate.status in (429, 503) else None
+            return self._error(fate.status, "Failed on purpose, as --faults asked", seconds or None)
+        row = self._replay.find(prompt) if self._replay else None
+        if row is not None and row.status != 200:
+            return self._error(row.status, row.response)
+        return await self._speak(request, body, self._compose(body, prompt, row, fate, rng), fate, rng, problem)
+
+    def _compose(self, body: Any, prompt: str, row: Row | None, fate: Fate, rng: random.Random) -> Answer:
+        if row is not None:
+            reasoning, response, finish = row.reasoning, row.response, row.finish_reason
+        else:
+            (reasoning, response), finish = solver.solve(prompt, rng, fate.wrong), "stop"
+        thought, said = tokens(reasoning), tokens(response)
+        if fate.kind == "empty":
+            said = []
+        allowed = int(body.get("max_tokens") or body.get("max_completion_tokens") or 1 << 30)
+        if fate.kind == "length":
+            allowed = min(allowed, rng.randrange(1, max(2, len(thought))))
+        if len(thought) + len(said) > allowed:
+            thought, said, finish = thought[:allowed], said[: max(0, allowed - len(thought))], "length"
+        asked = len(prompt) // 4 + 1
+        number = f"{self._calls:08d}"
+        return Answer(f"rehearsal-{number}", str(body.get("model")), int(time.time()), thought, said, finish, asked)
+
+    async def _speak(
+        self, request: web.Request, body: Any, answer: Answer, fate: Fate, rng: random.Random, problem: str
+    ) -> web.StreamResponse:
+        self._statuses["200"] += 1
+        self._tokens += len(answer.reasoning) + len(answer.response)
+        headers = self._limits.headers(time.time())
+        if fate.kind == "empty" and rng.random() < 0.5:
+            return web.Response(body=b"", content_type="text/event-stream", headers=headers)
+        if not body.get("stream"):
+            return await self._speak_at_once(request, answer, fate, problem, headers)
+        events = answer.as_events(bool((body.get("stream_options") or {}).get("include_usage")))
+        if fate.keepalive:
+            events = flood(events, rng)
+        if fate.kind in ("stall", "cut", "error_event"):
+            events = events[: rng.randrange(1, len(events) - 3)]  # before the finish_reason
+        if fate.kind == "error_event":
+            error = {"error": {"message": "Failed on purpose, as --faults asked", "type": "server_error", "code": 500}}
+            events += [b"data: " + orjson.dumps(error) + b"\n\n", DONE]
+        response = web.StreamResponse(headers={"Cache-Control": "no-cache", **headers})
+        response.content_type = "text/event-stream"
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        if (transport := request.transport) is None:  # the client is gone already
+            return response
+        loop = asyncio.get_running_loop()
+        self._wheel = self._wheel or Wheel(loop, self._manner.tokens_per_second)
+        await self._wheel.play(transport, events, self._manner.latency_seconds, fate.kind == "stall")
+        if fate.kind == "cut":
+            transport.close() if rng.random() < 0.5 else transport.abort()
+        elif not transport.is_closing():
+            self._delivered[problem] += fate.kind in ("", "length")
+            await response.write_eof()
+        return response
+
+    async def _speak_at_once(
+        self, request: web.Request, answer: Answer, fate: Fate, problem: str, headers: dict[str, str]
+    ) -> web.StreamResponse:
+        count = len(answer.reasoning) + len(answer.response)
+        rate = self._manner.tokens_per_second
+        await asyncio.sleep(self._manner.latency_seconds + (count / rate if rate else 0.0))
+        if fate.kind == "stall":
+            await asyncio.Event().wait()  # for ever: the server cancels this when the client is gone
+        if fate.kind in ("cut", "stall"):
+            return self._drop(request)
+        if fate.kind == "error_event":
+            return self._error(500, "Failed on purpose, as --faults asked")
+        self._delivered[problem] += 1
+        return web.Response(body=answer.as_body(), content_type="application/json", headers=headers)
+
+    def _error(self, status: int, message: str, retry_after_seconds: float | None = None) -> web.Response:
+        self._statuses[str(status)] += 1
+        headers = self._limits.headers(time.time())
+        if retry_after_seconds is not None:
+            headers["Retry-After"] = f"{max(1, round(retry_after_seconds + 0.5))}"
+        error = {"error": {"message": message, "type": "rehearsal_error", "param": None, "code": status}}
+        return web.Response(status=status, body=orjson.dumps(error), content_type="application/json", headers=headers)
+
+    def _drop(self, request: web.Request) -> web.Response:
+        self._statuses["dropped"] += 1
+        if request.transport is not None:
+            request.transport.abort()
+        return web.Response()
