@@ -57,19 +57,27 @@ def open_files(corpus: Path, pile: Pile) -> list[Path]:
     return sorted((corpus / pile).glob("shard-*.jsonl" + OPEN))
 
 
-def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line number from 1, row) of a shard. Errors: `InputError` naming file and line of a torn or foreign line."""
+def read_lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
+    """(line number from 1, offset in bytes, line with its newline) of a shard."""
+    offset = 0
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
-            try:
-                row = orjson.loads(line)
-            except orjson.JSONDecodeError as error:
-                raise InputError(
-                    f"{path}:{number}: not JSON ({error}); `python -m generator check` looks further"
-                ) from None
-            if not isinstance(row, dict):
-                raise InputError(f"{path}:{number}: a JSON {type(row).__name__} where an object belongs")
-            yield number, row
+            yield number, offset, line
+            offset += len(line)
+
+
+def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line number from 1, row) of a shard. Errors: `InputError` naming file and line of a torn or foreign line."""
+    for number, _, line in read_lines(path):
+        try:
+            row = orjson.loads(line)
+        except orjson.JSONDecodeError as error:
+            raise InputError(
+                f"{path}:{number}: not JSON ({error}); `python -m generator check` looks further"
+            ) from None
+        if not isinstance(row, dict):
+            raise InputError(f"{path}:{number}: a JSON {type(row).__name__} where an object belongs")
+        yield number, row
 
 
 def whole_length(path: Path) -> int:

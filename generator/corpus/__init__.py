@@ -1,0 +1,13 @@
+"""A corpus on disk: two piles of shards, their manifest, the ledger beside them and the lock that one run holds.
+
+A finished sample goes whole into a shard, then into the ledger. Starting cuts torn tails and reads again only the
+shards that the ledger does not know as sealed: the open ones, and one more if a kill came before it was noted.
+"""
+
+from generator.corpus.check import check
+from generator.corpus.ledger import Finished, Ledger, Spent, Total
+from generator.corpus.lock import holder
+from generator.corpus.reconcile import reindex
+from generator.corpus.store import Corpus, open_corpus
+
+__all__ = ["Corpus", "Finished", "Ledger", "Spent", "Total", "check", "holder", "open_corpus", "reindex"]

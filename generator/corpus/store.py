@@ -1,0 +1,187 @@
+"""The corpus that a run writes to: shards by a thread of their own, the ledger by the event loop."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import orjson
+
+from generator.corpus.ledger import Ledger, checkpoint
+from generator.corpus.lock import Lock
+from generator.corpus.manifest import read_manifest, write_manifest
+from generator.corpus.reconcile import AccountOf, reconcile
+from shared.exits import CannotWrite
+from shared.records import Trace
+from shared.shards import PILES, Pile, Position, SealedShard, ShardWriter
+
+T = TypeVar("T")
+
+COMMIT_SECONDS = 0.5  # how far the ledger may be behind the shards; a kill costs no more than reading them again
+SYNC_SECONDS = 5.0  # how much a power cut may take (a kill takes nothing: the page cache outlives the process)
+
+
+@dataclass(slots=True)
+class _Line:
+    trace: Trace
+    pile: Pile
+    written: asyncio.Future[None]
+    position: Position | None = None
+
+
+class Corpus:
+    """One corpus, held by this process from `open_corpus` to `close`.
+
+    `ledger` belongs to the event loop's thread; shards and manifest are written by a thread of their own.
+    """
+
+    def __init__(
+        self, path: Path, lock: Lock, ledger: Ledger, writers: dict[Pile, ShardWriter], secrets: Iterable[str]
+    ):
+        self.path, self.ledger = path, ledger
+        self._lock, self._writers = lock, writers
+        self._manifest = read_manifest(path)
+        self._secrets = [orjson.dumps(secret)[1:-1] for secret in secrets if secret]
+        self._thread = ThreadPoolExecutor(1, "shards")
+        self._queue: list[_Line] = []
+        self._wake = asyncio.Event()
+        self._closing = False
+
+    async def add(self, trace: Trace, kept: bool) -> None:
+        """Put a finished sample into its pile; returns when the whole line is in the shard. Needs `keep_writing`."""
+        line = _Line(trace, "traces" if kept else "rejected", asyncio.get_running_loop().create_future())
+        self._queue.append(line)
+        self._wake.set()
+        await line.written
+
+    async def keep_writing(self, before_commit: Callable[[], None] = lambda: None) -> None:
+        """Write what is added, group by group, until `stop_writing`. `before_commit` may put notes into the ledger.
+
+        Errors: `CannotWrite`; every `add` that waits then raises it as well.
+        """
+        committed = synced = time.monotonic()
+        while not self._closing or self._queue:
+            await self._something_to_write()
+            await self._write_group()
+            now = time.monotonic()
+            if now - committed >= COMMIT_SECONDS:
+                before_commit()
+                self.ledger.commit()
+                committed = now
+            if now - synced >= SYNC_SECONDS:
+                await self._in_thread(self._sync)
+                synced = time.monotonic()
+        before_commit()
+        self.ledger.commit()
+
+    def stop_writing(self) -> None:
+        """Let `keep_writing` return when its queue is empty."""
+        self._closing = True
+        self._wake.set()
+
+    async def close(self, seal: bool) -> None:
+        """Let go of the corpus; with `seal` the open shards are sealed first, as every orderly end does."""
+        try:
+            if seal:
+                self._note_sealed(await self._in_thread(self._seal_all))
+            self.ledger.close()
+        finally:
+            self._thread.shutdown()
+            for writer in self._writers.values():
+                writer.close()
+            self._lock.release()
+
+    async def _something_to_write(self) -> None:
+        try:
+            await asyncio.wait_for(self._wake.wait(), COMMIT_SECONDS)
+        except TimeoutError:
+            return
+        self._wake.clear()
+
+    async def _write_group(self) -> None:
+        group, self._queue = self._queue, []
+        if not group:
+            return
+        sealed, error = await self._in_thread(partial(self._write_lines, group))
+        for line in group:
+            if line.position is not None:
+                self.ledger.add_sample(line.trace, line.position)
+            if line.written.done():  # the worker that added it was cancelled meanwhile
+                continue
+            if line.position is not None:
+                line.written.set_result(None)
+            elif error is not None:
+                line.written.set_exception(error)
+        self._note_sealed(sealed)
+        if error is not None:
+            raise error
+
+    def _write_lines(self, group: list[_Line]) -> tuple[list[SealedShard], CannotWrite | None]:
+        sealed = []
+        try:
+            for line in group:
+                writer = self._writers[line.pile]
+                line.position = writer.append(self._without_secrets(line.trace.to_line()))
+                if writer.full and (shard := writer.seal()):
+                    sealed.append(shard)
+            if sealed:
+                self._add_to_manifest(sealed)
+        except CannotWrite as error:
+            return sealed, error
+        return sealed, None
+
+    def _without_secrets(self, line: bytes) -> bytes:
+        """A key that a provider sent back in some text goes no further than here."""
+        for secret in self._secrets:
+            if secret in line:
+                line = line.replace(secret, b"[key]")
+        return line
+
+    def _seal_all(self) -> list[SealedShard]:
+        sealed = [shard for writer in self._writers.values() if (shard := writer.seal())]
+        if sealed:
+            self._add_to_manifest(sealed)
+        return sealed
+
+    def _add_to_manifest(self, sealed: Iterable[SealedShard]) -> None:
+        self._manifest.update((shard.name, shard) for shard in sealed)
+        write_manifest(self.path, self._manifest.values())
+
+    def _note_sealed(self, sealed: Iterable[SealedShard]) -> None:
+        for shard in sealed:
+            self.ledger.note_sealed(shard.name)
+
+    def _sync(self) -> None:
+        for writer in self._writers.values():
+            writer.sync()  # before the ledger: it must not know of lines that a power cut takes
+        checkpoint(self.path / "ledger.sqlite")
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+def open_corpus(
+    path: Path,
+    rows: int,
+    megabytes: int,
+    secrets: Iterable[str] = (),
+    account_of: AccountOf = lambda lane: lane,
+) -> Corpus:
+    """Take hold of a corpus (made if it is not there), cut torn tails and bring the ledger up to the shards.
+
+    `rows` and `megabytes` say when a shard is full, `secrets` are texts that must reach no file, `account_of` names the
+    account of a lane (a lost ledger's calls are rebuilt for it). Errors: `InputError` where another process holds it.
+    """
+    lock = Lock(path)
+    try:
+        writers: dict[Pile, ShardWriter] = {pile: ShardWriter(path, pile, rows, megabytes) for pile in PILES}
+        ledger = Ledger(path / "ledger.sqlite")
+        reconcile(path, ledger, account_of)
+        return Corpus(path, lock, ledger, writers, secrets)
+    except BaseException:
+        lock.release()
+        raise
