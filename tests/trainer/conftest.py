@@ -1,0 +1,31 @@
+"""Fixtures of the trainer's tests: one tiny model and one small corpus for the whole session."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing here may reach a hub
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Any:
+    from tests.trainer import tiny
+
+    return tiny.tokenizer()
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests.trainer import tiny
+
+    return tiny.save_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests.trainer.corpora import trace, write_corpus
+
+    return write_corpus(tmp_path_factory.mktemp("corpus"), [trace(i) for i in range(120)], rows=50)

@@ -1,0 +1,105 @@
+"""Corpora to examples: only correct, distinct, uncontaminated traces, held out by problem, each loss with a reason."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.exits import InputError
+from shared.rendering import ChatRenderer
+from tests.trainer.corpora import trace, write_corpus
+from trainer.config import TrainerConfig
+from trainer.selection import Selection, check_corpora, held_out_problems, select
+
+
+def chosen(tokenizer: Any, *corpora: Path, **tables: Any) -> Selection:
+    config = TrainerConfig.model_validate(
+        {"run": "r", "model": "m", "corpora": [str(c) for c in corpora], "train": {"max_length": 512, "holdout": 0.0}}
+        | tables
+    )
+    return select(config, tokenizer, ChatRenderer.of(tokenizer))
+
+
+def test_every_trace_read_ends_as_learnt_held_out_or_left_out(tokenizer: Any, tmp_path: Path) -> None:
+    traces = [trace(i) for i in range(20)]
+    traces += [
+        trace(0, 1, reasoning=trace(0).reasoning),
+        trace(30, verdict="unverifiable"),
+        trace(31, response="no box"),
+    ]
+    got = chosen(tokenizer, write_corpus(tmp_path / "c", traces), train={"max_length": 512, "holdout": 0.2})
+    assert got.read == 23 == len(got.train) + len(got.held_out) + len(got.left_out)
+    assert got.reasons == {"a duplicate": 1, "verdict unverifiable": 1, "no boxed answer after the thinking": 1}
+    assert got.cost_left_out == pytest.approx(0.03)
+
+
+def test_the_split_is_by_problem_so_no_problem_is_on_both_sides(tokenizer: Any, tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "c", [trace(i, s) for i in range(20) for s in range(3)])
+    got = chosen(tokenizer, corpus, train={"max_length": 512, "holdout": 0.25})
+    held, learnt = {e.problem_id for e in got.held_out}, {e.problem_id for e in got.train}
+    assert len(held) == 5
+    assert len(got.held_out) == 15
+    assert not held & learnt
+    assert {q.problem_id for q in got.questions} == held
+
+
+def test_a_growing_corpus_keeps_most_of_its_held_out_problems() -> None:
+    before = set(held_out_problems({f"p{i}" for i in range(1000)}, 0.1, 0))
+    after = set(held_out_problems({f"p{i}" for i in range(1100)}, 0.1, 0))
+    assert len(before & after) >= 85
+
+
+def test_a_problem_gives_at_most_its_cap(tokenizer: Any, tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "c", [trace(i, s) for i in range(3) for s in range(6)])
+    got = chosen(tokenizer, corpus, data={"max_per_problem": 2})
+    assert len(got.train) == 6
+    assert got.reasons == {"over max_per_problem": 12}
+
+
+def test_a_benchmark_problem_is_stopped_at_the_door(tokenizer: Any, tmp_path: Path) -> None:
+    benchmark = tmp_path / "judge.jsonl"
+    benchmark.write_text(json.dumps({"question": "  " + trace(3).problem.upper()}) + "\n")
+    corpus = write_corpus(tmp_path / "c", [trace(i) for i in range(5)])
+    got = chosen(tokenizer, corpus, data={"exclude": [str(benchmark)]})
+    assert got.reasons == {"a problem that judges the model (data.exclude)": 1}
+
+
+def test_thirteen_words_in_common_are_contamination_twelve_are_not(tokenizer: Any, tmp_path: Path) -> None:
+    words = [f"w{i}" for i in range(40)]
+    benchmark = tmp_path / "judge.jsonl"
+    benchmark.write_text(json.dumps({"problem": " ".join(words)}) + "\n")
+    close = replace(trace(1), problem="A: " + " ".join(words[5:18]) + "?", problem_id="close")
+    far = replace(trace(2), problem="A: " + " ".join(words[5:17]) + "?", problem_id="far")
+    got = chosen(tokenizer, write_corpus(tmp_path / "c", [close, far]), data={"exclude": [str(benchmark)]})
+    assert [e.problem_id for e in got.train] == ["far"]
+
+
+def test_only_sealed_shards_are_read(tokenizer: Any, tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "c", [trace(i) for i in range(8)], rows=5, seal=False)
+    got = chosen(tokenizer, corpus)
+    assert got.read == 5
+    assert got.open_shards == 1
+    assert "open shards" in got.lines()[-1]
+
+
+def test_bad_corpora_are_refused_with_the_remedy(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such corpus folder"):
+        check_corpora([str(tmp_path / "nowhere")])
+    with pytest.raises(InputError, match="only 1 open shards: let the generator end"):
+        check_corpora([str(write_corpus(tmp_path / "open", [trace(1)], seal=False))])
+    empty = tmp_path / "empty"
+    (empty / "traces").mkdir(parents=True)
+    (empty / "traces" / "shard-000000.jsonl").write_bytes(b"")
+    with pytest.raises(InputError, match="generate traces first"):
+        check_corpora([str(empty)])
+    (empty / "traces" / "shard-000000.jsonl").write_bytes(b'{"schema": 99}\n')
+    with pytest.raises(InputError, match=r"shard-000000\.jsonl:1: schema 99"):
+        check_corpora([str(empty)])
+
+
+def test_nothing_left_to_learn_says_why(tokenizer: Any, tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "c", [trace(i) for i in range(3)])
+    with pytest.raises(InputError, match=r"3 longer than max_length.*raise train\.max_length"):
+        chosen(tokenizer, corpus, train={"max_length": 16})

@@ -1,0 +1,99 @@
+"""Decontamination at the trainer's door: a problem that judges the model must not have taught it.
+
+The generator screens problems before it pays for them; corpora also come from elsewhere, and the list of benchmarks
+grows later. Two tests of the words in lower case: equal texts, or a run of 13 words in common (GPT-3's length,
+Brown et al. 2020, appendix C).
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from shared.exits import InputError
+
+RUN_WORDS = 13
+PROBLEM_FIELDS = ("problem", "question", "prompt", "input")
+# Benchmarks by the names that the evaluation knows: hub data set, subset, split.
+HUB = {
+    "gsm8k": ("openai/gsm8k", "main", "test"),
+    "MATH-500": ("HuggingFaceH4/MATH-500", None, "test"),
+    "math_500": ("HuggingFaceH4/MATH-500", None, "test"),
+    "aime24": ("HuggingFaceH4/aime_2024", None, "train"),
+    "aime25": ("yentinglin/aime_2025", None, "train"),
+}
+
+
+class Benchmarks:
+    """Problems that judge the model, by the words that a training problem must not share with them."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self.problems = 0
+        self._whole: set[int] = set()
+        self._runs: set[int] = set()
+        for text in texts:
+            words = _words(text)
+            self.problems += 1
+            self._whole.add(hash(tuple(words)))
+            self._runs.update(_runs(words))
+
+    def contain(self, text: str) -> bool:
+        words = _words(text)
+        return hash(tuple(words)) in self._whole or any(run in self._runs for run in _runs(words))
+
+
+def read_benchmarks(names: Iterable[str]) -> Benchmarks:
+    """The problems of files and of hub benchmarks. Errors: `InputError` naming the entry of data.exclude."""
+    return Benchmarks(text for name in names for text in _problems(name))
+
+
+def _problems(name: str) -> Iterator[str]:
+    path = Path(name)
+    rows = _file_rows(path) if path.exists() else _hub_rows(name)
+    for number, row in enumerate(rows, 1):
+        text = next((row[field] for field in PROBLEM_FIELDS if isinstance(row.get(field), str)), None)
+        if text is None:
+            raise InputError(f"data.exclude {name}: row {number} has none of the fields {', '.join(PROBLEM_FIELDS)}")
+        yield text
+
+
+def _file_rows(path: Path) -> Iterator[dict[str, Any]]:
+    if path.suffix == ".parquet":
+        import pyarrow.parquet  # type: ignore[import-untyped]
+
+        yield from pyarrow.parquet.read_table(path).to_pylist()
+        return
+    if path.suffix != ".jsonl":
+        raise InputError(f"data.exclude {path}: give a .jsonl or .parquet file")
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        try:
+            yield orjson.loads(line)
+        except orjson.JSONDecodeError as error:
+            raise InputError(f"data.exclude {path}:{number}: not JSON ({error}): correct or remove the line") from None
+
+
+def _hub_rows(name: str) -> Iterator[dict[str, Any]]:
+    key, _, split = name.partition(":")
+    if key not in HUB:
+        raise InputError(f"data.exclude {name}: no such file, and not one of {', '.join(HUB)}")
+    import datasets  # type: ignore[import-untyped]
+
+    data_set, subset, default_split = HUB[key]
+    try:
+        yield from datasets.load_dataset(data_set, subset, split=split or default_split)
+    except (OSError, ValueError) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            f"data.exclude {name}: cannot be read from the hub ({first}): give a local .jsonl file"
+        ) from None
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.lower())
+
+
+def _runs(words: list[str]) -> Iterator[int]:
+    for i in range(len(words) - RUN_WORDS + 1):
+        yield hash(tuple(words[i : i + RUN_WORDS]))

@@ -1,0 +1,81 @@
+"""Which examples make up which optimiser step, and how a step is cut into micro-batches. Pure and exact.
+
+The order of the whole run is a list that follows from the seed alone, so a resumed run sees exactly the data it would
+have seen. A micro-batch never changes what a step is: the same examples, whatever fits at once.
+"""
+
+import math
+import random
+from collections.abc import Sequence
+
+
+def run_order(sizes: Sequence[int], weights: Sequence[float], epochs: float, seed: int) -> list[int]:
+    """Indices into the examples of all corpora laid end to end (`sizes` of them each), for the whole run.
+
+    An epoch has as many examples as there are. Without `weights` it is a shuffle of all of them. With weights each
+    corpus gives its share, going round its own examples again and again where they are too few, and each example of a
+    corpus is used equally often to within one. A last part of an epoch (1.5 epochs) is the first part of its shuffle.
+    """
+    total = sum(sizes)
+    shares = _shares(total, sizes, weights)
+    starts = [sum(sizes[:i]) for i in range(len(sizes))]
+    rounds = [_Rounds(start, size, seed + 7919 * i) for i, (start, size) in enumerate(zip(starts, sizes, strict=True))]
+    order: list[int] = []
+    for epoch in range(math.ceil(epochs)):
+        indices = [index for share, source in zip(shares, rounds, strict=True) for index in source.take(share)]
+        random.Random(f"order {seed} {epoch}").shuffle(indices)
+        order += indices
+    return order[: round(epochs * total)]
+
+
+def micro_batches(lengths: Sequence[int], rows: int, tokens: int) -> list[list[int]]:
+    """A step's examples (their `lengths`) in micro-batches of at most `rows` examples and `tokens` tokens.
+
+    A single example longer than `tokens` stands alone. Longest first into the fullest batch that still has room (best
+    fit decreasing): few micro-batches of nearly the same size, so kernels are well filled and shapes hardly vary.
+    """
+    batches: list[list[int]] = []
+    room: list[int] = []
+    for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        fits = [b for b in range(len(batches)) if room[b] >= lengths[index] and len(batches[b]) < rows]
+        if fits:
+            best = min(fits, key=lambda b: room[b])
+        else:
+            best = len(batches)
+            batches.append([])
+            room.append(tokens)
+        batches[best].append(index)
+        room[best] -= lengths[index]
+    return batches
+
+
+class _Rounds:
+    """Goes round one corpus's indices for ever, each round in a new order."""
+
+    def __init__(self, start: int, size: int, seed: int) -> None:
+        self._indices, self._seed = range(start, start + size), seed
+        self._round, self._left = 0, list[int]()
+
+    def take(self, count: int) -> list[int]:
+        taken: list[int] = []
+        while len(taken) < count:
+            if not self._left:
+                self._left = list(self._indices)
+                random.Random(f"round {self._seed} {self._round}").shuffle(self._left)
+                self._round += 1
+            part = min(count - len(taken), len(self._left))
+            taken += self._left[:part]
+            del self._left[:part]
+        return taken
+
+
+def _shares(total: int, sizes: Sequence[int], weights: Sequence[float]) -> list[int]:
+    if not weights:
+        return list(sizes)
+    whole = sum(weight for weight, size in zip(weights, sizes, strict=True) if size)
+    exact = [total * weight / whole if size else 0.0 for weight, size in zip(weights, sizes, strict=True)]
+    shares = [math.floor(share) for share in exact]
+    by_rest = sorted(range(len(exact)), key=lambda i: shares[i] - exact[i])
+    for i in by_rest[: total - sum(shares)]:
+        shares[i] += 1
+    return shares

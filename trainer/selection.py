@@ -1,0 +1,205 @@
+"""Corpora to examples: what is learnt, what is held out, what is left out and why.
+
+    read_traces -> correct? -> contaminated? -> seen before? -> cap of its problem -> encode -> held out by problem
+
+Every trace read ends as exactly one of: learnt, held out, or left out with a reason.
+"""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from shared.exits import InputError
+from shared.records import Trace, read_traces
+from shared.rendering import ChatRenderer
+from shared.shards import SealedShard, describe, open_files, sealed_files
+from trainer.config import TrainerConfig
+from trainer.contamination import Benchmarks, read_benchmarks
+from trainer.examples import Encoder, Example, LeftOut
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """A held-out problem as the probe asks it: the prompt's text and what is right."""
+
+    problem_id: str
+    prompt: str
+    problem: str
+    gold: str
+
+
+@dataclass(slots=True)
+class Selection:
+    """The data of a run."""
+
+    train: list[Example]
+    held_out: list[Example]
+    questions: list[HeldOut]  # one a held-out problem with a gold answer
+    left_out: list[LeftOut]
+    read: int
+    shards: list[tuple[str, SealedShard]] = field(default_factory=list)  # (corpus, entry)
+    open_shards: int = 0
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """How many traces were left out for each reason, the most frequent first."""
+        return dict(Counter(item.reason for item in self.left_out).most_common())
+
+    @property
+    def cost_left_out(self) -> float:
+        """US dollars that the traces left out cost to make."""
+        return sum(item.cost_usd or 0.0 for item in self.left_out)
+
+    def lines(self) -> list[str]:
+        """What a user should know about the data, a line each."""
+        tokens, learnt = sum(map(len, self.train)), sum(len(e) - e.prompt_length for e in self.train)
+        lines = [
+            f"traces: {self.read:,} read, {len(self.train):,} to learn from ({tokens:,} tokens, {learnt:,} in the "
+            f"loss), {len(self.held_out):,} held out with {len({e.problem_id for e in self.held_out}):,} problems"
+        ]
+        for reason, count in self.reasons.items():
+            items = [item for item in self.left_out if item.reason == reason]
+            cost = sum(item.cost_usd or 0.0 for item in items)
+            extra = f", {sum(item.tokens for item in items):,} tokens" if any(item.tokens for item in items) else ""
+            lines.append(f"left out: {count:,} {reason}{extra}" + (f", ${cost:.2f} to make" if cost else ""))
+        if self.open_shards:
+            lines.append(f"not read: {self.open_shards} open shards (a generator writes them, or was killed)")
+        return lines
+
+
+def select(config: TrainerConfig, tokenizer: Any, chat: ChatRenderer) -> Selection:
+    """Read, choose and encode the corpora of `config`. Errors: `InputError` with the remedy where nothing is left."""
+    benchmarks = read_benchmarks(config.data.exclude)
+    selection = Selection([], [], [], [], 0)
+    encoder = Encoder(tokenizer, chat, config.train.max_length)
+    choice = _Choice(benchmarks, config.data.max_per_problem, selection)
+    kept: list[Example] = []
+    asked: dict[str, Trace] = {}
+    for number, corpus in enumerate(config.corpora):
+        _list_shards(corpus, selection)
+        # An example is encoded before its problem's cap is counted, so that a trace too long does not use the cap up.
+        for example, trace in _encoded(encoder, choice.candidates(corpus), number, selection):
+            if choice.under_cap(example):
+                kept.append(example)
+                asked.setdefault(trace.problem_id, trace)
+    if not kept:
+        raise InputError(_nothing_left(config, selection))
+    held = held_out_problems({example.problem_id for example in kept}, config.train.holdout, config.train.seed)
+    for example in kept:
+        (selection.held_out if example.problem_id in held else selection.train).append(example)
+    selection.questions = [_question(asked[p], chat) for p in held if asked[p].gold is not None]
+    return selection
+
+
+def check_corpora(corpora: Sequence[str]) -> None:
+    """Refuse at once, before a model is loaded, what `select` would refuse after: no sealed shard, a foreign schema."""
+    for corpus in corpora:
+        folder = Path(corpus)
+        if not sealed_files(folder, "traces"):
+            waiting = len(open_files(folder, "traces"))
+            why = (
+                f"only {waiting} open shards: let the generator end or stop it with SIGTERM" if waiting else "no shards"
+            )
+            raise InputError(f"{corpus}/traces: no sealed shard to read ({why}); `python -m generator run` makes them")
+        if next(read_traces(folder), None) is None:
+            raise InputError(f"{corpus}/traces: the sealed shards are empty: generate traces first")
+
+
+def held_out_problems(problems: set[str], share: float, seed: int) -> list[str]:
+    """The problems to hold out: a share of them in the order of a seeded hash, so that a corpus that grows keeps most.
+
+    At least one where a share is asked for and two problems exist; never all.
+    """
+    ranked = sorted(problems, key=lambda p: hashlib.sha256(f"{seed} {p}".encode()).digest())
+    count = round(share * len(ranked))
+    if share > 0 and len(ranked) > 1:
+        count = min(max(1, count), len(ranked) - 1)
+    return ranked[:count]
+
+
+class _Choice:
+    """Which traces may be learnt, before any is tokenized."""
+
+    def __init__(self, benchmarks: Benchmarks, cap: int, selection: Selection) -> None:
+        self._benchmarks, self._cap, self._selection = benchmarks, cap, selection
+        self._seen: set[bytes] = set()
+        self._of_problem: Counter[str] = Counter()
+        self._contaminated: dict[str, bool] = {}
+
+    def candidates(self, corpus: str) -> Iterator[Trace]:
+        for trace in read_traces(corpus):
+            self._selection.read += 1
+            reason = self._fault(trace)
+            if reason:
+                self._selection.left_out.append(LeftOut(trace.id, reason, 0, trace.cost_usd))
+            else:
+                yield trace
+
+    def under_cap(self, example: Example) -> bool:
+        self._of_problem[example.problem_id] += 1
+        if self._cap and self._of_problem[example.problem_id] > self._cap:
+            self._selection.left_out.append(LeftOut(example.id, "over max_per_problem", len(example)))
+            return False
+        return True
+
+    def _fault(self, trace: Trace) -> str:
+        if trace.verdict != "correct":
+            return f"verdict {trace.verdict}"
+        if self._judges(trace):
+            return "a problem that judges the model (data.exclude)"
+        words = " ".join(f"{trace.reasoning} {trace.response}".split())
+        key = hashlib.sha256(f"{trace.problem_id} {words}".encode()).digest()
+        if key in self._seen:
+            return "a duplicate"
+        self._seen.add(key)
+        return ""
+
+    def _judges(self, trace: Trace) -> bool:
+        if trace.problem_id not in self._contaminated:
+            self._contaminated[trace.problem_id] = self._benchmarks.contain(trace.problem)
+        return self._contaminated[trace.problem_id]
+
+
+def _encoded(
+    encoder: Encoder, traces: Iterator[Trace], corpus: int, selection: Selection
+) -> Iterator[tuple[Example, Trace]]:
+    waiting: dict[str, list[Trace]] = defaultdict(list)
+
+    def remembered() -> Iterator[Trace]:
+        for trace in traces:
+            waiting[trace.id].append(trace)
+            yield trace
+
+    for made in encoder.encode(remembered(), corpus):
+        trace = waiting[made.id].pop(0)
+        if not waiting[made.id]:
+            del waiting[made.id]
+        if isinstance(made, LeftOut):
+            selection.left_out.append(made)
+        else:
+            yield made, trace
+
+
+def _question(trace: Trace, chat: ChatRenderer) -> HeldOut:
+    turn = next((m["content"] for m in reversed(trace.messages) if m["role"] == "user"), trace.problem)
+    assert trace.gold is not None
+    return HeldOut(trace.problem_id, chat.prompt([{"role": "user", "content": turn}]), trace.problem, trace.gold)
+
+
+def _list_shards(corpus: str, selection: Selection) -> None:
+    folder = Path(corpus)
+    selection.shards += [(corpus, describe(folder, path)) for path in sealed_files(folder, "traces")]
+    selection.open_shards += len(open_files(folder, "traces"))
+
+
+def _nothing_left(config: TrainerConfig, selection: Selection) -> str:
+    if not selection.read:
+        return f"{', '.join(config.corpora)}: no trace in the sealed shards: generate traces first"
+    reasons = ", ".join(f"{count} {reason}" for reason, count in selection.reasons.items())
+    return (
+        f"{', '.join(config.corpora)}: none of {selection.read} traces can be learnt ({reasons}): "
+        "raise train.max_length, or look at rejected/ for what the teacher did"
+    )
