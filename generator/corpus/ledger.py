@@ -7,7 +7,7 @@ run in another thread.
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +60,7 @@ class Finished:
 
     sample: int
     verdict: str
+    finished_at: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,17 +127,18 @@ class Ledger:
         )  # fmt: skip
         return cursor.rowcount == 1
 
-    def finished(self, problem_ids: Sequence[str]) -> dict[str, list[Finished]]:
+    def finished(self, problem_ids: Sequence[str]) -> Mapping[str, Sequence[Finished]]:
         """The finished samples of those problems that have any, in order of number. At most 30,000 ids a call."""
         marks = ",".join("?" * len(problem_ids))
         found: dict[str, list[Finished]] = {}
         with self._errors():
             rows = self._db.execute(
-                f"SELECT problem_id, sample, verdict FROM samples WHERE problem_id IN ({marks}) ORDER BY 1, 2",
+                "SELECT problem_id, sample, verdict, finished_at FROM samples "
+                f"WHERE problem_id IN ({marks}) ORDER BY 1, 2",
                 problem_ids,
             )
-            for problem, sample, verdict in rows:
-                found.setdefault(problem, []).append(Finished(sample, verdict))
+            for problem, *finished in rows:
+                found.setdefault(problem, []).append(Finished(*finished))
         return found
 
     def totals(self) -> list[Total]:

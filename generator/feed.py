@@ -1,0 +1,146 @@
+"""The one iterator that all workers pull: problems from a blocking stream, minus what is finished, as samples to ask.
+
+Problems are read in a thread, a few at a time, so memory does not grow and the event loop does not wait. What is
+finished is looked up in the ledger by problem id, twice: in the thread to skip quickly over what earlier runs did, and on
+the event loop, which sees the newest rows as well. Nothing is kept of a problem once its samples are finished.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+from generator.sampling import Finished, Rule, next_samples
+from shared.records import Problem
+
+BATCH = 64  # problems looked up at once
+MOST_AGAIN = 10_000  # problems kept for another sample; beyond it the source is read once more
+FOLLOW_SECONDS = 10.0  # how often a followed source is looked at
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One sample to ask."""
+
+    problem: Problem
+    sample: int
+
+
+class Finder(Protocol):
+    """A look into the ledger."""
+
+    def finished(self, problem_ids: Sequence[str]) -> Mapping[str, Sequence[Finished]]: ...
+
+
+class Feed:
+    """Samples to ask, one by one. `settle` tells it when one is finished (or given up).
+
+    `open_stream` opens the problems from the beginning; `in_thread` is a ledger that the reading thread may use.
+    """
+
+    def __init__(
+        self,
+        open_stream: Callable[[], Iterator[Problem]],
+        ledger: Finder,
+        in_thread: Callable[[], Finder],
+        rule: Rule,
+        follow: bool = False,
+    ) -> None:
+        self._open_stream, self._ledger, self._open_ledger = open_stream, ledger, in_thread
+        self._rule, self._follow = rule, follow
+        self._thread = ThreadPoolExecutor(1, "problems")
+        self._stream: Iterator[Problem] | None = None
+        self._thread_ledger: Finder | None = None
+        self._ready: deque[Ask] = deque()
+        self._held: dict[str, int] = {}  # samples in flight by problem id
+        self._again: deque[Problem] = deque()
+        self._one_at_a_time = asyncio.Lock()
+        self._changed = asyncio.Event()
+        self._ended = self._stopped = self._read_once_more = False
+        self.problems = 0  # seen in this pass
+        self.passes = 0  # times that the source was read to its end
+
+    async def next(self) -> Ask | None:
+        """The next sample to ask; None when there is none left, or after `stop`. Errors: whatever the stream raises."""
+        async with self._one_at_a_time:
+            while not self._ready and not self._stopped:
+                if not self._ended:
+                    await self._read()
+                elif self._again:
+                    self._offer(self._again.popleft())
+                elif self._held and self._rule.waits_for_verdicts:
+                    self._changed.clear()
+                    await self._changed.wait()
+                elif self._read_once_more or self._follow:
+                    await self._start_over()
+                else:
+                    return None
+            return None if self._stopped else self._ready.popleft()
+
+    def settle(self, problem: Problem) -> None:
+        """One sample of this problem is in the ledger, or was given up."""
+        self._held[problem.id] -= 1
+        if not self._held[problem.id]:
+            del self._held[problem.id]
+            if self._rule.waits_for_verdicts and self._wanted(problem):
+                if len(self._again) < MOST_AGAIN:
+                    self._again.append(problem)
+                else:
+                    self._read_once_more = True
+        self._changed.set()
+
+    def stop(self) -> None:
+        """Offer nothing more."""
+        self._stopped = True
+        self._changed.set()
+
+    def close(self) -> None:
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _read(self) -> None:
+        problems, self._ended = await asyncio.get_running_loop().run_in_executor(self._thread, self._pull)
+        self.passes += self._ended
+        for problem in problems:
+            self._offer(problem)
+
+    def _pull(self) -> tuple[list[Problem], bool]:
+        """In the thread: read on until some problem has something to ask. True: the stream is at its end."""
+        if self._stream is None:
+            self._stream, self.problems = self._open_stream(), 0
+            self._thread_ledger = self._thread_ledger or self._open_ledger()
+        assert self._thread_ledger is not None
+        while not self._stopped:
+            batch = []
+            for problem in self._stream:
+                batch.append(problem)
+                if len(batch) == BATCH:
+                    break
+            self.problems += len(batch)
+            finished = self._thread_ledger.finished([problem.id for problem in batch])
+            wanted = [problem for problem in batch if next_samples(self._rule, finished.get(problem.id, ()))]
+            if len(batch) < BATCH:
+                self._stream = None
+                return wanted, True
+            if wanted:
+                return wanted, False
+        return [], False
+
+    def _offer(self, problem: Problem) -> None:
+        if problem.id in self._held:  # the same text twice in the source, or still in flight from the last pass
+            return
+        if numbers := self._wanted(problem):
+            self._held[problem.id] = len(numbers)
+            self._ready.extend(Ask(problem, number) for number in numbers)
+
+    def _wanted(self, problem: Problem) -> list[int]:
+        return next_samples(self._rule, self._ledger.finished([problem.id]).get(problem.id, ()))
+
+    async def _start_over(self) -> None:
+        if not self._read_once_more:
+            self._changed.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), FOLLOW_SECONDS)
+        self._ended = self._read_once_more = False
