@@ -123,7 +123,7 @@ class LaneConfig(Config):
     model: str = Field("", description="model name as this provider spells it")
     api_key_env: str = Field("", description="environment variable with the key; a key never stands in a file")
     account: str = Field("", description="lanes with the same account share its limits; empty: the lane's own")
-    concurrency: int = Field(64, ge=1, description="ceiling of calls in flight; the real limit is found")
+    concurrency: Count = Field(64, description="ceiling of calls in flight; the real limit is found; 0: no ceiling")
     max_tokens: Count = Field(0, description="this provider's ceiling for max_tokens; 0: none known")
     requests_per_minute: Count = Field(0, description="0: no limit of this kind")
     tokens_per_minute: Count = Field(0, description="0: no limit of this kind")

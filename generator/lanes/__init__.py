@@ -1,0 +1,408 @@
+"""The lanes: which teacher is asked, when, and how often. The ONE place of retry.
+
+    async with Lanes(config, teacher_for, book) as lanes:
+        answer = await lanes.ask(sample_id, messages, params)
+
+`ask` waits until the cheapest lane that may take the sample now takes it, makes the call, and tries again where that
+helps, on another lane where there is one. It never raises for what a teacher did: a sample that fails for good comes
+back as an `Answer` with its best partial text and `completion.error`. It raises
+
+    Drained     after `drain()`, for a sample that has no call in flight: leave it for the next run
+    OutOfBudget (exit 3) a budget or a window ended and `daemon.wait = false`
+    NoLane      (exit 4) no lane can be used
+
+and the last two only when no call is in flight any more, so a caller may end the run at once.
+"""
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from aiolimiter import AsyncLimiter
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
+
+from generator.config import GeneratorConfig, LaneConfig
+from generator.lanes.budgets import Budget, Spent
+from generator.lanes.gate import Gate, Pass, Wait, by_account, gates, run_budget, run_limits
+from generator.lanes.tally import Answer, Tally
+from generator.lanes.verdict import Drained, NoLane, OutOfBudget, verdict
+from generator.terms import BalanceGone, CallError, KeyRefused, LimitNews, Request, UnknownModel
+from shared.records import Completion, Message, Usage
+
+__all__ = ["Answer", "CallsTeacher", "Drained", "Lanes", "NoLane", "OutOfBudget", "SpendBook"]
+
+LOOK_AGAIN_SECONDS = 30.0  # longest sleep without a look at the clock: it may be set, a laptop may have slept
+
+
+class CallsTeacher(Protocol):
+    """One lane's teacher: an aiohttp session that makes one call at a time or thousands."""
+
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(self, *exc: object) -> None: ...
+    async def call(self, request: Request, on_tokens: Callable[[int], None]) -> Completion:
+        """Errors: CallError."""
+        ...
+
+
+class SpentInBook(Protocol):
+    @property
+    def calls(self) -> int: ...
+    @property
+    def tokens(self) -> int: ...
+    @property
+    def usd(self) -> float: ...
+
+
+class SpendBook(Protocol):
+    """The ledger's memory of calls, so that a restart does not forget what was spent."""
+
+    def reserve_call(self, lane: str, account: str, sample_id: str, at: float, tokens: int, usd: float) -> int:
+        """Write a call down before it is made; it counts from then on, with `tokens` and `usd` until it is settled."""
+        ...
+
+    def settle_call(self, call_id: int, outcome: str, usage: Usage | None, usd: float | None) -> None:
+        """Put the real tokens and dollars in place of the reserved ones."""
+        ...
+
+    def spent(self, account: str | None, since: float) -> SpentInBook:
+        """What the calls started at or after `since` took, of one account or of all (None), reservations included."""
+        ...
+
+
+@dataclass(eq=False, slots=True)
+class _Waiter:
+    tally: Tally
+    future: "asyncio.Future[tuple[_Lane, Pass, int]]"
+    since: float
+
+
+class _Lane:
+    """A gate with its teacher and, where requests a minute are limited, the limiter that spaces them."""
+
+    def __init__(self, config: LaneConfig, gate: Gate, teacher: CallsTeacher) -> None:
+        self.gate = gate
+        self.teacher = teacher
+        self.limiter: AsyncLimiter | None = None
+        self.reload(config)
+
+    def reload(self, config: LaneConfig) -> None:
+        self.config = config
+        per_minute = self.gate.account.pace.configured
+        if per_minute and (self.limiter is None or self.limiter.time_period != 60 / per_minute):
+            self.limiter = AsyncLimiter(1, 60 / per_minute)  # one at a time: AsyncLimiter(n, 60) lets n through at once
+        elif not per_minute:
+            self.limiter = None
+
+
+class Lanes:
+    """Every lane of a run. `judge.lane` takes no samples, only calls that name it."""
+
+    def __init__(
+        self,
+        config: GeneratorConfig,
+        teacher_for: Callable[[LaneConfig], CallsTeacher],
+        book: SpendBook,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._config = config
+        self._book = book
+        self._now = now
+        self._run_budget = run_budget(config.budget)
+        self._gates = gates(config.lane, self._run_budget)
+        self._lanes = {lane.name: _Lane(lane, self._gates[lane.name], teacher_for(lane)) for lane in config.lane}
+        self._queues: dict[str, deque[_Waiter]] = {}  # by the lane that is asked for; "" is any
+        self._timer: asyncio.TimerHandle | None = None
+        self._sleeping = asyncio.Event()  # set at drain: whoever sleeps between two attempts wakes
+        self._paused = False
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        self._remember()
+        for lane in self._lanes.values():
+            await self._stack.enter_async_context(lane.teacher)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._timer:
+            self._timer.cancel()
+        await self._stack.aclose()
+
+    # Asking
+
+    async def ask(
+        self, sample_id: str, messages: list[Message], params: Mapping[str, Any], *, lane: str = ""
+    ) -> Answer:
+        """Ask for one sample. `params`: temperature, top_p, max_tokens. `lane`: only that one (a judge)."""
+        tally = Tally(sample_id)
+        begun = self._now()
+        back_off = wait_random_exponential(multiplier=0.5, max=30)
+
+        def pause(state: RetryCallState) -> float:
+            return 0.0 if tally.last_was_free else back_off(state)  # what is free is waited out at the gate
+
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(_may_be_asked_again),
+            stop=lambda _: tally.counted >= self._config.retry.attempts,
+            wait=pause,
+            sleep=self._sleep,
+            reraise=True,
+        )
+        try:
+            return tally.answer(await retrying(self._call_once, tally, messages, params, lane))
+        except CallError as error:
+            return tally.failure(error, self._now() - begun)
+
+    async def _call_once(
+        self, tally: Tally, messages: list[Message], params: Mapping[str, Any], wanted: str
+    ) -> Completion:
+        lane, entered, call_id = await self._enter(tally, wanted)
+        gate, config = lane.gate, lane.config
+        request = self._request(config, messages, params)
+        tally.calls += 1
+        tally.lane, tally.model = config.name, config.model
+        tally.params = {"temperature": request.temperature, "top_p": request.top_p, "max_tokens": request.max_tokens}
+
+        def on_tokens(count: int) -> None:
+            if count and not entered.flight.answered:
+                gate.first_token(self._now(), entered)
+                self._pump()
+            gate.counts.tokens += count
+
+        try:
+            if lane.limiter:
+                await lane.limiter.acquire()
+            completion = await lane.teacher.call(request, on_tokens)
+        except CallError as error:
+            self._failed(lane, entered, call_id, tally, error)
+            raise
+        except BaseException:  # cancelled by a drain that ran out, or a bug: either way the call is over
+            self._give_up(gate, entered, call_id)
+            raise
+        cost = gate.succeed(self._now(), entered, completion.usage)
+        tally.charge(cost if gate.priced else None)
+        self._book.settle_call(call_id, "ok", completion.usage, cost)
+        self._pump()
+        return completion
+
+    def _failed(self, lane: _Lane, entered: Pass, call_id: int, tally: Tally, error: CallError) -> None:
+        gate = lane.gate
+        now = self._now()
+        if error.headers_news:
+            gate.news(now, entered, error.headers_news)
+        cost = gate.fail(now, entered, error, random.uniform(0.8, 1.2))
+        tally.charge(cost if gate.priced else None)
+        tally.failed(error, not gate.circuit.closed, self._config.retry.attempts)
+        self._book.settle_call(call_id, error.kind, error.partial.usage if error.partial else Usage(), cost)
+        self._pump()
+
+    @staticmethod
+    def _request(config: LaneConfig, messages: list[Message], params: Mapping[str, Any]) -> Request:
+        most = int(params["max_tokens"])
+        return Request(
+            messages,
+            config.model,
+            float(params["temperature"]),
+            float(params["top_p"]),
+            min(most, config.max_tokens) if config.max_tokens else most,
+        )
+
+    async def _enter(self, tally: Tally, wanted: str) -> tuple[_Lane, Pass, int]:
+        """Wait for a lane's leave to start a call."""
+        if self._sleeping.is_set():
+            raise Drained
+        waiter = _Waiter(tally, asyncio.get_running_loop().create_future(), self._now())
+        self._queues.setdefault(wanted, deque()).append(waiter)
+        self._pump()
+        try:
+            return await waiter.future
+        except asyncio.CancelledError:
+            if waiter.future.done() and not waiter.future.cancelled():  # leave was given, and we are gone
+                lane, entered, call_id = waiter.future.result()
+                self._give_up(lane.gate, entered, call_id)
+            raise
+
+    def _give_up(self, gate: Gate, entered: Pass, call_id: int) -> None:
+        """A call that we ended ourselves: what it cost is not known, so what was reserved is taken as spent."""
+        gate.cancel(self._now(), entered)
+        self._book.settle_call(call_id, "cancelled", Usage(completion_tokens=entered.tokens), entered.usd)
+        self._pump()
+
+    async def _sleep(self, seconds: float) -> None:
+        """Between two attempts of one sample. Errors: Drained."""
+        if seconds:
+            try:
+                await asyncio.wait_for(self._sleeping.wait(), seconds)
+            except TimeoutError:
+                return
+            raise Drained
+
+    # Choosing
+
+    def _pump(self) -> None:
+        """Let every waiting sample in that may go in, then sleep until the next moment at which one may."""
+        now = self._now()
+        again: list[float] = []
+        for wanted, queue in self._queues.items():
+            while queue:
+                if queue[0].future.done():
+                    queue.popleft()
+                    continue
+                waits = self._serve_first(queue, wanted, now)
+                if waits is None:
+                    continue
+                again += [wait.until for wait in waits if wait.until is not None]
+                if not self._paused:
+                    self._end_if_nothing_can_help(queue, wanted, waits, now)
+                break
+        self._set_timer(min(again, default=None), now)
+
+    def _serve_first(self, queue: deque[_Waiter], wanted: str, now: float) -> list[Wait] | None:
+        """Let the first of a queue in. None: done. Otherwise why not, lane by lane."""
+        usable = self._usable(wanted)
+        if self._paused:
+            return [Wait("paused", "paused")]
+        waits = [(lane, lane.gate.wait(now)) for lane in usable]
+        ready = [lane for lane, wait in waits if wait is None]
+        if not ready:
+            return [wait for _, wait in waits if wait is not None]
+        waiter = queue.popleft()
+        lane = min(ready, key=lambda lane: self._preference(lane, waiter.tally))
+        entered = lane.gate.enter(now)
+        call_id = self._book.reserve_call(
+            lane.config.name, lane.gate.account.name, waiter.tally.sample_id, now, entered.tokens, entered.usd
+        )
+        waiter.future.set_result((lane, entered, call_id))
+        return None
+
+    @staticmethod
+    def _preference(lane: _Lane, tally: Tally) -> tuple[int, float, float]:
+        """The lane that failed this sample least, then the cheapest, then the emptiest."""
+        gate = lane.gate
+        load = gate.in_flight / gate.account.concurrency.limit
+        return tally.failures[lane.config.name], gate.expected_usd(gate.expected.tokens), load
+
+    def _usable(self, wanted: str) -> list[_Lane]:
+        if wanted:
+            return [self._lanes[wanted]]
+        return [lane for name, lane in self._lanes.items() if name != self._config.judge.lane]
+
+    def _end_if_nothing_can_help(self, queue: deque[_Waiter], wanted: str, waits: list[Wait], now: float) -> None:
+        usable = self._usable(wanted)
+        if any(lane.gate.in_flight for lane in usable):
+            return  # what is in flight may free a part of a budget, and must not be lost
+        daemon = self._config.daemon
+        opened = [lane.gate.circuit.opened_at for lane in usable]
+        end = verdict(waits, opened, now, daemon.wait, daemon.give_up_minutes * 60)
+        while end and queue:
+            waiter = queue.popleft()
+            if not waiter.future.done():
+                waiter.future.set_exception(end)
+
+    def _set_timer(self, at: float | None, now: float) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        if any(self._queues.values()):
+            pause = LOOK_AGAIN_SECONDS if at is None else min(max(at - now, 0.001), LOOK_AGAIN_SECONDS)
+            self._timer = asyncio.get_running_loop().call_later(pause, self._pump)
+
+    # Controls
+
+    def drain(self) -> None:
+        """No call starts any more; samples without a call in flight come back as Drained."""
+        self._sleeping.set()
+        for queue in self._queues.values():
+            while queue:
+                waiter = queue.popleft()
+                if not waiter.future.done():
+                    waiter.future.set_exception(Drained())
+
+    def pause(self, lane: str = "") -> None:
+        """No call starts, on one lane or anywhere; those in flight go on. Errors: KeyError for an unknown lane."""
+        if lane:
+            self._lanes[lane].gate.paused = True
+        else:
+            self._paused = True
+        self._pump()
+
+    def resume(self, lane: str = "") -> None:
+        """Undo `pause`. A named lane that was stopped (key, model, balance) is tried again."""
+        if lane:
+            gate = self._lanes[lane].gate
+            gate.paused = False
+            if not gate.circuit.closed:
+                gate.circuit.retry_at = self._now()
+        else:
+            self._paused = False
+        self._pump()
+
+    def reload(self, config: GeneratorConfig) -> list[str]:
+        """Take up budgets, windows, limits and `daemon` waiting from a changed configuration; calls in flight go on.
+
+        Returns a sentence for each change that needs a restart.
+        """
+        known = {lane.name: lane for lane in config.lane}
+        notes = [f"lane {name}: gone from the file, goes on until a restart" for name in self._lanes.keys() - known]
+        notes += [f"lane {name}: new, starts with a restart" for name in known.keys() - self._lanes.keys()]
+        for name, lane in self._lanes.items():
+            new = known.get(name)
+            if new is None:
+                continue
+            old = lane.config
+            for key in ("base_url", "model", "api_key_env", "account", "day_timezone", "max_tokens"):
+                if getattr(new, key) != getattr(old, key):
+                    notes.append(f"lane {name}: {key} needs a restart")
+            same = {k: getattr(old, k) for k in ("base_url", "model", "api_key_env", "account", "day_timezone")}
+            known[name] = new.model_copy(update=same)
+        for key, account in by_account([known.get(n, lane.config) for n, lane in self._lanes.items()]).items():
+            next(g.account for g in self._gates.values() if g.account.name == key).reload(account)
+        for name, lane in self._lanes.items():
+            if name in known:
+                lane.gate.reload(known[name])
+                lane.reload(known[name])
+        self._run_budget.limits = run_limits(config.budget)
+        self._config = self._config.model_copy(update={"daemon": config.daemon, "retry": config.retry})
+        self._pump()
+        return notes
+
+    # Telling
+
+    @property
+    def most_in_flight(self) -> int:
+        """The ceiling over all lanes that take samples: so many workers are enough."""
+        accounts = {id(lane.gate.account): lane.gate.account for lane in self._usable("")}
+        return sum(account.concurrency.ceiling for account in accounts.values())
+
+    @property
+    def in_flight(self) -> int:
+        return sum(gate.in_flight for gate in self._gates.values())
+
+    @property
+    def names(self) -> Sequence[str]:
+        return list(self._lanes)
+
+    def news(self, lane: str, news: LimitNews) -> None:
+        """What a lane's server said about its limits in the headers of an answer."""
+
+    def _remember(self) -> None:
+        now = self._now()
+        budgets: dict[str | None, Budget] = {gate.account.name: gate.account.budget for gate in self._gates.values()}
+        budgets[None] = self._run_budget
+        for account, budget in budgets.items():
+            today = self._book.spent(account, budget.day_began(now))
+            total = self._book.spent(account, 0.0)
+            budget.resume(now, Spent(today.calls, today.tokens, today.usd), total.usd)
+
+
+def _may_be_asked_again(error: BaseException) -> bool:
+    """On this lane or on another one."""
+    lane_is_out = isinstance(error, KeyRefused | UnknownModel | BalanceGone)
+    return isinstance(error, CallError) and (error.retryable or lane_is_out)

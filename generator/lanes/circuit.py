@@ -1,0 +1,54 @@
+"""Whether a lane is worth calling: failures in a row open the circuit, one probe closes it. Pure."""
+
+from dataclasses import dataclass
+from math import inf
+
+FAILURES_IN_A_ROW = 5
+PAUSE_SECONDS, PAUSE_SECONDS_MAX = 2.0, 60.0  # doubled at each probe that fails
+BALANCE_SECONDS = 3600.0  # a lane without balance is probed every hour
+
+
+@dataclass(slots=True)
+class Circuit:
+    """closed: calls flow. open until `retry_at`: none does. then half open: one probe is out, the others wait."""
+
+    why: str = ""  # one sentence while it is open
+    retry_at: float = -inf  # inf: never by itself (key refused)
+    stopped: bool = False  # by a refused key, an unknown model or a balance that is gone
+    probing: bool = False
+    opened_at: float | None = None
+    _row: int = 0
+    _pause: float = PAUSE_SECONDS
+
+    @property
+    def closed(self) -> bool:
+        return self.opened_at is None
+
+    def may_probe(self, now: float) -> bool:
+        return not self.closed and not self.probing and now >= self.retry_at
+
+    def succeed(self) -> None:
+        """A whole answer, or the first token of a probe."""
+        self.why, self.retry_at, self.opened_at, self.probing, self.stopped = "", -inf, None, False, False
+        self._row, self._pause = 0, PAUSE_SECONDS
+
+    def fail(self, now: float, message: str, probe: bool, jitter: float = 1.0) -> None:
+        """A 5xx, a connection that fails, a server that never answers. `jitter` (about 1) keeps many lanes apart."""
+        self._row += 1
+        if probe and not self.closed:
+            self.probing = self.stopped = False
+            self._pause = min(2 * self._pause, PAUSE_SECONDS_MAX)
+            self.why, self.retry_at = message, now + self._pause * jitter
+        elif self.closed and self._row >= FAILURES_IN_A_ROW:
+            self.opened_at = now
+            self.why, self.retry_at = message, now + self._pause * jitter
+
+    def stop(self, now: float, why: str, pause: float = inf) -> None:
+        """Key refused, model unknown (for good) or balance gone (`pause` seconds until a probe)."""
+        if self.opened_at is None:
+            self.opened_at = now
+        self.why, self.retry_at, self.probing, self.stopped = why, now + pause, False, True
+
+    def give_up_probe(self) -> None:
+        """The probe ended without saying anything about the lane (it was cancelled, or refused for its own sake)."""
+        self.probing = False

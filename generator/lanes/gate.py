@@ -1,0 +1,346 @@
+"""One lane's gate: whether a call may start now, and if not, why and until when. Pure: the time is a parameter.
+
+A gate has a lane's own circuit, windows and expectations; what an account's keys share (calls in flight, pace, budget)
+is in `Account`. Every question is answered from here, so 24 hours of a lane can be simulated in a second.
+"""
+
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import inf
+from typing import Literal
+
+from generator.config import BudgetConfig, LaneConfig
+from generator.lanes.budgets import Budget, Limits, Reservation, UsedUp, strictest
+from generator.lanes.circuit import BALANCE_SECONDS, Circuit
+from generator.lanes.concurrency import Concurrency, Flight
+from generator.lanes.pace import Pace, TokenBucket
+from generator.lanes.windows import Windows
+from generator.terms import (
+    BalanceGone,
+    CallError,
+    ErrorEvent,
+    KeyRefused,
+    LimitNews,
+    RateLimited,
+    ServerFault,
+    Stalled,
+    UnknownModel,
+    Unreachable,
+)
+from shared.exits import InputError
+from shared.records import Usage
+
+State = Literal[
+    "ready",
+    "full",
+    "pacing",
+    "cooling",
+    "closed window",
+    "used up",
+    "circuit open",
+    "probing",
+    "balance gone",
+    "stopped",
+    "paused",
+]
+FAR_SHARE = 0.25  # of the 95th percentile of durations: so far past a window's end a call may reach
+GUESSED_TOKENS = 4000  # of a call before any has ended; R1 takes less for school problems, more for contests
+GUESSED_SECONDS = 120.0
+MILLION = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Why no call may start now. `until` is when to look again (epoch seconds); None: when something happens."""
+
+    state: State
+    reason: str
+    until: float | None = None
+
+
+@dataclass(slots=True)
+class Pass:
+    """One call's leave to start, and what it holds until it ends."""
+
+    flight: Flight
+    account: Reservation
+    run: Reservation
+    tokens: int  # reserved
+    usd: float  # reserved
+    started_at: float
+    probe: bool
+
+
+class Account:
+    """What the keys of one account share: the strictest limits that its lanes name."""
+
+    def __init__(self, lanes: Sequence[LaneConfig]) -> None:
+        self.name = lanes[0].account or lanes[0].name
+        self.concurrency = Concurrency(_ceiling(lanes))
+        self.pace = Pace()
+        self.bucket = TokenBucket()
+        self.budget = Budget(strictest(list(lanes)), lanes[0].day_timezone)
+        self.reload(lanes)
+
+    def reload(self, lanes: Sequence[LaneConfig]) -> None:
+        """Take up changed limits; what is in flight and what was spent stay."""
+        self.concurrency.set_ceiling(_ceiling(lanes))
+        self.pace.configured = min((lane.requests_per_minute for lane in lanes if lane.requests_per_minute), default=0)
+        per_minute = min((lane.tokens_per_minute for lane in lanes if lane.tokens_per_minute), default=0)
+        if per_minute != self.bucket.per_minute:
+            self.bucket = TokenBucket(per_minute)
+        self.budget.limits = strictest(list(lanes))
+
+
+class Expectation:
+    """What a lane's calls are like: tokens (for reservations) and durations (for windows)."""
+
+    def __init__(self) -> None:
+        self.prompt_tokens = 0.0
+        self.completion_tokens = 0.0
+        self.calls = 0
+        self._durations: deque[float] = deque(maxlen=200)
+        self._p95: float | None = None
+
+    def add(self, usage: Usage, seconds: float) -> None:
+        self.calls += 1
+        share = max(1 / self.calls, 0.02)  # a mean at first, then one that follows
+        self.prompt_tokens += share * (usage.prompt_tokens - self.prompt_tokens)
+        self.completion_tokens += share * (usage.completion_tokens - self.completion_tokens)
+        self._durations.append(seconds)
+        self._p95 = None
+
+    @property
+    def tokens(self) -> int:
+        """Of one call, prompt and completion."""
+        return int(self.prompt_tokens + self.completion_tokens) if self.calls else GUESSED_TOKENS
+
+    @property
+    def seconds_p95(self) -> float:
+        if not self._durations:
+            return GUESSED_SECONDS
+        if self._p95 is None:
+            self._p95 = sorted(self._durations)[int(0.95 * (len(self._durations) - 1))]
+        return self._p95
+
+
+@dataclass(slots=True)
+class Counts:
+    """Of this process' life."""
+
+    calls: int = 0
+    answers: int = 0
+    tokens: int = 0  # completion tokens as they stream
+    usd: float = 0.0
+    errors: Counter[str] = field(default_factory=Counter)
+
+
+class Gate:
+    """The gate of one lane."""
+
+    def __init__(self, lane: LaneConfig, account: Account, run_budget: Budget) -> None:
+        self.name = lane.name
+        self.account = account
+        self.run_budget = run_budget
+        self.circuit = Circuit()
+        self.expected = Expectation()
+        self.counts = Counts()
+        self.in_flight = 0
+        self.paused = False
+        self.reload(lane)
+
+    def reload(self, lane: LaneConfig) -> None:
+        """Take up changed windows and prices."""
+        self.lane = lane
+        try:
+            self.windows = Windows(lane.windows, lane.day_timezone, lane.holidays)
+        except ValueError as error:
+            raise InputError(f"lane {lane.name}: {error}") from None
+
+    def wait(self, now: float) -> Wait | None:
+        """None: a call may start now."""
+        return self._out_of_service(now) or self._not_now(now) or self._too_busy(now)
+
+    def enter(self, now: float) -> Pass:
+        """Start a call, `wait` having said that it may."""
+        tokens = self.expected.tokens
+        usd = self.expected_usd(tokens)
+        probe = not self.circuit.closed
+        self.circuit.probing = probe or self.circuit.probing
+        account = self.account
+        account.pace.start(now)
+        account.bucket.take(now, tokens)
+        self.in_flight += 1
+        self.counts.calls += 1
+        flight = account.concurrency.start(now)
+        mine, run = account.budget.reserve(now, tokens, usd), self.run_budget.reserve(now, tokens, usd)
+        return Pass(flight, mine, run, tokens, usd, now, probe)
+
+    def first_token(self, now: float, entered: Pass) -> None:
+        """The teacher began to answer."""
+        self.account.concurrency.first_token(now, entered.flight)
+        self.account.pace.taken_up(now)
+        if entered.probe and not self.circuit.closed:
+            self.circuit.succeed()
+
+    def succeed(self, now: float, entered: Pass, usage: Usage) -> float:
+        """The call brought a whole answer (also one cut by `length`). Returns its cost in dollars."""
+        if not entered.flight.answered:
+            self.first_token(now, entered)
+        self.counts.answers += 1
+        self.circuit.succeed()
+        self.expected.add(usage, now - entered.started_at)
+        return self._leave(now, entered, usage)
+
+    def fail(self, now: float, entered: Pass, error: CallError, jitter: float = 1.0) -> float:
+        """The call failed. Returns the cost of what it brought."""
+        self.counts.errors[error.kind] += 1
+        usage = error.partial.usage if error.partial else Usage()
+        cost = self._leave(now, entered, usage)
+        if isinstance(error, KeyRefused | UnknownModel):
+            self.circuit.stop(now, error.message)
+        elif isinstance(error, BalanceGone):
+            self.circuit.stop(now, error.message, BALANCE_SECONDS)
+        elif isinstance(error, RateLimited):
+            self._refused(now, entered, error)
+        elif self._is_outage(entered, error):
+            self.account.concurrency.fault()
+            self.circuit.fail(now, error.message, entered.probe, jitter)
+        elif entered.probe:
+            self.circuit.give_up_probe()
+        return cost
+
+    def cancel(self, now: float, entered: Pass) -> None:
+        """The call was given up by us: what was reserved is taken as spent."""
+        if entered.probe:
+            self.circuit.give_up_probe()
+        self.in_flight -= 1
+        self.account.concurrency.end(now, entered.flight)
+
+    def news(self, now: float, entered: Pass, news: LimitNews) -> None:
+        """Take up what the server said about its limits."""
+        account = self.account
+        left = [n for n in (news.requests_remaining, news.model_requests_remaining) if n is not None]
+        if left and news.per == "day":
+            account.budget.announce(now, min(left), entered.account)
+        elif left and min(left) == 0 and news.resets_in_seconds is not None:
+            account.pace.cool(now + news.resets_in_seconds)
+        if news.requests_limit and news.per == "minute":
+            account.pace.announce(news.requests_limit)
+        if news.tokens_limit and news.per == "minute" and not account.bucket.per_minute:
+            account.bucket = TokenBucket(news.tokens_limit)
+        if news.max_in_flight:
+            account.concurrency.announce(news.max_in_flight)
+
+    def expected_usd(self, tokens: int) -> float:
+        """The price of a call of about `tokens`."""
+        if self.expected.calls:
+            prompt, completion = self.expected.prompt_tokens, self.expected.completion_tokens
+        else:
+            prompt, completion = 0.05 * tokens, 0.95 * tokens
+        return (prompt * self.lane.price_in + completion * self.lane.price_out) / MILLION
+
+    def usd(self, usage: Usage) -> float:
+        """The price of a call by the lane's prices."""
+        lane = self.lane
+        fresh = usage.prompt_tokens - usage.cached_tokens
+        cached = usage.cached_tokens * (lane.price_cached or lane.price_in)
+        return (fresh * lane.price_in + cached + usage.completion_tokens * lane.price_out) / MILLION
+
+    @property
+    def priced(self) -> bool:
+        return bool(self.lane.price_in or self.lane.price_out)
+
+    def _out_of_service(self, now: float) -> Wait | None:
+        if self.paused:
+            return Wait("paused", f"{self.name} is paused")
+        if self.circuit.closed or self.circuit.may_probe(now):
+            return None
+        if self.circuit.probing:
+            return Wait("probing", f"{self.name} is probed after: {self.circuit.why}")
+        if self.circuit.retry_at == inf:
+            return Wait("stopped", f"{self.name} is stopped: {self.circuit.why}")
+        if self.circuit.stopped:
+            return Wait("balance gone", f"{self.name} is stopped: {self.circuit.why}", self.circuit.retry_at)
+        return Wait("circuit open", f"{self.name} does not work: {self.circuit.why}", self.circuit.retry_at)
+
+    def _not_now(self, now: float) -> Wait | None:
+        closes = self.windows.open_until(now)
+        if closes is None or (closes < inf and not self._fits(now, closes)):
+            opens = self.windows.opens_at(now)
+            return Wait("closed window", f"{self.name} is outside its windows", opens)
+        for whose, budget in ((self.name, self.account.budget), ("the run", self.run_budget)):
+            if used := budget.used_up(now):
+                return Wait("used up", f"{whose} has used {used.what}", used.until)
+        return None
+
+    def _fits(self, now: float, closes: float) -> bool:
+        """Whether a call that starts now will, most likely, not run far past the window's end."""
+        opened = self.windows.opened_at(now) or -inf
+        lead = (1 - FAR_SHARE) * self.expected.seconds_p95
+        return now + min(lead, 0.9 * (closes - opened)) <= closes
+
+    def _too_busy(self, now: float) -> Wait | None:
+        account = self.account
+        if account.pace.cool_until > now:
+            return Wait("cooling", f"{self.name} cools after a 429", account.pace.cool_until)
+        if account.concurrency.full:
+            return Wait("full", f"{self.name} has {account.concurrency.in_flight} calls in flight")
+        if account.pace.thawing and account.concurrency.unsettled(now) >= account.pace.thawing:
+            return Wait("full", f"{self.name} begins again after a pause", now + 0.5)
+        ready = max(account.pace.ready_at(), account.bucket.ready_at(now, self.expected.tokens))
+        if ready > now:
+            return Wait("pacing", f"{self.name} keeps to its limits a minute", ready)
+        return None
+
+    def _leave(self, now: float, entered: Pass, usage: Usage) -> float:
+        account = self.account
+        self.in_flight -= 1
+        account.concurrency.end(now, entered.flight)
+        tokens, cost = usage.prompt_tokens + usage.completion_tokens, self.usd(usage)
+        account.bucket.correct(now, entered.tokens, tokens)
+        account.budget.settle(now, entered.account, tokens, cost)
+        self.run_budget.settle(now, entered.run, tokens, cost)
+        self.counts.usd += cost
+        return cost
+
+    def _refused(self, now: float, entered: Pass, error: RateLimited) -> None:
+        too_many = self.account.concurrency.refuse(now, entered.flight)
+        self.account.pace.refused(now, error.retry_after_seconds, not too_many)
+        if entered.probe:
+            self.circuit.succeed()  # it works; it is only busy
+
+    @staticmethod
+    def _is_outage(entered: Pass, error: CallError) -> bool:
+        """What says something about the server and not about the sample."""
+        return isinstance(error, ServerFault | Unreachable | Stalled | ErrorEvent)
+
+
+def run_budget(config: BudgetConfig) -> Budget:
+    """The budget of the whole run, over all lanes."""
+    return Budget(run_limits(config), config.day_timezone)
+
+
+def run_limits(config: BudgetConfig) -> Limits:
+    return strictest([config])
+
+
+def gates(lanes: Sequence[LaneConfig], run: Budget) -> dict[str, Gate]:
+    """A gate for each lane by name; lanes of one account share it."""
+    accounts = {name: Account(keys) for name, keys in by_account(lanes).items()}
+    return {lane.name: Gate(lane, accounts[lane.account or lane.name], run) for lane in lanes}
+
+
+def by_account(lanes: Sequence[LaneConfig]) -> dict[str, list[LaneConfig]]:
+    grouped: dict[str, list[LaneConfig]] = {}
+    for lane in lanes:
+        grouped.setdefault(lane.account or lane.name, []).append(lane)
+    return grouped
+
+
+def _ceiling(lanes: Sequence[LaneConfig]) -> int:
+    return min((lane.concurrency for lane in lanes if lane.concurrency), default=0)
+
+
+__all__ = ["Account", "Gate", "Pass", "UsedUp", "Wait", "by_account", "gates", "run_budget", "run_limits"]

@@ -1,0 +1,122 @@
+"""How fast calls may start: requests and tokens a minute, set by the user, announced, or learnt from 429. Pure."""
+
+from collections import deque
+from math import inf
+
+WINDOW_SECONDS = 60.0
+LEARNT_SHARE = 0.95  # of the starts that went well in the minute before a 429
+EASE_AFTER_SECONDS, EASE_FACTOR = 120.0, 1.05  # a learnt pace is tried a little faster when all went well so long
+LEAST_LEARNT = 10  # a minute with fewer starts teaches nothing about a limit a minute
+BACK_OFF_SECONDS, BACK_OFF_SECONDS_MAX = 1.0, 60.0  # after a 429 without Retry-After, doubled at each one in a row
+
+
+class Pace:
+    """Spaces the starts of one account evenly, and stops them while the lane cools."""
+
+    def __init__(self, requests_per_minute: float = 0) -> None:
+        self.configured = requests_per_minute
+        self.learnt = 0.0
+        self.cool_until = -inf
+        self.thawing = 0  # > 0: calls that may be out, not taken up yet, after a pause; 0: no restriction
+        self._next = -inf
+        self._starts: deque[float] = deque()
+        self._before_episode = 0  # starts in the minute before the first 429 of a row
+        self._refusals = 0
+        self._ease_at = inf
+
+    @property
+    def per_minute(self) -> float:
+        """The pace in force; 0: none."""
+        return (
+            min(rate for rate in (self.configured or inf, self.learnt or inf)) if self.configured or self.learnt else 0
+        )
+
+    def ready_at(self) -> float:
+        """When the next call may start (in the past: now)."""
+        return max(self._next, self.cool_until)
+
+    def start(self, now: float) -> None:
+        self._starts.append(now)
+        while self._starts[0] <= now - WINDOW_SECONDS:
+            self._starts.popleft()
+        if rate := self.per_minute:
+            self._next = now + 60 / rate
+
+    def taken_up(self, now: float) -> None:
+        """A call was taken up by the server: a row of 429 is over."""
+        self._refusals = 0
+        self.thawing = self.thawing * 2 if self.thawing < UNRESTRICTED else 0
+        if self.learnt and now >= self._ease_at:
+            self.learnt *= EASE_FACTOR
+            self._ease_at = now + EASE_AFTER_SECONDS
+
+    def refused(self, now: float, retry_after: float | None, too_fast: bool) -> None:
+        """A 429; `too_fast`: not for the number in flight. Cools for `retry_after` seconds; without it, backs off."""
+        if self._refusals == 0:
+            self._before_episode = sum(start > now - WINDOW_SECONDS for start in self._starts) - 1
+        in_the_same_breath = now < self.cool_until
+        if not in_the_same_breath:
+            self._refusals += 1
+        if too_fast:
+            self._learn(now)
+        if retry_after is not None:
+            self._cool(now + retry_after)
+        elif (too_fast or self._refusals > 1) and not in_the_same_breath:
+            self._cool(now + min(BACK_OFF_SECONDS * 2 ** min(self._refusals - 1, 10), BACK_OFF_SECONDS_MAX))
+
+    def announce(self, per_minute: int) -> None:
+        """The server named its limit a minute."""
+        self.learnt = float(per_minute) * LEARNT_SHARE
+        self._ease_at = inf
+
+    def cool(self, until: float) -> None:
+        """The server named the time before which it takes no more."""
+        self._cool(until)
+
+    def _cool(self, until: float) -> None:
+        self.cool_until = max(self.cool_until, until)
+        self.thawing = 1
+
+    def _learn(self, now: float) -> None:
+        """Once a row: later 429 of the same row count starts that were thinned by the first."""
+        if self._before_episode < LEAST_LEARNT:
+            return
+        seen = LEARNT_SHARE * self._before_episode
+        self.learnt = min(self.learnt, seen) if self.learnt else seen
+        self._before_episode = 0
+        self._ease_at = now + EASE_AFTER_SECONDS
+
+
+UNRESTRICTED = 64  # a lane that took up so many calls at once after a pause is warm again
+
+
+class TokenBucket:
+    """Tokens a minute: reserved from an estimate when a call starts, put right when it ends."""
+
+    def __init__(self, per_minute: int = 0) -> None:
+        self.per_minute = per_minute
+        self._level = float(per_minute)
+        self._at = -inf
+
+    def ready_at(self, now: float, tokens: int) -> float:
+        """When a call of about `tokens` may start (in the past: now). More than a full bucket waits for a full one."""
+        if not self.per_minute:
+            return -inf
+        self._fill(now)
+        lacking = min(tokens, self.per_minute) - self._level
+        return now + lacking * 60 / self.per_minute if lacking > 0 else -inf
+
+    def take(self, now: float, tokens: int) -> None:
+        self._fill(now)
+        self._level -= tokens
+
+    def correct(self, now: float, reserved: int, used: int) -> None:
+        self._fill(now)
+        self._level = min(self._level + reserved - used, float(self.per_minute))
+
+    def _fill(self, now: float) -> None:
+        if self._at == -inf:
+            self._level = float(self.per_minute)
+        elif now > self._at:
+            self._level = min(self._level + (now - self._at) * self.per_minute / 60, float(self.per_minute))
+        self._at = now

@@ -1,0 +1,146 @@
+"""When calls may start: weekday and hour ranges in a time zone, with holidays. Pure: the time is a parameter.
+
+    "mon-fri 00:30-08:30 Asia/Shanghai"     every working day from half past midnight
+    "sat-sun"                               whole days, in the lane's `day_timezone`
+    "fri 22:00-06:00 Europe/Berlin"         over midnight; belongs to the day it starts on
+
+A date in `holidays` counts as a Sunday.
+"""
+
+import re
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from math import inf
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+SUNDAY = 6
+AHEAD_DAYS = 15  # longer than any week with its holidays; intervals are laid out this far at a time
+_SPEC = re.compile(
+    r"(?P<days>[a-z]{3}(?:-[a-z]{3})?(?:,[a-z]{3}(?:-[a-z]{3})?)*)?"
+    r"\s*(?:(?P<start>\d{1,2}:\d\d)-(?P<end>\d{1,2}:\d\d))?\s*(?P<zone>[A-Za-z][\w+\-/]*)?",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WeeklyRange:
+    """One line of `windows`. Minutes are local, `end_minute` may pass midnight (up to 48 hours)."""
+
+    days: frozenset[int]  # 0 is Monday
+    start_minute: int
+    end_minute: int
+    zone: ZoneInfo
+
+    def on(self, day: date) -> tuple[float, float]:
+        """The range that starts on `day`, in seconds since the epoch. Clock changes move it with the local time."""
+        return self._at(day, self.start_minute), self._at(day, self.end_minute)
+
+    def _at(self, day: date, minute: int) -> float:
+        day += timedelta(days=minute // 1440)
+        local = datetime(day.year, day.month, day.day, minute % 1440 // 60, minute % 60, tzinfo=self.zone)
+        return local.astimezone(UTC).timestamp()
+
+
+class Windows:
+    """The open times of one lane. No range at all: always open."""
+
+    def __init__(self, specs: Sequence[str], default_zone: str = "UTC", holidays: Sequence[str] = ()) -> None:
+        """Errors: ValueError with the line and the way to write it."""
+        self._ranges = [parse_range(spec, default_zone) for spec in specs]
+        self._holidays = frozenset(parse_date(text) for text in holidays)
+        self._laid_out: list[tuple[float, float]] = []
+        self._valid = (inf, -inf)  # the stretch of time for which `_laid_out` is complete
+
+    def open_until(self, now: float) -> float | None:
+        """When the window that is open now closes (inf: never); None while it is closed."""
+        if not self._ranges:
+            return inf
+        _, end = self._around(now)
+        return end
+
+    def opened_at(self, now: float) -> float | None:
+        """When the window that is open now opened (-inf: always was); None while it is closed."""
+        if not self._ranges:
+            return -inf
+        start, _ = self._around(now)
+        return start
+
+    def opens_at(self, now: float) -> float | None:
+        """The next opening after `now`, or None where none comes within two weeks."""
+        if not self._ranges:
+            return None
+        self._lay_out(now)
+        return next((start for start, _ in self._laid_out if start > now), None)
+
+    def _around(self, now: float) -> tuple[float, float] | tuple[None, None]:
+        self._lay_out(now)
+        index = bisect_right(self._laid_out, (now, inf)) - 1
+        if index >= 0 and now < self._laid_out[index][1]:
+            return self._laid_out[index]
+        return None, None
+
+    def _lay_out(self, now: float) -> None:
+        if self._valid[0] <= now < self._valid[1]:
+            return
+        first = datetime.fromtimestamp(now, UTC).date() - timedelta(days=3)
+        spans = sorted(
+            each.on(day)
+            for day in (first + timedelta(days=offset) for offset in range(AHEAD_DAYS + 6))
+            for each in self._ranges
+            if (SUNDAY if day in self._holidays else day.weekday()) in each.days
+        )
+        merged: list[tuple[float, float]] = []
+        for start, end in spans:
+            if merged and start <= merged[-1][1]:
+                merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+            elif end > start:
+                merged.append((start, end))
+        self._laid_out = merged
+        self._valid = (now - 60, now + 86400)
+
+
+def parse_range(spec: str, default_zone: str = "UTC") -> WeeklyRange:
+    """One line of `windows`, or ValueError that says how to write it."""
+    match = _SPEC.fullmatch(spec.strip())
+    if not match or not (match["days"] or match["start"]):
+        raise ValueError(f'window {spec!r}: write it like "mon-fri 00:30-08:30 Asia/Shanghai" or "sat-sun"')
+    start, end = _minute(match["start"] or "0:00", spec), _minute(match["end"] or "24:00", spec)
+    if match["start"] and start == end:
+        raise ValueError(f"window {spec!r} is empty: it ends when it starts")
+    if end <= start:
+        end += 1440
+    try:
+        zone = ZoneInfo(match["zone"] or default_zone)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ValueError(f'window {spec!r}: no time zone {match["zone"]!r}; write "Asia/Shanghai" or "UTC"') from None
+    return WeeklyRange(_days((match["days"] or "mon-sun").lower(), spec), start, end, zone)
+
+
+def parse_date(text: str) -> date:
+    """A holiday as `2026-10-01`, or ValueError."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f'holiday {text!r} is no date: write it like "2026-10-01"') from None
+
+
+def _minute(text: str, spec: str) -> int:
+    hour, minute = map(int, text.split(":"))
+    if minute > 59 or hour * 60 + minute > 1440:
+        raise ValueError(f"window {spec!r}: {text} is no time of day (00:00 to 24:00)")
+    return hour * 60 + minute
+
+
+def _days(text: str, spec: str) -> frozenset[int]:
+    found: set[int] = set()
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        for name in (first, last or first):
+            if name not in DAYS:
+                raise ValueError(f"window {spec!r}: {name!r} is no day; days are {', '.join(DAYS)}")
+        low, high = DAYS.index(first), DAYS.index(last or first)
+        found.update(day % 7 for day in range(low, high + 1 if high >= low else high + 8))
+    return frozenset(found)
