@@ -5,7 +5,7 @@ The families are data (`families.py`); reading uses the same sentences as patter
 
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from generator.arithmetic.families import FAMILIES, NAMES, THINGS, Family, Op
@@ -39,9 +39,9 @@ class Worked:
         return self.workings[-1].result
 
 
-def draw(rng: random.Random) -> tuple[str, int]:
+def draw(rng: random.Random, families: Sequence[Family] = FAMILIES) -> tuple[str, int]:
     """A random problem and its answer: whole and positive, as is every result on the way."""
-    family = rng.choice(FAMILIES)
+    family = rng.choice(families)
     name, other = rng.sample(NAMES, 2)
     things, goods = rng.sample(THINGS, 2)
     words = {"name": name, "other": other, "things": things, "goods": goods}

@@ -124,11 +124,12 @@ def open_problems(config: Settings, screen: Screen | None = None) -> ProblemStre
 
 def _synthetic(config: Settings) -> Iterator[Problem]:
     kind = config.source.removeprefix(SYNTHETIC)
-    if kind != "arithmetic":
-        raise InputError(f'{config.source}: the synthetic kind is problems.source = "synthetic:arithmetic"')
     from generator.problems import synthetic
 
-    return (Problem.of(text, gold, config.source) for text, gold in synthetic.problems(config.seed))
+    if kind not in synthetic.KINDS:
+        known = " or ".join(f'"{SYNTHETIC}{name}"' for name in synthetic.KINDS)
+        raise InputError(f"{config.source}: no such synthetic kind: problems.source is {known}")
+    return (Problem.of(text, gold, config.source) for text, gold in synthetic.problems(config.seed, kind))
 
 
 def _local(config: Settings, path: Path, tally: Tally) -> Iterator[Problem | Skipped | BadRow]:

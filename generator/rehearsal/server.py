@@ -22,6 +22,7 @@ from generator.rehearsal.stream import DONE, Answer, Wheel, flood, tokens
 from shared.records import problem_id
 
 MODEL = "rehearsal-r1"
+BRIEF_MODEL = "rehearsal-brief"  # the steps alone: short traces, for students trained on a CPU
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,9 @@ class Teacher:
         return app
 
     async def _models(self, request: web.Request) -> web.Response:
-        name = self._manner.model or MODEL
-        return web.json_response({"object": "list", "data": [{"id": name, "object": "model", "owned_by": "rehearsal"}]})
+        names = [self._manner.model] if self._manner.model else [MODEL, BRIEF_MODEL]
+        models = [{"id": name, "object": "model", "owned_by": "rehearsal"} for name in names]
+        return web.json_response({"object": "list", "data": models})
 
     async def _stats(self, request: web.Request) -> web.Response:
         return web.json_response(
@@ -119,7 +121,8 @@ class Teacher:
         if row is not None:
             reasoning, response, finish = row.reasoning, row.response, row.finish_reason
         else:
-            (reasoning, response), finish = solver.solve(prompt, rng, fate.wrong), "stop"
+            voice: solver.Voice = "brief" if body.get("model") == BRIEF_MODEL else "r1"
+            (reasoning, response), finish = solver.solve(prompt, rng, fate.wrong, voice), "stop"
         thought, said = tokens(reasoning), tokens(response)
         if fate.kind == "empty":
             said = []

@@ -1,13 +1,16 @@
 """The rehearsal teacher's mind: it reads a word problem, does the arithmetic aloud and boxes the answer.
 
-The voice is R1's ("Wait, let me check"), the sums are broken into pieces that a small student can learn, and `wrong`
-makes it slip once, so that the filter has something to find.
+The voice is R1's ("Wait, let me check") or `brief`, the steps alone; the sums are broken into pieces that a small
+student can learn; and `wrong` makes it slip once, so that the filter has something to find.
 """
 
 import random
 from dataclasses import replace
+from typing import Literal
 
 from generator.arithmetic import Worked, Working, calculate, read
+
+Voice = Literal["r1", "brief"]
 
 _OPENERS = (
     "Okay, let me work through this problem step by step.",
@@ -26,7 +29,7 @@ _CLOSERS = ("So the answer is {}.", "So it is {}.", "Therefore, the answer is {}
 _INVERSE = {"+": "-", "-": "+", "*": "/", "/": "*"}
 
 
-def solve(prompt: str, rng: random.Random, wrong: bool = False) -> tuple[str, str]:
+def solve(prompt: str, rng: random.Random, wrong: bool = False, voice: Voice = "r1") -> tuple[str, str]:
     """(reasoning, response) for the problem in `prompt`. An unknown kind of problem gets no box."""
     worked = read(prompt)
     if worked is None:
@@ -36,10 +39,21 @@ def solve(prompt: str, rng: random.Random, wrong: bool = False) -> tuple[str, st
         )
     workings = _slip(worked.workings, rng) if wrong else worked.workings
     answer = workings[-1].result
+    if voice == "brief":
+        return _recite(workings, worked.workings), f"The answer is \\boxed{{{answer}}}."
     conclusion = worked.conclusion.replace(str(worked.answer), str(answer)) if wrong else worked.conclusion
     return _think(worked, workings, rng, wrong), "\n".join(
         [*(f"{w.about[0].upper()}{w.about[1:]}: {w}" for w in workings), "", f"{conclusion} \\boxed{{{answer}}}"]
     )
+
+
+def _recite(workings: tuple[Working, ...], right: tuple[Working, ...]) -> str:
+    """One line a step: "The plums left: 59 - 30 = 29." """
+    lines = []
+    for working, meant in zip(workings, right, strict=True):
+        sums = pieces(working)[:-1] if working == meant else []  # the last piece says the same once more
+        lines.append(f"{working.about[0].upper()}{working.about[1:]}: {'. '.join(sums or [str(working)])}.")
+    return "\n".join(lines)
 
 
 def _think(worked: Worked, workings: tuple[Working, ...], rng: random.Random, wrong: bool) -> str:
