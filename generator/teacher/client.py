@@ -1,0 +1,184 @@
+"""The teacher's client: one session for a lane, one `call` for a sample."""
+
+import asyncio
+import urllib.request
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+import orjson
+from yarl import URL
+
+from generator.teacher import refusals
+from generator.teacher.stream import Call, Clocks, bounded
+from generator.terms import FieldRefused, LimitNews, Request, Stalled, Unreachable
+from shared.records import Completion
+
+
+class Teacher:
+    """One lane's connection to its server. Use it as an async context manager.
+
+    `on_news` hears what each reply says about limits, good replies as well. `extra` goes into every request body.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        api_key: str = "",
+        clocks: Clocks | None = None,
+        on_news: Callable[[LimitNews], None] | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._url = base_url.rstrip("/") + "/chat/completions"
+        self._key, self._clocks = api_key, clocks or Clocks()
+        self._on_news, self._extra = on_news, dict(extra or {})
+        self._redactor = refusals.Redactor(api_key)
+        self._left_out: set[str] = set()  # fields that this server does not know
+        self._starts_thinking = False  # its template opens the thinking, its stream only closes it
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity", "Content-Type": "application/json"}
+        if self._key:
+            headers["Authorization"] = f"Bearer {self._key}"
+        proxy, proxy_auth = _proxy_for(self._url)
+        self._session = aiohttp.ClientSession(
+            # The lane bounds its calls; a second bound here would only hide waiting.
+            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._clocks.connect or None),
+            headers=headers,
+            proxy=proxy,
+            proxy_auth=proxy_auth,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        assert self._session is not None
+        await self._session.close()
+
+    async def call(self, request: Request, on_tokens: Callable[[int], None] = lambda count: None) -> Completion:
+        """One HTTP call. `on_tokens(count)` is told of each block that was read, about every 150 ms.
+
+        Returns a whole answer, or one that the server ended for a reason of its own (`length`, `content_filter`, …).
+        Errors: a `CallError`, with what text and usage there was in `partial`. Cancelling closes the connection.
+        """
+        assert self._session is not None, "use the teacher as an async context manager"
+        call = Call(request, on_tokens, self._clocks, self._starts_thinking, self._redactor)
+        body = self._body(request)
+        try:
+            async with asyncio.timeout(None) as clock:
+                call.start(clock)
+                async with self._session.post(self._url, data=orjson.dumps(body), allow_redirects=False) as reply:
+                    await self._receive(reply, call, body)
+        except TimeoutError:
+            if not clock.expired():
+                raise Unreachable(f"no connection within {self._clocks.connect:g} s") from None
+            call.time_is_up()
+        except aiohttp.ClientError as error:
+            if isinstance(error, aiohttp.InvalidURL):
+                raise Unreachable(f"base_url is no URL: {self._url}") from None
+            call.broke(_why(error, self._redactor))
+        self._starts_thinking |= call.gathering.closes_only
+        return call.finish()
+
+    async def _receive(self, reply: aiohttp.ClientResponse, call: Call, body: Mapping[str, Any]) -> None:
+        headers = {name.lower(): value for name, value in reply.headers.items()}
+        if reply.status == 200:
+            self._tell(refusals.news(headers))
+            call.began = True
+            await call.read(reply)
+            return
+        raw = await bounded(reply)
+        error = refusals.refusal(
+            reply.status, headers, raw, url=self._url, model=str(body["model"]), redactor=self._redactor
+        )
+        self._tell(error.headers_news)
+        if reply.status in (400, 422) and (field := self._refused_field(error.message, body)):
+            self._left_out.add(field)
+            raise FieldRefused(error.message, status=reply.status)
+        raise error
+
+    def _tell(self, news: LimitNews | None) -> None:
+        if news is not None and self._on_news is not None:
+            self._on_news(news)
+
+    def _body(self, request: Request) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "model": request.model,
+            "messages": request.messages,
+            "temperature": request.temperature,
+            "top_p": request.top_p,
+            "max_tokens": request.max_tokens,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            **self._extra,
+        }
+        for field in self._left_out:
+            value = body.pop(field, None)
+            if field == "max_tokens":
+                body["max_completion_tokens"] = value
+        return body
+
+    @staticmethod
+    def _refused_field(message: str, body: Mapping[str, Any]) -> str:
+        """The field of ours that a 400 complains of, among those that we can do without."""
+        if "stream_options" in body and ("stream_options" in message or "include_usage" in message):
+            return "stream_options"
+        if "max_tokens" in body and "max_completion_tokens" in message:
+            return "max_tokens"
+        return ""
+
+    async def probe(self, model: str) -> str:
+        """Ask for one token through the openai SDK, which also validates the reply. Returns the model that answered.
+
+        It costs a call, and shows that address, key and model name are right. Errors: as `call`.
+        """
+        import openai  # a second to import: not for those who never probe
+
+        client = openai.AsyncOpenAI(
+            api_key=self._key or "none",
+            base_url=self._url.removesuffix("/chat/completions"),
+            max_retries=0,  # the lane alone retries
+            timeout=self._clocks.connect + 60,
+        )
+        try:
+            async with client:
+                answer = await client.chat.completions.create(
+                    model=model, messages=[{"role": "user", "content": "1+1="}], max_tokens=1
+                )
+            return answer.model
+        except openai.APIStatusError as error:
+            headers = {name.lower(): value for name, value in error.response.headers.items()}
+            raise refusals.refusal(
+                error.status_code, headers, error.response.content, url=self._url, model=model, redactor=self._redactor
+            ) from None
+        except openai.APITimeoutError:
+            raise Stalled("no answer to a probe within a minute") from None
+        except openai.APIConnectionError as error:
+            raise Unreachable(self._redactor.clean(refusals.one_line(f"{error.__cause__ or error}"))) from None
+
+
+def _why(error: aiohttp.ClientError, redactor: refusals.Redactor) -> str:
+    if isinstance(error, aiohttp.ClientPayloadError):  # its text reads like an HTTP 400
+        return "the connection closed in the middle of the stream"
+    return redactor.clean(refusals.one_line(str(error) or type(error).__name__))
+
+
+def _proxy_for(url: str) -> tuple[URL | None, aiohttp.BasicAuth | None]:
+    """The proxy that the environment names for `url`. A server on this machine is never behind one.
+
+    Not left to aiohttp's `trust_env`: that reads .netrc for each call and refuses to run where it names the host.
+    """
+    target = URL(url)
+    host = target.host or ""
+    if host in ("localhost", "::1") or host.startswith("127.") or urllib.request.proxy_bypass(host):
+        return None, None
+    found = urllib.request.getproxies().get(target.scheme)
+    if not found:
+        return None, None
+    proxy = URL(found if "://" in found else f"http://{found}")
+    auth = aiohttp.BasicAuth(proxy.user, proxy.password or "") if proxy.user else None
+    return proxy.with_user(None), auth

@@ -1,0 +1,245 @@
+"""What a stream's bytes mean, whatever the dialect. Pure: bytes in, text out; a dialect is found out, never set.
+
+Reasoning comes as `delta.reasoning_content` (DeepSeek, ModelScope, Bailian, SiliconFlow, SGLang, older vLLM), as
+`delta.reasoning` (vLLM since 0.16, OpenRouter), as `reasoning_details`, as parts of a content list, or inside `content`
+between `<think>` and `</think>`, of which R1's own template sends only the closing one. Where a server sends the same
+thought under two names, the first of these names counts.
+
+Text stays byte for byte what was sent. Only where the reasoning stands in tags, the tags go, and with them the line
+breaks that belong to them: one after `<think>`, one before `</think>` and up to two after it.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+
+from shared.prompts import THINK_CLOSE, THINK_OPEN
+from shared.records import Usage
+
+DONE = b"[DONE]"
+_PIECES = 256  # so many strings are joined: a stream of 30,000 tokens would hold 2 MB of string headers
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class EventSplitter:
+    """Server-sent events from bytes that break anywhere: CRLF, LF or CR lines, comments, data of several lines.
+
+    Only `data` is of use here; event names, ids and retry hints go. Payloads keep a leading space: JSON does not mind.
+    """
+
+    __slots__ = ("_rest",)
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of an event that has not ended yet."""
+        return len(self._rest)
+
+    def feed(self, block: bytes) -> list[bytes]:
+        """The payloads of the events that `block` completes."""
+        data = self._rest + block if self._rest else block
+        if b"\r" in data:
+            held = b"\r" if data.endswith(b"\r") else b""  # a CRLF may be cut in two
+            data = data[: len(data) - len(held)].replace(b"\r\n", b"\n").replace(b"\r", b"\n") + held
+        end = data.rfind(b"\n\n")
+        if end < 0:
+            self._rest = data
+            return []
+        self._rest = data[end + 2 :]
+        return _payloads(data[:end])
+
+    def end(self) -> list[bytes]:
+        """The payloads that a stream leaves which ends without a blank line. A torn last one is not among them."""
+        rest, self._rest = self._rest, b""
+        return [payload for payload in _payloads(rest.replace(b"\r", b"\n")) if _all_whole([payload])]
+
+
+def _payloads(events: bytes) -> list[bytes]:
+    found: list[bytes] = []
+    for event in events.split(b"\n\n"):
+        if b"\n" not in event:
+            if event[:5] == b"data:":
+                found.append(event[5:])
+            continue
+        lines = [line[5:] for line in event.split(b"\n") if line[:5] == b"data:"]
+        if len(lines) > 1 and _all_whole(lines):  # a server that ends its events with one line break
+            found += lines
+        elif lines:
+            found.append(b"\n".join(lines))
+    return found
+
+
+def _all_whole(lines: list[bytes]) -> bool:
+    return all(line.strip() == DONE or (line.lstrip()[:1] == b"{" and line.rstrip()[-1:] == b"}") for line in lines)
+
+
+class Gathering:
+    """What one stream has brought so far. `take` never raises on anything that a server may send."""
+
+    __slots__ = ("_content", "_reasoning", "chunks", "done", "error", "finish_reason", "model", "size", "usage")
+
+    def __init__(self) -> None:
+        self._reasoning: list[str] = []
+        self._content: list[str] = []
+        self.chunks = 0  # events that brought text
+        self.size = 0  # characters of text
+        self.finish_reason: str | None = None
+        self.model = ""
+        self.usage: dict[str, Any] | None = None
+        self.done = False  # `[DONE]` came
+        self.error: Any = None  # the body of an error event
+
+    def take(self, payloads: Iterable[bytes]) -> int:
+        """Take the payloads in. Returns how many of them brought text."""
+        before = self.chunks
+        for payload in payloads:
+            try:
+                event = orjson.loads(payload)
+            except orjson.JSONDecodeError:
+                if payload.strip() == DONE:
+                    self.done = True
+                    continue
+                if (event := _lenient(payload)) is None:
+                    self.error = f"an event that is not JSON: {payload[:200].decode('utf-8', 'replace')}"
+                    continue
+            self._event(event)
+        if len(self._reasoning) > _PIECES:
+            self._reasoning = ["".join(self._reasoning)]
+        if len(self._content) > _PIECES:
+            self._content = ["".join(self._content)]
+        return self.chunks - before
+
+    def _event(self, event: Any) -> None:
+        if not isinstance(event, dict):
+            self.error = f"an event that is no object: {str(event)[:200]}"
+            return
+        choices = event.get("choices")
+        if choices and isinstance(choices, list) and isinstance(choices[0], dict):
+            choice = choices[0]
+            delta = choice.get("delta") or choice.get("message")
+            if isinstance(delta, dict):
+                self._delta(delta)
+            if reason := choice.get("finish_reason"):
+                self.finish_reason = str(reason)
+            if usage := choice.get("usage"):  # Moonshot puts it here
+                self.usage = usage
+        elif not choices and "message" in event:
+            self.error = event
+        if error := event.get("error"):
+            self.error = error
+        if usage := event.get("usage"):
+            self.usage = usage
+        if not self.model and (model := event.get("model")):
+            self.model = str(model)
+
+    def _delta(self, delta: dict[str, Any]) -> None:
+        thought = delta.get("reasoning_content") or delta.get("reasoning")
+        if not thought and (details := delta.get("reasoning_details")):
+            thought = _from_details(details)
+        said = delta.get("content")
+        if said and not isinstance(said, str):
+            more, said = _from_parts(said)
+            thought = thought or more
+        if thought and isinstance(thought, str):
+            self._reasoning.append(thought)
+            self.size += len(thought)
+        elif not said:
+            return
+        if said:
+            self._content.append(said)
+            self.size += len(said)
+        self.chunks += 1
+
+    def texts(self, starts_thinking: bool = False) -> tuple[str, str]:
+        """(reasoning, response). `starts_thinking`: this server's content begins inside the thinking, without a tag."""
+        content = _whole("".join(self._content))
+        if self._reasoning:
+            return _whole("".join(self._reasoning)), content
+        return split_tags(content, starts_thinking)
+
+    @property
+    def closes_only(self) -> bool:
+        """Whether this stream shows a server whose template opens the thinking and whose stream only closes it."""
+        content = "".join(self._content)
+        return not self._reasoning and THINK_CLOSE in content and THINK_OPEN not in content.partition(THINK_CLOSE)[0]
+
+    def counted(self, prompt_characters: int) -> Usage:
+        """Tokens as the provider counted them; where it did not, estimated, rather too high than too low."""
+        if isinstance(self.usage, dict) and isinstance(self.usage.get("completion_tokens"), int):
+            return _usage(self.usage)
+        # An event is about a token; a server that sends several at once has about four characters in each.
+        tokens = max(self.chunks, self.size // 4)
+        thought = sum(map(len, self._reasoning))
+        return Usage(prompt_characters // 4 + 4, tokens, tokens * thought // max(1, self.size), 0, estimated=True)
+
+
+def split_tags(content: str, starts_thinking: bool = False) -> tuple[str, str]:
+    """(reasoning, response) of content that may carry `<think>` and `</think>`. No tag: all of it is the response.
+
+    An opening tag that is never closed: all of it is reasoning. The first closing tag ends the thinking.
+    """
+    before, opening, after = content.partition(THINK_OPEN)
+    opened = bool(opening) and THINK_CLOSE not in before
+    lead, body = (before, after.removeprefix("\n")) if opened else ("", content)
+    reasoning, closing, response = body.partition(THINK_CLOSE)
+    if not closing:
+        if opened and not lead.strip():
+            return body, ""
+        return (content, "") if starts_thinking and not opened else ("", content)
+    response = response.removeprefix("\n").removeprefix("\n")
+    return reasoning.removesuffix("\n"), (lead if lead.strip() else "") + response
+
+
+def _lenient(payload: bytes) -> Any:
+    """JSON that orjson refuses and servers send all the same: half surrogates, NaN. None where it is no JSON at all."""
+    try:
+        return json.loads(payload.decode("utf-8", "replace"))
+    except ValueError:
+        return None
+
+
+def _whole(text: str) -> str:
+    """`text` with surrogate pairs that two events halved put together; a half without its other half is replaced."""
+    if _SURROGATE.search(text) is None:
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _from_details(details: Any) -> str:
+    if not isinstance(details, list):
+        return ""
+    found = (d.get("text") or d.get("summary") for d in details if isinstance(d, dict))
+    return "".join(text for text in found if isinstance(text, str))
+
+
+def _from_parts(parts: Any) -> tuple[str, str]:
+    """(thought, said) of a content that is a list of typed parts."""
+    thought, said = "", ""
+    for part in parts if isinstance(parts, list) else ():
+        if not isinstance(part, dict):
+            continue
+        if isinstance(part.get("text"), str):
+            said += part["text"]
+        elif inner := part.get("thinking"):
+            thought += inner if isinstance(inner, str) else _from_details(inner)
+    return thought, said
+
+
+def _usage(sent: dict[str, Any]) -> Usage:
+    def number(*path: str) -> int:
+        value: Any = sent
+        for key in path:
+            value = value.get(key) if isinstance(value, dict) else None
+        return value if isinstance(value, int) else 0
+
+    return Usage(
+        prompt_tokens=number("prompt_tokens"),
+        completion_tokens=number("completion_tokens"),
+        reasoning_tokens=number("completion_tokens_details", "reasoning_tokens") or number("reasoning_tokens"),
+        cached_tokens=number("prompt_cache_hit_tokens") or number("prompt_tokens_details", "cached_tokens"),
+    )

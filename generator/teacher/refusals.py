@@ -1,0 +1,221 @@
+"""What a refusal means: status, headers and body of a reply that is no completion, as one of the `CallError`s.
+
+Providers disagree about status codes for the same thing; the body's own words decide where they are known:
+an empty account is 402 at DeepSeek, 403 at SiliconFlow, 400 "Arrearage" at Bailian, 429 "insufficient_quota" at OpenAI.
+"""
+
+import re
+import time
+from collections.abc import Iterable, Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any, Literal
+
+import orjson
+
+from generator.terms import (
+    BadRequest,
+    BalanceGone,
+    CallError,
+    KeyRefused,
+    LimitNews,
+    RateLimited,
+    ServerFault,
+    UnknownModel,
+)
+
+_MESSAGE_CHARACTERS = 400
+_EMPTY_ACCOUNT = re.compile(r"insufficient_quota|insufficient[ _]balance|balance is insufficient|arrearage|欠费", re.I)
+_NO_SUCH_MODEL = re.compile(r"model[^.]{0,80}(not exist|not found|not supported|unknown)|no provider supported", re.I)
+_FLAGGED = re.compile(r"moderation|flagged|content[ _]policy|data_?inspection", re.I)
+_HIDDEN = re.compile(r"[*•…]{2,}|\.{3,}|…")
+_RUN = re.compile(r"[^\s\"'`,;:=<>(){}\[\]]{8,}")
+
+_CLASSES: dict[int, type[CallError]] = {
+    401: KeyRefused,
+    402: BalanceGone,
+    403: KeyRefused,
+    404: UnknownModel,
+    408: ServerFault,
+    409: ServerFault,
+    425: ServerFault,
+    429: RateLimited,
+}
+
+
+def refusal(
+    status: int, headers: Mapping[str, str], body: bytes, *, url: str, model: str, redactor: "Redactor"
+) -> CallError:
+    """The error that a reply with `status` other than 200 stands for. `headers` are looked up in lower case."""
+    said = redactor.clean(message_of(body))
+    kind = _kind(status, said)
+    if kind is UnknownModel:
+        text = f"model {model!r} or path {url} is unknown to the server (HTTP {status}): {said}"
+    elif 300 <= status < 400:
+        kind, text = (
+            UnknownModel,
+            f"{url} has moved to {headers.get('location', '?')} (HTTP {status}): correct base_url",
+        )
+    else:
+        text = f"HTTP {status}: {said}"
+    return kind(
+        text,
+        status=status,
+        retry_after_seconds=retry_after(headers),
+        headers_news=news(headers, body if status == 429 else b""),
+    )
+
+
+def _kind(status: int, said: str) -> type[CallError]:
+    if 400 <= status < 500 and _EMPTY_ACCOUNT.search(said):
+        return BalanceGone
+    if status == 403 and _FLAGGED.search(said):
+        return BadRequest
+    if status in (400, 422) and _NO_SUCH_MODEL.search(said):
+        return UnknownModel
+    return _CLASSES.get(status) or (ServerFault if status >= 500 else BadRequest)
+
+
+def message_of(body: bytes) -> str:
+    """The sentence in an error body (`error.message`, `message`, `detail`, …), else its text, in one line."""
+    text = body.decode("utf-8", "replace")
+    try:
+        text = sentence(orjson.loads(body))
+    except orjson.JSONDecodeError:
+        text = re.sub(r"(?is)<(style|script).*?</\1>|<[^>]*>", " ", text)  # a gateway's page
+    return one_line(text) or "no message"
+
+
+def sentence(error: Any) -> str:
+    """What a parsed error body says, with its code where it has one."""
+    if isinstance(error, dict):
+        for key in ("error", "errors", "message", "detail", "msg"):
+            if error.get(key):
+                code = error.get("code")
+                inner = sentence(error[key])
+                return f"{inner} ({code})" if isinstance(code, str) and code not in inner else inner
+    return error if isinstance(error, str) else orjson.dumps(error).decode()
+
+
+def one_line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _MESSAGE_CHARACTERS else line[: _MESSAGE_CHARACTERS - 1] + "…"
+
+
+class Redactor:
+    """Takes a key out of text: whole, in part, or masked by a provider that shows its ends ("sk-1…f3a9")."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+        self._grams = {key[i : i + 8] for i in range(len(key) - 7)}
+
+    def clean(self, text: str) -> str:
+        if not self._key:
+            return text
+        text = text.replace(self._key, "[key]")
+        return _RUN.sub(lambda match: self._clean_run(match[0]), text) if self._grams else text
+
+    def _clean_run(self, run: str) -> str:
+        if any(run[i : i + 8] in self._grams for i in range(len(run) - 7)):
+            return "[key]"
+        parts = _HIDDEN.split(run) if _HIDDEN.search(run) else []
+        ends = [p for p in parts if len(p) >= 3 and (self._key.startswith(p) or self._key.endswith(p.rstrip(".")))]
+        return "[key]" if ends else run
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait, from Retry-After (seconds or an HTTP date) or OpenAI's retry-after-ms. None where not said."""
+    if milliseconds := _number(headers.get("retry-after-ms")):
+        return milliseconds / 1000
+    given = (headers.get("retry-after") or "").strip()
+    if not given:
+        return None
+    if (seconds := _number(given)) is not None:
+        return max(0.0, seconds)
+    try:
+        return max(0.0, parsedate_to_datetime(given).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+_PERIODS: dict[str, Literal["second", "minute", "hour", "day"]] = {
+    "s": "second",
+    "m": "minute",
+    "h": "hour",
+    "d": "day",
+}
+_PER = re.compile(
+    r"(\d[\d,]*)\s*(requests?|calls?|tokens?)\s*(?:/|per|a|each|in a|every)\s*(second|minute|hour|day)", re.I
+)
+_SHORT = re.compile(r"\b([RT])P([SMHD])\b\D{0,40}?(\d[\d,]*)|(\d[\d,]*)\s*([RT])P([SMHD])\b", re.I)
+_DAILY = re.compile(r"\bdaily\b\D{0,40}?(\d[\d,]*)", re.I)
+_AT_ONCE = re.compile(
+    r"(?:concurren|in[- ]flight|parallel|at once)\D{0,40}?(\d[\d,]*)|(\d[\d,]*)\s*(?:concurrent|parallel)", re.I
+)
+
+
+def news(headers: Mapping[str, str], body: bytes = b"") -> LimitNews | None:
+    """What headers, and the body of a 429, say about limits; None where they say nothing."""
+
+    def first(*names: str) -> int | None:
+        found = (_number(headers.get(name)) for name in names)
+        return next((int(number) for number in found if number is not None), None)
+
+    facts: dict[str, Any] = {
+        "requests_remaining": first(
+            "modelscope-ratelimit-requests-remaining", "x-ratelimit-remaining-requests", "x-ratelimit-remaining"
+        ),
+        "model_requests_remaining": first("modelscope-ratelimit-model-requests-remaining"),
+        "tokens_remaining": first("x-ratelimit-remaining-tokens", "x-tokenlimit-remaining"),
+        "requests_limit": first(
+            "modelscope-ratelimit-requests-limit", "x-ratelimit-limit-requests", "x-ratelimit-limit"
+        ),
+        "tokens_limit": first("x-ratelimit-limit-tokens", "x-tokenlimit-limit"),
+        "resets_in_seconds": _span(headers.get("x-ratelimit-reset-requests") or headers.get("x-ratelimit-reset")),
+    }
+    if any(name.startswith("modelscope-ratelimit-") for name in headers):
+        facts["per"] = "day"
+    if body:
+        facts.update(_from_words(message_of(body)))
+    if all(value is None for value in facts.values()):
+        return None
+    return LimitNews(**facts)
+
+
+def _from_words(text: str) -> dict[str, Any]:
+    """Limits that a 429 names in prose: "60 requests per minute", "RPM limit 100", "2 concurrent requests"."""
+    if match := _PER.search(text):
+        kind = "tokens_limit" if match[2].lower().startswith("token") else "requests_limit"
+        return {kind: _digits(match[1]), "per": match[3].lower()}
+    if match := _SHORT.search(text):
+        what, period, number = (match[1], match[2], match[3]) if match[1] else (match[5], match[6], match[4])
+        kind = "tokens_limit" if what.lower() == "t" else "requests_limit"
+        return {kind: _digits(number), "per": _PERIODS[period.lower()]}
+    if match := _AT_ONCE.search(text):
+        return {"max_in_flight": _digits(match[1] or match[2])}
+    if match := _DAILY.search(text):
+        return {"requests_limit": _digits(match[1]), "per": "day"}
+    return {}
+
+
+def _digits(text: str) -> int:
+    return int(text.replace(",", ""))
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return None
+
+
+def _span(text: str | None) -> float | None:
+    """Seconds of "1s", "6m0s", "250ms", "17" or a point in time in milliseconds since the epoch (OpenRouter)."""
+    if (number := _number(text)) is not None:
+        return max(0.0, number / 1000 - time.time()) if number > 1e11 else number
+    units = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+    parts = re.findall(r"([\d.]+)(ms|s|m|h|d)", text or "")
+    return _sum(float(number) * units[unit] for number, unit in parts) if parts else None
+
+
+def _sum(numbers: Iterable[float]) -> float:
+    return sum(numbers, 0.0)
