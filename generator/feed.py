@@ -1,8 +1,8 @@
 """The one iterator that all workers pull: problems from a blocking stream, minus what is finished, as samples to ask.
 
 Problems are read in a thread, a few at a time, so memory does not grow and the event loop does not wait. What is
-finished is looked up in the ledger by problem id, twice: in the thread to skip quickly over what earlier runs did, and on
-the event loop, which sees the newest rows as well. Nothing is kept of a problem once its samples are finished.
+finished is looked up in the ledger by problem id, twice: in the thread to skip quickly over what earlier runs did, and
+on the event loop, which sees the newest rows as well. Nothing is kept of a problem once its samples are finished.
 """
 
 import asyncio

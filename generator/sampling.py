@@ -18,7 +18,7 @@ class Finished(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How many samples a problem gets. Those with a verdict in `retry`, finished before `retry_before`, do not count."""
+    """How many samples a problem gets. Those with a verdict in `retry` from before `retry_before` do not count."""
 
     samples: int = 1
     until_correct: int = 0

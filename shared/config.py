@@ -37,9 +37,10 @@ def load(
     path: Path | None,
     sets: Sequence[str] = (),
     environ: Mapping[str, str] = os.environ,
+    default: str = "",
 ) -> Model:
-    """The validated configuration from `path` (None: defaults alone), overridden by `environ`, then by `sets`."""
-    text = "" if path is None else _read(path)
+    """The validated configuration from `path` (None: from `default`), overridden by `environ`, then by `sets`."""
+    text = default if path is None else _read(path)
     try:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

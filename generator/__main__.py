@@ -1,0 +1,125 @@
+"""`python -m generator …`: the generator's commands."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from generator.config import EMBEDDED, REHEARSAL_URL, GeneratorConfig
+from shared.config import explain, load
+from shared.exits import InputError, run_and_exit
+from shared.records import VERDICTS
+
+REHEARSAL_LINE = (
+    "rehearsal: a rule-based teacher on this machine answers, now and then wrong on purpose; no key, no cost.\n"
+    "For a real teacher: export MODELSCOPE_SDK_TOKEN=… and `make generate CONFIG=configs/numina-modelscope.toml`."
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = _parser().parse_args(argv)
+    code: int = args.run(args)
+    return code
+
+
+def _run(args: argparse.Namespace) -> int:
+    from generator.pipeline import generate
+
+    config = _configuration(args)
+    if any(lane.base_url == REHEARSAL_URL for lane in config.lane):
+        print(REHEARSAL_LINE, flush=True)
+    generate(config, _verdicts(args.retry))
+    return 0
+
+
+def _status(args: argparse.Namespace) -> int:
+    from generator.standing import standing
+
+    print(standing(args.corpus))
+    return 0
+
+
+def _check(args: argparse.Namespace) -> int:
+    from generator.corpus import check
+
+    found = check(args.corpus)
+    for fault in found.faults:
+        print(fault)
+    rows = ", ".join(f"{count:,} rows in {pile}" for pile, count in found.rows.items())
+    print(f"{args.corpus}: {found.shards} shards, {rows}: {f'{len(found.faults)} faults' if found.faults else 'whole'}")
+    return 1 if found.faults else 0
+
+
+def _reindex(args: argparse.Namespace) -> int:
+    from generator.corpus import reindex
+    from generator.startup import accounts
+
+    print(f"{args.corpus}: the ledger is rebuilt, {reindex(args.corpus, accounts(args.corpus)):,} samples noted")
+    return 0
+
+
+def _rehearse(args: argparse.Namespace) -> int:
+    from generator import rehearsal
+
+    return rehearsal.run(args)
+
+
+def _configuration(args: argparse.Namespace) -> GeneratorConfig:
+    return load(GeneratorConfig, args.config, args.set, default=EMBEDDED)
+
+
+def _verdicts(text: str) -> frozenset[str]:
+    names = frozenset(name.strip() for name in text.split(",") if name.strip())
+    if unknown := names - set(VERDICTS):
+        raise InputError(f"--retry {text}: {min(unknown)!r} is no verdict: they are {', '.join(VERDICTS)}")
+    return names
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "python -m generator",
+        description="From a problem set to a corpus of verified reasoning traces.",
+        epilog="Every key of the configuration:\n\n" + explain(GeneratorConfig),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    run = commands.add_parser(
+        "run",
+        help="run until the work is done",
+        epilog=parser.epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _takes_configuration(run)
+    run.add_argument("--retry", default="", metavar="VERDICTS", help="ask again what ended so: failed,truncated")
+    run.set_defaults(run=_run)
+    for name, command, text in (
+        ("status", _status, "progress, rates, spend, why idle; while a run is going and after it"),
+        ("check", _check, "integrity: hashes, unique ids, torn lines, ledger against shards; exit 1 on any fault"),
+        ("reindex", _reindex, "rebuild the ledger from the shards"),
+    ):
+        takes_corpus = commands.add_parser(name, help=text)
+        takes_corpus.add_argument("corpus", type=Path, metavar="CORPUS")
+        takes_corpus.set_defaults(run=command)
+    _add_rehearse(commands)
+    return parser
+
+
+def _takes_configuration(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", type=Path, nargs="?", metavar="CONFIG.toml", help="none: a rehearsal without a key")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. sampling.samples=4, lane.0.concurrency=50"
+    )
+
+
+def _add_rehearse(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    # Only where it is asked for: the teacher's flags come with its server, and that with aiohttp.
+    rehearse = commands.add_parser("rehearse", help="the rehearsal teacher alone")
+    if "rehearse" in sys.argv[1:2]:
+        from generator import rehearsal
+
+        rehearsal.add_arguments(rehearse)
+    rehearse.set_defaults(run=_rehearse)
+
+
+if __name__ == "__main__":
+    run_and_exit(main)

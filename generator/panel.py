@@ -1,0 +1,134 @@
+"""What the user sees: a live panel on a terminal, a plain line every 30 seconds elsewhere, a summary at the end."""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from typing import TextIO
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel as Frame
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from generator.status import LaneStatus, RunStatus
+
+FRAME_SECONDS = 0.5
+LINE_SECONDS = 30.0
+
+
+async def show(status: Callable[[], RunStatus], out: TextIO = sys.stdout) -> None:
+    """Show the run until cancelled."""
+    if out.isatty():
+        await _live(status, Console(file=out))
+    else:
+        await _lines(status, out)
+
+
+async def _live(status: Callable[[], RunStatus], console: Console) -> None:
+    with Live(panel(status()), console=console, auto_refresh=False, transient=True) as live:
+        while True:
+            live.update(panel(status()), refresh=True)
+            await asyncio.sleep(FRAME_SECONDS)
+
+
+async def _lines(status: Callable[[], RunStatus], out: TextIO) -> None:
+    while True:
+        await asyncio.sleep(LINE_SECONDS)
+        print(line(status()), file=out, flush=True)
+
+
+def line(status: RunStatus) -> str:
+    """A picture in one line, for logs."""
+    of = f" of {status.total:,}" if status.total else ""
+    parts = [
+        f"{status.done:,}{of} done",
+        f"{status.kept:,} kept",
+        f"{status.rejected:,} rejected",
+        f"{status.in_flight:,} in flight",
+        f"{status.tokens_per_second:,.0f} tokens/s",
+    ]
+    if status.errors:
+        parts.append("failed calls: " + counts(status.errors))
+    if status.usd:
+        parts.append(f"${status.usd:,.2f}")
+    if status.eta_seconds is not None and status.phase == "running":
+        parts.append(f"ready in {duration(status.eta_seconds)}")
+    if status.phase != "running":
+        parts.append(f"{status.phase}: {status.note}" if status.note else status.phase)
+    return f"{status.at[11:19]} " + ", ".join(parts)
+
+
+def panel(status: RunStatus) -> RenderableType:
+    """A picture as a panel some ten lines high."""
+    rows = Table.grid(padding=(0, 2))
+    rows.add_column(style="dim", justify="right")
+    rows.add_column()
+    of = f" of {status.total:,}" if status.total else ""
+    eta = f", ready in {duration(status.eta_seconds)}" if status.eta_seconds is not None else ""
+    rows.add_row("done", f"{status.done:,}{of} in {duration(status.elapsed_seconds)}{eta}")
+    if status.total:
+        rows.add_row("", ProgressBar(total=status.total, completed=min(status.done, status.total), width=48))
+    share = f" ({status.kept / status.done:.0%})" if status.done else ""
+    rows.add_row("kept", Text.assemble((f"{status.kept:,}", "green"), share))
+    why = {verdict: n for verdict, n in status.verdicts.items() if verdict != "correct"}
+    rows.add_row("rejected", f"{status.rejected:,}" + (f" ({counts(why)})" if why else ""))
+    rows.add_row("in flight", f"{status.in_flight:,} calls, {status.grading:,} being graded")
+    rows.add_row("tokens", f"{status.tokens:,} at {status.tokens_per_second:,.0f}/s, ${status.usd:,.2f}")
+    if status.errors:
+        rows.add_row("failed calls", Text(counts(status.errors), style="yellow"))
+    parts: list[RenderableType] = [rows]
+    if len(status.lanes) > 1 or any(lane.reason for lane in status.lanes):
+        parts.append(_lanes(status.lanes))
+    if status.phase != "running":
+        parts.append(Text(f"{status.phase}: {status.note}" if status.note else status.phase, style="bold yellow"))
+    return Frame(Group(*parts), title=Text(f"stillhouse · {status.corpus}"), title_align="left", border_style="dim")
+
+
+def _lanes(lanes: list[LaneStatus]) -> Table:
+    table = Table(box=None, padding=(0, 2), header_style="dim")
+    for heading in ("lane", "in flight", "limit", "calls", "now"):
+        table.add_column(heading, justify="left" if heading in ("lane", "now") else "right")
+    for lane in lanes:
+        now = Text(lane.reason or lane.state, style="yellow" if lane.reason else "green")
+        table.add_row(Text(lane.name), f"{lane.in_flight:,}", f"{lane.limit:,}", f"{lane.calls:,}", now)
+    return table
+
+
+def summary(status: RunStatus, next_command: str) -> str:
+    """What a run that ended leaves behind, in a few lines."""
+    why = {verdict: n for verdict, n in status.verdicts.items() if verdict != "correct"}
+    lines = [
+        f"{status.done:,} samples: {status.kept:,} kept, {status.rejected:,} rejected"
+        + (f" (this run: {counts(why)})" if why else "")
+    ]
+    made = sum(status.verdicts.values())
+    if made:
+        spend = f", ${status.usd:,.2f}" if status.usd else ""
+        failed = f"; failed calls: {counts(status.errors)}" if status.errors else ""
+        lines.append(
+            f"this run: {made:,} in {duration(status.elapsed_seconds)}, {status.tokens:,} tokens{spend}{failed}"
+        )
+    else:
+        lines.append("this run: nothing was left to ask, no call was made")
+    lines += [f"traces: {status.corpus}/traces/*.jsonl", f"next: {next_command}"]
+    return "\n".join(lines)
+
+
+def counts(by_name: dict[str, int]) -> str:
+    """{"cut": 3, "stalled": 1} -> "3 cut, 1 stalled"."""
+    ordered = sorted(by_name.items(), key=lambda item: -item[1])
+    return ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in ordered)
+
+
+def duration(seconds: float) -> str:
+    """75 -> "1 min 15 s"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    if whole < 48 * 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole / 86400:.1f} days"

@@ -1,0 +1,69 @@
+"""One picture of a run out of what the pipeline counts and what the lanes say: rates, spend, the time that is left."""
+
+import time
+from collections import Counter, deque
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from generator.status import LaneStatus, Phase, Progress, RunStatus
+
+RATE_SECONDS = 10.0  # tokens a second are shown over this time
+
+
+class Picture:
+    """Keeps the little history that rates need. `progress` is counted by the pipeline."""
+
+    def __init__(self, corpus: str, progress: Progress) -> None:
+        self.progress = progress
+        self._corpus = corpus
+        self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
+        self._started = time.monotonic()
+        self._tokens: deque[tuple[float, int]] = deque()
+
+    def take(self, phase: Phase, note: str, lanes: Sequence[LaneStatus]) -> RunStatus:
+        progress, now = self.progress, time.monotonic()
+        tokens = sum(lane.tokens for lane in lanes)
+        errors: Counter[str] = Counter()
+        for lane in lanes:
+            errors.update(lane.errors)
+        in_flight = sum(lane.in_flight for lane in lanes)
+        if phase == "running" and not in_flight and progress.asking > progress.grading:
+            phase, note = "idle", "; ".join(lane.reason for lane in lanes if lane.reason)
+        return RunStatus(
+            corpus=self._corpus,
+            phase=phase,
+            note=note,
+            started_at=self._started_at,
+            at=datetime.now(UTC).isoformat(timespec="seconds"),
+            elapsed_seconds=round(now - self._started, 1),
+            total=progress.total,
+            done=progress.done,
+            kept=progress.settled_kept + progress.kept,
+            rejected=progress.settled_rejected + progress.rejected,
+            verdicts=dict(progress.verdicts),
+            in_flight=in_flight,
+            asking=progress.asking,
+            grading=progress.grading,
+            tokens=tokens,
+            tokens_per_second=round(self._rate(now, tokens), 1),
+            errors=dict(errors),
+            usd=round(sum(lane.usd for lane in lanes), 6),
+            eta_seconds=self._eta(now),
+            lanes=list(lanes),
+        )
+
+    def _rate(self, now: float, tokens: int) -> float:
+        history = self._tokens
+        if not history or now - history[-1][0] >= 0.5:
+            history.append((now, tokens))
+        while len(history) > 1 and now - history[0][0] > RATE_SECONDS:
+            history.popleft()
+        then, before = history[0]
+        return (tokens - before) / (now - then) if now > then else 0.0
+
+    def _eta(self, now: float) -> float | None:
+        progress = self.progress
+        if not progress.total or not progress.finished:
+            return None
+        left = max(0, progress.total - progress.done)
+        return round(left * (now - self._started) / progress.finished, 1)

@@ -1,0 +1,81 @@
+"""From an answer to the trace that is stored: the verdict where no grading is needed, and the record itself. Pure."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from shared.records import Completion, Message, Problem, Trace, Verdict, trace_id
+
+# How servers spell an orderly end: OpenAI's word, and those of Together, TGI and Anthropic-like gateways.
+STOPPED = frozenset({"stop", "eos", "eos_token", "end_turn", "stop_sequence"})
+OURS = frozenset({"error", "stalled", "cut", "empty"})
+
+
+class Answered(Protocol):
+    """What asking for one sample brought."""
+
+    @property
+    def completion(self) -> Completion: ...
+    @property
+    def lane(self) -> str: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def params(self) -> dict[str, Any]: ...
+    @property
+    def attempts(self) -> int: ...
+    @property
+    def cost_usd(self) -> float | None: ...
+
+
+def verdict_without_grading(completion: Completion) -> Verdict | None:
+    """The verdict on a completion that has no whole response to grade; None: grade it."""
+    reason = completion.finish_reason
+    if completion.error or reason in OURS:
+        return Verdict("failed", None, completion.error or f"no whole answer: {reason}")
+    if reason == "length":
+        count = completion.usage.completion_tokens
+        return Verdict("truncated", None, f"cut by max_tokens after {count} tokens")
+    if reason not in STOPPED:
+        return Verdict("failed", None, f"the teacher ended with finish_reason {reason!r}")
+    return None
+
+
+def trace_of(
+    problem: Problem, sample: int, messages: list[Message], asked: Mapping[str, Any], answer: Answered,
+    verdict: Verdict, started_at: str, finished_at: str,
+) -> Trace:  # fmt: skip
+    """The record of one finished sample. `asked`: the parameters wanted, for a sample that no lane ever sent."""
+    completion = answer.completion
+    return Trace(
+        id=trace_id(problem.id, sample),
+        problem_id=problem.id,
+        sample=sample,
+        source=problem.source,
+        problem=problem.text,
+        gold=problem.gold,
+        messages=messages,
+        reasoning=completion.reasoning,
+        response=completion.response,
+        final_answer=verdict.final_answer,
+        verdict=verdict.verdict,
+        reason=" ".join(verdict.reason.split()),
+        checked_by=verdict.checked_by,
+        finish_reason=completion.finish_reason,
+        lane=answer.lane,
+        model=answer.model,
+        model_returned=completion.model_returned,
+        params=answer.params or dict(asked),
+        usage=completion.usage,
+        cost_usd=answer.cost_usd,
+        timing={
+            "first_token_seconds": _rounded(completion.first_token_seconds),
+            "total_seconds": _rounded(completion.total_seconds),
+        },
+        attempts=answer.attempts,
+        started_at=started_at,
+        finished_at=finished_at,
+    )
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)

@@ -1,0 +1,103 @@
+"""What a run needs before its first call: keys, the configuration without secrets, the rehearsal teacher's process."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import orjson
+
+from generator.config import REHEARSAL_URL, GeneratorConfig, LaneConfig
+from shared.exits import InputError
+
+
+def key_of(lane: LaneConfig, environ: Mapping[str, str] = os.environ) -> str:
+    """A lane's key, "" where it needs none. Errors: `InputError` names the variable that is empty."""
+    if not lane.api_key_env:
+        return ""
+    key = environ.get(lane.api_key_env, "").strip()
+    if not key:
+        raise InputError(
+            f"lane {lane.name}: the environment variable {lane.api_key_env} is empty: export it with your key"
+        )
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise InputError(
+            f"lane {lane.name}: {lane.api_key_env} holds no usable key (spaces or non-ASCII in it): copy it again"
+        )
+    return key
+
+
+def secrets(config: GeneratorConfig, environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Every text that must reach no file and no output: keys, the server's token, passwords in URLs."""
+    found = [key_of(lane, environ) for lane in config.lane]
+    found.append(environ.get(config.daemon.token_env, ""))
+    found += [urlsplit(lane.base_url).password or "" for lane in config.lane]
+    return [secret for secret in found if secret]
+
+
+def resolved(config: GeneratorConfig) -> dict[str, Any]:
+    """The configuration as JSON-ready data without secrets: what CORPUS/config.json holds."""
+    tree = config.model_dump(mode="json")
+    for lane in tree["lane"]:
+        parts = urlsplit(lane["base_url"])
+        if parts.username or parts.password or parts.query:
+            host = parts.hostname or ""
+            lane["base_url"] = urlunsplit(
+                parts._replace(netloc=f"{host}:{parts.port}" if parts.port else host, query="")
+            )
+    return tree
+
+
+def accounts(corpus: Path) -> Callable[[str], str]:
+    """The account of each lane of a corpus' last run, by its config.json; a lane that is not in it is its own."""
+    try:
+        lanes = orjson.loads((corpus / "config.json").read_bytes())["lane"]
+        known = {lane["name"]: lane["account"] or lane["name"] for lane in lanes}
+    except (OSError, orjson.JSONDecodeError, KeyError, TypeError):
+        known = {}
+    return lambda lane: known.get(lane, lane)
+
+
+@asynccontextmanager
+async def rehearsal_teacher(config: GeneratorConfig) -> AsyncIterator[GeneratorConfig]:
+    """Start the rehearsal teacher in its own process; yields the configuration with its address in the lanes.
+
+    It has a session of its own, so that Ctrl-C reaches the run alone, and ends when this process ends, however it ends.
+    """
+    rehearsal = config.rehearsal
+    command = [
+        sys.executable,
+        "-m",
+        "generator.rehearsal",
+        "--port",
+        "0",
+        "--with-parent",
+        "--seed",
+        str(rehearsal.seed),
+    ]
+    command += ["--tokens-per-second", str(rehearsal.tokens_per_second), "--faults", rehearsal.faults]
+    if rehearsal.replay:
+        command += ["--replay", rehearsal.replay]
+    child = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, start_new_session=True)
+    try:
+        assert child.stdout is not None
+        first_line = (await child.stdout.readline()).decode().strip()
+        if not first_line:
+            await child.wait()
+            raise InputError("the rehearsal teacher did not start (its own message is above): correct [rehearsal]")
+        yield _at(config, first_line.rpartition(" ")[2])
+    finally:
+        if child.returncode is None:
+            child.terminate()
+        await child.wait()
+
+
+def _at(config: GeneratorConfig, url: str) -> GeneratorConfig:
+    lanes = tuple(
+        lane.model_copy(update={"base_url": url}) if lane.base_url == REHEARSAL_URL else lane for lane in config.lane
+    )
+    return config.model_copy(update={"lane": lanes})
