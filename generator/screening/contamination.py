@@ -1,0 +1,190 @@
+"""Which evaluation problem a problem is a copy of, whatever its style; or whose text it shares with other numbers.
+
+Candidates come from shared 5-grams with the numbers masked (and from equal text with all spaces gone), so that every
+candidate is then compared exactly: nothing is estimated, and one problem's verdict depends on no other problem. The
+measures and thresholds, with what they flagged on real data: docs/decisions/decontamination.md.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from generator.screening.text import body, masked, tokens, words
+
+Kind = Literal["same text", "near text", "contains it", "part of it", "13-gram", "other numbers"]
+Gram = tuple[str, ...]
+
+INDEX_GRAM, SHINGLE, SHORT_GRAM, LONG_GRAM = 5, 3, 8, 13
+MIN_WORDS_CONTAINED = 12  # below it, 8-grams are too few to speak of a share
+CANDIDATES = 5
+CANDIDATE_SHARE = 0.2  # of the shorter text's 5-grams; every kind below implies far more
+WHOLE_SHARE = 0.95  # the evaluation problem stands in the text as a whole, say after "Problem 12."
+MASKED_SHARE = 0.8
+OVERLAP_SHARE = 0.5  # with a 13-gram in common; 13 words alone are often boilerplate ("Enter your answer in the form…")
+MISSING_NUMBERS = 0.1  # of a long list of numbers, so many may differ in a copy
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """What was found for one problem: the evaluation problem, and how near it is (shares from 0 to 1)."""
+
+    kind: Kind
+    evaluation: str  # the name of the evaluation set
+    text: str  # the evaluation problem
+    similarity: float  # Jaccard similarity of the 3-word shingles
+    covered_8: float  # share of the evaluation problem's 8-grams that the problem has
+    shared_13: int  # 13-grams in common
+
+    @property
+    def contaminated(self) -> bool:
+        """Whether the problem is a copy. The same text with other numbers is another problem."""
+        return self.kind != "other numbers"
+
+
+class _Profile:
+    """One text's words and what is made of them, each made when first asked for."""
+
+    def __init__(self, text: str) -> None:
+        self.words = words(tokens(body(text)))
+        self.masked = masked(self.words)
+        self.keys = grams(self.masked, INDEX_GRAM)
+        self.squeezed = squeeze(self.words)
+
+    @cached_property
+    def numbers(self) -> "Counter[str]":
+        return Counter(token for token in self.words if token[0].isdigit())
+
+    @cached_property
+    def shingles(self) -> set[Gram]:
+        return grams(self.words, SHINGLE)
+
+    @cached_property
+    def masked_shingles(self) -> set[Gram]:
+        return grams(self.masked, SHINGLE)
+
+    @cached_property
+    def eights(self) -> set[Gram]:
+        return grams(self.words, SHORT_GRAM)
+
+    @cached_property
+    def thirteens(self) -> set[Gram]:
+        return grams(self.words, LONG_GRAM)
+
+
+class EvaluationIndex:
+    """The problems of all evaluation sets, ready to be met. About 6 KB a problem."""
+
+    def __init__(self, sets: dict[str, Iterable[str]], share: float = 0.7) -> None:
+        """`sets`: name of a set -> its problem texts. `share`: of shingles or 8-grams, from which a text is a copy."""
+        self._share = share
+        self._names: list[str] = []
+        self._texts: list[str] = []
+        self._profiles: list[_Profile] = []
+        self._squeezed: dict[str, int] = {}
+        self._index: dict[Gram, list[int]] = defaultdict(list)
+        for name, texts in sets.items():
+            for text in texts:
+                self._add(name, text)
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def find(self, text: str) -> Hit | None:
+        """The evaluation problem that `text` copies, else the one that it shares all but the numbers with, else None."""
+        if not self._texts:
+            return None
+        profile = _Profile(text)
+        hits = [hit for number in self._candidates(profile) if (hit := self._compare(profile, number)) is not None]
+        return max(hits, key=lambda hit: (hit.contaminated, hit.similarity, hit.covered_8, hit.text), default=None)
+
+    def overlaps(self, text: str) -> bool:
+        """Whether `text` shares a 13-gram with any evaluation problem (GPT-3's rule): reported, never a verdict."""
+        profile = _Profile(text)
+        return any(not profile.thirteens.isdisjoint(self._profiles[n].thirteens) for n in self._sharing(profile))
+
+    def _add(self, name: str, text: str) -> None:
+        profile = _Profile(text)
+        if not profile.words or profile.squeezed in self._squeezed:
+            return
+        number = len(self._texts)
+        self._names.append(name)
+        self._texts.append(text)
+        self._profiles.append(profile)
+        self._squeezed[profile.squeezed] = number
+        for gram in profile.keys:
+            self._index[gram].append(number)
+
+    def _sharing(self, profile: _Profile) -> Counter[int]:
+        counts: Counter[int] = Counter()
+        for gram in profile.keys & self._index.keys():
+            counts.update(self._index[gram])
+        return counts
+
+    def _candidates(self, profile: _Profile) -> list[int]:
+        exact = self._squeezed.get(profile.squeezed)
+        if exact is not None:
+            return [exact]
+        shares = [
+            (count / min(len(self._profiles[number].keys), len(profile.keys)), -number)
+            for number, count in self._sharing(profile).items()
+        ]
+        return [-number for share, number in sorted(shares, reverse=True)[:CANDIDATES] if share >= CANDIDATE_SHARE]
+
+    def _compare(self, mine: _Profile, number: int) -> Hit | None:
+        its = self._profiles[number]
+        both = len(mine.eights & its.eights)
+        covered, part = both / len(its.eights), both / len(mine.eights)
+        similarity = jaccard(mine.shingles, its.shingles)
+        shared_13 = len(mine.thirteens & its.thirteens) if both else 0
+        kind: Kind | None = None
+        if mine.squeezed == its.squeezed:
+            kind = "same text"
+        elif covered >= WHOLE_SHARE:
+            kind = "contains it"
+        elif similarity >= self._share:
+            kind = "near text"
+        elif covered >= self._share and len(its.words) >= MIN_WORDS_CONTAINED:
+            kind = "contains it"
+        elif part >= self._share and len(mine.words) >= MIN_WORDS_CONTAINED:
+            kind = "part of it"
+        elif shared_13 and covered >= OVERLAP_SHARE:
+            kind = "13-gram"
+        if kind is not None and kind != "same text" and not _same_numbers(mine, its, kind):
+            kind = "other numbers"
+        if kind is None and jaccard(mine.masked_shingles, its.masked_shingles) >= MASKED_SHARE:
+            kind = "other numbers" if mine.numbers != its.numbers else "near text"
+        if kind is None:
+            return None
+        return Hit(kind, self._names[number], self._texts[number], similarity, covered, shared_13)
+
+
+def grams(items: list[str], n: int) -> set[Gram]:
+    """The n-grams of a token list; a shorter list is one gram by itself."""
+    if len(items) <= n:
+        return {tuple(items)}
+    return set(zip(*(items[start:] for start in range(n)), strict=False))
+
+
+def jaccard(a: set[Gram], b: set[Gram]) -> float:
+    """Size of the intersection over size of the union."""
+    both = len(a & b)
+    return both / (len(a) + len(b) - both)
+
+
+def squeeze(found: list[str]) -> str:
+    """Words with nothing between them (a hyphen, a space or neither is style), numbers still apart from each other."""
+    parts: list[str] = []
+    for token in found:
+        if parts and token[0].isdigit() and parts[-1][0].isdigit():
+            parts.append(" ")
+        parts.append(token)
+    return "".join(parts)
+
+
+def _same_numbers(mine: _Profile, its: _Profile, kind: Kind) -> bool:
+    """Whether the numbers are the evaluation problem's own; a longer or shorter text may have more or fewer of them."""
+    missing = 0 if kind == "part of it" else (its.numbers - mine.numbers).total()
+    added = 0 if kind in {"contains it", "13-gram"} else (mine.numbers - its.numbers).total()
+    return max(missing, added) <= MISSING_NUMBERS * its.numbers.total()
