@@ -33,6 +33,7 @@ class Finder(Protocol):
     """A look into the ledger."""
 
     def finished(self, problem_ids: Sequence[str]) -> Mapping[str, Sequence[Finished]]: ...
+    def close(self) -> None: ...
 
 
 class Feed:
@@ -98,7 +99,14 @@ class Feed:
         self._changed.set()
 
     def close(self) -> None:
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        """Let go of the source. A thread that is still reading is left to itself."""
+        self.stop()
+        self._thread.submit(self._close_ledger)
+        self._thread.shutdown(wait=False)
+
+    def _close_ledger(self) -> None:
+        if self._thread_ledger is not None:
+            self._thread_ledger.close()
 
     async def _read(self) -> None:
         problems, self._ended = await asyncio.get_running_loop().run_in_executor(self._thread, self._pull)

@@ -3,8 +3,8 @@
     problem -> Ask -> (lanes) Answer -> (graders) Verdict -> Trace -> (corpus) kept or rejected
 
 Workers pull one iterator and take a sample through its whole life; what happens to a sample is data. A run ends early
-for a signal (what is in flight has `drain_seconds`), for a budget or a lane that is gone (what is in flight is finished),
-or for a disk that takes no more (what is in flight is given up). Every orderly end seals the shards.
+for a signal (what is in flight has `drain_seconds`), for a budget or a lane that is gone (what is in flight is
+finished), or for a disk that takes no more (what is in flight is given up). Every orderly end seals the shards.
 """
 
 import asyncio
@@ -132,7 +132,8 @@ class Run:
                 showing.cancel()
         except BaseExceptionGroup as group_error:
             _raise_the_cause(group_error)
-        self._phase = "stopped" if self.ended_by else "done"
+        self._phase = "stopped" if self.ended_by or self._phase == "draining" else "done"
+        self._note_status(every_seconds=0)
 
     async def _work_until_done(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -234,8 +235,8 @@ class Run:
         self._progress.rejected += not kept
         self._progress.verdicts[trace.verdict] += 1
 
-    def _note_status(self) -> None:
-        if time.monotonic() - self._noted_at >= NOTE_SECONDS:
+    def _note_status(self, every_seconds: float = NOTE_SECONDS) -> None:
+        if time.monotonic() - self._noted_at >= every_seconds:
             self._noted_at = time.monotonic()
             self._corpus.ledger.note("status", orjson.dumps(self.status().as_dict()).decode())
 

@@ -1,8 +1,9 @@
 """Is a corpus whole? Hashes of sealed shards, every line, unique ids, the ledger against the shards."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import orjson
 
@@ -12,6 +13,8 @@ from generator.corpus.manifest import read_manifest
 from shared.exits import InputError, Stopped
 from shared.records import Trace, problem_id, trace_id
 from shared.shards import OPEN, PILES, Pile, SealedShard, describe, open_files, read_lines, sealed_files
+
+T = TypeVar("T")
 
 MOST_FAULTS_A_SHARD = 5  # one damaged file should not print a million lines
 
@@ -34,14 +37,10 @@ def check(corpus: Path) -> Findings:
         raise InputError(f"{corpus}: no corpus here (it has neither traces/ nor rejected/): correct the path")
     found = Findings()
     running = holder(corpus) is not None
-    try:
-        manifest = read_manifest(corpus)
-        ledger = Ledger(corpus / "ledger.sqlite", read_only=True)
-    except Stopped as error:
-        found.faults.append(str(error))
-        return found
+    manifest = _or_fault(lambda: read_manifest(corpus), found)
+    ledger = _or_fault(lambda: Ledger(corpus / "ledger.sqlite", read_only=True), found)
+    noted_as_sealed = ledger.shards() if ledger else set()
     seen: dict[int, str] = {}
-    noted_as_sealed = ledger.shards()
     for pile, file in _files(corpus, with_open=not running):
         name = f"{pile}/{file.name.removesuffix(OPEN)}"
         if running and name not in noted_as_sealed:
@@ -49,15 +48,23 @@ def check(corpus: Path) -> Findings:
         found.shards += 1
         faults = _Faults(file, found)
         _check_rows(file, name, pile, ledger, seen, faults)
-        if not file.name.endswith(OPEN):
+        if manifest is not None and not file.name.endswith(OPEN):
             _check_manifest(corpus, file, manifest.pop(name, None), faults, running)
-    found.faults += [f"{corpus}/{name}: in the manifest, but there is no such file" for name in manifest]
-    if not running:
+    found.faults += [f"{corpus}/{name}: in the manifest, but there is no such file" for name in manifest or ()]
+    if ledger:
         noted = sum(total.samples for total in ledger.totals())
-        if noted > len(seen):
+        if noted > len(seen) and not running:
             found.faults.append(f"{corpus}/ledger.sqlite: {noted - len(seen)} samples stand in no shard: run `reindex`")
-    ledger.close()
+        ledger.close()
     return found
+
+
+def _or_fault(read: Callable[[], T], found: Findings) -> T | None:
+    try:
+        return read()
+    except Stopped as error:
+        found.faults.append(str(error))
+        return None
 
 
 class _Faults:
@@ -73,7 +80,7 @@ class _Faults:
         elif self._count == MOST_FAULTS_A_SHARD + 1:
             self._found.faults.append(f"{self._file}: and more")
 
-    def count(self, pile: Pile) -> None:
+    def count_row(self, pile: Pile) -> None:
         self._found.rows[pile] += 1
 
 
@@ -83,8 +90,10 @@ def _files(corpus: Path, with_open: bool) -> Iterator[tuple[Pile, Path]]:
             yield pile, file
 
 
-def _check_rows(file: Path, name: str, pile: Pile, ledger: Ledger, seen: dict[int, str], faults: _Faults) -> None:
-    noted = {trace_id(problem, sample): position for problem, sample, position in ledger.positions(name)}
+def _check_rows(
+    file: Path, name: str, pile: Pile, ledger: Ledger | None, seen: dict[int, str], faults: _Faults
+) -> None:
+    noted = {trace_id(problem, sample): at for problem, sample, at in ledger.positions(name)} if ledger else {}
     for number, offset, line in read_lines(file):
         if not line.endswith(b"\n"):
             faults.add(number, "torn line (the next run cuts it)" if file.name.endswith(OPEN) else "torn line")
@@ -94,31 +103,27 @@ def _check_rows(file: Path, name: str, pile: Pile, ledger: Ledger, seen: dict[in
         except (orjson.JSONDecodeError, InputError, AttributeError) as error:
             faults.add(number, str(error))
             continue
-        faults.count(pile)
+        faults.count_row(pile)
         if what := _wrong_with(trace, pile):
             faults.add(number, what)
-        key = int(trace.problem_id, 16) << 24 | trace.sample if not _wrong_id(trace) else hash(trace.id)
+        key = hash(trace.id)
         if key in seen:
             faults.add(number, f"id {trace.id} stands in {seen[key]} as well")
         seen[key] = name
         position = noted.pop(trace.id, None)
-        if position is None:
+        if ledger and position is None:
             faults.add(number, f"{trace.id} is not in the ledger (the next run, or `reindex`, notes it)")
-        elif (position.offset, position.length) != (offset, len(line)):
+        elif position and (position.offset, position.length) != (offset, len(line)):
             faults.add(number, f"{trace.id} stands elsewhere by the ledger: run `reindex`")
     for lost in noted:
         faults.add(0, f"{lost} should be here by the ledger, but is not")
 
 
 def _wrong_with(trace: Trace, pile: Pile) -> str:
-    if _wrong_id(trace):
+    if trace.problem_id != problem_id(trace.problem) or trace.id != trace_id(trace.problem_id, trace.sample):
         return f"id {trace.id} does not belong to this problem and sample"
     kept = trace.verdict in ("correct", "unverifiable")
     return f"verdict {trace.verdict!r} among the kept traces" if pile == "traces" and not kept else ""
-
-
-def _wrong_id(trace: Trace) -> bool:
-    return trace.problem_id != problem_id(trace.problem) or trace.id != trace_id(trace.problem_id, trace.sample)
 
 
 def _check_manifest(corpus: Path, file: Path, entry: SealedShard | None, faults: _Faults, running: bool) -> None:

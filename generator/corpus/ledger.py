@@ -6,6 +6,7 @@ WAL with synchronous=NORMAL makes a commit a write into the page cache; the flus
 run in another thread.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -93,8 +94,12 @@ class Ledger:
 
     def __init__(self, path: Path, read_only: bool = False) -> None:
         self._path = path
+        if read_only and not path.exists():
+            raise InputError(f"{path}: no such file: make it with `python -m generator reindex`")
+        # A reader of a database in WAL mode writes as well, to tidy up after itself: "ro" is for foreign folders only.
+        mode = "rwc" if not read_only else "rw" if os.access(path.parent, os.W_OK) else "ro"
         with self._errors():
-            name = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
+            name = f"{path.absolute().as_uri()}?mode={mode}"
             self._db = sqlite3.connect(name, uri=True, isolation_level=None, timeout=10, check_same_thread=False)
             try:
                 self._prepare(read_only)
@@ -107,6 +112,7 @@ class Ledger:
         if version not in (0, VERSION):
             raise InputError(f"{self._path}: version {version}, this program knows {VERSION}: run `reindex`")
         if read_only:
+            self._db.execute("PRAGMA query_only = ON")
             return
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
