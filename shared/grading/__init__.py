@@ -1,0 +1,71 @@
+r"""Grading: is the final answer of a response the gold answer?
+
+    grade("... so \\boxed{x = 5}.", "5")        Verdict("correct", "x = 5", "last box; equal by value", "exact")
+
+`extract` finds the final answer, `compare` decides what can be decided exactly and at once, and what is left goes to a worker process
+(`worker`, with math-verify behind it) that is killed when its time is up.
+"""
+
+from shared.grading import processes
+from shared.grading.compare import NeedsWorker, Undecidable, compare
+from shared.grading.extract import Answer, Missing, extract, last_box
+from shared.records import Verdict
+
+__all__ = ["grade", "grade_fast", "undecided", "verdict_of_reply"]
+
+MAX_PROBLEM = 20_000  # characters of a problem that are looked at
+
+
+def grade(response: str, gold: str | None, problem: str | None = None, timeout_seconds: float = 5.0) -> Verdict:
+    """The verdict on `response`, from any thread or process, within `timeout_seconds` whatever the text.
+
+    `problem` lets multiple choice be read. Starting this process's first grading worker is not counted. Never raises for what
+    a text contains; what cannot be decided in time is `unverifiable`.
+    """
+    verdict, request = grade_fast(response, gold, problem)
+    if request is None:
+        return verdict
+    try:
+        return verdict_of_reply(verdict, processes.ask(request, timeout_seconds))
+    except processes.WorkerLost as error:
+        return undecided(verdict, str(error))
+
+
+def grade_fast(response: str, gold: str | None, problem: str | None = None) -> tuple[Verdict, dict[str, object] | None]:
+    """(verdict, None) where it is decided at once, in bounded time; else (the verdict so far, what to ask a worker)."""
+    found = extract(response)
+    if isinstance(found, Missing):
+        return Verdict(found.verdict, None, found.reason), None
+    pending = Verdict("unverifiable", found.text, found.how)
+    gold = _bare_gold(gold)
+    if not gold:
+        return Verdict("unverifiable", found.text, f"{found.how}; no gold answer to compare with"), None
+    try:
+        finding = compare(gold, found.items, problem, None)
+    except NeedsWorker:
+        return pending, {"gold": gold, "items": found.items, "problem": (problem or "")[-MAX_PROBLEM:]}
+    except Undecidable as error:
+        return undecided(pending, str(error)), None
+    reply = {"equal": finding.equal, "how": finding.how, "checked_by": finding.checked_by}
+    return verdict_of_reply(pending, reply), None
+
+
+def verdict_of_reply(pending: Verdict, reply: dict[str, object]) -> Verdict:
+    """The verdict that a worker's reply makes of a pending one."""
+    if "undecided" in reply:
+        return undecided(pending, str(reply["undecided"]))
+    name = "correct" if reply["equal"] else "incorrect"
+    return Verdict(name, pending.final_answer, f"{pending.reason}; {reply['how']}", reply["checked_by"])  # type: ignore[arg-type]
+
+
+def undecided(pending: Verdict, why: str) -> Verdict:
+    return Verdict("unverifiable", pending.final_answer, f"{pending.reason}; not decided: {' '.join(why.split())}")
+
+
+def _bare_gold(gold: str | None) -> str:
+    """The gold answer itself, should it come inside a box, behind `####` or as a whole solution."""
+    if gold is None:
+        return ""
+    if "\\boxed" in gold or "\\fbox" in gold:
+        return last_box(gold) or ""
+    return gold.rpartition("####")[2].strip() if "####" in gold else gold.strip()

@@ -1,0 +1,91 @@
+r"""Multiple choice: the options that a problem lists, and the letter that an answer names."""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from shared.grading.normalise import clean
+
+TAIL = 6_000  # characters from the end of a problem in which its options are looked for
+MAX_OPTION = 600
+
+_DRESS = r"\\(?:text|textbf|textrm|mathrm|mathbf|mathsf|bf|rm|textit|boldsymbol|mbox)"
+_DRESSED = re.compile(
+    rf"(?:{_DRESS})\s*\{{\s*(?:\\ )?(\(?)\s*([A-J])\s*(\)?[.:]?)\s*(?:\\ )?\}}(\s*[).:])?|\(\s*{_DRESS}\s*\{{\s*([A-J])\s*\}}\s*\)"
+)
+_OLD_DRESS = re.compile(r"\{\s*\\(?:bf|rm|it)\s*\(?([A-J])\)?\s*\}|\(\s*\\(?:bf|rm|it)\s+([A-J])\s*\)")
+_STYLES = (
+    re.compile(r"\(\s*([A-J])\s*\)"),
+    re.compile(r"(?:(?<=[\s$~,;}])|^)([A-J])\s?[).]\s*(?=[\S])(?!\))"),
+    re.compile(r"(?:(?<=[\s$~,;}])|^)([A-J])\s?[:：、．]\s*(?=\S)"),
+)
+_LETTER = re.compile(
+    r"^(?:(?:the )?(?:correct )?(?:option|choice|answer)(?: is)?:?\s*)?"
+    r"(?:\(\s*(?P<round>[A-Za-z])\s*\)|(?P<bare>[A-Z])(?=\s*$|\s*[).:、．]))\s*[).:、．]?\s*(?P<rest>.*)$",
+    re.DOTALL | re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The letter that an answer names; `rest` is what stands behind it ("(B) 7"), cleaned."""
+
+    letter: str
+    rest: str
+
+
+def named_choice(cleaned: str) -> Choice | None:
+    """The choice that a cleaned answer names: `B`, `(B)`, `\\text{(B)} 7`, `B. 7`, `\\text{option B}`."""
+    if len(cleaned) > MAX_OPTION:
+        return None
+    plain = re.sub(r"\\text\{\s*([^{}]*?)\s*\}", r" \1 ", cleaned).strip()
+    match = _LETTER.match(" ".join(plain.split()))
+    if match is None:
+        return None
+    letter, rest = match["round"] or match["bare"], match["rest"]
+    if match["round"] is None and not letter.isupper():
+        return None
+    if match["round"] and letter.islower() and rest:  # "(x) + 1" is no choice
+        return None
+    if rest and (rest[0] in "+-*/^=!'<>_" or rest.startswith(("\\le", "\\ge", "\\cdot", "\\times", "\\cup"))):
+        return None
+    return Choice(letter.upper(), rest)
+
+
+@lru_cache(maxsize=256)
+def options(problem: str) -> dict[str, str]:
+    """Letter -> cleaned text of each option that the problem lists; empty where it lists none.
+
+    A list is a run of labels A, B, … in order, all in one style: "(A)", "\\textbf{(A)}", "A.", "A)", "A:".
+    """
+    text = problem[-TAIL:]
+    text = _DRESSED.sub(lambda match: f" ({match[2] or match[5]}) ", text)
+    text = _OLD_DRESS.sub(lambda match: f" ({match[1] or match[2]}) ", text)
+    for style in _STYLES:
+        run = _last_run(list(style.finditer(text)))
+        if len(run) >= 2:
+            ends = [match.start() for match in run[1:]] + [len(text)]
+            return {match[1]: _option(text[match.end() : end]) for match, end in zip(run, ends, strict=True)}
+    return {}
+
+
+def _last_run(labels: list[re.Match[str]]) -> list[re.Match[str]]:
+    """The last run of labels that begins with A and goes on in order."""
+    for start in range(len(labels) - 1, -1, -1):
+        if labels[start][1] != "A":
+            continue
+        run = [labels[start]]
+        for label in labels[start + 1 :]:
+            if ord(label[1]) == ord(run[-1][1]) + 1:
+                run.append(label)
+        if len(run) >= 2:
+            return run
+    return []
+
+
+def _option(text: str) -> str:
+    text = text.strip().split("\n\n")[0][:MAX_OPTION]
+    text = re.sub(r"\\q?quad|\\hspace\*?\{[^{}]*\}|\\\\$|\\newline", " ", text)
+    return clean(re.sub(r"^[\s~}$\\]*(?:\\ )*[\s~}]*(?=[^A-Za-z]|$)", "", text) if text[:1] in "~}" else text).rstrip(
+        "\\ ,;"
+    )

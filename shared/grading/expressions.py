@@ -1,0 +1,253 @@
+r"""Cleaned LaTeX or plain text read as one expression: a small recursive-descent parser with a bounded depth.
+
+It reads what final answers are made of (numbers, mixed numbers, fractions, roots, powers, factorials, binomials, named functions,
+letters, Greek letters, subscripts) and refuses everything else: a partial reading would make wrong answers equal.
+"""
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+MAX_LENGTH = 2_000
+MAX_DEPTH = 40
+MAX_DIGITS = 400  # of one number; longer ones are compared as digits only
+
+FUNCTIONS = frozenset(
+    "sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh ln log exp lfloor lceil abs max min gcd lcm det".split()
+)
+_GREEK = frozenset(
+    "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi rho sigma tau upsilon phi "
+    "chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega ell infty".split()
+)
+_TOKEN = re.compile(r"\s*(?:(\d+\.?\d*|\.\d+)|\\([A-Za-z]+)|(\\[{}|])|(.))", re.DOTALL)
+
+
+class Unreadable(Exception):
+    """Not an expression that this parser knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """`op` with its arguments: num (value), sym (name), add, mul, div, pow, neg, fact, binom, root, or a function's name."""
+
+    op: str
+    args: tuple["Node", ...] = ()
+    value: Fraction = Fraction(0)
+    name: str = ""
+
+
+def parse(cleaned: str) -> Node:
+    """The expression that the whole text is. Errors: `Unreadable`."""
+    if len(cleaned) > MAX_LENGTH:
+        raise Unreadable(f"longer than {MAX_LENGTH} characters")
+    reader = _Reader(cleaned)
+    node = reader.sum(0)
+    if reader.peek() is not None:
+        raise Unreadable(f"stops at {cleaned[reader.position : reader.position + 20]!r}")
+    return node
+
+
+def number(value: int | Fraction) -> Node:
+    return Node("num", value=Fraction(value))
+
+
+def _value(digits: str) -> Fraction:
+    if len(digits) > MAX_DIGITS:
+        raise Unreadable("a number with too many digits")
+    return Fraction(digits if digits[-1] != "." else digits[:-1])
+
+
+class _Reader:
+    """Reads tokens from `text` at `position`. Token kinds: number, command (with its backslash left out), other."""
+
+    def __init__(self, text: str) -> None:
+        self.text, self.position = text, 0
+
+    def peek(self) -> tuple[str, str] | None:
+        match = _TOKEN.match(self.text, self.position)
+        if match is None:
+            return None
+        kind = ("number", "command", "other", "other")[(match.lastindex or 1) - 1]
+        return kind, match[match.lastindex or 0]
+
+    def peek_kind(self) -> str:
+        token = self.peek()
+        return token[0] if token else ""
+
+    def take(self) -> tuple[str, str]:
+        match = _TOKEN.match(self.text, self.position)
+        if match is None:
+            raise Unreadable("ends too early")
+        self.position = match.end()
+        kind = ("number", "command", "other", "other")[(match.lastindex or 1) - 1]
+        return kind, match[match.lastindex or 0]
+
+    def accept(self, *values: str) -> str | None:
+        token = self.peek()
+        if token is not None and token[0] != "number" and token[1] in values:
+            self.take()
+            return token[1]
+        return None
+
+    def expect(self, value: str) -> None:
+        if self.accept(value) is None:
+            raise Unreadable(f"{value!r} is missing")
+
+    def sum(self, depth: int) -> Node:
+        if depth > MAX_DEPTH:
+            raise Unreadable("nested too deep")
+        terms = [self.signed_product(depth)]
+        while sign := self.accept("+", "-"):
+            term = self.signed_product(depth)
+            terms.append(Node("neg", (term,)) if sign == "-" else term)
+        return terms[0] if len(terms) == 1 else Node("add", tuple(terms))
+
+    def signed_product(self, depth: int) -> Node:
+        negative = False
+        while sign := self.accept("+", "-"):
+            negative ^= sign == "-"
+        node = self.product(depth)
+        return Node("neg", (node,)) if negative else node
+
+    def product(self, depth: int) -> Node:
+        node = self.power(depth)
+        while True:
+            if self.accept("cdot", "times", "*"):
+                node = Node("mul", (node, self.factor(depth)))
+            elif self.accept("/"):
+                node = Node("div", (node, self.factor(depth)))
+            elif self.starts_factor():
+                behind = self.text[: self.position].rstrip()[-1:]
+                if self.peek_kind() == "number" and behind not in (")", "}", "]"):
+                    raise Unreadable("a number behind another factor")
+                node = Node("mul", (node, self.power(depth)))
+            else:
+                return node
+
+    def factor(self, depth: int) -> Node:
+        """A factor behind an operator: it may carry a sign."""
+        return Node("neg", (self.power(depth),)) if self.accept("-") else self.power(depth)
+
+    def starts_factor(self) -> bool:
+        token = self.peek()
+        if token is None:
+            return False
+        kind, value = token
+        if kind == "number":
+            return True
+        if kind == "command":
+            return value not in {"rfloor", "rceil", "cdot", "times", "text"}
+        return value.isalpha() or value in {"(", "[", "{"}
+
+    def power(self, depth: int) -> Node:
+        if depth > MAX_DEPTH:
+            raise Unreadable("nested too deep")
+        node = self.atom(depth + 1)
+        while True:
+            if self.accept("^"):
+                node = Node("pow", (node, self.exponent(depth + 1)))
+            elif self.accept("!"):
+                node = Node("fact", (node,))
+            else:
+                return node
+
+    def exponent(self, depth: int) -> Node:
+        if self.accept("-"):
+            return Node("neg", (self.exponent(depth + 1),))
+        # A bare number is the whole exponent: no mixed number begins in it ("2^3\\frac{1}{2}").
+        node = number(_value(self.take()[1])) if self.peek_kind() == "number" else self.atom(depth + 1)
+        return Node("pow", (node, self.exponent(depth + 1))) if self.accept("^") else node
+
+    def atom(self, depth: int) -> Node:
+        if depth > MAX_DEPTH:
+            raise Unreadable("nested too deep")
+        kind, value = self.take()
+        if kind == "number":
+            return self.mixed(value)
+        if kind == "command":
+            return self.command(value, depth)
+        if value in ("(", "[", "{"):
+            node = self.sum(depth + 1)
+            self.expect({"(": ")", "[": "]", "{": "}"}[value])
+            return node
+        if value == "|":
+            node = self.sum(depth + 1)
+            self.expect("|")
+            return Node("abs", (node,))
+        if value.isalpha():
+            return Node("sym", name=value + self.subscript())
+        raise Unreadable(f"{value!r} is no part of an expression")
+
+    def mixed(self, digits: str) -> Node:
+        """A number, with the proper fraction that may follow it: `1\\frac{4}{5}`, `1 4/5`."""
+        whole = _value(digits)
+        match = re.compile(r"\s*\\frac\s*(?:\{\s*(\d{1,9})\s*\}|(\d))\s*(?:\{\s*(\d{1,9})\s*\}|(\d))(?!\s*\^)").match(
+            self.text, self.position
+        ) or re.compile(r"\s+(\d{1,9})()\s*/\s*(\d{1,9})()(?![\d.])").match(self.text, self.position)
+        if match and digits.isdigit():
+            above, below = int(match[1] or match[2]), int(match[3] or match[4])
+            if 0 < above < below:
+                self.position = match.end()
+                return number(whole + Fraction(above, below))
+        return number(whole)
+
+    def command(self, name: str, depth: int) -> Node:
+        if name == "frac":
+            return Node("div", (self.argument(depth), self.argument(depth)))
+        if name == "binom":
+            return Node("binom", (self.argument(depth), self.argument(depth)))
+        if name == "sqrt":
+            degree = number(2)
+            if self.accept("["):
+                degree = self.sum(depth + 1)
+                self.expect("]")
+            return Node("root", (self.argument(depth), degree))
+        if name == "pi" or name in _GREEK:
+            return Node("sym", name="\\" + name + self.subscript())
+        if name in ("lfloor", "lceil"):
+            node = self.sum(depth + 1)
+            self.expect("rfloor" if name == "lfloor" else "rceil")
+            return Node("floor" if name == "lfloor" else "ceil", (node,))
+        if name in FUNCTIONS:
+            return self.function(name, depth)
+        raise Unreadable(f"\\{name} is no part of an expression")
+
+    def argument(self, depth: int) -> Node:
+        """The argument of a command: a group, or as in TeX a single digit, letter or command."""
+        token = self.peek()
+        if token is not None and token[0] == "number":
+            start = re.compile(r"\s*").match(self.text, self.position).end()  # type: ignore[union-attr]
+            self.position = start + 1
+            return number(_value(self.text[start]))
+        return self.atom(depth + 1)
+
+    def function(self, name: str, depth: int) -> Node:
+        base: tuple[Node, ...] = ()
+        if self.accept("_"):
+            base = (self.argument(depth),)
+        exponent = self.exponent(depth + 1) if self.accept("^") else None
+        argument = self.function_argument(depth + 1)
+        if exponent == Node("neg", (number(1),)) and name in ("sin", "cos", "tan"):
+            return Node(f"arc{name}", (argument,))
+        node = Node(name, (argument, *base))
+        return node if exponent is None else Node("pow", (node, exponent))
+
+    def function_argument(self, depth: int) -> Node:
+        """`\\sin 2x` takes `2x`; `\\sin(x) y` takes `x`; `\\sin x \\cos x` takes `x`."""
+        bracketed = self.peek() in (("other", "("), ("other", "{"), ("other", "["))
+        node = self.power(depth) if not self.accept("-") else Node("neg", (self.power(depth),))
+        while not bracketed and self.starts_factor():
+            token = self.peek()
+            if token is None or token[1] in FUNCTIONS or token == ("other", "("):
+                break
+            node = Node("mul", (node, self.power(depth)))
+        if not bracketed and self.accept("/"):
+            node = Node("div", (node, self.power(depth)))
+        return node
+
+    def subscript(self) -> str:
+        match = re.compile(r"\s*_\s*(?:\{([\w ,]{1,20})\}|(\w))|'+").match(self.text, self.position)
+        if match is None:
+            return ""
+        self.position = match.end()
+        return "_" + (match[1] or match[2]) if match[1] or match[2] else match[0]

@@ -1,0 +1,153 @@
+r"""One spelling for one answer: Unicode, LaTeX spacing, text commands, delimiters, unmistakable thousands separators.
+
+`clean` keeps the meaning and the order of an answer and is linear in its length. What it writes:
+text stands in `\text{...}`, degrees as `°`, money as the sign `¤` (dollars), `€`, `£`, `¥` in front of the number.
+"""
+
+import re
+import unicodedata
+
+_SUPERSCRIPTS = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n", strict=True))
+_SUBSCRIPTS = dict(zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=True))
+_SYMBOLS = str.maketrans(
+    {
+        "−": "-", "–": "-", "—": "-", "×": "\\times ", "·": "\\cdot ", "⋅": "\\cdot ", "∙": "\\cdot ", "÷": "/", "⁄": "/",
+        "∕": "/", "≤": "\\le ", "⩽": "\\le ", "≥": "\\ge ", "⩾": "\\ge ", "≠": "\\ne ", "±": "\\pm ", "∓": "\\mp ",
+        "∞": "\\infty ", "∪": "\\cup ", "∩": "\\cap ", "∈": "\\in ", "∅": "\\emptyset ", "ℝ": "\\mathbb{R}", "π": "\\pi ",
+        "𝜋": "\\pi ", "θ": "\\theta ", "α": "\\alpha ", "β": "\\beta ", "γ": "\\gamma ", "λ": "\\lambda ", "φ": "\\phi ",
+        "ω": "\\omega ", "≈": "\\approx ", "º": "°", "˚": "°", "∖": "\\setminus ", "，": ",", "；": ";", "：": ":",
+        "（": "(", "）": ")", "、": ",", "＝": "=", "％": "%", "≡": "\\equiv ", "∠": "\\angle ", "′": "'",
+        "\u00a0": " ", "\u2009": "\\,", "\u202f": "\\,", "\u2005": "\\,", "\u200a": " ", "\u200b": "", "\ufeff": "",
+        "\u2061": "", "\u2062": "", "⟨": "(", "⟩": ")",
+    }
+)  # fmt: skip
+_DEGREE = re.compile(
+    r"\s*\^\s*(?:\\circ\b|\{\s*\\circ\s*\}|°)|\\degrees?\b|\^\s*\{\s*°\s*\}|\^\s*o(?![A-Za-z])|\\circ\b(?=\s*[CF]?$)"
+)
+_SIZES = re.compile(
+    r"\\(?:left|right|[bB]igg?[lrm]?|middle)(?![A-Za-z])\.?|\\(?:display|text|script)style\b|\\limits\b|\\phantom\s*(?:\{[^{}]*\}|-)?"
+)
+_TEXT = re.compile(
+    r"\\(?:text|mbox|hbox|textbf|textit|textrm|textsf|texttt|textnormal|mathrm|mathsf|mathtt|operatorname\*?|rm|emph)\s*\{([^{}]*)\}"
+)
+_PLAIN = re.compile(
+    r"\\(?:mathbf|boldsymbol|bm|mathit|mathcal|underline|overline|bar|vec|hat|widehat|overrightarrow)\s*\{([^{}]*)\}"
+)
+_SYNONYMS = {
+    "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "dbinom": "binom", "tbinom": "binom", "leq": "le", "leqslant": "le",
+    "geq": "ge", "geqslant": "ge", "neq": "ne", "lt": "<", "gt": ">", "lbrace": "\\{", "rbrace": "\\}", "lbrack": "[",
+    "rbrack": "]", "vert": "|", "lvert": "|", "rvert": "|", "mid": "|", "colon": ":", "ast": "\\cdot", "varnothing": "emptyset",
+    "backslash": "setminus", "infin": "infty", "R": "mathbb{R}", "Reals": "mathbb{R}", "quad": " ", "qquad": " ", "land": "\\text{and}",
+    "wedge": "\\text{and}", "lor": "\\text{or}", "vee": "\\text{or}", "approxeq": "approx", "simeq": "approx", "div": "/",
+    "langle": "(", "rangle": ")", "varphi": "phi", "arctg": "arctan", "tg": "tan", "ctg": "cot", "mathbb R": "mathbb{R}",
+    "to": "rightarrow", "percent": "%", "textdegree": "°", "lparen": "(", "rparen": ")", "nobreakspace": " ", "euro": "€", "pounds": "£",
+}  # fmt: skip
+_COMMAND = re.compile(r"\\([A-Za-z]+)")
+_THOUSANDS = re.compile(r"(?<=\d)(?:\{,\}|,\\!|,\\,|\\,|\\ |\{\\,\}|'(?=\d{3}))\s*(?=\d{3}(?!\d))")
+_BARE_FUNCTIONS = re.compile(
+    r"(?<![\\A-Za-z{])(sqrt|pi|sin|cos|tan|cot|ln|log|infty|infinity|arcsin|arccos|arctan)(?![A-Za-z])"
+)
+_ARTICLES = frozenset(("a", "an", "the"))
+_ASCII_RELATIONS = (("<=", "\\le "), (">=", "\\ge "), ("!=", "\\ne "), ("=<", "\\le "), ("=>", "\\ge "))
+
+
+def clean(text: str) -> str:
+    """`text` in the one spelling. At most 10,000 characters are expected; time and size are linear in them."""
+    text = _unicode(" ".join(text.replace("\x00", "").split()))
+    text = _delimiters(text)
+    text = _PLAIN.sub(r"\1", _PLAIN.sub(r"\1", text))
+    text = _TEXT.sub(lambda match: "\\text{" + match[1] + "}", text)
+    text = text.replace("{:}", ":").replace("\\%", "%").replace("\\_", "_").replace("\\#", "#").replace("\\&", "&")
+    text = _THOUSANDS.sub("", text)
+    text = _SIZES.sub(" ", text)
+    text = re.sub(r"(\\\\)|\\[,;:! ]|~", lambda match: match[1] or " ", text)  # `\\\\` ends a row of a matrix
+    text = _COMMAND.sub(_synonym, text)
+    text = _DEGREE.sub("°", text)
+    for ascii_form, command in _ASCII_RELATIONS:
+        text = text.replace(ascii_form, command)
+    text = _BARE_FUNCTIONS.sub(lambda match: "\\" + {"infinity": "infty"}.get(match[1], match[1]), text)
+    text = " ".join(text.split())
+    return _strip(text)
+
+
+def squash(cleaned: str) -> str:
+    """For comparing spellings: no space except between two digits ("1 4/5" must not become "14/5")."""
+    return re.sub(r"(?<!\d) | (?!\d)", "", cleaned)
+
+
+def words(cleaned: str) -> tuple[str, ...]:
+    """The words of a text answer in lower case, without punctuation and without articles in front of other words."""
+    plain = re.sub(r"\\text\{|[{}]|\\ ", " ", cleaned).casefold()
+    found = re.findall(r"[^\W_]+(?:'[^\W_]+)?", plain)
+    following = [*found[1:], ""]
+    return tuple(word for word, after in zip(found, following, strict=True) if word not in _ARTICLES or len(after) < 3)
+
+
+def _unicode(text: str) -> str:
+    if text.isascii():
+        return text
+    text = re.sub(
+        f"[{''.join(_SUPERSCRIPTS)}]+", lambda m: "^{" + "".join(map(_SUPERSCRIPTS.__getitem__, m[0])) + "}", text
+    )
+    text = re.sub(
+        f"[{''.join(_SUBSCRIPTS)}]+", lambda m: "_{" + "".join(map(_SUBSCRIPTS.__getitem__, m[0])) + "}", text
+    )
+    text = re.sub(r"([√∛])\s*(\d+(?:\.\d+)?|[A-Za-z]|\(([^()]*)\))", _root, text.replace("π", "\\pi "))
+    text = text.translate(_SYMBOLS)
+    return "".join(char if char.isascii() else _one_char(char) for char in text)
+
+
+def _root(match: re.Match[str]) -> str:
+    return ("\\sqrt{" if match[1] == "√" else "\\sqrt[3]{") + (match[3] or match[2]) + "}"
+
+
+def _one_char(char: str) -> str:
+    """Digits of any script, vulgar fractions, full-width and mathematical letters in ASCII; else the character."""
+    if unicodedata.decomposition(char).startswith("<fraction>"):
+        above, _, below = unicodedata.normalize("NFKC", char).partition("\u2044")
+        return f"\\frac{{{above}}}{{{below}}}" if below else char
+    if char.isdecimal():
+        return str(unicodedata.decimal(char))
+    if unicodedata.decomposition(char).startswith(("<wide>", "<font>")):
+        return unicodedata.normalize("NFKC", char).translate(_SYMBOLS)
+    return char
+
+
+def _delimiters(text: str) -> str:
+    """Without `$`, `\\(`, `\\[` around mathematics and `**` around it; a dollar sign that means money becomes `¤`."""
+    text = re.sub(r"\\[()\[\]]", " ", text.replace("\\$", "¤").replace("\\textdollar", "¤")).replace("$$", " ")
+    if text.count("$") % 2:
+        text = re.sub(r"\$(?=\s*[-\d.¤])", "¤", text, count=1)
+    text = text.replace("$", " ").strip()
+    if text.startswith("**"):
+        text = text[2:]
+    if text.endswith("**"):
+        text = text[:-2]
+    return re.sub(r"(?<=\w)\*\*(?=[\w({-])", "^", text)
+
+
+def _synonym(match: re.Match[str]) -> str:
+    name = match[1]
+    other = _SYNONYMS.get(name)
+    if other is None:
+        return match[0]
+    return "\\" + other if other[0].isalpha() else other
+
+
+def _strip(text: str) -> str:
+    """Without white space, final punctuation and braces around the whole."""
+    while True:
+        text = text.strip().rstrip(".,;:。").rstrip()
+        if len(text) > 1 and text[0] == "{" and text[-1] == "}" and text[-2] != "\\" and _closes_at_end(text):
+            text = text[1:-1]
+        else:
+            return text.removesuffix("\\").rstrip() if not text.endswith("\\\\") else text
+
+
+def _closes_at_end(text: str) -> bool:
+    depth = 0
+    for index, char in enumerate(text):
+        depth += (char == "{") - (char == "}")
+        if depth == 0:
+            return index == len(text) - 1
+    return False

@@ -1,0 +1,169 @@
+r"""Numbers with units: `15\text{ cm}^2`, `5.4 \text{ cents}`, `¤18`, `90°`, `50%`, `7 lollipops`.
+
+Units are optional; where both sides have one, they must agree (after conversion: 2 hours are 120 minutes).
+"""
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+MAX_LENGTH = 300  # characters of a quantity; anything longer is taken as it stands
+
+# Kind -> unit -> size in the kind's base unit, written so that Fraction reads it exactly.
+_FACTORS = {
+    "length": "m 1 cm 1/100 mm 1/1000 km 1000 in 0.0254 ft 0.3048 yd 0.9144 mi 1609.344",
+    "time": "s 1 ms 1/1000 min 60 h 3600 day 86400 week 604800",
+    "mass": "g 1 kg 1000 mg 1/1000 lb 453.59237 oz 28.349523125",
+    "volume": "l 1 ml 1/1000",
+    "money": "dollar 1 cent 1/100",
+    "angle": "degree 1",
+}
+_KNOWN = {
+    unit: (kind, Fraction(size))
+    for kind, table in _FACTORS.items()
+    for unit, size in zip(table.split()[::2], table.split()[1::2], strict=True)
+}
+_NAMES = {
+    "meter": "m", "metre": "m", "centimeter": "cm", "centimetre": "cm", "millimeter": "mm", "millimetre": "mm", "kilometer": "km",
+    "kilometre": "km", "inch": "in", "inche": "in", "foot": "ft", "feet": "ft", "yard": "yd", "mile": "mi", "second": "s", "sec": "s", "minute": "min",
+    "mins": "min", "hour": "h", "hr": "h", "gram": "g", "kilogram": "kg", "milligram": "mg", "pound": "lb", "ounce": "oz",
+    "liter": "l", "litre": "l", "milliliter": "ml", "millilitre": "ml", "USD": "dollar", "usd": "dollar", "buck": "dollar",
+    "deg": "degree", "L": "l", "mL": "ml", "people": "person", "children": "child", "mph": "mi/h", "kmh": "km/h", "kph": "km/h",
+    "percent": "%", "percentage": "%", "pt": "point", "C": "celsius", "F": "fahrenheit", "hrs": "h", "secs": "s", "lbs": "lb",
+}  # fmt: skip
+_SHORT = frozenset("m s h g l L".split())  # one letter: a unit only inside \text{}
+_POWERS = {"square": 2, "sq": 2, "cubic": 3, "cube": 3}
+_SIGNS = {"¤": "dollar", "€": "euro", "£": "pound sterling", "¥": "yen"}
+_FILLER = frozenset("of a an the in unit units long more total each approximately about".split())
+_TEXT_UNIT = re.compile(
+    r"^(.*?[\d})\]!.a-z])\s*\\text\{([^{}]*)\}\s*((?:[\^/\s\d{}°-]|\\cdot|\\text\{[^{}]*\})*)$", re.DOTALL
+)
+_BARE_UNIT = re.compile(r"^(.*?[\d})\]!.])\s*([A-Za-z][A-Za-z /²³.^\d-]*)$", re.DOTALL)
+_BARE_SHORT = re.compile(
+    r"^(?:cm|mm|km|kg|mg|ft|in|yd|mi|lb|lbs|oz|mL|ml|min|mins|hr|hrs|sec|mph|cents?|USD|deg)(?:\^\d|\^\{\d\})?$"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """`value` is the text of the number; `unit` maps kinds to powers, or is empty; `factor` turns into base units."""
+
+    value: str
+    unit: tuple[tuple[str, int], ...] = ()
+    factor: Fraction = Fraction(1)
+    percent: bool = False
+
+
+def read_quantity(text: str) -> Quantity:
+    """A cleaned answer split into its number and its unit. Without a unit the value is the text itself."""
+    if len(text) > MAX_LENGTH:
+        return Quantity(text)
+    sign = re.match(r"^(-?)\s*([¤€£¥])\s*(-?)(.*)$", text, re.DOTALL)
+    if sign:
+        inner = read_quantity(sign[4])
+        value = f"{sign[1] or sign[3]}{inner.value}"
+        unit = dict(inner.unit)
+        name = _SIGNS[sign[2]]
+        kind, factor = _KNOWN.get(name, (name, Fraction(1)))
+        if kind == "money" and unit.get("money") == 1:  # "$5 dollars"
+            return Quantity(value, inner.unit, inner.factor)
+        unit[kind] = unit.get(kind, 0) + 1
+        return Quantity(value, tuple(sorted(unit.items())), inner.factor * factor)
+    if text.endswith(("¤", "€", "£")):
+        return read_quantity(text[-1] + text[:-1].rstrip())
+    if text.endswith("%"):
+        return Quantity(text[:-1].rstrip(), percent=True)
+    if match := re.match(r"^(.*\S)\s*°\s*(?:\\text\{\s*([CF])\s*\}|([CF]))?$", text, re.DOTALL):
+        name = {"C": "celsius", "F": "fahrenheit"}.get(match[2] or match[3] or "", "angle")
+        return Quantity(match[1], ((name, 1),))
+    return _worded(text)
+
+
+def compatible(a: Quantity, b: Quantity) -> bool:
+    """Whether the units agree, or one side leaves its unit (or its "per ...") out."""
+    if not a.unit or not b.unit:
+        return True
+    if a.unit == b.unit:
+        return True
+    above = [tuple(part for part in q.unit if part[1] > 0) for q in (a, b)]
+    below = [tuple(part for part in q.unit if part[1] < 0) for q in (a, b)]
+    if above[0] == above[1] and (not below[0] or not below[1]):
+        return True
+    return _shared_noun(above[0], above[1])
+
+
+def _shared_noun(a: tuple[tuple[str, int], ...], b: tuple[tuple[str, int], ...]) -> bool:
+    """Plain words need not agree in full ("12 red marbles", "12 marbles") but must share one; real units must agree."""
+    known = {kind for kind, _ in _KNOWN.values()}
+    return not any(kind in known for kind, _ in (*a, *b)) and bool({kind for kind, _ in a} & {kind for kind, _ in b})
+
+
+def _worded(text: str) -> Quantity:
+    match = _TEXT_UNIT.match(text) if "\\text{" in text else None
+    if match:
+        unit = _read_unit(match[2], re.sub(r"\\text\{([^{}]*)\}", r" \1 ", match[3]), spelled_out=True)
+    else:
+        match = _BARE_UNIT.match(text)
+        if match is None or not _looks_like_words(match[2], text[match.end(1) : match.start(2)]):
+            return Quantity(text)
+        unit = _read_unit(match[2], "", spelled_out=False)
+    if unit is None:
+        return Quantity(text)
+    kinds, factor = unit
+    value = match[1].strip()
+    if kinds == {"%": 1}:
+        return Quantity(value, percent=True)
+    return Quantity(value, tuple(sorted(kinds.items())), factor)
+
+
+def _looks_like_words(text: str, space: str) -> bool:
+    """Bare letters behind a number: a unit that is known, or words; never what may be a product of variables."""
+    if _BARE_SHORT.match(text):
+        return True
+    parts = re.findall(r"[A-Za-z]+", text)
+    return (
+        bool(space or text[0] == " ")
+        and all(len(part) >= 3 or part in ("in", "of", "to", "by") for part in parts)
+        and "^" not in text[:2]
+    )
+
+
+def _read_unit(head: str, tail: str, spelled_out: bool) -> tuple[dict[str, int], Fraction] | None:
+    """Kinds with their powers, and the factor into base units. None if it is no unit."""
+    text = f"{head} {tail}".replace("{", "").replace("}", "").replace("\\cdot", " ").replace(".", " ")
+    text = re.sub(r"\^\s*(-?\d)", r"^\1", text)
+    parts: list[tuple[str, int]] = []  # unit and power
+    direction, power = 1, 1
+    for token in re.findall(r"[A-Za-z]+|\^-?\d|°|/|%", text):
+        lowered = token.casefold()
+        if token == "/" or lowered in ("per", "every"):
+            direction = -1
+        elif lowered in _POWERS:
+            power = _POWERS[lowered]
+        elif token[0] == "^" or lowered in ("squared", "cubed"):
+            raised = int(token[1:]) if token[0] == "^" else _POWERS[lowered[:-1]]
+            parts = [*parts[:-1], *((name, exponent * raised) for name, exponent in parts[-1:])]
+        elif lowered not in _FILLER:
+            above, _, below = _canonical(token).partition("/")
+            parts.append((above, power * direction))
+            parts += [(below, -power * direction)] if below else []
+            power = 1
+    kinds: dict[str, int] = {}
+    factor = Fraction(1)
+    for name, exponent in parts:
+        kind, size = _KNOWN.get(name, (name, Fraction(1)))
+        kinds[kind] = kinds.get(kind, 0) + exponent
+        factor *= size**exponent
+    return (kinds, factor) if spelled_out or kinds else None
+
+
+def _canonical(word: str) -> str:
+    if word in _NAMES or word in _SHORT:
+        return _NAMES.get(word, word)
+    lowered = word.casefold()
+    for form in (lowered, lowered.removesuffix("s"), lowered.removesuffix("es")):
+        if form in _NAMES:
+            return _NAMES[form]
+        if form in _KNOWN:
+            return form
+    return lowered[:-3] + "y" if lowered.endswith("ies") else lowered.removesuffix("s")

@@ -1,0 +1,231 @@
+r"""Sets of real numbers: intervals, unions, differences, inequalities, all in one form that can be compared.
+
+`[-2,7]`, `-2 \le x \le 7` and `x \ge -2 \text{ and } x \le 7` are the same region.
+"""
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from shared.grading import algebra
+from shared.grading.expressions import Unreadable, parse
+from shared.grading.splitting import bracketed, split_outside
+
+MAX_PIECES = 40
+
+_HINT = re.compile(r"\\(?:le|ge|ne|cup|cap|setminus|in|infty|mathbb\{R\})(?![A-Za-z])|[<>]|\ball real")
+_RELATION = re.compile(r"(\\le|\\ge|\\ne)(?![A-Za-z])|([<>=])")
+_VARIABLE = re.compile(r"^(?:[a-zA-Z]|\\(?:theta|alpha|beta|lambda|phi|gamma|omega|mu))(?:_\{?\w\}?)?$")
+_MEMBER = re.compile(r"^(\\?[A-Za-z]+)\s*\\in\s*(.*)$", re.DOTALL)
+_BUILDER = re.compile(r"^\\\{\s*(\\?[A-Za-z]+)\s*(?:\\in\s*\\mathbb\{R\}\s*)?(?:\||:)\s*(.*)\\\}$", re.DOTALL)
+_REALS = re.compile(
+    r"^(?:\\mathbb\{R\}|(?:\\text\{)?\s*all real (?:numbers|values)(?: of [a-z])?\s*\}?)$", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A boundary: its place on the line, and its exact value."""
+
+    place: float
+    form: algebra.Form
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """`inside[2k]` is the open gap left of `points[k]`, `inside[2k + 1]` that point itself; the last entry is the last gap."""
+
+    points: tuple[Point, ...]
+    inside: tuple[bool, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """A region and the variable it was stated for, if any."""
+
+    region: Region
+    variable: str = ""
+
+
+def hints_at_region(text: str) -> bool:
+    return _HINT.search(text) is not None
+
+
+def read_region(text: str) -> Stated | None:
+    """The region that a cleaned answer describes, or None if it describes none that can be read."""
+    try:
+        return _read(text.strip(), 0)
+    except (Unreadable, algebra.TooHard):
+        return None
+
+
+def same_region(a: Region, b: Region) -> bool:
+    return a.inside == b.inside and all(
+        algebra.equal(p.form, q.form) is True for p, q in zip(a.points, b.points, strict=True)
+    )
+
+
+def _read(text: str, depth: int) -> Stated:
+    if depth > 6:
+        raise Unreadable("nested too deep")
+    if match := _BUILDER.match(text):
+        return Stated(_read(match[2].strip(), depth + 1).region, match[1])
+    if (match := _MEMBER.match(text)) and _VARIABLE.match(match[1]):
+        return Stated(_read(match[2].strip(), depth + 1).region, match[1])
+    for separators, operation in (
+        ((r"\\text\{\s*or\s*\}", r"\bor\b"), _either),
+        ((r"\\text\{\s*and\s*\}", r"\band\b"), _both),
+        ((r"\\cup(?![A-Za-z])",), _either),
+        ((r"\\cap(?![A-Za-z])",), _both),
+        ((r"\\setminus(?![A-Za-z])", r"(?<=\})\s*-\s*(?=\\\{)", r"(?<=\))\s*-\s*(?=\\\{)"), _without),
+    ):
+        parts = split_outside(text, "|".join(separators))
+        if 1 < len(parts) <= MAX_PIECES:
+            stated = [_read(part.strip(), depth + 1) for part in parts]
+            return _fold(stated, operation)
+    parts = split_outside(text, ",")
+    if 1 < len(parts) <= MAX_PIECES and all(_RELATION.search(part) for part in parts):
+        stated = [_read(part.strip(), depth + 1) for part in parts]
+        together = _fold(stated, _both)
+        return together if any(together.region.inside) else _fold(stated, _either)
+    return _simple(text)
+
+
+def _simple(text: str) -> Stated:
+    if _REALS.match(text):
+        return Stated(Region((), (True,)))
+    if text in ("\\emptyset", "\\{\\}"):
+        return Stated(Region((), (False,)))
+    pieces = [piece.strip() for piece in _RELATION.split(text) if piece is not None]
+    if len(pieces) > 1:
+        return _inequality(pieces)
+    group = bracketed(text)
+    if group is None:
+        raise Unreadable("no region")
+    opening, body, closing = group
+    items = [item.strip() for item in split_outside(body, ",")]
+    if opening == "\\{" and closing == "\\}" and len(items) <= MAX_PIECES:
+        points = Region((), (False,))
+        for item in items:
+            points = _combine(points, _between(_point(item), True, _point(item), True), _either)
+        return Stated(points)
+    if opening in "([" and closing in ")]" and len(items) == 2:
+        low, high = _point(items[0]), _point(items[1])
+        return Stated(_between(low, opening == "[", high, closing == "]"))
+    raise Unreadable("no region")
+
+
+def _inequality(pieces: list[str]) -> Stated:
+    """`a < x \\le b`, `x > 5`, `5 < x`, `x \\ne 3`: one variable alone on one side, constants on the others."""
+    sides, relations = pieces[::2], pieces[1::2]
+    variables = [index for index, side in enumerate(sides) if _VARIABLE.match(side) and side not in ("e", "i")]
+    if len(variables) != 1 or len(sides) > 3 or "=" in relations:
+        raise Unreadable("no inequality for one variable")
+    at = variables[0]
+    region = Region((), (True,))
+    for index, relation in enumerate(relations):
+        left = index + 1 == at  # the constant stands left of the variable
+        if index not in (at - 1, at):
+            raise Unreadable("no inequality for one variable")
+        constant = _point(sides[index] if left else sides[index + 1])
+        region = _combine(region, _half_line(constant, relation, left), _both)
+    return Stated(region, sides[at])
+
+
+def _half_line(constant: Point | float, relation: str, constant_is_left: bool) -> Region:
+    if relation == "\\ne":
+        if isinstance(constant, float):
+            raise Unreadable("not infinity")
+        return Region((constant,), (True, False, True))
+    upper = (relation in ("<", "\\le")) != constant_is_left  # the constant bounds the variable from above
+    closed = relation in ("\\le", "\\ge")
+    return _between(-math.inf, False, constant, closed) if upper else _between(constant, closed, math.inf, False)
+
+
+def _between(low: Point | float, low_closed: bool, high: Point | float, high_closed: bool) -> Region:
+    points = [end for end in (low, high) if isinstance(end, Point)]
+    if isinstance(low, float) and low > 0 or isinstance(high, float) and high < 0:
+        raise Unreadable("an interval from infinity")
+    if len(points) == 2:
+        if algebra.equal(points[0].form, points[1].form):
+            return Region((points[0],), (False, low_closed and high_closed, False))
+        if points[0].place > points[1].place:
+            raise Unreadable("an interval that runs backwards")
+        return Region(tuple(points), (False, low_closed, True, high_closed, False))
+    if not points:
+        return Region((), (True,))
+    return Region((points[0],), (False, low_closed, True) if isinstance(low, Point) else (True, high_closed, False))
+
+
+def _point(text: str) -> Point | float:
+    bare = text.replace(" ", "")
+    if bare in ("\\infty", "+\\infty"):
+        return math.inf
+    if bare == "-\\infty":
+        return -math.inf
+    form = algebra.exact(parse(text))
+    place = algebra.approximate(form)
+    if place is None:
+        raise Unreadable("no constant")
+    return Point(place, form)
+
+
+def _either(a: bool, b: bool) -> bool:
+    return a or b
+
+
+def _both(a: bool, b: bool) -> bool:
+    return a and b
+
+
+def _without(a: bool, b: bool) -> bool:
+    return a and not b
+
+
+def _fold(stated: list[Stated], operation: Callable[[bool, bool], bool]) -> Stated:
+    names = {part.variable for part in stated if part.variable}
+    if len(names) > 1:
+        raise Unreadable("several variables")
+    region = stated[0].region
+    for part in stated[1:]:
+        region = _combine(region, part.region, operation)
+    return Stated(region, names.pop() if names else "")
+
+
+def _combine(a: Region, b: Region, operation: Callable[[bool, bool], bool]) -> Region:
+    """The two regions laid over one another, boundaries that separate nothing left out."""
+    merged: list[Point] = []
+    for point in sorted((*a.points, *b.points), key=lambda point: point.place):
+        if not merged or not _same_place(merged[-1], point):
+            merged.append(point)
+    slots = [operation(_gap(a, None), _gap(b, None))]
+    for point in merged:
+        slots.append(operation(_at(a, point), _at(b, point)))
+        slots.append(operation(_gap(a, point), _gap(b, point)))
+    points, inside = [], [slots[0]]
+    for index, point in enumerate(merged):
+        here, after = slots[2 * index + 1], slots[2 * index + 2]
+        if not inside[-1] == here == after:
+            points.append(point)
+            inside += [here, after]
+    return Region(tuple(points), tuple(inside))
+
+
+def _same_place(a: Point, b: Point) -> bool:
+    return math.isclose(a.place, b.place, rel_tol=1e-12, abs_tol=1e-12)
+
+
+def _at(region: Region, point: Point) -> bool:
+    for index, own in enumerate(region.points):
+        if _same_place(own, point):
+            return region.inside[2 * index + 1]
+    return _gap(region, point)
+
+
+def _gap(region: Region, point: Point | None) -> bool:
+    """Whether the open gap just right of `point` (None: far left) lies inside."""
+    before = 0
+    if point is not None:
+        before = sum(own.place < point.place or _same_place(own, point) for own in region.points)
+    return region.inside[2 * before]
