@@ -151,7 +151,9 @@ class Budget:
     def announce(self, now: float, calls_left: int, reserved: Reservation) -> None:
         """A server said, answering the call of `reserved`, how many calls it still allows today."""
         self._turn(now)
-        if reserved.day == self._day[0]:
+        known = self._announced
+        newer = known is None or known[0] != self._day[0] or reserved.number >= known[2]
+        if newer and reserved.day == self._day[0]:
             self._announced = (self._day[0], max(0, calls_left), reserved.number)
 
     def bars(self, now: float) -> list[Bar]:
@@ -180,7 +182,7 @@ class Budget:
         self.total_usd += usd
 
     def _turn(self, now: float) -> None:
-        if not self._day[0] <= now < self._day[1]:
+        if now >= self._day[1]:  # a clock that is set back turns no day back
             began = self._day[0]
             self._day = self._bounds(now)
             if self._day[0] != began:

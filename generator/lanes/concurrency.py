@@ -139,7 +139,7 @@ class Concurrency:
     def _settle(self, now: float, flight: Flight) -> None:
         if not flight.settled:
             flight.settled = True
-            self._taken_up_in_round += 1
+            self._taken_up_in_round += flight.round == self._round
             self._remember_carried(now, flight.level)
 
     def _grow(self, now: float, flight: Flight) -> None:

@@ -180,7 +180,7 @@ class Gate:
     def first_token(self, now: float, entered: Pass) -> None:
         """The teacher began to answer."""
         self.account.concurrency.first_token(now, entered.flight)
-        self.account.pace.taken_up(now)
+        self.account.pace.taken_up(now, entered.started_at)
         if entered.probe and not self.circuit.closed:
             self.circuit.succeed()
 

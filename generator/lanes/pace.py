@@ -5,9 +5,11 @@ from math import inf
 
 WINDOW_SECONDS = 60.0
 LEARNT_SHARE = 0.95  # of the starts that went well in the minute before a 429
-EASE_AFTER_SECONDS, EASE_FACTOR = 120.0, 1.05  # a learnt pace is tried a little faster when all went well so long
+EASE_AFTER_SECONDS = 120.0  # a learnt pace is tried a little faster when all went well so long
+EASE_SHARE, EASE_SHARE_MAX = 0.05, 0.4  # by how much; doubled each time that it goes well
 LEAST_LEARNT = 10  # a minute with fewer starts teaches nothing about a limit a minute
-BACK_OFF_SECONDS, BACK_OFF_SECONDS_MAX = 1.0, 60.0  # after a 429 without Retry-After, doubled at each one in a row
+BACK_OFF_SECONDS, BACK_OFF_SECONDS_MAX = 0.25, 60.0  # after a 429 without Retry-After, doubled at each one in a row
+TOO_FAST_SECONDS = 1.0  # the same, where the number in flight is not what was refused
 
 
 class Pace:
@@ -21,8 +23,10 @@ class Pace:
         self._next = -inf
         self._starts: deque[float] = deque()
         self._before_episode = 0  # starts in the minute before the first 429 of a row
-        self._refusals = 0
+        self._refusals = 0  # 429 in a row
+        self._refused_at = -inf
         self._ease_at = inf
+        self._ease_share = EASE_SHARE
 
     @property
     def per_minute(self) -> float:
@@ -42,32 +46,38 @@ class Pace:
         if rate := self.per_minute:
             self._next = now + 60 / rate
 
-    def taken_up(self, now: float) -> None:
-        """A call was taken up by the server: a row of 429 is over."""
+    def taken_up(self, now: float, started_at: float) -> None:
+        """A call was taken up by the server; where it started after the last 429, the row of them is over."""
+        if started_at < max(self._refused_at, self.cool_until):
+            return
         self._refusals = 0
         self.thawing = self.thawing * 2 if self.thawing < UNRESTRICTED else 0
         if self.learnt and now >= self._ease_at:
-            self.learnt *= EASE_FACTOR
+            self.learnt *= 1 + self._ease_share
+            self._ease_share = min(2 * self._ease_share, EASE_SHARE_MAX)
             self._ease_at = now + EASE_AFTER_SECONDS
 
     def refused(self, now: float, retry_after: float | None, too_fast: bool) -> None:
         """A 429; `too_fast`: not for the number in flight. Cools for `retry_after` seconds; without it, backs off."""
         if self._refusals == 0:
             self._before_episode = sum(start > now - WINDOW_SECONDS for start in self._starts) - 1
-        in_the_same_breath = now < self.cool_until
+        in_the_same_breath = now < self.cool_until  # it was on its way when an earlier one came
         if not in_the_same_breath:
             self._refusals += 1
+        self._refused_at = now
         if too_fast:
             self._learn(now)
         if retry_after is not None:
             self._cool(now + retry_after)
-        elif (too_fast or self._refusals > 1) and not in_the_same_breath:
-            self._cool(now + min(BACK_OFF_SECONDS * 2 ** min(self._refusals - 1, 10), BACK_OFF_SECONDS_MAX))
+        elif not in_the_same_breath:
+            first = TOO_FAST_SECONDS if too_fast else BACK_OFF_SECONDS
+            self._cool(now + min(first * 2 ** min(self._refusals - 1, 10), BACK_OFF_SECONDS_MAX))
 
     def announce(self, per_minute: int) -> None:
         """The server named its limit a minute."""
         self.learnt = float(per_minute) * LEARNT_SHARE
         self._ease_at = inf
+        self._ease_share = EASE_SHARE
 
     def cool(self, until: float) -> None:
         """The server named the time before which it takes no more."""
@@ -84,6 +94,7 @@ class Pace:
         seen = LEARNT_SHARE * self._before_episode
         self.learnt = min(self.learnt, seen) if self.learnt else seen
         self._before_episode = 0
+        self._ease_share = EASE_SHARE
         self._ease_at = now + EASE_AFTER_SECONDS
 
 

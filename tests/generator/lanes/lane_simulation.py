@@ -1,0 +1,195 @@
+"""Gates against simulated servers on a fake clock: hours of calls in a second, the same ones each time."""
+
+import heapq
+import random
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, Protocol
+
+from generator.config import BudgetConfig, LaneConfig
+from generator.lanes.gate import Gate, Wait, gates, run_budget
+from generator.terms import CallError, RateLimited, ServerFault, Stalled
+from shared.records import Usage
+
+USAGE = Usage(prompt_tokens=100, completion_tokens=900)
+
+
+def lane_config(name: str = "lane", **values: Any) -> LaneConfig:
+    return LaneConfig.model_validate({"name": name, "base_url": f"http://{name}", "model": "m", **values})
+
+
+def one_gate(**values: Any) -> Gate:
+    return gates([lane_config(**values)], run_budget(BudgetConfig()))["lane"]
+
+
+@dataclass(eq=False)
+class Call:
+    """What a server does with one call: first token after `first` seconds, end after `end`, perhaps with an error."""
+
+    end: float
+    first: float | None = None
+    error: CallError | None = None
+
+
+class Server(Protocol):
+    def take(self, now: float) -> Call: ...
+    def release(self, now: float, call: Call) -> None: ...
+
+
+@dataclass
+class Allows:
+    """Serves `at_once` calls and `a_minute` starts; says 429 beyond. Durations are spread by a factor of three."""
+
+    at_once: int = 10**9
+    a_minute: int = 10**9
+    seconds: float = 10.0
+    first_token: float = 0.3
+    latency: float = 0.05
+    fault_share: float = 0.0
+    retry_after: float | None = None
+    fixed_window: bool = False
+    seed: int = 1
+    in_flight: int = 0
+    most: int = 0
+    starts: deque[float] = field(default_factory=deque)
+
+    def __post_init__(self) -> None:
+        self.random = random.Random(self.seed)
+
+    def take(self, now: float) -> Call:
+        self._forget(now)
+        if self.in_flight >= self.at_once or len(self.starts) >= self.a_minute:
+            return Call(self.latency, None, RateLimited("429", status=429, retry_after_seconds=self.retry_after))
+        self.starts.append(now)
+        if self.random.random() < self.fault_share:
+            return Call(self.latency, None, ServerFault("503", status=503))
+        self.in_flight += 1
+        self.most = max(self.most, self.in_flight)
+        return Call(self.seconds * self.random.uniform(0.5, 1.5), self.first_token)
+
+    def release(self, now: float, call: Call) -> None:
+        if call.error is None:
+            self.in_flight -= 1
+
+    def _forget(self, now: float) -> None:
+        began = now // 60 * 60 if self.fixed_window else now - 60
+        while self.starts and self.starts[0] < began:
+            self.starts.popleft()
+
+
+@dataclass
+class Queues:
+    """Serves `slots` calls at once and lets the others wait for their first token, as vLLM does."""
+
+    slots: int
+    seconds: float = 30.0
+    prefill: float = 0.4
+    seed: int = 1
+    free_at: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.random = random.Random(self.seed)
+        self.free_at = [0.0] * self.slots
+
+    def take(self, now: float) -> Call:
+        begins = max(now, heapq.heappop(self.free_at))
+        ends = begins + self.seconds * self.random.uniform(0.5, 1.5)
+        heapq.heappush(self.free_at, ends)
+        return Call(ends - now, begins - now + self.prefill)
+
+    def release(self, now: float, call: Call) -> None:
+        pass
+
+
+@dataclass
+class Down:
+    """A server that answers 503 (or, as a black hole, nothing) from `begins` to `ends`."""
+
+    server: Server
+    begins: float
+    ends: float
+    hole_seconds: float = 0.0
+
+    def take(self, now: float) -> Call:
+        if not self.begins <= now < self.ends:
+            return self.server.take(now)
+        if self.hole_seconds:
+            return Call(self.hole_seconds, None, Stalled("no first token"))
+        return Call(0.05, None, ServerFault("503", status=503))
+
+    def release(self, now: float, call: Call) -> None:
+        if not isinstance(call.error, ServerFault | Stalled):
+            self.server.release(now, call)
+
+
+@dataclass
+class Log:
+    """What happened, call by call."""
+
+    started: list[tuple[float, str]] = field(default_factory=list)  # when, lane
+    ended: list[tuple[float, str, str]] = field(default_factory=list)  # when, lane, "ok" or the error's kind
+    levels: list[tuple[float, int]] = field(default_factory=list)  # in flight, at each start
+    waits: Counter[str] = field(default_factory=Counter)
+
+    def ok(self, since: float = 0, until: float = 1e18) -> int:
+        return sum(outcome == "ok" and since <= at < until for at, _, outcome in self.ended)
+
+    def refused(self, since: float = 0, until: float = 1e18) -> int:
+        return sum(outcome == "rate_limited" and since <= at < until for at, _, outcome in self.ended)
+
+    def level(self, since: float, until: float = 1e18) -> float:
+        """Mean calls in flight at starts."""
+        seen = [level for at, level in self.levels if since <= at < until]
+        return sum(seen) / len(seen)
+
+
+def simulate(
+    pairs: Sequence[tuple[Gate, Server]],
+    seconds: float,
+    begin: float = 0.0,
+    at: Sequence[tuple[float, Callable[[], None]]] = (),
+) -> Log:
+    """Endless work for the gates until `begin + seconds`; `at`: things to do at moments."""
+    log = Log()
+    numbers = count()
+    wakes: dict[str, float] = {}
+    events: list[tuple[float, int, Callable[[float], None]]] = []
+
+    def push(when: float, what: Callable[[float], None]) -> None:
+        heapq.heappush(events, (when, next(numbers), what))
+
+    def start(now: float, gate: Gate, server: Server) -> None:
+        entered = gate.enter(now)
+        log.started.append((now, gate.name))
+        log.levels.append((now, gate.account.concurrency.in_flight))
+        call = server.take(now)
+
+        def end(now: float) -> None:
+            server.release(now, call)
+            if call.error is None:
+                gate.succeed(now, entered, USAGE)
+            else:
+                gate.fail(now, entered, call.error)
+            log.ended.append((now, gate.name, "ok" if call.error is None else call.error.kind))
+
+        if call.first is not None:
+            push(now + call.first, lambda now: gate.first_token(now, entered))
+        push(now + call.end, end)
+
+    for when, what in at:
+        push(when, lambda _, what=what: what())  # type: ignore[misc]
+    push(begin, lambda _: None)
+    while events and events[0][0] < begin + seconds:
+        now, _, happen = heapq.heappop(events)
+        happen(now)
+        for gate, server in pairs:
+            wait: Wait | None
+            while (wait := gate.wait(now)) is None:
+                start(now, gate, server)
+            log.waits[wait.state] += 1
+            if wait.until is not None and not now < wakes.get(gate.name, 0.0) <= wait.until:
+                wakes[gate.name] = max(wait.until, now + 0.001)
+                push(wakes[gate.name], lambda _: None)
+    return log
