@@ -38,6 +38,9 @@ class LaneStatus:
     tokens: int  # completion tokens so far, counted as they stream
     usd: float
     budgets: list[BudgetStatus] = field(default_factory=list)
+    first_token_seconds: float = 0.0  # median of the last calls
+    per_minute: float = 0.0  # calls a minute, as set or as learnt from 429; 0: no such limit
+    seconds_p95: float = 0.0  # 95th percentile of a call's duration; 0: not known yet
 
 
 @dataclass(slots=True)

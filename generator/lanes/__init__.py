@@ -20,6 +20,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from contextvars import ContextVar
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -31,12 +32,15 @@ from generator.config import GeneratorConfig, LaneConfig
 from generator.lanes.budgets import Budget, Spent
 from generator.lanes.gate import Gate, Pass, Wait, by_account, gates, run_budget, run_limits
 from generator.lanes.tally import Answer, Tally
+from generator.lanes.telling import budget_status, lane_status
 from generator.lanes.verdict import Drained, NoLane, OutOfBudget, verdict
+from generator.status import BudgetStatus, LaneStatus
 from generator.terms import BalanceGone, CallError, KeyRefused, LimitNews, Request, UnknownModel
 from shared.records import Completion, Message, Usage
 
 __all__ = ["Answer", "CallsTeacher", "Drained", "Lanes", "NoLane", "OutOfBudget", "SpendBook"]
 
+_ENTERED: ContextVar[Pass] = ContextVar("entered")  # the call that the running task makes
 LOOK_AGAIN_SECONDS = 30.0  # longest sleep without a look at the clock: it may be set, a laptop may have slept
 
 
@@ -166,6 +170,7 @@ class Lanes:
         lane, entered, call_id = await self._enter(tally, wanted)
         gate, config = lane.gate, lane.config
         request = self._request(config, messages, params)
+        _ENTERED.set(entered)
         tally.calls += 1
         tally.lane, tally.model = config.name, config.model
         tally.params = {"temperature": request.temperature, "top_p": request.top_p, "max_tokens": request.max_tokens}
@@ -195,8 +200,6 @@ class Lanes:
     def _failed(self, lane: _Lane, entered: Pass, call_id: int, tally: Tally, error: CallError) -> None:
         gate = lane.gate
         now = self._now()
-        if error.headers_news:
-            gate.news(now, entered, error.headers_news)
         cost = gate.fail(now, entered, error, random.uniform(0.8, 1.2))
         tally.charge(cost if gate.priced else None)
         tally.failed(error, not gate.circuit.closed, self._config.retry.attempts)
@@ -389,8 +392,29 @@ class Lanes:
     def names(self) -> Sequence[str]:
         return list(self._lanes)
 
+    @property
+    def paused(self) -> bool:
+        return self._paused
+
     def news(self, lane: str, news: LimitNews) -> None:
-        """What a lane's server said about its limits in the headers of an answer."""
+        """What a lane's server said about its limits, told by the teacher within the call that heard it."""
+        entered = _ENTERED.get(None)
+        if entered is not None:
+            self._gates[lane].news(self._now(), entered, news)
+
+    def status(self) -> list[LaneStatus]:
+        """Every lane now."""
+        now = self._now()
+        waiting = {name: sum(not w.future.done() for w in queue) for name, queue in self._queues.items()}
+        judge = self._config.judge.lane
+        return [
+            lane_status(gate, waiting.get(name if name == judge else "", 0), now, self._paused)
+            for name, gate in self._gates.items()
+        ]
+
+    def budgets(self) -> list[BudgetStatus]:
+        """The limits of the whole run."""
+        return [budget_status("", bar) for bar in self._run_budget.bars(self._now())]
 
     def _remember(self) -> None:
         now = self._now()

@@ -123,7 +123,7 @@ class Budget:
         if limits.calls_per_day and day.calls >= limits.calls_per_day:
             return UsedUp(f"{day.calls:,} of {limits.calls_per_day:,} calls today", turns, self.zone)
         if self._announced_left() == 0:
-            return UsedUp("all the calls that its server allows today", turns, self.zone)
+            return UsedUp("all calls that its server allows today", turns, self.zone)
         if limits.tokens_per_day and day.tokens >= limits.tokens_per_day:
             return UsedUp(f"{day.tokens:,} of {limits.tokens_per_day:,} tokens today", turns, self.zone)
         if limits.usd_per_day and day.usd >= limits.usd_per_day:

@@ -52,7 +52,7 @@ class Concurrency:
         self._step = 1
         self._fresh: deque[Flight] = deque()  # those that may still be refused, oldest first
         self._carried: deque[tuple[float, int]] = deque()  # (when, level) that the server took up, highest first
-        self._delays = FirstTokenDelays()
+        self.delays = FirstTokenDelays()
 
     def set_ceiling(self, ceiling: int) -> None:
         """Takes effect at once; calls above a lower ceiling are let finish."""
@@ -87,8 +87,8 @@ class Concurrency:
             return
         flight.answered = True
         self._settle(now, flight)
-        self._delays.add(now, now - flight.started_at)
-        if self._delays.queueing:
+        self.delays.add(now, now - flight.started_at)
+        if self.delays.queueing:
             self._drain_queue(now)
         elif self._debt:
             self._debt -= 1
@@ -134,7 +134,7 @@ class Concurrency:
     def _drain_queue(self, now: float) -> None:
         if now >= self._drains_until and self.refused_level is None:
             self._limit = max(1.0, min(self._limit, self.in_flight) * QUEUE_CUT)
-            self._drains_until = now + max(2 * self._delays.recent, 1.0)
+            self._drains_until = now + max(2 * self.delays.recent, 1.0)
 
     def _settle(self, now: float, flight: Flight) -> None:
         if not flight.settled:

@@ -57,6 +57,7 @@ class Wait:
     state: State
     reason: str
     until: float | None = None
+    zone: str = ""  # whose clock `until` is best told by
 
 
 @dataclass(slots=True)
@@ -269,10 +270,10 @@ class Gate:
         closes = self.windows.open_until(now)
         if closes is None or (closes < inf and not self._fits(now, closes)):
             opens = self.windows.opens_at(now)
-            return Wait("closed window", f"{self.name} is outside its windows", opens)
+            return Wait("closed window", f"{self.name} is outside its windows", opens, self.lane.day_timezone)
         for whose, budget in ((self.name, self.account.budget), ("the run", self.run_budget)):
             if used := budget.used_up(now):
-                return Wait("used up", f"{whose} has used {used.what}", used.until)
+                return Wait("used up", f"{whose} has used {used.what}", used.until, used.zone)
         return None
 
     def _fits(self, now: float, closes: float) -> bool:

@@ -1,0 +1,64 @@
+"""What a lane says about itself: state, numbers, and the sentence that tells why it is idle and until when."""
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+from generator.lanes.budgets import Bar
+from generator.lanes.gate import Gate, Wait
+from generator.status import BudgetStatus, LaneStatus
+
+AT_WORK = ("full", "pacing")  # waiting of this kind is what a busy lane does
+
+
+def lane_status(gate: Gate, waiting: int, now: float, paused: bool = False) -> LaneStatus:
+    """`waiting`: samples that want in. `paused`: the whole run is."""
+    wait = Wait("paused", "the run is paused") if paused else gate.wait(now)
+    concurrency, counts = gate.account.concurrency, gate.counts
+    delays = concurrency.delays
+    return LaneStatus(
+        name=gate.name,
+        model=gate.lane.model,
+        state=wait.state if wait else "ready",
+        reason=sentence(wait, now) if wait and wait.state not in AT_WORK else "",
+        in_flight=gate.in_flight,
+        waiting=waiting,
+        limit=concurrency.limit,
+        ceiling=gate.lane.concurrency,
+        calls=counts.calls,
+        errors=dict(counts.errors),
+        tokens=counts.tokens,
+        usd=counts.usd,
+        budgets=[budget_status(gate.name, bar) for bar in gate.account.budget.bars(now)],
+        first_token_seconds=round(delays.recent, 3),
+        per_minute=round(gate.account.pace.per_minute, 1),
+        seconds_p95=round(gate.expected.seconds_p95, 1) if gate.expected.calls else 0.0,
+    )
+
+
+def budget_status(lane: str, bar: Bar) -> BudgetStatus:
+    resets = "" if bar.until is None else datetime.fromtimestamp(bar.until, UTC).isoformat(timespec="seconds")
+    return BudgetStatus(lane, bar.name, round(bar.used, 6), round(bar.limit, 6), resets)
+
+
+def sentence(wait: Wait, now: float) -> str:
+    """modelscope has used 2,000 of 2,000 calls today, next at 00:00 Asia/Shanghai, in 5 h 12 min"""
+    if wait.until is None or wait.until <= now:
+        return wait.reason
+    left = wait.until - now
+    if not wait.zone:
+        return f"{wait.reason}, again in {span(left)}"
+    then = datetime.fromtimestamp(wait.until, ZoneInfo(wait.zone))
+    day = "" if left < 86400 else f"{then:%a} "
+    return f"{wait.reason}, next at {day}{then:%H:%M} {wait.zone}, in {span(left)}"
+
+
+def span(seconds: float) -> str:
+    """5 h 12 min, 3 min, 40 s: two units at most."""
+    if seconds < 60:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    for size, big, unit, small in ((1440, "d", 60, "h"), (60, "h", 1, "min")):
+        if minutes >= size:
+            rest = minutes % size // unit
+            return f"{minutes // size} {big}" + (f" {rest} {small}" if rest else "")
+    return f"{minutes} min"
