@@ -60,7 +60,7 @@ class Teacher:
         await self._session.close()
 
     async def call(self, request: Request, on_tokens: Callable[[int], None] = lambda count: None) -> Completion:
-        """One HTTP call. `on_tokens(count)` is told of each block that was read, about every 150 ms.
+        """One HTTP call. `on_tokens(count)` is told of each block that was read, every 100 to 250 ms.
 
         Returns a whole answer, or one that the server ended for a reason of its own (`length`, `content_filter`, …).
         Errors: a `CallError`, with what text and usage there was in `partial`. Cancelling closes the connection.
