@@ -69,8 +69,18 @@ class ScreeningConfig(Config):
     """What is left out of the problems before a call is spent."""
 
     near_duplicates: float = Field(
-        0.0, ge=0, le=1, description="Jaccard similarity from which a problem is a near-duplicate; 0: exact ones only"
+        0.85,
+        ge=0,
+        le=1,
+        description="similarity from which a problem is a near-duplicate (local files); 0: exact ones only",
     )
+    overlap: float = Field(
+        0.7, gt=0, le=1, description="share of an evaluation problem's text from which a problem is a copy of it"
+    )
+    exclude_other_numbers: bool = Field(
+        False, description="true: an evaluation problem with other numbers is left out too, not only reported"
+    )
+    data: str = Field("", description="folder with local copies of the sets in problems.exclude; empty: the hub")
 
 
 class SamplingConfig(Config):

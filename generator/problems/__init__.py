@@ -9,6 +9,7 @@ run that goes on meets the same problems. Memory does not grow with the data.
 """
 
 import difflib
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -22,7 +23,16 @@ from generator.problems.rows import BadRow, RowShape, Skipped
 from shared.exits import InputError
 from shared.records import Problem
 
-__all__ = ["BadRow", "ProblemStream", "Settings", "Tally", "open_problems"]
+__all__ = [
+    "BadRow",
+    "ProblemStream",
+    "Settings",
+    "Tally",
+    "fingerprint",
+    "local_path",
+    "open_problems",
+    "whole_data_set",
+]
 
 SYNTHETIC = "synthetic:"
 
@@ -113,13 +123,35 @@ def open_problems(config: Settings, screen: Screen | None = None) -> ProblemStre
     tally = Tally()
     if config.source.startswith(SYNTHETIC):
         return ProblemStream(_synthetic(config), config.limit, screen, tally)
-    path = Path(config.source).expanduser()
-    if path.exists() or path.suffix in {".jsonl", ".parquet"} or not is_hub_name(config.source):
-        return ProblemStream(_local(config, path, tally), config.limit, screen, tally)
+    if (path := local_path(config.source)) is not None:
+        return ProblemStream(_local(config, path, tally, config.seed), config.limit, screen, tally)
     shape = _shape(config, config.source.removeprefix(MODELSCOPE))
     _check_numina_sources(config)
     rows = open_hub(config.source, config.split, config.seed)
     return ProblemStream(_from_hub(rows, shape, config), config.limit, screen, tally)
+
+
+def local_path(source: str) -> Path | None:
+    """The file or folder that `problems.source` means, whether it exists or not; None for a hub or synthetic source."""
+    path = Path(source).expanduser()
+    if source.startswith(SYNTHETIC):
+        return None
+    return path if path.exists() or path.suffix in {".jsonl", ".parquet"} or not is_hub_name(source) else None
+
+
+def whole_data_set(config: Settings, path: Path) -> ProblemStream:
+    """Every problem of local data in the order of the files, whatever `limit` and `seed` say. Errors: `InputError`."""
+    tally = Tally()
+    return ProblemStream(_local(config, path, tally, None), 0, None, tally)
+
+
+def fingerprint(config: Settings, path: Path) -> str:
+    """Changes when the local data or the way that it is read changes. Errors: `InputError` where there is none."""
+    digest = hashlib.sha256(f"{_shape(config, '')} {config.on_bad_line}".encode())
+    for file in data_files(path):
+        facts = file.stat()
+        digest.update(f"{file} {facts.st_size} {facts.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
 
 
 def _synthetic(config: Settings) -> Iterator[Problem]:
@@ -132,9 +164,9 @@ def _synthetic(config: Settings) -> Iterator[Problem]:
     return (Problem.of(text, gold, config.source) for text, gold in synthetic.problems(config.seed, kind))
 
 
-def _local(config: Settings, path: Path, tally: Tally) -> Iterator[Problem | Skipped | BadRow]:
+def _local(config: Settings, path: Path, tally: Tally, seed: int | None) -> Iterator[Problem | Skipped | BadRow]:
     shape = _shape(config, f"{path.parent.name}/{path.stem}".strip("/") if path.is_file() else path.name)
-    scan, rows = open_files(data_files(path), shape.text, shape.columns(), config.on_bad_line, config.seed)
+    scan, rows = open_files(data_files(path), shape.text, shape.columns(), config.on_bad_line, seed)
     tally.bad_rows, tally.bad = scan.bad_rows, scan.bad
     for name in config.only_sources:
         if name not in scan.subsets:

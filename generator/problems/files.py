@@ -20,7 +20,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from generator.problems.order import Permutation, shuffled
+from generator.problems.order import order_of, shuffled
 from generator.problems.rows import BadRow
 from shared.exits import InputError
 
@@ -63,9 +63,11 @@ def data_files(path: Path) -> list[Path]:
 
 
 def open_files(
-    paths: list[Path], check: RowCheck, columns: frozenset[str], on_bad_line: str, seed: int
+    paths: list[Path], check: RowCheck, columns: frozenset[str], on_bad_line: str, seed: int | None
 ) -> tuple[Scan, Iterator[Row]]:
-    """Scan every file, then give the rows in the order of `seed`. Errors: `InputError` naming `file:line`.
+    """Scan every file, then give the rows in the order of `seed` (None: as they stand).
+
+    Errors: `InputError` naming `file:line`, from the scan.
 
     JSONL rows are permuted exactly; Parquet rows by row group and a shuffle buffer. Of a mixture, JSONL comes first.
     """
@@ -78,11 +80,15 @@ def open_files(
 
 
 def _both(
-    lines: "_Lines", tables: list[tuple[Path, pq.ParquetFile]], check: RowCheck, columns: frozenset[str], seed: int
+    lines: "_Lines",
+    tables: list[tuple[Path, pq.ParquetFile]],
+    check: RowCheck,
+    columns: frozenset[str],
+    seed: int | None,
 ) -> Iterator[Row]:
     yield from lines.read(seed)
-    if tables:
-        yield from shuffled(_parquet_rows(tables, check, columns, seed), seed)
+    rows = _parquet_rows(tables, check, columns, seed)
+    yield from rows if seed is None or not tables else shuffled(rows, seed)
 
 
 class _Lines:
@@ -116,8 +122,8 @@ class _Lines:
             self._index.write(_OFFSET.pack(start))
             self._rows += 1
 
-    def read(self, seed: int) -> Iterator[Row]:
-        index, order = self._index.fileno(), Permutation(self._rows, seed)
+    def read(self, seed: int | None) -> Iterator[Row]:
+        index, order = self._index.fileno(), order_of(self._rows, seed)
         with ExitStack() as stack:
             files = [stack.enter_context(_open(path)) for path in self._paths]
             for step in range(self._rows):
@@ -171,10 +177,10 @@ def _scan_parquet(
 
 
 def _parquet_rows(
-    tables: list[tuple[Path, pq.ParquetFile]], check: RowCheck, columns: frozenset[str], seed: int
+    tables: list[tuple[Path, pq.ParquetFile]], check: RowCheck, columns: frozenset[str], seed: int | None
 ) -> Iterator[Row]:
     groups = [(path, table, group) for path, table in tables for group in range(table.num_row_groups)]
-    order = Permutation(len(groups), seed)
+    order = order_of(len(groups), seed)
     for step in range(len(groups)):
         path, table, group = groups[order[step]]
         for row in _rows_of(path, table, columns, [group]):

@@ -47,6 +47,11 @@ class Permutation:
         return (left << self._half) | right
 
 
+def order_of(n: int, seed: int | None) -> Permutation | range:
+    """0..n-1 in the order of `seed`, or as they are for None."""
+    return range(n) if seed is None else Permutation(n, seed)
+
+
 def shuffled(items: Iterable[Item], seed: int, size: int = BUFFER_ROWS) -> Iterator[Item]:
     """Each item once, drawn at random from a buffer of `size` that the stream refills."""
     draw = random.Random(seed)

@@ -5,13 +5,14 @@ candidate is then compared exactly: nothing is estimated, and one problem's verd
 measures and thresholds, with what they flagged on real data: docs/decisions/decontamination.md.
 """
 
+import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from generator.screening.text import body, masked, tokens, words
+from generator.screening.text import body, masked, squeeze, tokens, words
 
 Kind = Literal["same text", "near text", "contains it", "part of it", "13-gram", "other numbers"]
 Gram = tuple[str, ...]
@@ -43,11 +44,27 @@ class Hit:
         return self.kind != "other numbers"
 
 
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The nearest evaluation problem if one is near, and what plain n-gram rules would say (reported, not followed).
+
+    One 8-gram in common (open-r1's rule) flags one MATH problem in ten, most of them for a phrase.
+    """
+
+    hit: Hit | None
+    shares_8: bool
+    shares_13: bool
+
+
+NOTHING = Finding(None, False, False)
+
+
 class _Profile:
     """One text's words and what is made of them, each made when first asked for."""
 
-    def __init__(self, text: str) -> None:
-        self.words = words(tokens(body(text)))
+    def __init__(self, text: str, found: list[str] | None = None) -> None:
+        core = body(text)
+        self.words = words(found if found is not None and core == text else tokens(core))
         self.masked = masked(self.words)
         self.keys = grams(self.masked, INDEX_GRAM)
         self.squeezed = squeeze(self.words)
@@ -76,13 +93,15 @@ class _Profile:
 class EvaluationIndex:
     """The problems of all evaluation sets, ready to be met. About 6 KB a problem."""
 
-    def __init__(self, sets: dict[str, Iterable[str]], share: float = 0.7) -> None:
+    def __init__(self, sets: Mapping[str, Iterable[str]], share: float = 0.7) -> None:
         """`sets`: name of a set -> its problem texts. `share`: of shingles or 8-grams, from which a text is a copy."""
         self._share = share
         self._names: list[str] = []
         self._texts: list[str] = []
         self._profiles: list[_Profile] = []
         self._squeezed: dict[str, int] = {}
+        self._eights: set[Gram] = set()
+        self._thirteens: set[Gram] = set()
         self._index: dict[Gram, list[int]] = defaultdict(list)
         for name, texts in sets.items():
             for text in texts:
@@ -91,18 +110,24 @@ class EvaluationIndex:
     def __len__(self) -> int:
         return len(self._texts)
 
-    def find(self, text: str) -> Hit | None:
-        """The evaluation problem that `text` copies, else the one that it shares all but the numbers with, else None."""
-        if not self._texts:
-            return None
-        profile = _Profile(text)
-        hits = [hit for number in self._candidates(profile) if (hit := self._compare(profile, number)) is not None]
-        return max(hits, key=lambda hit: (hit.contaminated, hit.similarity, hit.covered_8, hit.text), default=None)
+    @property
+    def fingerprint(self) -> str:
+        """Changes with the sets' texts."""
+        digest = hashlib.sha256()
+        for name, squeezed in zip(self._names, self._squeezed, strict=True):
+            digest.update(f"{name} {squeezed}\n".encode())
+        return digest.hexdigest()[:16]
 
-    def overlaps(self, text: str) -> bool:
-        """Whether `text` shares a 13-gram with any evaluation problem (GPT-3's rule): reported, never a verdict."""
-        profile = _Profile(text)
-        return any(not profile.thirteens.isdisjoint(self._profiles[n].thirteens) for n in self._sharing(profile))
+    def find(self, text: str, found: list[str] | None = None) -> Finding:
+        """What `text` shares with the evaluation sets. `found` are its `text.tokens`, where they are known already."""
+        if not self._texts:
+            return NOTHING
+        profile = _Profile(text, found)
+        hits = [hit for number in self._candidates(profile) if (hit := self._compare(profile, number)) is not None]
+        best = max(hits, key=lambda hit: (hit.contaminated, hit.similarity, hit.covered_8, hit.text), default=None)
+        shares_8 = not self._eights.isdisjoint(profile.eights)
+        shares_13 = shares_8 and not self._thirteens.isdisjoint(profile.thirteens)
+        return Finding(best, shares_8, shares_13)
 
     def _add(self, name: str, text: str) -> None:
         profile = _Profile(text)
@@ -113,6 +138,8 @@ class EvaluationIndex:
         self._texts.append(text)
         self._profiles.append(profile)
         self._squeezed[profile.squeezed] = number
+        self._eights |= profile.eights
+        self._thirteens |= profile.thirteens
         for gram in profile.keys:
             self._index[gram].append(number)
 
@@ -171,16 +198,6 @@ def jaccard(a: set[Gram], b: set[Gram]) -> float:
     """Size of the intersection over size of the union."""
     both = len(a & b)
     return both / (len(a) + len(b) - both)
-
-
-def squeeze(found: list[str]) -> str:
-    """Words with nothing between them (a hyphen, a space or neither is style), numbers still apart from each other."""
-    parts: list[str] = []
-    for token in found:
-        if parts and token[0].isdigit() and parts[-1][0].isdigit():
-            parts.append(" ")
-        parts.append(token)
-    return "".join(parts)
 
 
 def _same_numbers(mine: _Profile, its: _Profile, kind: Kind) -> bool:

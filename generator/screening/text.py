@@ -1,7 +1,7 @@
 """A problem's text as screening sees it: the words, numbers and signs that remain when style is taken away.
 
-Case, spacing, punctuation, dollar signs, `\\dfrac` against `\\frac` against `/`, `\\left(`, Unicode signs against LaTeX's,
-thousands separators: none of them makes another problem. A changed word, number, function or sign does.
+Case, spacing, punctuation, dollar signs, `\\dfrac` against `\\frac` against `/`, `\\left(`, Unicode signs against
+LaTeX's, thousands separators: none of them makes another problem. A changed word, number, function or sign does.
 
     >>> tokens("Compute $\\\\dfrac{1}{2}+\\\\sin 60^\\\\circ$.")
     ['compute', '1', '2', '+', 'sin', '60', 'degree']
@@ -13,34 +13,37 @@ import unicodedata
 _SUPERSCRIPTS = str.maketrans({**{c: f" {d} " for d, c in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")}, "⁻": "-"})
 _SUBSCRIPTS = str.maketrans({c: f" {d} " for d, c in enumerate("₀₁₂₃₄₅₆₇₈₉")})
 _SIGNS = {
-    "−": "-", "×": " ", "·": " ", "⋅": " ", "∙": " ", "÷": " ", "⁄": " ", "°": " degree ", "%": " percent ", "√": " sqrt ",
-    "≤": "<=", "≥": ">=", "≠": " neq ", "±": " pm ", "∞": " infty ", "∈": " in ", "∠": " angle ", "△": " triangle ",
-    "∆": " triangle ", "⊥": " perp ", "∥": " parallel ", "∪": " cup ", "∩": " cap ", "⊂": " subset ", "→": " to ",
-    "∑": " sum ", "∏": " prod ", "∫": " int ", "≡": " equiv ", "≈": " approx ", "α": " alpha ", "β": " beta ",
-    "γ": " gamma ", "δ": " delta ", "ε": " epsilon ", "θ": " theta ", "λ": " lambda ", "μ": " mu ", "π": " pi ",
-    "ρ": " rho ", "σ": " sigma ", "τ": " tau ", "φ": " phi ", "ϕ": " phi ", "ω": " omega ", "ℝ": " r ", "ℤ": " z ", "ℕ": " n ", "ℚ": " q ", "ℂ": " c ",
+    "−": "-", "×": " ", "·": " ", "⋅": " ", "∙": " ", "÷": " ", "⁄": " ", "°": " degree ", "%": " percent ",
+    "√": " sqrt ", "≤": "<=", "≥": ">=", "≠": " neq ", "±": " pm ", "∞": " infty ", "∈": " in ", "∠": " angle ",
+    "△": " triangle ", "∆": " triangle ", "⊥": " perp ", "∥": " parallel ", "∪": " cup ", "∩": " cap ", "⊂": " subset ",
+    "→": " to ", "∑": " sum ", "∏": " prod ", "∫": " int ", "≡": " equiv ", "≈": " approx ", "α": " alpha ",
+    "β": " beta ", "γ": " gamma ", "δ": " delta ", "ε": " epsilon ", "θ": " theta ", "λ": " lambda ", "μ": " mu ",
+    "π": " pi ", "ρ": " rho ", "σ": " sigma ", "τ": " tau ", "φ": " phi ", "ϕ": " phi ", "ω": " omega ", "ℝ": " r ",
+    "ℤ": " z ", "ℕ": " n ", "ℚ": " q ", "ℂ": " c ",
 }  # fmt: skip
 _UNICODE = str.maketrans(_SIGNS)
 
 # Commands that only style or separate, and those with another spelling; any other command is a word by its own name.
-_STYLE = frozenset(
-    """left right big bigg bigl bigr biggl biggr displaystyle textstyle text textbf textit textrm texttt textsc emph
-    mathrm mathbf mathit mathsf mathtt mathcal mathbb mathfrak boldsymbol bm operatorname mbox hbox hspace vspace phantom
-    quad qquad enspace thinspace cdot times div frac dfrac tfrac cfrac over dots ldots cdots vdots ddots dotsc dotsb dotsm
-    limits nolimits nonumber noindent newline hline item label tag mathop middle mid mathstrut strut allowbreak
-    overline bar underline underbrace overbrace vec hat widehat widetilde tilde rm bf it cal sf tt em centering par
-    begin end""".split()
+_STYLE_NAMES = (
+    "left right big bigg bigl bigr biggl biggr displaystyle textstyle text textbf textit textrm texttt textsc emph "
+    "mathrm mathbf mathit mathsf mathtt mathcal mathbb mathfrak boldsymbol bm operatorname mbox hbox hspace vspace "
+    "phantom quad qquad enspace thinspace cdot times div frac dfrac tfrac cfrac over dots ldots cdots vdots ddots "
+    "dotsc dotsb dotsm limits nolimits nonumber noindent newline hline item label tag mathop mathord middle mid "
+    "mathstrut strut allowbreak overline bar underline underbrace overbrace vec hat widehat widetilde tilde rm bf "
+    "it cal sf tt em centering par begin end lvert rvert vert rfloor rceil"
 )
+_STYLE = frozenset(_STYLE_NAMES.split())
 _SPELLINGS = {
     "le": "<=", "leq": "<=", "leqslant": "<=", "ge": ">=", "geq": ">=", "geqslant": ">=", "lt": "<", "gt": ">",
-    "ne": "neq", "circ": "degree", "degree": "degree", "varphi": "phi", "varepsilon": "epsilon", "vartheta": "theta",
-    "rightarrow": "to", "longrightarrow": "to", "infinity": "infty", "lvert": " ", "rvert": " ", "vert": " ", "lfloor": "floor",
-    "rfloor": " ", "lceil": "ceil", "rceil": " ", "bigtriangleup": "triangle", "mathord": " ", "tbinom": "binom",
-    "dbinom": "binom", "choose": "binom", "operatornamewithlimits": " ", "pmod": "mod", "bmod": "mod", "textdegree": "degree",
-    "bigcup": "cup", "bigcap": "cap", "land": "wedge", "lor": "vee", "gets": "leftarrow", "iff": "leftrightarrow",
+    "ne": "neq", "circ": "degree", "textdegree": "degree", "varphi": "phi", "varepsilon": "epsilon",
+    "vartheta": "theta", "rightarrow": "to", "longrightarrow": "to", "infinity": "infty", "lfloor": "floor",
+    "lceil": "ceil", "bigtriangleup": "triangle", "tbinom": "binom", "dbinom": "binom", "choose": "binom",
+    "pmod": "mod", "bmod": "mod", "bigcup": "cup", "bigcap": "cap", "land": "wedge", "lor": "vee",
 }  # fmt: skip
 
-_FIGURES = re.compile(r"\[asy\].*?(?:\[/asy\]|\Z)|\\begin\{(asy|tikzpicture)\}.*?\\end\{\1\}|!\[[^\]]*\]\([^)]*\)", re.S | re.I)
+_FIGURES = re.compile(
+    r"\[asy\].*?(?:\[/asy\]|\Z)|\\begin\{(asy|tikzpicture)\}.*?\\end\{\1\}|!\[[^\]]*\]\([^)]*\)", re.S | re.I
+)
 _LABEL = re.compile(  # "Problem 12.", "**Question:**", "(3) ", "7. "
     r"\A[\s>*#_]*(?:(?:problem|question|exercise|example|q)\s*(?:\d{1,4}\s*)?[.:)*\]]+|[(\[]?\d{1,3}[.)\]:])[*_]*\s+",
     re.I,
@@ -99,3 +102,11 @@ def masked(found: list[str]) -> list[str]:
     return ["#" if token[0].isdigit() else token for token in found]
 
 
+def squeeze(found: list[str]) -> str:
+    """Words with nothing between them (a hyphen, a space or neither is style), numbers still apart from each other."""
+    parts: list[str] = []
+    for token in found:
+        if parts and token[0].isdigit() and parts[-1][0].isdigit():
+            parts.append(" ")
+        parts.append(token)
+    return "".join(parts)

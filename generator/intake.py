@@ -1,0 +1,48 @@
+"""Problems on their way in: read, screened, ready to be asked. Wires `problems` and `screening` together.
+
+intake = Intake(config.problems, config.screening, corpus)
+stream = intake.open()           # a ProblemStream; the first call screens the whole data set if it is local
+intake.screening.summary         # what was left out and why
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from generator.config import ProblemsConfig, ScreeningConfig
+from generator.problems import ProblemStream, fingerprint, local_path, open_problems, whole_data_set
+from generator.problems.evaluation_sets import evaluation_texts
+from generator.screening import Screening
+
+
+class Intake:
+    """One corpus' problems. `open` may be called again and again (a followed source): what has not changed is kept."""
+
+    def __init__(
+        self,
+        problems: ProblemsConfig,
+        screening: ScreeningConfig,
+        corpus: Path,
+        on_rows: Callable[[int], None] | None = None,
+    ) -> None:
+        """Loads the evaluation sets. Blocks. Errors: `InputError` for one in `problems.exclude` that cannot be read."""
+        self._problems, self._on_rows = problems, on_rows
+        self.screening = Screening(
+            corpus / "screening",
+            {name: evaluation_texts(name, screening.data) for name in problems.exclude},
+            screening.near_duplicates,
+            screening.overlap,
+            screening.exclude_other_numbers,
+        )
+
+    def open(self) -> ProblemStream:
+        """The problems that pass, from the start. Blocks while local data is screened for the first time.
+
+        Errors: `InputError` for a source that cannot be read, `CannotWrite` for a corpus that cannot be written.
+        """
+        path = local_path(self._problems.source)
+        if path is None:
+            return open_problems(self._problems, self.screening.passing())
+        self.screening.prepare(
+            lambda: whole_data_set(self._problems, path), fingerprint(self._problems, path), self._on_rows
+        )
+        return open_problems(self._problems, self.screening.prepared())

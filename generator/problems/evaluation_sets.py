@@ -1,0 +1,78 @@
+"""Evaluation sets by name: the texts that must not be trained on, from local copies or a hub.
+
+`problems.exclude` takes the names below, any hub data set as `OWNER/NAME[:[CONFIG:]SPLIT]`, and paths of JSONL or
+Parquet files and folders. With `screening.data`, named sets are read from a folder of local copies.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from generator.problems.files import data_files, open_files
+from generator.problems.hub import is_hub_name, open_hub
+from generator.problems.rows import RowShape
+from shared.exits import InputError
+
+# name -> (hub data set, split). Spelling does not count: "MATH-500", "math_500" and "math500" are one name.
+KNOWN = {
+    "gsm8k:test": ("openai/gsm8k:main", "test"),
+    "MATH-500": ("HuggingFaceH4/MATH-500", "test"),
+    "aime24": ("HuggingFaceH4/aime_2024", "train"),
+    "aime25": ("yentinglin/aime_2025", "train"),
+    "amc23": ("math-ai/amc23", "test"),
+    "olympiadbench": ("math-ai/olympiadbench", "test"),
+}
+_SHAPE = RowShape("evaluation")
+
+
+def evaluation_texts(name: str, data: str = "") -> list[str]:
+    """The problem texts of one evaluation set. Errors: `InputError` naming `problems.exclude` and the remedy."""
+    path = Path(name).expanduser()
+    if path.exists() or path.suffix in {".jsonl", ".parquet"}:
+        return _read(path, name)
+    if data:
+        return _read(_local_copy(name, Path(data).expanduser()), name)
+    known = {_plain(key).removesuffix("test"): place for key, place in KNOWN.items()}
+    if _plain(name).removesuffix("test") in known:
+        source, split = known[_plain(name).removesuffix("test")]
+    elif "/" in name and is_hub_name(name.split(":")[0]):
+        source, *rest = name.split(":")
+        split = rest.pop() if rest else "test"
+        source = ":".join([source, *rest])
+    else:
+        raise InputError(
+            f"problems.exclude: {name!r} is no file, no hub data set and no known name ({', '.join(KNOWN)}): correct it"
+        )
+    try:
+        return [_SHAPE.text(row) for row in open_hub(source, split, None)]
+    except InputError as error:
+        raise InputError(f"problems.exclude {name!r}: {error}; or set screening.data to a folder of copies") from None
+
+
+def _read(path: Path, name: str) -> list[str]:
+    try:
+        _, rows = open_files(data_files(path), _SHAPE.text, _SHAPE.columns(), "stop", None)
+    except InputError as error:
+        raise InputError(f"problems.exclude {name!r}: {error}") from None
+    return [_SHAPE.text(row) for row in rows]
+
+
+def _local_copy(name: str, folder: Path) -> Path:
+    """The copy of a named set in `folder`: gsm8k/test.jsonl, gsm8k_test.jsonl or gsm8k.jsonl for "gsm8k:test"."""
+    if not folder.is_dir():
+        raise InputError(f"screening.data: {folder} is no folder: correct it, or leave it empty to use the hub")
+    wanted = _plain(name.rpartition("/")[2])
+    endings = {wanted, wanted + "test", wanted.removesuffix("test")}
+    for whole in (True, False):  # the whole relative path names a copy better than the file's name alone
+        for path in _files(folder):
+            spelled = path.relative_to(folder).with_suffix("") if whole else Path(path.stem)
+            if _plain(str(spelled)) in endings:
+                return path
+    raise InputError(f"problems.exclude: no copy of {name!r} in screening.data ({folder}): add {wanted}.jsonl there")
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in sorted(folder.rglob("*")) if path.suffix in {".jsonl", ".parquet"})
+
+
+def _plain(name: str) -> str:
+    return "".join(letter for letter in name.lower() if letter.isalnum())

@@ -1,0 +1,189 @@
+"""Exact and near duplicates of a whole data set, found on the disk: two passes, memory of about 80 bytes a problem.
+
+Pass one (`add`) appends fixed-size records to files, in the order of the data; a killed run goes on after the last
+whole record. Pass two (`settle`) sorts the records' keys with numpy, a key column at a time. Which problem of a group
+stays is decided by the ids alone (the smallest), so the order of the data does not matter.
+
+Exact: equal text once style is taken away (`text.tokens`) and an equal gold ("88 / 4 / 2" is not "88 / (4 / 2)").
+Near: MinHash-LSH over 3-token shingles, the signatures from rensa, and equal numbers and gold: the same text with other
+numbers is another problem, and one sign changed gives another answer.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from generator.screening.text import squeeze, tokens
+from shared.records import Problem
+
+PERMUTATIONS = 128
+SHINGLE = 3
+RECALL_AT_THRESHOLD = 0.98
+GROUP_HEADS = 8  # of a group that shares a band, each member is compared with so many of the smallest ids
+_SEED = 20261124  # of the MinHash permutations: fixed, so that a resumed run goes on with the same ones
+
+RECORD = np.dtype([("id", "<u8"), ("text", "<u8"), ("facts", "<u8")])
+Keys = NDArray[np.uint64]
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicates:
+    """What `settle` found. `losers` and `winners` are ids in parallel, sorted by loser."""
+
+    losers: Keys
+    winners: Keys
+    near: NDArray[np.bool_]  # in parallel: a near-duplicate rather than an exact one
+    repeated: Keys  # ids that stand in more than one row, sorted
+    rows: int
+    repeated_rows: int  # rows beyond the first of their id
+
+
+def bands_for(threshold: float) -> tuple[int, int]:
+    """(bands, rows a band) of 128: the longest bands that still find 98 of 100 pairs right at the threshold."""
+    for rows in (32, 16, 8, 4, 2, 1):
+        bands = PERMUTATIONS // rows
+        if 1 - (1 - threshold**rows) ** bands >= RECALL_AT_THRESHOLD:
+            return bands, rows
+    return PERMUTATIONS, 1
+
+
+class DuplicateIndex:
+    """The records of one data set in `folder`. `near` is the similarity of near-duplicates; 0: exact ones only."""
+
+    def __init__(self, folder: Path, near: float) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder, self._near = folder, near
+        self._bands, self._band_rows = bands_for(near) if near else (0, 0)
+        widths = {"rows": RECORD.itemsize}
+        if near:
+            widths |= {"signatures": PERMUTATIONS} | {f"band-{band:03d}": 8 for band in range(self._bands)}
+        self._paths = {name: folder / f"{name}.bin" for name in widths}
+        self.rows = min(_records(self._paths[name], width) for name, width in widths.items())
+        self._files = {name: path.open("ab") for name, path in self._paths.items()}
+        for name, width in widths.items():
+            self._files[name].truncate(self.rows * width)  # what the other files do not have yet is done again
+
+    def add(self, problems: Sequence[Problem], found: Sequence[list[str]]) -> None:
+        """Append a batch. `found` are the `text.tokens` of each problem's text, in parallel."""
+        records = np.empty(len(problems), RECORD)
+        records["id"] = [int(problem.id, 16) for problem in problems]
+        golds = [text_key(tokens(problem.gold)) if problem.gold else 0 for problem in problems]
+        records["text"] = [text_key(mine) ^ gold for mine, gold in zip(found, golds, strict=True)]
+        records["facts"] = 0
+        if self._near:
+            records["facts"] = [
+                _key(f"{gold} {' '.join(sorted(t for t in mine if t[0].isdigit()))}")
+                for gold, mine in zip(golds, found, strict=True)
+            ]
+            signatures = _signatures(found)
+            for band in range(self._bands):
+                part = signatures[:, band * self._band_rows : (band + 1) * self._band_rows]
+                self._files[f"band-{band:03d}"].write((_mix(part) ^ records["facts"]).tobytes())
+            self._files["signatures"].write(signatures.astype(np.uint8).tobytes())
+        self._files["rows"].write(records.tobytes())
+        self.rows += len(problems)
+        for file in self._files.values():
+            file.flush()
+
+    def settle(self) -> Duplicates:
+        """Sort and decide. May be called again after more rows were added."""
+        rows = np.fromfile(self._paths["rows"], RECORD)
+        order = np.lexsort((rows["id"], rows["text"]))
+        ids, text = rows["id"][order], rows["text"][order]
+        del rows
+        starts = _starts(text)
+        winner = ids[starts][np.cumsum(starts) - 1]
+        again = np.zeros(len(ids), bool)  # rows whose id has come before: the same text word for word
+        again[1:] = (ids[1:] == ids[:-1]) & ~starts[1:]
+        lost = ~again & (ids != winner)
+        losers, winners = ids[lost], winner[lost]
+        near_losers, near_winners = self._settle_near(np.sort(order[starts])) if self._near else (_NONE, _NONE)
+        every = np.concatenate([losers, near_losers])
+        sort = np.argsort(every, kind="stable")
+        near = np.concatenate([np.zeros(len(losers), bool), np.ones(len(near_losers), bool)])
+        return Duplicates(
+            every[sort], np.concatenate([winners, near_winners])[sort], near[sort],
+            np.unique(ids[again]), len(ids), int(again.sum()),
+        )  # fmt: skip
+
+    def close(self) -> None:
+        for file in self._files.values():
+            file.close()
+
+    def _settle_near(self, survivors: NDArray[np.intp]) -> tuple[Keys, Keys]:
+        """(losers, winners) among the rows `survivors`, one row for each text."""
+        ids = np.fromfile(self._paths["rows"], RECORD)["id"][survivors]
+        rank = np.argsort(np.argsort(ids))  # the row's place by id: comparisons and the greedy walk go by it
+        pairs = np.unique(
+            np.concatenate([self._pairs_of_band(band, survivors, rank) for band in range(self._bands)]), axis=0
+        )
+        by_rank = np.empty(len(ids), np.intp)
+        by_rank[rank] = np.arange(len(ids))
+        signatures = np.memmap(self._paths["signatures"], np.uint8, "r").reshape(-1, PERMUTATIONS)
+        lost: dict[int, int] = {}
+        for block in np.array_split(pairs, max(1, len(pairs) // 100_000)):
+            left, right = (signatures[survivors[by_rank[block[:, side]]]] for side in (1, 0))
+            similar = block[(left == right).mean(axis=1) >= self._near]
+            for later, earlier in similar.tolist():  # ascending: every earlier one is settled
+                if earlier not in lost and later not in lost:
+                    lost[later] = earlier
+        places = np.array([[later, earlier] for later, earlier in lost.items()], np.intp).reshape(-1, 2)
+        return ids[by_rank[places[:, 0]]], ids[by_rank[places[:, 1]]]
+
+    def _pairs_of_band(self, band: int, survivors: NDArray[np.intp], rank: NDArray[np.intp]) -> NDArray[np.intp]:
+        """(later, earlier) by rank of rows that share this band's key."""
+        keys = np.fromfile(self._paths[f"band-{band:03d}"], "<u8")[survivors]
+        order = np.lexsort((rank, keys))
+        starts = _starts(keys[order])
+        first = np.flatnonzero(starts)[np.cumsum(starts) - 1]  # where each row's group begins
+        ranks, here = rank[order], np.arange(len(order))
+        found = []
+        for head in range(GROUP_HEADS):
+            member = here[here > first + head]
+            found.append(np.stack([ranks[member], ranks[first[member] + head]], axis=1))
+        return np.concatenate(found)
+
+
+_NONE: Keys = np.empty(0, np.uint64)
+
+
+def text_key(found: list[str]) -> int:
+    """64 bits of a text's tokens: equal for texts that differ in style only."""
+    return _key(squeeze(found))
+
+
+def _key(text: str) -> int:
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def _signatures(found: Sequence[list[str]]) -> NDArray[np.uint32]:
+    from rensa import RMinHash
+
+    shingles = [[" ".join(mine[at : at + SHINGLE]) for at in range(max(1, len(mine) - SHINGLE + 1))] for mine in found]
+    matrix: Any = RMinHash.digest_matrix_from_token_sets(shingles, num_perm=PERMUTATIONS, seed=_SEED)
+    return np.array(matrix.to_rows(), np.uint32)
+
+
+def _mix(part: NDArray[np.uint32]) -> Keys:
+    """One 64-bit key for each row of a band."""
+    key = np.full(len(part), 0x9E3779B97F4A7C15, np.uint64)
+    for column in range(part.shape[1]):
+        key = (key ^ part[:, column].astype(np.uint64)) * np.uint64(0xFF51AFD7ED558CCD)
+        key ^= key >> np.uint64(32)
+    return key
+
+
+def _starts(sorted_keys: Keys) -> NDArray[np.bool_]:
+    """True where a new key begins."""
+    starts = np.ones(len(sorted_keys), bool)
+    starts[1:] = sorted_keys[1:] != sorted_keys[:-1]
+    return starts
+
+
+def _records(path: Path, width: int) -> int:
+    return path.stat().st_size // width if path.exists() else 0
