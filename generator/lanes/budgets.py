@@ -107,6 +107,9 @@ class Budget:
         """When the day that `now` lies in began, seconds since the epoch."""
         return self._bounds(now)[0]
 
+    def day_ends(self, now: float) -> float:
+        return self._bounds(now)[1]
+
     def today(self, now: float) -> Spent:
         self._turn(now)
         return self._today

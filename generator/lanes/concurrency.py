@@ -1,30 +1,35 @@
 """How many calls a lane may have in flight: found out, since few providers say. Pure: the time is a parameter.
 
-- Starts low and grows by one for each call that the server took up while the limit was what held us back.
-- Only 429 shrinks it, to what the server is still serving; the level that drew the 429 is remembered, and after that
-  the limit grows by one a round below it and tries it again rarely.
+- The limit starts low and grows by two for each call that the server took up while the limit is used: calls live long
+  and tell of room only once, so the number in flight doubles with each first-token time. Starts above what was ever
+  carried keep a small distance, so that few are on their way when the first 429 comes.
+- Only congestion shrinks it, to what the server is still serving: a 429; or, at servers that queue and never say 429
+  (vLLM, SGLang), a rising time to the first token (the idea of TCP Vegas: Brakmo and Peterson 1995).
+- The level that congested is remembered. From then on the limit grows by one a round below it and tries it rarely.
 - 5xx holds it: each takes back the growth that the next few calls would have brought.
-- A server that queues instead of saying 429 (vLLM, SGLang) betrays itself by a rising time to the first token: the
-  limit shrinks by a tenth until the queue is gone (the idea of TCP Vegas: Brakmo and Peterson 1995).
 """
 
 from collections import deque
 from dataclasses import dataclass
+from itertools import islice
 from math import inf
 from statistics import median
 
 START = 8  # calls in flight before anything is known
+GROWTH = 2  # for each call taken up, while no level that congests is known
+APART_SECONDS = 0.005  # between starts above the highest level carried so far
 SETTLED_SECONDS = 3.0  # a call that lives so long was taken up: refusals come at once
+CARRIED_SECONDS = 300.0  # how long a level that was carried counts as proof
 FAULT_DEBT = 4  # calls taken up that bring no growth for each 5xx: none at all when one call in five fails
-PROBE_SECONDS, PROBE_SECONDS_MAX = 60.0, 900.0  # between two tries of the level that drew a 429
+PROBE_SECONDS, PROBE_SECONDS_MAX = 60.0, 900.0  # between two tries of the level that congested
 CUT_AGAIN = 0.85  # when refusals follow each other and none is taken up in between
-BASE_SECONDS = 600.0  # how far back the undisturbed time to the first token is looked for
+BASE_SECONDS = 1800.0  # how far back the undisturbed time to the first token is looked for
 QUEUE_FACTOR, QUEUE_SECONDS = 3.0, 1.0  # first tokens later than 3 x usual + 1 s mean a queue
-QUEUE_CUT = 0.9
+QUEUE_SPARE = 0.05  # of what is served: so many calls may queue, to keep the server busy
 UNBOUNDED = 4096  # the ceiling where none is set
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class Flight:
     """One call, from its start."""
 
@@ -41,18 +46,25 @@ class Concurrency:
     def __init__(self, ceiling: int) -> None:
         self.set_ceiling(ceiling)
         self.in_flight = 0
-        self.refused_level: int | None = None  # the lowest level known to draw a 429
-        self._limit = float(min(START, self.ceiling))
+        self.delays = FirstTokenDelays()
+        self._carried: deque[tuple[float, int]] = deque()  # (when, level) that the server took up, highest first
+        self._fresh: deque[Flight] = deque()  # those that may still be refused, oldest first
+        self._unanswered: dict[Flight, None] = {}  # oldest first
         self._round = 0
+        self._started_at = -inf
+        self.begin()
+
+    def begin(self) -> None:
+        """Know nothing (any more): after an outage the server may be another one."""
+        self._limit = float(min(START, self.ceiling))
+        self.congested_level: int | None = None  # the lowest level known to draw a 429 or a queue
+        self._highest = 0  # level carried so far
         self._taken_up_in_round = 0
         self._debt = 0  # of growth, to 5xx
-        self._drains_until = -inf  # a queue is given so long to show the effect of a smaller limit
         self._probe_at = -inf
         self._probe_seconds = PROBE_SECONDS
         self._step = 1
-        self._fresh: deque[Flight] = deque()  # those that may still be refused, oldest first
-        self._carried: deque[tuple[float, int]] = deque()  # (when, level) that the server took up, highest first
-        self.delays = FirstTokenDelays()
+        self._carried.clear()
 
     def set_ceiling(self, ceiling: int) -> None:
         """Takes effect at once; calls above a lower ceiling are let finish."""
@@ -67,18 +79,23 @@ class Concurrency:
     def full(self) -> bool:
         return self.in_flight >= self.limit
 
+    def ready_at(self) -> float:
+        """When the next call may start, `full` aside (in the past: now)."""
+        growing = self.congested_level is None and self.in_flight >= max(self._highest, START)
+        return self._started_at + APART_SECONDS if growing else -inf
+
     def start(self, now: float) -> Flight:
         self.in_flight += 1
+        self._started_at = now
         flight = Flight(now, self.in_flight, self._round)
         self._fresh.append(flight)
+        self._unanswered[flight] = None
         return flight
 
     def unsettled(self, now: float) -> int:
         """Calls that may still be refused."""
         while self._fresh and (self._fresh[0].settled or now - self._fresh[0].started_at >= SETTLED_SECONDS):
-            flight = self._fresh.popleft()
-            if not flight.settled:
-                self._settle(now, flight)
+            self._settle(now, self._fresh.popleft())
         return sum(not flight.settled for flight in self._fresh)
 
     def first_token(self, now: float, flight: Flight) -> None:
@@ -86,19 +103,23 @@ class Concurrency:
         if flight.answered:
             return
         flight.answered = True
+        del self._unanswered[flight]
         self._settle(now, flight)
-        self.delays.add(now, now - flight.started_at)
-        if self.delays.queueing:
-            self._drain_queue(now)
+        if flight.round == self._round:  # those from before a shrink tell of a queue that is known
+            self.delays.add(now, now - flight.started_at)
+        self.unsettled(now)
+        if self._queueing(now):
+            self._shrink_to_served(now)
         elif self._debt:
             self._debt -= 1
-        elif self.in_flight + 1 >= self.limit and now >= self._drains_until:  # the limit is what holds us back
+        elif 2 * self.in_flight >= self.limit:  # what is allowed is used
             self._grow(now, flight)
 
     def end(self, now: float, flight: Flight) -> None:
         """The call is over, however it went."""
         self.in_flight -= 1
         flight.settled = True
+        self._unanswered.pop(flight, None)
 
     def fault(self) -> None:
         """A 5xx: not the moment to grow."""
@@ -112,42 +133,61 @@ class Concurrency:
         others = self.in_flight
         if others < self._carried_lately(now) / 2:
             return False
-        if flight.round == self._round:
-            again = self._taken_up_in_round == 0 and self._round > 0
-            self._round += 1
-            self._taken_up_in_round = 0
-            self._limit = min(self._limit, others * (CUT_AGAIN if again else 1.0))
-            if self.refused_level is not None and flight.level >= self.refused_level:
-                self._probe_seconds = min(2 * self._probe_seconds, PROBE_SECONDS_MAX)
-        self._limit = max(1.0, min(self._limit, others))
-        self.refused_level = others + 1
-        self._step = 1
-        self._probe_at = now + self._probe_seconds
+        again = self._taken_up_in_round == 0 and self._round > 0
+        first = flight.round == self._round
+        self._congest(now, flight.level, others, first)
+        if first and again:
+            self._limit = max(1.0, min(self._limit, others * CUT_AGAIN))
         return True
 
     def announce(self, level: int) -> None:
         """The server named its limit of calls in flight."""
-        self.refused_level = level + 1
+        self.congested_level = level + 1
         self._limit = float(min(max(self._limit, START), level))
         self._probe_at = inf
 
-    def _drain_queue(self, now: float) -> None:
-        if now >= self._drains_until and self.refused_level is None:
-            self._limit = max(1.0, min(self._limit, self.in_flight) * QUEUE_CUT)
-            self._drains_until = now + max(2 * self.delays.recent, 1.0)
+    def _queueing(self, now: float) -> bool:
+        """Whether first tokens come late, or are overdue for several calls."""
+        if self.in_flight < START or not self.delays.known:
+            return False
+        patience = self.delays.patience
+        several = max(3, int(0.05 * self.in_flight))
+        overdue = next(islice(self._unanswered, several - 1, None), None)
+        waits = overdue is not None and overdue.round == self._round and now - overdue.started_at > patience
+        return waits or self.delays.recent > patience
+
+    def _shrink_to_served(self, now: float) -> None:
+        served = self.in_flight - len(self._unanswered)
+        level = max(START, int(served * (1 + QUEUE_SPARE)))
+        if level < self._limit:
+            self._congest(now, int(self._limit), level, first=True)
+            self.delays.forget_recent()
+
+    def _congest(self, now: float, level: int, carried: int, first: bool) -> None:
+        """`level` calls were too many, `carried` are not. `first`: of a round."""
+        if first:
+            self._round += 1
+            self._taken_up_in_round = 0
+            if self.congested_level is not None and level >= self.congested_level:
+                self._probe_seconds = min(2 * self._probe_seconds, PROBE_SECONDS_MAX)
+        self._limit = max(1.0, min(self._limit, carried))
+        self.congested_level = carried + 1
+        self._step = 1
+        self._probe_at = now + self._probe_seconds
 
     def _settle(self, now: float, flight: Flight) -> None:
         if not flight.settled:
             flight.settled = True
             self._taken_up_in_round += flight.round == self._round
             self._remember_carried(now, flight.level)
+            self._highest = max(self._highest, flight.level)
 
     def _grow(self, now: float, flight: Flight) -> None:
-        known = self.refused_level
+        known = self.congested_level
         if known is None:
-            self._limit = min(self._limit + 1, self.ceiling)
-        elif flight.level >= known:  # the level that once drew a 429 was carried: the server has more room now
-            self.refused_level = known + self._step
+            self._limit = min(self._limit + GROWTH, self.ceiling)
+        elif flight.level >= known:  # the level that once congested was carried: the server has more room now
+            self.congested_level = known + self._step
             self._step *= 2
             self._probe_seconds = PROBE_SECONDS
             self._limit = min(self._limit + 1, self.ceiling)
@@ -164,7 +204,7 @@ class Concurrency:
         self._carried.append((now, level))
 
     def _carried_lately(self, now: float) -> int:
-        while self._carried and self._carried[0][0] < now - 300:
+        while self._carried and self._carried[0][0] < now - CARRIED_SECONDS:
             self._carried.popleft()
         return self._carried[0][1] if self._carried else 0
 
@@ -188,6 +228,16 @@ class FirstTokenDelays:
         while self._lows[0][0] < now - BASE_SECONDS:
             self._lows.popleft()
 
+    def forget_recent(self) -> None:
+        """What was measured in a queue says nothing about the time after it."""
+        self._last.clear()
+        self.recent = 0.0
+
     @property
-    def queueing(self) -> bool:
-        return bool(self._lows) and self.recent > QUEUE_FACTOR * self._lows[0][1] + QUEUE_SECONDS
+    def known(self) -> bool:
+        return bool(self._lows)
+
+    @property
+    def patience(self) -> float:
+        """Seconds after which a first token is late."""
+        return QUEUE_FACTOR * self._lows[0][1] + QUEUE_SECONDS

@@ -47,6 +47,7 @@ State = Literal[
 FAR_SHARE = 0.25  # of the 95th percentile of durations: so far past a window's end a call may reach
 GUESSED_TOKENS = 4000  # of a call before any has ended; R1 takes less for school problems, more for contests
 GUESSED_SECONDS = 120.0
+DAY_LIMIT_SECONDS = 3600.0  # a lane whose server says that the day's calls are used up is tried again so often
 MILLION = 1_000_000
 
 
@@ -184,6 +185,7 @@ class Gate:
         self.account.pace.taken_up(now, entered.started_at)
         if entered.probe and not self.circuit.closed:
             self.circuit.succeed()
+            self.account.concurrency.begin()
 
     def succeed(self, now: float, entered: Pass, usage: Usage) -> float:
         """The call brought a whole answer (also one cut by `length`). Returns its cost in dollars."""
@@ -225,6 +227,8 @@ class Gate:
         left = [n for n in (news.requests_remaining, news.model_requests_remaining) if n is not None]
         if left and news.per == "day":
             account.budget.announce(now, min(left), entered.account)
+        elif news.requests_limit and news.per == "day":  # a 429 that names the day's limit: it is used up
+            account.pace.cool(min(now + DAY_LIMIT_SECONDS, account.budget.day_ends(now)))
         elif left and min(left) == 0 and news.resets_in_seconds is not None:
             account.pace.cool(now + news.resets_in_seconds)
         if news.requests_limit and news.per == "minute":
@@ -290,7 +294,8 @@ class Gate:
             return Wait("full", f"{self.name} has {account.concurrency.in_flight} calls in flight")
         if account.pace.thawing and account.concurrency.unsettled(now) >= account.pace.thawing:
             return Wait("full", f"{self.name} begins again after a pause", now + 0.5)
-        ready = max(account.pace.ready_at(), account.bucket.ready_at(now, self.expected.tokens))
+        bucket = account.bucket.ready_at(now, self.expected.tokens)
+        ready = max(account.pace.ready_at(), account.concurrency.ready_at(), bucket)
         if ready > now:
             return Wait("pacing", f"{self.name} keeps to its limits a minute", ready)
         return None

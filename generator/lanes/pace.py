@@ -5,7 +5,8 @@ from math import inf
 
 WINDOW_SECONDS = 60.0
 LEARNT_SHARE = 0.95  # of the starts that went well in the minute before a 429
-EASE_AFTER_SECONDS = 120.0  # a learnt pace is tried a little faster when all went well so long
+EASE_AFTER_SECONDS, EASE_AFTER_SECONDS_MAX = 120.0, 1800.0  # a learnt pace is tried a little faster when all went well
+# so long; doubled each time that the faster one drew a 429
 EASE_SHARE, EASE_SHARE_MAX = 0.05, 0.4  # by how much; doubled each time that it goes well
 LEAST_LEARNT = 10  # a minute with fewer starts teaches nothing about a limit a minute
 BACK_OFF_SECONDS, BACK_OFF_SECONDS_MAX = 0.25, 60.0  # after a 429 without Retry-After, doubled at each one in a row
@@ -27,6 +28,7 @@ class Pace:
         self._refused_at = -inf
         self._ease_at = inf
         self._ease_share = EASE_SHARE
+        self._ease_after = EASE_AFTER_SECONDS
 
     @property
     def per_minute(self) -> float:
@@ -53,9 +55,14 @@ class Pace:
         self._refusals = 0
         self.thawing = self.thawing * 2 if self.thawing < UNRESTRICTED else 0
         if self.learnt and now >= self._ease_at:
-            self.learnt *= 1 + self._ease_share
-            self._ease_share = min(2 * self._ease_share, EASE_SHARE_MAX)
-            self._ease_at = now + EASE_AFTER_SECONDS
+            self._ease(now)
+
+    def _ease(self, now: float) -> None:
+        self.learnt *= 1 + self._ease_share
+        if self._ease_share > EASE_SHARE:  # the last step went well too
+            self._ease_after = EASE_AFTER_SECONDS
+        self._ease_share = min(2 * self._ease_share, EASE_SHARE_MAX)
+        self._ease_at = now + self._ease_after
 
     def refused(self, now: float, retry_after: float | None, too_fast: bool) -> None:
         """A 429; `too_fast`: not for the number in flight. Cools for `retry_after` seconds; without it, backs off."""
@@ -78,6 +85,7 @@ class Pace:
         self.learnt = float(per_minute) * LEARNT_SHARE
         self._ease_at = inf
         self._ease_share = EASE_SHARE
+        self._ease_after = EASE_AFTER_SECONDS
 
     def cool(self, until: float) -> None:
         """The server named the time before which it takes no more."""
@@ -95,7 +103,8 @@ class Pace:
         self.learnt = min(self.learnt, seen) if self.learnt else seen
         self._before_episode = 0
         self._ease_share = EASE_SHARE
-        self._ease_at = now + EASE_AFTER_SECONDS
+        self._ease_at = now + self._ease_after
+        self._ease_after = min(2 * self._ease_after, EASE_AFTER_SECONDS_MAX)
 
 
 UNRESTRICTED = 64  # a lane that took up so many calls at once after a pause is warm again
