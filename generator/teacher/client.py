@@ -34,22 +34,23 @@ class Teacher:
         self._key, self._clocks = api_key, clocks or Clocks()
         self._on_news, self._extra = on_news, dict(extra or {})
         self._redactor = refusals.Redactor(api_key)
+        # Given with each call: aiohttp sends a session's own headers, the key among them, to a proxy as well.
+        self._headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
+        self._headers["Content-Type"] = "application/json"
+        if api_key:
+            self._headers["Authorization"] = f"Bearer {api_key}"
+        self._proxy_headers: dict[str, str] | None = None
         self._left_out: set[str] = set()  # fields that this server does not know
         self._starts_thinking = False  # its template opens the thinking, its stream only closes it
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity", "Content-Type": "application/json"}
-        if self._key:
-            headers["Authorization"] = f"Bearer {self._key}"
-        proxy, proxy_auth = _proxy_for(self._url)
+        proxy, self._proxy_headers = _proxy_for(self._url)
         self._session = aiohttp.ClientSession(
             # The lane bounds its calls; a second bound here would only hide waiting.
             connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._clocks.connect or None),
-            headers=headers,
             proxy=proxy,
-            proxy_auth=proxy_auth,
         )
         return self
 
@@ -71,7 +72,13 @@ class Teacher:
         try:
             async with asyncio.timeout(None) as clock:
                 call.start(clock)
-                async with self._session.post(self._url, data=orjson.dumps(body), allow_redirects=False) as reply:
+                async with self._session.post(
+                    self._url,
+                    data=orjson.dumps(body),
+                    headers=self._headers,
+                    proxy_headers=self._proxy_headers,
+                    allow_redirects=False,
+                ) as reply:
                     await self._receive(reply, call, body)
         except TimeoutError:
             if not clock.expired():
@@ -167,8 +174,8 @@ def _why(error: aiohttp.ClientError, redactor: refusals.Redactor) -> str:
     return redactor.clean(refusals.one_line(str(error) or type(error).__name__))
 
 
-def _proxy_for(url: str) -> tuple[URL | None, aiohttp.BasicAuth | None]:
-    """The proxy that the environment names for `url`. A server on this machine is never behind one.
+def _proxy_for(url: str) -> tuple[URL | None, dict[str, str] | None]:
+    """The proxy that the environment names for `url`, and what it is to be told. This machine is never behind one.
 
     Not left to aiohttp's `trust_env`: that reads .netrc for each call and refuses to run where it names the host.
     """
@@ -180,5 +187,7 @@ def _proxy_for(url: str) -> tuple[URL | None, aiohttp.BasicAuth | None]:
     if not found:
         return None, None
     proxy = URL(found if "://" in found else f"http://{found}")
-    auth = aiohttp.BasicAuth(proxy.user, proxy.password or "") if proxy.user else None
-    return proxy.with_user(None), auth
+    if not proxy.user:
+        return proxy, None
+    # aiohttp makes Proxy-Authorization of it, in the tunnel's request or in ours.
+    return proxy.with_user(None), {"Authorization": aiohttp.encode_basic_auth(proxy.user, proxy.password or "")}

@@ -95,14 +95,16 @@ class Call:
 
     def _take(self, payloads: list[bytes], size: int, waiting: int) -> None:
         self._bytes += size
+        ended = self.gathering.finish_reason is not None
         count = self.gathering.take(payloads)
         if count:
             now = self._loop.time()
             if self._first_token is None:
                 self._first_token = time.monotonic() - self._started
-            self._set(now, self._clocks.stall)
+            if not ended:
+                self._set(now, self._clocks.stall)
             self._on_tokens(count)
-        if self.gathering.finish_reason is not None:
+        if self.gathering.finish_reason is not None and not ended:
             self._set(self._loop.time(), _AFTERMATH_SECONDS)
         allowed = self._request.max_tokens
         if (

@@ -1,0 +1,330 @@
+"""Replies of real servers as bytes, in the shape that each provider sends, and what they mean.
+
+Recorded from documentation and issue threads, shortened; one entry for each peculiarity that was ever seen.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from generator.terms import CallError, Cut, EmptyAnswer, ErrorEvent, ServerFault
+
+THOUGHT = "Okay, 2 apples.\n\nSo 2 + 2 = 4. 好的 🍎"
+SAID = "The answer is \\boxed{4}.\n"
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One reply with HTTP 200."""
+
+    name: str
+    body: bytes
+    reasoning: str = THOUGHT
+    response: str = SAID
+    finish_reason: str = "stop"
+    error: type[CallError] | None = None
+    completion_tokens: int | None = 9  # None: the provider did not count
+    content_type: str = "text/event-stream"
+    closes: bool = True  # False: the connection stays open after the last byte
+
+
+def chunk(delta: dict[str, Any] | None, finish: str | None = None, **more: Any) -> dict[str, Any]:
+    choices = [] if delta is None else [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}]
+    return {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "r1", "choices": choices, **more}
+
+
+def sse(
+    *events: dict[str, Any] | str, done: bool = True, head: str = "data: ", end: str = "\n\n", **dumps: Any
+) -> bytes:
+    texts = [event if isinstance(event, str) else json.dumps(event, **dumps) for event in events]
+    return "".join(head + text + end for text in [*texts, *(["[DONE]"] if done else [])]).encode()
+
+
+def thoughts(key: str = "reasoning_content", **more: Any) -> list[dict[str, Any]]:
+    return [chunk({key: part, **more}) for part in parts(THOUGHT)]
+
+
+def sayings(text: str = SAID, **more: Any) -> list[dict[str, Any]]:
+    return [chunk({"content": part, **more}) for part in parts(text)]
+
+
+def parts(text: str) -> list[str]:
+    """Uneven pieces, so that tags and words are cut anywhere."""
+    cut, sizes = [], (1, 3, 2, 5)
+    at = 0
+    while at < len(text):
+        size = sizes[len(cut) % 4]
+        cut.append(text[at : at + size])
+        at += size
+    return cut
+
+
+USAGE = {"prompt_tokens": 5, "completion_tokens": 9, "total_tokens": 14}
+STOP = chunk({}, "stop")
+COUNT = chunk(None, usage=USAGE)
+DEEPSEEK_USAGE = USAGE | {"completion_tokens_details": {"reasoning_tokens": 6}, "prompt_cache_hit_tokens": 3}
+FIRST = chunk({"role": "assistant", "content": None, "reasoning_content": ""})
+TAGGED = f"<think>\n{THOUGHT}\n</think>\n\n{SAID}"
+BARE = f"{THOUGHT}\n</think>\n\n{SAID}"
+
+DETAILS = [chunk({"reasoning_details": [{"type": "reasoning.text", "text": part}]}) for part in parts(THOUGHT)]
+OPENROUTER = [
+    chunk({"content": "", "reasoning": part, "reasoning_details": [{"type": "reasoning.text", "text": part}]})
+    for part in parts(THOUGHT)
+]
+MISTRAL = [
+    chunk({"content": [{"type": "thinking", "thinking": [{"type": "text", "text": p}]}]}) for p in parts(THOUGHT)
+]
+MISTRAL_SAYS = [chunk({"content": [{"type": "text", "text": part}]}) for part in parts(SAID)]
+WHOLE = {
+    "id": "c1",
+    "object": "chat.completion",
+    "model": "r1",
+    "choices": [
+        {
+            "index": 0,
+            "message": {"role": "assistant", "content": SAID, "reasoning_content": THOUGHT},
+            "finish_reason": "stop",
+        }
+    ],
+    "usage": USAGE,
+}
+
+
+def over_lines(event: dict[str, Any]) -> str:
+    """JSON of several lines, each its own `data:` line of one event."""
+    return "\ndata: ".join(json.dumps(event, indent=1).split("\n"))
+
+
+ANSWERS = [
+    Stream(
+        "deepseek",
+        sse(FIRST, *thoughts(content=None), *sayings(reasoning_content=None), STOP | {"usage": DEEPSEEK_USAGE}),
+    ),
+    Stream(
+        "modelscope: empty strings, usage apart",
+        sse(FIRST, *thoughts(content=""), *sayings(reasoning_content=""), STOP, COUNT),
+    ),
+    Stream(
+        "vllm: reasoning",
+        sse(chunk({"role": "assistant", "content": ""}), *thoughts("reasoning"), *sayings(), STOP, COUNT),
+    ),
+    Stream(
+        "both names for the same thought",
+        sse(*[chunk({"reasoning": p, "reasoning_content": p}) for p in parts(THOUGHT)], *sayings(), STOP, COUNT),
+    ),
+    Stream(
+        "openrouter: reasoning, details and comments",
+        b": OPENROUTER PROCESSING\n\n" * 3 + sse(*OPENROUTER, *sayings(), STOP, COUNT),
+    ),
+    Stream("reasoning_details alone", sse(*DETAILS, *sayings(), STOP, COUNT)),
+    Stream("together: tags in the content", sse(*sayings(TAGGED), STOP, COUNT)),
+    Stream("tags, one chunk each", sse(*sayings(""), chunk({"content": TAGGED}), STOP, COUNT)),
+    Stream("tags without line breaks", sse(*sayings(f"<think>{THOUGHT}</think>{SAID}"), STOP, COUNT)),
+    Stream("white space before the tag", sse(*sayings("\n" + TAGGED), STOP, COUNT)),
+    Stream("r1 template: only the closing tag", sse(*sayings(BARE), STOP, COUNT)),
+    Stream(
+        "a word before the tag is response", sse(*sayings("Sure. " + TAGGED), STOP, COUNT), response="Sure. " + SAID
+    ),
+    Stream(
+        "tags inside a response are text when the thought has its own field",
+        sse(*thoughts(), *sayings("</think>" + SAID), STOP, COUNT),
+        response="</think>" + SAID,
+    ),
+    Stream("llama.cpp: no usage", sse(*sayings(TAGGED), STOP), completion_tokens=None),
+    Stream("transformers serve: no [DONE]", sse(*thoughts(), *sayings(), STOP, COUNT, done=False)),
+    Stream(
+        "finished, but the connection stays open", sse(*thoughts(), *sayings(), STOP, COUNT, done=False), closes=False
+    ),
+    Stream(
+        "siliconflow: usage in every chunk",
+        sse(
+            *[e | {"usage": USAGE | {"completion_tokens": 1}} for e in thoughts()], *sayings(), STOP | {"usage": USAGE}
+        ),
+    ),
+    Stream(
+        "moonshot: usage in the choice",
+        sse(
+            *thoughts(),
+            *sayings(),
+            chunk(None, choices=[{"index": 0, "delta": {}, "finish_reason": "stop", "usage": USAGE}]),
+        ),
+    ),
+    Stream("mistral: parts in a content list", sse(*MISTRAL, *MISTRAL_SAYS, STOP, COUNT)),
+    Stream(
+        "finish_reason with the last text",
+        sse(*thoughts(), *sayings()[:-1], chunk({"content": parts(SAID)[-1]}, "stop"), COUNT),
+    ),
+    Stream("no reasoning at all", sse(*sayings(), STOP, COUNT), reasoning=""),
+    Stream("crlf", sse(*thoughts(), *sayings(), STOP, COUNT, end="\r\n\r\n")),
+    Stream("cr alone", sse(*thoughts(), *sayings(), STOP, COUNT, end="\r\r")),
+    Stream("no space after data:", sse(*thoughts(), *sayings(), STOP, COUNT, head="data:")),
+    Stream("one line break between events", sse(*thoughts(), *sayings(), STOP, COUNT, end="\n")),
+    Stream("data of several lines", sse(*map(over_lines, [*thoughts(), *sayings(), STOP, COUNT]))),
+    Stream(
+        "event names, ids and retry hints",
+        sse(*thoughts(), *sayings(), STOP, COUNT, head="event: message\nid: 7\nretry: 10\ndata: "),
+    ),
+    Stream(
+        "comments and blank lines everywhere",
+        sse(*thoughts(), *sayings(), STOP, COUNT, head=": keep-alive\n\n\n\n: keep-alive\ndata: ", end="\n\n\n"),
+    ),
+    Stream("raw utf-8", sse(*thoughts(), *sayings(), STOP, COUNT, ensure_ascii=False)),
+    Stream(
+        "an emoji halved between two chunks",
+        sse(
+            *thoughts(),
+            chunk({"reasoning_content": "\ud83c"}),
+            chunk({"reasoning_content": "\udf4e"}),
+            *sayings(),
+            STOP,
+            COUNT,
+        ),
+        reasoning=THOUGHT + "🍎",
+    ),
+    Stream("no blank line at the very end", sse(*thoughts(), *sayings(), STOP, COUNT)[:-2]),
+    Stream("no stream but json", json.dumps(WHOLE).encode(), content_type="application/json"),
+    Stream("blank lines, then json", b"\n\n\n" + json.dumps(WHOLE).encode(), content_type="application/json"),
+    Stream("json that is called a stream", json.dumps(WHOLE).encode()),
+    Stream("length", sse(*thoughts(), chunk({}, "length"), COUNT), response="", finish_reason="length"),
+    Stream(
+        "length inside an open tag",
+        sse(*sayings("<think>\n" + THOUGHT), chunk({}, "length"), COUNT),
+        response="",
+        finish_reason="length",
+    ),
+    Stream(
+        "content_filter",
+        sse(*thoughts(), *sayings("I"), chunk({}, "content_filter"), COUNT),
+        response="I",
+        finish_reason="content_filter",
+    ),
+]
+
+FAILURES = [
+    Stream(
+        "an error event",
+        sse(*thoughts(), {"error": {"message": "overloaded", "code": 500}}),
+        response="",
+        finish_reason="cut",
+        error=ErrorEvent,
+        completion_tokens=None,
+    ),
+    Stream(
+        "an error event of vllm's",
+        sse({"object": "error", "message": "engine died", "code": 500}),
+        reasoning="",
+        response="",
+        finish_reason="error",
+        error=ErrorEvent,
+        completion_tokens=None,
+    ),
+    Stream(
+        "an error event beside choices",
+        sse(*thoughts(), chunk({"content": ""}, "error", error={"message": "gone"})),
+        response="",
+        finish_reason="cut",
+        error=ErrorEvent,
+        completion_tokens=None,
+    ),
+    Stream(
+        "an error body under 200",
+        b'{"error": {"message": "busy"}}',
+        reasoning="",
+        response="",
+        finish_reason="error",
+        error=ErrorEvent,
+        completion_tokens=None,
+    ),
+    Stream(
+        "an event that is not json",
+        sse(*thoughts(), "{nonsense"),
+        response="",
+        finish_reason="cut",
+        error=ErrorEvent,
+        completion_tokens=None,
+    ),
+    Stream(
+        "an empty body",
+        b"",
+        reasoning="",
+        response="",
+        finish_reason="empty",
+        error=EmptyAnswer,
+        completion_tokens=None,
+    ),
+    Stream(
+        "comments alone",
+        b": keep-alive\n\n" * 5,
+        reasoning="",
+        response="",
+        finish_reason="empty",
+        error=EmptyAnswer,
+        completion_tokens=None,
+    ),
+    Stream(
+        "[DONE] alone",
+        sse(),
+        reasoning="",
+        response="",
+        finish_reason="empty",
+        error=EmptyAnswer,
+        completion_tokens=None,
+    ),
+    Stream(
+        "stop with reasoning only", sse(*thoughts(), STOP, COUNT), response="", finish_reason="empty", error=EmptyAnswer
+    ),
+    Stream(
+        "stop with white space only",
+        sse(*thoughts(), *sayings("\n\n"), STOP, COUNT),
+        response="\n\n",
+        finish_reason="empty",
+        error=EmptyAnswer,
+    ),
+    Stream(
+        "a thinking tag that never closes",
+        sse(*sayings("<think>\n" + THOUGHT), STOP, COUNT),
+        response="",
+        finish_reason="empty",
+        error=EmptyAnswer,
+    ),
+    Stream(
+        "out of resources",
+        sse(*thoughts(), chunk({"content": ""}, "insufficient_system_resource"), COUNT),
+        response="",
+        finish_reason="insufficient_system_resource",
+        error=Cut,
+    ),
+    Stream(
+        "cut between two events",
+        sse(*thoughts(), *sayings("The"), done=False),
+        response="The",
+        finish_reason="cut",
+        error=Cut,
+        completion_tokens=None,
+    ),
+    Stream(
+        "cut inside an event",
+        sse(*thoughts(), *sayings("The"), done=False) + b'data: {"choices": [{"del',
+        response="The",
+        finish_reason="cut",
+        error=Cut,
+        completion_tokens=None,
+    ),
+    Stream(
+        "[DONE] without a finish_reason",
+        sse(*thoughts()),
+        response="",
+        finish_reason="cut",
+        error=Cut,
+        completion_tokens=None,
+    ),
+    Stream(
+        "a gateway's page",
+        b"<html><h1>Welcome</h1></html>",
+        reasoning="",
+        response="",
+        error=ServerFault,
+        content_type="text/html",
+    ),
+]
