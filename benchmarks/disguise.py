@@ -33,7 +33,11 @@ def _case(text: str, draw: random.Random) -> str:
 
 
 def _spacing(text: str, draw: random.Random) -> str:
-    gap = draw.choice(["  ", "\n", "\t", " \u00a0", " \\, "]) if "$" in text else draw.choice(["  ", "\n", "\t", "\u00a0"])
+    gap = (
+        draw.choice(["  ", "\n", "\t", " \u00a0", " \\, "])
+        if "$" in text
+        else draw.choice(["  ", "\n", "\t", "\u00a0"])
+    )
     text = re.sub(r" +", lambda m: gap if draw.random() < 0.5 else " ", text)
     text = re.sub(r"\s*([=+<>])\s*", draw.choice([r"\1", r" \1 "]), text)
     return draw.choice(["", " ", "\n\n"]) + text + draw.choice(["", "  ", "\n"])

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from generator.problems import numina
+from shared.grading.extract import last_box
 from shared.records import Problem
 
 # The field names that the three shapes use; a configured name comes first.
@@ -90,37 +91,11 @@ class RowShape:
 
 def gold_of_solution(solution: str) -> str | None:
     """The last `\\boxed{…}` of a worked solution, else what follows its last `####`; None without either."""
-    boxed = last_boxed(solution)
+    boxed = last_box(solution)
     if boxed is not None:
         return boxed.strip() or None
     _, mark, after = solution.rpartition("####")
     return (after.strip() or None) if mark else None
-
-
-def last_boxed(text: str) -> str | None:
-    """The content of the last `\\boxed{…}` or `\\fbox{…}` with its braces balanced; None where none is closed."""
-    end = len(text)
-    while (start := max(text.rfind("\\boxed", 0, end), text.rfind("\\fbox", 0, end))) >= 0:
-        content = _braced(text, text.find("{", start, start + 12))
-        if content is not None:
-            return content
-        end = start
-    return None
-
-
-def _braced(text: str, start: int) -> str | None:
-    if start < 0:
-        return None
-    depth, at = 0, start
-    while at < len(text):
-        if text[at] == "\\":
-            at += 2  # \{ and \} are characters of the answer
-            continue
-        depth += (text[at] == "{") - (text[at] == "}")
-        if depth == 0:
-            return text[start + 1 : at]
-        at += 1
-    return None
 
 
 def _is_answer(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""Problems from files, folders and hub-shaped folders: order, memory, bad lines, golds, and what NuminaMath-CoT skips."""
+"""Problems from files, folders and hub-shaped folders: order, memory, bad lines, golds, what NuminaMath-CoT skips."""
 
 import json
 import subprocess
@@ -16,7 +16,7 @@ from generator.config import ProblemsConfig
 from generator.problems import ProblemStream, open_problems
 from generator.problems.hub import is_hub_name, open_hub
 from generator.problems.order import Permutation, shuffled
-from generator.problems.rows import last_boxed
+from generator.problems.rows import gold_of_solution
 from shared.exits import InputError
 from shared.records import Problem
 
@@ -69,19 +69,20 @@ def test_a_row_without_any_answer_has_no_gold(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "boxed"),
+    ("solution", "gold"),
     [
-        ("\\boxed{a} then \\boxed{b}", "b"),
+        ("\\boxed{a} then, after much thought, \\boxed{b}", "b"),
         ("\\boxed{\\{1, 2\\}}", "\\{1, 2\\}"),
         ("\\boxed {x}", "x"),
-        ("\\boxed{good} and \\boxed{torn", "good"),
         ("\\fbox{C}", "C"),
+        ("2 + 2 = 4\n#### 1,234", "1,234"),
         ("no box", None),
         ("\\boxed", None),
+        ("\\boxed{torn", None),
     ],
 )
-def test_the_last_closed_box_counts(text: str, boxed: str | None) -> None:
-    assert last_boxed(text) == boxed
+def test_the_gold_is_the_last_box_or_what_follows_the_hashes(solution: str, gold: str | None) -> None:
+    assert gold_of_solution(solution) == gold
 
 
 def test_the_same_seed_gives_the_same_order_and_a_limit_takes_its_beginning(tmp_path: Path) -> None:

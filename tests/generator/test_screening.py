@@ -1,0 +1,264 @@
+"""Screening: copies of evaluation problems in any style, duplicates in any order, a killed screening that goes on."""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.disguise import disguise
+from benchmarks.made_up import made_up
+from generator.config import ProblemsConfig, ScreeningConfig
+from generator.intake import Intake
+from generator.problems.evaluation_sets import evaluation_texts
+from generator.screening import COPY, DUPLICATE, NEAR_DUPLICATE, OTHER_NUMBERS, Screening
+from generator.screening.contamination import EvaluationIndex
+from generator.screening.duplicates import bands_for
+from generator.screening.text import squeeze, tokens
+from shared.exits import InputError
+from shared.records import Problem
+
+LONG = "Maria sells 12 jars of honey at the market every day for 3 weeks. How many jars of honey does she sell in all?"
+
+
+def write_problems(path: Path, texts: list[str], golds: list[str] | None = None) -> Path:
+    with path.open("w", encoding="utf-8") as file:
+        for number, text in enumerate(texts):
+            file.write(json.dumps({"problem": text, "answer": golds[number] if golds else "1"}) + "\n")
+    return path
+
+
+def screened(source: Path, corpus: Path, exclude: tuple[str, ...] = (), **keys: Any) -> tuple[list[str], Screening]:
+    """(texts that pass, the screening) of one intake."""
+    intake = Intake(ProblemsConfig(source=str(source), exclude=exclude), ScreeningConfig(**keys), corpus)
+    return [problem.text for problem in intake.open()], intake.screening
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("What is $\\dfrac{1}{2}$?", "what is \\(\\frac12\\) ?"),
+        ("Compute $3 \\times 4$.", "COMPUTE: 3 × 4"),
+        ("Find $x^2$ if $x \\le 3$.", "Find x² if x ≤ 3"),
+        ("It costs $1,000.", "it costs \\$1{,}000"),
+        ("The angle is $60^\\circ$.", "The angle is 60°"),
+        ("Let $\\mathrm{area} = \\pi r^{2}$", "Let area = π r^2"),
+        ("a well-known set", "a well known set"),
+        ("Tom's 3 hats", "Toms 3 hats"),
+        ("$\\left(1,\\,2\\right)$", "(1, 2)"),
+        ("50\\% of 10", "50% of 10"),
+        ("$\\sqrt{2} + \\sin\\theta$", "√2 + sin θ"),
+        ("WHAT IS \\DFRAC{1}{2}?", "what is \\frac{1}{2}?"),
+    ],
+)
+def test_style_makes_no_other_text(one: str, other: str) -> None:
+    assert squeeze(tokens(one)) == squeeze(tokens(other))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("What is 2 + 3?", "What is 2 - 3?"),
+        ("Compute $\\sin 30$.", "Compute $\\cos 30$."),
+        ("What is 12 3?", "What is 1 23?"),
+        ("Find 3.5 of it", "Find 35 of it"),
+        ("x < 3", "x > 3"),
+    ],
+)
+def test_a_word_a_number_or_a_sign_makes_another_text(one: str, other: str) -> None:
+    assert squeeze(tokens(one)) != squeeze(tokens(other))
+
+
+def test_disguised_evaluation_problems_are_found_among_many_others_and_few_others_are_flagged(tmp_path: Path) -> None:
+    hidden = [made_up("evaluation", n) for n in range(1000)]
+    others = [made_up("training", n) for n in range(6000)]
+    write_problems(tmp_path / "eval.jsonl", hidden)
+    mixed = [(disguise(text, n), True) for n, text in enumerate(hidden)] + [(text, False) for text in others]
+    random.Random(1).shuffle(mixed)
+    source = write_problems(tmp_path / "x.jsonl", [text for text, _ in mixed])
+    passed = set(screened(source, tmp_path / "corpus", (str(tmp_path / "eval.jsonl"),))[0])
+    missed = [text for text, is_copy in mixed if is_copy and text in passed]
+    flagged = [text for text, is_copy in mixed if not is_copy and text not in passed]
+    assert len(missed) <= 5, missed[:3]
+    assert len(flagged) <= 30, flagged[:3]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        (LONG.upper(), "same text"),
+        (LONG.replace("honey", "jam", 1), "near text"),
+        (
+            f"Answer the following. {LONG} Also say how many days three weeks have, in words, and explain why.",
+            "contains it",
+        ),
+        (LONG.replace("12", "15").replace("3 weeks", "4 weeks"), "other numbers"),
+        ("Maria bakes bread at home.", None),
+    ],
+)
+def test_each_kind_of_copy_is_told_apart(text: str, kind: str | None) -> None:
+    hit = EvaluationIndex({"eval": [LONG]}).find(text).hit
+    assert (hit.kind if hit else None) == kind
+
+
+def test_the_same_text_with_other_numbers_is_reported_and_only_left_out_if_asked_to(tmp_path: Path) -> None:
+    evaluation = write_problems(tmp_path / "eval.jsonl", [LONG])
+    other = LONG.replace("12", "15")
+    source = write_problems(tmp_path / "x.jsonl", [other])
+    passed, screening = screened(source, tmp_path / "a", (str(evaluation),))
+    assert passed == [other]
+    assert screening.summary.other_numbers == {str(evaluation): 1}
+    (evidence,) = [json.loads(line) for line in (tmp_path / "a/screening/excluded.jsonl").read_text().splitlines()]
+    assert (evidence["kind"], evidence["evaluation_problem"], evidence["copy"]) == ("other numbers", LONG, False)
+    passed, screening = screened(source, tmp_path / "b", (str(evaluation),), exclude_other_numbers=True)
+    assert passed == []
+    assert screening.summary.left_out == {OTHER_NUMBERS: 1, DUPLICATE: 0}
+
+
+def test_duplicates_in_style_pass_once_and_different_golds_are_different_problems(tmp_path: Path) -> None:
+    texts = ["What is $2+2$?", "what is 2 + 2", "What is $88 / 4 / 2$?", "What is 88/(4/2)?", "What is $2+2$?"]
+    source = write_problems(tmp_path / "x.jsonl", texts, ["4", "4", "11", "44", "4"])
+    passed, screening = screened(source, tmp_path / "corpus")
+    assert len(passed) == 3
+    assert screening.summary.left_out == {DUPLICATE: 2}
+
+
+def test_near_duplicates_need_equal_numbers_and_an_equal_gold(tmp_path: Path) -> None:
+    near = LONG.replace("market every", "market on every")
+    texts = [LONG, near, LONG.replace("12", "13"), near.replace("Maria", "Martha", 1)]
+    source = write_problems(tmp_path / "x.jsonl", texts, ["252", "252", "273", "7"])
+    passed, screening = screened(source, tmp_path / "corpus", near_duplicates=0.7)
+    assert set(passed) == {min([LONG, near], key=lambda text: Problem.of(text, None, "").id), *texts[2:]}
+    assert screening.summary.left_out[NEAR_DUPLICATE] == 1
+    assert len(screened(source, tmp_path / "off", near_duplicates=0)[0]) == 4
+
+
+def test_the_bands_find_pairs_at_the_threshold() -> None:
+    for threshold in (0.5, 0.7, 0.8, 0.85, 0.9, 0.95):
+        bands, rows = bands_for(threshold)
+        assert bands * rows == 128
+        assert 1 - (1 - threshold**rows) ** bands >= 0.98
+
+
+def test_the_order_of_the_rows_does_not_matter(tmp_path: Path) -> None:
+    texts = [made_up("training", n % 700) for n in range(1000)]
+    texts = [disguise(text, n) if n % 3 == 0 else text for n, text in enumerate(texts)]
+    evaluation = write_problems(tmp_path / "eval.jsonl", [made_up("training", n) for n in range(40)])
+    results = []
+    for seed in range(3):
+        shuffled = random.Random(seed).sample(texts, len(texts))
+        source = write_problems(tmp_path / f"{seed}.jsonl", shuffled)
+        passed, screening = screened(source, tmp_path / f"corpus-{seed}", (str(evaluation),))
+        ids = sorted(Problem.of(text, None, "").id for text in passed)  # white space alone makes no other id
+        results.append((ids, screening.summary.left_out, screening.summary.copies))
+    assert results[0] == results[1] == results[2]
+    assert results[0][1][COPY] >= 40
+    assert len(results[0][0]) <= 665
+
+
+def test_what_was_screened_is_not_screened_again_until_data_or_settings_change(tmp_path: Path) -> None:
+    source = write_problems(tmp_path / "x.jsonl", [made_up("training", n) for n in range(50)])
+
+    def rows_screened(**keys: Any) -> int:
+        rows: list[int] = []
+        Intake(ProblemsConfig(source=str(source)), ScreeningConfig(**keys), tmp_path / "corpus", rows.append).open()
+        return max(rows, default=0)
+
+    assert [rows_screened(), rows_screened()] == [50, 0]
+    assert [rows_screened(near_duplicates=0.7), rows_screened(near_duplicates=0.7)] == [50, 0]
+    write_problems(source, [made_up("training", n) for n in range(60)])
+    assert [rows_screened(near_duplicates=0.7), rows_screened(near_duplicates=0.7)] == [60, 0]
+
+
+def test_a_killed_screening_goes_on_where_it_was_and_decides_the_same(tmp_path: Path) -> None:
+    texts = [made_up("training", n % 6000) for n in range(8000)]
+    evaluation = write_problems(tmp_path / "eval.jsonl", texts[:100])
+    source = write_problems(tmp_path / "x.jsonl", texts)
+    whole = screened(source, tmp_path / "whole", (str(evaluation),))
+    program = (
+        "import sys\nfrom pathlib import Path\nfrom generator.config import ProblemsConfig, ScreeningConfig\n"
+        "from generator.intake import Intake\n"
+        "print('first', flush=True)\n"
+        "Intake(ProblemsConfig(source=sys.argv[1], exclude=(sys.argv[2],)), ScreeningConfig(), Path(sys.argv[3]),\n"
+        "       lambda rows: print(rows, flush=True)).open()\nprint('done', flush=True)"
+    )
+    starts = []
+    draw = random.Random(7)
+    for _ in range(5):
+        command = [sys.executable, "-c", program, str(source), str(evaluation), str(tmp_path / "killed")]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+            assert child.stdout is not None
+            child.stdout.readline()
+            starts.append(child.stdout.readline().strip())
+            time.sleep(draw.uniform(0, 0.05))
+            child.send_signal(signal.SIGKILL)
+        if starts[-1] == "done":
+            break
+    after = screened(source, tmp_path / "killed", (str(evaluation),))
+    assert len({start for start in starts if start != "done"}) > 1, "a later run began where the earlier one was killed"
+    assert sorted(after[0]) == sorted(whole[0])
+    assert after[1].summary == whole[1].summary
+
+
+def test_a_full_disk_while_screening_ends_with_exit_5(tmp_path: Path) -> None:
+    source = write_problems(tmp_path / "x.jsonl", [made_up("training", n) for n in range(4000)])
+    program = (
+        "import resource, sys\nfrom pathlib import Path\nfrom generator.config import ProblemsConfig, ScreeningConfig\n"
+        "from generator.intake import Intake\nfrom shared.exits import CannotWrite\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))\n"
+        "try:\n    Intake(ProblemsConfig(source=sys.argv[1]), ScreeningConfig(), Path(sys.argv[2])).open()\n"
+        "except CannotWrite as stop:\n    print(stop)"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", program, str(source), str(tmp_path / "corpus")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert out.stdout.startswith(f"{tmp_path / 'corpus/screening'}: ")
+    assert "free some space, then run again" in out.stdout
+
+
+def test_a_stream_is_screened_as_it_comes_and_the_same_on_every_pass(tmp_path: Path) -> None:
+    config = ProblemsConfig(source="synthetic:arithmetic", limit=400)
+    plain = [problem.text for problem in Intake(config, ScreeningConfig(), tmp_path / "plain").open()]
+    evaluation = write_problems(tmp_path / "eval.jsonl", [disguise(text, 3) for text in plain[::4]])
+    intake = Intake(config.model_copy(update={"exclude": (str(evaluation),)}), ScreeningConfig(), tmp_path / "corpus")
+    first = [problem.text for problem in intake.open()]
+    assert not set(plain[::4]) & set(first)
+    assert len(first) == 400
+    assert first == [problem.text for problem in intake.open()]
+    assert intake.screening.summary.left_out[COPY] >= 100
+
+
+@pytest.mark.parametrize("name", ["gsm8k:test", "gsm8k", "MATH-500", "math_500", "aime24"])
+def test_named_sets_are_read_from_a_folder_of_copies(tmp_path: Path, name: str) -> None:
+    for place in ("gsm8k/test.jsonl", "gsm8k/train.jsonl", "math500/test.jsonl", "aime/aime24.jsonl"):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        (tmp_path / place).write_text(json.dumps({"problem": place}) + "\n")
+    (text,) = evaluation_texts(name, str(tmp_path))
+    assert "".join(letter for letter in name.lower() if letter.isalnum())[:5] in text.replace("/", "")
+    assert "train" not in text
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "words"),
+    [
+        ("gsm9k", "", "no file, no hub data set and no known name (gsm8k:test"),
+        ("missing.jsonl", "", "no such file or folder"),
+        ("MATH-500", "{tmp}", "add math500.jsonl there"),
+        ("MATH-500", "{tmp}/none", "is no folder"),
+    ],
+)
+def test_an_evaluation_set_that_cannot_be_read_stops_with_its_name(
+    tmp_path: Path, name: str, data: str, words: str
+) -> None:
+    with pytest.raises(InputError) as stop:
+        evaluation_texts(name, data.format(tmp=tmp_path))
+    assert words in str(stop.value)
+    assert "problems.exclude" in str(stop.value) or "screening.data" in str(stop.value)
