@@ -1,0 +1,116 @@
+"""`python -m evaluation …`: the evaluation's commands."""
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from evaluation.config import EvaluationConfig
+from shared.config import explain, load
+from shared.exits import run_and_exit
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = _parser().parse_args(argv)
+    code: int = args.run(args)
+    return code
+
+
+def _run(args: argparse.Namespace) -> int:
+    config = load(EvaluationConfig, args.config, args.set)
+    console = _console()
+    from evaluation.pipeline import evaluate
+
+    comparison = evaluate(config, quick=args.quick, fresh=args.fresh, command=_command(args), console=console)
+    _show(comparison, config.out, console)
+    return 0
+
+
+def _compare(args: argparse.Namespace) -> int:
+    from evaluation.again import compare_runs
+
+    comparison = compare_runs(args.a, args.b, args.out)
+    _show(comparison, args.out, _console())
+    return 0
+
+
+def _report(args: argparse.Namespace) -> int:
+    from evaluation.again import report_again
+
+    for run in args.runs:
+        print(report_again(run))
+    return 0
+
+
+def _weak(args: argparse.Namespace) -> int:
+    from evaluation.weak import write_weak
+
+    print(write_weak(args.run_folder, args.model, args.source, args.neighbours, args.out))
+    return 0
+
+
+def _show(comparison: dict[str, Any], out: Path | None, console: Any) -> None:
+    from evaluation.table import show
+
+    show(comparison, console)
+    if out is not None:
+        console.print(f"{out}/comparison.json\n{out}/report.html", soft_wrap=True, highlight=False)
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console(file=sys.stdout, highlight=False)
+
+
+def _command(args: argparse.Namespace) -> str:
+    """The command that makes the same numbers again."""
+    words = ["python", "-m", "evaluation", "run", str(args.config)]
+    for item in args.set:
+        words += ["--set", item]
+    return shlex.join(words + (["--quick"] if args.quick else []))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "python -m evaluation",
+        description="Did the student get better, how much, and are we sure?",
+        epilog="Every key of the configuration:\n\n" + explain(EvaluationConfig),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    run = commands.add_parser(
+        "run", help="evaluate, compare, report; goes on where it was stopped", epilog=parser.epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    run.add_argument("config", type=Path, metavar="CONFIG.toml")
+    run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. limit=100, engine.batch=64")
+    run.add_argument("--quick", action="store_true", help="stop as soon as a sequential test is clear (5%% and 10%% error)")
+    run.add_argument("--fresh", action="store_true", help="forget the answers kept for these models and ask again")
+    run.set_defaults(run=_run)
+    compare = commands.add_parser("compare", help="any two finished runs, paired by problem")
+    compare.add_argument("a", type=Path, metavar="RUN_A", help="a run's folder, or one model's folder in it; the base")
+    compare.add_argument("b", type=Path, metavar="RUN_B")
+    compare.add_argument("--out", type=Path, help="also write comparison.json and report.html there")
+    compare.set_defaults(run=_compare)
+    report = commands.add_parser("report", help="write comparison.json and report.html of finished runs again")
+    report.add_argument("runs", type=Path, nargs="+", metavar="RUN")
+    report.set_defaults(run=_report)
+    _add_weak(commands)
+    return parser
+
+
+def _add_weak(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    weak = commands.add_parser("weak", help="the problems that a model fails, as a problem source for the generator")
+    weak.add_argument("run_folder", type=Path, metavar="RUN")
+    weak.add_argument("--model", default="", help="which model of the run; default: the last, the tuned one")
+    weak.add_argument("--source", type=Path, help="a .jsonl of problems: write those nearest to the failed ones instead")
+    weak.add_argument("--neighbours", type=int, default=4, metavar="N", help="of each failed problem, with --source")
+    weak.add_argument("--out", type=Path, help="default: RUN/weak.jsonl")
+    weak.set_defaults(run=_weak)
+
+
+if __name__ == "__main__":
+    run_and_exit(main)

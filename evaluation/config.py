@@ -1,0 +1,76 @@
+"""The evaluation's configuration: `configs/evaluate-*.toml`, validated once, at the door."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from shared.config import Config
+from shared.prompts import PRESETS
+
+
+class GenerationConfig(Config):
+    """How an answer is asked for. Every key but `samples` is part of what an answer in the journal is kept under."""
+
+    max_new_tokens: int = Field(4096, ge=1, description="tokens of an answer, asserted; an answer cut off here is `truncated`")
+    temperature: float = Field(0.0, ge=0.0, description="0: greedy")
+    top_p: float = Field(1.0, gt=0.0, le=1.0, description="nucleus; R1's authors advise 0.95 with temperature 0.6")
+    samples: int = Field(1, ge=1, description="answers a problem; more than 1: avg@n and pass@k")
+    seed: int = Field(0, description="of sampled answers; each answer has its own stream, whatever the batch")
+    system_prompt: str = Field("", description="empty: no system message, as in training")
+    system: str = Field("template", description='the chat template\'s own system text: "template" keeps it, "" silences it')
+    prompt: str = Field(PRESETS["r1"].prompt, description="the user's turn; {problem} is put in last")
+
+    @model_validator(mode="after")
+    def _samples_need_a_temperature(self) -> "GenerationConfig":
+        if self.samples > 1 and self.temperature == 0:
+            raise ValueError("samples > 1 at temperature 0 gives the same answer each time: set temperature (0.6), or samples = 1")
+        if "{problem}" not in self.prompt:
+            raise ValueError("prompt has no {problem}: the model would not see the question")
+        return self
+
+
+class EngineConfig(Config):
+    """Who answers."""
+
+    kind: Literal["transformers", "endpoint"] = Field(
+        "transformers", description="transformers, or endpoint: an OpenAI-compatible server (vLLM, SGLang, llama.cpp)"
+    )
+    base_url: str = Field("", description="of the endpoint, with /v1; the key is read from OPENAI_API_KEY")
+    batch: int | Literal["auto"] = Field("auto", description="answers decoded at once (endpoint: calls in flight)")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="auto: bfloat16 on a GPU that has it, float32 on a CPU"
+    )
+    timeout_seconds: float = Field(3600.0, gt=0, description="of one call to the endpoint")
+    attempts: int = Field(4, ge=1, description="calls for one answer before the endpoint counts as dead (exit 4)")
+
+    @model_validator(mode="after")
+    def _endpoint_has_an_address(self) -> "EngineConfig":
+        if self.kind == "endpoint" and not self.base_url.startswith(("http://", "https://")):
+            raise ValueError('kind = "endpoint" needs base_url, for example "http://localhost:8000/v1"')
+        if isinstance(self.batch, int) and self.batch < 1:
+            raise ValueError('batch is at least 1, or "auto"')
+        return self
+
+
+class EvaluationConfig(Config):
+    """One evaluation: some models, the first of them the base, over some benchmarks."""
+
+    out: Path = Field(description="folder for answers, comparison.json and report.html")
+    models: list[str] = Field(description="hub names or folders (endpoint: model names); the first is the base")
+    benchmarks: list[str] = Field(description="gsm8k, math_500, aime24, aime25, held-out:CORPUS, path/to/file.jsonl")
+    limit: int = Field(0, ge=0, description="0: all; N: the first N problems")
+    data: str = Field("", description="folder with local copies of the benchmarks; empty: the hub")
+    generation: GenerationConfig = Field(GenerationConfig(), description="how answers are asked for")
+    engine: EngineConfig = Field(EngineConfig(), description="who answers")
+
+    @model_validator(mode="after")
+    def _something_to_do(self) -> "EvaluationConfig":
+        for name in ("models", "benchmarks"):
+            listed = getattr(self, name)
+            if not listed:
+                raise ValueError(f"{name} is empty: name at least one")
+            if len(set(listed)) < len(listed):
+                raise ValueError(f"{name} names {next(x for x in listed if listed.count(x) > 1)!r} twice")
+        return self

@@ -1,0 +1,180 @@
+"""The `endpoint` engine: an OpenAI-compatible server (vLLM, SGLang, llama.cpp, a provider) answers.
+
+A server that fails is no student that errs. Empty text, refusals and broken connections are asked again, and when that
+does not help the run ends with a message; what had come stays in the journal, and the next run asks for the rest only.
+"""
+
+import asyncio
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import aiohttp
+
+from evaluation.config import EngineConfig, GenerationConfig
+from evaluation.terms import Answer, Asked, Deliver, EndpointDead, Question
+from shared.exits import InputError, Stopped
+from shared.prompts import THINK_CLOSE, THINK_OPEN, assistant_text
+
+_CALLS = 32  # in flight, with batch = "auto"
+_PATIENCE = 60  # answers 429 in a row before a call gives up
+_LONGEST_WAIT_SECONDS = 60.0
+KEY_ENV = "OPENAI_API_KEY"
+
+
+class _Failed(Exception):
+    """A call brought no answer but another might."""
+
+
+class _Busy(Exception):
+    """429: come back after so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+
+class EndpointEngine:
+    """Asks one model at one server, `batch` calls in flight."""
+
+    def __init__(self, name: str, engine: EngineConfig, generation: GenerationConfig) -> None:
+        self._name, self._engine, self._generation = name, engine, generation
+        self._url = engine.base_url.rstrip("/") + "/chat/completions"
+        self._api_key = os.environ.get(KEY_ENV, "")
+
+    def identity(self) -> dict[str, Any]:
+        """A server does not say which weights it serves: its address and the model's name must do (`--fresh` asks again)."""
+        return {"kind": "endpoint", "base_url": self._engine.base_url, "model": self._name}
+
+    def prompt(self, question: Question) -> str:
+        return json.dumps(question.messages, ensure_ascii=False)
+
+    def answer(self, wanted: list[Asked], deliver: Deliver, tick: Callable[[int], None]) -> None:
+        asyncio.run(self._answer(wanted, deliver, tick))
+
+    def close(self) -> None:
+        pass
+
+    async def _answer(self, wanted: list[Asked], deliver: Deliver, tick: Callable[[int], None]) -> None:
+        calls = self._engine.batch if isinstance(self._engine.batch, int) else _CALLS
+        timeout = aiohttp.ClientTimeout(total=self._engine.timeout_seconds, sock_connect=10)
+        headers = {"Authorization": f"Bearer {self._api_key}"} if self._api_key else {}
+        connector = aiohttp.TCPConnector(limit=calls)
+        async with aiohttp.ClientSession(timeout=timeout, headers=headers, connector=connector) as session:
+            queue = iter(wanted)
+            try:
+                async with asyncio.TaskGroup() as workers:
+                    for _ in range(min(calls, len(wanted))):
+                        workers.create_task(self._work(session, queue, deliver, tick))
+            except ExceptionGroup as group:
+                raise _first_cause(group) from None
+
+    async def _work(
+        self, session: aiohttp.ClientSession, queue: Iterator[Asked], deliver: Deliver, tick: Callable[[int], None]
+    ) -> None:
+        for asked in queue:
+            answer = await self._ask(session, asked)
+            deliver(asked, answer)
+            tick(answer.completion_tokens)
+
+    async def _ask(self, session: aiohttp.ClientSession, asked: Asked) -> Answer:
+        failures = busy = 0
+        while True:
+            try:
+                return await self._call(session, asked)
+            except _Busy as full:
+                busy += 1
+                if busy >= _PATIENCE:
+                    raise EndpointDead(f"{self._url}: 429 for {busy} calls in a row: lower engine.batch") from None
+                await asyncio.sleep(min(full.seconds, _LONGEST_WAIT_SECONDS))
+            except (_Failed, aiohttp.ClientError, TimeoutError) as error:
+                failures += 1
+                if failures >= self._engine.attempts:
+                    raise EndpointDead(
+                        f"{self._url}: no answer after {failures} calls ({self._redacted(str(error) or type(error).__name__)}): "
+                        "see that the server is up and serves this model; answers so far are kept, run again to go on"
+                    ) from None
+                await asyncio.sleep(min(0.5 * 2**failures, _LONGEST_WAIT_SECONDS))
+
+    async def _call(self, session: aiohttp.ClientSession, asked: Asked) -> Answer:
+        began = time.perf_counter()
+        async with session.post(self._url, json=self._body(asked)) as reply:
+            text = await reply.text()
+            if reply.status == 429:
+                raise _Busy(_retry_after(reply.headers.get("Retry-After"), 2.0))
+            if 400 <= reply.status < 500 and reply.status not in (408, 409, 425):
+                hint = f": set {KEY_ENV}" if reply.status in (401, 403) else ""
+                raise InputError(f"{self._url}: status {reply.status} for model {self._name!r}{hint}: {self._redacted(text)}")
+            if reply.status != 200:
+                raise _Failed(f"status {reply.status}: {text[:200]}")
+        return self._read(text, time.perf_counter() - began)
+
+    def _body(self, asked: Asked) -> dict[str, Any]:
+        settings = self._generation
+        body: dict[str, Any] = {
+            "model": self._name, "messages": list(asked.question.messages), "max_tokens": settings.max_new_tokens,
+            "temperature": settings.temperature, "stream": False,
+        }  # fmt: skip
+        if settings.top_p < 1:
+            body["top_p"] = settings.top_p
+        if settings.temperature > 0:
+            stream = f"{settings.seed} {asked.question.id} {asked.sample}"
+            body["seed"] = int(hashlib.sha256(stream.encode()).hexdigest()[:7], 16)
+        return body
+
+    def _read(self, text: str, seconds: float) -> Answer:
+        try:
+            reply = json.loads(text)
+            choice = reply["choices"][0]
+            message, reason = choice["message"], choice.get("finish_reason") or "stop"
+            reasoning = message.get("reasoning_content") or message.get("reasoning") or ""
+            content = message.get("content") or ""
+        except (ValueError, LookupError, TypeError, AttributeError):
+            raise _Failed(f"not a chat completion: {text[:200]}") from None
+        if not content.strip() and not reasoning.strip():
+            raise _Failed("empty text")
+        usage = reply.get("usage") or {}
+        count = int(usage.get("completion_tokens") or 0)
+        self._check_length(count, reason)
+        return Answer(_joined(reasoning, content), reason, int(usage.get("prompt_tokens") or 0), count, seconds)
+
+    def _check_length(self, count: int, reason: str) -> None:
+        """The limit is what the user said: neither ignored by the server nor undercut by a smaller one of its own."""
+        limit = self._generation.max_new_tokens
+        if count > limit:
+            raise InputError(f"{self._url}: an answer of {count} tokens where max_new_tokens = {limit}: the server ignores the limit")
+        if reason == "length" and 0 < count < limit:
+            raise InputError(
+                f"{self._url}: the server cut an answer at {count} tokens where max_new_tokens = {limit}: give it a longer "
+                "context (vLLM: --max-model-len) or lower generation.max_new_tokens"
+            )
+
+    def _redacted(self, text: str) -> str:
+        shown = " ".join(text.split())[:300]
+        return shown.replace(self._api_key, "…") if self._api_key else shown
+
+
+def _joined(reasoning: str, content: str) -> str:
+    """One text with thinking tags, whichever dialect it came in. Thinking with nothing after it never ended."""
+    if not reasoning:
+        return content
+    if THINK_CLOSE in content:
+        return content
+    return assistant_text(reasoning, content) if content.strip() else f"{THINK_OPEN}\n{reasoning}"
+
+
+def _retry_after(header: str | None, default: float) -> float:
+    try:
+        return max(0.1, float(header)) if header else default
+    except ValueError:  # the date form
+        return default
+
+
+def _first_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The user's one line where there is one, else the first bug."""
+    leaves: list[BaseException] = []
+    for error in group.exceptions:
+        leaves += [_first_cause(error)] if isinstance(error, BaseExceptionGroup) else [error]
+    return next((leaf for leaf in leaves if isinstance(leaf, Stopped)), leaves[0])

@@ -1,0 +1,103 @@
+"""An evaluation's folder: where results are written and how they are read back.
+
+    OUT/manifest.json  comparison.json  report.html  benchmarks.json
+    OUT/<model>/<benchmark>/answers.jsonl    the journal
+    OUT/<model>/<benchmark>/verdicts.jsonl   what became of each answer
+    OUT/<model>/lighteval/                   lighteval's own results and details
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from evaluation.journal import answer_of
+from evaluation.terms import Benchmark, Case, Question
+from shared.exits import InputError
+from shared.records import Verdict
+from shared.shards import write_atomically
+
+Cases = Mapping[str, Sequence[Case]]
+MANIFEST, COMPARISON, REPORT = "manifest.json", "comparison.json", "report.html"
+
+
+@contextmanager
+def held(out: Path) -> Iterator[None]:
+    """Hold a folder against a second process; the lock dies with its holder."""
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / ".lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            raise InputError(f"{out}: process {file.read().strip() or '?'} is evaluating here: wait for it or stop it") from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_atomically(path, orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+
+
+def read_json(path: Path) -> Any:
+    try:
+        return orjson.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file: this is not the folder of a finished evaluation") from None
+    except orjson.JSONDecodeError as error:
+        raise InputError(f"{path}: not JSON ({error}): run the evaluation again") from None
+
+
+def write_verdicts(folder: Path, key: str, cases: Cases) -> None:
+    """All cases of one model on one benchmark, in the benchmark's order."""
+    rows = [
+        {
+            "key": key, "id": case.question.id, "sample": case.sample, "verdict": case.verdict.verdict,
+            "final_answer": case.verdict.final_answer, "reason": case.verdict.reason,
+            "checked_by": case.verdict.checked_by, "boxed": case.boxed, "second_opinion": case.second_opinion,
+        }
+        for group in cases.values() for case in group
+    ]  # fmt: skip
+    write_atomically(folder / "verdicts.jsonl", b"".join(orjson.dumps(r, option=orjson.OPT_APPEND_NEWLINE) for r in rows))
+
+
+def read_cases(folder: Path) -> dict[str, list[Case]]:
+    """The judged answers of one model on one benchmark, by problem id. Errors: `InputError` for an unfinished run."""
+    if not (folder / "verdicts.jsonl").exists():
+        raise InputError(f"{folder}: no verdicts.jsonl: the evaluation has not finished: run it again, it goes on where it was")
+    answers = {(row["id"], row["sample"]): row for row in _rows(folder / "answers.jsonl")}
+    cases: dict[str, list[Case]] = {}
+    for row in _rows(folder / "verdicts.jsonl"):
+        told = answers.get((row["id"], row["sample"]))
+        if told is None or told["key"] != row["key"]:
+            raise InputError(f"{folder}: answers.jsonl has changed since it was judged: run the evaluation again")
+        question = Question(row["id"], told["problem"], told["gold"], ())
+        verdict = Verdict(row["verdict"], row["final_answer"], row["reason"], row["checked_by"])
+        case = Case(question, row["sample"], answer_of(told), verdict, row["boxed"], row["second_opinion"])
+        cases.setdefault(row["id"], []).append(case)
+    return cases
+
+
+def read_model(folder: Path, manifest: Mapping[str, Any]) -> dict[str, dict[str, list[Case]]]:
+    """Cases of one model by benchmark name."""
+    return {benchmark["name"]: read_cases(folder / benchmark["slug"]) for benchmark in manifest["benchmarks"]}
+
+
+def describe(benchmark: Benchmark) -> dict[str, Any]:
+    """A benchmark's entry in the manifest."""
+    return {
+        "name": benchmark.name, "slug": benchmark.slug, "problems": len(benchmark.questions), "whole": benchmark.whole,
+        "origin": benchmark.origin, "sha256": benchmark.sha256,
+    }  # fmt: skip
+
+
+def _rows(path: Path) -> Iterator[Any]:
+    with path.open("rb") as lines:
+        for line in lines:
+            yield orjson.loads(line)

@@ -1,0 +1,114 @@
+"""The journal of answers: each is written as it comes, so that a killed run goes on where it was.
+
+`<model>/<benchmark>/answers.jsonl`, one line an answer:
+
+    {"key": "5f3c…", "id": "0c3a…", "sample": 0, "prompt_sha": "9e1f…", "problem": "Natalia sold…", "gold": "72",
+     "text": "<think>\\n…", "finish_reason": "stop", "prompt_tokens": 81, "completion_tokens": 412, "seconds": 3.1, …}
+
+`key` digests the weights' fingerprint and the generation settings; `prompt_sha` the text that the model saw. Both must
+agree for a line to count, so a retrained model at the same path is asked again and an unchanged base never is. Answers
+kept under another key are moved to `earlier/KEY.jsonl`, and come back when that key does.
+"""
+
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from evaluation.terms import Answer, Asked
+from shared.exits import CannotWrite
+from shared.shards import whole_length
+
+
+def key_of(identity: Mapping[str, Any]) -> str:
+    """16 hex digits of SHA-256 of what decides an answer beside its prompt."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def prompt_sha(prompt: str) -> str:
+    return hashlib.sha256(prompt.encode()).hexdigest()[:16]
+
+
+class Journal:
+    """Answers of one model to one benchmark under one key. Owns the open file. Safe to use from several threads."""
+
+    def __init__(self, folder: Path, key: str) -> None:
+        self._key = key
+        self._lock = threading.Lock()
+        self.path = folder / "answers.jsonl"
+        folder.mkdir(parents=True, exist_ok=True)
+        self._set_aside_others()
+        self._answers = self._read()
+        self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+
+    def get(self, asked: Asked, prompt: str) -> Answer | None:
+        """The answer kept for this question, sample and prompt."""
+        return self._answers.get((asked.question.id, asked.sample, prompt_sha(prompt)))
+
+    def write(self, asked: Asked, prompt: str, answer: Answer) -> None:
+        """Keep an answer: on return its line is with the operating system, so a killed process loses nothing."""
+        question = asked.question
+        digest = prompt_sha(prompt)
+        row = {
+            "key": self._key, "id": question.id, "sample": asked.sample, "prompt_sha": digest,
+            "problem": question.problem, "gold": question.gold, "text": answer.text, "finish_reason": answer.finish_reason,
+            "prompt_tokens": answer.prompt_tokens, "completion_tokens": answer.completion_tokens,
+            "seconds": round(answer.seconds, 4), "finished_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        }  # fmt: skip
+        line = orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+        with self._lock:
+            start = os.fstat(self._fd).st_size
+            try:
+                written = os.write(self._fd, line)
+                while written < len(line):
+                    written += os.write(self._fd, line[written:])
+            except OSError as error:
+                os.ftruncate(self._fd, start)
+                raise CannotWrite(f"{self.path}: {error.strerror}: free some space, then run again") from None
+            self._answers[question.id, asked.sample, digest] = answer
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+    def _read(self) -> dict[tuple[str, int, str], Answer]:
+        if not self.path.exists():
+            return {}
+        os.truncate(self.path, whole_length(self.path))  # a killed writer leaves at most one torn tail
+        answers = {}
+        with self.path.open("rb") as lines:
+            for line in lines:
+                row = orjson.loads(line)
+                answers[row["id"], row["sample"], row["prompt_sha"]] = answer_of(row)
+        return answers
+
+    def _set_aside_others(self) -> None:
+        """Give the file to this key: what another key wrote goes to `earlier/`, what this key wrote before comes back."""
+        if (theirs := self._first_key()) == self._key:
+            return
+        earlier = self.path.parent / "earlier"
+        if theirs is not None:
+            earlier.mkdir(exist_ok=True)
+            os.replace(self.path, earlier / f"{theirs}.jsonl")
+        if (ours := earlier / f"{self._key}.jsonl").exists():
+            os.replace(ours, self.path)
+
+    def _first_key(self) -> str | None:
+        try:
+            with self.path.open("rb") as lines:
+                key: str = orjson.loads(lines.readline())["key"]
+                return key
+        except (OSError, orjson.JSONDecodeError, KeyError):  # no file, or a single torn line: nothing to keep
+            return None
+
+
+def answer_of(row: Mapping[str, Any]) -> Answer:
+    """The answer in one line of a journal."""
+    return Answer(
+        row["text"], row["finish_reason"], row["prompt_tokens"], row["completion_tokens"], row["seconds"]
+    )

@@ -1,0 +1,51 @@
+"""Judges answers while others are still being made: `shared.grading` decides, lighteval's metric is asked beside it."""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from evaluation.second_opinion import SecondOpinion
+from evaluation.terms import Answer, Asked, Case, take_apart
+from shared.grading import grade
+from shared.grading.extract import last_box
+from shared.records import Verdict
+
+_GRADE_SECONDS = 5.0
+
+
+class Judge:
+    """Turns answers into cases in the background. Owns two threads for grading and one for the second opinion."""
+
+    def __init__(self) -> None:
+        self._grading = ThreadPoolExecutor(2, "grading")
+        self._asking = ThreadPoolExecutor(1, "second-opinion")
+        self._second = SecondOpinion()
+
+    def submit(self, asked: Asked, answer: Answer, graded: Callable[[bool], None]) -> "Future[Case]":
+        """The case, once judged; `graded(correct)` is called as soon as the first opinion is there."""
+        thought = take_apart(answer.text)
+        opinion = self._asking.submit(self._second.match, asked.question.gold, thought.response)
+
+        def judge() -> Case:
+            verdict = judge_answer(asked, answer)
+            graded(verdict.verdict == "correct")
+            boxed = last_box(thought.response) is not None
+            return Case(asked.question, asked.sample, answer, verdict, boxed, opinion.result())
+
+        return self._grading.submit(judge)
+
+    def close(self) -> None:
+        self._grading.shutdown(cancel_futures=True)
+        self._asking.shutdown(cancel_futures=True)
+        self._second.close()
+
+
+def judge_answer(asked: Asked, answer: Answer) -> Verdict:
+    """The verdict on one answer. Thinking that never ended is no answer, whatever stands in it."""
+    thought = take_apart(answer.text)
+    if thought.unclosed:
+        ended = "the token limit came first" if answer.cut else "it stopped inside"
+        return Verdict("truncated", None, f"the thinking never ended: {ended}")
+    verdict = grade(thought.response, asked.question.gold, asked.question.problem, timeout_seconds=_GRADE_SECONDS)
+    if answer.cut and verdict.verdict in ("no_answer", "unverifiable"):
+        return Verdict("truncated", verdict.final_answer, "cut off by the token limit before a final answer")
+    return verdict

@@ -1,0 +1,72 @@
+"""manifest.json of an evaluation: everything its numbers came from, and the command that makes them again."""
+
+import importlib.metadata
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from evaluation.benchmarks import slug
+from evaluation.config import EvaluationConfig
+from evaluation.folder import describe
+from evaluation.terms import Benchmark
+
+_LIBRARIES = ("lighteval", "torch", "transformers", "tokenizers", "math-verify", "latex2sympy2_extended", "sympy", "numpy")
+
+
+def manifest_of(
+    config: EvaluationConfig,
+    benchmarks: Sequence[Benchmark],
+    identities: Mapping[str, Mapping[str, Any]],
+    command: str,
+    decisions: Mapping[str, Any],
+) -> dict[str, Any]:
+    return {
+        "schema": 1,
+        "models": [{"name": name, "slug": slug(name), **identity} for name, identity in identities.items()],
+        "benchmarks": [describe(benchmark) for benchmark in benchmarks],
+        "generation": config.generation.model_dump(),
+        "engine": config.engine.model_dump(),
+        "limit": config.limit,
+        "card": _card(config),
+        "libraries": {name: importlib.metadata.version(name) for name in _LIBRARIES},
+        "python": platform.python_version(),
+        "git_commit": _git_commit(),
+        "command": command,
+        "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "quick": dict(decisions),
+    }
+
+
+def template_warning(model: str, identity: Mapping[str, Any]) -> str:
+    """A line where a tuned model is asked with another template than it was trained with; "" where all is well."""
+    try:
+        trained = orjson.loads((Path(model).parent / "manifest.json").read_bytes())["template"]["digest"]
+    except (OSError, orjson.JSONDecodeError, LookupError, TypeError):  # not a model of our trainer's
+        return ""
+    asked = identity.get("template")
+    if asked in (None, trained):
+        return ""
+    return f"{model} was trained with chat template {trained} and is asked with {asked}: set generation.system as in training"
+
+
+def _card(config: EvaluationConfig) -> str:
+    if config.engine.kind == "endpoint":
+        return f"served by {config.engine.base_url}"
+    from evaluation.transformers_engine import card
+
+    return card()
+
+
+def _git_commit() -> str:
+    """The commit of this checkout; "" outside of one."""
+    here = Path(__file__).resolve().parent
+    try:
+        found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return found.stdout.strip()

@@ -1,0 +1,229 @@
+"""An evaluation as a story: load the questions, let each model answer what is not in its journal, judge, compare, report."""
+
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from evaluation import folder as files
+from evaluation.benchmarks import first, load_benchmark, slug
+from evaluation.comparison import compare, right, summary
+from evaluation.config import EvaluationConfig, GenerationConfig
+from evaluation.journal import Journal, key_of
+from evaluation.judging import Judge
+from evaluation.manifest import manifest_of, template_warning
+from evaluation.progress import Progress
+from evaluation.sequential import ALPHA, BETA, ODDS, decide
+from evaluation.terms import Answer, Asked, Benchmark, Case, Engine, Question
+from shared.exits import InputError, Stopped
+
+Cases = Mapping[str, Sequence[Case]]
+Results = dict[str, dict[str, Cases]]  # model, benchmark
+
+_QUICK_BLOCK = 24  # problems between two looks
+
+
+class Interrupted(Stopped):
+    """A signal asked for the end. What was answered is in the journals."""
+
+    exit_code = 0
+
+
+def evaluate(config: EvaluationConfig, *, quick: bool, fresh: bool, command: str, console: Console) -> dict[str, Any]:
+    """Run the whole evaluation; gives comparison.json's content. Everything lands in `config.out`."""
+    settings = config.generation
+    runs = [Path(model).parent for model in config.models]
+    benchmarks = [
+        load_benchmark(name, config.data, config.limit, settings.system_prompt, settings.prompt, runs)
+        for name in config.benchmarks
+    ]
+    _refuse_same_folders(config.models, benchmarks)
+    with files.held(config.out), _until_a_signal(), ExitStack() as stack:
+        judge = Judge()
+        stack.callback(judge.close)
+        run = _Run(config, judge, console, fresh)
+        decisions: dict[str, Any] = {}
+        if quick:
+            benchmarks, decisions = run.shorten(benchmarks)
+        results = run.answer(benchmarks)
+        manifest = manifest_of(config, benchmarks, run.identities, command, decisions)
+        return write_results(config.out, manifest, results)
+
+
+def write_results(out: Path, manifest: dict[str, Any], results: Results) -> dict[str, Any]:
+    """manifest.json, comparison.json and report.html of judged answers."""
+    from evaluation.report import write_report
+
+    comparison = compared(manifest, results)
+    files.write_json(out / files.MANIFEST, manifest)
+    files.write_json(out / files.COMPARISON, comparison)
+    write_report(out / files.REPORT, manifest, comparison, results)
+    return comparison
+
+
+def compared(manifest: Mapping[str, Any], results: Results) -> dict[str, Any]:
+    """comparison.json: the first model against the second; further models beside them under "others"."""
+    base, *others = results
+    found: dict[str, Any] = {}
+    for benchmark in results[base]:
+        if not others:
+            cases = results[base][benchmark]
+            found[benchmark] = {"n": len(cases), "base": summary(base, cases)}
+            continue
+        entries = [compare(base, results[base][benchmark], other, results[other][benchmark]) for other in others]
+        found[benchmark] = entries[0] | ({"others": entries[1:]} if entries[1:] else {})
+        if decision := manifest.get("quick", {}).get(benchmark):
+            found[benchmark]["quick"] = decision
+    return {"benchmarks": found}
+
+
+class _Run:
+    """What the steps of one evaluation share: configuration, judge, console, and each model's identity."""
+
+    def __init__(self, config: EvaluationConfig, judge: Judge, console: Console, fresh: bool) -> None:
+        self._config, self._judge, self._console, self._fresh = config, judge, console, fresh
+        self.identities: dict[str, dict[str, Any]] = {}
+
+    def answer(self, benchmarks: Sequence[Benchmark]) -> Results:
+        """Every model on every benchmark, through lighteval, from journal and engine."""
+        results: Results = {}
+        for model in self._config.models:
+            with self._opened(model) as engine:
+                results[model] = {b.name: self._through_lighteval(model, engine, b) for b in benchmarks}
+        return results
+
+    def shorten(self, benchmarks: Sequence[Benchmark]) -> tuple[list[Benchmark], dict[str, Any]]:
+        """Ask base and tuned block by block until the sequential test is clear; the benchmarks as far as they were asked."""
+        if len(self._config.models) != 2:
+            raise InputError(f"--quick compares two models; the configuration names {len(self._config.models)}")
+        if self._config.generation.samples > 1:
+            raise InputError("--quick decides on one answer a problem: set generation.samples = 1")
+        shortened, decisions = [], {}
+        with ExitStack() as stack:
+            engines = {model: stack.enter_context(self._opened(model)) for model in self._config.models}
+            for benchmark in benchmarks:
+                asked, decisions[benchmark.name] = self._look_and_look_again(benchmark, engines)
+                shortened.append(first(benchmark, asked))
+        return shortened, decisions
+
+    def _look_and_look_again(self, benchmark: Benchmark, engines: Mapping[str, Engine]) -> tuple[int, dict[str, Any]]:
+        fixed = broken = asked = 0
+        decision = decide(0, 0)
+        while decision == "undecided" and asked < len(benchmark.questions):
+            block = benchmark.questions[asked : asked + _QUICK_BLOCK]
+            base, tuned = (self._answer_some(m, engine, benchmark, block) for m, engine in engines.items())
+            fixed += sum(not right(base[q.id]) and right(tuned[q.id]) for q in block)
+            broken += sum(right(base[q.id]) and not right(tuned[q.id]) for q in block)
+            asked += len(block)
+            decision = decide(fixed, broken)
+        told = {"decision": decision, "asked": asked, "of": len(benchmark.questions), "fixed": fixed, "broken": broken}
+        return asked, told | {"alpha": ALPHA, "beta": BETA, "odds": ODDS}
+
+    def _through_lighteval(self, model: str, engine: Engine, benchmark: Benchmark) -> Cases:
+        from evaluation.lighteval_run import evaluate as run_lighteval
+
+        out = self._config.out / slug(model)
+        cases = run_lighteval(
+            slug(model), benchmark, self._config.generation, out / "lighteval",
+            lambda questions: self._answer_some(model, engine, benchmark, questions),
+        )  # fmt: skip
+        ordered = {q.id: cases[q.id] for q in benchmark.questions}
+        files.write_verdicts(out / benchmark.slug, self.identities[model]["key"], ordered)
+        return ordered
+
+    def _answer_some(self, model: str, engine: Engine, benchmark: Benchmark, questions: Sequence[Question]) -> Cases:
+        journal = Journal(self._config.out / slug(model) / benchmark.slug, self.identities[model]["key"])
+        try:
+            wanted = [Asked(q, sample) for q in questions for sample in range(self._config.generation.samples)]
+            title = f"{model} · {benchmark.name}"
+            cases = _Answering(engine, journal, self._judge, self._config.generation).run(wanted, title, self._console)
+        finally:
+            journal.close()
+        return {q.id: [cases[Asked(q, s)] for s in range(self._config.generation.samples)] for q in questions}
+
+    @contextmanager
+    def _opened(self, model: str) -> Iterator[Engine]:
+        engine = open_engine(model, self._config)
+        identity = engine.identity()
+        key = key_of(identity | _decisive(self._config.generation))
+        if self._fresh and model not in self.identities:
+            for path in (self._config.out / slug(model)).glob("*/answers.jsonl"):
+                path.unlink()
+        self.identities[model] = identity | {"key": key}
+        if warning := template_warning(model, identity):
+            self._console.print(f"[yellow]warning:[/] {warning}", soft_wrap=True)
+        try:
+            yield engine
+        finally:
+            engine.close()
+
+
+class _Answering:
+    """Gets the answers that are wanted: from the journal, else from the engine into the journal; all of them to the judge."""
+
+    def __init__(self, engine: Engine, journal: Journal, judge: Judge, settings: GenerationConfig) -> None:
+        self._engine, self._journal, self._judge, self._settings = engine, journal, judge, settings
+        self._judged: dict[Asked, Future[Case]] = {}
+
+    def run(self, wanted: Sequence[Asked], title: str, console: Console) -> dict[Asked, Case]:
+        prompts = {asked.question: self._engine.prompt(asked.question) for asked in wanted}
+        kept = {a: answer for a in wanted if (answer := self._journal.get(a, prompts[a.question]))}
+        missing = [asked for asked in wanted if asked not in kept]
+        with Progress(title, len(wanted), len(kept), console) as progress:
+            for asked, answer in kept.items():
+                self._judged[asked] = self._judge.submit(asked, answer, progress.graded)
+
+            def deliver(asked: Asked, answer: Answer) -> None:
+                if answer.completion_tokens > self._settings.max_new_tokens:
+                    raise AssertionError(f"{answer.completion_tokens} tokens, {self._settings.max_new_tokens} allowed")
+                self._journal.write(asked, prompts[asked.question], answer)
+                progress.came()
+                self._judged[asked] = self._judge.submit(asked, answer, progress.graded)
+
+            if missing:
+                self._engine.answer(missing, deliver, progress.tokens)
+            return {asked: self._judged[asked].result() for asked in wanted}
+
+
+def open_engine(model: str, config: EvaluationConfig) -> Engine:
+    """The engine of the configured kind for one model."""
+    if config.engine.kind == "endpoint":
+        from evaluation.endpoint_engine import EndpointEngine
+
+        return EndpointEngine(model, config.engine, config.generation)
+    from evaluation.transformers_engine import TransformersEngine
+
+    return TransformersEngine(model, config.engine, config.generation)
+
+
+def _decisive(settings: GenerationConfig) -> dict[str, Any]:
+    """The settings that decide an answer; what greedy decoding ignores is left out, so changing it asks nothing again."""
+    ignored = {"samples"} | ({"seed", "top_p"} if settings.temperature == 0 else set())
+    return settings.model_dump(exclude=ignored)
+
+
+def _refuse_same_folders(models: Sequence[str], benchmarks: Sequence[Benchmark]) -> None:
+    for key, names in (("models", [slug(m) for m in models]), ("benchmarks", [b.slug for b in benchmarks])):
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise InputError(f"{key}: two of them would share the folder {min(twice)}: rename one")
+
+
+@contextmanager
+def _until_a_signal() -> Iterator[None]:
+    """The first SIGINT or SIGTERM ends the run in order; a second one kills."""
+
+    def stop(number: int, frame: Any) -> None:
+        for kind in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(kind, signal.SIG_DFL)
+        raise Interrupted(f"{signal.Signals(number).name}: the answers so far are kept; the same command goes on from here")
+
+    before = {kind: signal.signal(kind, stop) for kind in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)

@@ -1,0 +1,33 @@
+"""`--quick`: stop asking when the answer is clear, with error rates that hold although one looks again and again.
+
+Only discordant pairs count: a problem that the tuned model fixed, or one that it broke. Two sequential probability ratio
+tests (Wald, 1945) run side by side, "fixed is twice as frequent as broken" and the reverse, each against "equally frequent".
+By Ville's inequality a likelihood ratio that starts at 1 ever reaches 1/ε with probability at most ε, whenever one looks:
+
+    a difference is claimed where there is none        with probability at most ALPHA
+    "alike" is said where the ratio is ODDS or more    with probability at most BETA
+"""
+
+import math
+from typing import Literal
+
+ALPHA = 0.05  # both directions together
+BETA = 0.10
+ODDS = 2.0  # the gain that must not be missed: so many fixed for one broken
+
+Decision = Literal["better", "worse", "alike", "undecided"]
+
+_P = ODDS / (ODDS + 1)
+_WITH, _AGAINST = math.log(_P / 0.5), math.log((1 - _P) / 0.5)
+_CLAIM, _REFUSE = math.log(2 / ALPHA), math.log(BETA)
+
+
+def decide(fixed: int, broken: int) -> Decision:
+    """What so many fixed and broken problems say, at any look."""
+    better = fixed * _WITH + broken * _AGAINST  # log likelihood ratios
+    worse = broken * _WITH + fixed * _AGAINST
+    if better >= _CLAIM:
+        return "better"
+    if worse >= _CLAIM:
+        return "worse"
+    return "alike" if max(better, worse) <= _REFUSE else "undecided"

@@ -1,0 +1,78 @@
+"""The statistics of a paired comparison. Pure functions of counts and numbers, each with its source.
+
+Paired, because both models answer the same problems: only the problems where they differ carry information.
+"""
+
+import math
+from collections.abc import Sequence
+from statistics import NormalDist
+
+import numpy as np
+
+_NORMAL = NormalDist()
+
+
+def wilson(correct: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Interval for a share `correct / n` (Wilson, 1927): sound near 0 and 1 and for small n, where p ± z·se is not."""
+    if n == 0:
+        return 0.0, 1.0
+    z = _NORMAL.inv_cdf(0.5 + confidence / 2)
+    p = correct / n
+    centre = p + z * z / (2 * n)
+    spread = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    scale = 1 + z * z / n
+    low, high = (centre - spread) / scale, (centre + spread) / scale
+    return (0.0 if correct == 0 else max(0.0, low)), (1.0 if correct == n else min(1.0, high))
+
+
+def mcnemar_exact(fixed: int, broken: int) -> float:
+    """Two-sided p that fixed and broken differ so much by chance, each discordant pair a fair coin (McNemar, 1947; exact)."""
+    n, fewer = fixed + broken, min(fixed, broken)
+    tail = sum(math.comb(n, k) for k in range(fewer + 1))
+    return min(1.0, 2 * tail / (1 << n))
+
+
+def paired_bootstrap(
+    differences: Sequence[float], confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
+) -> tuple[float, float]:
+    """Percentile interval for the mean of per-problem differences, problems resampled with replacement (Efron, 1979).
+
+    Resampling n problems and counting how often each value occurs is one multinomial draw, which costs the same for any n.
+    """
+    if not differences:
+        return 0.0, 0.0
+    values, counts = np.unique(np.asarray(differences, dtype=float), return_counts=True)
+    n = len(differences)
+    draws = np.random.default_rng(seed).multinomial(n, counts / n, size=resamples)
+    means = draws @ values / n
+    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
+
+
+def detectable_difference(n: int, discordant_share: float, alpha: float = 0.05, power: float = 0.8) -> float:
+    """The smallest true difference in accuracy that n pairs show with this power, if so many of them are discordant.
+
+    Solves Connor (1987), n·d² = (z_{1-α/2}·√ψ + z_{power}·√(ψ - d²))², for d; ψ is the share of discordant pairs. At ψ
+    itself every discordant pair points one way: where even that would be missed, the answer is more than ψ, and 1 is given.
+    """
+    if n == 0 or discordant_share <= 0:
+        return 1.0
+    z_alpha, z_power = _NORMAL.inv_cdf(1 - alpha / 2), _NORMAL.inv_cdf(power)
+
+    def needed(d: float) -> float:
+        return ((z_alpha * math.sqrt(discordant_share) + z_power * math.sqrt(max(0.0, discordant_share - d * d))) / d) ** 2
+
+    low, high = 1e-9, discordant_share
+    if needed(high) > n:
+        return 1.0
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (low, middle) if needed(middle) <= n else (middle, high)
+    return high
+
+
+def pass_at_k(n: int, correct: int, k: int) -> float:
+    """Chance that at least one of k answers drawn from n, `correct` of them right, is right (Chen et al., 2021)."""
+    if not 1 <= k <= n:
+        raise ValueError(f"pass@{k} of {n} samples")
+    return 1.0 if n - correct < k else 1.0 - math.comb(n - correct, k) / math.comb(n, k)

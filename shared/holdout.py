@@ -1,0 +1,16 @@
+"""Which problems are held out: one rule for whoever trains and whoever examines."""
+
+import hashlib
+from collections.abc import Iterable
+
+
+def held_out_problems(problems: Iterable[str], share: float, seed: int) -> list[str]:
+    """The problem ids to hold out: a share of them in the order of a seeded hash, so that a corpus that grows keeps most.
+
+    At least one where a share is asked for and two problems exist; never all.
+    """
+    ranked = sorted(set(problems), key=lambda p: hashlib.sha256(f"{seed} {p}".encode()).digest())
+    count = round(share * len(ranked))
+    if share > 0 and len(ranked) > 1:
+        count = min(max(1, count), len(ranked) - 1)
+    return ranked[:count]

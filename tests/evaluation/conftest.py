@@ -1,0 +1,151 @@
+"""Real servers and real (tiny) models for the evaluation's tests."""
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHATML = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+Reply = dict[str, Any]
+
+
+class Endpoint:
+    """An OpenAI-compatible server that answers from a script: `script(problem, call number) -> reply`.
+
+    A reply has `text` (or `reasoning` and `text`), and may have `status`, `finish`, `tokens`, `seconds` to wait, `drop`.
+    """
+
+    def __init__(self, script: Callable[[str, int], Reply]) -> None:
+        self.script = script
+        self.bodies: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
+        self.asked: Counter[str] = Counter()  # by problem, when a call comes in
+        self.answered: Counter[str] = Counter()  # when its reply has been sent whole
+        self._lock = threading.Lock()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                outer._serve(self)
+
+            def log_message(self, *_: Any) -> None: ...
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.base_url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def _serve(self, handler: BaseHTTPRequestHandler) -> None:
+        body = json.loads(handler.rfile.read(int(handler.headers["Content-Length"])))
+        problem = body["messages"][-1]["content"].split("\nPlease reason step by step")[0]
+        with self._lock:
+            self.bodies.append(body)
+            self.headers.append(dict(handler.headers))
+            self.asked[problem] += 1
+            number = self.asked[problem]
+        reply = self.script(problem, number)
+        if reply.get("seconds"):
+            threading.Event().wait(reply["seconds"])
+        if reply.get("drop"):
+            handler.close_connection = True
+            return
+        data = json.dumps(self._completion(reply)).encode() if "status" not in reply else reply.get("text", "").encode()
+        try:
+            handler.send_response(reply.get("status", 200))
+            for name, value in reply.get("headers", {}).items():
+                handler.send_header(name, value)
+            handler.send_header("Content-Length", str(len(data)))
+            handler.end_headers()
+            handler.wfile.write(data)
+            handler.wfile.flush()
+        except (BrokenPipeError, ConnectionResetError):
+            handler.close_connection = True
+            return
+        with self._lock:
+            self.answered[problem] += 1
+
+    @staticmethod
+    def _completion(reply: Reply) -> dict[str, Any]:
+        message = {"role": "assistant", "content": reply["text"]}
+        if "reasoning" in reply:
+            message["reasoning_content"] = reply["reasoning"]
+        tokens = reply.get("tokens", 7)
+        return {
+            "id": "x", "object": "chat.completion", "model": "scripted",
+            "choices": [{"index": 0, "message": message, "finish_reason": reply.get("finish", "stop")}],
+            "usage": {"prompt_tokens": 11, "completion_tokens": tokens, "total_tokens": 11 + tokens},
+        }  # fmt: skip
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Callable[[str, int], Reply]], Endpoint]]:
+    """Starts scripted endpoints and stops them after the test."""
+    started: list[Endpoint] = []
+
+    def start(script: Callable[[str, int], Reply]) -> Endpoint:
+        started.append(Endpoint(script))
+        return started[-1]
+
+    yield start
+    for endpoint in started:
+        endpoint.close()
+
+
+def write_problems(path: Path, count: int, gold: Callable[[int], str] = str) -> Path:
+    """A JSONL benchmark: "Problem 7: what is 7?" with gold "7"."""
+    rows = [{"problem": f"Problem {i}: what is {i}?", "answer": gold(i)} for i in range(count)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def number_of(problem: str) -> int:
+    return int(problem.split(":")[0].removeprefix("Problem "))
+
+
+def byte_tokenizer() -> Any:
+    """A tokenizer of single bytes with ChatML's turns: no file and no hub needed."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    vocabulary = {symbol: i for i, symbol in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([AddedToken(t, special=True) for t in ("<|endoftext|>", "<|im_start|>", "<|im_end|>")])
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|endoftext|>")
+    fast.chat_template = CHATML
+    return fast
+
+
+def write_model(folder: Path, seed: int = 0, **changes: Any) -> Path:
+    """A random-weight Qwen2 of about 100,000 parameters with the byte tokenizer, as a model folder."""
+    import torch
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    tokenizer = byte_tokenizer()
+    settings = {
+        "vocab_size": len(tokenizer), "hidden_size": 48, "num_hidden_layers": 3, "num_attention_heads": 6,
+        "num_key_value_heads": 2, "intermediate_size": 96, "max_position_embeddings": 4096, "initializer_range": 0.3,
+        "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id, "bos_token_id": None,
+    } | changes  # fmt: skip
+    torch.manual_seed(seed)
+    Qwen2ForCausalLM(Qwen2Config(**settings)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
