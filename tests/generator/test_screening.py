@@ -158,7 +158,7 @@ def test_the_order_of_the_rows_does_not_matter(tmp_path: Path) -> None:
         results.append((ids, screening.summary.left_out, screening.summary.copies))
     assert results[0] == results[1] == results[2]
     assert results[0][1][COPY] >= 40
-    assert len(results[0][0]) <= 665
+    assert 620 <= len(results[0][0]) <= 690
 
 
 def test_what_was_screened_is_not_screened_again_until_data_or_settings_change(tmp_path: Path) -> None:
