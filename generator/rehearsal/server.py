@@ -6,6 +6,7 @@ GET  /stats                 calls by status and by fault, in flight, peak, answe
 """
 
 import asyncio
+import math
 import random
 import time
 from collections import Counter
@@ -188,7 +189,7 @@ class Teacher:
         self._statuses[str(status)] += 1
         headers = self._limits.headers(time.time())
         if retry_after_seconds is not None:
-            headers["Retry-After"] = f"{max(1, round(retry_after_seconds + 0.5))}"
+            headers["Retry-After"] = str(max(1, math.ceil(retry_after_seconds)))
         error = {"error": {"message": message, "type": "rehearsal_error", "param": None, "code": status}}
         return web.Response(status=status, body=orjson.dumps(error), content_type="application/json", headers=headers)
 
