@@ -46,6 +46,7 @@ class Train(Config):
     save_steps: int = Field(100, ge=1, description="steps between checkpoints and held-out losses")
     save_total_limit: int = Field(10, ge=1, description="checkpoints kept; the best one stays")
     logging_steps: int = Field(5, ge=1, description="steps between lines of metrics.jsonl")
+    merge: bool = Field(True, description="merge the adapter when done, with proof")
     seed: int = Field(0, ge=0, description="data order, adapter initialisation")
     holdout: float = Field(0.02, ge=0, lt=1, description="share of the problems, not the rows, held out")
 

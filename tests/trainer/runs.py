@@ -1,0 +1,71 @@
+"""Training runs as users start them: in processes of their own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def write_config(folder: Path, model: Path, corpus: Path, **tables: Any) -> Path:
+    """A configuration for a tiny model: seconds, not minutes. `tables` override keys of their table."""
+    tree: dict[str, Any] = {
+        "run": str(folder / "run"),
+        "model": str(model),
+        "corpora": [str(corpus)],
+        "train": {
+            "max_length": 512, "batch": 8, "learning_rate": 1e-2, "save_steps": 4, "logging_steps": 1,
+            "holdout": 0.05, "max_steps": 12,
+        },
+        "probe": {"problems": 2, "every_steps": 6, "max_new_tokens": 16},
+    }  # fmt: skip
+    for name, value in tables.items():
+        tree[name] = {**tree[name], **value} if isinstance(value, dict) and name in tree else value
+    path = folder / "train.toml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(_toml(tree), encoding="utf-8")
+    return path
+
+
+def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
+    """`python -m trainer …` with its output to be read."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **environment}
+    return subprocess.Popen(
+        [sys.executable, "-m", "trainer", *arguments],
+        cwd=ROOT,
+        env=env,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+def finish(process: subprocess.Popen[str], timeout: float = 240) -> tuple[int, str]:
+    output, _ = process.communicate(timeout=timeout)
+    return process.returncode, output
+
+
+def wait_for(process: subprocess.Popen[str], words: str) -> str:
+    """Read the process's output until a line has `words`; the lines so far."""
+    assert process.stdout
+    seen = ""
+    for line in process.stdout:
+        seen += line
+        if words in line:
+            return seen
+    raise AssertionError(f"ended without {words!r}:\n{seen}")
+
+
+def metrics(run: Path, key: str = "loss") -> dict[int, float]:
+    """{step: value} of the lines of metrics.jsonl that have `key`."""
+    lines = map(json.loads, (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
+    return {line["step"]: line[key] for line in lines if key in line}
+
+
+def _toml(tree: dict[str, Any]) -> str:
+    plain = [f"{key} = {json.dumps(value)}" for key, value in tree.items() if not isinstance(value, dict)]
+    tables = [f"[{key}]\n{_toml(value)}" for key, value in tree.items() if isinstance(value, dict)]
+    return "\n".join(plain + tables) + "\n"

@@ -1,0 +1,96 @@
+"""Runs in processes of their own: a stop in any way, and the run after it, give the loss curve of a run without it."""
+
+import json
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.trainer.runs import finish, metrics, start, wait_for, write_config
+
+STEPS = {"max_steps": 40, "epochs": 4, "merge": False}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory, model_folder: Path, corpus: Path) -> dict[int, float]:
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    code, output = finish(start("run", str(write_config(folder, model_folder, corpus, train=STEPS))))
+    assert code == 0, output
+    curve = metrics(folder / "run")
+    assert list(curve) == list(range(1, 41))
+    assert curve[40] < curve[1] - 0.3
+    return curve
+
+
+def test_after_kill_9_and_a_torn_checkpoint_the_loss_curve_is_the_uninterrupted_one(
+    tmp_path: Path, model_folder: Path, corpus: Path, uninterrupted: dict[int, float]
+) -> None:
+    config = write_config(tmp_path, model_folder, corpus, train=STEPS)
+    first = start("run", str(config))
+    wait_for(first, "step 10/40")
+    first.kill()
+    first.communicate()
+    newest = max((tmp_path / "run/checkpoints").glob("checkpoint-*/whole.json"), key=lambda p: p.stat().st_mtime).parent
+    state = newest / "optimizer.pt"
+    state.write_bytes(state.read_bytes()[:-100])
+    code, output = finish(start("run", str(config)))
+    assert code == 0, output
+    assert f"{newest.name} is torn (optimizer.pt has" in output
+    assert "going on from step" in output
+    assert metrics(tmp_path / "run") == uninterrupted
+
+
+def test_sigterm_saves_and_exits_0_and_a_new_micro_batch_is_the_one_used_after_it(
+    tmp_path: Path, model_folder: Path, corpus: Path, uninterrupted: dict[int, float]
+) -> None:
+    config = write_config(tmp_path, model_folder, corpus, train=STEPS | {"micro_batch": 8, "logging_steps": 5})
+    first = start("run", str(config))
+    wait_for(first, "step 5/40")
+    first.send_signal(signal.SIGTERM)
+    code, output = finish(first)
+    assert code == 0, output
+    assert "and saved; the same command goes on from there" in output
+    second = start("run", str(config), "--set", "train.micro_batch=2")
+    code, output = finish(second)
+    assert code == 0, output
+    assert "micro-batch: 2 examples" in output
+    for step, loss in metrics(tmp_path / "run").items():
+        mean = sum(uninterrupted[i] for i in range(step - 4, step + 1)) / 5
+        assert loss == pytest.approx(mean, abs=1e-4)
+
+
+def test_two_processes_share_no_run_folder_and_a_changed_run_is_refused(
+    tmp_path: Path, model_folder: Path, corpus: Path
+) -> None:
+    config = write_config(tmp_path, model_folder, corpus, train=STEPS | {"max_steps": 100000, "epochs": 5000})
+    first = start("run", str(config))
+    try:
+        wait_for(first, "step 4/")
+        code, output = finish(start("run", str(config)))
+        assert code == 2
+        assert "another process trains in this folder" in output
+        while not list((tmp_path / "run/checkpoints").glob("checkpoint-*/whole.json")):
+            time.sleep(0.1)
+    finally:
+        first.kill()
+        first.communicate()
+    code, output = finish(start("run", str(config), "--set", "train.seed=1"))
+    assert code == 2
+    assert "holds a run that differs in" in output
+    assert "train.seed" in output
+    assert "Traceback" not in output
+
+
+def test_the_manifest_ties_data_template_versions_and_plan_together(
+    tmp_path: Path, model_folder: Path, corpus: Path
+) -> None:
+    config = write_config(tmp_path, model_folder, corpus, train={"max_steps": 1, "merge": False}, probe={"problems": 0})
+    code, output = finish(start("run", str(config)))
+    assert code == 0, output
+    manifest = json.loads((tmp_path / "run/manifest.json").read_bytes())
+    assert [len(shard["sha256"]) for shard in manifest["data"]["shards"]] == [64, 64, 64]
+    assert manifest["template"]["inserted_by_template"] == "You are a test model, created by nobody."
+    assert manifest["libraries"]["trl"]
+    assert manifest["result"]["best_step"] == 1
+    assert manifest["data"]["train"] + manifest["data"]["held_out"] == 120

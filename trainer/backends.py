@@ -1,0 +1,203 @@
+"""Two ways to load a model for training, one interface: `unsloth` (NVIDIA GPU) and `trl` (any GPU, or none).
+
+Both give a causal language model with adapters, whose loss `flat.loss_sum` takes: same examples, masks and steps.
+
+Order of imports: Unsloth patches trl, transformers and peft, so it must come before them, and it refuses to be imported
+without a GPU. `open_backend` is therefore the first thing that a run calls, and no module of ours imports those
+libraries at its top before that.
+"""
+
+import importlib.util
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from shared.exits import InputError
+from trainer.config import TrainerConfig
+
+BackendName = Literal["unsloth", "trl"]
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a backend has to know of the plan to load a model."""
+
+    dtype: Literal["bf16", "fp32"]
+    checkpointing: bool
+    compile: bool
+    device: str  # "cuda:0", "cpu", "mps"
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """A name and the one thing that differs: loading a model with its adapters."""
+
+    name: BackendName
+    load_model: Callable[[TrainerConfig, Setup], Any]
+
+
+def open_backend(config: TrainerConfig) -> Backend:
+    """Choose the backend and import what it needs in the right order. Errors: `InputError` where it cannot run here."""
+    import torch
+
+    wanted = config.backend
+    gpu = torch.cuda.is_available() and torch.version.hip is None
+    installed = importlib.util.find_spec("unsloth") is not None
+    if config.method == "qlora" and not gpu:
+        raise InputError('method = "qlora": 4-bit weights need an NVIDIA GPU; set method = "lora"')
+    if wanted == "unsloth" and not gpu:
+        raise InputError('backend = "unsloth": Unsloth needs an NVIDIA GPU; set backend = "auto" or "trl"')
+    if wanted == "unsloth" and not installed:
+        raise InputError('backend = "unsloth": not installed here; `make setup-trainer` adds it where there is a GPU')
+    if wanted == "unsloth" or (wanted == "auto" and gpu and installed and config.method != "full"):
+        import unsloth  # noqa: F401  # first of all: it patches the others
+
+        return Backend("unsloth", _load_unsloth)
+    return Backend("trl", _load_trl)
+
+
+def check_model(model: str) -> None:
+    """Refuse a local model folder that is no model folder, before anything is imported. Hub names pass."""
+    folder = Path(model)
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise InputError(f"model {model}: the folder has no config.json: give a folder saved by save_pretrained")
+    elif model.startswith((".", "/", "~")) or model.count("/") != 1:
+        raise InputError(f"model {model}: no such folder, and a hub name is OWNER/NAME: correct the path")
+
+
+def load_tokenizer(model: str) -> Any:
+    """The tokenizer of a model folder or hub name. Errors: `InputError`."""
+    import transformers
+    from transformers import AutoTokenizer
+
+    # We say what matters ourselves; the libraries' progress bars and advice would bury it.
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    return _from_pretrained(AutoTokenizer.from_pretrained, model)
+
+
+def load_config(model: str) -> Any:
+    """The transformers configuration of a model. Errors: `InputError`, also for parts that our loss does not know."""
+    from transformers import AutoConfig
+
+    config = _from_pretrained(AutoConfig.from_pretrained, model)
+    for name in ("final_logit_softcapping", "attn_logit_softcapping", "logit_scale", "logits_scaling"):
+        if getattr(config, name, None) not in (None, 1.0):
+            raise InputError(
+                f"model {model}: {config.model_type} scales its logits ({name}), which training here lacks"
+            )
+    return config
+
+
+def _from_pretrained(load: Callable[..., Any], model: str, **options: Any) -> Any:
+    try:
+        return load(model, **options)
+    except (OSError, ValueError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"model {model}: cannot be loaded ({why}): give a model folder, or check the network"
+        ) from None
+
+
+def _load_trl(config: TrainerConfig, setup: Setup) -> Any:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from trainer.flat import ATTENTION, register_attention
+
+    register_attention()
+    options: dict[str, Any] = {"attn_implementation": ATTENTION, "dtype": _dtype(setup)}
+    if config.method == "qlora":
+        options["quantization_config"] = _four_bit()
+        options["device_map"] = {"": setup.device}
+    model = _from_pretrained(AutoModelForCausalLM.from_pretrained, config.model, **options)
+    if config.method != "qlora":
+        model.to(setup.device)
+    torch.manual_seed(config.train.seed)  # the adapters' first values
+    if config.method == "full":
+        model.float()  # masters in float32: bfloat16 would round small updates away
+    else:
+        model = _with_adapters(model, config)
+    if setup.checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    if setup.compile:
+        for layer in _layers(model):
+            layer.compile(dynamic=False)
+    return model
+
+
+def _with_adapters(model: Any, config: TrainerConfig) -> Any:
+    from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+    from peft.tuners.lora import LoraLayer
+
+    if config.method == "qlora":
+        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+    target = config.lora.target if isinstance(config.lora.target, str) else list(config.lora.target)
+    lora = LoraConfig(
+        r=config.lora.r, lora_alpha=config.lora.alpha, target_modules=target, lora_dropout=0.0, task_type="CAUSAL_LM"
+    )
+    try:
+        model = get_peft_model(model, lora)
+    except ValueError as error:
+        raise InputError(f"lora.target {target}: {' '.join(str(error).split())[:160]}") from None
+    for module in model.modules():
+        if isinstance(module, LoraLayer):
+            # Autocast casts where a kernel needs it; PEFT's own cast would make a float32 copy of every input.
+            module.cast_input_dtype_enabled = False
+    return model
+
+
+def _load_unsloth(config: TrainerConfig, setup: Setup) -> Any:
+    os.environ.setdefault("UNSLOTH_RETURN_LOGITS", "0")
+    from unsloth import FastLanguageModel
+
+    model, _ = FastLanguageModel.from_pretrained(
+        config.model,
+        max_seq_length=config.train.max_length,
+        dtype=_dtype(setup),
+        load_in_4bit=config.method == "qlora",
+        full_finetuning=config.method == "full",
+    )
+    if config.method == "full":
+        return model
+    target = config.lora.target
+    names = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    return FastLanguageModel.get_peft_model(
+        model,
+        r=config.lora.r,
+        lora_alpha=config.lora.alpha,
+        lora_dropout=0,
+        bias="none",
+        target_modules=names if target == "all-linear" else list(target),
+        # Not "unsloth": that offloads activations to the host, which a model that fits has no need to wait for.
+        use_gradient_checkpointing=setup.checkpointing,
+        random_state=config.train.seed,
+    )
+
+
+def _four_bit() -> Any:
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise InputError('method = "qlora": bitsandbytes is not installed; `make setup-trainer` adds it with Unsloth')
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=torch.bfloat16,
+        bnb_4bit_use_double_quant=True,
+    )
+
+
+def _dtype(setup: Setup) -> Any:
+    import torch
+
+    return torch.bfloat16 if setup.dtype == "bf16" else torch.float32
+
+
+def _layers(model: Any) -> Any:
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return base.get_decoder().layers

@@ -1,0 +1,60 @@
+"""After the last step: the best checkpoint's weights in place, merged with proof, a model card, the report."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from shared.exits import InputError
+from trainer.checkpoints import Checkpoint, whole_checkpoints
+from trainer.config import TrainerConfig
+from trainer.manifest import read_manifest, write_manifest
+
+ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
+
+
+def finish(config: TrainerConfig, backend: str, tokenizer: Any, say: Callable[[str], None]) -> int:
+    """Leave a run's folder complete. Returns the exit code: 1 where the merged model is not the trained one."""
+    folder = Path(config.run)
+    best = best_checkpoint(folder)
+    destination = folder / ("adapter" if config.method != "full" else "merged")
+    copy_weights(best, destination, ADAPTER_FILES if config.method != "full" else ("*.safetensors*", "*config.json"))
+    tokenizer.save_pretrained(destination)
+    manifest = read_manifest(folder) or {}
+    manifest["result"] = {"best_step": best.step, **best.state["best"], "tokens": best.state["tokens"]}
+    write_manifest(folder, manifest)
+    say(f"{destination}: weights of step {best.step}")
+    code = 0
+    if config.method != "full" and config.train.merge:
+        # A process of its own: Unsloth has changed the libraries in this one, and its memory is to be free again.
+        code = subprocess.run([sys.executable, "-m", "trainer", "merge", str(folder)], check=False).returncode
+    from trainer.card import write_card
+    from trainer.report import write_report
+
+    write_card(folder)
+    write_report(folder)
+    say(f"{folder / 'report.html'}: curves, answers, data")
+    return code
+
+
+def best_checkpoint(folder: Path) -> Checkpoint:
+    """The checkpoint that the probe chose, else the last one."""
+    whole, _ = whole_checkpoints(folder / "checkpoints")
+    if not whole:
+        raise InputError(f"{folder}: no whole checkpoint: train first")
+    best = whole[-1].state["best"].get("step")
+    return next((c for c in whole if c.step == best), whole[-1])
+
+
+def copy_weights(checkpoint: Checkpoint, destination: Path, patterns: Sequence[str]) -> None:
+    """Put the model's files of a checkpoint in place, whole or not at all."""
+    fresh = destination.with_name(destination.name + ".new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    for pattern in patterns:
+        for file in checkpoint.path.glob(pattern):
+            shutil.copy2(file, fresh / file.name)
+    shutil.rmtree(destination, ignore_errors=True)
+    fresh.rename(destination)

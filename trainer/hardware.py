@@ -1,0 +1,75 @@
+"""The card or processor that trains: what it has, and how fast it really multiplies matrices."""
+
+import os
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+GIB = float(1 << 30)
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """Where training runs, as data: plans are made from it, also for a card that is not here."""
+
+    name: str
+    kind: Literal["cuda", "mps", "cpu"]
+    total_gib: float
+    free_gib: float
+    bf16: bool
+    peak_tflops: float = 0.0  # measured matrix products a second in the training precision; 0: not measured
+
+    @property
+    def device(self) -> str:
+        return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if self.kind == "cuda" else self.kind
+
+
+def find_card(*, measure: bool = True) -> Card:
+    """The first GPU, or the processor."""
+    import torch
+
+    if torch.cuda.is_available():
+        index = int(os.environ.get("LOCAL_RANK", "0"))
+        free, total = torch.cuda.mem_get_info(index)
+        bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+        peak = matrix_peak(f"cuda:{index}", "bf16" if bf16 else "fp32") if measure else 0.0
+        return Card(torch.cuda.get_device_name(index), "cuda", total / GIB, free / GIB, bf16, peak)
+    total, free = _memory_gib()
+    peak = matrix_peak("cpu", "fp32") if measure else 0.0
+    if torch.backends.mps.is_available():
+        return Card("Apple GPU", "mps", total, free * 0.7, bf16=False)
+    return Card(f"processor, {torch.get_num_threads()} threads", "cpu", total, free, False, peak)
+
+
+def matrix_peak(device: str, dtype: str) -> float:
+    """TFLOP/s of a large square matrix product on random numbers: the best of a few, since clocks have to rise."""
+    import torch
+
+    size = 8192 if device.startswith("cuda") else 1024
+    kind = torch.bfloat16 if dtype == "bf16" else torch.float32
+    left = torch.randn(size, size, device=device, dtype=kind)
+    right = torch.randn(size, size, device=device, dtype=kind)
+    best = float("inf")
+    for _ in range(8):
+        began = time.perf_counter()
+        left @ right
+        if device.startswith("cuda"):
+            torch.cuda.synchronize()
+        best = min(best, time.perf_counter() - began)
+    return 2 * size**3 / best / 1e12
+
+
+def _memory_gib() -> tuple[float, float]:
+    """(all, available) memory of the machine, or of the container that is smaller."""
+    import psutil
+
+    memory = psutil.virtual_memory()
+    total, free = float(memory.total), float(memory.available)
+    try:
+        with open("/sys/fs/cgroup/memory.max") as limit, open("/sys/fs/cgroup/memory.current") as used:
+            ceiling = limit.read().strip()
+            if ceiling != "max":
+                total, free = min(total, float(ceiling)), min(free, float(ceiling) - float(used.read()))
+    except (OSError, ValueError):
+        pass
+    return total / GIB, free / GIB

@@ -1,0 +1,123 @@
+"""manifest.json: everything that a run came from, in one file."""
+
+import importlib.metadata
+import json
+import platform
+import subprocess
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from shared.rendering import ChatRenderer
+from shared.shards import write_atomically
+from trainer.config import TrainerConfig
+from trainer.hardware import Card
+from trainer.learning_rate import LearningRate
+from trainer.plan import Plan
+from trainer.selection import Selection
+
+LIBRARIES = (
+    "torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "unsloth", "unsloth_zoo",
+    "bitsandbytes",
+)  # fmt: skip
+
+
+def describe_run(
+    config: TrainerConfig,
+    selection: Selection,
+    chat: ChatRenderer,
+    card: Card,
+    plan: Plan,
+    rate: LearningRate,
+    backend: str,
+    order_digest: str,
+) -> dict[str, Any]:
+    """The manifest of a run that begins; `finish` adds what came of it."""
+    return {
+        "schema": 1,
+        "identity": identity(config, chat, order_digest),
+        "model": config.model,
+        "method": config.method,
+        "backend": backend,
+        "data": {
+            "shards": [{"corpus": corpus, **asdict(shard)} for corpus, shard in selection.shards],
+            "read": selection.read,
+            "train": len(selection.train),
+            "held_out": len(selection.held_out),
+            "held_out_problems": sorted({example.problem_id for example in selection.held_out}),
+            "left_out": selection.reasons,
+            "left_out_cost_usd": round(selection.cost_left_out, 4),
+            "tokens": sum(map(len, selection.train)),
+            "open_shards_not_read": selection.open_shards,
+        },
+        "template": {
+            "digest": chat.digest,
+            "system": config.data.system,
+            "inserted_by_template": chat.default_system,
+            "end": chat.end,
+        },
+        "learning_rate": {"value": rate.value, "source": rate.source},
+        "plan": {"tokens_a_micro_batch": plan.setting.tokens, "checkpointing": plan.setting.checkpointing,
+                 "dtype": plan.dtype, "compile": plan.compile, "expected_gib": round(plan.total_gib, 2)},
+        "card": asdict(card),
+        "seed": config.train.seed,
+        "libraries": versions(),
+        "python": platform.python_version(),
+        "git_commit": git_commit(),
+    }  # fmt: skip
+
+
+def identity(config: TrainerConfig, chat: ChatRenderer, order_digest: str) -> dict[str, Any]:
+    """What must not change between the parts of one run. How a step is cut, logged, saved or tracked may."""
+    train = config.train
+    return {
+        "model": config.model,
+        "method": config.method,
+        "lora": config.lora.model_dump(mode="json") if config.method != "full" else None,
+        "template": chat.digest,
+        "examples and their order": order_digest,
+        "train.batch": train.batch,
+        "train.epochs": train.epochs,
+        "train.max_steps": train.max_steps,
+        "train.learning_rate": train.learning_rate,
+        "train.schedule": train.schedule,
+        "train.warmup": train.warmup,
+        "train.weight_decay": train.weight_decay,
+        "train.max_grad_norm": train.max_grad_norm,
+        "train.seed": train.seed,
+    }
+
+
+def versions() -> dict[str, str]:
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def git_commit() -> str:
+    """The commit of this checkout, "+changes" where files differ from it; "" outside of one."""
+    here = Path(__file__).resolve().parent
+    try:
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
+        status = subprocess.run(
+            ["git", "status", "--porcelain", "-uno"], cwd=here, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return commit.stdout.strip() + ("+changes" if status.stdout.strip() else "")
+
+
+def read_manifest(run: Path) -> dict[str, Any] | None:
+    path = run / "manifest.json"
+    if not path.exists():
+        return None
+    manifest: dict[str, Any] = json.loads(path.read_bytes())
+    return manifest
+
+
+def write_manifest(run: Path, manifest: dict[str, Any]) -> None:
+    write_atomically(run / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False).encode())

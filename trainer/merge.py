@@ -1,0 +1,176 @@
+"""Adapter and base made one 16-bit model, and the proof that it is the model that was trained.
+
+Merged weights came out wrong in several releases of several libraries, and nothing looks wrong until someone asks the
+model. So the merged folder is loaded again from the disk and both models answer 20 prompts: logits close at each token,
+greedy answers the same up to where the trained model itself was undecided. Otherwise the folder is taken away again.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from shared.exits import InputError, Stopped
+from shared.rendering import ChatRenderer
+from trainer.config import TrainerConfig
+from trainer.manifest import read_manifest, write_manifest
+
+PROMPTS = 20
+NEW_TOKENS = 48
+# What 16-bit weights may change: the adapter's product is rounded once into a weight (relative 2^-9 in bfloat16), so
+# logits move by a few hundredths of their spread at most; a missed layer or a wrong scale moves them by over a tenth.
+LOGIT_TOLERANCE = 0.05
+
+
+class MergeRefused(Stopped):
+    """The merged model does not answer as the trained one does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Trained against merged model. Differences of logits are relative to their standard deviation."""
+
+    prompts: int
+    same_answers: int
+    undecided: int  # answers that part where the trained model's two best tokens were closer than the tolerance
+    mean_logit_difference: float
+    worst_logit_difference: float
+
+    @property
+    def holds(self) -> bool:
+        return self.mean_logit_difference <= LOGIT_TOLERANCE and self.same_answers + self.undecided == self.prompts
+
+    def line(self) -> str:
+        return (
+            f"{self.same_answers} of {self.prompts} greedy answers the same"
+            + (f", {self.undecided} part at a tie" if self.undecided else "")
+            + f"; logits differ by {self.mean_logit_difference:.4f} of their spread on average"
+        )
+
+
+def merge(run: Path, say: Callable[[str], None]) -> int:
+    """`adapter/` and the base model to `merged/`, proved. Raises `MergeRefused` (exit 1) where the proof fails."""
+    config = run_config(run)
+    if config.method == "full":
+        raise InputError(f"{run}: a full fine-tune has no adapter; its model is {run / 'merged'}")
+    if not (run / "adapter" / "adapter_config.json").exists():
+        raise InputError(f"{run}: no adapter/: let `python -m trainer run` end first")
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    from trainer.backends import load_tokenizer
+
+    dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
+    device = "cuda:0" if torch.cuda.is_available() else "cpu"
+    tokenizer = load_tokenizer(str(run / "adapter"))
+    base = AutoModelForCausalLM.from_pretrained(config.model, dtype=dtype).to(device)
+    trained = PeftModel.from_pretrained(base, str(run / "adapter")).eval()
+    prompts = probe_prompts(run, ChatRenderer.of(tokenizer, config.system))
+    before = [observe(trained, tokenizer, prompt) for prompt in prompts]
+
+    fresh = run / "merged.new"
+    shutil.rmtree(fresh, ignore_errors=True)
+    trained.float()  # the product is added in float32 and rounded once
+    merged = trained.merge_and_unload(safe_merge=True).to(torch.bfloat16)
+    _fix_end_tokens(merged, tokenizer, ChatRenderer.of(tokenizer, config.system))
+    merged.save_pretrained(fresh)
+    tokenizer.save_pretrained(fresh)
+    del base, trained, merged
+
+    again = AutoModelForCausalLM.from_pretrained(fresh, dtype=dtype).to(device).eval()
+    proof = compare(before, [observe(again, tokenizer, prompt) for prompt in prompts])
+    _record(run, proof)
+    if not proof.holds:
+        shutil.rmtree(fresh)
+        raise MergeRefused(f"{run}: the merged model is not the trained one: {proof.line()}; merged/ is not written")
+    shutil.rmtree(run / "merged", ignore_errors=True)
+    fresh.rename(run / "merged")
+    say(f"{run / 'merged'}: proved: {proof.line()}")
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """A greedy answer and the logits that led to it."""
+
+    tokens: list[int]
+    logits: Any  # [len(tokens), V] float32
+
+
+def observe(model: Any, tokenizer: Any, prompt: str) -> Observed:
+    import torch
+
+    ids = tokenizer(prompt, add_special_tokens=False, return_tensors="pt")["input_ids"].to(model.device)
+    with torch.no_grad():
+        out = model.generate(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            max_new_tokens=NEW_TOKENS,
+            do_sample=False,
+            temperature=None,
+            top_p=None,
+            top_k=None,
+            output_logits=True,
+            return_dict_in_generate=True,
+            pad_token_id=tokenizer.pad_token_id or 0,
+        )
+    logits = torch.cat([row.float().cpu() for row in out.logits])
+    return Observed(out.sequences[0, ids.shape[1] :].tolist(), logits)
+
+
+def compare(trained: Sequence[Observed], merged: Sequence[Observed]) -> Proof:
+    """Logits are compared as far as the answers are the same, since later ones follow from different texts."""
+    same, undecided, differences = 0, 0, []
+    for one, other in zip(trained, merged, strict=True):
+        common = 0
+        while common < min(len(one.tokens), len(other.tokens)) and one.tokens[common] == other.tokens[common]:
+            common += 1
+        rows = min(common + 1, len(one.logits), len(other.logits))
+        gap = (one.logits[:rows] - other.logits[:rows]).abs().mean(-1) / one.logits[:rows].std(-1)
+        differences += gap.tolist()
+        if one.tokens == other.tokens:
+            same += 1
+        elif common < len(one.logits):
+            best = one.logits[common].topk(2).values
+            undecided += bool((best[0] - best[1]) / one.logits[common].std() <= LOGIT_TOLERANCE)
+    return Proof(len(trained), same, undecided, sum(differences) / len(differences), max(differences))
+
+
+def probe_prompts(run: Path, chat: ChatRenderer) -> list[str]:
+    """20 prompts: the run's own probe problems, then plain sums where there are too few."""
+    asked: list[str] = []
+    path = run / "probe.jsonl"
+    if path.exists() and (first := path.read_text(encoding="utf-8").splitlines()[:1]):
+        asked = [answer["problem"] for answer in json.loads(first[0])["answers"]]
+    asked += [f"What is {7 * i + 3} + {5 * i + 4}?" for i in range(PROMPTS)]
+    return [chat.prompt([{"role": "user", "content": text}]) for text in asked[:PROMPTS]]
+
+
+def run_config(run: Path) -> TrainerConfig:
+    """The configuration that a run's folder was made with."""
+    path = run / "config.json"
+    if not path.exists():
+        raise InputError(f"{run}: not a run's folder (no config.json): give the `run` of a training configuration")
+    return TrainerConfig.model_validate_json(path.read_bytes())
+
+
+def _fix_end_tokens(model: Any, tokenizer: Any, chat: ChatRenderer) -> None:
+    """Whoever loads the merged model must stop at the token that it was taught to end with."""
+    from trainer.examples import end_token_id
+
+    end = end_token_id(tokenizer, chat)
+    known = model.generation_config.eos_token_id
+    others = known if isinstance(known, list) else [] if known is None else [known]
+    model.generation_config.eos_token_id = [end, *(token for token in others if token != end)]
+    model.generation_config.do_sample = False
+    model.generation_config.temperature = model.generation_config.top_p = model.generation_config.top_k = None
+    tokenizer.eos_token = tokenizer.convert_ids_to_tokens(end)
+
+
+def _record(run: Path, proof: Proof) -> None:
+    manifest = read_manifest(run) or {}
+    manifest["merge"] = {**asdict(proof), "holds": proof.holds}
+    write_manifest(run, manifest)

@@ -1,0 +1,237 @@
+"""What a run will take: memory by part, micro-batch, checkpointing, steps, time. Pure: the card is data.
+
+The formulas are estimates, to choose by and to refuse by before anything is loaded for long. Before a run is believed,
+two real steps on the longest micro-batch are made (`rehearsal.rehearse`), and the card has the last word.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from shared.exits import InputError
+from trainer.config import TrainerConfig
+from trainer.hardware import GIB, Card
+from trainer.order import micro_batches
+
+ANY = 1 << 40  # "no limit" of rows or tokens
+TOKENS = (1024, 2048, 4096, 8192, 16384, 32768)  # sizes of a flat micro-batch that are tried
+COMPILE_SECONDS = 90.0  # what compiling the layers costs once, on the first steps
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A decoder's dimensions, from its configuration."""
+
+    layers: int
+    hidden: int
+    inner: int  # of the MLP
+    queries: int  # heads x head dimension
+    keys: int  # key-value heads x head dimension
+    vocabulary: int
+    tied: bool
+
+    @classmethod
+    def of(cls, config: Any) -> "Shape":
+        head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        kv_heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+        return cls(
+            config.num_hidden_layers,
+            config.hidden_size,
+            config.intermediate_size,
+            config.num_attention_heads * head,
+            kv_heads * head,
+            config.vocab_size,
+            bool(config.tie_word_embeddings),
+        )
+
+    @property
+    def layer_weights(self) -> int:
+        """Weights of the linear maps of one layer."""
+        return self.hidden * (2 * self.queries + 2 * self.keys + 3 * self.inner)
+
+    @property
+    def head(self) -> int:
+        return self.vocabulary * self.hidden
+
+    @property
+    def parameters(self) -> int:
+        return self.layers * self.layer_weights + self.head * (1 if self.tied else 2)
+
+    def adapters(self, r: int) -> int:
+        """LoRA weights of rank r on every linear map."""
+        each = 4 * self.hidden + 2 * self.queries + 2 * self.keys + 3 * (self.hidden + self.inner)
+        return self.layers * r * each
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One way to run a step."""
+
+    tokens: int  # in a micro-batch at most
+    rows: int
+    checkpointing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A setting, and what it is expected to take."""
+
+    setting: Setting
+    memory_gib: dict[str, float]  # by part
+    budget_gib: float
+    dtype: Literal["bf16", "fp32"]
+    compile: bool
+    steps: int
+    tokens_per_epoch: int
+    flops_per_token: float
+    tokens_per_second: float  # expected
+    micro_batches_a_step: float
+
+    @property
+    def total_gib(self) -> float:
+        return sum(self.memory_gib.values())
+
+    @property
+    def seconds(self) -> float:
+        return self.tokens_per_epoch / self.tokens_per_second
+
+    def lines(self) -> list[str]:
+        parts = ", ".join(f"{name} {gib:.2f}" for name, gib in self.memory_gib.items())
+        cut = f"at most {self.setting.tokens:,} tokens" if self.setting.rows == ANY else f"{self.setting.rows} examples"
+        return [
+            f"memory: {self.total_gib:.2f} of {self.budget_gib:.1f} GiB expected ({parts})",
+            f"micro-batch: {cut} end to end without padding, {self.micro_batches_a_step:.1f} a step; "
+            f"checkpointing {'on' if self.setting.checkpointing else 'off'}, {self.dtype}"
+            + (", layers compiled" if self.compile else ""),
+            f"run: {self.steps:,} steps, {self.tokens_per_epoch:,} tokens, about {_duration(self.seconds)} "
+            f"({self.tokens_per_second:,.0f} tokens/s expected)",
+        ]
+
+
+def make_plan(config: TrainerConfig, shape: Shape, lengths: Sequence[int], card: Card, world: int = 1) -> Plan:
+    """The fastest setting that fits the card. `lengths`: tokens of each example of the whole run, in its order.
+
+    Raises `InputError` where not even one longest example at a time fits.
+    """
+    dtype = precision(config, card)
+    budget = (config.train.memory_gib or card.free_gib) * (0.92 if card.kind == "cuda" else 0.8)
+    longest = max(lengths)
+    share = max(1, config.train.batch // world)
+    steps = -(-len(lengths) // (share * world))
+    steps = min(steps, config.train.max_steps or steps)
+    base = Plan(
+        Setting(longest, 1, checkpointing=False), {}, budget, dtype, False, steps,
+        sum(lengths[: steps * share * world]), 0.0, 1.0, 0.0,
+    )  # fmt: skip
+    plans = [
+        _judged(base, setting, config, shape, lengths, card, share) for setting in _settings(config, longest, share)
+    ]
+    fitting = [plan for plan in plans if plan.total_gib <= budget]
+    if not fitting:
+        least = min(plans, key=lambda plan: plan.total_gib)
+        raise InputError(_too_big(config, shape, card, least))
+    best = max(plan.tokens_per_second for plan in fitting)
+    # The leanest of those that are as fast as the fastest, within what the estimate can tell apart.
+    chosen = min((p for p in fitting if p.tokens_per_second >= 0.97 * best), key=lambda plan: plan.total_gib)
+    return replace(chosen, compile=compiled(config, card, chosen.seconds))
+
+
+def precision(config: TrainerConfig, card: Card) -> Literal["bf16", "fp32"]:
+    if config.train.precision != "auto":
+        return config.train.precision
+    return "bf16" if card.kind == "cuda" and card.bf16 else "fp32"
+
+
+def compiled(config: TrainerConfig, card: Card, seconds: float) -> bool:
+    """Compile the layers? On a GPU, where the run is long enough to earn back what it costs."""
+    if config.train.compile != "auto":
+        return config.train.compile == "on"
+    return card.kind == "cuda" and seconds > 5 * COMPILE_SECONDS
+
+
+def memory(shape: Shape, config: TrainerConfig, dtype: str, setting: Setting, longest: int) -> dict[str, float]:
+    """GiB by part. Activations are counted tensor by tensor of a Llama-like layer with LoRA on every linear map."""
+    size = 2 if dtype == "bf16" else 4
+    weights = shape.parameters * (0.6 if config.method == "qlora" else size)
+    if config.method == "full":
+        weights, trained = shape.parameters * 4.0, shape.parameters
+    else:
+        trained = shape.adapters(config.lora.r)
+    tokens = max(setting.tokens, longest) if setting.rows == ANY else setting.rows * longest
+    layer = tokens * size * (7 * shape.hidden + 4 * shape.inner + 4 * shape.queries + 3 * shape.keys)
+    kept = tokens * size * shape.hidden * shape.layers + 1.5 * layer if setting.checkpointing else layer * shape.layers
+    rows = min(tokens, max(64, (1 << 27) // shape.vocabulary))
+    parts = {
+        "weights": float(weights),
+        "adapters and optimiser" if config.method != "full" else "gradients and optimiser": trained
+        * (16.0 if config.method != "full" else 12.0),
+        "activations": float(kept),
+        "logits": rows * shape.vocabulary * (8.0 + size),
+        "runtime": (0.9 if dtype == "bf16" else 0.5) * GIB,
+    }
+    return {name: value / GIB for name, value in parts.items()}
+
+
+def flops_per_token(shape: Shape, method: str, mean_length: float, learnt: float, checkpointing: bool) -> float:
+    """Floating-point operations a token: forward, backward to the inputs, weight gradients (full), recomputation.
+
+    `learnt`: share of the tokens whose logits are made. LoRA's own small products are left out.
+    """
+    passes = 2 + (method == "full") + checkpointing
+    attention = 2 * 2 * shape.queries * mean_length / 2 * shape.layers  # causal: half of each square
+    body = 2 * shape.layers * shape.layer_weights + attention
+    return body * passes + 2 * shape.head * learnt * (2 + (method == "full"))
+
+
+def _settings(config: TrainerConfig, longest: int, share: int) -> list[Setting]:
+    ways = {"auto": (False, True), "on": (True,), "off": (False,)}[config.train.checkpointing]
+    if config.train.micro_batch != "auto":
+        return [Setting(ANY, min(config.train.micro_batch, share), checkpointing) for checkpointing in ways]
+    sizes = sorted({max(size, longest) for size in TOKENS})
+    return [Setting(size, ANY, checkpointing) for checkpointing in ways for size in sizes]
+
+
+def _judged(
+    base: Plan, setting: Setting, config: TrainerConfig, shape: Shape, lengths: Sequence[int], card: Card, share: int
+) -> Plan:
+    mean = sum(length * length for length in lengths) / sum(lengths)  # seen from a token
+    flops = flops_per_token(shape, config.method, mean, 0.9, setting.checkpointing)
+    sample = [lengths[i : i + share] for i in range(0, min(len(lengths), 64 * share), share)]
+    cuts = [micro_batches(step, setting.rows, setting.tokens) for step in sample]
+    micros = sum(map(len, cuts)) / len(cuts)
+    filled = sum(map(sum, sample)) / len(sample) / micros
+    if card.kind == "cuda":  # half of the peak once about 2,000 tokens are there to share out; a launch cost below
+        rate = (card.peak_tflops or 100.0) * 1e12 * 0.5 * filled / (filled + 1500)
+    else:
+        rate = (card.peak_tflops or 0.1) * 1e12 * 0.6 * filled / (filled + 100)
+    return replace(
+        base,
+        setting=setting,
+        memory_gib=memory(shape, config, base.dtype, setting, max(lengths)),
+        flops_per_token=flops,
+        tokens_per_second=rate / flops,
+        micro_batches_a_step=micros,
+    )
+
+
+def _too_big(config: TrainerConfig, shape: Shape, card: Card, least: Plan) -> str:
+    remedies = []
+    if config.method == "full":
+        remedies.append('method = "lora"')
+    elif config.method == "lora" and card.kind == "cuda":
+        remedies.append('method = "qlora"')
+    if config.train.checkpointing == "off":
+        remedies.append('train.checkpointing = "auto"')
+    remedies.append("a lower train.max_length")
+    remedies.append("a smaller model")
+    return (
+        f"{config.model} ({shape.parameters / 1e9:.2f} billion parameters) does not fit: one longest example at a time "
+        f"needs about {least.total_gib:.1f} GiB, {card.name} leaves {least.budget_gib:.1f}; "
+        f"use {', '.join(remedies[:-1])} or {remedies[-1]}"
+    )
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s"

@@ -1,0 +1,99 @@
+"""Two real steps on the longest micro-batch before a run is believed: estimates are for choosing, the card decides."""
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from shared.exits import InputError
+from trainer.config import TrainerConfig
+from trainer.examples import Example
+from trainer.flat import lay_flat, loss_sum
+from trainer.hardware import GIB, Card
+from trainer.plan import ANY, Plan, Setting
+
+
+def rehearse(
+    model: Any, examples: Sequence[Example], plan: Plan, card: Card, config: TrainerConfig
+) -> tuple[Setting, str]:
+    """The setting that really fits, and a line that says so. No weight is changed.
+
+    Room is kept for the optimiser's state, which does not exist yet. Raises `InputError` where one example at a time
+    does not fit.
+    """
+    if card.kind == "cpu" and "OMP_NUM_THREADS" not in os.environ:
+        _choose_threads(model, examples)
+    setting = plan.setting
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    while True:
+        batch = _worst(examples, setting, plan)
+        try:
+            peak = _two_steps(model, batch, plan, card, room=8 * trained)
+        except torch.OutOfMemoryError:
+            peak = None
+        model.zero_grad(set_to_none=True)
+        tokens = sum(map(len, batch))
+        if peak is not None and peak <= card.total_gib:
+            return setting, f"rehearsal: two steps on the longest micro-batch ({tokens:,} tokens), {peak:.2f} GiB"
+        if len(batch) == 1:
+            raise InputError(
+                f"{config.model}: one example of {tokens:,} tokens does not fit {card.name}: set "
+                'train.checkpointing = "on", lower train.max_length, or use method = "qlora"'
+            )
+        torch.cuda.empty_cache()
+        setting = _half(setting, len(batch), tokens)
+
+
+def _choose_threads(model: Any, examples: Sequence[Example]) -> None:
+    """All cores or one? On a busy machine, or with a small model, threads that wait for one another lose."""
+    batch = lay_flat(examples[:4])
+    seconds: dict[int, float] = {}
+    for threads in (torch.get_num_threads(), 1, torch.get_num_threads(), 1):
+        torch.set_num_threads(threads)
+        began = time.perf_counter()
+        loss_sum(model, batch).backward()
+        seconds[threads] = min(seconds.get(threads, float("inf")), time.perf_counter() - began)
+    torch.set_num_threads(min(seconds, key=lambda threads: seconds[threads]))
+
+
+def _worst(examples: Sequence[Example], setting: Setting, plan: Plan) -> list[Example]:
+    """The longest examples that one micro-batch of this setting could hold."""
+    taken: list[Example] = []
+    total = 0
+    for example in sorted(examples, key=len, reverse=True):
+        if taken and (total + len(example) > setting.tokens and setting.rows == ANY):
+            continue
+        if len(taken) >= setting.rows:
+            break
+        taken.append(example)
+        total += len(example)
+        if setting.rows == ANY and len(taken) >= 256:
+            break
+    return taken
+
+
+def _two_steps(model: Any, examples: Sequence[Example], plan: Plan, card: Card, room: int) -> float:
+    """GiB at the peak; the processor's memory is not measured, since the system shares it."""
+    device = torch.device(card.device)
+    if card.kind == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    held = torch.empty(room, dtype=torch.uint8, device=device) if card.kind == "cuda" else None
+    model.train()
+    for _ in range(2):
+        batch = lay_flat(examples, max(map(len, examples))).to(device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=plan.dtype == "bf16"):
+            loss = loss_sum(model, batch) / max(1, len(batch.targets))
+        loss.backward()
+    del held
+    if card.kind == "cuda":
+        return float(torch.cuda.max_memory_allocated()) / GIB
+    return plan.total_gib
+
+
+def _half(setting: Setting, rows: int, tokens: int) -> Setting:
+    if setting.rows == ANY:
+        return replace(setting, tokens=tokens // 2)
+    return replace(setting, rows=max(1, rows // 2))

@@ -1,0 +1,214 @@
+"""One training run, from top to bottom: check, choose the data, plan, rehearse, train, keep the best.
+
+The same command on the same folder goes on where the last one stopped.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from shared.exits import InputError
+from shared.rendering import ChatRenderer
+from shared.shards import write_atomically
+from trainer.backends import Backend, Setup, check_model, load_config, load_tokenizer, open_backend
+from trainer.checkpoints import Checkpoint, whole_checkpoints
+from trainer.config import TrainerConfig
+from trainer.hardware import Card, find_card
+from trainer.learning_rate import LearningRate, choose_learning_rate
+from trainer.manifest import describe_run, identity, read_manifest, write_manifest
+from trainer.order import run_order
+from trainer.plan import Plan, Shape, make_plan
+from trainer.selection import Selection, check_corpora, select
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """All that is known before the model's weights are loaded."""
+
+    config: TrainerConfig
+    backend: Backend
+    tokenizer: Any
+    chat: ChatRenderer
+    shape: Shape
+    selection: Selection
+    order: list[int]
+    card: Card
+    plan: Plan
+    rate: LearningRate
+    world: int
+
+    @property
+    def order_digest(self) -> str:
+        """Names the data of every step: examples with their tokens, in order."""
+        digest = hashlib.sha256()
+        for example in self.selection.train:
+            digest.update(example.id.encode() + example.ids.tobytes())
+        digest.update(json.dumps(self.order).encode())
+        return digest.hexdigest()[:16]
+
+    def lines(self) -> list[str]:
+        warning = [f"warning: {self.rate.warning}"] if self.rate.warning else []
+        inserted = self.chat.default_system if self.config.system is None else ""
+        return [
+            f"model: {self.config.model}, {self.shape.parameters / 1e6:,.0f} million parameters, {self.config.method}, "
+            f"backend {self.backend.name} on {self.card.name}",
+            *self.selection.lines(),
+            *([f"system text: the chat template inserts {inserted!r}; training and chat agree"] if inserted else []),
+            f"learning rate: {self.rate.value:g} ({self.rate.source})",
+            *self.plan.lines(),
+            *warning,
+        ]
+
+
+def prepare(config: TrainerConfig, card: Card | None = None) -> Prepared:
+    """Everything that can be refused is refused here, cheapest first. `card`: plan for this one instead of ours."""
+    check_corpora(config.corpora)
+    check_model(config.model)
+    backend = open_backend(config)  # the first import of the big libraries: Unsloth, where used, before all others
+    tokenizer = load_tokenizer(config.model)
+    chat = ChatRenderer.of(tokenizer, config.system, f"model {config.model}")
+    model_config = load_config(config.model)
+    shape = Shape.of(model_config)
+    window = getattr(model_config, "sliding_window", None)
+    if window and getattr(model_config, "use_sliding_window", True) and config.train.max_length > window:
+        raise InputError(f"train.max_length {config.train.max_length}: above the model's attention window of {window}")
+    selection = select(config, tokenizer, chat)
+    card = card or find_card()
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if config.train.batch % world:
+        raise InputError(f"train.batch {config.train.batch}: not divisible by the {world} processes of this launch")
+    counts = [sum(e.corpus == i for e in selection.train) for i in range(len(config.corpora))]
+    order = run_order(counts, config.weights, config.train.epochs, config.train.seed)
+    plan = make_plan(config, shape, [len(selection.train[i]) for i in order], card, world)
+    rate = choose_learning_rate(config.train.learning_rate, config.method, shape.parameters)
+    return Prepared(config, backend, tokenizer, chat, shape, selection, order, card, plan, rate, world)
+
+
+def run(config: TrainerConfig, say: Say) -> int:
+    """Train as `config` says. Returns the exit code: 0 when done, and when stopped in order by a signal."""
+    folder = Path(config.run)
+    folder.mkdir(parents=True, exist_ok=True)
+    first_process = os.environ.get("RANK", "0") == "0"
+    if not first_process:
+        say = _silence
+    with (folder / ".lock").open("w") as lock:
+        if first_process:
+            _hold(lock, folder)
+        prepared = prepare(config)
+        for line in prepared.lines():
+            say(line)
+        checkpoint = _where_to_go_on(prepared, folder, say)
+        model, prepared = _load_and_rehearse(prepared, say)
+        stopped = _train(prepared, model, checkpoint, say)
+    return 0 if stopped or not first_process else _finish(prepared, say)
+
+
+def _train(prepared: Prepared, model: Any, checkpoint: Checkpoint | None, say: Say) -> bool:
+    """The optimiser steps. True if a signal ended them early."""
+    from trainer.probe import Prober, answer_limit
+    from trainer.step import MicroBatch, StepTrainer, training_arguments
+    from trainer.watch import StopAsked, Watch
+
+    config, plan, selection = prepared.config, prepared.plan, prepared.selection
+    limit = answer_limit(config.probe.max_new_tokens, selection.train, config.train.max_length)
+    prober = Prober(selection.questions[: config.probe.problems], prepared.tokenizer, prepared.chat, limit)
+    watch = Watch(config, plan, prepared.card, selection.held_out, prober, prepared.backend.name, StopAsked(), say)
+    trainer = StepTrainer(
+        examples=selection.train,
+        order=prepared.order,
+        micro=MicroBatch(plan.setting.rows, plan.setting.tokens, 128 if plan.compile else 1),
+        longest=max(map(len, selection.train)),
+        autocast=plan.dtype == "bf16",
+        state=watch.state,
+        saved=watch.saved,
+        say=say,
+        model=model,
+        args=training_arguments(config, prepared.rate.value, prepared.card.kind, prepared.world),
+        processing_class=prepared.tokenizer,
+        callbacks=[watch],
+    )
+    _only_our_lines(trainer)
+    watch.trainer = trainer
+    if checkpoint:
+        watch.go_on_from(checkpoint)
+    trainer.train(resume_from_checkpoint=str(checkpoint.path) if checkpoint else None)
+    if watch.stopped and trainer.state.global_step < trainer.state.max_steps:
+        say(f"stopped at step {trainer.state.global_step} and saved; the same command goes on from there")
+        return True
+    return False
+
+
+def _load_and_rehearse(prepared: Prepared, say: Say) -> tuple[Any, Prepared]:
+    """The model on its device, and the plan as two real steps on the longest micro-batch left it."""
+    from trainer.rehearsal import rehearse
+
+    plan = prepared.plan
+    setup = Setup(plan.dtype, plan.setting.checkpointing, plan.compile, prepared.card.device)
+    model = prepared.backend.load_model(prepared.config, setup)
+    setting, line = rehearse(model, prepared.selection.train, plan, prepared.card, prepared.config)
+    say(line)
+    return model, replace(prepared, plan=replace(plan, setting=setting))
+
+
+def _where_to_go_on(prepared: Prepared, folder: Path, say: Say) -> Checkpoint | None:
+    """The newest whole checkpoint of this very run, or None for a new one, whose manifest is then written."""
+    config, now = prepared.config, identity(prepared.config, prepared.chat, prepared.order_digest)
+    whole, torn = whole_checkpoints(folder / "checkpoints")
+    before = read_manifest(folder)
+    if before and whole:
+        changed = [key for key, value in now.items() if before["identity"].get(key) != value]
+        if changed:
+            raise InputError(
+                f"{folder}: holds a run that differs in {', '.join(changed)}: give another `run` folder, "
+                "or remove this one to begin again"
+            )
+    for line in torn:
+        say(line)
+    if os.environ.get("RANK", "0") == "0":
+        if not whole:
+            for name in ("metrics.jsonl", "probe.jsonl"):
+                (folder / name).unlink(missing_ok=True)
+        write_atomically(folder / "config.json", config.model_dump_json(indent=1).encode())
+        manifest = describe_run(
+            config, prepared.selection, prepared.chat, prepared.card, prepared.plan, prepared.rate,
+            prepared.backend.name, prepared.order_digest,
+        )  # fmt: skip
+        write_manifest(folder, manifest)
+    if not whole:
+        return None
+    say(f"going on from step {whole[-1].step}")
+    return whole[-1]
+
+
+def _finish(prepared: Prepared, say: Say) -> int:
+    """Keep the best checkpoint's weights, merge them with proof, write card and report."""
+    from trainer.finish import finish
+
+    return finish(prepared.config, prepared.backend.name, prepared.tokenizer, say)
+
+
+def _hold(lock: Any, folder: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # dies with its holder
+    except BlockingIOError:
+        raise InputError(
+            f"{folder}: another process trains in this folder: wait for it, or give another `run`"
+        ) from None
+
+
+def _only_our_lines(trainer: Any) -> None:
+    from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+    trainer.remove_callback(PrinterCallback)
+    trainer.remove_callback(ProgressCallback)
+
+
+def _silence(_: str) -> None:
+    return
