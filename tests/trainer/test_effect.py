@@ -1,0 +1,116 @@
+"""The effect benchmark's side-by-side training, held to PEFT and torch's AdamW on a tiny model."""
+
+import copy
+import math
+import random
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from torch.nn import functional
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from benchmarks.effect import training
+from benchmarks.effect.adapters import ManyLora
+from benchmarks.effect.corpora import Corpus
+from benchmarks.effect.training import Row, Setting
+
+WORDS = 97
+
+
+@pytest.fixture(scope="module")
+def base() -> Any:
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=WORDS,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        tie_word_embeddings=True,
+    )
+    return LlamaForCausalLM(config).eval()
+
+
+def rows(count: int, seed: int) -> list[Row]:
+    rng = random.Random(seed)
+    lengths = [rng.randint(6, 15) for _ in range(count)]
+    return [Row([rng.randrange(3, WORDS) for _ in range(length)], length // 3) for length in lengths]
+
+
+def peft_alone(base: Any, setting: Setting, own: list[Row], like: Any, number: int) -> dict[str, torch.Tensor]:
+    """The same training by PEFT and torch's AdamW, from the adapter that `like` starts with: its final weights."""
+    targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    config = LoraConfig(r=setting.rank, lora_alpha=setting.alpha, target_modules=targets, lora_dropout=0.0)  # type: ignore[arg-type]
+    model: Any = get_peft_model(copy.deepcopy(base), config)
+    layers = {name: layer for name, layer in like.named_modules() if isinstance(layer, ManyLora)}
+    for name, layer in layers.items():
+        model.get_submodule(f"base_model.model.{name}").lora_A["default"].weight.data = (
+            layer.down[number, : setting.rank].detach().clone()
+        )
+    optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], weight_decay=0.0)
+    steps, stream = training.steps_of(setting, len(own)), training.batches(own, setting)
+    for step in range(steps):
+        optimiser.param_groups[0]["lr"] = training.rate_at(setting, step, steps)
+        drawn = next(stream)
+        learnt = sum(len(row.ids) - row.prompt for row in drawn)
+        for row in drawn:
+            logits = model(input_ids=torch.tensor([row.ids])).logits[0]
+            loss = functional.cross_entropy(
+                logits[row.prompt - 1 : -1], torch.tensor(row.ids[row.prompt :]), reduction="sum"
+            )
+            (loss / learnt).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        optimiser.zero_grad()
+    return {
+        name: torch.cat([part[kind]["default"].weight.detach().flatten() for kind in (0, 1)])
+        for name in layers
+        for part in [
+            [
+                model.get_submodule(f"base_model.model.{name}").lora_A,
+                model.get_submodule(f"base_model.model.{name}").lora_B,
+            ]
+        ]
+    }
+
+
+def test_adapters_trained_side_by_side_are_what_peft_makes_of_each_alone(base: Any) -> None:
+    settings = [
+        Setting("long", Corpus(), 1e-2, rank=4, alpha=8, epochs=2, batch=4),
+        Setting("short, other rank and rate", Corpus(), 3e-3, rank=2, alpha=8, epochs=1, batch=4, seed=1),
+    ]
+    own = [rows(16, 0), rows(12, 1)]
+    before = copy.deepcopy(base)
+    training.attach(before, [4, 2], [8, 8], [0, 1])
+    model, losses = training.train_many(copy.deepcopy(base), settings, own, pad=0, budget=64)
+    assert all(math.isfinite(loss) and loss > 0 for loss in losses)
+    for number, setting in enumerate(settings):
+        expected = peft_alone(base, setting, own[number], before, number)
+        for name, weights in expected.items():
+            layer = model.get_submodule(name)
+            got = torch.cat(
+                [layer.down[number, : setting.rank].flatten(), layer.up[number, :, : setting.rank].flatten()]
+            )
+            assert torch.allclose(got, weights, atol=2e-5), (setting.name, name, (got - weights).abs().max())
+            assert not layer.down[number, setting.rank :].any()
+            assert not layer.up[number, :, setting.rank :].any()
+
+
+def test_a_step_in_small_parts_is_the_same_step(base: Any) -> None:
+    setting = Setting("x", Corpus(), 1e-2, rank=4, batch=8)
+    own = [rows(16, 0)]
+    whole, _ = training.train_many(copy.deepcopy(base), [setting], own, pad=0, budget=10_000)
+    parts, _ = training.train_many(copy.deepcopy(base), [setting], own, pad=5, budget=20)
+    for one, other in zip(whole.parameters(), parts.parameters(), strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
+
+
+def test_the_learning_rate_warms_up_and_ends_near_zero() -> None:
+    setting = Setting("x", Corpus(), 1.0)
+    rates = [training.rate_at(setting, step, 100) for step in range(100)]
+    assert rates[:3] == pytest.approx([1 / 3, 2 / 3, 1.0])
+    assert rates == sorted(rates[:3]) + sorted(rates[3:], reverse=True)
+    assert 0 < rates[-1] < 0.01
