@@ -201,7 +201,11 @@ class Gate:
         self.counts.errors[error.kind] += 1
         usage = error.partial.usage if error.partial else Usage()
         cost = self._leave(now, entered, usage)
-        if isinstance(error, KeyRefused | UnknownModel):
+        if isinstance(error, KeyRefused):
+            variable = self.lane.api_key_env
+            remedy = f"correct the key in {variable}" if variable else "set `api_key_env` to the variable with a key"
+            self.circuit.stop(now, f"{error.message} ({remedy})")
+        elif isinstance(error, UnknownModel):
             self.circuit.stop(now, error.message)
         elif isinstance(error, BalanceGone):
             self.circuit.stop(now, error.message, BALANCE_SECONDS)
