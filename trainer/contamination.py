@@ -61,7 +61,7 @@ def _problems(name: str) -> Iterator[str]:
 
 def _file_rows(path: Path) -> Iterator[dict[str, Any]]:
     if path.suffix == ".parquet":
-        import pyarrow.parquet  # type: ignore[import-untyped]
+        import pyarrow.parquet
 
         yield from pyarrow.parquet.read_table(path).to_pylist()
         return
@@ -78,7 +78,7 @@ def _hub_rows(name: str) -> Iterator[dict[str, Any]]:
     key, _, split = name.partition(":")
     if key not in HUB:
         raise InputError(f"data.exclude {name}: no such file, and not one of {', '.join(HUB)}")
-    import datasets  # type: ignore[import-untyped]
+    import datasets
 
     data_set, subset, default_split = HUB[key]
     try:

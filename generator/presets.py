@@ -1,0 +1,150 @@
+"""Providers as data: where they are, what they call R1 and its kin, what they allow. They age: `checked` says how much.
+
+    [[lane]]
+    name = "deepseek"
+    preset = "deepseek-off-peak"     # every key below may still be set by hand
+
+A price of 0 is "not known here", never "free of charge"; prices are USD per million tokens.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """Values for the keys of a `[[lane]]`."""
+
+    checked: str  # when these values were last compared with the provider's documentation
+    about: str
+    lane: Mapping[str, Any]
+
+
+# DeepSeek counts China's public holidays as off-peak (General Office of the State Council, list for 2026).
+CHINESE_HOLIDAYS = tuple(
+    f"2026-{month:02d}-{day:02d}"
+    for month, first, last in ((1, 1, 3), (2, 15, 23), (4, 4, 6), (5, 1, 5), (6, 19, 21), (9, 25, 27), (10, 1, 7))
+    for day in range(first, last + 1)
+)
+_OFF_PEAK = (
+    "mon-fri 00:00-09:00 Asia/Shanghai",
+    "mon-fri 12:00-14:00 Asia/Shanghai",
+    "mon-fri 18:00-24:00 Asia/Shanghai",
+    "sat-sun 00:00-24:00 Asia/Shanghai",
+)
+_DEEPSEEK = {"base_url": "https://api.deepseek.com/v1", "api_key_env": "DEEPSEEK_API_KEY", "account": "deepseek"}
+_FLASH = {**_DEEPSEEK, "model": "deepseek-flash", "concurrency": 2500}
+_PRO = {**_DEEPSEEK, "model": "deepseek-v4-pro", "concurrency": 500}
+_ASIDE = {"windows": _OFF_PEAK, "holidays": CHINESE_HOLIDAYS}
+
+PRESETS: Mapping[str, Preset] = {
+    "modelscope": Preset(
+        "2026-11-24",
+        "ModelScope API-Inference: free of charge, 2,000 calls a day over all models, fewer for a large one. The "
+        "number that is left comes with every reply and is obeyed.",
+        {
+            "base_url": "https://api-inference.modelscope.cn/v1",
+            "model": "deepseek-ai/DeepSeek-R1-0528",
+            "api_key_env": "MODELSCOPE_SDK_TOKEN",
+            "concurrency": 16,
+            "calls_per_day": 2000,
+            "day_timezone": "Asia/Shanghai",
+        },
+    ),
+    "deepseek": Preset(
+        "2026-11-15",
+        "DeepSeek flash at any hour, counted at the peak price. Concurrency is the account's; it thinks by default.",
+        {**_FLASH, "price_in": 0.30, "price_cached": 0.006, "price_out": 1.20},
+    ),
+    "deepseek-off-peak": Preset(
+        "2026-11-15",
+        "DeepSeek flash at half price: nights, midday, weekends and China's public holidays.",
+        {**_FLASH, **_ASIDE, "price_in": 0.15, "price_cached": 0.003, "price_out": 0.60},
+    ),
+    "deepseek-pro": Preset(
+        "2026-11-15",
+        "DeepSeek V4 Pro at any hour, counted at the peak price.",
+        {**_PRO, "price_in": 1.32, "price_cached": 0.044, "price_out": 3.96},
+    ),
+    "deepseek-pro-off-peak": Preset(
+        "2026-11-15",
+        "DeepSeek V4 Pro at half price: nights, midday, weekends and China's public holidays.",
+        {**_PRO, **_ASIDE, "price_in": 0.66, "price_cached": 0.022, "price_out": 1.98},
+    ),
+    "siliconflow": Preset(
+        "2026-11-24",
+        "SiliconFlow: requests and tokens a minute by account tier and model; these are the lowest tier's.",
+        {
+            "base_url": "https://api.siliconflow.cn/v1",
+            "model": "deepseek-ai/DeepSeek-R1",
+            "api_key_env": "SILICONFLOW_API_KEY",
+            "requests_per_minute": 1000,
+            "tokens_per_minute": 50_000,
+        },
+    ),
+    "bailian": Preset(
+        "2026-11-24",
+        "Alibaba Cloud Model Studio (Bailian), Beijing: R1 thinks up to 32,768 tokens and answers up to 16,384. Limits "
+        "are enforced by the second as well.",
+        {
+            "base_url": "https://dashscope.aliyuncs.com/compatible-mode/v1",
+            "model": "deepseek-r1",
+            "api_key_env": "DASHSCOPE_API_KEY",
+            "max_tokens": 16_384,
+        },
+    ),
+    "together": Preset(
+        "2026-11-24",
+        "Together: the thinking stands in <think> tags inside the content.",
+        {
+            "base_url": "https://api.together.xyz/v1",
+            "model": "deepseek-ai/DeepSeek-R1",
+            "api_key_env": "TOGETHER_API_KEY",
+        },
+    ),
+    "openrouter": Preset(
+        "2026-11-24",
+        "OpenRouter: routes to several hosts; the price is the listed one, a host's may differ.",
+        {
+            "base_url": "https://openrouter.ai/api/v1",
+            "model": "deepseek/deepseek-r1",
+            "api_key_env": "OPENROUTER_API_KEY",
+            "price_in": 0.70,
+            "price_out": 2.50,
+        },
+    ),
+    "vllm": Preset(
+        "2026-11-24",
+        "Your own vLLM: it queues instead of refusing; the right concurrency is found by the time to the first token.",
+        {
+            "base_url": "http://127.0.0.1:8000/v1",
+            "model": "deepseek-ai/DeepSeek-R1-Distill-Qwen-32B",
+            "concurrency": 256,
+        },
+    ),
+    "sglang": Preset(
+        "2026-11-24",
+        "Your own SGLang: as with vLLM.",
+        {
+            "base_url": "http://127.0.0.1:30000/v1",
+            "model": "deepseek-ai/DeepSeek-R1-Distill-Qwen-32B",
+            "concurrency": 256,
+        },
+    ),
+    "llama.cpp": Preset(
+        "2026-11-24",
+        "llama-server on this machine: as many at once as its --parallel.",
+        {"base_url": "http://127.0.0.1:8080/v1", "model": "default", "concurrency": 4},
+    ),
+}
+
+
+def fill(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of a `[[lane]]` with its preset's values where it has none of its own. Errors: `ValueError`."""
+    name = values.get("preset") or ""
+    if not name:
+        return dict(values)
+    if name not in PRESETS:
+        raise ValueError(f"no preset {name!r}: there are {', '.join(PRESETS)}")
+    return {**PRESETS[name].lane, **values}
