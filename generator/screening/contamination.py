@@ -1,7 +1,7 @@
 """Which evaluation problem a problem is a copy of, whatever its style; or whose text it shares with other numbers.
 
-Candidates come from shared 5-grams with the numbers masked (and from equal text with all spaces gone), so that every
-candidate is then compared exactly: nothing is estimated, and one problem's verdict depends on no other problem. The
+Candidates come from shared 5-grams, with their numbers and with the numbers masked, and from equal text with all spaces
+gone; each is then compared exactly: nothing is estimated, and one problem's verdict depends on no other problem. The
 measures and thresholds, with what they flagged on real data: docs/decisions/decontamination.md.
 """
 
@@ -20,6 +20,7 @@ Gram = tuple[str, ...]
 INDEX_GRAM, SHINGLE, SHORT_GRAM, LONG_GRAM = 5, 3, 8, 13
 MIN_WORDS_CONTAINED = 12  # below it, 8-grams are too few to speak of a share
 CANDIDATES = 5
+COMMON_POSTINGS = 50  # a 5-gram of more evaluation problems is a phrase of their template
 CANDIDATE_SHARE = 0.2  # of the shorter text's 5-grams; every kind below implies far more
 WHOLE_SHARE = 0.95  # the evaluation problem stands in the text as a whole, say after "Problem 12."
 MASKED_SHARE = 0.8
@@ -66,7 +67,7 @@ class _Profile:
         core = body(text)
         self.words = words(found if found is not None and core == text else tokens(core))
         self.masked = masked(self.words)
-        self.keys = grams(self.masked, INDEX_GRAM)
+        self.keys = grams(self.masked, INDEX_GRAM) | grams(self.words, INDEX_GRAM)
         self.squeezed = squeeze(self.words)
 
     @cached_property
@@ -143,19 +144,21 @@ class EvaluationIndex:
         for gram in profile.keys:
             self._index[gram].append(number)
 
-    def _sharing(self, profile: _Profile) -> Counter[int]:
-        counts: Counter[int] = Counter()
-        for gram in profile.keys & self._index.keys():
-            counts.update(self._index[gram])
-        return counts
-
     def _candidates(self, profile: _Profile) -> list[int]:
         exact = self._squeezed.get(profile.squeezed)
         if exact is not None:
             return [exact]
+        counts: Counter[int] = Counter()
+        common = 0
+        for gram in profile.keys & self._index.keys():
+            postings = self._index[gram]
+            if len(postings) > COMMON_POSTINGS:
+                common += 1
+            else:
+                counts.update(postings)
         shares = [
-            (count / min(len(self._profiles[number].keys), len(profile.keys)), -number)
-            for number, count in self._sharing(profile).items()
+            (count / max(1, min(len(self._profiles[number].keys), len(profile.keys)) - common), -number)
+            for number, count in counts.items()
         ]
         return [-number for share, number in sorted(shares, reverse=True)[:CANDIDATES] if share >= CANDIDATE_SHARE]
 
