@@ -1,7 +1,8 @@
 """The generator's graders: verdicts without ever holding up the event loop.
 
-What can be decided at once is decided on the loop (tens of microseconds; `shared.grading` bounds it); the rest goes to worker processes, one
-request each at a time. A worker that exceeds its time is killed and replaced, and the verdict is `unverifiable`.
+What can be decided at once is decided on the loop (tens of microseconds; `shared.grading` bounds it); the rest goes to
+worker processes, one request each at a time. A worker that exceeds its time is killed and replaced, and the verdict is
+`unverifiable`.
 """
 
 import asyncio
@@ -65,7 +66,7 @@ class _Worker:
         self._process: asyncio.subprocess.Process | None = None
 
     async def ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
-        """The reply to `request` within `seconds`, start-up not counted. Errors: `WorkerLost`, after which it is gone."""
+        """The reply to `request` within `seconds`, start-up not counted. Errors: `WorkerLost`; then it is gone."""
         answered = False
         try:
             process = self._process or await self._start()

@@ -2,13 +2,14 @@ r"""Grading: is the final answer of a response the gold answer?
 
     grade("... so \\boxed{x = 5}.", "5")        Verdict("correct", "x = 5", "last box; equal by value", "exact")
 
-`extract` finds the final answer, `compare` decides what can be decided exactly and at once, and what is left goes to a worker process
-(`worker`, with math-verify behind it) that is killed when its time is up.
+`extract` finds the final answer, `compare` decides what can be decided exactly and at once, and what is left goes to a
+worker process (`worker`, with math-verify behind it) that is killed when its time is up.
 """
 
 from shared.grading import processes
-from shared.grading.compare import NeedsWorker, Undecidable, compare
-from shared.grading.extract import Answer, Missing, extract, last_box
+from shared.grading.compare import compare
+from shared.grading.extract import Missing, extract, last_box
+from shared.grading.findings import NeedsWorker, Undecidable
 from shared.records import Verdict
 
 __all__ = ["grade", "grade_fast", "undecided", "verdict_of_reply"]
@@ -19,8 +20,8 @@ MAX_PROBLEM = 20_000  # characters of a problem that are looked at
 def grade(response: str, gold: str | None, problem: str | None = None, timeout_seconds: float = 5.0) -> Verdict:
     """The verdict on `response`, from any thread or process, within `timeout_seconds` whatever the text.
 
-    `problem` lets multiple choice be read. Starting this process's first grading worker is not counted. Never raises for what
-    a text contains; what cannot be decided in time is `unverifiable`.
+    `problem` lets multiple choice be read. Starting a grading worker is not counted. Never raises for what a text
+    contains; what cannot be decided in time is `unverifiable`.
     """
     verdict, request = grade_fast(response, gold, problem)
     if request is None:

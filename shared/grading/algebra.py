@@ -1,8 +1,8 @@
 r"""Exact values: an expression as a quotient of polynomials over the rationals, in closed form.
 
-The indeterminates are letters, `\pi`, `e`, square roots of square-free whole numbers (which multiply as such), `i` with i² = -1, and
-"opaque" parts (other roots, logarithms, symbolic powers). Without opaque parts two forms are equal exactly when the
-values are: square roots of different square-free numbers, 1 and π are independent over the rationals.
+The indeterminates are letters, `\pi`, `e`, square roots of square-free whole numbers (which multiply as such), `i` with
+i² = -1, and "opaque" parts (other roots, logarithms, symbolic powers). Without opaque parts two forms are equal exactly
+when the values are: 1, π and square roots of different square-free numbers are independent over the rationals.
 Everything is bounded: terms, bits and steps. Beyond that `TooHard` says so within milliseconds.
 """
 
@@ -13,7 +13,7 @@ from fractions import Fraction
 from shared.grading.expressions import Node, Unreadable
 
 MAX_TERMS = 200
-MAX_BITS = 4_000  # of a numerator or denominator
+MAX_BITS = 6_000  # of a numerator or denominator
 MAX_STEPS = 4_000  # products of terms for one expression
 MAX_DEGREE = 200
 MAX_FACTORED = 10**12  # larger radicands are not split into square and square-free part

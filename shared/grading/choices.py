@@ -1,9 +1,11 @@
-r"""Multiple choice: the options that a problem lists, and the letter that an answer names."""
+r"""Multiple choice: the options that a problem lists, the letter that an answer names, and whether it is right."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
+from shared.grading.findings import Finding, NeedsWorker, Undecidable
 from shared.grading.normalise import clean
 
 TAIL = 6_000  # characters from the end of a problem in which its options are looked for
@@ -11,7 +13,8 @@ MAX_OPTION = 600
 
 _DRESS = r"\\(?:text|textbf|textrm|mathrm|mathbf|mathsf|bf|rm|textit|boldsymbol|mbox)"
 _DRESSED = re.compile(
-    rf"(?:{_DRESS})\s*\{{\s*(?:\\ )?(\(?)\s*([A-J])\s*(\)?[.:]?)\s*(?:\\ )?\}}(\s*[).:])?|\(\s*{_DRESS}\s*\{{\s*([A-J])\s*\}}\s*\)"
+    rf"(?:{_DRESS})\s*\{{\s*(?:\\ )?(\(?)\s*([A-J])\s*(\)?[.:]?)\s*(?:\\ )?\}}(\s*[).:])?"
+    rf"|\(\s*{_DRESS}\s*\{{\s*([A-J])\s*\}}\s*\)"
 )
 _OLD_DRESS = re.compile(r"\{\s*\\(?:bf|rm|it)\s*\(?([A-J])\)?\s*\}|\(\s*\\(?:bf|rm|it)\s+([A-J])\s*\)")
 _STYLES = (
@@ -52,6 +55,15 @@ def named_choice(cleaned: str) -> Choice | None:
     return Choice(letter.upper(), rest)
 
 
+def named_letters(cleaned: str) -> str:
+    """The letters of an answer that names several options: "ACD" of `A, C and D` or `ACD`; else ""."""
+    if len(cleaned) > 60:
+        return ""
+    plain = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", cleaned)
+    match = re.fullmatch(r"[\s(]*[A-J](?:[\s,;()]*(?:\band\b)?[\s,;()]*[A-J])+[\s)]*", plain)
+    return "".join(re.findall(r"[A-J]", plain)) if match else ""
+
+
 @lru_cache(maxsize=256)
 def options(problem: str) -> dict[str, str]:
     """Letter -> cleaned text of each option that the problem lists; empty where it lists none.
@@ -89,3 +101,56 @@ def _option(text: str) -> str:
     return clean(re.sub(r"^[\s~}$\\]*(?:\\ )*[\s~}]*(?=[^A-Za-z]|$)", "", text) if text[:1] in "~}" else text).rstrip(
         "\\ ,;"
     )
+
+
+Equal = Callable[[str, str, int], bool]  # (gold, answer, depth): equal by value
+
+
+def by_choice(gold: str, answer: str, problem: str, equal: Equal) -> Finding | None:
+    """The finding where the gold or the answer names an option; None where neither does. Raises what `equal` raises."""
+    right, named = named_choice(gold), named_choice(answer)
+    several = named_letters(gold), named_letters(answer)
+    if several[0] and several[1]:
+        same = several[0] == several[1] or (bool(options(problem)) and sorted(several[0]) == sorted(several[1]))
+        return Finding(same, f"names {'' if same else 'not '}the same options", "choice")
+    if right is not None and (not right.rest or "(" in gold[:12]):
+        return _against_letter(right, named, answer, options(problem), equal)
+    if named is not None and not _equal_at_once(equal, gold, answer):
+        value = named.rest or options(problem).get(named.letter, "")
+        if value:
+            same = equal(gold, value, 1)
+            return Finding(same, f"the value of option {named.letter} is {'' if same else 'not '}the gold", "choice")
+    return None
+
+
+def _against_letter(right: Choice, named: Choice | None, answer: str, listed: dict[str, str], equal: Equal) -> Finding:
+    letter = right.letter
+    if named is None and listed and re.fullmatch(r"[a-j]", answer):
+        named = Choice(answer.upper(), "")
+    if named is not None and named.letter != letter:
+        return Finding(False, f"the gold is option {letter}, the answer names {named.letter}", "choice")
+    if named is not None and named.rest and _is_value_of_another(named, listed, equal):
+        return Finding(False, f"names option {letter} with the value of another", "choice")
+    if named is not None:
+        return Finding(True, f"names option {letter}", "choice")
+    value = listed.get(letter, "") or right.rest
+    if not value:
+        how = f"the gold is option {letter}; the answer names none and the problem lists none"
+        return Finding(False, how, "choice")
+    same = equal(value, answer, 1)
+    return Finding(same, f"{'' if same else 'not '}the value of option {letter}", "choice")
+
+
+def _is_value_of_another(named: Choice, listed: dict[str, str], equal: Equal) -> bool:
+    others = [text for letter, text in listed.items() if letter != named.letter]
+    return not _equal_at_once(equal, listed.get(named.letter, ""), named.rest) and any(
+        _equal_at_once(equal, other, named.rest) for other in others
+    )
+
+
+def _equal_at_once(equal: Equal, gold: str, answer: str) -> bool:
+    """Equal without a worker; an open question counts as no."""
+    try:
+        return equal(gold, answer, 1)
+    except (NeedsWorker, Undecidable):
+        return False

@@ -1,7 +1,8 @@
 r"""Cleaned LaTeX or plain text read as one expression: a small recursive-descent parser with a bounded depth.
 
-It reads what final answers are made of (numbers, mixed numbers, fractions, roots, powers, factorials, binomials, named functions,
-letters, Greek letters, subscripts) and refuses everything else: a partial reading would make wrong answers equal.
+It reads what final answers are made of (numbers, mixed numbers, fractions, roots, powers, factorials, binomials, named
+functions, letters, Greek letters, subscripts) and refuses everything else: a partial reading would make wrong answers
+equal.
 """
 
 import re
@@ -12,14 +13,22 @@ MAX_LENGTH = 2_000
 MAX_DEPTH = 40
 MAX_DIGITS = 400  # of one number; longer ones are compared as digits only
 
-FUNCTIONS = frozenset(
-    "sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh ln log exp lfloor lceil abs max min gcd lcm det".split()
-)
-_GREEK = frozenset(
-    "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi rho sigma tau upsilon phi "
-    "chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega ell infty".split()
-)
+_FUNCTIONS_TEXT = """
+sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh ln log exp lfloor lceil abs max min gcd lcm det
+"""
+FUNCTIONS = frozenset(_FUNCTIONS_TEXT.split())
+_GREEK_TEXT = """
+alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi rho sigma tau
+upsilon phi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega ell infty
+"""
+_GREEK = frozenset(_GREEK_TEXT.split())
 _TOKEN = re.compile(r"\s*(?:(\d+\.?\d*|\.\d+)|\\([A-Za-z]+)|(\\[{}|])|(.))", re.DOTALL)
+
+
+_FRACTION_BEHIND = re.compile(
+    r"\s*\\frac\s*(?:\{\s*(\d{1,9})\s*\}|(\d))\s*(?:\{\s*(\d{1,9})\s*\}|(\d))(?!\s*\^)"
+    r"|\s+(\d{1,9})\s*/\s*(\d{1,9})(?![\d.])"
+)
 
 
 class Unreadable(Exception):
@@ -28,7 +37,7 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """`op` with its arguments: num (value), sym (name), add, mul, div, pow, neg, fact, binom, root, or a function's name."""
+    """`op` is num (`value`), sym (`name`), add, mul, div, pow, neg, fact, binom, root, or a function's name."""
 
     op: str
     args: tuple["Node", ...] = ()
@@ -148,6 +157,8 @@ class _Reader:
                 node = Node("pow", (node, self.exponent(depth + 1)))
             elif self.accept("!"):
                 node = Node("fact", (node,))
+            elif self.accept("°"):
+                node = Node("mul", (node, Node("div", (Node("sym", name="\\pi"), number(180)))))
             else:
                 return node
 
@@ -179,17 +190,16 @@ class _Reader:
         raise Unreadable(f"{value!r} is no part of an expression")
 
     def mixed(self, digits: str) -> Node:
-        """A number, with the proper fraction that may follow it: `1\\frac{4}{5}`, `1 4/5`."""
+        """A number, with the fraction that may follow it: `1\\frac{4}{5}` and `1 4/5` are sums, never products."""
         whole = _value(digits)
-        match = re.compile(r"\s*\\frac\s*(?:\{\s*(\d{1,9})\s*\}|(\d))\s*(?:\{\s*(\d{1,9})\s*\}|(\d))(?!\s*\^)").match(
-            self.text, self.position
-        ) or re.compile(r"\s+(\d{1,9})()\s*/\s*(\d{1,9})()(?![\d.])").match(self.text, self.position)
-        if match and digits.isdigit():
-            above, below = int(match[1] or match[2]), int(match[3] or match[4])
-            if 0 < above < below:
-                self.position = match.end()
-                return number(whole + Fraction(above, below))
-        return number(whole)
+        match = _FRACTION_BEHIND.match(self.text, self.position) if digits.isdigit() else None
+        if match is None:
+            return number(whole)
+        above, below = (match[1] or match[2] or match[5]), (match[3] or match[4] or match[6])
+        if int(below) == 0:
+            raise Unreadable("division by zero")
+        self.position = match.end()
+        return number(whole + Fraction(int(above), int(below)))
 
     def command(self, name: str, depth: int) -> Node:
         if name == "frac":

@@ -15,7 +15,7 @@ MAX_BOXES = 64  # of one trailing group
 TAIL = 4_000  # characters from the end in which markers without a box are looked for
 
 _BOXES = ("\\boxed", "\\fbox")
-# What may stand between the boxes of one list: separators, mathematics delimiters, spacing, a short label such as `x =`.
+# What may stand between the boxes of one list: separators, delimiters, spacing, a short label such as `x =`.
 _BETWEEN_BOXES = re.compile(
     r"(?=.*?(?:,|;|&|\band\b|\bor\b|、|，))"
     r"(?:[\s,;&$、，]|\\[()\[\],;:! ]|\\(?:q?quad|text|mathrm|mbox|and)\b|[{}~]|\b(?:and|or)\b|[A-Za-z]\w{0,3}\s*=)*",
@@ -25,7 +25,7 @@ _MARKER = re.compile(
     r"\b(?:answer|ans)\b[ \t]*\*{0,2}[ \t]*(?:[:：=]|\bis\b|\bare\b)[ \t]*(?::[ \t]*)?(?:\*\*(?=\s))?", re.I
 )
 _HEADING = re.compile(r"^[ \t]*#{1,6}[ \t]*\**(?:final[ \t]+)?answer\**[ \t]*:?\**[ \t]*$", re.I | re.M)
-_BOLD = re.compile(r"\*\*([^*\n]{1,200})\*\*(?!\s*:)")
+_BOLD = re.compile(r"\*\*([^*\n]{1,200})\*\*(\s*:)?")
 _NUMBER = re.compile(r"[-−]?[ ]?(?:\\?\$|€|£)?[ ]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:\s*/\s*\d+)?(?:\s?\\?%)?")
 _AFTER_IS = re.compile(r"(?:=|\bis\b|\bare\b|\bequals\b)[\s*]*$", re.I)
 _WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
@@ -54,8 +54,8 @@ class Missing:
 def extract(response: str) -> Answer | Missing:
     """The final answer of a response. Only what follows the last `</think>` counts.
 
-    Order: the last box (or trailing group of boxes) inside `<answer>` tags if there are any, else anywhere; then `####`,
-    "Answer:" and its like, a bold last number.
+    Order: the last box (or trailing group of boxes) inside `<answer>` tags if there are any, else anywhere; then
+    `####`, "Answer:" and its like, a bold last number.
     """
     close = response.rfind(THINK_CLOSE)
     if response.rfind(THINK_OPEN) > close:
@@ -146,9 +146,8 @@ def _marked(tail: str) -> Answer | Missing:
     if markers:
         marker = max(markers, key=lambda match: match.end())
         return _found(_first_statement(tail[marker.end() :]), f"no box; after {' '.join(marker[0].split())!r}")
-    for bold in reversed(_BOLD.findall(tail)):
-        numbers = _NUMBER.findall(bold)
-        if numbers and len(_WORD.findall(bold)) <= 6:
+    for bold, colon in reversed(_BOLD.findall(tail)):
+        if not colon and _NUMBER.search(bold) and len(_WORD.findall(bold)) <= 6:
             return _found(bold, "no box; last number in bold")
     return Missing("no_answer", "no box and no marked answer")
 
@@ -193,7 +192,7 @@ def _answer_in(statement: str) -> str | None:
         return None
     if len(formulas) == 1 and words:
         return str(formulas[0][0] or formulas[0][1]).strip()
-    numbers = [match for match in _NUMBER.finditer(statement)]
+    numbers = list(_NUMBER.finditer(statement))
     if not words or (len(words) <= 4 and (not numbers or numbers[0].start() == 0)):
         return statement
     return _number_of_sentence(statement, numbers)

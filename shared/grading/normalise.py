@@ -11,36 +11,40 @@ _SUPERSCRIPTS = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n"
 _SUBSCRIPTS = dict(zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=True))
 _SYMBOLS = str.maketrans(
     {
-        "−": "-", "–": "-", "—": "-", "×": "\\times ", "·": "\\cdot ", "⋅": "\\cdot ", "∙": "\\cdot ", "÷": "/", "⁄": "/",
-        "∕": "/", "≤": "\\le ", "⩽": "\\le ", "≥": "\\ge ", "⩾": "\\ge ", "≠": "\\ne ", "±": "\\pm ", "∓": "\\mp ",
-        "∞": "\\infty ", "∪": "\\cup ", "∩": "\\cap ", "∈": "\\in ", "∅": "\\emptyset ", "ℝ": "\\mathbb{R}", "π": "\\pi ",
-        "𝜋": "\\pi ", "θ": "\\theta ", "α": "\\alpha ", "β": "\\beta ", "γ": "\\gamma ", "λ": "\\lambda ", "φ": "\\phi ",
-        "ω": "\\omega ", "≈": "\\approx ", "º": "°", "˚": "°", "∖": "\\setminus ", "，": ",", "；": ";", "：": ":",
-        "（": "(", "）": ")", "、": ",", "＝": "=", "％": "%", "≡": "\\equiv ", "∠": "\\angle ", "′": "'",
-        "\u00a0": " ", "\u2009": "\\,", "\u202f": "\\,", "\u2005": "\\,", "\u200a": " ", "\u200b": "", "\ufeff": "",
-        "\u2061": "", "\u2062": "", "⟨": "(", "⟩": ")",
+        "−": "-", "–": "-", "—": "-", "×": "\\times ", "·": "\\cdot ", "⋅": "\\cdot ", "∙": "\\cdot ", "÷": "/",
+        "⁄": "/", "∕": "/", "≤": "\\le ", "⩽": "\\le ", "≥": "\\ge ", "⩾": "\\ge ", "≠": "\\ne ", "±": "\\pm ",
+        "∓": "\\mp ", "∞": "\\infty ", "∪": "\\cup ", "∩": "\\cap ", "∈": "\\in ", "∅": "\\emptyset ",
+        "ℝ": "\\mathbb{R}", "π": "\\pi ", "𝜋": "\\pi ", "θ": "\\theta ", "α": "\\alpha ", "β": "\\beta ",
+        "γ": "\\gamma ", "λ": "\\lambda ", "φ": "\\phi ", "ω": "\\omega ", "≈": "\\approx ", "º": "°", "˚": "°",
+        "∖": "\\setminus ", "，": ",", "；": ";", "：": ":", "（": "(", "）": ")", "、": ",", "＝": "=", "％": "%",
+        "≡": "\\equiv ", "∠": "\\angle ", "′": "'", "\u00a0": " ", "\u2009": "\\,", "\u202f": "\\,", "\u2005": "\\,",
+        "\u200a": " ", "\u200b": "", "\ufeff": "", "\u2061": "", "\u2062": "", "⟨": "(", "⟩": ")",
     }
 )  # fmt: skip
 _DEGREE = re.compile(
     r"\s*\^\s*(?:\\circ\b|\{\s*\\circ\s*\}|°)|\\degrees?\b|\^\s*\{\s*°\s*\}|\^\s*o(?![A-Za-z])|\\circ\b(?=\s*[CF]?$)"
 )
 _SIZES = re.compile(
-    r"\\(?:left|right|[bB]igg?[lrm]?|middle)(?![A-Za-z])\.?|\\(?:display|text|script)style\b|\\limits\b|\\phantom\s*(?:\{[^{}]*\}|-)?"
+    r"\\(?:left|right|[bB]igg?[lrm]?|middle)(?![A-Za-z])\.?|\\(?:display|text|script)style\b|\\limits\b"
+    r"|\\phantom\s*(?:\{[^{}]*\}|-)?"
 )
 _TEXT = re.compile(
-    r"\\(?:text|mbox|hbox|textbf|textit|textrm|textsf|texttt|textnormal|mathrm|mathsf|mathtt|operatorname\*?|rm|emph)\s*\{([^{}]*)\}"
+    r"\\(?:text|mbox|hbox|textbf|textit|textrm|textsf|texttt|textnormal|mathrm|mathsf|mathtt|operatorname\*?|rm|emph)"
+    r"\s*\{([^{}]*)\}"
 )
 _PLAIN = re.compile(
     r"\\(?:mathbf|boldsymbol|bm|mathit|mathcal|underline|overline|bar|vec|hat|widehat|overrightarrow)\s*\{([^{}]*)\}"
 )
 _SYNONYMS = {
-    "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "dbinom": "binom", "tbinom": "binom", "leq": "le", "leqslant": "le",
-    "geq": "ge", "geqslant": "ge", "neq": "ne", "lt": "<", "gt": ">", "lbrace": "\\{", "rbrace": "\\}", "lbrack": "[",
-    "rbrack": "]", "vert": "|", "lvert": "|", "rvert": "|", "mid": "|", "colon": ":", "ast": "\\cdot", "varnothing": "emptyset",
-    "backslash": "setminus", "infin": "infty", "R": "mathbb{R}", "Reals": "mathbb{R}", "quad": " ", "qquad": " ", "land": "\\text{and}",
-    "wedge": "\\text{and}", "lor": "\\text{or}", "vee": "\\text{or}", "approxeq": "approx", "simeq": "approx", "div": "/",
-    "langle": "(", "rangle": ")", "varphi": "phi", "arctg": "arctan", "tg": "tan", "ctg": "cot", "mathbb R": "mathbb{R}",
-    "to": "rightarrow", "percent": "%", "textdegree": "°", "lparen": "(", "rparen": ")", "nobreakspace": " ", "euro": "€", "pounds": "£",
+    "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "dbinom": "binom", "tbinom": "binom", "leq": "le",
+    "leqslant": "le", "geq": "ge", "geqslant": "ge", "neq": "ne", "lt": "<", "gt": ">", "lbrace": "\\{",
+    "rbrace": "\\}", "lbrack": "[", "rbrack": "]", "vert": "|", "lvert": "|", "rvert": "|", "mid": "|", "colon": ":",
+    "ast": "\\cdot", "varnothing": "emptyset", "backslash": "setminus", "infin": "infty", "R": "mathbb{R}",
+    "Reals": "mathbb{R}", "quad": " ", "qquad": " ", "land": "\\text{and}", "wedge": "\\text{and}",
+    "lor": "\\text{or}", "vee": "\\text{or}", "approxeq": "approx", "simeq": "approx", "div": "/", "langle": "(",
+    "rangle": ")", "varphi": "phi", "arctg": "arctan", "tg": "tan", "ctg": "cot", "mathbb R": "mathbb{R}",
+    "to": "rightarrow", "percent": "%", "textdegree": "°", "lparen": "(", "rparen": ")", "nobreakspace": " ",
+    "euro": "€", "pounds": "£",
 }  # fmt: skip
 _COMMAND = re.compile(r"\\([A-Za-z]+)")
 _THOUSANDS = re.compile(r"(?<=\d)(?:\{,\}|,\\!|,\\,|\\,|\\ |\{\\,\}|'(?=\d{3}))\s*(?=\d{3}(?!\d))")
@@ -56,7 +60,7 @@ def clean(text: str) -> str:
     text = _unicode(" ".join(text.replace("\x00", "").split()))
     text = _delimiters(text)
     text = _PLAIN.sub(r"\1", _PLAIN.sub(r"\1", text))
-    text = _TEXT.sub(lambda match: "\\text{" + match[1] + "}", text)
+    text = _TEXT.sub(_text, text)
     text = text.replace("{:}", ":").replace("\\%", "%").replace("\\_", "_").replace("\\#", "#").replace("\\&", "&")
     text = _THOUSANDS.sub("", text)
     text = _SIZES.sub(" ", text)
@@ -79,7 +83,7 @@ def words(cleaned: str) -> tuple[str, ...]:
     """The words of a text answer in lower case, without punctuation and without articles in front of other words."""
     plain = re.sub(r"\\text\{|[{}]|\\ ", " ", cleaned).casefold()
     found = re.findall(r"[^\W_]+(?:'[^\W_]+)?", plain)
-    following = [*found[1:], ""]
+    following = [*found[1:], ""][: len(found)]
     return tuple(word for word, after in zip(found, following, strict=True) if word not in _ARTICLES or len(after) < 3)
 
 
@@ -124,6 +128,17 @@ def _delimiters(text: str) -> str:
     if text.endswith("**"):
         text = text[:-2]
     return re.sub(r"(?<=\w)\*\*(?=[\w({-])", "^", text)
+
+
+def _text(match: re.Match[str]) -> str:
+    """Words stay text; numbers and formulas inside a text command are taken out of it."""
+    inner = match[1]
+    if not re.search(r"[A-Za-z]", inner) or "=" in inner:
+        return f" {inner} "
+    leading = re.match(r"\s*([-+]?[¤\d][\d.,/ ]*)(?=[ A-Za-z])(.*)$", inner, re.DOTALL)
+    if leading and not re.match(r"[A-Z\d]*$", inner):
+        return f" {leading[1]}\\text{{{leading[2]}}}"
+    return f"\\text{{{inner}}}"
 
 
 def _synonym(match: re.Match[str]) -> str:

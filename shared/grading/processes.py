@@ -1,9 +1,10 @@
-"""Worker processes for whoever calls `grade` directly: one each for as many threads as call at once, kept for the next call.
+"""Worker processes for whoever calls `grade`: one each for as many threads as call at once, kept for the next call.
 
 A worker that exceeds its time is killed and a new one takes its place. All end with the process that owns them.
 """
 
 import atexit
+import contextlib
 import json
 import os
 import select
@@ -68,10 +69,8 @@ class Worker:
         """Close our ends of the pipes; an idle worker ends by itself then."""
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
-                try:
+                with contextlib.suppress(OSError):  # unwritten bytes for a process that is gone
                     pipe.close()
-                except OSError:
-                    pass
 
     def _write(self, line: bytes, seconds: float) -> None:
         assert self._process.stdin is not None

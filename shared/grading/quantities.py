@@ -24,17 +24,21 @@ _KNOWN = {
     for unit, size in zip(table.split()[::2], table.split()[1::2], strict=True)
 }
 _NAMES = {
-    "meter": "m", "metre": "m", "centimeter": "cm", "centimetre": "cm", "millimeter": "mm", "millimetre": "mm", "kilometer": "km",
-    "kilometre": "km", "inch": "in", "inche": "in", "foot": "ft", "feet": "ft", "yard": "yd", "mile": "mi", "second": "s", "sec": "s", "minute": "min",
-    "mins": "min", "hour": "h", "hr": "h", "gram": "g", "kilogram": "kg", "milligram": "mg", "pound": "lb", "ounce": "oz",
-    "liter": "l", "litre": "l", "milliliter": "ml", "millilitre": "ml", "USD": "dollar", "usd": "dollar", "buck": "dollar",
-    "deg": "degree", "L": "l", "mL": "ml", "people": "person", "children": "child", "mph": "mi/h", "kmh": "km/h", "kph": "km/h",
-    "percent": "%", "percentage": "%", "pt": "point", "C": "celsius", "F": "fahrenheit", "hrs": "h", "secs": "s", "lbs": "lb",
+    "meter": "m", "metre": "m", "centimeter": "cm", "centimetre": "cm", "millimeter": "mm", "millimetre": "mm",
+    "kilometer": "km", "kilometre": "km", "inch": "in", "inche": "in", "foot": "ft", "feet": "ft", "yard": "yd",
+    "mile": "mi", "second": "s", "sec": "s", "minute": "min", "mins": "min", "hour": "h", "hr": "h", "gram": "g",
+    "kilogram": "kg", "milligram": "mg", "pound": "lb", "ounce": "oz", "liter": "l", "litre": "l",
+    "milliliter": "ml", "millilitre": "ml", "USD": "dollar", "usd": "dollar", "buck": "dollar", "deg": "degree",
+    "L": "l", "mL": "ml", "people": "person", "children": "child", "mph": "mi/h", "kmh": "km/h", "kph": "km/h",
+    "percent": "%", "percentage": "%", "pt": "point", "C": "celsius", "F": "fahrenheit", "hrs": "h", "secs": "s",
+    "lbs": "lb",
 }  # fmt: skip
-_SHORT = frozenset("m s h g l L".split())  # one letter: a unit only inside \text{}
+_SHORT = frozenset(["m", "s", "h", "g", "l", "L"])  # one letter: a unit only inside \text{}
 _POWERS = {"square": 2, "sq": 2, "cubic": 3, "cube": 3}
 _SIGNS = {"¤": "dollar", "€": "euro", "£": "pound sterling", "¥": "yen"}
-_FILLER = frozenset("of a an the in unit units long more total each approximately about".split())
+_FILLER = frozenset(
+    ["of", "a", "an", "the", "in", "unit", "units", "long", "more", "total", "each", "approximately", "about"]
+)
 _TEXT_UNIT = re.compile(
     r"^(.*?[\d})\]!.a-z])\s*\\text\{([^{}]*)\}\s*((?:[\^/\s\d{}°-]|\\cdot|\\text\{[^{}]*\})*)$", re.DOTALL
 )
@@ -73,7 +77,9 @@ def read_quantity(text: str) -> Quantity:
         return read_quantity(text[-1] + text[:-1].rstrip())
     if text.endswith("%"):
         return Quantity(text[:-1].rstrip(), percent=True)
-    if match := re.match(r"^(.*\S)\s*°\s*(?:\\text\{\s*([CF])\s*\}|([CF]))?$", text, re.DOTALL):
+    if (
+        match := re.match(r"^(.*\S)\s*°\s*(?:\\text\{\s*([CF])\s*\}|([CF]))?$", text, re.DOTALL)
+    ) and "\\" not in re.sub(r"\\(?:frac|sqrt|pi|cdot|text)(?![A-Za-z])", "", match[1]):  # not \sin 15°
         name = {"C": "celsius", "F": "fahrenheit"}.get(match[2] or match[3] or "", "angle")
         return Quantity(match[1], ((name, 1),))
     return _worded(text)

@@ -34,7 +34,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """`inside[2k]` is the open gap left of `points[k]`, `inside[2k + 1]` that point itself; the last entry is the last gap."""
+    """`inside[2k]` is the open gap left of `points[k]`, `inside[2k + 1]` that point; the last entry is the last gap."""
 
     points: tuple[Point, ...]
     inside: tuple[bool, ...]
@@ -64,6 +64,20 @@ def same_region(a: Region, b: Region) -> bool:
     return a.inside == b.inside and all(
         algebra.equal(p.form, q.form) is True for p, q in zip(a.points, b.points, strict=True)
     )
+
+
+_MIRRORED = {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le", "\\ne": "\\ne", "=": "="}
+
+
+def read_relation(text: str) -> tuple[str, str, str] | None:
+    """(left side, relation, right side) of a single inequality between any expressions."""
+    pieces = [piece.strip() for piece in _RELATION.split(text) if piece is not None]
+    return (pieces[0], pieces[1], pieces[2]) if len(pieces) == 3 and all(pieces) and pieces[1] != "=" else None
+
+
+def mirrored(relation: tuple[str, str, str]) -> tuple[str, str, str]:
+    """`b > a` for `a < b`."""
+    return relation[2], _MIRRORED[relation[1]], relation[0]
 
 
 def _read(text: str, depth: int) -> Stated:
@@ -145,7 +159,7 @@ def _half_line(constant: Point | float, relation: str, constant_is_left: bool) -
 
 def _between(low: Point | float, low_closed: bool, high: Point | float, high_closed: bool) -> Region:
     points = [end for end in (low, high) if isinstance(end, Point)]
-    if isinstance(low, float) and low > 0 or isinstance(high, float) and high < 0:
+    if (isinstance(low, float) and low > 0) or (isinstance(high, float) and high < 0):
         raise Unreadable("an interval from infinity")
     if len(points) == 2:
         if algebra.equal(points[0].form, points[1].form):

@@ -16,7 +16,8 @@ def _scanner(separator: str) -> re.Pattern[str]:
 
 def split_outside(text: str, separator: str) -> list[str]:
     """`text` cut at every match of the pattern `separator` that stands outside all brackets."""
-    parts, start, depth = [], 0, 0
+    parts: list[str] = []
+    start = depth = 0
     for match in _scanner(separator).finditer(text):
         if match["separator"] is not None:
             if depth == 0 and len(parts) < MAX_PARTS:

@@ -1,7 +1,7 @@
 """A grading worker: `python -m shared.grading.worker`. Reads one JSON request a line, writes one JSON reply a line.
 
-It ignores SIGINT and SIGTERM (its owner drains and then closes the pipe), ends with its standard input, and takes its own life if a request
-uses far more processor time than allowed: it cannot outlive a killed owner for long.
+It ignores SIGINT and SIGTERM (its owner drains and then closes the pipe), ends with its standard input, and takes its
+own life if a request uses far more processor time than allowed: it cannot outlive a killed owner for long.
 """
 
 import json
@@ -11,7 +11,8 @@ import signal
 import sys
 from typing import Any
 
-from shared.grading.compare import Undecidable, compare
+from shared.grading.compare import compare
+from shared.grading.findings import Undecidable
 
 MEMORY_BYTES = 3 * 1024**3
 GRACE_SECONDS = 2.0
@@ -55,7 +56,7 @@ def _warm_up() -> None:
     """Import what a request needs before the owner's clock runs."""
     from shared.grading.symbolic import math_verify_equal
 
-    math_verify_equal("x", "x")
+    math_verify_equal("x", "y")
 
 
 def _reply(replies: Any, answer: dict[str, Any]) -> None:

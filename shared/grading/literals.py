@@ -1,0 +1,89 @@
+r"""Answers that are read as they stand: digits of any length, times of day, numbers in a base, words."""
+
+import re
+
+from shared.grading.normalise import words
+
+_NUMBERS_TEXT = """
+zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen
+nineteen twenty
+"""
+NUMBER_WORDS = {word: str(value) for value, word in enumerate(_NUMBERS_TEXT.split())}
+_PLAIN_NUMBER = re.compile(r"^([+-]?)\s*(\d*)(?:\.(\d*))?$")
+_BARE_THOUSANDS = re.compile(
+    r"(?<![\d.,_])\d{1,3}(?:,\d{3})+(?![\d,])|(?<![\d.,_])(?<!\d )\d{1,3}(?: \d{3})+(?! ?\d| ?/)"
+)
+_TIME = re.compile(
+    r"^(?:\\text\{)?(\d{1,2})\s*:\s*([0-5]\d)(?:\s*:\s*([0-5]\d))?\s*\}?\s*(?:\\text\{)?\s*(?:([ap])\.?\s*m\.?)?\s*\}?$",
+    re.IGNORECASE,
+)
+_DIGITS_OF_BASE = r"(-?)\(?(?:\\text\{)?(-?)([\dA-Z]*\d[\dA-Z]*|[A-Z]+)\}?\)?"
+_BASE = re.compile(
+    rf"^{_DIGITS_OF_BASE}\s*(?:_\s*\{{?\s*(?:\\text\{{)?\s*\(?(?:base\s*)?([a-z]+|\d{{1,2}})\s*\)?\s*\}}?\s*\}}?"
+    r"|(?:\\text\{)?\s*\(?\s*\bbase\s+([a-z]+|\d{1,2})\s*\)?\s*\}?)$"
+)
+_TEXT = re.compile(r"^(?:\\text\{[^{}]*\}|[A-Za-z]{2,}|[\s,.'\"?-])+$")
+_SHORT_WORDS = frozenset(("yes", "no", "odd", "red", "none", "true", "even"))
+_NOTHING = frozenset(
+    tuple(said.split()) for said in ("no solution", "no solutions", "no real solution", "no real solutions", "none")
+)
+
+
+def read_digits(text: str) -> tuple[bool, str, str] | None:
+    """(negative, digits before the point, digits behind it) of a plain number, without zeros that say nothing."""
+    match = _PLAIN_NUMBER.match(text)
+    if match is None or not (match[2] or match[3]):
+        return None
+    whole, part = match[2].lstrip("0"), (match[3] or "").rstrip("0")
+    return (match[1] == "-" and bool(whole or part), whole, part)
+
+
+def without_thousands(text: str) -> str | None:
+    """The text with bare thousands separators taken out ("58,500", "1 000"), or None where there are none."""
+    if not _BARE_THOUSANDS.search(text):
+        return None
+    return _BARE_THOUSANDS.sub(lambda match: re.sub("[, ]", "", match[0]), text)
+
+
+def read_time(text: str) -> tuple[tuple[int, int, int], str] | None:
+    """((hours, minutes, seconds), "a", "p" or "") of a time of day or a duration written with colons."""
+    match = _TIME.match(text)
+    if match is None:
+        return None
+    return (int(match[1]), int(match[2]), int(match[3] or 0)), (match[4] or "").lower()
+
+
+def read_based(text: str) -> tuple[str, str] | None:
+    """(digits, base) of `52_8`, `52_{\\text{eight}}`, `52 \\text{ (base 8)}`."""
+    match = _BASE.match(text)
+    if match is None:
+        return None
+    base = NUMBER_WORDS.get(match[4] or match[5], match[4] or match[5])
+    return (f"{match[1] or match[2]}{match[3]}", base) if base.isdigit() else None
+
+
+def names_base(problem: str, base: str) -> bool:
+    """Whether the problem says in which base the answer is to be written."""
+    said = problem[-20_000:].casefold()
+    names = [base, *(word for word, digits in NUMBER_WORDS.items() if digits == base)]
+    other_name = {"2": "binary", "8": "octal", "16": "hexadecimal"}.get(base)
+    return any(re.search(rf"\bbase[\s\-$]*{name}\b", said) for name in names) or bool(other_name and other_name in said)
+
+
+def read_words(text: str) -> tuple[str, ...] | None:
+    """The words of an answer that is text and nothing else; bare letters that may be a product are no text."""
+    if not _TEXT.match(text):
+        return None
+    said = words(text)
+    if "\\text{" in text or any(len(word) >= 4 for word in said) or _SHORT_WORDS.intersection(said):
+        return said or None
+    return None
+
+
+def says_nothing(text: str) -> bool:
+    """Whether the answer is that there is none: the empty set, "no solution"."""
+    return text in ("\\emptyset", "\\{\\}", "\\{ \\}") or words(text) in _NOTHING
+
+
+def number_word(said: tuple[str, ...] | None) -> str | None:
+    return NUMBER_WORDS.get(" ".join(said)) if said else None
