@@ -6,6 +6,8 @@
 - Only congestion shrinks it, to what the server is still serving: a 429; or, at servers that queue and never say 429
   (vLLM, SGLang), a rising time to the first token (the idea of TCP Vegas: Brakmo and Peterson 1995).
 - The level that congested is remembered. From then on the limit grows by one a round below it and tries it rarely.
+- A single 429 at a level that was just carried is chance, or a call whose end the server has not noticed yet: two in
+  a row are needed to shrink the limit there.
 - 5xx holds it: each takes back the growth that the next few calls would have brought.
 """
 
@@ -21,7 +23,10 @@ APART_SECONDS = 0.005  # between starts above the highest level carried so far
 SETTLED_SECONDS = 3.0  # a call that lives so long was taken up: refusals come at once
 CARRIED_SECONDS = 300.0  # how long a level that was carried counts as proof
 FAULT_DEBT = 4  # calls taken up that bring no growth for each 5xx: none at all when one call in five fails
-PROBE_SECONDS, PROBE_SECONDS_MAX = 60.0, 900.0  # between two tries of the level that congested
+# Before the level that congested is tried again; doubled when it does so again, a quarter when it does not: what came
+# by chance is soon forgotten, a real limit is left in peace.
+REFUSED_SECONDS, QUEUED_SECONDS, PROBE_SECONDS_MAX = 5.0, 60.0, 900.0
+FORGET_STEP = 8  # a level that drew a 429 is forgotten when it could be raised by so much
 CUT_AGAIN = 0.85  # when refusals follow each other and none is taken up in between
 BASE_SECONDS = 1800.0  # how far back the undisturbed time to the first token is looked for
 QUEUE_FACTOR, QUEUE_SECONDS = 3.0, 1.0  # first tokens later than 3 x usual + 1 s mean a queue
@@ -34,7 +39,7 @@ class Flight:
     """One call, from its start."""
 
     started_at: float
-    level: int  # calls in flight, this one included, when it started
+    level: int  # calls in flight when it started, itself included, less those of them that were refused later
     round: int  # of the limit's life; a new one begins at each shrink
     answered: bool = False  # its first token came
     settled: bool = False  # taken up, as far as can be told: answered, or not refused for some seconds; or over
@@ -48,7 +53,8 @@ class Concurrency:
         self.in_flight = 0
         self.delays = FirstTokenDelays()
         self._carried: deque[tuple[float, int]] = deque()  # (when, level) that the server took up, highest first
-        self._fresh: deque[Flight] = deque()  # those that may still be refused, oldest first
+        self._fresh: deque[Flight] = deque()  # those that may still be refused, oldest first, and some that may not
+        self._unsettled = 0  # those that may still be refused
         self._unanswered: dict[Flight, None] = {}  # oldest first
         self._round = 0
         self._started_at = -inf
@@ -59,11 +65,12 @@ class Concurrency:
         self._limit = float(min(START, self.ceiling))
         self.congested_level: int | None = None  # the lowest level known to draw a 429 or a queue
         self._highest = 0  # level carried so far
-        self._taken_up_in_round = 0
         self._debt = 0  # of growth, to 5xx
         self._probe_at = -inf
-        self._probe_seconds = PROBE_SECONDS
+        self._probe_seconds = self._least_probe_seconds = REFUSED_SECONDS
         self._step = 1
+        self._refused_at = -inf
+        self._refused_in_a_row = 0
         self._carried.clear()
 
     def set_ceiling(self, ceiling: int) -> None:
@@ -88,6 +95,7 @@ class Concurrency:
         self.in_flight += 1
         self._started_at = now
         flight = Flight(now, self.in_flight, self._round)
+        self._unsettled += 1
         self._fresh.append(flight)
         self._unanswered[flight] = None
         return flight
@@ -96,7 +104,7 @@ class Concurrency:
         """Calls that may still be refused."""
         while self._fresh and (self._fresh[0].settled or now - self._fresh[0].started_at >= SETTLED_SECONDS):
             self._settle(now, self._fresh.popleft())
-        return sum(not flight.settled for flight in self._fresh)
+        return self._unsettled
 
     def first_token(self, now: float, flight: Flight) -> None:
         """The server took the call up and answers it."""
@@ -109,7 +117,7 @@ class Concurrency:
             self.delays.add(now, now - flight.started_at)
         self.unsettled(now)
         if self._queueing(now):
-            self._shrink_to_served(now)
+            self._shrink_to_served(now, flight)
         elif self._debt:
             self._debt -= 1
         elif 2 * self.in_flight >= self.limit:  # what is allowed is used
@@ -118,6 +126,7 @@ class Concurrency:
     def end(self, now: float, flight: Flight) -> None:
         """The call is over, however it went."""
         self.in_flight -= 1
+        self._unsettled -= not flight.settled
         flight.settled = True
         self._unanswered.pop(flight, None)
 
@@ -130,14 +139,17 @@ class Concurrency:
 
         A 429 far below a level that the server carried a moment ago says nothing about that level.
         """
-        others = self.in_flight
-        if others < self._carried_lately(now) / 2:
+        for later in self._fresh:
+            later.level -= later.started_at >= flight.started_at and not later.settled
+        others, carried = self.in_flight, self._carried_lately(now)
+        anew = flight.started_at > self._refused_at  # not on its way when the last 429 came
+        self._refused_in_a_row += anew
+        self._refused_at = now if anew else self._refused_at
+        if others < carried / 2:
             return False
-        again = self._taken_up_in_round == 0 and self._round > 0
-        first = flight.round == self._round
-        self._congest(now, flight.level, others, first)
-        if first and again:
-            self._limit = max(1.0, min(self._limit, others * CUT_AGAIN))
+        if flight.level > carried or self._refused_in_a_row > 1:
+            cut = CUT_AGAIN if anew and self._refused_in_a_row > 1 else 1.0
+            self._congest(now, flight, max(1, int(others * cut)), REFUSED_SECONDS)
         return True
 
     def announce(self, level: int) -> None:
@@ -156,20 +168,21 @@ class Concurrency:
         waits = overdue is not None and overdue.round == self._round and now - overdue.started_at > patience
         return waits or self.delays.recent > patience
 
-    def _shrink_to_served(self, now: float) -> None:
+    def _shrink_to_served(self, now: float, flight: Flight) -> None:
         served = self.in_flight - len(self._unanswered)
         level = max(START, int(served * (1 + QUEUE_SPARE)))
         if level < self._limit:
-            self._congest(now, int(self._limit), level, first=True)
+            self._congest(now, flight, level, QUEUED_SECONDS)
             self.delays.forget_recent()
 
-    def _congest(self, now: float, level: int, carried: int, first: bool) -> None:
-        """`level` calls were too many, `carried` are not. `first`: of a round."""
-        if first:
+    def _congest(self, now: float, flight: Flight, carried: int, least_probe_seconds: float) -> None:
+        """The flight's level was too much, `carried` is not."""
+        if flight.round == self._round:  # the first to say so since the last shrink
             self._round += 1
-            self._taken_up_in_round = 0
-            if self.congested_level is not None and level >= self.congested_level:
-                self._probe_seconds = min(2 * self._probe_seconds, PROBE_SECONDS_MAX)
+            self._least_probe_seconds = least_probe_seconds
+            again = self.congested_level is not None and flight.level >= self.congested_level
+            longer = min(2 * self._probe_seconds, PROBE_SECONDS_MAX) if again else self._probe_seconds
+            self._probe_seconds = max(longer, least_probe_seconds)
         self._limit = max(1.0, min(self._limit, carried))
         self.congested_level = carried + 1
         self._step = 1
@@ -178,7 +191,9 @@ class Concurrency:
     def _settle(self, now: float, flight: Flight) -> None:
         if not flight.settled:
             flight.settled = True
-            self._taken_up_in_round += flight.round == self._round
+            self._unsettled -= 1
+            if flight.started_at > self._refused_at:
+                self._refused_in_a_row = 0
             self._remember_carried(now, flight.level)
             self._highest = max(self._highest, flight.level)
 
@@ -187,9 +202,11 @@ class Concurrency:
         if known is None:
             self._limit = min(self._limit + GROWTH, self.ceiling)
         elif flight.level >= known:  # the level that once congested was carried: the server has more room now
-            self.congested_level = known + self._step
+            forget = self._step >= FORGET_STEP and self._least_probe_seconds == REFUSED_SECONDS
+            self.congested_level = None if forget else known + self._step
             self._step *= 2
-            self._probe_seconds = PROBE_SECONDS
+            self._probe_seconds = max(self._probe_seconds / 4, self._least_probe_seconds)
+            self._probe_at = now + self._probe_seconds
             self._limit = min(self._limit + 1, self.ceiling)
         elif self._limit < known - 1:
             gain = 1.0 if self._limit < 0.8 * known else 1.0 / self._limit

@@ -48,6 +48,7 @@ class Allows:
     first_token: float = 0.3
     latency: float = 0.05
     fault_share: float = 0.0
+    refused_share: float = 0.0  # by chance, whatever is in flight
     retry_after: float | None = None
     fixed_window: bool = False
     seed: int = 1
@@ -61,6 +62,8 @@ class Allows:
     def take(self, now: float) -> Call:
         self._forget(now)
         if self.in_flight >= self.at_once or len(self.starts) >= self.a_minute:
+            return Call(self.latency, None, RateLimited("429", status=429, retry_after_seconds=self.retry_after))
+        if self.random.random() < self.refused_share:
             return Call(self.latency, None, RateLimited("429", status=429, retry_after_seconds=self.retry_after))
         self.starts.append(now)
         if self.random.random() < self.fault_share:
