@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,6 @@ def run_apart(names: Sequence[str], argv: list[str], at_once: int) -> int:
 
 def run_group(name: str, group: Group, arguments: argparse.Namespace) -> None:
     """Train and judge one group, full trainings one by one and all adapters together."""
-    from dataclasses import replace
 
     def small(count: int) -> int:
         return max(1, count // arguments.shrink) if count else (0 if arguments.shrink == 1 else 8)
@@ -85,7 +84,8 @@ def run_part(name: str, group: Group, settings: list[Any], arguments: argparse.N
     rows = [[codec.row(messages) for messages in texts[setting]] for setting in settings]
     device = "cuda" if torch.cuda.is_available() else "cpu"
     kind = torch.bfloat16 if device == "cuda" else torch.float32
-    model: Any = AutoModelForCausalLM.from_pretrained(arguments.model, dtype=kind).to(device)
+    model: Any = AutoModelForCausalLM.from_pretrained(arguments.model, dtype=kind)
+    model = model.to(device)
     if settings[0].method == "full":
         model, losses = training.train_full(model, settings[0], rows[0], codec.end, arguments.token_budget)
     else:

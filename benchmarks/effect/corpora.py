@@ -88,11 +88,13 @@ def _synthetic(corpus: Corpus) -> list[list[Message]]:
 
 
 def _gsm8k(corpus: Corpus, folder: Path | None) -> list[list[Message]]:
-    """GSM8K's own worked solutions as reasoning, without its calculator marks (`<<48/2=24>>`)."""
+    """GSM8K's own worked solutions as reasoning, without its calculator marks (`<<48/2=24>>`).
+
+    Beside synthetic problems, at most twice as many of GSM8K's.
+    """
+    limit = corpus.problems if corpus.kind == "gsm8k" else 2 * corpus.problems
     rows = []
-    for line in islice(
-        _file(folder, "train.jsonl").open(), None if corpus.kind != "gsm8k" else corpus.problems or None
-    ):
+    for line in islice(_file(folder, "train.jsonl").open(), limit or None):
         row = json.loads(line)
         solution, _, gold = row["answer"].rpartition("####")
         reasoning = re.sub(r"<<.*?>>", "", solution).strip()

@@ -86,12 +86,6 @@ GROUPS: Mapping[str, Group] = {
         (
             _vary("GSM8K train, 1 epoch", corpus={"kind": "gsm8k", "problems": 0}),
             _vary("GSM8K train, 3 epochs", corpus={"kind": "gsm8k", "problems": 0}, epochs=3),
-            _vary(
-                "GSM8K train, 3 epochs, a third of the rate",
-                corpus={"kind": "gsm8k", "problems": 0},
-                epochs=3,
-                learning_rate=RATE / 3,
-            ),
             _vary("GSM8K train + 4,000 synthetic", corpus={"kind": "arithmetic+gsm8k", "problems": 4000}, epochs=1),
             _vary("4,000 synthetic alone", corpus={"problems": 4000}),
             _untrained(),

@@ -163,7 +163,7 @@ def _backward(model: Any, micro: list[list[Row]], drawn: Sequence[list[Row]], pa
     owners = owners.expand(ids.shape)[learnt]
     sizes = torch.tensor([sum(len(row.ids) - row.prompt for row in rows) for rows in drawn], device=ids.device)
     losses = torch.zeros(len(micro), device=ids.device).index_add(0, owners, loss) / sizes
-    losses.sum().backward()
+    losses.sum().backward()  # type: ignore[no-untyped-call]  # torch annotates it so
     return losses.detach()
 
 
