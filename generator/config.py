@@ -5,6 +5,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from generator import presets
 from shared.config import Config
 from shared.prompts import PRESETS
 
@@ -147,6 +148,11 @@ class LaneConfig(Config):
     price_out: Amount = Field(0.0, description="USD per million completion tokens")
     windows: tuple[str, ...] = Field((), description='when calls may start: ["mon-fri 00:30-08:30 Asia/Shanghai"]')
     holidays: tuple[str, ...] = Field((), description='dates that count as Sundays: ["2026-10-01"]')
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_preset(cls, values: Any) -> Any:
+        return presets.fill(values) if isinstance(values, dict) else values
 
     @field_validator("base_url")
     @classmethod

@@ -62,7 +62,8 @@ async def _start_work_stop(
         async with AsyncExitStack() as parts:
             if any(lane.base_url == REHEARSAL_URL for lane in config.lane):
                 config = await parts.enter_async_context(rehearsal_teacher(config))
-            graders = await parts.enter_async_context(Graders(config.grading.workers, config.grading.timeout_seconds))
+            workers = config.grading.workers or min(4, os.cpu_count() or 1)
+            graders = await parts.enter_async_context(Graders(workers, config.grading.timeout_seconds))
             lanes = await parts.enter_async_context(_lanes(config, corpus.ledger))
             feed = _feed(config, retry, corpus, problems)
             parts.callback(feed.close)

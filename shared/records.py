@@ -127,14 +127,17 @@ class Trace:
         return self.verdict == "correct"
 
     def to_line(self) -> bytes:
-        """The trace as one line of JSON, newline included."""
+        """The trace as one line of JSON, newline included. No reader's idea of a line end is in it but that one."""
         row: dict[str, Any] = {"schema": self.schema}
         row.update((name, getattr(self, name)) for name in _TRACE_KEYS)
         row["usage"] = {name: getattr(self.usage, name) for name in _USAGE_KEYS}
         try:
-            return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+            line = orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
         except TypeError:  # half a surrogate pair in some text: no UTF-8 can hold it
-            return orjson.dumps(_without_surrogates(row), option=orjson.OPT_APPEND_NEWLINE)
+            line = orjson.dumps(_without_surrogates(row), option=orjson.OPT_APPEND_NEWLINE)
+        for character, escape in _LINE_ENDS:
+            line = line.replace(character, escape)
+        return line
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> "Trace":
@@ -153,6 +156,8 @@ class Trace:
         return cls(**{**values, "usage": Usage(**usage)})
 
 
+# JSON allows them in a string as they are, str.splitlines() and others split there.
+_LINE_ENDS = tuple((character.encode(), b"\\u%04x" % ord(character)) for character in "\u0085\u2028\u2029")
 _TRACE_KEYS = tuple(f.name for f in fields(Trace) if f.name != "schema")
 _REQUIRED_KEYS = tuple(name for name in _TRACE_KEYS if name != "flags")
 _USAGE_KEYS = tuple(f.name for f in fields(Usage))

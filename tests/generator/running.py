@@ -1,0 +1,129 @@
+"""The real thing for tests: rehearsal teachers and generators as processes, and what they left on disk."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+LONG = 120.0  # seconds; only a hang takes so long, also on a slow machine
+
+
+def environment(**more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("STILLHOUSE_")}
+    return {**kept, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **more}
+
+
+class Rehearsal:
+    """A rehearsal teacher in its own process."""
+
+    def __init__(self, *flags: str, port: int = 0) -> None:
+        command = [sys.executable, "-m", "generator.rehearsal", "--port", str(port), "--tokens-per-second", "0", *flags]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment(), text=True)
+        assert self._process.stdout is not None
+        self.url = self._process.stdout.readline().split()[-1]
+
+    def stats(self) -> dict[str, Any]:
+        with urllib.request.urlopen(self.url.removesuffix("/v1") + "/stats", timeout=30) as reply:
+            return dict(json.load(reply))
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+
+@contextlib.contextmanager
+def rehearsal(*flags: str, port: int = 0) -> Iterator[Rehearsal]:
+    server = Rehearsal(*flags, port=port)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def configure(folder: Path, url: str, **keys: Any) -> Path:
+    """A configuration file for a quick run in `folder`; keys are written `sampling__samples=2`."""
+    settings: dict[str, Any] = {
+        "corpus": str(folder / "corpus"),
+        "problems__source": "synthetic:arithmetic",
+        "problems__limit": 20,
+        "lane__name": "local",
+        "lane__base_url": url,
+        "lane__model": "rehearsal-r1",
+        "lane__concurrency": 16,
+        "daemon__port": 0,
+        "grading__workers": 1,
+    } | keys
+    tables: dict[str, dict[str, Any]] = {}
+    for name, value in settings.items():
+        table, _, key = name.rpartition("__")
+        tables.setdefault(table, {})[key] = value
+    lines = []
+    for table, values in sorted(tables.items()):
+        lines += [f"[[{table}]]" if table == "lane" else f"[{table}]"] if table else []
+        lines += [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+    path = folder / "config.toml"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def command(*args: str | Path) -> list[str]:
+    return [sys.executable, "-m", "generator", *map(str, args)]
+
+
+def generator(*args: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of the generator to its end."""
+    return subprocess.run(
+        command(*args), env=environment(**env), capture_output=True, text=True, timeout=LONG, check=False
+    )
+
+
+@contextlib.contextmanager
+def started(*args: str | Path, **env: str) -> Iterator["subprocess.Popen[str]"]:
+    """A generator that is running; killed if it still is at the end."""
+    process = subprocess.Popen(
+        command(*args), env=environment(**env), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+        process.communicate()
+
+
+def eventually(condition: Any, what: str, seconds: float = LONG) -> None:
+    """Wait until `condition()` is true."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds} s for: {what}"
+        time.sleep(0.02)
+
+
+def rows(corpus: Path, pile: str = "*") -> list[dict[str, Any]]:
+    """Every row of a corpus, open shards included; a torn line fails."""
+    return [
+        json.loads(line)
+        for path in sorted(corpus.glob(f"{pile}/shard-*"))
+        for line in path.read_text(encoding="utf-8").splitlines(keepends=False)
+    ]
+
+
+def manifest(corpus: Path) -> dict[str, Any]:
+    return dict(json.loads((corpus / "manifest.json").read_text()))
