@@ -27,7 +27,7 @@ class FlatBatch:
 
     ids: Tensor  # [1, T] int64
     positions: Tensor  # [1, T] int64, from 0 in each example
-    starts: Tensor  # [D + 1] int32: where each example starts, and T
+    starts: Tensor  # [D + 1] int32 or longer: where each example starts, and T; then T again for empty segments
     at: Tensor  # [N] int64: positions in the row whose next token is in the loss
     targets: Tensor  # [N] int64: those next tokens
     lengths: tuple[int, ...]
@@ -43,8 +43,11 @@ class FlatBatch:
         return FlatBatch(ids, positions, starts, move(self.at), move(self.targets), self.lengths, self.longest)
 
 
-def lay_flat(examples: Sequence[Example], longest: int = 0, multiple: int = 1) -> FlatBatch:
-    """Examples as one flat batch, its length rounded up to `multiple` by a last segment that no loss looks at."""
+def lay_flat(examples: Sequence[Example], longest: int = 0, multiple: int = 1, segments: int = 0) -> FlatBatch:
+    """Examples as one flat batch, its length rounded up to `multiple` by a last segment that no loss looks at.
+
+    `segments`: at least so many segments, the last ones empty, so that compiled code meets one shape.
+    """
     lengths = [len(example) for example in examples]
     starts = [0, *accumulate(lengths)]
     ids = [token for example in examples for token in example.ids]
@@ -59,6 +62,7 @@ def lay_flat(examples: Sequence[Example], longest: int = 0, multiple: int = 1) -
         starts.append(starts[-1] + rest)
         ids += [0] * rest
     positions = [i for length in lengths for i in range(length)]
+    starts += [starts[-1]] * (segments + 1 - len(starts))
     return FlatBatch(
         torch.tensor([ids]),
         torch.tensor([positions]),
@@ -76,14 +80,9 @@ def loss_sum(model: Any, batch: FlatBatch) -> Tensor:
     `model` is a causal language model with ATTENTION in force, with or without adapters. Divide by the tokens of the
     whole optimiser step: then no micro-batch size changes the loss or its gradient.
     """
-    hidden = _body(model)(
-        input_ids=batch.ids,
-        position_ids=batch.positions,
-        use_cache=False,
-        cu_seq_lens_q=batch.starts,
-        max_length_q=batch.longest,
-        segment_lengths=batch.lengths if batch.ids.device.type == "cpu" else None,
-    )
+    decoder = _causal_lm(model).get_decoder()
+    segments = _segments(decoder, batch)
+    hidden = decoder(input_ids=batch.ids, position_ids=batch.positions, use_cache=False, **segments)
     return linear_cross_entropy(hidden[0][0, batch.at], head_weight(model), batch.targets)
 
 
@@ -99,7 +98,7 @@ def linear_cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor, chunk:
     The N x V logits never exist at once: `chunk` rows at a time, the gradient of each chunk being taken on the spot,
     so nothing is kept or computed again: at a vocabulary of 150,000 and 8,192 tokens, 5 GB that are never there.
     """
-    rows = chunk or max(64, (1 << 27) // weight.shape[0])  # about 128 million logits
+    rows = chunk or max(64, (1 << 26) // weight.shape[0])  # about 64 million logits
     total: Tensor = _LinearCrossEntropy.apply(hidden, weight, targets, rows)
     return total
 
@@ -165,7 +164,7 @@ def segment_attention(
         return _flash(query, key, value, cu_seq_lens_q, max_length_q, scaling)[None], None
     if segment_lengths is None:
         assert cu_seq_lens_q is not None, "segment attention needs the segments of a flat batch"
-        segment_lengths = tuple(cu_seq_lens_q.diff().tolist())
+        segment_lengths = tuple(length for length in cu_seq_lens_q.diff().tolist() if length)
     grouped = query.shape[1] != key.shape[1]
     parts = [
         functional.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling, enable_gqa=grouped)
@@ -194,6 +193,17 @@ def _causal_lm(model: Any) -> Any:
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
-def _body(model: Any) -> Any:
-    """The decoder without its head."""
-    return _causal_lm(model).get_decoder()
+def _segments(decoder: Any, batch: FlatBatch) -> dict[str, Any]:
+    """The segments of a batch in the words of whoever computes attention: Unsloth's own, or `segment_attention`."""
+    if type(decoder).forward.__module__.startswith("unsloth"):
+        return {"packed_seq_lengths": torch.tensor(batch.lengths, dtype=torch.int32)}
+    if batch.ids.device.type == "cpu":
+        return {"segment_lengths": batch.lengths}
+    return {"cu_seq_lens_q": batch.starts, "max_length_q": batch.longest}
+
+
+def recompute(model: Any, wanted: bool) -> None:
+    """Checkpointing on or off for the next forward pass, where the model was loaded with it."""
+    for layer in getattr(_causal_lm(model).get_decoder(), "layers", ()):
+        if hasattr(layer, "gradient_checkpointing"):
+            layer.gradient_checkpointing = wanted

@@ -69,7 +69,8 @@ class Setting:
 
     tokens: int  # in a micro-batch at most
     rows: int
-    checkpointing: bool
+    checkpointing: bool  # activations are computed again ...
+    keep: int = 0  # ... by micro-batches of more tokens than this
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +161,7 @@ def memory(shape: Shape, config: TrainerConfig, dtype: str, setting: Setting, lo
     tokens = max(setting.tokens, longest) if setting.rows == ANY else setting.rows * longest
     layer = tokens * size * (7 * shape.hidden + 4 * shape.inner + 4 * shape.queries + 3 * shape.keys)
     kept = tokens * size * shape.hidden * shape.layers + 1.5 * layer if setting.checkpointing else layer * shape.layers
-    rows = min(tokens, max(64, (1 << 27) // shape.vocabulary))
+    rows = min(tokens, max(64, (1 << 26) // shape.vocabulary))
     parts = {
         "weights": float(weights),
         "adapters and optimiser" if config.method != "full" else "gradients and optimiser": trained

@@ -19,7 +19,7 @@ from trl import SFTConfig, SFTTrainer
 from trainer.checkpoints import Checkpoint, mark_whole
 from trainer.config import TrainerConfig
 from trainer.examples import Example
-from trainer.flat import lay_flat, loss_sum
+from trainer.flat import lay_flat, loss_sum, recompute
 from trainer.order import micro_batches
 
 
@@ -33,7 +33,8 @@ class MicroBatch:
 
     rows: int
     tokens: int
-    multiple: int = 1  # flat batches are rounded up to a multiple of this many tokens, to repeat shapes
+    keep: int = 0  # up to so many tokens activations are kept; a larger micro-batch computes them again
+    compiled: bool = False  # then shapes are rounded, so that few of them are met
 
     def halve(self, longest: int) -> bool:
         """Ask for half; False where one example at a time is already all there is."""
@@ -108,7 +109,13 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
         """This process's share of the step's mean loss; gradients are left in the parameters."""
         total = torch.zeros((), device=self.args.device)
         for indices in micro_batches([len(e) for e in step], self.micro.rows, self.micro.tokens):
-            batch = lay_flat([step[i] for i in indices], self._longest, self.micro.multiple).to(self.args.device)
+            rows = [step[i] for i in indices]
+            if self.micro.compiled:
+                batch = lay_flat(rows, self._longest, multiple=128, segments=len(step) + 1).to(self.args.device)
+            else:
+                batch = lay_flat(rows, self._longest).to(self.args.device)
+            if self.micro.keep:
+                recompute(self.model, batch.ids.shape[1] > self.micro.keep)
             with self.precision():
                 loss = loss_sum(self.model, batch) / tokens
             loss.backward()

@@ -123,7 +123,7 @@ def _train(prepared: Prepared, model: Any, checkpoint: Checkpoint | None, say: S
     trainer = StepTrainer(
         examples=selection.train,
         order=prepared.order,
-        micro=MicroBatch(plan.setting.rows, plan.setting.tokens, 128 if plan.compile else 1),
+        micro=MicroBatch(plan.setting.rows, plan.setting.tokens, plan.setting.keep, plan.compile),
         longest=max(map(len, selection.train)),
         autocast=plan.dtype == "bf16",
         state=watch.state,

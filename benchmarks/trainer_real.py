@@ -1,0 +1,162 @@
+"""Real weights: what SmolLM2-135M-Instruct learns from 4,000 traces, by learning rate, on one GPU (or, slowly, a CPU).
+
+    python benchmarks/trainer_real.py --model .cache/models/smollm2-135m     # about five minutes on an H100
+    python benchmarks/trainer_real.py --gguf SmolLM2-135M-Instruct.Q4_1.gguf # makes the model's folder first
+    python benchmarks/trainer_real.py --model … --traces 64 --steps 4        # a trial
+
+The corpus is synthetic: word problems drawn with a seed and worked out by the rehearsal teacher's solver. Every run is
+`python -m trainer run` with a configuration that differs in what the table shows; its probe asks the same 100 held-out
+problems before the first step and after the last one, greedily. The answers stand in each run's probe.jsonl.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from generator.arithmetic import draw, read  # noqa: E402
+from shared.prompts import messages_for  # noqa: E402
+from shared.records import Trace, Usage, problem_id  # noqa: E402
+from shared.shards import ShardWriter  # noqa: E402
+
+PROMPT = "{problem}\nPlease reason step by step, and put your final answer within \\boxed{{}}."
+
+# name: what differs from configs/train-*.toml's defaults, and the voice of the traces
+RUNS: dict[str, tuple[str, dict[str, Any]]] = {
+    "auto rate, 3 epochs": ("r1", {"train.epochs": 3}),
+    "tutorial's 1e-5, 1 epoch": ("r1", {"train.learning_rate": 1e-5}),
+    "auto rate, 1 epoch": ("r1", {}),
+    "tutorial's 1e-5, 3 epochs": ("r1", {"train.learning_rate": 1e-5, "train.epochs": 3}),
+    "auto rate, 3 epochs, brief traces": ("brief", {"train.epochs": 3}),
+}
+
+
+def write_corpus(folder: Path, traces: int, voice: str, seed: int = 0) -> None:
+    """`traces` correct traces of as many different problems."""
+    solver = _solver()
+    rng, writer, seen = random.Random(seed), ShardWriter(folder, "traces", 2000, 64), set()
+    while len(seen) < traces:
+        text, answer = draw(rng)
+        if (key := problem_id(text)) in seen:
+            continue
+        seen.add(key)
+        assert read(text) is not None
+        reasoning, response = solver.solve(text, rng, voice=voice)
+        writer.append(_trace(key, text, answer, reasoning, response).to_line())
+        if writer.full:
+            writer.seal()
+    writer.seal()
+    writer.close()
+
+
+def _solver() -> Any:
+    """The solver's module alone: its package brings the server's libraries, which the trainer's environment lacks."""
+    path = ROOT / "generator" / "rehearsal" / "solver.py"
+    spec = importlib.util.spec_from_file_location("rehearsal_solver", path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _trace(key: str, text: str, answer: int, reasoning: str, response: str) -> Trace:
+    return Trace(
+        id=f"{key}:0", problem_id=key, sample=0, source="synthetic:arithmetic", problem=text, gold=str(answer),
+        messages=messages_for(text, "", PROMPT), reasoning=reasoning, response=response, final_answer=str(answer),
+        verdict="correct", reason="made by the solver", checked_by="exact", finish_reason="stop", lane="rehearsal",
+        model="rehearsal-r1", model_returned="rehearsal-r1", params={}, usage=Usage(), cost_usd=None, timing={},
+        attempts=1, started_at="2026-01-01T00:00:00Z", finished_at="2026-01-01T00:00:00Z",
+    )  # fmt: skip
+
+
+def train(name: str, given: argparse.Namespace, work: Path) -> dict[str, Any]:
+    """One run of the trainer; what its probe says before and after."""
+    voice, changes = RUNS[name]
+    corpus, run = work / f"corpus-{voice}", work / name.replace(" ", "-").replace("'", "").replace(",", "")
+    if not corpus.exists():
+        write_corpus(corpus, given.traces + given.held_out, voice)
+    config = work / "real.toml"
+    config.write_text(
+        f'run = "{run}"\nmodel = "{given.model}"\ncorpora = ["{corpus}"]\nbackend = "{given.backend}"\n'
+        f"[train]\nmax_length = 1024\nholdout = {given.held_out / (given.traces + given.held_out)}\n"
+        f"save_steps = 100000\nlogging_steps = 20\nmerge = false\nmax_steps = {given.steps}\nseed = {given.seed}\n"
+        f"[probe]\nproblems = {given.held_out}\nevery_steps = 100000\n"
+    )
+    sets = [part for key, value in changes.items() for part in ("--set", f"{key}={value}")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "trainer", "run", str(config), *sets],
+        env=environment, text=True, capture_output=True, check=False,
+    )  # fmt: skip
+    print(f"== {name}\n{done.stdout[-1800:]}{done.stderr[-1500:] if done.returncode else ''}", flush=True)
+    if done.returncode:
+        return {"error": done.stderr[-1500:]}
+    probes = [json.loads(line) for line in (run / "probe.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    manifest = json.loads((run / "manifest.json").read_text())
+    return {
+        "learning_rate": manifest["learning_rate"]["value"], "steps": probes[-1]["step"],
+        "before": {k: v for k, v in probes[0].items() if k != "answers"},
+        "after": {k: v for k, v in probes[-1].items() if k != "answers"},
+        "examples_of_answers": [a["text"] for a in probes[-1]["answers"][:3]],
+        "held_out_loss": [line["held_out_loss"] for line in lines if "held_out_loss" in line],
+        "tokens_per_second": max((line["tokens_per_second"] for line in lines if "loss" in line), default=0),
+        "memory_gib": max((line["memory_gib"] for line in lines if "loss" in line), default=0),
+        "seconds": round(time.monotonic() - began, 1), "card": manifest["card"]["name"],
+        "libraries": manifest["libraries"],
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, default=Path("/tmp/stillhouse-models/smollm2-135m-real"))
+    parser.add_argument("--gguf", type=Path, help="make --model from this file first")
+    parser.add_argument("--traces", type=int, default=4000)
+    parser.add_argument("--held-out", type=int, default=100)
+    parser.add_argument("--steps", type=int, default=0, help="stop each run after so many steps; 0: its epochs")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--backend", default="auto")
+    parser.add_argument("--only", default="", help="names of runs, separated by |")
+    parser.add_argument("--limit", type=float, default=540, help="seconds after which no further run is begun")
+    parser.add_argument("--work", type=Path, default=Path("/tmp/stillhouse-real"))
+    given = parser.parse_args()
+    began, out = time.monotonic(), Path(os.environ.get("OUT", "."))
+    given.work.mkdir(parents=True, exist_ok=True)
+    if given.gguf and not given.model.exists():
+        from trainer.gguf_model import convert
+
+        given.model.mkdir(parents=True)
+        convert(given.gguf, given.model)
+        print(f"weights converted in {time.monotonic() - began:.0f} s", flush=True)
+    results: dict[str, dict[str, Any]] = {}
+    for name in [n for n in given.only.split("|") if n] or RUNS:
+        if time.monotonic() - began < given.limit:
+            results[name] = train(name, given, given.work)
+            (out / "trainer_real.json").write_text(json.dumps(results, indent=1))
+    print(
+        "| run | learning rate | right before | right after | boxed after | held-out loss | tokens/s | GiB | seconds |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
+    for name, r in results.items():
+        if "after" in r:
+            count = round(r["after"]["problems"])
+            shares = [f"{round(r[when][what] * count)} of {count}" for when, what in
+                      (("before", "right"), ("after", "right"), ("after", "boxed"))]  # fmt: skip
+            losses = f"{r['held_out_loss'][0]:.3f} → {r['held_out_loss'][-1]:.3f}"
+            print(f"| {name} | {r['learning_rate']:g} | {' | '.join(shares)} | {losses} | "
+                  f"{r['tokens_per_second']:,.0f} | {r['memory_gib']:.1f} | {r['seconds']} |")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
