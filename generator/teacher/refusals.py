@@ -1,7 +1,7 @@
 """What a refusal means: status, headers and body of a reply that is no completion, as one of the `CallError`s.
 
 Providers disagree about status codes for the same thing; the body's own words decide where they are known:
-an empty account is 402 at DeepSeek, 403 at SiliconFlow, 400 "Arrearage" at Bailian, 429 "insufficient_quota" at OpenAI.
+an empty account is 402 at DeepSeek, 403 at SiliconFlow and 400 "Arrearage" at Bailian.
 """
 
 import re
@@ -24,7 +24,8 @@ from generator.terms import (
 )
 
 _MESSAGE_CHARACTERS = 400
-_EMPTY_ACCOUNT = re.compile(r"insufficient_quota|insufficient[ _]balance|balance is insufficient|arrearage|欠费", re.I)
+# Not "insufficient_quota": OpenAI means money by it, Bailian tokens a minute. As a 429 it cools the lane either way.
+_EMPTY_ACCOUNT = re.compile(r"insufficient[ _]balance|balance is insufficient|arrearage|欠费|free ?tier ?only", re.I)
 _NO_SUCH_MODEL = re.compile(r"model[^.]{0,80}(not exist|not found|not supported|unknown)|no provider supported", re.I)
 _FLAGGED = re.compile(r"moderation|flagged|content[ _]policy|data_?inspection", re.I)
 _HIDDEN = re.compile(r"[*•…]{2,}|\.{3,}|…")
@@ -162,17 +163,23 @@ def news(headers: Mapping[str, str], body: bytes = b"") -> LimitNews | None:
 
     facts: dict[str, Any] = {
         "requests_remaining": first(
-            "modelscope-ratelimit-requests-remaining", "x-ratelimit-remaining-requests", "x-ratelimit-remaining"
+            "modelscope-ratelimit-requests-remaining",
+            "x-ratelimit-remaining-requests-day",
+            "x-ratelimit-remaining-requests",
+            "x-ratelimit-remaining",
         ),
         "model_requests_remaining": first("modelscope-ratelimit-model-requests-remaining"),
         "tokens_remaining": first("x-ratelimit-remaining-tokens", "x-tokenlimit-remaining"),
         "requests_limit": first(
-            "modelscope-ratelimit-requests-limit", "x-ratelimit-limit-requests", "x-ratelimit-limit"
+            "modelscope-ratelimit-requests-limit",
+            "x-ratelimit-limit-requests-day",
+            "x-ratelimit-limit-requests",
+            "x-ratelimit-limit",
         ),
         "tokens_limit": first("x-ratelimit-limit-tokens", "x-tokenlimit-limit"),
         "resets_in_seconds": _span(headers.get("x-ratelimit-reset-requests") or headers.get("x-ratelimit-reset")),
     }
-    if any(name.startswith("modelscope-ratelimit-") for name in headers):
+    if any(name.startswith("modelscope-ratelimit-") or name.endswith("-requests-day") for name in headers):
         facts["per"] = "day"
     if body:
         facts.update(_from_words(message_of(body)))
@@ -209,9 +216,10 @@ def _number(text: str | None) -> float | None:
 
 
 def _span(text: str | None) -> float | None:
-    """Seconds of "1s", "6m0s", "250ms", "17" or a point in time in milliseconds since the epoch (OpenRouter)."""
+    """Seconds of "1s", "6m0s", "250ms", "17", or of a point in time since the epoch, in seconds or milliseconds."""
     if (number := _number(text)) is not None:
-        return max(0.0, number / 1000 - time.time()) if number > 1e11 else number
+        when = number / 1000 if number > 1e11 else number
+        return max(0.0, when - time.time()) if when > 1e9 else number
     units = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
     parts = re.findall(r"([\d.]+)(ms|s|m|h|d)", text or "")
     return _sum(float(number) * units[unit] for number, unit in parts) if parts else None

@@ -223,7 +223,8 @@ async def test_a_server_that_never_stops_is_stopped_by_size(flood: bytes) -> Non
         (402, {"error": {"message": "Insufficient Balance"}}, BalanceGone),
         (403, {"code": 30001, "message": "Sorry, your account balance is insufficient"}, BalanceGone),
         (400, {"code": "Arrearage", "message": "Access denied"}, BalanceGone),
-        (429, {"error": {"message": "You exceeded your quota", "code": "insufficient_quota"}}, BalanceGone),
+        (429, {"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}}, RateLimited),
+        (403, {"code": "AllocationQuota.FreeTierOnly", "message": "The free tier is exhausted"}, BalanceGone),
         (404, {"error": {"message": "The model `r1` does not exist"}}, UnknownModel),
         (400, {"error": {"message": "Model Not Exist"}}, UnknownModel),
         (301, b"", UnknownModel),
@@ -282,6 +283,11 @@ def test_retry_after_is_read_as_a_date() -> None:
             },
             b"",
             LimitNews(requests_remaining=0, requests_limit=60, resets_in_seconds=361.0),
+        ),
+        (
+            {"x-ratelimit-limit-requests-day": "12000", "x-ratelimit-remaining-requests-day": "7"},
+            b"",
+            LimitNews(requests_remaining=7, requests_limit=12000, per="day"),
         ),
         (
             {},
