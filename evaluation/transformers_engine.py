@@ -85,15 +85,19 @@ class TransformersEngine:
             model = AutoModelForCausalLM.from_pretrained(self.folder, dtype=self._dtype, attn_implementation="sdpa")
             self._model = model.to(self._device).eval()
         settings = self._generation
-        sampling = Sampling(settings.temperature, settings.top_p, stop_ids(self._tokenizer, self._chat, self._model))
+        sampling = Sampling(settings.temperature, settings.top_p, self._stop_ids())
         rows = self._rows(max(len(p.ids) for p in prompts))
         if has_plain_attention(self._config):
+            self._model.set_attn_implementation("sdpa")  # its own, for the check, also where ours served a call before
             expected = next_probabilities(self._model, prompts[0].ids)
             decoder = Decoder(self._model, rows, sampling)
             if (decoder.next_probabilities(prompts[0].ids) - expected).abs().max() <= _SELF_CHECK:
                 return decoder
             self._model.set_attn_implementation("sdpa")
         return StaticDecoder(self._model, rows, sampling)
+
+    def _stop_ids(self) -> tuple[int, ...]:
+        return stop_ids(self._tokenizer, self._chat, self._model)
 
     def _rows(self, longest_prompt: int) -> int:
         """How many rows the batch has: as asked for, or as many as are useful and fit."""

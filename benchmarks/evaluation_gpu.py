@@ -1,0 +1,261 @@
+"""Answers a second: our engine against lighteval's own transformers backend, on a random-weight model of Qwen2.5-1.5B's shape.
+
+    python benchmarks/evaluation_gpu.py                 # one NVIDIA GPU, about six minutes, nearly all of it the backend's
+    python benchmarks/evaluation_gpu.py --dry-run       # a tiny model on a CPU: shows that both sides run
+
+Both answer the same prompts, and each answer's length is forced to the same schedule: lengths spread as those of real
+DeepSeek-R1 traces on GSM8K problems (QUANTILES), cut at max_new_tokens. Random weights never say when they are done, so the schedule
+says it: our engine gets a limit for each row, lighteval's `generate` a logits processor that allows the end token at that
+place and nowhere else. lighteval splits its requests in four and batches inside a split; here it gets one split, which is
+better for it. Its best batch size is found first, by the tokens/s of plain `generate` with all rows alive.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import torch
+
+# Tokens of 582 R1 traces on GSM8K problems at 0, 5, 10 … 100%.
+QUANTILES = (51, 554, 637, 705, 765, 810, 850, 915, 969, 1032, 1083, 1129, 1185, 1256, 1328, 1446, 1530, 1726, 2006, 2974, 8757)
+QWEN_1_5B = {
+    "hidden_size": 1536, "num_hidden_layers": 28, "num_attention_heads": 12, "num_key_value_heads": 2, "intermediate_size": 8960,
+    "vocab_size": 151936, "max_position_embeddings": 32768, "tie_word_embeddings": True, "rope_theta": 1e6,
+}  # fmt: skip
+TINY = QWEN_1_5B | {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 6, "intermediate_size": 96, "vocab_size": 512}
+
+
+def schedule(count: int, cap: int) -> list[int]:
+    """Answer lengths in tokens: `count` points spread evenly over the quantiles, in a fixed shuffled order."""
+    import random
+
+    steps = len(QUANTILES) - 1
+    lengths = []
+    for i in range(count):
+        place = (i + 0.5) / count * steps
+        low = int(place)
+        lengths.append(min(cap, round(QUANTILES[low] + (place - low) * (QUANTILES[low + 1] - QUANTILES[low]))))
+    random.Random(0).shuffle(lengths)
+    return lengths
+
+
+def problem(number: int) -> str:
+    """A prompt of GSM8K's size (about 100 tokens of the byte tokenizer's kind), different for each number."""
+    return f"Problem {number:05d}: Natalia sold clips to {number % 97} friends, and then half as many in May. How many?"
+
+
+def write_model(folder: Path, shape: dict[str, Any], device: str) -> None:
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    sys.path.insert(0, str(Path(__file__).parent.parent))
+    from tests.evaluation.models import byte_tokenizer
+
+    tokenizer = byte_tokenizer()
+    torch.manual_seed(0)
+    with torch.device(device):
+        ends = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id, "bos_token_id": None}
+        model = Qwen2ForCausalLM(Qwen2Config(**shape, **ends)).to(torch.bfloat16 if device == "cuda" else torch.float32)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def questions(count: int) -> list[Any]:
+    from evaluation.terms import Asked, Question
+    from shared.prompts import PRESETS, messages_for
+
+    preset = PRESETS["r1"]
+    return [
+        Asked(Question(f"q{i}", problem(i), "1", tuple(messages_for(problem(i), "", preset.prompt))), 0) for i in range(count)
+    ]
+
+
+def ours(folder: Path, lengths: list[int], device: str) -> tuple[float, int]:
+    """(seconds, tokens) of our engine for all answers: tokenize, decode, hand over as text. Loading is not counted."""
+    import evaluation.transformers_engine as module
+    from evaluation.config import EngineConfig, GenerationConfig
+    from evaluation.decoding import Prompt
+
+    class Scheduled(module.TransformersEngine):
+        def _prompt_of(self, asked: Any) -> Prompt:
+            return Prompt(super()._prompt_of(asked).ids, lengths[int(asked.question.id[1:])])
+
+        def _stop_ids(self) -> tuple[int, ...]:
+            return ()
+
+    engine = Scheduled(str(folder), EngineConfig(device=device), GenerationConfig(max_new_tokens=max(lengths)))
+    wanted = questions(len(lengths))
+    engine.answer(wanted[:2], lambda asked, answer: None, lambda count: None)  # loads, and compiles the kernel
+    made: dict[str, int] = {}
+
+    def deliver(asked: Any, answer: Any) -> None:
+        made[asked.question.id] = answer.completion_tokens
+
+    _wait(device)
+    began = time.perf_counter()
+    engine.answer(wanted, deliver, lambda count: None)
+    seconds = time.perf_counter() - began
+    assert [made[f"q{i}"] for i in range(len(lengths))] == lengths, "our engine left the schedule"
+    engine.close()
+    return seconds, sum(lengths)
+
+
+def theirs(folder: Path, lengths: list[int], batch: int, device: str) -> tuple[float, int]:
+    """(seconds, tokens) of lighteval's TransformersModel.greedy_until for the same answers."""
+    model = lighteval_model(folder, max(lengths), batch, device)
+    from lighteval.tasks.requests import Doc
+
+    plain = model.model.generate
+    end = model.tokenizer.eos_token_id
+    seen = [0]
+
+    def scheduled(**arguments: Any) -> Any:
+        numbers = [_number(text) for text in model.tokenizer.batch_decode(arguments["input_ids"])]
+        seen[0] += len(numbers)
+        force = ForcedLength([lengths[n] for n in numbers], arguments["input_ids"].shape[1], end)
+        return plain(**arguments, logits_processor=[force])
+
+    model.model.generate = scheduled
+    docs = [
+        Doc(query=asked.question.messages[-1]["content"], choices=["1"], gold_index=0, id=asked.question.id, task_name="bench|0",
+            generation_size=max(lengths), stop_sequences=[]) for asked in questions(len(lengths))
+    ]  # fmt: skip
+    _wait(device)
+    began = time.perf_counter()
+    responses = model.greedy_until(docs)
+    seconds = time.perf_counter() - began
+    assert len(responses) == len(lengths) and seen[0] == len(lengths)
+    model.cleanup()
+    return seconds, sum(lengths)
+
+
+class ForcedLength:
+    """Allows the end token at each row's place in the schedule and nowhere before it."""
+
+    def __init__(self, lengths: list[int], prompt: int, end: int) -> None:
+        self._lengths, self._prompt, self._end = torch.tensor(lengths), prompt, end
+
+    def __call__(self, ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        last = (self._lengths.to(scores.device) <= ids.shape[1] - self._prompt + 1)[:, None]
+        scores[:, self._end] = -torch.inf
+        only_end = torch.full_like(scores, -torch.inf)
+        only_end[:, self._end] = 0
+        return torch.where(last, only_end, scores)
+
+
+def lighteval_model(folder: Path, new_tokens: int, batch: int, device: str) -> Any:
+    _stand_in_for_inspect()
+    from lighteval.models.model_input import GenerationParameters
+    from lighteval.models.transformers.transformers_model import TransformersModel, TransformersModelConfig
+
+    TransformersModel.DATASET_SPLITS = 1
+    config = TransformersModelConfig(
+        model_name=str(folder), batch_size=batch, dtype="bfloat16" if device == "cuda" else "float32", device=device,
+        cache_dir=tempfile.mkdtemp(), generation_parameters=GenerationParameters(max_new_tokens=new_tokens, temperature=0),
+    )  # fmt: skip
+    model = TransformersModel(config)
+    model.model.to(device)
+    model._device = torch.device(device)
+    return model
+
+
+def ceiling(folder: Path, batch: int, tokens: int, device: str) -> float:
+    """Tokens/s of plain static `generate` with every row alive to the end."""
+    from transformers import AutoModelForCausalLM
+
+    dtype = torch.bfloat16 if device == "cuda" else torch.float32
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).to(device).eval()
+    ids = torch.randint(0, 200, (batch, 100), device=device)
+
+    def run(count: int) -> None:
+        model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=count, min_new_tokens=count, do_sample=False)
+
+    run(4)
+    _wait(device)
+    began = time.perf_counter()
+    run(tokens)
+    _wait(device)
+    return batch * tokens / (time.perf_counter() - began)
+
+
+def _number(text: str) -> int:
+    return int(text.split("Problem ")[1][:5])
+
+
+def _wait(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+class _Anything(ModuleType):
+    """Any name of it, called or not, is itself."""
+
+    __path__: list[str] = []  # noqa: RUF012 - a package, to the import system
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self
+
+    def __call__(self, *_: Any, **__: Any) -> Any:
+        return self
+
+
+def _stand_in_for_inspect() -> None:
+    """lighteval imports inspect_ai for commands that are not run here; a machine without it needs no more than the names."""
+    try:
+        import inspect_ai.scorer  # noqa: F401
+    except ImportError:
+        for name in ("", ".dataset", ".scorer", ".solver", ".model", ".analysis", ".log", ".util"):
+            sys.modules[f"inspect_ai{name}"] = _Anything(f"inspect_ai{name}")
+
+
+def measured(label: str, work: Callable[[], tuple[float, int]], count: int) -> float:
+    seconds, tokens = work()
+    print(f"{label:<58} {seconds:8.1f} s {count / seconds:8.2f} answers/s {tokens / seconds:9,.0f} tokens/s", flush=True)
+    return count / seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dry-run", action="store_true")
+    parser.add_argument("--count", type=int, default=256, help="answers that both sides give")
+    parser.add_argument("--more", type=int, default=1024, help="answers of our engine's second, longer run; 0: none")
+    parser.add_argument("--cap", type=int, default=4096, help="max_new_tokens")
+    parser.add_argument("--batches", default="64,128,256", help="batch sizes tried for plain generate")
+    parser.add_argument("--ours-only", action="store_true")
+    options = parser.parse_args()
+    device = "cpu" if options.dry_run else "cuda"
+    if options.dry_run:
+        options.count, options.more, options.cap, options.batches = 12, 24, 300, "4,8"
+    lengths = schedule(options.count, options.cap)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "model"
+        write_model(folder, TINY if options.dry_run else QWEN_1_5B, device)
+        name = torch.cuda.get_device_name() if device == "cuda" else "CPU, tiny model"
+        print(f"{name}; torch {torch.__version__}; {options.count} answers, mean {sum(lengths) / len(lengths):.0f} tokens, "
+              f"longest {max(lengths)}", flush=True)  # fmt: skip
+        mine = measured("our engine", lambda: ours(folder, lengths, device), options.count)
+        if options.more:
+            longer = schedule(options.more, options.cap)
+            measured("our engine, more answers", lambda: ours(folder, longer, device), options.more)
+        if options.ours_only:
+            return
+        speeds = {}
+        for batch in map(int, options.batches.split(",")):
+            speeds[batch] = ceiling(folder, batch, 16 if options.dry_run else 128, device)
+            print(f"plain generate, batch {batch}: {speeds[batch]:,.0f} tokens/s, all rows alive", flush=True)
+        best = max(speeds, key=speeds.__getitem__)
+        label = f"lighteval's transformers backend, batch {best}"
+        other = measured(label, lambda: theirs(folder, lengths, best, device), options.count)
+        print(f"our engine: {mine / other:.1f} times lighteval's answers/s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
