@@ -28,12 +28,12 @@ def _run(args: argparse.Namespace) -> int:
     config = _configuration(args)
     if any(lane.base_url == REHEARSAL_URL for lane in config.lane):
         print(REHEARSAL_LINE, flush=True)
-    generate(config, _verdicts(args.retry))
+    generate(config, _verdicts(args.retry), read_again=lambda: _configuration(args))
     return 0
 
 
 def _status(args: argparse.Namespace) -> int:
-    from generator.standing import standing
+    from generator.corpus import standing
 
     print(standing(args.corpus))
     return 0

@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from generator.status import LaneStatus, RunStatus
+from generator.status import LaneStatus, RunStatus, counts, duration
 
 FRAME_SECONDS = 0.5
 LINE_SECONDS = 30.0
@@ -114,21 +114,3 @@ def summary(status: RunStatus, next_command: str) -> str:
         lines.append("this run: nothing was left to ask, no call was made")
     lines += [f"traces: {status.corpus}/traces/*.jsonl", f"next: {next_command}"]
     return "\n".join(lines)
-
-
-def counts(by_name: dict[str, int]) -> str:
-    """{"cut": 3, "stalled": 1} -> "3 cut, 1 stalled"."""
-    ordered = sorted(by_name.items(), key=lambda item: -item[1])
-    return ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in ordered)
-
-
-def duration(seconds: float) -> str:
-    """75 -> "1 min 15 s"."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    if whole < 48 * 3600:
-        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-    return f"{whole / 86400:.1f} days"

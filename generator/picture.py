@@ -5,7 +5,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from generator.status import LaneStatus, Phase, Progress, RunStatus
+from generator.status import BudgetStatus, LaneStatus, Phase, Progress, RunStatus
 
 RATE_SECONDS = 10.0  # tokens a second are shown over this time
 
@@ -20,7 +20,7 @@ class Picture:
         self._started = time.monotonic()
         self._tokens: deque[tuple[float, int]] = deque()
 
-    def take(self, phase: Phase, note: str, lanes: Sequence[LaneStatus]) -> RunStatus:
+    def take(self, phase: Phase, note: str, lanes: Sequence[LaneStatus], budgets: Sequence[BudgetStatus]) -> RunStatus:
         progress, now = self.progress, time.monotonic()
         tokens = sum(lane.tokens for lane in lanes)
         errors: Counter[str] = Counter()
@@ -50,6 +50,7 @@ class Picture:
             usd=round(sum(lane.usd for lane in lanes), 6),
             eta_seconds=self._eta(now),
             lanes=list(lanes),
+            budgets=list(budgets),
         )
 
     def _rate(self, now: float, tokens: int) -> float:

@@ -1,6 +1,7 @@
 """From an answer to the trace that is stored: the verdict where no grading is needed, and the record itself. Pure."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from shared.records import Completion, Message, Problem, Trace, Verdict, trace_id
@@ -38,6 +39,11 @@ def verdict_without_grading(completion: Completion) -> Verdict | None:
     if reason not in STOPPED:
         return Verdict("failed", None, f"the teacher ended with finish_reason {reason!r}")
     return None
+
+
+def utc_now() -> str:
+    """Now in UTC, ISO 8601 with milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def trace_of(

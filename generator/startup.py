@@ -1,7 +1,9 @@
 """What a run needs before its first call: keys, the configuration without secrets, the rehearsal teacher's process."""
 
 import asyncio
+import contextlib
 import os
+import resource
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -60,6 +62,13 @@ def accounts(corpus: Path) -> Callable[[str], str]:
     except (OSError, orjson.JSONDecodeError, KeyError, TypeError):
         known = {}
     return lambda lane: known.get(lane, lane)
+
+
+def allow_many_sockets() -> None:
+    """Thousands of calls in flight are as many sockets; the usual soft limit is 1,024."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # a sandbox may forbid it; then the old limit holds
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 @asynccontextmanager

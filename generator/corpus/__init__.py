@@ -8,6 +8,7 @@ from generator.corpus.check import check
 from generator.corpus.ledger import Finished, Ledger, Spent, Total
 from generator.corpus.lock import holder
 from generator.corpus.reconcile import reindex
+from generator.corpus.standing import standing
 from generator.corpus.store import Corpus, open_corpus
 
-__all__ = ["Corpus", "Finished", "Ledger", "Spent", "Total", "check", "holder", "open_corpus", "reindex"]
+__all__ = ["Corpus", "Finished", "Ledger", "Spent", "Total", "check", "holder", "open_corpus", "reindex", "standing"]

@@ -5,8 +5,9 @@ from typing import Any
 
 import orjson
 
-from generator.corpus import Ledger, holder
-from generator.panel import counts, duration
+from generator.corpus.ledger import Ledger
+from generator.corpus.lock import holder
+from generator.status import counts, duration
 from shared.exits import InputError
 
 
