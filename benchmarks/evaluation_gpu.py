@@ -89,6 +89,11 @@ def ours(folder: Path, lengths: list[int], device: str) -> tuple[float, int]:
         def _stop_ids(self) -> tuple[int, ...]:
             return ()
 
+        def _decoder(self, prompts: list[Prompt]) -> Any:
+            decoder = super()._decoder(prompts)
+            assert type(decoder).__name__ == "Decoder", "the self-check refused our attention: the slots were not used"
+            return decoder
+
     engine = Scheduled(str(folder), EngineConfig(device=device), GenerationConfig(max_new_tokens=max(lengths)))
     wanted = questions(len(lengths))
     engine.answer(wanted[:2], lambda asked, answer: None, lambda count: None)  # loads, and compiles the kernel
