@@ -95,6 +95,9 @@ class SamplingConfig(Config):
         0, description="k > 0: go on until k correct, or max_samples, or hopeless (then `samples` is not used)"
     )
     max_samples: int = Field(4, ge=1, description="most samples of one problem under until_correct")
+    hopeless: float = Field(
+        0.05, ge=0, lt=1, description="chance of still reaching until_correct below which a problem is left; 0: never"
+    )
     keep_unverifiable: bool = Field(False, description="true: they go to traces/ as well")
     temperature: float = Field(0.6, ge=0, le=2, description="R1's authors advise 0.5 to 0.7")
     top_p: float = Field(0.95, gt=0, le=1, description="nucleus")

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
-from generator.sampling import Finished, Rule, next_samples
+from generator.sampling import Finished, Rule, asks_longer, next_samples
 from shared.records import Problem
 
 BATCH = 64  # problems looked up at once
@@ -27,6 +27,7 @@ class Ask:
 
     problem: Problem
     sample: int
+    longer: bool = False  # with the larger budget: an earlier sample was cut by its own
 
 
 class Finder(Protocol):
@@ -86,7 +87,7 @@ class Feed:
         self._held[problem.id] -= 1
         if not self._held[problem.id]:
             del self._held[problem.id]
-            if self._rule.waits_for_verdicts and self._wanted(problem):
+            if self._rule.waits_for_verdicts and next_samples(self._rule, self._finished(problem)):
                 if len(self._again) < MOST_AGAIN:
                     self._again.append(problem)
                 else:
@@ -139,12 +140,14 @@ class Feed:
     def _offer(self, problem: Problem) -> None:
         if problem.id in self._held:  # the same text twice in the source, or still in flight from the last pass
             return
-        if numbers := self._wanted(problem):
+        finished = self._finished(problem)
+        if numbers := next_samples(self._rule, finished):
             self._held[problem.id] = len(numbers)
-            self._ready.extend(Ask(problem, number) for number in numbers)
+            longer = asks_longer(self._rule, finished)
+            self._ready.extend(Ask(problem, number, longer) for number in numbers)
 
-    def _wanted(self, problem: Problem) -> list[int]:
-        return next_samples(self._rule, self._ledger.finished([problem.id]).get(problem.id, ()))
+    def _finished(self, problem: Problem) -> Sequence[Finished]:
+        return self._ledger.finished([problem.id]).get(problem.id, ())
 
     async def _start_over(self) -> None:
         if not self._read_once_more:

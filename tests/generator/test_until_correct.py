@@ -1,0 +1,75 @@
+"""Sampling until correct: calls against the optimum, none after the last correct one, problems that are left in time."""
+
+import random
+from dataclasses import dataclass
+
+import pytest
+
+from generator.sampling import Rule, asks_longer, chance_of_reaching, next_samples
+
+
+@dataclass(frozen=True)
+class Sample:
+    sample: int
+    verdict: str
+    finished_at: str = "2026-01-01T00:00:00Z"
+
+
+def play(rule: Rule, success: float, draw: random.Random) -> list[Sample]:
+    """One problem asked until the rule asks no more, by a teacher that is right with probability `success`."""
+    finished: list[Sample] = []
+    while numbers := next_samples(rule, finished):
+        finished += [Sample(number, "correct" if draw.random() < success else "incorrect") for number in numbers]
+    return finished
+
+
+def test_until_one_correct_of_eight_spends_what_the_optimum_spends_and_nothing_after_a_correct_one() -> None:
+    rule, draw = Rule(until_correct=1, max_samples=8), random.Random(4)
+    rates = [draw.random() for _ in range(20_000)]
+    played = [play(rule, rate, draw) for rate in rates]
+    # The best that the rule allows asks one by one until the first correct one: 1 + (1 - p) + … + (1 - p)^7 calls.
+    optimum = sum(sum((1 - rate) ** n for n in range(8)) for rate in rates)
+    spent = sum(len(samples) for samples in played)
+    assert abs(spent / optimum - 1) < 0.05
+    assert all(one.verdict != "correct" for samples in played for one in samples[:-1])
+
+
+@pytest.mark.parametrize("wanted", [2, 3, 4])
+def test_no_more_correct_ones_are_bought_than_wanted(wanted: int) -> None:
+    rule, draw = Rule(until_correct=wanted, max_samples=12), random.Random(wanted)
+    for _ in range(2000):
+        samples = play(rule, draw.random(), draw)
+        assert sum(one.verdict == "correct" for one in samples) <= wanted
+        assert len(samples) <= 12
+
+
+def test_a_problem_is_left_once_it_is_hopeless_and_not_before() -> None:
+    wrong = [Sample(n, "incorrect") for n in range(60)]
+    rule = Rule(until_correct=2, max_samples=64, hopeless=0.05)
+    assert next_samples(rule, wrong[:10])
+    assert not next_samples(rule, wrong)
+    assert next_samples(Rule(until_correct=2, max_samples=64, hopeless=0.0), wrong)
+    impossible = Rule(until_correct=4, max_samples=8)
+    assert not next_samples(impossible, wrong[:5]), "three samples left cannot bring four correct ones"
+
+
+def test_the_chance_agrees_with_a_simulation() -> None:
+    draw = random.Random(1)
+    hits = [0, 0]
+    while hits[1] < 4000:
+        rate = draw.random()
+        if sum(draw.random() < rate for _ in range(5)) == 1:  # one of five was correct
+            hits[0] += sum(draw.random() < rate for _ in range(3)) >= 2
+            hits[1] += 1
+    assert chance_of_reaching(2, 3, 1, 4) == pytest.approx(hits[0] / hits[1], abs=0.03)
+    assert chance_of_reaching(1, 4, 0, 0) == pytest.approx(4 / 5)
+
+
+def test_a_truncated_sample_is_asked_once_more_with_the_larger_budget() -> None:
+    rule = Rule(samples=2, longer=True)
+    cut = [Sample(0, "truncated"), Sample(1, "correct")]
+    assert next_samples(rule, cut) == [2]
+    assert asks_longer(rule, cut)
+    assert next_samples(rule, [*cut, Sample(2, "truncated")]) == []
+    assert next_samples(Rule(samples=2), cut) == []
+    assert not asks_longer(rule, [Sample(0, "incorrect")])
