@@ -1,0 +1,100 @@
+"""Who may ask what of the server: addresses, hosts, origins and the token. Pure but for reading the host's name.
+
+- Elsewhere than on loopback nothing is served without a token, and nothing is read without it.
+- No POST works without the token, on loopback too: a page in the user's browser can send POSTs there.
+- A request whose Host is not one of ours is refused (DNS rebinding: a foreign name that suddenly means 127.0.0.1), and
+  so is one that a foreign page sends (Origin, Sec-Fetch-Site).
+"""
+
+import base64
+import binascii
+import hmac
+import ipaddress
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from shared.exits import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    status: int
+    message: str
+
+
+class Access:
+    """The rules for one bound address. `token` "" means that there is none."""
+
+    def __init__(self, host: str, token: str, token_env: str) -> None:
+        """Errors: InputError for an address elsewhere than on loopback without a token."""
+        self.loopback = is_loopback(host)
+        self._token, self._token_env = token, token_env
+        if not self.loopback and not token:
+            raise InputError(
+                f"daemon.host {host}: the server listens elsewhere than on loopback only with a token: "
+                f"export {token_env}=… or set daemon.host = 127.0.0.1"
+            )
+        self._names = {"localhost", host.lower().strip("[]")}
+        if not self.loopback:
+            self._names |= {socket.gethostname().lower(), socket.getfqdn().lower()}
+
+    def check(self, method: str, path: str, headers: Mapping[str, str]) -> Refusal | None:
+        """None where the request is let through."""
+        if not self._is_our_host(headers.get("Host", "")):
+            return Refusal(403, "this Host is not served here")
+        if self._comes_from_elsewhere(method, headers):
+            return Refusal(403, "requests from other sites are refused")
+        if method not in ("GET", "HEAD"):
+            return None if self._bears_token(headers, basic=False) else self._no_token()
+        if self.loopback or path in ("/healthz", "/readyz") or self._bears_token(headers, basic=True):
+            return None
+        return Refusal(401, f"give the token of {self._token_env}, as a bearer token or as the password")
+
+    def _no_token(self) -> Refusal:
+        if not self._token:
+            return Refusal(401, f"POSTs need a token: set {self._token_env} and start the run again")
+        return Refusal(401, f"give the token of {self._token_env}: Authorization: Bearer …")
+
+    def _is_our_host(self, host: str) -> bool:
+        """Ours are the names we know and, elsewhere than on loopback, any address: no name, so nothing to rebind."""
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            return False
+        if name in self._names:
+            return True
+        try:
+            address = ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return address.is_loopback or not self.loopback
+
+    def _comes_from_elsewhere(self, method: str, headers: Mapping[str, str]) -> bool:
+        origin, site = headers.get("Origin"), headers.get("Sec-Fetch-Site", "")
+        if origin is not None and urlsplit(origin).netloc.lower() != headers.get("Host", "").lower():
+            return True
+        followed_a_link = method == "GET" and headers.get("Sec-Fetch-Mode") == "navigate"
+        return site in ("cross-site", "same-site") and not followed_a_link
+
+    def _bears_token(self, headers: Mapping[str, str], basic: bool) -> bool:
+        """`basic`: a browser's password prompt will do. Not for POSTs: browsers send it along with foreign forms."""
+        kind, _, given = headers.get("Authorization", "").partition(" ")
+        if basic and kind.lower() == "basic":
+            try:
+                given = base64.b64decode(given, validate=True).decode().partition(":")[2]
+            except (binascii.Error, UnicodeDecodeError):
+                return False
+        elif kind.lower() != "bearer":
+            return False
+        return bool(self._token) and hmac.compare_digest(given.strip().encode(), self._token.encode())
+
+
+def is_loopback(host: str) -> bool:
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

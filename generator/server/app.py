@@ -1,0 +1,204 @@
+"""The aiohttp application: routes, the check in front of every one of them, and its life."""
+
+import asyncio
+import errno
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import Any, Protocol
+
+import orjson
+from aiohttp import web
+
+from generator.server.access import Access, is_loopback
+from generator.server.history import SAMPLE_SECONDS, History
+from generator.server.metrics import exposition
+from generator.server.page import page, policy
+from generator.status import RunStatus
+from shared.exits import InputError
+from shared.records import Trace
+
+TRACE_CHARACTERS = 40_000  # of a trace's reasoning and response each; longer ones are cut for the eye
+NEXT_PORTS = 20  # tried on loopback where the port is taken, as by another run
+
+
+class Controls(Protocol):
+    """What a person may do to a run."""
+
+    def pause(self, lane: str = "") -> None:
+        """No call starts, on one lane or anywhere. Errors: KeyError for an unknown lane."""
+        ...
+
+    def resume(self, lane: str = "") -> None: ...
+
+    def drain(self, why: str) -> None: ...
+
+    def reload(self) -> list[str]:
+        """Read the configuration again; sentences about what needs a restart. Errors: InputError."""
+        ...
+
+
+class _Routes:
+    def __init__(
+        self, status: Callable[[], RunStatus], traces: Callable[[], Iterable[Trace]], controls: Controls
+    ) -> None:
+        self._status, self._traces, self._controls = status, traces, controls
+        self._metrics = exposition(status)
+        self._history = History()
+        self._next_sample: asyncio.TimerHandle | None = None
+
+    def add_to(self, app: web.Application) -> None:
+        app.add_routes(
+            [
+                web.get("/", self.dashboard),
+                web.get("/status", self.status),
+                web.get("/history", self.seen),
+                web.get("/traces", self.latest),
+                web.get("/metrics", self.metrics),
+                web.get("/healthz", self.healthy),
+                web.get("/readyz", self.ready),
+                web.post("/{what:pause|resume|drain|reload}", self.control),
+                web.post("/lanes/{lane}/{what:pause|resume}", self.control),
+            ]
+        )
+
+    def start_sampling(self) -> None:
+        self._history.add(time.time(), self._status())
+        self._next_sample = asyncio.get_running_loop().call_later(SAMPLE_SECONDS, self.start_sampling)
+
+    def stop_sampling(self) -> None:
+        if self._next_sample:
+            self._next_sample.cancel()
+
+    async def dashboard(self, request: web.Request) -> web.Response:
+        return web.Response(body=page(), content_type="text/html", charset="utf-8")
+
+    async def status(self, request: web.Request) -> web.Response:
+        return _json(self._status().as_dict())
+
+    async def seen(self, request: web.Request) -> web.Response:
+        try:
+            since = float(request.query.get("since", "0"))
+        except ValueError:
+            return _json({"error": "since: a number of seconds since 1970"}, 400)
+        return _json({"every_seconds": SAMPLE_SECONDS, "samples": self._history.since(since)})
+
+    async def latest(self, request: web.Request) -> web.Response:
+        return _json([_for_the_eye(trace) for trace in self._traces()])
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+        return web.Response(body=self._metrics(), headers=headers)
+
+    async def healthy(self, request: web.Request) -> web.Response:
+        return _json({"alive": True})
+
+    async def ready(self, request: web.Request) -> web.Response:
+        status = self._status()
+        taken = status.phase in ("running", "idle")
+        return _json({"ready": taken, "phase": status.phase, "note": status.note}, 200 if taken else 503)
+
+    async def control(self, request: web.Request) -> web.Response:
+        what, lane = request.match_info["what"], request.match_info.get("lane", "")
+        try:
+            if what == "reload":
+                return _json({"done": "reload", "notes": self._controls.reload()})
+            if what == "drain":
+                self._controls.drain("asked for over HTTP")
+            elif what == "pause":
+                self._controls.pause(lane)
+            else:
+                self._controls.resume(lane)
+        except KeyError:
+            return _json({"error": f"no lane is called {lane!r}"}, 404)
+        except InputError as error:
+            return _json({"error": str(error)}, 400)
+        return _json({"done": what, **({"lane": lane} if lane else {})})
+
+
+@asynccontextmanager
+async def dashboard_server(
+    host: str,
+    port: int,
+    access: Access,
+    status: Callable[[], RunStatus],
+    traces: Callable[[], Iterable[Trace]],
+    controls: Controls,
+) -> AsyncIterator[str]:
+    """Serve while the block runs; yields the address. `traces`: the latest, newest first.
+
+    On loopback the next free port is taken where `port` is not free. Errors: InputError where none can be had.
+    """
+    routes = _Routes(status, traces, controls)
+    app = web.Application(middlewares=[_guard(access)], client_max_size=1024)
+    routes.add_to(app)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        bound = await _bind(runner, host, port)
+        shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+        routes.start_sampling()
+        yield f"http://[{shown}]:{bound}/" if ":" in shown else f"http://{shown}:{bound}/"
+    finally:
+        routes.stop_sampling()
+        await runner.cleanup()
+
+
+async def _bind(runner: web.AppRunner, host: str, port: int) -> int:
+    last = port + NEXT_PORTS if is_loopback(host) else port
+    for candidate in range(port, min(last, 65535) + 1):
+        try:
+            await web.TCPSite(runner, host, candidate).start()
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise InputError(
+                    f"daemon.host {host}: {error.strerror or error}: give an address of this machine"
+                ) from None
+        else:
+            return candidate
+    raise InputError(f"daemon.port {port} is taken: set another one, or 0 for no server")
+
+
+def _guard(access: Access) -> Callable[..., Awaitable[web.StreamResponse]]:
+    """Every request passes here first, and every reply takes these headers."""
+
+    @web.middleware
+    async def guard(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        reply: web.StreamResponse
+        if refusal := access.check(request.method, request.path, request.headers):
+            reply = _json({"error": refusal.message}, refusal.status)
+            if refusal.status == 401:
+                kind = "Bearer" if request.method == "POST" else 'Basic realm="stillhouse", charset="UTF-8"'
+                reply.headers["WWW-Authenticate"] = kind
+        else:
+            try:
+                reply = await handler(request)
+            except web.HTTPException as error:
+                reply = _json({"error": error.reason}, error.status)
+        reply.headers["Content-Security-Policy"] = policy()
+        reply.headers["X-Content-Type-Options"] = "nosniff"
+        reply.headers["X-Frame-Options"] = "DENY"
+        reply.headers["Referrer-Policy"] = "no-referrer"
+        reply.headers["Cross-Origin-Resource-Policy"] = "same-origin"
+        reply.headers["Cache-Control"] = "no-store"
+        return reply
+
+    return guard
+
+
+def _json(value: Any, status: int = 200) -> web.Response:
+    return web.Response(body=orjson.dumps(value), status=status, content_type="application/json")
+
+
+def _for_the_eye(trace: Trace) -> dict[str, Any]:
+    return {
+        "id": trace.id, "source": trace.source, "problem": trace.problem[:TRACE_CHARACTERS], "gold": trace.gold,
+        "reasoning": trace.reasoning[:TRACE_CHARACTERS], "response": trace.response[:TRACE_CHARACTERS],
+        "reasoning_characters": len(trace.reasoning), "final_answer": trace.final_answer, "verdict": trace.verdict,
+        "reason": trace.reason, "finish_reason": trace.finish_reason, "lane": trace.lane,
+        "model": trace.model_returned or trace.model, "attempts": trace.attempts,
+        "tokens": trace.usage.completion_tokens, "seconds": trace.timing.get("total_seconds"),
+        "finished_at": trace.finished_at,
+    }  # fmt: skip
