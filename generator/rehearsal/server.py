@@ -19,7 +19,7 @@ from aiohttp import web
 from generator.rehearsal import solver
 from generator.rehearsal.faults import Fate, Faults, Limits
 from generator.rehearsal.replay import Replay, Row
-from generator.rehearsal.stream import DONE, Answer, Wheel, flood, tokens
+from generator.rehearsal.stream import DONE, Answer, Wheel, flood, plain, tokens
 from shared.records import problem_id
 
 MODEL = "rehearsal-r1"
@@ -153,7 +153,7 @@ class Teacher:
             events = events[: rng.randrange(1, len(events) - 3)]  # before the finish_reason
         if fate.kind == "error_event":
             error = {"error": {"message": "Failed on purpose, as --faults asked", "type": "server_error", "code": 500}}
-            events += [b"data: " + orjson.dumps(error) + b"\n\n", DONE]
+            events += [plain(b"data: " + orjson.dumps(error) + b"\n\n"), plain(DONE)]
         response = web.StreamResponse(headers={"Cache-Control": "no-cache", **headers})
         response.content_type = "text/event-stream"
         response.enable_chunked_encoding()

@@ -1,4 +1,4 @@
-"""Answers as bytes: the events of a DeepSeek stream, built once, and one wheel that plays all streams at their pace.
+"""Answers as events of a DeepSeek stream, and one wheel that plays all streams at their pace.
 
 A thousand streams of thirty tokens a second are written by one timer; no stream has a task of its own.
 """
@@ -15,6 +15,21 @@ DONE = b"data: [DONE]\n\n"
 COMMENT = b": keep-alive\n\n"
 # Words with their leading space, single digits, line breaks, single signs: about what R1's tokenizer makes of English.
 _TOKENS = re.compile(r" ?[^\W\d_]{1,12}|\d|\n+| ?[^\w\s]|\s|\w")
+
+
+# What stands before a token, the token, what stands after it: bytes only once they are written, so that a thousand
+# waiting streams of long answers do not fill the memory.
+Event = tuple[bytes, str | None, bytes]
+
+
+def rendered(event: Event) -> bytes:
+    """An event as it is sent."""
+    before, token, after = event
+    return before + orjson.dumps(token) + after if token is not None else before
+
+
+def plain(text: bytes) -> Event:
+    return text, None, b""
 
 
 def tokens(text: str) -> list[str]:
@@ -46,21 +61,22 @@ class Answer:
             "prompt_cache_miss_tokens": self.prompt_tokens,
         }
 
-    def as_events(self, include_usage: bool) -> list[bytes]:
+    def as_events(self, include_usage: bool) -> list[Event]:
         """Every event of the stream in order, `[DONE]` last."""
         head = {"id": self.id, "object": "chat.completion.chunk", "created": self.created, "model": self.model}
         start = orjson.dumps({**head, "system_fingerprint": "fp_rehearsal"})[:-1] + b',"choices":[{"index":0,"delta":'
         end = b',"logprobs":null,"finish_reason":null}]}\n\n'
-        events = [b"data: " + start + b'{"role":"assistant","content":null,"reasoning_content":""}' + end]
+        events = [plain(b"data: " + start + b'{"role":"assistant","content":null,"reasoning_content":""}' + end)]
         thought = b"data: " + start + b'{"content":null,"reasoning_content":'
         said = b"data: " + start + b'{"content":'
-        events += [thought + orjson.dumps(token) + b"}" + end for token in self.reasoning]
-        events += [said + orjson.dumps(token) + b',"reasoning_content":null}' + end for token in self.response]
+        thought_end, said_end = b"}" + end, b',"reasoning_content":null}' + end
+        events += [(thought, token, thought_end) for token in self.reasoning]
+        events += [(said, token, said_end) for token in self.response]
         last = {"index": 0, "delta": {"content": ""}, "logprobs": None, "finish_reason": self.finish_reason}
-        events.append(b"data: " + orjson.dumps({**head, "choices": [last]}) + b"\n\n")
+        events.append(plain(b"data: " + orjson.dumps({**head, "choices": [last]}) + b"\n\n"))
         if include_usage:
-            events.append(b"data: " + orjson.dumps({**head, "choices": [], "usage": self.usage}) + b"\n\n")
-        return [*events, DONE]
+            events.append(plain(b"data: " + orjson.dumps({**head, "choices": [], "usage": self.usage}) + b"\n\n"))
+        return [*events, plain(DONE)]
 
     def as_body(self) -> bytes:
         message = {
@@ -73,18 +89,20 @@ class Answer:
         return orjson.dumps({**head, "choices": [choice], "usage": self.usage})
 
 
-def flood(events: list[bytes], rng: random.Random) -> list[bytes]:
+def flood(events: list[Event], rng: random.Random) -> list[Event]:
     """The same events with comments and blank lines strewn between them."""
-    return [COMMENT * 3] + [b"\n" * rng.randrange(3) + COMMENT * rng.randrange(3) + event for event in events]
+    noise = (b"\n" * rng.randrange(3) + COMMENT * rng.randrange(3) for _ in events)
+    strewn = [(more + before, token, after) for more, (before, token, after) in zip(noise, events, strict=True)]
+    return [plain(COMMENT * 3), *strewn]
 
 
 @dataclass(slots=True)
 class Playing:
-    """One stream on the wheel. `frames` are HTTP chunks; at the end `finished` is set, or the stall begins."""
+    """One stream on the wheel. At its end `finished` is set, or the stall begins."""
 
     transport: asyncio.WriteTransport
-    frames: list[bytes]
-    start: float  # loop time of the first frame
+    events: list[Event]
+    start: float  # loop time of the first event
     stalls: bool
     finished: asyncio.Future[None]
     position: int = 0
@@ -106,10 +124,9 @@ class Wheel:
         self._streams: dict[int, Playing] = {}
         self._count, self._turns, self._timer = 0, 0, False
 
-    async def play(self, transport: asyncio.WriteTransport, events: list[bytes], delay: float, stalls: bool) -> None:
+    async def play(self, transport: asyncio.WriteTransport, events: list[Event], delay: float, stalls: bool) -> None:
         """Returns when the last event was written, the client is gone or, where it `stalls`, only then."""
-        frames = [b"%x\r\n%b\r\n" % (len(event), event) for event in events]
-        stream = Playing(transport, frames, self._loop.time() + delay, stalls, self._loop.create_future())
+        stream = Playing(transport, events, self._loop.time() + delay, stalls, self._loop.create_future())
         self._count += 1
         key, slot = self._count, self._slots[self._count % self.SLOTS]
         self._streams[key] = stream
@@ -142,13 +159,19 @@ class Wheel:
             return
         if now < stream.start:
             return
-        total = len(stream.frames)
+        total = len(stream.events)
         due = min(total, 1 + int((now - stream.start) * self._rate)) if self._rate else total
         if due > stream.position:
-            stream.transport.write(b"".join(stream.frames[stream.position : due]))
+            stream.transport.write(b"".join(map(_chunk, stream.events[stream.position : due])))
             stream.position = due
         if due == total and not stream.stalls:
             stream.finished.set_result(None)
         elif due == total and now >= stream.next_comment:
             stream.next_comment = now + 0.5
-            stream.transport.write(b"%x\r\n%b\r\n" % (len(COMMENT), COMMENT))
+            stream.transport.write(_chunk(plain(COMMENT)))
+
+
+def _chunk(event: Event) -> bytes:
+    """An event as one chunk of HTTP's chunked encoding."""
+    data = rendered(event)
+    return b"%x\r\n%b\r\n" % (len(data), data)
