@@ -1,6 +1,6 @@
 """Which samples of which problem to ask next. Pure: what is finished goes in, what to ask comes out.
 
-A problem is hopeless when its samples so far say that `until_correct` will hardly be reached any more: with a Beta(1, 1)
+A problem is hopeless when its samples so far say that `until_correct` will hardly be reached: with a Beta(1, 1)
 prior on its pass rate, the number of correct ones among m further samples is beta-binomial.
 """
 

@@ -1,4 +1,4 @@
-"""Sampling until correct: calls against the optimum, none after the last correct one, problems that are left in time."""
+"""Sampling until correct: calls against the optimum, none after the last correct one, problems left in time."""
 
 import random
 from dataclasses import dataclass
