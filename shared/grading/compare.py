@@ -291,7 +291,7 @@ class _Comparison:
     def _as_quantities(self, gold: str, answer: str) -> bool:
         """Values in closed form; units and percent signs are optional, conflicting ones wrong."""
         left, right = quantities.read_quantity(gold), quantities.read_quantity(answer)
-        if not quantities.compatible(left, right):
+        if not quantities.compatible(left, right) or (left.percent and right.unit) or (right.percent and left.unit):
             return False
         a, b = values.exact_form(left.value), values.exact_form(right.value)
         if isinstance(a, algebra.Form) and isinstance(b, algebra.Form):

@@ -24,7 +24,9 @@ _BETWEEN_BOXES = re.compile(
 _MARKER = re.compile(
     r"\b(?:answer|ans)\b[ \t]*\*{0,2}[ \t]*(?:[:：=]|\bis\b|\bare\b)[ \t]*(?::[ \t]*)?(?:\*\*(?=\s))?", re.I
 )
-_HEADING = re.compile(r"^[ \t]*#{1,6}[ \t]*\**(?:final[ \t]+)?answer\**[ \t]*:?\**[ \t]*$", re.I | re.M)
+_HEADING = re.compile(
+    r"^[ \t]*(?:#{1,6}[ \t]*)?\*{0,2}(?:final[ \t]+)?answer\*{0,2}[ \t]*:?\*{0,2}[ \t]*$", re.I | re.M
+)
 _BOLD = re.compile(r"\*\*([^*\n]{1,200})\*\*(\s*:)?")
 _NUMBER = re.compile(r"[-−]?[ ]?(?:\\?\$|€|£)?[ ]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:\s*/\s*\d+)?(?:\s?\\?%)?")
 _AFTER_IS = re.compile(r"(?:=|\bis\b|\bare\b|\bequals\b)[\s*]*$", re.I)
@@ -105,7 +107,7 @@ def _boxed(text: str) -> Answer | Missing | None:
             break
         boxes.insert(0, text[content[0] : content[1]].strip())
         start = before
-    if not all(re.sub(r"\\[,;:! ]|[\s{}~$]", "", box) for box in boxes):
+    if not all(re.sub(r"\\(?:[,;:! ]|$)|[\s{}~$]", "", box) for box in boxes):
         return Missing("no_answer", "the last box is blank")
     return Answer(tuple(boxes), "last box" if len(boxes) == 1 else f"trailing list of {len(boxes)} boxes")
 

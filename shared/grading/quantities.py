@@ -37,7 +37,7 @@ _SHORT = frozenset(["m", "s", "h", "g", "l", "L"])  # one letter: a unit only in
 _POWERS = {"square": 2, "sq": 2, "cubic": 3, "cube": 3}
 _SIGNS = {"¤": "dollar", "€": "euro", "£": "pound sterling", "¥": "yen"}
 _FILLER = frozenset(
-    ["of", "a", "an", "the", "in", "unit", "units", "long", "more", "total", "each", "approximately", "about"]
+    ["of", "a", "an", "the", "unit", "units", "long", "more", "total", "each", "approximately", "about"]
 )
 _TEXT_UNIT = re.compile(
     r"^(.*?[\d})\]!.a-z])\s*\\text\{([^{}]*)\}\s*((?:[\^/\s\d{}°-]|\\cdot|\\text\{[^{}]*\})*)$", re.DOTALL
@@ -149,7 +149,7 @@ def _read_unit(head: str, tail: str, spelled_out: bool) -> tuple[dict[str, int],
         elif token[0] == "^" or lowered in ("squared", "cubed"):
             raised = int(token[1:]) if token[0] == "^" else _POWERS[lowered[:-1]]
             parts = [*parts[:-1], *((name, exponent * raised) for name, exponent in parts[-1:])]
-        elif lowered not in _FILLER:
+        elif lowered not in _FILLER and not (lowered == "in" and parts and direction > 0):  # "dogs in total"
             above, _, below = _canonical(token).partition("/")
             parts.append((above, power * direction))
             parts += [(below, -power * direction)] if below else []
