@@ -1,0 +1,96 @@
+"""The data card of an exported data set: origin, teacher, counts, licence, how it was checked and decontaminated."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.records import Trace
+
+
+@dataclass
+class Facts:
+    """What is counted while the traces are written."""
+
+    rows: int = 0
+    tokens: int = 0
+    sources: Counter[str] = field(default_factory=Counter)
+    models: Counter[str] = field(default_factory=Counter)
+    checked_by: Counter[str] = field(default_factory=Counter)
+    flags: Counter[str] = field(default_factory=Counter)
+    prompts: Counter[str] = field(default_factory=Counter)  # the first message's role and beginning
+
+    def counting(self, traces: Iterable[Trace]) -> Iterable[Trace]:
+        """`traces`, counted on their way through."""
+        for trace in traces:
+            self.rows += 1
+            self.tokens += trace.usage.completion_tokens
+            self.sources[trace.source] += 1
+            self.models[trace.model_returned or trace.model] += 1
+            self.checked_by[trace.checked_by or "nothing"] += 1
+            self.flags.update(trace.flags)
+            yield trace
+
+
+def data_card(
+    name: str, facts: Facts, held_out: int, screening: Mapping[str, Any] | None, choice: str, licence: str
+) -> str:
+    """README.md of the data set. `screening`: the summary in CORPUS/screening/state.json; `choice`: what was asked for."""
+    teachers = ", ".join(f"{model} ({count:,})" for model, count in facts.models.most_common())
+    lines = [
+        "---", f"license: {licence}", "task_categories:", "- text-generation", "language:", "- en", "tags:",
+        "- reasoning", "- distillation", "- synthetic", f"size_categories:\n- {_size(facts.rows)}", "configs:",
+        "- config_name: default", "  data_files:", "  - split: train", "    path: data/train.parquet",
+    ]  # fmt: skip
+    if held_out:
+        lines += ["- config_name: held_out", "  data_files:", "  - split: test", "    path: held-out.jsonl"]
+    lines += [
+        "---", "", f"# {name}", "",
+        f"{facts.rows:,} verified reasoning traces, {facts.tokens:,} completion tokens, made with Stillhouse.", "",
+        f"- **Teacher:** {teachers or 'none'}",
+        f"- **Licence:** {licence}. The problems keep the licences of their data sets, the traces the teacher's terms.",
+        f"- **Chosen:** {choice}",
+        f"- **Held out:** {held_out:,} problems, none of which has a trace here (`held-out.jsonl`)" if held_out else "",
+        "", "## Origin of the problems", "", *_table("source", "traces", facts.sources),
+        "", "## How answers were checked", "",
+        "The final answer of every trace equals the data set's gold answer, found by:", "",
+        *_table("check", "traces", facts.checked_by),
+        "", "## Decontamination", "", *_decontamination(screening),
+        "", "## Flags", "",
+        "Noticed by trace screening and left in:" if facts.flags else "Trace screening found nothing in these rows.", "",
+        *(_table("flag", "traces", facts.flags) if facts.flags else []),
+        "", "## Columns", "",
+        "`messages` is the chat to train on (user, then assistant with `<think>` … `</think>`); `reasoning` and "
+        "`response` are its parts. `pass_rate` is the share of the teacher's samples on this problem that were right. "
+        "`repaired` rows were graded against the answer that the samples agreed on, not the data set's.",
+    ]  # fmt: skip
+    return "\n".join(line for line in lines) + "\n"
+
+
+def _decontamination(screening: Mapping[str, Any] | None) -> list[str]:
+    if not screening or not screening.get("evaluation_problems"):
+        return ["The problems were not screened against evaluation sets."]
+    copies, numbers = screening["copies"], screening["other_numbers"]
+    lines = [
+        f"Before any call, {screening['rows']:,} problems were compared with {screening['evaluation_problems']:,} evaluation "
+        f"problems (equal text whatever its style, near text, 8- and 13-gram overlap). "
+        f"{sum(copies.values()):,} copies were left out.", "",
+    ]  # fmt: skip
+    if copies:
+        lines += _table("evaluation set, kind of copy", "problems", Counter(copies))
+    if numbers:
+        lines += ["", "Evaluation problems with other numbers, reported and not copies:", ""]
+        lines += _table("evaluation set", "problems", Counter(numbers))
+    return lines
+
+
+def _table(name: str, count: str, counts: "Counter[str]") -> list[str]:
+    rows = [f"| {key.replace('|', '/')} | {value:,} |" for key, value in counts.most_common()]
+    return [f"| {name} | {count} |", "|---|---:|", *rows]
+
+
+def _size(rows: int) -> str:
+    for limit, name in ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")):
+        if rows < limit:
+            return name
+    return "1M<n<10M"

@@ -1,0 +1,166 @@
+"""Which traces of a corpus are exported. Two passes: short notes on every kept trace, then the lines that were chosen.
+
+Memory: about 300 bytes a kept trace. The order of the export is the order of the shards.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal, get_args
+
+import orjson
+
+from shared.exits import InputError
+from shared.holdout import held_out_problems
+from shared.records import Trace
+from shared.shards import sealed_files
+
+Pick = Literal["all", "first", "shortest", "longest", "mixed"]
+PICKS: tuple[Pick, ...] = get_args(Pick)
+
+_IDENTITY = re.compile(rb'"problem_id":"([0-9a-f]{16})"')
+_VERDICT = re.compile(rb'"verdict":"(\w+)"')  # quotes inside a JSON text are escaped, so this is the key itself
+_ASKED = frozenset({b"incorrect", b"no_answer", b"truncated"})  # verdicts that say the teacher did not get there
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What to export. Lengths are completion tokens; a limit of 0 is none."""
+
+    sources: frozenset[str] = frozenset()  # full names, or what stands after the last "/"
+    min_tokens: int = 0
+    max_tokens: int = 0
+    pass_rate: tuple[float, float] = (0.0, 1.0)
+    pick: Pick = "all"
+    drop_flags: frozenset[str] = frozenset()
+    unverifiable: bool = False
+    held_out: float = 0.0  # share of the problems
+    seed: int = 0
+
+    def takes_source(self, source: str) -> bool:
+        return not self.sources or source in self.sources or source.rpartition("/")[2] in self.sources
+
+
+@dataclass(frozen=True, slots=True)
+class _Note:
+    file: Path
+    offset: int
+    sample: int
+    tokens: int
+
+
+@dataclass
+class Chosen:
+    """The outcome: where the chosen lines stand, and why others were left."""
+
+    notes: list[tuple[Path, int]] = field(default_factory=list)
+    held_out: list[str] = field(default_factory=list)  # problem ids
+    left: Counter[str] = field(default_factory=Counter)  # traces, by reason
+    pass_rates: dict[str, float] = field(default_factory=dict)
+    problems: int = 0
+
+
+def choose(corpus: Path, choice: Choice) -> Chosen:
+    """Read the corpus' sealed shards once and decide. Errors: `InputError` for a corpus that cannot be read."""
+    chosen = Chosen()
+    kept: dict[str, list[_Note]] = defaultdict(list)
+    correct: Counter[str] = Counter()
+    for file, offset, trace in kept_traces(corpus):
+        correct[trace.problem_id] += trace.verdict == "correct"
+        if reason := _why_left(trace, choice):
+            chosen.left[reason] += 1
+            continue
+        kept[trace.problem_id].append(_Note(file, offset, trace.sample, trace.usage.completion_tokens))
+    wrong = failures(corpus)
+    chosen.pass_rates = {problem: n / (n + wrong[problem]) for problem, n in correct.items() if n}
+    low, high = choice.pass_rate
+    for problem in [p for p in kept if not low <= chosen.pass_rates.get(p, 0.0) <= high]:
+        chosen.left["pass rate"] += len(kept.pop(problem))
+    chosen.held_out = held_out_problems(kept, choice.held_out, choice.seed) if choice.held_out else []
+    for problem in chosen.held_out:
+        chosen.left["held out"] += len(kept.pop(problem))
+    notes = []
+    for problem, mine in kept.items():
+        picked = _pick(mine, choice.pick, problem)
+        chosen.left["another sample of the problem"] += len(mine) - len(picked)
+        notes += picked
+    chosen.problems = len(kept)
+    chosen.left = +chosen.left
+    chosen.notes = sorted((note.file, note.offset) for note in notes)
+    return chosen
+
+
+def kept_traces(corpus: Path) -> Iterator[tuple[Path, int, Trace]]:
+    """(shard, offset, trace) of every trace in the sealed shards of the kept pile."""
+    for path in sealed_files(corpus, "traces"):
+        offset = 0
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                yield path, offset, _parsed(line, f"{path}:{number}")
+                offset += len(line)
+
+
+def read_chosen(chosen: Chosen, golds: Mapping[str, str] | None = None) -> Iterator[Trace]:
+    """The chosen traces, one at a time; `golds` replaces the gold of problems that are repaired."""
+    for path, offset in chosen.notes:
+        with path.open("rb") as file:
+            file.seek(offset)
+            trace = _parsed(file.readline(), str(path))
+        yield replace(trace, gold=golds[trace.problem_id]) if golds and trace.problem_id in golds else trace
+
+
+def failures(corpus: Path) -> "Counter[str]":
+    """Samples by problem that the teacher answered and did not get right."""
+    counts: Counter[str] = Counter()
+    for path in sealed_files(corpus, "rejected"):
+        with path.open("rb") as lines:
+            for line in lines:
+                identity, verdict = _IDENTITY.search(line), _VERDICT.search(line)
+                if identity and verdict and verdict[1] in _ASKED:
+                    counts[identity[1].decode()] += 1
+    return counts
+
+
+def rejected_by_id(corpus: Path, wanted: frozenset[str]) -> Iterator[Trace]:
+    """The rejected traces with these ids."""
+    for path in sealed_files(corpus, "rejected"):
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                head = re.match(rb'\{"schema":\d+,"id":"([^"]+)"', line)
+                if head and head[1].decode() in wanted:
+                    yield _parsed(line, f"{path}:{number}")
+
+
+def _parsed(line: bytes, place: str) -> Trace:
+    try:
+        return Trace.from_row(orjson.loads(line))
+    except (orjson.JSONDecodeError, InputError) as error:
+        raise InputError(f"{place}: {error}: `python -m generator check` looks further") from None
+
+
+def _why_left(trace: Trace, choice: Choice) -> str:
+    tokens = trace.usage.completion_tokens
+    if trace.verdict != "correct" and not (choice.unverifiable and trace.verdict == "unverifiable"):
+        return f"verdict {trace.verdict}"
+    if not choice.takes_source(trace.source):
+        return "source"
+    if flags := choice.drop_flags.intersection(trace.flags):
+        return f"flag: {min(flags)}"
+    if tokens < choice.min_tokens or (choice.max_tokens and tokens > choice.max_tokens):
+        return "length"
+    return ""
+
+
+def _pick(notes: list[_Note], pick: Pick, problem: str) -> list[_Note]:
+    if pick == "all":
+        return notes
+    if pick == "mixed":  # half of the problems, by their ids, give their shortest sample, the others their longest
+        pick = "shortest" if int(problem[-1], 16) % 2 else "longest"
+    keys = {
+        "first": lambda note: note.sample,
+        "shortest": lambda note: (note.tokens, note.sample),
+        "longest": lambda note: (-note.tokens, note.sample),
+    }
+    return [min(notes, key=keys[pick])]

@@ -1,0 +1,95 @@
+"""The files that an export consists of: chat JSON lines, Parquet, held-out problems. Each appears whole or not at all."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from shared.exits import CannotWrite
+from shared.prompts import training_messages
+from shared.records import Message, Trace
+
+ROW_GROUP = 1_000
+SCHEMA = pa.schema(
+    [
+        ("messages", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))),
+        ("id", pa.string()), ("problem_id", pa.string()), ("source", pa.string()), ("problem", pa.string()),
+        ("gold", pa.string()), ("reasoning", pa.string()), ("response", pa.string()), ("final_answer", pa.string()),
+        ("verdict", pa.string()), ("checked_by", pa.string()), ("model", pa.string()),
+        ("completion_tokens", pa.int64()), ("pass_rate", pa.float64()), ("flags", pa.list_(pa.string())),
+        ("repaired", pa.bool_()),
+    ]
+)  # fmt: skip
+
+
+def chat(trace: Trace) -> list[Message]:
+    """The training view of a trace: the user's turn as it was sent, then thinking and response."""
+    turn = next((m["content"] for m in reversed(trace.messages) if m["role"] == "user"), trace.problem)
+    return training_messages(turn, trace.reasoning, trace.response)
+
+
+def write_chat(path: Path, traces: Iterable[Trace]) -> int:
+    """`{"messages": […]}` a line; the number of lines. Errors: `CannotWrite`."""
+    rows = 0
+    with _whole(path) as temporary, temporary.open("wb") as file:
+        for trace in traces:
+            file.write(orjson.dumps({"messages": chat(trace)}, option=orjson.OPT_APPEND_NEWLINE))
+            rows += 1
+    return rows
+
+
+def write_parquet(
+    path: Path, traces: Iterator[Trace], pass_rates: Mapping[str, float], repaired: frozenset[str] = frozenset()
+) -> int:
+    """One row a trace, `SCHEMA`; the number of rows. `repaired`: trace ids. Errors: `CannotWrite`."""
+    rows = 0
+    with _whole(path) as temporary, pq.ParquetWriter(temporary, SCHEMA, compression="zstd") as writer:
+        while batch := list(islice(traces, ROW_GROUP)):
+            table = [_row(trace, pass_rates.get(trace.problem_id), trace.id in repaired) for trace in batch]
+            writer.write_table(pa.Table.from_pylist(table, SCHEMA))
+            rows += len(batch)
+    return rows
+
+
+def write_held_out(path: Path, traces: Iterable[Trace], wanted: Iterable[str]) -> int:
+    """`{"problem", "answer", "source"}` a line for each problem of `wanted` once: what `evaluation` reads as JSONL."""
+    left = set(wanted)
+    rows = 0
+    with _whole(path) as temporary, temporary.open("wb") as file:
+        for trace in traces:
+            if trace.problem_id in left and trace.gold is not None:
+                left.discard(trace.problem_id)
+                row = {"problem": trace.problem, "answer": trace.gold, "source": trace.source}
+                file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+                rows += 1
+    return rows
+
+
+def _row(trace: Trace, pass_rate: float | None, repaired: bool) -> dict[str, Any]:
+    row = {name: getattr(trace, name) for name in SCHEMA.names if hasattr(trace, name) and name != "messages"}
+    return {
+        **row, "messages": chat(trace), "completion_tokens": trace.usage.completion_tokens, "pass_rate": pass_rate,
+        "repaired": repaired,
+    }  # fmt: skip
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place at the end, and is gone if the writing failed."""
+    temporary = path.with_name(f"{path.name}.new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise CannotWrite(
+            f"{path}: {error.strerror or error}: free some space or correct the path, then export again"
+        ) from None
+    finally:
+        temporary.unlink(missing_ok=True)

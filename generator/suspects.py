@@ -1,0 +1,129 @@
+"""Suspect gold: problems whose samples agree with each other and not with the gold.
+
+    {"problem_id": "0c3a…", "source": "…", "problem": "…", "gold": "12", "agreed": "14", "agreeing": 4, "samples": 4,
+     "lanes": ["modelscope"], "answers": {"14": 4}, "traces": ["0c3a…:0", …]}
+
+A teacher that is right nine times in ten agrees with itself on a wrong answer far less often than data sets are wrong:
+three agreeing samples (or two from different models) with none on the gold's side are evidence enough for a list.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from shared.grading import grade_fast
+from shared.shards import open_files, sealed_files, write_atomically
+
+FILE = "suspect_gold.jsonl"
+AGREEING, AGREEING_MODELS = 3, 2
+AGREEING_SHARE = 0.6  # of the samples that gave an answer
+_PROBLEM_ID = re.compile(rb'"problem_id":"([0-9a-f]{16})"')
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """One problem on the list, with its evidence."""
+
+    problem_id: str
+    source: str
+    problem: str
+    gold: str
+    agreed: str
+    agreeing: int
+    samples: int  # that gave an answer
+    lanes: list[str]
+    answers: dict[str, int]
+    traces: list[str]  # ids of the agreeing samples
+
+
+@dataclass
+class _Wrong:
+    """Wrong samples of one problem: answers as given, one entry a sample."""
+
+    source: str
+    problem: str
+    gold: str
+    answers: list[tuple[str, str, str, str]]  # answer, trace id, lane, model
+
+
+def find_suspects(corpus: Path) -> Iterator[Suspect]:
+    """The suspects of a corpus, from its shards (open ones too). Memory: the wrong samples' problems and answers."""
+    wrong: dict[str, _Wrong] = {}
+    for row in _rows(corpus, "rejected", b'"verdict":"incorrect"'):
+        if row["gold"] and row["final_answer"]:
+            problem = wrong.setdefault(row["problem_id"], _Wrong(row["source"], row["problem"], row["gold"], []))
+            problem.answers.append((row["final_answer"], row["id"], row["lane"], row["model"]))
+    right = _kept_among(corpus, wrong.keys())
+    for identity, problem in sorted(wrong.items()):
+        if identity not in right and (suspect := _judge(identity, problem)) is not None:
+            yield suspect
+
+
+def write_suspects(corpus: Path) -> list[Suspect]:
+    """Find the suspects and put them in `CORPUS/suspect_gold.jsonl`. Errors: `CannotWrite`."""
+    found = list(find_suspects(corpus))
+    lines = b"".join(orjson.dumps(asdict(suspect), option=orjson.OPT_APPEND_NEWLINE) for suspect in found)
+    write_atomically(corpus / FILE, lines)
+    return found
+
+
+def _judge(identity: str, problem: _Wrong) -> Suspect | None:
+    groups = _groups(answer for answer, *_ in problem.answers)
+    agreed, agreeing = groups.most_common(1)[0]
+    mine = [entry for entry in problem.answers if _same(entry[0], agreed)]
+    models = {model for *_, model in mine}
+    enough = agreeing >= AGREEING or (agreeing >= AGREEING_MODELS and len(models) >= AGREEING_MODELS)
+    if not enough or agreeing < AGREEING_SHARE * len(problem.answers):
+        return None
+    return Suspect(
+        identity, problem.source, problem.problem, problem.gold, agreed, agreeing, len(problem.answers),
+        sorted({lane for _, _, lane, _ in mine}), dict(groups.most_common()), [trace for _, trace, *_ in mine],
+    )  # fmt: skip
+
+
+def _groups(answers: Iterable[str]) -> "Counter[str]":
+    """How often each answer was given, equal ones counted together under their first spelling."""
+    counts: Counter[str] = Counter()
+    for answer in answers:
+        counts[next((known for known in counts if _same(answer, known)), answer)] += 1
+    return counts
+
+
+def _same(one: str, other: str) -> bool:
+    if one == other:
+        return True
+    verdict, undecided = grade_fast(f"\\boxed{{{one}}}", other)
+    return undecided is None and verdict.verdict == "correct"
+
+
+def _kept_among(corpus: Path, wanted: Iterable[str]) -> set[str]:
+    """Which of these problems have a correct sample. Reads the beginning of each kept line only."""
+    ids = {identity.encode() for identity in wanted}
+    found: set[bytes] = set()
+    if ids:
+        for path in _files(corpus, "traces"):
+            with path.open("rb") as lines:
+                for line in lines:
+                    match = _PROBLEM_ID.search(line, 0, 300)
+                    if match and match[1] in ids:
+                        found.add(match[1])
+    return {identity.decode() for identity in found}
+
+
+def _rows(corpus: Path, pile: str, marker: bytes) -> Iterator[Mapping[str, Any]]:
+    for path in _files(corpus, pile):
+        with path.open("rb") as lines:
+            for line in lines:
+                if marker in line and line.endswith(b"\n"):
+                    row: dict[str, Any] = orjson.loads(line)
+                    if row["verdict"] == "incorrect":
+                        yield row
+
+
+def _files(corpus: Path, pile: Any) -> list[Path]:
+    return [*sealed_files(corpus, pile), *open_files(corpus, pile)]
