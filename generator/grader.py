@@ -30,6 +30,11 @@ class Graders:
             self._free.put_nowait(worker)
         self.kill_count = 0
 
+    @property
+    def pids(self) -> list[int]:
+        """The worker processes that are running."""
+        return [worker.pid for worker in self._all if worker.pid is not None]
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -64,6 +69,10 @@ class _Worker:
 
     def __init__(self) -> None:
         self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
 
     async def ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
         """The reply to `request` within `seconds`, start-up not counted. Errors: `WorkerLost`; then it is gone."""

@@ -1,0 +1,103 @@
+"""Graders: verdicts beside a running event loop; a worker that exceeds its time is killed alone."""
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+
+from generator.grader import Graders
+
+ENDLESS = "\\boxed{\\sum_{k=1}^{10^{12}} k^{k}}"
+SLOW = "\\boxed{\\sum_{k=1}^{3} k}"  # decided by a worker
+
+
+async def test_plain_answers_are_decided_without_a_worker() -> None:
+    async with Graders(workers=2) as graders:
+        verdicts = [await graders.grade(f"So \\boxed{{{n}}}.", str(n // 2 * 2)) for n in range(100)]
+        assert [v.verdict for v in verdicts] == ["correct", "incorrect"] * 50
+        assert graders.pids == []
+
+
+async def test_what_a_worker_decides_is_the_same_verdict() -> None:
+    async with Graders(workers=1, timeout_seconds=60) as graders:
+        verdict = await graders.grade(SLOW, "6")
+        assert (verdict.verdict, verdict.checked_by) == ("correct", "math_verify")
+        assert (await graders.grade(SLOW, "7")).verdict == "incorrect"
+        assert len(graders.pids) == 1
+
+
+async def test_the_event_loop_goes_on_while_a_worker_computes() -> None:
+    async with Graders(workers=1, timeout_seconds=2) as graders:
+        await graders.grade(SLOW, "6")
+        grading = asyncio.ensure_future(graders.grade(ENDLESS, "6"))
+        ticks = 0
+        while not grading.done():
+            await asyncio.sleep(0.01)
+            ticks += 1
+        assert (await grading).verdict == "unverifiable"
+        assert ticks > 20  # of 200; a loop that waits for sympy gets none
+
+
+async def test_a_worker_that_exceeds_its_time_is_killed_alone_and_replaced() -> None:
+    async with Graders(workers=2, timeout_seconds=3) as graders:
+        await asyncio.wait_for(asyncio.gather(graders.grade(SLOW, "6"), graders.grade(SLOW, "7")), 120)
+        before = graders.pids
+        assert len(before) == 2
+        verdict = await graders.grade(ENDLESS, "6")
+        assert verdict.verdict == "unverifiable"
+        assert "no decision within 3 s" in verdict.reason
+        assert graders.kill_count == 1
+        after = graders.pids
+        assert len(set(before) & set(after)) == 1
+        assert (await graders.grade(SLOW, "6")).verdict == "correct"
+        assert (await graders.grade(SLOW, "6")).verdict == "correct"
+
+
+async def test_a_worker_that_dies_by_itself_costs_one_verdict_only() -> None:
+    async with Graders(workers=1, timeout_seconds=60) as graders:
+        await graders.grade(SLOW, "6")
+        os.kill(graders.pids[0], signal.SIGKILL)
+        lost = await graders.grade(SLOW, "6")
+        assert lost.verdict in ("unverifiable", "correct")  # correct where the loop saw the death first
+        assert (await graders.grade(SLOW, "6")).verdict == "correct"
+
+
+async def test_workers_survive_the_signals_that_drain_their_owner() -> None:
+    async with Graders(workers=1, timeout_seconds=60) as graders:
+        await graders.grade(SLOW, "6")
+        pid = graders.pids[0]
+        os.kill(pid, signal.SIGTERM)
+        os.kill(pid, signal.SIGINT)
+        assert (await graders.grade(SLOW, "6")).verdict == "correct"
+        assert graders.pids == [pid]
+
+
+async def test_a_cancelled_question_leaves_no_half_read_reply_behind() -> None:
+    async with Graders(workers=1, timeout_seconds=60) as graders:
+        await graders.grade(SLOW, "6")
+        grading = asyncio.ensure_future(graders.grade(ENDLESS, "6"))
+        await asyncio.sleep(0.2)
+        grading.cancel()
+        await asyncio.wait([grading])
+        assert (await graders.grade(SLOW, "6")).verdict == "correct"
+
+
+async def test_closing_ends_every_worker() -> None:
+    async with Graders(workers=2, timeout_seconds=60) as graders:
+        await asyncio.gather(graders.grade(SLOW, "6"), graders.grade(SLOW, "7"))
+        pids = graders.pids
+        assert len(pids) == 2
+    assert not [pid for pid in pids if is_running(pid)]
+
+
+def is_running(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+async def test_a_megabyte_of_text_holds_the_loop_up_for_a_moment_only() -> None:
+    text = "So \\frac{1}{2} or {so}. " * 45_000 + "\\boxed{7}"
+    async with Graders() as graders:
+        started = time.process_time()
+        assert (await graders.grade(text, "7", text)).verdict == "correct"
+        assert time.process_time() - started < 0.5
