@@ -1,6 +1,7 @@
 """`python -m generator …`: the generator's commands."""
 
 import argparse
+import importlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -58,10 +59,11 @@ def _reindex(args: argparse.Namespace) -> int:
     return 0
 
 
-def _rehearse(args: argparse.Namespace) -> int:
-    from generator import rehearsal
+def _suspects(args: argparse.Namespace) -> int:
+    from generator.suspects import FILE, write_suspects
 
-    return rehearsal.run(args)
+    print(f"{args.corpus / FILE}: {len(write_suspects(args.corpus)):,} problems whose samples agree against the gold")
+    return 0
 
 
 def _configuration(args: argparse.Namespace) -> GeneratorConfig:
@@ -96,11 +98,17 @@ def _parser() -> argparse.ArgumentParser:
         ("status", _status, "progress, rates, spend, why idle; while a run is going and after it"),
         ("check", _check, "integrity: hashes, unique ids, torn lines, ledger against shards; exit 1 on any fault"),
         ("reindex", _reindex, "rebuild the ledger from the shards"),
+        ("suspects", _suspects, "list the problems whose samples agree with each other and not with the gold"),
     ):
         takes_corpus = commands.add_parser(name, help=text)
         takes_corpus.add_argument("corpus", type=Path, metavar="CORPUS")
         takes_corpus.set_defaults(run=command)
-    _add_rehearse(commands)
+    for name, text in (
+        ("export", "chat JSONL, Parquet, or a data set on a hub, of the traces chosen"),
+        ("report", "one HTML page about a corpus: counts, lengths, pass rates, rejects, screening, samples to read"),
+        ("rehearse", "the rehearsal teacher alone"),
+    ):
+        _add_part(commands, name, text)
     return parser
 
 
@@ -111,14 +119,15 @@ def _takes_configuration(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_rehearse(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    # Only where it is asked for: the teacher's flags come with its server, and that with aiohttp.
-    rehearse = commands.add_parser("rehearse", help="the rehearsal teacher alone")
-    if "rehearse" in sys.argv[1:2]:
-        from generator import rehearsal
-
-        rehearsal.add_arguments(rehearse)
-    rehearse.set_defaults(run=_rehearse)
+def _add_part(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str) -> None:
+    """A command that a part brings itself. Loaded only where it is asked for: each comes with libraries of its own."""
+    command = commands.add_parser(name, help=text)
+    if name in sys.argv[1:2]:
+        part = importlib.import_module(f"generator.{'rehearsal' if name == 'rehearse' else name}")
+        command.description = part.__doc__
+        command.formatter_class = argparse.RawDescriptionHelpFormatter
+        part.add_arguments(command)
+        command.set_defaults(run=part.run)
 
 
 if __name__ == "__main__":

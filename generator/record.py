@@ -1,9 +1,11 @@
 """From an answer to the trace that is stored: the verdict where no grading is needed, and the record itself. Pure."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from generator.flags import flags_of
 from shared.records import Completion, Message, Problem, Trace, Verdict, trace_id
 
 # How servers spell an orderly end: OpenAI's word, and those of Together, TGI and Anthropic-like gateways.
@@ -52,7 +54,7 @@ def trace_of(
 ) -> Trace:  # fmt: skip
     """The record of one finished sample. `asked`: the parameters wanted, for a sample that no lane ever sent."""
     completion = answer.completion
-    return Trace(
+    trace = Trace(
         id=trace_id(problem.id, sample),
         problem_id=problem.id,
         sample=sample,
@@ -81,6 +83,7 @@ def trace_of(
         started_at=started_at,
         finished_at=finished_at,
     )
+    return trace if verdict.verdict == "failed" else replace(trace, flags=flags_of(trace))
 
 
 def _rounded(seconds: float | None) -> float | None:

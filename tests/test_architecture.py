@@ -11,7 +11,7 @@ PROGRAMS = ("generator", "trainer", "evaluation")
 HEAVY = {"torch", "openai", "transformers", "trl", "unsloth", "lighteval", "aiohttp", "datasets"}
 
 # Inside the generator, parts do not import each other; they meet in these leaves and are wired by the composers.
-LEAVES = {"config", "terms", "arithmetic", "presets", "status", "sampling"}
+LEAVES = {"config", "terms", "arithmetic", "presets", "status", "sampling", "flags", "suspects"}
 COMPOSERS = {"__main__", "pipeline", "run", "intake"}
 
 

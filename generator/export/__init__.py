@@ -7,6 +7,7 @@ export data/numina-r1 hf:me/numina-r1 --pass-rate 0.1:0.9 --license mit
 import argparse
 import tempfile
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -143,17 +144,13 @@ class Export:
             + (f"; left: {left}" if left else "")
         ]
         if self._suspects:
-            lines.append(
-                f"{len(self._suspects):,} suspect golds repaired with {repaired:,} traces ({self._corpus}/suspect_gold.jsonl)"
-            )
+            lines.append(f"{len(self._suspects):,} suspect golds repaired, {repaired:,} traces: see suspect_gold.jsonl")
         if self._chosen.held_out:
             lines.append(f"{len(self._chosen.held_out):,} problems held out: evaluate with held-out:{self._corpus}")
         return "\n".join(lines)
 
 
 def _repaired(trace: Trace, suspect: Suspect) -> Trace:
-    from dataclasses import replace
-
     reason = f"{suspect.agreeing} of {suspect.samples} samples agree; the data set's gold was {suspect.gold}"
     return replace(trace, gold=suspect.agreed, verdict="correct", reason=reason)
 

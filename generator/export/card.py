@@ -35,7 +35,7 @@ class Facts:
 def data_card(
     name: str, facts: Facts, held_out: int, screening: Mapping[str, Any] | None, choice: str, licence: str
 ) -> str:
-    """README.md of the data set. `screening`: the summary in CORPUS/screening/state.json; `choice`: what was asked for."""
+    """README.md of the data set. `screening`: the summary in CORPUS/screening/state.json; `choice`: in words."""
     teachers = ", ".join(f"{model} ({count:,})" for model, count in facts.models.most_common())
     lines = [
         "---", f"license: {licence}", "task_categories:", "- text-generation", "language:", "- en", "tags:",
@@ -48,7 +48,7 @@ def data_card(
         "---", "", f"# {name}", "",
         f"{facts.rows:,} verified reasoning traces, {facts.tokens:,} completion tokens, made with Stillhouse.", "",
         f"- **Teacher:** {teachers or 'none'}",
-        f"- **Licence:** {licence}. The problems keep the licences of their data sets, the traces the teacher's terms.",
+        f"- **Licence:** {licence}. Problems keep their data sets' licences, traces are bound to the teacher's terms.",
         f"- **Chosen:** {choice}",
         f"- **Held out:** {held_out:,} problems, none of which has a trace here (`held-out.jsonl`)" if held_out else "",
         "", "## Origin of the problems", "", *_table("source", "traces", facts.sources),
@@ -72,8 +72,8 @@ def _decontamination(screening: Mapping[str, Any] | None) -> list[str]:
         return ["The problems were not screened against evaluation sets."]
     copies, numbers = screening["copies"], screening["other_numbers"]
     lines = [
-        f"Before any call, {screening['rows']:,} problems were compared with {screening['evaluation_problems']:,} evaluation "
-        f"problems (equal text whatever its style, near text, 8- and 13-gram overlap). "
+        f"Before any call, {screening['rows']:,} problems were compared with {screening['evaluation_problems']:,} "
+        f"evaluation problems (equal text in any style, near text, 8- and 13-gram overlap). "
         f"{sum(copies.values()):,} copies were left out.", "",
     ]  # fmt: skip
     if copies:

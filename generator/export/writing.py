@@ -1,4 +1,4 @@
-"""The files that an export consists of: chat JSON lines, Parquet, held-out problems. Each appears whole or not at all."""
+"""The files of an export: chat JSON lines, Parquet, held-out problems. Each appears whole or not at all."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping

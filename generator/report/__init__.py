@@ -1,0 +1,30 @@
+"""`python -m generator report CORPUS`: one self-contained HTML page about a corpus, also while a run is going."""
+
+import argparse
+from datetime import UTC, datetime
+from pathlib import Path
+
+from generator.report.figures import collect
+from generator.report.page import page
+from generator.suspects import write_suspects
+from shared.shards import write_atomically
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `report`."""
+    parser.add_argument("corpus", type=Path, metavar="CORPUS")
+    parser.add_argument("--out", type=Path, metavar="PAGE.html", help="default: CORPUS/report.html")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the page and say where it is. Errors: `InputError` for no corpus, `CannotWrite`."""
+    print(write_report(args.corpus, args.out or args.corpus / "report.html"))
+    return 0
+
+
+def write_report(corpus: Path, out: Path) -> str:
+    """Write the page to `out`, and the list of suspect golds into the corpus; the line for the user."""
+    suspects = write_suspects(corpus)
+    figures = collect(corpus)
+    write_atomically(out, page(figures, f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC").encode())
+    return f"{out}: {figures.rows:,} samples, {figures.kept:,} kept, {len(suspects):,} suspect golds"
