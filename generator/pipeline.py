@@ -89,7 +89,10 @@ def _feed(config: GeneratorConfig, retry: frozenset[str], corpus: Corpus) -> Fee
     for bad in opened[0].tally.bad:
         print(f"skipped: {bad}", flush=True)
     sampling = config.sampling
-    rule = Rule(sampling.samples, sampling.until_correct, sampling.max_samples, retry, utc_now())
+    longer = sampling.longer_max_tokens > sampling.max_tokens
+    rule = Rule(
+        sampling.samples, sampling.until_correct, sampling.max_samples, retry, utc_now(), sampling.hopeless, longer
+    )
 
     def open_stream() -> Iterator[Problem]:
         return opened.pop() if opened else intake.open()

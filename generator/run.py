@@ -110,7 +110,8 @@ class Run:
         problem, sampling = ask.problem, self._config.sampling
         messages = messages_for(problem.text, sampling.system_prompt, sampling.prompt)
         started_at = utc_now()
-        answer = await self._lanes.ask(trace_id(problem.id, ask.sample), messages, self._params)
+        params = self._params | ({"max_tokens": sampling.longer_max_tokens} if ask.longer else {})
+        answer = await self._lanes.ask(trace_id(problem.id, ask.sample), messages, params)
         verdict = verdict_without_grading(answer.completion)
         if verdict is None:
             self._progress.grading += 1
@@ -118,7 +119,7 @@ class Run:
                 verdict = await self._graders.grade(answer.completion.response, problem.gold, problem.text)
             finally:
                 self._progress.grading -= 1
-        trace = trace_of(problem, ask.sample, messages, self._params, answer, verdict, started_at, utc_now())
+        trace = trace_of(problem, ask.sample, messages, params, answer, verdict, started_at, utc_now())
         kept = trace.kept or (trace.verdict == "unverifiable" and sampling.keep_unverifiable)
         await self._corpus.add(trace, kept)
         self._count(trace, kept)
