@@ -10,7 +10,7 @@ from pathlib import Path
 
 from generator.config import ProblemsConfig, ScreeningConfig
 from generator.problems import ProblemStream, fingerprint, local_path, open_problems, whole_data_set
-from generator.problems.evaluation_sets import evaluation_texts
+from generator.problems.evaluation_sets import evaluation_texts, shown_name
 from generator.screening import Screening
 
 
@@ -28,7 +28,7 @@ class Intake:
         self._problems, self._on_rows = problems, on_rows
         self.screening = Screening(
             corpus / "screening",
-            {name: evaluation_texts(name, screening.data) for name in problems.exclude},
+            {shown_name(name): evaluation_texts(name, screening.data) for name in problems.exclude},
             screening.near_duplicates,
             screening.overlap,
             screening.exclude_other_numbers,

@@ -10,6 +10,7 @@ run that goes on meets the same problems. Memory does not grow with the data.
 
 import difflib
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ __all__ = [
 ]
 
 SYNTHETIC = "synthetic:"
+_SHARD = re.compile(r"-\d+-of-\d+$")  # train-00000-of-00005.parquet is a part of train
 
 # Says why a problem is left out, "" to take it: screening, wired in by the pipeline.
 Screen = Callable[[Problem], str]
@@ -165,13 +167,24 @@ def _synthetic(config: Settings) -> Iterator[Problem]:
 
 
 def _local(config: Settings, path: Path, tally: Tally, seed: int | None) -> Iterator[Problem | Skipped | BadRow]:
-    shape = _shape(config, f"{path.parent.name}/{path.stem}".strip("/") if path.is_file() else path.name)
-    scan, rows = open_files(data_files(path), shape.text, shape.columns(), config.on_bad_line, seed)
+    shape = _shape(config, path.name)
+    files = data_files(path)
+    scan, rows = open_files(files, shape.text, shape.columns(), config.on_bad_line, seed)
     tally.bad_rows, tally.bad = scan.bad_rows, scan.bad
     for name in config.only_sources:
         if name not in scan.subsets:
             raise InputError(f"problems.only_sources: no row of {path} has source {name!r}{_near(name, scan.subsets)}")
-    return map(shape.read, rows)
+    names = _data_set_names(path, files)
+    return (shape.read(row, names[file]) for file, row in rows)
+
+
+def _data_set_names(path: Path, files: list[Path]) -> dict[Path, str]:
+    """What the rows of each file call their origin: folder and file; the folder alone where it is one data set."""
+    names = {file: _SHARD.sub("", file.stem) for file in files}
+    folder = (path.parent if path.is_file() else path).resolve().name
+    if path.is_dir() and len(set(names.values())) == 1:
+        return dict.fromkeys(files, folder)
+    return {file: f"{folder}/{name}" for file, name in names.items()}
 
 
 def _from_hub(

@@ -48,12 +48,18 @@ def evaluation_texts(name: str, data: str = "") -> list[str]:
         raise InputError(f"problems.exclude {name!r}: {error}; or set screening.data to a folder of copies") from None
 
 
+def shown_name(name: str) -> str:
+    """A set's name in counts and cards: a path is shortened to its folder and stem."""
+    path = Path(name)
+    return f"{path.parent.name}/{path.stem}".strip("/") if path.suffix in {".jsonl", ".parquet"} else name
+
+
 def _read(path: Path, name: str) -> list[str]:
     try:
         _, rows = open_files(data_files(path), _SHAPE.text, _SHAPE.columns(), "stop", None)
     except InputError as error:
         raise InputError(f"problems.exclude {name!r}: {error}") from None
-    return [_SHAPE.text(row) for row in rows]
+    return [_SHAPE.text(row) for _, row in rows]
 
 
 def _local_copy(name: str, folder: Path) -> Path:

@@ -64,8 +64,8 @@ def data_files(path: Path) -> list[Path]:
 
 def open_files(
     paths: list[Path], check: RowCheck, columns: frozenset[str], on_bad_line: str, seed: int | None
-) -> tuple[Scan, Iterator[Row]]:
-    """Scan every file, then give the rows in the order of `seed` (None: as they stand).
+) -> tuple[Scan, Iterator[tuple[Path, Row]]]:
+    """Scan every file, then give (file, row) in the order of `seed` (None: as they stand).
 
     Errors: `InputError` naming `file:line`, from the scan.
 
@@ -85,7 +85,7 @@ def _both(
     check: RowCheck,
     columns: frozenset[str],
     seed: int | None,
-) -> Iterator[Row]:
+) -> Iterator[tuple[Path, Row]]:
     yield from lines.read(seed)
     rows = _parquet_rows(tables, check, columns, seed)
     yield from rows if seed is None or not tables else shuffled(rows, seed)
@@ -122,16 +122,16 @@ class _Lines:
             self._index.write(_OFFSET.pack(start))
             self._rows += 1
 
-    def read(self, seed: int | None) -> Iterator[Row]:
+    def read(self, seed: int | None) -> Iterator[tuple[Path, Row]]:
         index, order = self._index.fileno(), order_of(self._rows, seed)
         with ExitStack() as stack:
             files = [stack.enter_context(_open(path)) for path in self._paths]
             for step in range(self._rows):
                 number = order[step]
                 (offset,) = _OFFSET.unpack(os.pread(index, 8, 8 * number))
-                file = files[bisect_right(self._starts, number) - 1]
-                file.seek(offset)
-                yield _parse(file.readline())
+                which = bisect_right(self._starts, number) - 1
+                files[which].seek(offset)
+                yield self._paths[which], _parse(files[which].readline())
 
 
 def _open(path: Path) -> BinaryIO:
@@ -178,7 +178,7 @@ def _scan_parquet(
 
 def _parquet_rows(
     tables: list[tuple[Path, pq.ParquetFile]], check: RowCheck, columns: frozenset[str], seed: int | None
-) -> Iterator[Row]:
+) -> Iterator[tuple[Path, Row]]:
     groups = [(path, table, group) for path, table in tables for group in range(table.num_row_groups)]
     order = order_of(len(groups), seed)
     for step in range(len(groups)):
@@ -188,7 +188,7 @@ def _parquet_rows(
                 check(row)
             except BadRow:
                 continue  # the scan has counted it
-            yield row
+            yield path, row
 
 
 def _rows_of(path: Path, table: pq.ParquetFile, columns: frozenset[str], groups: range | list[int]) -> Iterator[Row]:

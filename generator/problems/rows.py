@@ -50,12 +50,13 @@ class RowShape:
             {*PROBLEM_FIELDS, self.problem_field, self.answer_field, self.solution_field, "answer", "source"}
         )
 
-    def read(self, row: Mapping[str, Any]) -> Problem | Skipped:
-        """The problem of `row`. Errors: `BadRow`."""
+    def read(self, row: Mapping[str, Any], data_set: str = "") -> Problem | Skipped:
+        """The problem of `row`; `data_set` where it is not this shape's. Errors: `BadRow`."""
         text = self.text(row)
         subset = row.get("source")
         subset = subset if isinstance(subset, str) else ""
-        source = f"{self.data_set}/{subset}" if subset else self.data_set
+        data_set = data_set or self.data_set
+        source = f"{data_set}/{subset}" if subset else data_set
         if self.only_sources and subset not in self.only_sources:
             return Skipped("not in only_sources", source)
         gold = self.gold(row)

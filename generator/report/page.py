@@ -157,7 +157,7 @@ def _screening(figures: Figures) -> str:
     out = [
         "<h2>Screening before any call</h2>",
         f"<p>{summary['rows']:,} problems against {summary['evaluation_problems']:,} evaluation problems. Sharing "
-        f"one 8-gram with any: {summary['sharing_8']:,}; one 13-gram: {summary['sharing_13']:,}; neither alone is a copy.</p>",
+        f"one 8-gram with any: {summary['sharing_8']:,}; one 13-gram: {summary['sharing_13']:,}; neither a copy.</p>",
         bars(left, "problems left out", "c3", summary["rows"]) if left else "<p class=none>nothing was left out</p>",
     ]
     pairs = [("copy: " + name, count) for name, count in summary["copies"].items()]

@@ -112,7 +112,7 @@ def test_the_same_text_with_other_numbers_is_reported_and_only_left_out_if_asked
     source = write_problems(tmp_path / "x.jsonl", [other])
     passed, screening = screened(source, tmp_path / "a", (str(evaluation),))
     assert passed == [other]
-    assert screening.summary.other_numbers == {str(evaluation): 1}
+    assert screening.summary.other_numbers == {f"{tmp_path.name}/eval": 1}
     (evidence,) = [json.loads(line) for line in (tmp_path / "a/screening/excluded.jsonl").read_text().splitlines()]
     assert (evidence["kind"], evidence["evaluation_problem"], evidence["copy"]) == ("other numbers", LONG, False)
     passed, screening = screened(source, tmp_path / "b", (str(evaluation),), exclude_other_numbers=True)
