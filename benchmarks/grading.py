@@ -120,7 +120,7 @@ def measured_apart(name: str, path: Path | None) -> Measured:
 
 
 def main() -> None:
-    """Print one table: file, grader, graded a CPU-second, share decided at once, agreement with the expected verdict."""
+    """Print one table: rows, grader, graded a CPU-second, share decided at once, agreement with the expected."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rows", type=Path, action="append", default=[], help="JSON lines to grade (may be repeated)")
     parser.add_argument("--only", choices=sorted(GRADERS), help=argparse.SUPPRESS)

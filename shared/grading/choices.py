@@ -110,13 +110,14 @@ def by_choice(gold: str, answer: str, problem: str, equal: Equal) -> Finding | N
     """The finding where the gold or the answer names an option; None where neither does. Raises what `equal` raises."""
     right, named = named_choice(gold), named_choice(answer)
     several = named_letters(gold), named_letters(answer)
-    if several[0] and several[1]:
-        same = several[0] == several[1] or (bool(options(problem)) and sorted(several[0]) == sorted(several[1]))
+    listed = options(problem) if right or named or all(several) else {}
+    if all(several) and (listed or re.search(r"[ ,;]", gold + answer)):  # else "AB" is a product or a segment
+        same = several[0] == several[1] or (bool(listed) and sorted(several[0]) == sorted(several[1]))
         return Finding(same, f"names {'' if same else 'not '}the same options", "choice")
     if right is not None and (not right.rest or "(" in gold[:12]):
-        return _against_letter(right, named, answer, options(problem), equal)
+        return _against_letter(right, named, answer, listed, equal)
     if named is not None and not _equal_at_once(equal, gold, answer):
-        value = named.rest or options(problem).get(named.letter, "")
+        value = named.rest or listed.get(named.letter, "")
         if value:
             same = equal(gold, value, 1)
             return Finding(same, f"the value of option {named.letter} is {'' if same else 'not '}the gold", "choice")

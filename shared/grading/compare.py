@@ -13,7 +13,7 @@ from shared.grading import algebra, lists, literals, quantities, regions, values
 from shared.grading.choices import by_choice
 from shared.grading.findings import Finding, NeedsWorker, Undecidable
 from shared.grading.lists import Listed, is_label, read_list, split_label
-from shared.grading.normalise import clean, squash
+from shared.grading.normalise import clean, squash, without_text
 from shared.grading.splitting import bracketed, split_outside
 
 MAX_IN_PROCESS = 400  # characters of gold and answer together that are compared outside a worker process
@@ -75,7 +75,7 @@ class _Comparison:
     # One answer against one gold. Each reading decides (True, False) or passes (None).
 
     def equal(self, gold: str, answer: str, depth: int) -> bool:
-        if squash(gold) == squash(answer):
+        if squash(without_text(gold)) == squash(without_text(answer)):
             return True
         if depth > MAX_DEPTH:
             raise Undecidable("nested too deep to compare")
@@ -122,7 +122,9 @@ class _Comparison:
             return None
         if left is None or right is None:
             return False if (left or right or ("", ""))[1] else None
-        return left[0] == right[0] and (left[1] == right[1] or not left[1] or not right[1])
+        if left[0] == right[0] and not (left[1] and right[1]):
+            return True
+        return bool(left[1] or right[1]) and literals.on_24_hours(left) == literals.on_24_hours(right)
 
     def _as_approximations(self, gold: str, answer: str, depth: int) -> bool | None:
         """`exact ≈ rounded`: either may stand for both, but where both sides give both, both must agree."""
@@ -163,6 +165,8 @@ class _Comparison:
     def _as_words(self, gold: str, answer: str, depth: int) -> bool | None:
         if literals.says_nothing(gold) and literals.says_nothing(answer):
             return True
+        if (stated := literals.read_statement(answer)) is not None:
+            return self.equal(gold, stated, depth + 1)
         left, right = literals.read_words(gold), literals.read_words(answer)
         if left is None and right is None:
             return None
@@ -283,6 +287,8 @@ class _Comparison:
             return len(left) == len(right) and all(
                 self.equal(a, b, depth + 1) for a, b in zip(left, right, strict=True)
             )
+        if any(map(literals.read_time, (gold, answer))) and "ratio" not in self.problem.casefold():
+            return False  # 4:30 is a time of day, not 2/15
         quotients = [f"({pair[0]})/({pair[1]})" if pair else text for pair, text in ((left, gold), (right, answer))]
         if any(pair is not None and len(pair) > 2 for pair in (left, right)):
             return False
@@ -291,6 +297,8 @@ class _Comparison:
     def _as_quantities(self, gold: str, answer: str) -> bool:
         """Values in closed form; units and percent signs are optional, conflicting ones wrong."""
         left, right = quantities.read_quantity(gold), quantities.read_quantity(answer)
+        if quantities.is_plain(gold) or quantities.is_plain(answer):  # "6m" against "6": no variable, a unit
+            left, right = quantities.read_short_unit(left), quantities.read_short_unit(right)
         if not quantities.compatible(left, right) or (left.percent and right.unit) or (right.percent and left.unit):
             return False
         a, b = values.exact_form(left.value), values.exact_form(right.value)

@@ -22,6 +22,7 @@ _BASE = re.compile(
     rf"^{_DIGITS_OF_BASE}\s*(?:_\s*\{{?\s*(?:\\text\{{)?\s*\(?(?:base\s*)?([a-z]+|\d{{1,2}})\s*\)?\s*\}}?\s*\}}?"
     r"|(?:\\text\{)?\s*\(?\s*\bbase\s+([a-z]+|\d{1,2})\s*\)?\s*\}?)$"
 )
+_STATEMENT = re.compile(r"^\\text\{[^{}]*\b(?:is|are|equals)\s*:?\s*\}\s*(\S.*)$", re.DOTALL)
 _TEXT = re.compile(r"^(?:\\text\{[^{}]*\}|[A-Za-z]{2,}|[\s,.'\"?-])+$")
 _SHORT_WORDS = frozenset(("yes", "no", "odd", "red", "none", "true", "even"))
 _NOTHING = frozenset(
@@ -51,6 +52,18 @@ def read_time(text: str) -> tuple[tuple[int, int, int], str] | None:
     if match is None:
         return None
     return (int(match[1]), int(match[2]), int(match[3] or 0)), (match[4] or "").lower()
+
+
+def on_24_hours(time: tuple[tuple[int, int, int], str]) -> tuple[int, int, int]:
+    """(hours, minutes, seconds) with "4:30 p.m." at 16:30 and "12:10 a.m." at 0:10."""
+    (hours, minutes, seconds), half = time
+    return (hours % 12 + (12 if half == "p" else 0) if half else hours, minutes, seconds)
+
+
+def read_statement(text: str) -> str | None:
+    """What follows "The answer is" in a text command at the start of an answer."""
+    match = _STATEMENT.match(text)
+    return match[1] if match else None
 
 
 def read_based(text: str) -> tuple[str, str] | None:

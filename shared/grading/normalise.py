@@ -51,6 +51,7 @@ _THOUSANDS = re.compile(r"(?<=\d)(?:\{,\}|,\\!|,\\,|\\,|\\ |\{\\,\}|'(?=\d{3}))\
 _BARE_FUNCTIONS = re.compile(
     r"(?<![\\A-Za-z{])(sqrt|pi|sin|cos|tan|cot|ln|log|infty|infinity|arcsin|arccos|arctan)(?![A-Za-z])"
 )
+_SCIENTIFIC = re.compile(r"(?<![\w.\\])(\d+(?:\.\d+)?)[eE]([+-]?\d{1,3})(?![\w.])")
 _ARTICLES = frozenset(("a", "an", "the"))
 _ASCII_RELATIONS = (("<=", "\\le "), (">=", "\\ge "), ("!=", "\\ne "), ("=<", "\\le "), ("=>", "\\ge "))
 
@@ -67,6 +68,7 @@ def clean(text: str) -> str:
     text = re.sub(r"(\\\\)|\\[,;:! ]|~", lambda match: match[1] or " ", text)  # `\\\\` ends a row of a matrix
     text = _COMMAND.sub(_synonym, text)
     text = _DEGREE.sub("°", text)
+    text = _SCIENTIFIC.sub(r"\1\\cdot 10^{\2}", text)
     for ascii_form, command in _ASCII_RELATIONS:
         text = text.replace(ascii_form, command)
     text = _BARE_FUNCTIONS.sub(lambda match: "\\" + {"infinity": "infty"}.get(match[1], match[1]), text)
@@ -77,6 +79,11 @@ def clean(text: str) -> str:
 def squash(cleaned: str) -> str:
     """For comparing spellings: no space except between two digits ("1 4/5" must not become "14/5")."""
     return re.sub(r"(?<!\d) | (?!\d)", "", cleaned)
+
+
+def without_text(cleaned: str) -> str:
+    """The same with text commands taken off: `5\\text{ m}` becomes `5 m`."""
+    return re.sub(r"\\text\{([^{}]*)\}", r" \1 ", cleaned).strip() if "\\text" in cleaned else cleaned
 
 
 def words(cleaned: str) -> tuple[str, ...]:

@@ -85,6 +85,20 @@ def read_quantity(text: str) -> Quantity:
     return _worded(text)
 
 
+def is_plain(text: str) -> bool:
+    """Whether a text is a number without letters and without a unit."""
+    return re.fullmatch(r"[-+\d.,/ ]+|-?(?:\d+ ?)?\\frac ?\{?\d+\}? ?\{?\d+\}?", text) is not None
+
+
+def read_short_unit(quantity: Quantity) -> Quantity:
+    """`6m` read as six metres: only where the other side shows that no variable is meant."""
+    match = re.fullmatch(r"([-+\d.,/ ]+?) ?([msghlL])", quantity.value) if not quantity.unit else None
+    if match is None:
+        return quantity
+    kind, size = _KNOWN[_canonical(match[2])]
+    return Quantity(match[1], ((kind, 1),), size, quantity.percent)
+
+
 def compatible(a: Quantity, b: Quantity) -> bool:
     """Whether the units agree, or one side leaves its unit (or its "per ...") out."""
     if not a.unit or not b.unit:

@@ -17,6 +17,7 @@ MAX_PIECES = 40
 _HINT = re.compile(r"\\(?:le|ge|ne|cup|cap|setminus|in|infty|mathbb\{R\})(?![A-Za-z])|[<>]|\ball real")
 _RELATION = re.compile(r"(\\le|\\ge|\\ne)(?![A-Za-z])|([<>=])")
 _VARIABLE = re.compile(r"^(?:[a-zA-Z]|\\(?:theta|alpha|beta|lambda|phi|gamma|omega|mu))(?:_\{?\w\}?)?$")
+_ABSOLUTE = re.compile(r"^\|\s*(\\?[A-Za-z]+)\s*(?:([+-])\s*([^|]+))?\|$")
 _MEMBER = re.compile(r"^(\\?[A-Za-z]+)\s*\\in\s*(.*)$", re.DOTALL)
 _BUILDER = re.compile(r"^\\\{\s*(\\?[A-Za-z]+)\s*(?:\\in\s*\\mathbb\{R\}\s*)?(?:\||:)\s*(.*)\\\}$", re.DOTALL)
 _REALS = re.compile(
@@ -133,6 +134,8 @@ def _simple(text: str) -> Stated:
 def _inequality(pieces: list[str]) -> Stated:
     """`a < x \\le b`, `x > 5`, `5 < x`, `x \\ne 3`: one variable alone on one side, constants on the others."""
     sides, relations = pieces[::2], pieces[1::2]
+    if len(sides) == 2 and (absolute := _ABSOLUTE.match(sides[0])) and _VARIABLE.match(absolute[1]):
+        return _distance(absolute, relations[0], sides[1])
     variables = [index for index, side in enumerate(sides) if _VARIABLE.match(side) and side not in ("e", "i")]
     if len(variables) != 1 or len(sides) > 3 or "=" in relations:
         raise Unreadable("no inequality for one variable")
@@ -145,6 +148,21 @@ def _inequality(pieces: list[str]) -> Stated:
         constant = _point(sides[index] if left else sides[index + 1])
         region = _combine(region, _half_line(constant, relation, left), _both)
     return Stated(region, sides[at])
+
+
+def _distance(absolute: re.Match[str], relation: str, radius: str) -> Stated:
+    """`|x - 2| < 3`: as far from 2 as the relation says."""
+    middle = (f"-({absolute[3]})" if absolute[2] == "+" else f"({absolute[3]})") if absolute[2] else "0"
+    low, high = _point(f"{middle}-({radius})"), _point(f"{middle}+({radius})")
+    if relation == "\\ne":
+        raise Unreadable("no interval")
+    towards = _half_line(low, _MIRRORED[relation], constant_is_left=False)
+    region = _combine(
+        towards,
+        _half_line(high, relation, constant_is_left=False),
+        _both if "<" in relation or "le" in relation else _either,
+    )
+    return Stated(region, absolute[1])
 
 
 def _half_line(constant: Point | float, relation: str, constant_is_left: bool) -> Region:
