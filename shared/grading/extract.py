@@ -98,7 +98,7 @@ def _boxed(text: str) -> Answer | Missing | None:
         return Missing("no_answer", "the last box is never closed")
     boxes = [text[span[0] : span[1]].strip()]
     while len(boxes) < MAX_BOXES:
-        before = _rfind_box(text, start)
+        before = _rfind_box(text, start, max(0, start - MAX_ANSWER))
         content = _box_content(text, before) if before >= 0 else None
         if content is None:
             break
@@ -112,8 +112,8 @@ def _boxed(text: str) -> Answer | Missing | None:
     return Answer(tuple(boxes), "last box" if len(boxes) == 1 else f"trailing list of {len(boxes)} boxes")
 
 
-def _rfind_box(text: str, end: int) -> int:
-    return max(text.rfind(name, 0, end) for name in _BOXES)
+def _rfind_box(text: str, end: int, start: int = 0) -> int:
+    return max(text.rfind(name, start, end) for name in _BOXES)
 
 
 def _box_content(text: str, start: int) -> tuple[int, int, int] | None:
