@@ -4,7 +4,8 @@
      "lanes": ["modelscope"], "answers": {"14": 4}, "traces": ["0c3a…:0", …]}
 
 A teacher that is right nine times in ten agrees with itself on a wrong answer far less often than data sets are wrong:
-three agreeing samples (or two from different models) with none on the gold's side are evidence enough for a list.
+three agreeing samples (or two of four, or two from different models) with none on the gold's side are enough for a list.
+One sample that comes to the gold by itself takes a problem off it: hard problems have wrong answers in common.
 """
 
 import re
@@ -21,7 +22,8 @@ from shared.shards import open_files, sealed_files, write_atomically
 
 FILE = "suspect_gold.jsonl"
 AGREEING, AGREEING_MODELS = 3, 2
-AGREEING_SHARE = 0.6  # of the samples that gave an answer
+FEW_AGREEING, MANY_SAMPLES = 2, 4  # two that agree are enough where two others are wrong as well
+AGREEING_SHARE = 0.5  # of the samples that gave an answer
 _PROBLEM_ID = re.compile(rb'"problem_id":"([0-9a-f]{16})"')
 
 
@@ -77,8 +79,10 @@ def _judge(identity: str, problem: _Wrong) -> Suspect | None:
     agreed, agreeing = groups.most_common(1)[0]
     mine = [entry for entry in problem.answers if _same(entry[0], agreed)]
     models = {model for *_, model in mine}
-    enough = agreeing >= AGREEING or (agreeing >= AGREEING_MODELS and len(models) >= AGREEING_MODELS)
-    if not enough or agreeing < AGREEING_SHARE * len(problem.answers):
+    several = len(models) >= AGREEING_MODELS or len(problem.answers) >= MANY_SAMPLES
+    if not (agreeing >= AGREEING or (agreeing >= FEW_AGREEING and several)) or agreeing < AGREEING_SHARE * len(
+        problem.answers
+    ):
         return None
     return Suspect(
         identity, problem.source, problem.problem, problem.gold, agreed, agreeing, len(problem.answers),

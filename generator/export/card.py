@@ -42,8 +42,7 @@ def data_card(
         "- reasoning", "- distillation", "- synthetic", f"size_categories:\n- {_size(facts.rows)}", "configs:",
         "- config_name: default", "  data_files:", "  - split: train", "    path: data/train.parquet",
     ]  # fmt: skip
-    if held_out:
-        lines += ["- config_name: held_out", "  data_files:", "  - split: test", "    path: held-out.jsonl"]
+    lines += ["- config_name: held_out", "  data_files:", "  - split: test", "    path: held-out.jsonl"]
     lines += [
         "---", "", f"# {name}", "",
         f"{facts.rows:,} verified reasoning traces, {facts.tokens:,} completion tokens, made with Stillhouse.", "",

@@ -163,7 +163,8 @@ def _screening(figures: Figures) -> str:
     pairs = [("copy: " + name, count) for name, count in summary["copies"].items()]
     pairs += [(f"other numbers: {name}", count) for name, count in summary["other_numbers"].items()]
     if pairs:
-        out.append(f"<h3>Near evaluation problems</h3>{bars(pairs, 'near evaluation problems', 'c4')}")
+        ranked = sorted(pairs, key=lambda pair: -pair[1])
+        out.append(f"<h3>Near evaluation problems</h3>{bars(ranked, 'near evaluation problems', 'c4')}")
         rows = [
             [e["kind"], e["evaluation"], e["problem"][:400], e["evaluation_problem"][:400]] for e in figures.evidence
         ]
@@ -186,7 +187,8 @@ def _suspects(figures: Figures) -> str:
         for s in figures.suspects
     ]
     table = _table(("problem", "gold", "agreed answer", "agreeing", "lanes"), rows, numbers=False)
-    return f"<h2>Suspect golds</h2><p>The samples agree with each other and not with the gold.</p>{table}"
+    said = "The samples agree with each other and not with the gold; all are in <code>suspect_gold.jsonl</code>."
+    return f"<h2>Suspect golds</h2><p>{said}</p>{table}"
 
 
 def _samples(figures: Figures) -> str:

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from html import escape
 
-WIDTH = 720
-LABEL, VALUE, BAR, GAP = 250, 120, 18, 8
+WIDTH = 760
+LABEL, VALUE, BAR, GAP = 290, 120, 18, 8
 PLOT_HEIGHT, AXIS = 180, 34
 
 
@@ -25,7 +25,7 @@ def stacked(rows: Sequence[tuple[str, Sequence[tuple[str, float]]]], name: str, 
     for number, (label, parts) in enumerate(rows):
         y = GAP + number * (BAR + GAP)
         total = sum(value for _, value in parts)
-        out.append(_text(LABEL - 8, y + BAR - 5, _short(label, 40), "end", label))
+        out.append(_text(LABEL - 8, y + BAR - 5, _short(label, 44), "end", label))
         x = float(LABEL)
         for colour, value in parts:
             if value:
