@@ -4,7 +4,7 @@
      "lanes": ["modelscope"], "answers": {"14": 4}, "traces": ["0c3a…:0", …]}
 
 A teacher that is right nine times in ten agrees with itself on a wrong answer far less often than data sets are wrong:
-three agreeing samples (or two of four, or two from different models) with none on the gold's side are enough for a list.
+three agreeing samples (or two of four, or two from different models) with none on the gold side are enough for a list.
 One sample that comes to the gold by itself takes a problem off it: hard problems have wrong answers in common.
 """
 

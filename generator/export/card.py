@@ -42,7 +42,6 @@ def data_card(
         "- reasoning", "- distillation", "- synthetic", f"size_categories:\n- {_size(facts.rows)}", "configs:",
         "- config_name: default", "  data_files:", "  - split: train", "    path: data/train.parquet",
     ]  # fmt: skip
-    lines += ["- config_name: held_out", "  data_files:", "  - split: test", "    path: held-out.jsonl"]
     lines += [
         "---", "", f"# {name}", "",
         f"{facts.rows:,} verified reasoning traces, {facts.tokens:,} completion tokens, made with Stillhouse.", "",
@@ -56,7 +55,8 @@ def data_card(
         *_table("check", "traces", facts.checked_by),
         "", "## Decontamination", "", *_decontamination(screening),
         "", "## Flags", "",
-        "Noticed by trace screening and left in:" if facts.flags else "Trace screening found nothing in these rows.", "",
+        "Noticed by trace screening and left in:" if facts.flags else "Trace screening found nothing in these rows.",
+        "",
         *(_table("flag", "traces", facts.flags) if facts.flags else []),
         "", "## Columns", "",
         "`messages` is the chat to train on (user, then assistant with `<think>` … `</think>`); `reasoning` and "

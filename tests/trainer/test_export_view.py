@@ -11,7 +11,7 @@ pytest.importorskip("trl")
 @pytest.mark.filterwarnings("ignore")
 def test_trl_trains_on_the_chat_export_as_it_is(tmp_path: Path) -> None:
     from datasets import load_dataset
-    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
     from trl import SFTConfig, SFTTrainer
 
@@ -24,6 +24,7 @@ def test_trl_trains_on_the_chat_export_as_it_is(tmp_path: Path) -> None:
 
     words = Tokenizer(models.BPE())
     words.pre_tokenizer = pre_tokenizers.ByteLevel()
+    words.decoder = decoders.ByteLevel()
     specials = ["<|im_start|>", "<|im_end|>", "<pad>"]
     words.train_from_iterator(
         [message["content"] for row in rows for message in row],
