@@ -114,6 +114,8 @@ def by_choice(gold: str, answer: str, problem: str, equal: Equal) -> Finding | N
     if all(several) and (listed or re.search(r"[ ,;]", gold + answer)):  # else "AB" is a product or a segment
         same = several[0] == several[1] or (bool(listed) and sorted(several[0]) == sorted(several[1]))
         return Finding(same, f"names {'' if same else 'not '}the same options", "choice")
+    if several[0] and named is not None and re.search(r"[ ,;]", gold):
+        return Finding(False, f"names option {named.letter} alone", "choice")
     if right is not None and (not right.rest or "(" in gold[:12]):
         return _against_letter(right, named, answer, listed, equal)
     if named is not None and not _equal_at_once(equal, gold, answer):

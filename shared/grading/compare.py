@@ -297,8 +297,8 @@ class _Comparison:
     def _as_quantities(self, gold: str, answer: str) -> bool:
         """Values in closed form; units and percent signs are optional, conflicting ones wrong."""
         left, right = quantities.read_quantity(gold), quantities.read_quantity(answer)
-        if quantities.is_plain(gold) or quantities.is_plain(answer):  # "6m" against "6": no variable, a unit
-            left, right = quantities.read_short_unit(left), quantities.read_short_unit(right)
+        if quantities.is_plain(gold):  # then "6m" has a unit, no variable
+            right = quantities.read_short_unit(right)
         if not quantities.compatible(left, right) or (left.percent and right.unit) or (right.percent and left.unit):
             return False
         a, b = values.exact_form(left.value), values.exact_form(right.value)
