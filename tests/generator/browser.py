@@ -69,7 +69,7 @@ class Page:
         )
         await asyncio.sleep(0.5)
         shot = await self.send("Page.captureScreenshot", format="png", captureBeyondViewport=True)
-        path.write_bytes(base64.b64decode(shot["data"]))
+        await asyncio.to_thread(path.write_bytes, base64.b64decode(shot["data"]))
 
 
 @asynccontextmanager
@@ -94,7 +94,11 @@ async def browser() -> AsyncIterator[Page]:
 
 async def _port(path: Path) -> int:
     for _ in range(600):
-        if path.exists() and (text := path.read_text()):
+        if text := _text(path):
             return int(text.split()[0])
         await asyncio.sleep(0.1)
     raise AssertionError("Chromium did not start within 60 s")
+
+
+def _text(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
