@@ -14,6 +14,7 @@ from shared.records import Verdict
 
 __all__ = ["grade", "grade_fast", "undecided", "verdict_of_reply"]
 
+FAULT = "a fault of the grader, please report it"
 MAX_PROBLEM = 20_000  # characters of a problem that are looked at
 
 
@@ -47,6 +48,9 @@ def grade_fast(response: str, gold: str | None, problem: str | None = None) -> t
         return pending, {"gold": gold, "items": found.items, "problem": (problem or "")[-MAX_PROBLEM:]}
     except Undecidable as error:
         return undecided(pending, str(error)), None
+    except (ArithmeticError, LookupError, RecursionError, ValueError) as error:
+        # A fault of ours, but a run that pays for its traces does not end over one answer.
+        return undecided(pending, f"{FAULT}: {type(error).__name__}: {error}"[:300]), None
     reply = {"equal": finding.equal, "how": finding.how, "checked_by": finding.checked_by}
     return verdict_of_reply(pending, reply), None
 

@@ -227,6 +227,8 @@ class _Reader:
         token = self.peek()
         if token is not None and token[0] == "number":
             start = re.compile(r"\s*").match(self.text, self.position).end()  # type: ignore[union-attr]
+            if not self.text[start].isdigit():
+                raise Unreadable("an argument that is no digit, letter or group")
             self.position = start + 1
             return number(_value(self.text[start]))
         return self.atom(depth + 1)

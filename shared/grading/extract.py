@@ -161,7 +161,9 @@ def _first_statement(text: str) -> str:
         if text.startswith(opening):
             end = text.find(closing, 2)
             return text[2 : end if end >= 0 else len(text)]
-    return text.partition("\n")[0]
+    line = text.partition("\n")[0]
+    closing = {"$": "$", "\\(": "\\)"}.get(line.strip())
+    return line if closing is None else text[len(line) : max(text.find(closing, len(line)), len(line))]
 
 
 def _found(statement: str, how: str) -> Answer | Missing:
@@ -189,7 +191,8 @@ def _answer_in(statement: str) -> str | None:
             break
     statement = statement.strip("* \t").rstrip(".。 ")
     formulas = re.findall(r"\\\((.{1,300}?)\\\)|(?<!\\)\$([^$]{1,300}?)(?<!\\)\$(?!\d)", statement)
-    words = _WORD.findall(re.sub(r"\\[A-Za-z]+\s*\{[^{}]*\}", "", statement))
+    spoken = _WORD.findall(re.sub(r"\\[A-Za-z]+\s*\{[^{}]*\}", "", statement))
+    words = [word for word in spoken if not word.isupper()]  # AB, ABC: points and segments
     if not statement:
         return None
     if len(formulas) == 1 and words:
