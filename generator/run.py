@@ -18,13 +18,14 @@ from generator.corpus import Corpus
 from generator.feed import Ask, Feed
 from generator.grader import Graders
 from generator.journal import Journal
+from generator.judge import judge
 from generator.lanes import Drained, Lanes
 from generator.picture import Picture
 from generator.record import trace_of, utc_now, verdict_without_grading
 from generator.status import Phase, Progress, RunStatus
 from shared.exits import CannotWrite, InputError, Stopped
 from shared.prompts import messages_for
-from shared.records import Trace, trace_id
+from shared.records import Completion, Message, Trace, trace_id
 
 NOTE_SECONDS = 2.0  # how often the ledger takes a picture of the run for `status`, and the log looks what changed
 
@@ -119,10 +120,23 @@ class Run:
                 verdict = await self._graders.grade(answer.completion.response, problem.gold, problem.text)
             finally:
                 self._progress.grading -= 1
+            if self._config.judge.lane:
+                verdict = await judge(
+                    self._ask_judge, trace_id(problem.id, ask.sample), problem.text, problem.gold, verdict
+                )
         trace = trace_of(problem, ask.sample, messages, params, answer, verdict, started_at, utc_now())
         kept = trace.kept or (trace.verdict == "unverifiable" and sampling.keep_unverifiable)
         await self._corpus.add(trace, kept)
         self._count(trace, kept)
+
+    async def _ask_judge(self, sample_id: str, messages: list[Message]) -> Completion | None:
+        """One judgement. A judge that is gone or drained leaves the grader's verdict: the sample itself is paid for."""
+        config = self._config.judge
+        params = {"temperature": 0.0, "top_p": 1.0, "max_tokens": config.max_tokens}
+        try:
+            return (await self._lanes.ask(sample_id, messages, params, lane=config.lane)).completion
+        except (Drained, Stopped):
+            return None
 
     # Ending
 
