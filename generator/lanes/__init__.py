@@ -26,7 +26,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from aiolimiter import AsyncLimiter
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from generator.config import GeneratorConfig, LaneConfig
 from generator.lanes.budgets import Budget, Spent
@@ -41,6 +41,7 @@ from shared.records import Completion, Message, Usage
 __all__ = ["Answer", "CallsTeacher", "Drained", "Lanes", "NoLane", "OutOfBudget", "SpendBook"]
 
 _ENTERED: ContextVar[Pass] = ContextVar("entered")  # the call that the running task makes
+BACK_OFF_SECONDS, BACK_OFF_SECONDS_MAX = 0.25, 30.0  # between two attempts of one sample, doubled each time
 LOOK_AGAIN_SECONDS = 30.0  # longest sleep without a look at the clock: it may be set, a laptop may have slept
 
 
@@ -116,7 +117,7 @@ class Lanes:
         book: SpendBook,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._config = config
+        self.config = config
         self._book = book
         self._now = now
         self._run_budget = run_budget(config.budget)
@@ -149,14 +150,15 @@ class Lanes:
         """Ask for one sample. `params`: temperature, top_p, max_tokens. `lane`: only that one (a judge)."""
         tally = Tally(sample_id)
         begun = self._now()
-        back_off = wait_random_exponential(multiplier=0.5, max=30)
 
-        def pause(state: RetryCallState) -> float:
-            return 0.0 if tally.last_was_free else back_off(state)  # what is free is waited out at the gate
+        def pause(_: RetryCallState) -> float:
+            if tally.last_was_free:
+                return 0.0  # it is waited out at the gate
+            return random.uniform(0.5, 1.0) * min(BACK_OFF_SECONDS * 2**tally.counted, BACK_OFF_SECONDS_MAX)
 
         retrying = AsyncRetrying(
             retry=retry_if_exception(_may_be_asked_again),
-            stop=lambda _: tally.counted >= self._config.retry.attempts,
+            stop=lambda _: tally.counted >= self.config.retry.attempts,
             wait=pause,
             sleep=self._sleep,
             reraise=True,
@@ -204,7 +206,7 @@ class Lanes:
         now = self._now()
         cost = gate.fail(now, entered, error, random.uniform(0.8, 1.2))
         tally.charge(cost if gate.priced else None)
-        tally.failed(error, not gate.circuit.closed, self._config.retry.attempts)
+        tally.failed(error, not gate.circuit.closed, self.config.retry.attempts)
         self._book.settle_call(call_id, error.kind, error.partial.usage if error.partial else Usage(), cost)
         self._pump()
 
@@ -292,18 +294,18 @@ class Lanes:
         """The lane that failed this sample least, then the cheapest, then the emptiest."""
         gate = lane.gate
         load = gate.in_flight / gate.account.concurrency.limit
-        return tally.failures[lane.config.name], gate.expected_usd(gate.expected.tokens), load
+        return tally.failures[lane.config.name], gate.list_price, load
 
     def _usable(self, wanted: str) -> list[_Lane]:
         if wanted:
             return [self._lanes[wanted]]
-        return [lane for name, lane in self._lanes.items() if name != self._config.judge.lane]
+        return [lane for name, lane in self._lanes.items() if name != self.config.judge.lane]
 
     def _end_if_nothing_can_help(self, queue: deque[_Waiter], wanted: str, waits: list[Wait], now: float) -> None:
         usable = self._usable(wanted)
         if any(lane.gate.in_flight for lane in usable):
             return  # what is in flight may free a part of a budget, and must not be lost
-        daemon = self._config.daemon
+        daemon = self.config.daemon
         opened = [lane.gate.circuit.opened_at for lane in usable]
         end = verdict(waits, opened, now, daemon.wait, daemon.give_up_minutes * 60)
         while end and queue:
@@ -374,7 +376,7 @@ class Lanes:
                 lane.gate.reload(known[name])
                 lane.reload(known[name])
         self._run_budget.limits = run_limits(config.budget)
-        self._config = self._config.model_copy(update={"daemon": config.daemon, "retry": config.retry})
+        self.config = self.config.model_copy(update={"daemon": config.daemon, "retry": config.retry})
         self._pump()
         return notes
 
@@ -408,7 +410,7 @@ class Lanes:
         """Every lane now."""
         now = self._now()
         waiting = {name: sum(not w.future.done() for w in queue) for name, queue in self._queues.items()}
-        judge = self._config.judge.lane
+        judge = self.config.judge.lane
         return [
             lane_status(gate, waiting.get(name if name == judge else "", 0), now, self._paused)
             for name, gate in self._gates.items()

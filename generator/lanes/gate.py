@@ -48,6 +48,7 @@ FAR_SHARE = 0.25  # of the 95th percentile of durations: so far past a window's 
 GUESSED_TOKENS = 4000  # of a call before any has ended; R1 takes less for school problems, more for contests
 GUESSED_SECONDS = 120.0
 DAY_LIMIT_SECONDS = 3600.0  # a lane whose server says that the day's calls are used up is tried again so often
+PROMPT_SHARE = 0.05  # of a call's tokens, before any has ended
 MILLION = 1_000_000
 
 
@@ -247,7 +248,7 @@ class Gate:
         if self.expected.calls:
             prompt, completion = self.expected.prompt_tokens, self.expected.completion_tokens
         else:
-            prompt, completion = 0.05 * tokens, 0.95 * tokens
+            prompt, completion = PROMPT_SHARE * tokens, (1 - PROMPT_SHARE) * tokens
         return (prompt * self.lane.price_in + completion * self.lane.price_out) / MILLION
 
     def usd(self, usage: Usage) -> float:
@@ -256,6 +257,11 @@ class Gate:
         fresh = usage.prompt_tokens - usage.cached_tokens
         cached = usage.cached_tokens * (lane.price_cached or lane.price_in)
         return (fresh * lane.price_in + cached + usage.completion_tokens * lane.price_out) / MILLION
+
+    @property
+    def list_price(self) -> float:
+        """To compare lanes: a reasoning model's tokens are some 5% prompt."""
+        return PROMPT_SHARE * self.lane.price_in + (1 - PROMPT_SHARE) * self.lane.price_out
 
     @property
     def priced(self) -> bool:

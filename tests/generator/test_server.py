@@ -28,8 +28,9 @@ def a_status(**changes: Any) -> RunStatus:
     fields: dict[str, Any] = {
         "corpus": HOSTILE, "phase": "idle", "note": HOSTILE, "started_at": "2026-11-24T00:00:00+00:00",
         "at": "2026-11-24T01:00:00+00:00", "elapsed_seconds": 3600.0, "total": 50, "done": 20, "kept": 15,
-        "rejected": 5, "verdicts": {"correct": 15, HOSTILE: 5}, "in_flight": 3, "asking": 7, "grading": 1, "tokens": 5000,
-        "tokens_per_second": 90.0, "errors": {HOSTILE: 7}, "usd": 0.25, "eta_seconds": 60.0, "lanes": [lane],
+        "rejected": 5, "verdicts": {"correct": 15, HOSTILE: 5}, "in_flight": 3, "asking": 7, "grading": 1,
+        "tokens": 5000, "tokens_per_second": 90.0, "errors": {HOSTILE: 7}, "usd": 0.25, "eta_seconds": 60.0,
+        "lanes": [lane],
     }  # fmt: skip
     return RunStatus(**{**fields, **changes})
 

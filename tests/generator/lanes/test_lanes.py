@@ -1,0 +1,260 @@
+"""Lanes with real teachers against real servers: retry, and what happens when a lane dies."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from aiohttp import web
+
+from generator.config import GeneratorConfig, LaneConfig
+from generator.corpus import Ledger
+from generator.lanes import Answer, Drained, Lanes, NoLane, OutOfBudget
+from generator.teacher import Clocks, Teacher
+from tests.generator.scripted_server import Reply, Script, refuses, says, scripted
+
+PARAMS = {"temperature": 0.6, "top_p": 0.95, "max_tokens": 100}
+
+
+def event(value: dict[str, Any]) -> bytes:
+    return b"data: " + orjson.dumps(value) + b"\n\n"
+
+
+def delta(**fields: str) -> bytes:
+    return event({"model": "m", "choices": [{"index": 0, "delta": fields, "finish_reason": None}]})
+
+
+END = event({"model": "m", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}) + b"data: [DONE]\n\n"
+LENGTH = event({"model": "m", "choices": [{"index": 0, "delta": {}, "finish_reason": "length"}]}) + b"data: [DONE]\n\n"
+ANSWER = says([delta(reasoning_content="thinking"), delta(content="\\boxed{4}"), END])
+PARTIAL = says([delta(reasoning_content="half a thought")], aborts=True)
+
+
+async def black_hole(request: web.Request) -> web.StreamResponse:
+    """Accepts and never answers."""
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+def after(calls: int, before: Reply, then: Reply) -> list[Reply]:
+    return [before] * calls + [then]
+
+
+@asynccontextmanager
+async def lanes_on(
+    folder: Path, servers: Sequence[Script], lane: dict[str, Any] | None = None, **tables: Any
+) -> AsyncIterator[Lanes]:
+    """Lanes a, b, … on these servers; a is the cheapest."""
+    config = GeneratorConfig.model_validate(
+        {
+            "corpus": str(folder), "problems": {"source": "synthetic:arithmetic"},
+            "lane": [
+                {"name": "abc"[n], "base_url": server.url, "model": "m", "price_out": n + 1.0, **(lane or {})}
+                for n, server in enumerate(servers)
+            ],
+        } | tables
+    )  # fmt: skip
+    clocks = Clocks(connect=5, first_token=0.5, stall=0.5, total=20)
+
+    def teacher_for(lane: LaneConfig) -> Teacher:
+        return Teacher(lane.base_url, "", clocks, lambda news: lanes.news(lane.name, news))
+
+    ledger = Ledger(folder / "ledger.sqlite")
+    try:
+        lanes = Lanes(config, teacher_for, ledger)
+        async with lanes:
+            yield lanes
+    finally:
+        ledger.close()
+
+
+async def ask_all(lanes: Lanes, count: int) -> list[Answer]:
+    async with asyncio.TaskGroup() as group:
+        asked = [group.create_task(ask(lanes, number)) for number in range(count)]
+    return [each.result() for each in asked]
+
+
+async def ask(lanes: Lanes, number: int = 0) -> Answer:
+    return await lanes.ask(f"{number:016x}:0", [{"role": "user", "content": "2 + 2?"}], PARAMS)
+
+
+async def calls_at(server: Script, count: int) -> None:
+    for _ in range(3000):
+        if len(server.bodies) >= count:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"{len(server.bodies)} calls, not {count}")
+
+
+async def test_an_answer_says_who_gave_it_with_what_and_at_what_cost(tmp_path: Path) -> None:
+    async with scripted(ANSWER) as server, lanes_on(tmp_path, [server], {"max_tokens": 50}) as lanes:
+        answer = await ask(lanes)
+    assert (answer.lane, answer.model, answer.attempts) == ("a", "m", 1)
+    assert answer.params == {"temperature": 0.6, "top_p": 0.95, "max_tokens": 50}  # the lane's own ceiling
+    assert answer.completion.response == "\\boxed{4}"
+    assert answer.cost_usd is not None
+    assert answer.cost_usd > 0
+
+
+@pytest.mark.parametrize(
+    "death",
+    [refuses(402, {"error": {"message": "Insufficient Balance"}}), refuses(401, {"error": "bad key"}), black_hole],
+    ids=["balance gone", "key refused", "black hole"],
+)
+async def test_when_one_of_two_lanes_dies_half_way_the_other_finishes_all_the_work(
+    tmp_path: Path, death: Reply
+) -> None:
+    async with AsyncExitStack() as parts:
+        dying = await parts.enter_async_context(scripted(*after(15, ANSWER, death)))
+        living = await parts.enter_async_context(scripted(ANSWER))
+        lanes = await parts.enter_async_context(lanes_on(tmp_path, [dying, living], {"concurrency": 4}))
+        answers = await ask_all(lanes, 60)
+    assert [answer.completion.response for answer in answers] == ["\\boxed{4}"] * 60
+    by_lane = Counter(answer.lane for answer in answers)
+    assert by_lane["a"] <= 15
+    assert by_lane["b"] == 60 - by_lane["a"]
+    assert len(dying.bodies) < 45  # a dead lane is left alone
+
+
+async def test_a_refused_key_on_the_only_lane_ends_with_exit_4(tmp_path: Path) -> None:
+    async with scripted(refuses(401, {"error": "bad key"})) as server, lanes_on(tmp_path, [server]) as lanes:
+        with pytest.raises(NoLane, match=r"a is stopped: .*bad key") as stopped:
+            await ask(lanes)
+    assert stopped.value.exit_code == 4
+    assert len(server.bodies) == 1
+
+
+async def test_a_bad_request_fails_its_sample_at_once_and_says_why(tmp_path: Path) -> None:
+    bad = refuses(400, {"error": {"message": "prompt is too long"}})
+    async with scripted(bad, ANSWER) as server, lanes_on(tmp_path, [server]) as lanes:
+        first, second = await ask(lanes, 1), await ask(lanes, 2)
+    assert first.completion.finish_reason == "error"
+    assert "prompt is too long" in first.completion.error
+    assert first.attempts == 1
+    assert second.completion.finish_reason == "stop"
+
+
+async def test_an_answer_cut_by_its_length_is_not_asked_again(tmp_path: Path) -> None:
+    cut = says([delta(reasoning_content="and on"), LENGTH])
+    async with scripted(cut) as server, lanes_on(tmp_path, [server]) as lanes:
+        answer = await ask(lanes)
+    assert answer.completion.finish_reason == "length"
+    assert len(server.bodies) == 1
+
+
+async def test_attempts_are_bounded_and_the_best_partial_text_is_kept(tmp_path: Path) -> None:
+    retry = {"retry": {"attempts": 3}}
+    async with scripted(PARTIAL) as server, lanes_on(tmp_path, [server], **retry) as lanes:
+        answer = await ask(lanes)
+    assert answer.attempts == len(server.bodies) == 3
+    assert answer.completion.reasoning == "half a thought"
+    assert answer.completion.finish_reason == "cut"
+    assert answer.completion.error
+
+
+async def test_429_and_an_outage_use_up_no_attempts(tmp_path: Path) -> None:
+    busy = refuses(429, headers={"Retry-After": "0.05"})
+    down = refuses(503)
+    script = [*[busy] * 5, *[down] * 5, ANSWER]
+    async with scripted(*script) as server, lanes_on(tmp_path, [server], retry={"attempts": 5}) as lanes:
+        answer = await ask(lanes)
+    assert answer.completion.finish_reason == "stop"
+    assert answer.attempts == len(server.bodies) == 11
+
+
+async def test_retry_after_cools_the_whole_lane(tmp_path: Path) -> None:
+    busy = refuses(429, headers={"Retry-After": "0.7"})
+    async with scripted(busy, ANSWER) as server, lanes_on(tmp_path, [server]) as lanes:
+        first = asyncio.create_task(ask(lanes, 1))
+        await calls_at(server, 1)
+        await asyncio.sleep(0.1)
+        others = [asyncio.create_task(ask(lanes, number)) for number in range(2, 6)]
+        await asyncio.sleep(0.2)
+        assert len(server.bodies) == 1
+        assert {answer.completion.finish_reason for answer in await asyncio.gather(first, *others)} == {"stop"}
+
+
+async def test_a_poisonous_sample_that_always_draws_500_does_not_hold_up_the_run_for_ever(tmp_path: Path) -> None:
+    fault = refuses(500)
+    async with scripted(fault) as server, lanes_on(tmp_path, [server], retry={"attempts": 2}) as lanes:
+        answer = await ask(lanes)
+    assert answer.completion.finish_reason == "error"
+    assert answer.attempts == 2
+
+
+async def test_a_budget_is_kept_over_a_restart_and_ends_with_exit_3(tmp_path: Path) -> None:
+    limits = {"calls_per_day": 10}
+    async with scripted(ANSWER) as server:
+        for _ in range(2):
+            async with lanes_on(tmp_path, [server], limits, daemon={"wait": False}) as lanes:
+                with pytest.raises(ExceptionGroup) as group:
+                    await ask_all(lanes, 15)
+                assert all(isinstance(error, OutOfBudget) for error in group.value.exceptions)
+        assert len(server.bodies) == 10
+
+
+async def test_remaining_counts_that_the_server_names_are_obeyed(tmp_path: Path) -> None:
+    told = says([delta(content="4"), END], headers={"modelscope-ratelimit-requests-remaining": "0"})
+    async with scripted(told) as server, lanes_on(tmp_path, [server], daemon={"wait": False}) as lanes:
+        await ask(lanes)
+        with pytest.raises(OutOfBudget, match="all calls that its server allows today"):
+            await ask(lanes, 2)
+        assert len(server.bodies) == 1
+
+
+async def test_drain_gives_waiting_samples_back_and_lets_calls_in_flight_finish(tmp_path: Path) -> None:
+    slow = says([delta(content="4"), END], gap_seconds=0.3)
+    async with scripted(slow) as server, lanes_on(tmp_path, [server], {"concurrency": 2}) as lanes:
+        asked = [asyncio.create_task(ask(lanes, number)) for number in range(6)]
+        await calls_at(server, 2)
+        lanes.drain()
+        results = await asyncio.gather(*asked, return_exceptions=True)
+    assert [isinstance(result, Answer) for result in results] == [True, True, False, False, False, False]
+    assert all(isinstance(result, Drained) for result in results[2:])
+
+
+async def test_a_paused_lane_starts_no_call_and_a_resumed_one_goes_on(tmp_path: Path) -> None:
+    async with scripted(ANSWER) as server, lanes_on(tmp_path, [server]) as lanes:
+        lanes.pause("a")
+        asked = asyncio.create_task(ask(lanes))
+        await asyncio.sleep(0.2)
+        assert not server.bodies
+        assert lanes.status()[0].state == "paused"
+        lanes.resume("a")
+        assert (await asked).completion.finish_reason == "stop"
+
+
+async def test_a_stopped_lane_that_is_resumed_by_hand_is_tried_again(tmp_path: Path) -> None:
+    async with AsyncExitStack() as parts:
+        a = await parts.enter_async_context(scripted(refuses(401), ANSWER))
+        b = await parts.enter_async_context(scripted(ANSWER))
+        lanes = await parts.enter_async_context(lanes_on(tmp_path, [a, b]))
+        assert (await ask(lanes, 1)).lane == "b"
+        lanes.resume("a")
+        assert (await ask(lanes, 2)).lane == "a"
+
+
+async def test_a_reload_raises_a_budget_for_samples_that_wait(tmp_path: Path) -> None:
+    async with scripted(ANSWER) as server, lanes_on(tmp_path, [server], {"calls_per_day": 1}) as lanes:
+        await ask(lanes, 1)
+        waiting = asyncio.create_task(ask(lanes, 2))
+        await asyncio.sleep(0.1)
+        assert len(server.bodies) == 1
+        old = lanes.config
+        more = old.lane[0].model_copy(update={"calls_per_day": 5, "model": "another"})
+        notes = lanes.reload(old.model_copy(update={"lane": (more,)}))
+        assert notes == ["lane a: model needs a restart"]
+        assert (await waiting).model == "m"
+
+
+async def test_a_lane_named_for_judging_takes_no_samples(tmp_path: Path) -> None:
+    async with AsyncExitStack() as parts:
+        a = await parts.enter_async_context(scripted(ANSWER))
+        b = await parts.enter_async_context(scripted(ANSWER))
+        lanes = await parts.enter_async_context(lanes_on(tmp_path, [a, b], judge={"lane": "a"}))
+        assert (await ask(lanes, 1)).lane == "b"
+        assert (await lanes.ask("x:0", [], PARAMS, lane="a")).lane == "a"
