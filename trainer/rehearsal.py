@@ -25,7 +25,7 @@ def rehearse(
     does not fit.
     """
     if card.kind == "cpu" and "OMP_NUM_THREADS" not in os.environ:
-        _choose_threads(model, examples)
+        _choose_threads(model, examples, plan)
     setting = plan.setting
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     while True:
@@ -47,14 +47,16 @@ def rehearse(
         setting = _half(setting, len(batch), tokens)
 
 
-def _choose_threads(model: Any, examples: Sequence[Example]) -> None:
+def _choose_threads(model: Any, examples: Sequence[Example], plan: Plan) -> None:
     """All cores or one? On a busy machine, or with a small model, threads that wait for one another lose."""
     batch = lay_flat(examples[:4])
     seconds: dict[int, float] = {}
     for threads in (torch.get_num_threads(), 1, torch.get_num_threads(), 1):
         torch.set_num_threads(threads)
         began = time.perf_counter()
-        loss_sum(model, batch).backward()
+        with torch.autocast("cpu", torch.bfloat16, enabled=plan.dtype == "bf16"):
+            loss = loss_sum(model, batch)
+        loss.backward()
         seconds[threads] = min(seconds.get(threads, float("inf")), time.perf_counter() - began)
     torch.set_num_threads(min(seconds, key=lambda threads: seconds[threads]))
 
