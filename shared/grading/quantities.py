@@ -44,7 +44,7 @@ _TEXT_UNIT = re.compile(
 )
 _BARE_UNIT = re.compile(r"^(.*?[\d})\]!.])\s*([A-Za-z][A-Za-z /²³.^\d-]*)$", re.DOTALL)
 _BARE_SHORT = re.compile(
-    r"^(?:cm|mm|km|kg|mg|ft|in|yd|mi|lb|lbs|oz|mL|ml|min|mins|hr|hrs|sec|mph|cents?|USD|deg)(?:\^\d|\^\{\d\})?$"
+    r"^(?:cm|mm|km|kg|mg|ft|in|yd|mi|lb|lbs|oz|mL|ml|min|mins|hr|hrs|sec|mph|cents?|USD|deg)(?:\^?[23]|\^\d|\^\{\d\})?$"
 )
 
 
@@ -151,7 +151,9 @@ def _looks_like_words(text: str, space: str) -> bool:
 def _read_unit(head: str, tail: str, spelled_out: bool) -> tuple[dict[str, int], Fraction] | None:
     """Kinds with their powers, and the factor into base units. None if it is no unit."""
     text = f"{head} {tail}".replace("{", "").replace("}", "").replace("\\cdot", " ").replace(".", " ")
-    text = re.sub(r"\^\s*(-?\d)", r"^\1", text)
+    text = re.sub(r"\^\s*(-?\d)|(?<=[A-Za-z])([23])(?!\d)", lambda match: f"^{match[1] or match[2]}", text)
+    if re.search(r"(?<!\^)(?<!\^-)\d", text):
+        return None  # a digit that is no power says something else
     parts: list[tuple[str, int]] = []  # unit and power
     direction, power = 1, 1
     for token in re.findall(r"[A-Za-z]+|\^-?\d|°|/|%", text):
