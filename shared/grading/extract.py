@@ -162,8 +162,8 @@ def _first_statement(text: str) -> str:
             end = text.find(closing, 2)
             return text[2 : end if end >= 0 else len(text)]
     line = text.partition("\n")[0]
-    closing = {"$": "$", "\\(": "\\)"}.get(line.strip())
-    return line if closing is None else text[len(line) : max(text.find(closing, len(line)), len(line))]
+    mate = {"$": "$", "\\(": "\\)"}.get(line.strip())  # an inline formula that begins on a line of its own
+    return line if mate is None else text[len(line) : max(text.find(mate, len(line)), len(line))]
 
 
 def _found(statement: str, how: str) -> Answer | Missing:
