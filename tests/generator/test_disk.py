@@ -48,7 +48,7 @@ def test_a_full_disk_ends_the_run_in_order_and_room_lets_it_go_on(
     corpus = small_disk / "corpus"
     with rehearsal("--replay", str(replay)) as teacher:
         config = configure(
-            tmp_path, teacher.url, corpus=str(corpus), problems__source=str(problems), problems__answer_field="answer",
+            tmp_path, teacher.url, corpus=str(corpus), problems__source=str(problems), problems__answer_field="answer", problems__limit=0,
             lane__concurrency=8,
         )  # fmt: skip
         full = generator("run", config)
@@ -76,7 +76,12 @@ def test_a_shard_that_may_not_grow_ends_the_run_in_order(tmp_path: Path, long_an
 
     with rehearsal("--replay", str(replay)) as teacher:
         config = configure(
-            tmp_path, teacher.url, problems__source=str(problems), problems__answer_field="answer", lane__concurrency=8
+            tmp_path,
+            teacher.url,
+            problems__source=str(problems),
+            problems__answer_field="answer",
+            problems__limit=0,
+            lane__concurrency=8,
         )
         full = subprocess.run(
             command("run", config), env=environment(), capture_output=True, text=True, timeout=LONG, check=False,
