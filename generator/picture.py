@@ -27,8 +27,9 @@ class Picture:
         for lane in lanes:
             errors.update(lane.errors)
         in_flight = sum(lane.in_flight for lane in lanes)
-        if phase == "running" and not in_flight and progress.asking > progress.grading:
-            phase, note = "idle", "; ".join(lane.reason for lane in lanes if lane.reason)
+        why = "; ".join(lane.reason for lane in lanes if lane.reason)
+        if phase == "running" and why and not in_flight and progress.asking > progress.grading:
+            phase, note = "idle", why
         return RunStatus(
             corpus=self._corpus,
             phase=phase,

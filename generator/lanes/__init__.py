@@ -154,7 +154,7 @@ class Lanes:
         def pause(_: RetryCallState) -> float:
             if tally.last_was_free:
                 return 0.0  # it is waited out at the gate
-            return random.uniform(0.5, 1.0) * min(BACK_OFF_SECONDS * 2**tally.counted, BACK_OFF_SECONDS_MAX)
+            return random.uniform(0.5, 1.0) * min(BACK_OFF_SECONDS * 2.0**tally.counted, BACK_OFF_SECONDS_MAX)
 
         retrying = AsyncRetrying(
             retry=retry_if_exception(_may_be_asked_again),
