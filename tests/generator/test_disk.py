@@ -48,7 +48,8 @@ def test_a_full_disk_ends_the_run_in_order_and_room_lets_it_go_on(
     corpus = small_disk / "corpus"
     with rehearsal("--replay", str(replay)) as teacher:
         config = configure(
-            tmp_path, teacher.url, corpus=str(corpus), problems__source=str(problems), problems__answer_field="answer", problems__limit=0,
+            tmp_path, teacher.url, corpus=str(corpus), problems__source=str(problems), problems__answer_field="answer",
+            problems__limit=0,
             lane__concurrency=8,
         )  # fmt: skip
         full = generator("run", config)
