@@ -33,6 +33,13 @@ def _run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _plan(args: argparse.Namespace) -> int:
+    from generator.plan import plan
+
+    print(plan(_configuration(args), args.probe))
+    return 0
+
+
 def _status(args: argparse.Namespace) -> int:
     from generator.corpus import standing
 
@@ -94,6 +101,10 @@ def _parser() -> argparse.ArgumentParser:
     _takes_configuration(run)
     run.add_argument("--retry", default="", metavar="VERDICTS", help="ask again what ended so: failed,truncated")
     run.set_defaults(run=_run)
+    planned = commands.add_parser("plan", help="what will be done: problems, calls, tokens, cost, time")
+    _takes_configuration(planned)
+    planned.add_argument("--probe", action="store_true", help="make one real call a lane and say what came back")
+    planned.set_defaults(run=_plan)
     for name, command, text in (
         ("status", _status, "progress, rates, spend, why idle; while a run is going and after it"),
         ("check", _check, "integrity: hashes, unique ids, torn lines, ledger against shards; exit 1 on any fault"),

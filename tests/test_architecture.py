@@ -12,7 +12,7 @@ HEAVY = {"torch", "openai", "transformers", "trl", "unsloth", "lighteval", "aioh
 
 # Inside the generator, parts do not import each other; they meet in these leaves and are wired by the composers.
 LEAVES = {"config", "terms", "arithmetic", "presets", "status", "sampling", "flags", "suspects"}
-COMPOSERS = {"__main__", "pipeline", "run", "intake"}
+COMPOSERS = {"__main__", "pipeline", "run", "intake", "plan"}
 
 
 def sources(package: str) -> list[Path]:

@@ -1,0 +1,113 @@
+"""What a run will be, told before it: the arithmetic, and the command against a real server."""
+
+from math import isinf
+from pathlib import Path
+
+import pytest
+
+from generator.config import BudgetConfig
+from generator.lanes.forecast import Expected, forecast, lane_pace, open_share, quota_seconds
+from generator.lanes.windows import Windows
+from tests.generator.lanes.lane_simulation import lane_config
+from tests.generator.running import configure, generator, rehearsal
+
+ONE = Expected(prompt_tokens=100, completion_tokens=900, seconds=30)
+MONDAY = 1_763_942_400.0  # 2025-11-24 00:00 UTC
+
+
+def test_a_quota_of_calls_binds_where_it_is_the_smallest_limit() -> None:
+    told = forecast(4000, ONE, [lane_config(calls_per_day=2000)], BudgetConfig(), MONDAY)
+    assert told.days == pytest.approx(2.0)
+    assert told.binding == "lane lane: calls_per_day"
+
+
+def test_failed_calls_cost_calls() -> None:
+    twice = Expected(100, 900, 30, calls=2.0)
+    assert forecast(4000, twice, [lane_config(calls_per_day=2000)], BudgetConfig(), MONDAY).days == pytest.approx(4.0)
+
+
+def test_without_quotas_it_is_concurrency_and_duration() -> None:
+    pace, key, _ = lane_pace(lane_config(concurrency=10), ONE, MONDAY)
+    assert (pace, key) == (pytest.approx(10 * 86400 / 30), "concurrency")
+
+
+def test_windows_take_their_share_and_a_closed_lane_takes_for_ever() -> None:
+    assert open_share(Windows(["mon-fri 00:00-12:00"]), MONDAY) == pytest.approx(5 * 12 / (7 * 24))
+    assert open_share(Windows([]), MONDAY) == 1.0
+    assert (
+        isinf(forecast(10, ONE, [lane_config(concurrency=1, tokens_per_day=0)], BudgetConfig(), MONDAY).days) is False
+    )
+
+
+def test_lanes_work_side_by_side_and_cost_by_their_own_prices() -> None:
+    lanes = [lane_config("free", calls_per_day=1000), lane_config("paid", calls_per_day=3000, price_out=2.0)]
+    told = forecast(8000, ONE, lanes, BudgetConfig(), MONDAY)
+    assert told.days == pytest.approx(2.0)
+    assert told.usd == pytest.approx(6000 * 900 * 2 / 1e6)
+    assert [lane.samples for lane in told.lanes] == [pytest.approx(2000), pytest.approx(6000)]
+
+
+def test_keys_of_one_account_are_not_counted_twice() -> None:
+    lanes = [lane_config(name, account="one", calls_per_day=1000) for name in "ab"]
+    assert forecast(2000, ONE, lanes, BudgetConfig(), MONDAY).days == pytest.approx(2.0)
+
+
+def test_dollars_in_total_leave_samples_undone_and_say_so() -> None:
+    told = forecast(10_000, ONE, [lane_config(price_out=10.0, usd_total=9.0)], BudgetConfig(), MONDAY)
+    assert told.left_over == pytest.approx(9000)
+    assert told.binding == "usd_total"
+
+
+def test_the_runs_own_budget_binds_all_lanes_together() -> None:
+    lanes = [lane_config(name, calls_per_day=1000) for name in "ab"]
+    told = forecast(1000, ONE, lanes, BudgetConfig(calls_per_day=500), MONDAY)
+    assert told.days == pytest.approx(2.0)
+    assert told.binding == "budget.calls_per_day"
+
+
+def test_the_time_left_by_quota_counts_the_turns_of_the_day() -> None:
+    assert quota_seconds(50, 600.0, [(100, 100, 3600)]) == (600.0, False)
+    assert quota_seconds(150, 600.0, [(100, 100, 3600)]) == (3600.0, True)
+    assert quota_seconds(350, 600.0, [(100, 100, 3600)]) == (3600.0 + 2 * 86400, True)
+
+
+def test_the_command_tells_problems_calls_cost_time_and_the_binding_limit(tmp_path: Path) -> None:
+    config = configure(
+        tmp_path, "http://127.0.0.1:9/v1", problems__limit=500, lane__calls_per_day=100, lane__price_out=2.0
+    )
+    told = generator("plan", config)
+    assert told.returncode == 0, told.stderr
+    assert "problems   500 after screening: 500 samples to ask" in told.stdout
+    assert "a guess" in told.stdout
+    assert "time       5 d, bound by lane local: calls_per_day" in told.stdout
+    assert "cost       $4.00" in told.stdout
+
+
+def test_after_a_run_the_plan_is_measured_and_asks_only_what_is_left(tmp_path: Path) -> None:
+    with rehearsal() as teacher:
+        config = configure(tmp_path, teacher.url, problems__limit=30)
+        assert generator("run", config).returncode == 0
+        config = configure(tmp_path, teacher.url, problems__limit=50)
+        told = generator("plan", config)
+        calls = teacher.stats()["calls"]
+    assert "30 samples finished: 20 samples to ask" in told.stdout
+    assert "measured on 30 finished samples" in told.stdout
+    assert calls == 30
+
+
+def test_a_probe_makes_one_call_a_lane_and_says_what_came_back(tmp_path: Path) -> None:
+    with rehearsal("--calls-per-day", "50") as teacher:
+        told = generator("plan", configure(tmp_path, teacher.url), "--probe")
+        calls = teacher.stats()["calls"]
+    assert told.returncode == 0, told.stderr
+    assert "probe      local: rehearsal-r1 answered (stop), reasoning apart from the answer" in told.stdout
+    assert "requests remaining 49" in told.stdout
+    assert calls == 1
+
+
+def test_a_probe_that_is_refused_says_why_and_the_plan_is_told_all_the_same(tmp_path: Path) -> None:
+    with rehearsal("--model", "another") as teacher:
+        told = generator("plan", configure(tmp_path, teacher.url), "--probe")
+    assert told.returncode == 0, told.stderr
+    assert "probe      local: unknown model" in told.stdout
+    assert "samples to ask" in told.stdout
