@@ -18,6 +18,7 @@ class Circuit:
     probing: bool = False
     opened_at: float | None = None
     _row: int = 0
+    _row_began: float = -inf
     _pause: float = PAUSE_SECONDS
 
     @property
@@ -27,13 +28,21 @@ class Circuit:
     def may_probe(self, now: float) -> bool:
         return not self.closed and not self.probing and now >= self.retry_at
 
+    def answered(self, started_at: float) -> None:
+        """A call got its first token or ended well. One from before the failures says nothing about them: while a server
+        refuses every new call, old streams may end well for a long time."""
+        if self.closed and started_at >= self._row_began:
+            self._row = 0
+
     def succeed(self) -> None:
-        """A whole answer, or the first token of a probe."""
+        """A probe was answered."""
         self.why, self.retry_at, self.opened_at, self.probing, self.stopped = "", -inf, None, False, False
         self._row, self._pause = 0, PAUSE_SECONDS
 
     def fail(self, now: float, message: str, probe: bool, jitter: float = 1.0) -> None:
         """A 5xx, a connection that fails, a server that never answers. `jitter` (about 1) keeps many lanes apart."""
+        if self._row == 0:
+            self._row_began = now
         self._row += 1
         if probe and not self.closed:
             self.probing = self.stopped = False

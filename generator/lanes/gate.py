@@ -184,6 +184,7 @@ class Gate:
         """The teacher began to answer."""
         self.account.concurrency.first_token(now, entered.flight)
         self.account.pace.taken_up(now, entered.started_at)
+        self.circuit.answered(entered.started_at)
         if entered.probe and not self.circuit.closed:
             self.circuit.succeed()
             self.account.concurrency.begin()
@@ -193,7 +194,7 @@ class Gate:
         if not entered.flight.answered:
             self.first_token(now, entered)
         self.counts.answers += 1
-        self.circuit.succeed()
+        self.circuit.answered(entered.started_at)
         self.expected.add(usage, now - entered.started_at)
         return self._leave(now, entered, usage)
 

@@ -13,9 +13,17 @@ def test_it_opens_after_failures_in_a_row_and_not_after_scattered_ones() -> None
     circuit = Circuit()
     for _ in range(100):
         circuit.fail(0.0, "503", probe=False)
-        circuit.succeed()
+        circuit.answered(0.0)
     assert circuit.closed
     assert not opened(circuit).closed
+
+
+def test_streams_from_before_the_failures_that_end_well_do_not_keep_it_closed() -> None:
+    circuit = Circuit()
+    for number in range(FAILURES_IN_A_ROW):
+        circuit.fail(10.0 + number, "503", probe=False)
+        circuit.answered(started_at=5.0)
+    assert not circuit.closed
 
 
 def test_a_single_probe_goes_out_and_the_others_wait_for_it() -> None:
