@@ -130,9 +130,8 @@ def main(argv: list[str] | None = None) -> int:
     shares = ", ".join(f"{run.megabytes_at(share):.0f} MB at {share:.0%}" for share in (0.25, 0.5, 0.75, 1.0))
     print(f"memory of the generator over the run: {shares}")
     if sdk:
-        print(
-            f"the generator carries {run.chunks_per_cpu_second / sdk.chunks_per_cpu_second:.1f} times as much as the SDK"
-        )
+        times = run.chunks_per_cpu_second / sdk.chunks_per_cpu_second
+        print(f"the generator carries {times:.1f} times as much as the SDK")
     return 0
 
 

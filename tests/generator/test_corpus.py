@@ -1,0 +1,214 @@
+"""The corpus: what is added stands in shards and ledger, and the two are brought together again after any accident."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from generator.corpus import Ledger, check, holder, open_corpus, reindex
+from generator.corpus.standing import standing
+from shared.exits import CannotWrite, InputError
+from shared.records import Trace
+from tests.generator.running import ROOT, manifest, rows
+from tests.generator.traces import trace
+
+
+def fill(path: Path, traces: Iterable[Trace], seal: bool = True, rows_a_shard: int = 3) -> None:
+    """Add traces the way a run does: correct ones kept, others rejected."""
+
+    async def work() -> None:
+        corpus = open_corpus(path, rows_a_shard, 64)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(corpus.keep_writing())
+            async with asyncio.TaskGroup() as workers:
+                for one in traces:
+                    workers.create_task(corpus.add(one, one.kept))
+            corpus.stop_writing()
+        await corpus.close(seal)
+
+    asyncio.run(work())
+
+
+def some(count: int) -> list[Trace]:
+    return [trace(f"problem {n}", verdict="incorrect" if n % 4 == 3 else "correct") for n in range(count)]
+
+
+def test_what_is_added_stands_in_its_pile_sealed_listed_and_noted(tmp_path: Path) -> None:
+    fill(tmp_path, some(10))
+    assert {row["id"] for row in rows(tmp_path, "traces")} == {one.id for one in some(10) if one.kept}
+    assert {row["id"] for row in rows(tmp_path, "rejected")} == {one.id for one in some(10) if not one.kept}
+    assert [(s["name"], s["rows"]) for s in manifest(tmp_path)["shards"]] == [
+        ("traces/shard-000000.jsonl", 3), ("traces/shard-000001.jsonl", 3), ("traces/shard-000002.jsonl", 2),
+        ("rejected/shard-000000.jsonl", 2),
+    ]  # fmt: skip
+    assert manifest(tmp_path)["totals"]["traces"]["rows"] == 8
+    assert check(tmp_path).faults == []
+    assert "10 finished: 8 kept, 2 rejected" in standing(tmp_path)
+
+
+def test_the_corpus_is_read_by_datasets_without_code_of_ours(tmp_path: Path) -> None:
+    from datasets import load_dataset
+
+    fill(tmp_path / "corpus", some(10))
+    cache = {"cache_dir": str(tmp_path / "cache")}
+    loaded = load_dataset("json", data_files=str(tmp_path / "corpus" / "traces" / "*.jsonl"), **cache)["train"]
+    assert sorted(loaded["id"]) == sorted(one.id for one in some(10) if one.kept)
+
+
+@pytest.mark.parametrize("lost", ["ledger.sqlite", "manifest.json", "both"])
+def test_a_lost_ledger_or_manifest_is_made_again_from_the_shards(tmp_path: Path, lost: str) -> None:
+    fill(tmp_path, some(10), seal=False)
+    for name in ("ledger.sqlite", "manifest.json") if lost == "both" else (lost,):
+        (tmp_path / name).unlink()
+    assert check(tmp_path).faults
+    fill(tmp_path, [])
+    assert check(tmp_path).faults == []
+    ledger = Ledger(tmp_path / "ledger.sqlite", read_only=True)
+    assert sum(total.samples for total in ledger.totals()) == 10
+    ledger.close()
+
+
+def test_reindex_rebuilds_samples_and_calls_of_a_damaged_ledger_and_keeps_the_old_file(tmp_path: Path) -> None:
+    fill(tmp_path, some(10))
+    (tmp_path / "ledger.sqlite").write_bytes(b"damaged" * 1000)
+    with pytest.raises(InputError, match="reindex"):
+        fill(tmp_path, [])
+    assert reindex(tmp_path, lambda lane: f"account of {lane}") == 10
+    assert (tmp_path / "ledger.sqlite.damaged").exists()
+    ledger = Ledger(tmp_path / "ledger.sqlite", read_only=True)
+    assert ledger.spent("account of lane", 0.0).calls == 10
+    ledger.close()
+    assert check(tmp_path).faults == []
+
+
+def test_reindex_of_a_sound_ledger_keeps_the_calls_that_were_really_made(tmp_path: Path) -> None:
+    fill(tmp_path, some(4))
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    ledger.reserve_call("lane", "lane", "x:0", 1.0, 100)
+    ledger.close()
+    assert reindex(tmp_path, lambda lane: lane) == 4
+    ledger = Ledger(tmp_path / "ledger.sqlite", read_only=True)
+    assert ledger.spent("lane", 0.0).calls == 1
+    ledger.close()
+
+
+def test_rows_that_a_power_cut_took_are_forgotten_and_asked_again(tmp_path: Path) -> None:
+    fill(tmp_path, some(3), seal=False, rows_a_shard=100)
+    (shard,) = tmp_path.glob("traces/*.open")
+    lines = shard.read_bytes().splitlines(keepends=True)
+    shard.write_bytes(b"".join(lines[:1]))
+    fill(tmp_path, [])
+    ledger = Ledger(tmp_path / "ledger.sqlite", read_only=True)
+    assert sum(total.samples for total in ledger.totals()) == 1
+    ledger.close()
+    assert check(tmp_path).faults == []
+
+
+def damage_a_row(path: Path) -> None:
+    data = path.read_bytes().replace(b"Okay.", b"Nope.", 1)
+    path.write_bytes(data)
+
+
+def double_a_row(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + path.read_bytes().splitlines(keepends=True)[0])
+
+
+def tear_the_last_row(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-10])
+
+
+def lose_the_file(path: Path) -> None:
+    path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("accident", "said"),
+    [
+        (damage_a_row, "sha256"),
+        (double_a_row, "stands in traces/shard-000000.jsonl as well"),
+        (tear_the_last_row, "torn line"),
+        (lose_the_file, "no such file"),
+    ],
+)
+def test_check_names_what_happened_to_a_sealed_shard(tmp_path: Path, accident: object, said: str) -> None:
+    fill(tmp_path, some(10))
+    assert callable(accident)
+    accident(tmp_path / "traces" / "shard-000000.jsonl")
+    faults = check(tmp_path).faults
+    assert any(said in fault and "shard-000000.jsonl" in fault for fault in faults), faults
+
+
+def test_check_finds_a_wrong_answer_among_the_kept_and_an_id_that_does_not_belong(tmp_path: Path) -> None:
+    wrong = trace("wrong", verdict="incorrect")
+
+    async def work() -> None:
+        corpus = open_corpus(tmp_path, 10, 1)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(corpus.keep_writing())
+            await corpus.add(wrong, kept=True)
+            corpus.stop_writing()
+        await corpus.close(seal=True)
+
+    asyncio.run(work())
+    assert any("'incorrect' among the kept" in fault for fault in check(tmp_path).faults)
+
+
+def test_a_secret_in_any_text_reaches_no_shard(tmp_path: Path) -> None:
+    async def work() -> None:
+        corpus = open_corpus(tmp_path, 10, 1, secrets=['s"cret'])
+        async with asyncio.TaskGroup() as group:
+            group.create_task(corpus.keep_writing())
+            await corpus.add(trace("p", reasoning='I know s"cret.'), kept=True)
+            corpus.stop_writing()
+        await corpus.close(seal=True)
+
+    asyncio.run(work())
+    assert [row["reasoning"] for row in rows(tmp_path)] == ["I know [key]."]
+
+
+def test_the_lock_dies_with_its_holder(tmp_path: Path) -> None:
+    script = f"""
+import os, signal
+from pathlib import Path
+from generator.corpus import open_corpus
+corpus = open_corpus(Path({str(tmp_path)!r}), 10, 1)
+print(os.getpid(), flush=True)
+os.kill(os.getpid(), signal.SIGSTOP)
+"""
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        assert process.stdout is not None
+        pid = int(process.stdout.readline())
+        assert holder(tmp_path) == pid
+        with pytest.raises(InputError, match=f"held by process {pid}"):
+            open_corpus(tmp_path, 10, 1)
+        process.kill()
+    assert holder(tmp_path) is None
+    fill(tmp_path, some(1))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
+def test_a_folder_without_permission_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "locked").mkdir(mode=0o500)
+    with pytest.raises(CannotWrite, match="locked"):
+        open_corpus(tmp_path / "locked" / "corpus", 10, 1)
+
+
+def test_the_latest_traces_are_read_from_open_and_sealed_shards(tmp_path: Path) -> None:
+    async def work() -> list[str]:
+        corpus = open_corpus(tmp_path, 2, 1)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(corpus.keep_writing())
+            for one in some(3):
+                await corpus.add(one, one.kept)
+            corpus.stop_writing()
+        found = [one.id for one in corpus.latest_traces(10)]
+        await corpus.close(seal=True)
+        return found
+
+    assert sorted(asyncio.run(work())) == sorted(one.id for one in some(3))
+    assert json.loads((tmp_path / "manifest.json").read_text())["schema"] == 1

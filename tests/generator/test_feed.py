@@ -1,0 +1,125 @@
+"""The feed: every problem once, in order, finished ones skipped, memory and the event loop left alone."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from generator.corpus.ledger import Ledger
+from generator.feed import Ask, Feed
+from generator.sampling import Rule
+from shared.exits import InputError
+from shared.records import Problem
+from shared.shards import Position
+from tests.generator.traces import trace
+
+AT = Position("traces/shard-000000.jsonl", 0, 1)
+
+
+def problems(count: int) -> Iterator[Problem]:
+    return (Problem.of(f"problem {n}", "1", "test") for n in range(count))
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    opened = Ledger(tmp_path / "ledger.sqlite")
+    yield opened
+    opened.close()
+
+
+def feed_of(tmp_path: Path, ledger: Ledger, count: int, rule: Rule, follow: bool = False) -> Feed:
+    def in_thread() -> Ledger:
+        return Ledger(tmp_path / "ledger.sqlite", read_only=True)
+
+    return Feed(lambda: problems(count), ledger, in_thread, rule, follow)
+
+
+async def drain(feed: Feed) -> list[Ask]:
+    asks = []
+    while (ask := await feed.next()) is not None:
+        asks.append(ask)
+    feed.close()
+    return asks
+
+
+async def test_every_sample_of_every_problem_comes_once_in_order(tmp_path: Path, ledger: Ledger) -> None:
+    asks = await drain(feed_of(tmp_path, ledger, 200, Rule(samples=2)))
+    assert [(ask.problem.text, ask.sample) for ask in asks] == [(f"problem {n}", s) for n in range(200) for s in (0, 1)]
+
+
+async def test_what_is_finished_is_skipped_committed_or_not(tmp_path: Path, ledger: Ledger) -> None:
+    for number in range(150):
+        ledger.add_sample(trace(f"problem {number}"), AT)
+    ledger.commit()
+    ledger.add_sample(trace("problem 155"), AT)
+    asks = await drain(feed_of(tmp_path, ledger, 160, Rule()))
+    assert [ask.problem.text for ask in asks] == [f"problem {n}" for n in range(150, 160) if n != 155]
+
+
+async def test_many_workers_share_the_feed_without_taking_anything_twice(tmp_path: Path, ledger: Ledger) -> None:
+    feed = feed_of(tmp_path, ledger, 500, Rule())
+    taken: list[str] = []
+
+    async def work() -> None:
+        while (ask := await feed.next()) is not None:
+            taken.append(ask.problem.id)
+            await asyncio.sleep(0)
+            ledger.add_sample(trace(ask.problem.text), AT)
+            feed.settle(ask.problem)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(50):
+            group.create_task(work())
+    feed.close()
+    assert len(taken) == len(set(taken)) == 500
+
+
+async def test_a_stopped_feed_offers_nothing_more(tmp_path: Path, ledger: Ledger) -> None:
+    feed = feed_of(tmp_path, ledger, 10, Rule())
+    assert await feed.next() is not None
+    feed.stop()
+    assert await feed.next() is None
+    feed.close()
+
+
+async def test_a_slow_source_does_not_hold_up_the_event_loop(tmp_path: Path, ledger: Ledger) -> None:
+    def slow() -> Iterator[Problem]:
+        for problem in problems(3):
+            time.sleep(0.2)
+            yield problem
+
+    feed = Feed(slow, ledger, lambda: Ledger(tmp_path / "ledger.sqlite", read_only=True), Rule())
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            await asyncio.sleep(0.01)
+            ticks += 1
+
+    ticking = asyncio.create_task(tick())
+    assert len(await drain(feed)) == 3
+    ticking.cancel()
+    assert ticks > 10
+
+
+async def test_what_the_source_raises_reaches_the_worker(tmp_path: Path, ledger: Ledger) -> None:
+    def broken() -> Iterator[Problem]:
+        yield from problems(1)
+        raise InputError("the hub is gone")
+
+    feed = Feed(broken, ledger, lambda: Ledger(tmp_path / "ledger.sqlite", read_only=True), Rule())
+    with pytest.raises(InputError, match="hub is gone"):
+        await drain(feed)
+    feed.close()
+
+
+async def test_a_failed_sample_is_asked_again_once_where_that_is_asked_for(tmp_path: Path, ledger: Ledger) -> None:
+    ledger.add_sample(trace("problem 0", verdict="failed"), AT)
+    ledger.add_sample(trace("problem 1"), AT)
+    ledger.commit()
+    rule = Rule(retry=frozenset({"failed"}), retry_before="2027-01-01")
+    asks = await drain(feed_of(tmp_path, ledger, 2, rule))
+    assert [(ask.problem.text, ask.sample) for ask in asks] == [("problem 0", 1)]

@@ -1,0 +1,75 @@
+"""What the user sees: the panel, the line, the summary."""
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from generator import panel
+from generator.status import LaneStatus, RunStatus, counts, duration
+
+LANE = LaneStatus("modelscope", "r1", "ready", "", 40, 2, 48, 64, 1200, {"rate_limited": 3}, 5_000_000, 1.25)
+
+
+def status(**changes: Any) -> RunStatus:
+    values: dict[str, Any] = {
+        "corpus": "data/[bold]x", "phase": "running", "note": "", "started_at": "2026-11-24T05:00:00+00:00",
+        "at": "2026-11-24T06:00:00+00:00", "elapsed_seconds": 3600.0, "total": 2000, "done": 1000, "kept": 900,
+        "rejected": 100, "verdicts": {"correct": 900, "incorrect": 80, "no_answer": 20}, "in_flight": 40, "asking": 41,
+        "grading": 1, "tokens": 5_000_000, "tokens_per_second": 1400.0, "errors": {"rate_limited": 3}, "usd": 1.25,
+        "eta_seconds": 3600.0, "lanes": [LANE],
+    }  # fmt: skip
+    return RunStatus(**(values | changes))
+
+
+def drawn(status: RunStatus, width: int = 100) -> str:
+    out = io.StringIO()
+    Console(file=out, width=width).print(panel.panel(status))
+    return out.getvalue()
+
+
+def test_the_panel_shows_counts_rates_failures_spend_and_the_time_left() -> None:
+    text = drawn(status())
+    for part in ("1,000 of 2,000", "ready in 1 h 00 min", "900 (90%)", "80 incorrect", "40 calls", "1,400/s", "$1.25",
+                 "3 rate limited", "data/[bold]x"):  # fmt: skip
+        assert part in text
+
+
+def test_the_panel_says_why_it_waits() -> None:
+    waiting = LaneStatus(
+        "modelscope", "r1", "used up", "modelscope has used 2,000 calls [today]", 0, 9, 48, 64, 2000, {}, 0, 0
+    )
+    text = drawn(status(phase="idle", note="next at 00:00", lanes=[waiting]), width=140)
+    assert "idle: next at 00:00" in text
+    assert "used 2,000 calls [today]" in text
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_the_panel_fits_the_terminal(width: int) -> None:
+    assert max(len(line) for line in drawn(status(), width).splitlines()) <= width
+
+
+def test_the_line_is_one_line_with_what_matters() -> None:
+    line = panel.line(status())
+    assert "\n" not in line
+    for part in ("1,000 of 2,000 done", "900 kept", "40 in flight", "3 rate limited", "$1.25", "ready in 1 h 00 min"):
+        assert part in line
+
+
+def test_the_summary_gives_path_and_next_command() -> None:
+    text = panel.summary(status(), "python -m generator export data/x traces.jsonl")
+    assert "data/[bold]x/traces/*.jsonl" in text
+    assert text.splitlines()[-1] == "next: python -m generator export data/x traces.jsonl"
+    assert "no call was made" in panel.summary(status(verdicts={}), "x")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(5, "5 s"), (75, "1 min 15 s"), (7260, "2 h 01 min"), (400_000, "4.6 days")]
+)
+def test_durations_are_told_as_people_do(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_counts_come_with_the_largest_first() -> None:
+    assert counts({"cut": 1, "no_answer": 1200}) == "1,200 no answer, 1 cut"

@@ -1,0 +1,104 @@
+"""Configuration: file, environment, flags, in this order, and every fault in one line that helps."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from pydantic import Field
+
+from shared.config import Config, explain, load
+from shared.exits import InputError
+
+
+class Engine(Config):
+    """One of several."""
+
+    name: str = Field(description="how it is called")
+    power: int = Field(5, ge=1, description="in kW")
+
+
+class Cooling(Config):
+    """Optional."""
+
+    fans: int = Field(2, description="how many")
+
+
+class Machine(Config):
+    """For these tests."""
+
+    label: str = Field("none", description="on the outside")
+    tags: tuple[str, ...] = Field((), description="any number")
+    cooling: Cooling = Field(Cooling(), description="of all engines")
+    engine: tuple[Engine, ...] = Field((), description="one table each")
+
+
+@pytest.fixture
+def toml(tmp_path: Path) -> Path:
+    path = tmp_path / "machine.toml"
+    path.write_text(
+        'label = "file"\n\n[cooling]\nfans = 3\n\n[[engine]]\nname = "a"\n\n[[engine]]\nname = "b"\npower = 7\n'
+    )
+    return path
+
+
+def test_flags_beat_the_environment_and_that_beats_the_file(toml: Path) -> None:
+    environ = {"STILLHOUSE_LABEL": "environment", "STILLHOUSE_COOLING__FANS": "4", "UNRELATED": "x"}
+    assert load(Machine, toml, environ={}).label == "file"
+    machine = load(Machine, toml, ["cooling.fans=5", 'tags=["x", "y"]', "engine.1.power=9"], environ)
+    assert (machine.label, machine.cooling.fans, machine.tags) == ("environment", 5, ("x", "y"))
+    assert [engine.power for engine in machine.engine] == [5, 9]
+
+
+def test_without_a_file_the_given_default_is_read() -> None:
+    assert load(Machine, None, environ={}, default='label = "embedded"').label == "embedded"
+
+
+def test_a_variable_that_names_no_key_is_warned_about(toml: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    load(Machine, toml, environ={"STILLHOUSE_OTHER": "1"})
+    assert "STILLHOUSE_OTHER" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("fans = 3", "fan = 3", r"machine.toml:4: cooling.fan: unknown key; did you mean cooling.fans\?"),
+        ("power = 7", "power = 0", r"machine.toml:11: engine.1.power: input should be greater.*got '0'"),
+        ("power = 7", "powr = 7", r"machine.toml:11: engine.1.powr: unknown key; did you mean engine.1.power\?"),
+        ('name = "b"', "", r"engine.1.name: missing"),
+        ('label = "file"', "fans = 3", r"machine.toml:1: fans: unknown key; did you mean cooling.fans\?"),
+        ("fans = 3", "fans = ", r"machine.toml: not valid TOML.*line 4"),
+    ],
+)
+def test_a_fault_is_one_line_with_place_key_and_remedy(toml: Path, old: str, new: str, message: str) -> None:
+    toml.write_text(toml.read_text().replace(old, new))
+    with pytest.raises(InputError, match=message) as caught:
+        load(Machine, toml, environ={})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        ("label", "key=value"),
+        ("engine.2.power=1", "engine has 2 tables, numbered from 0"),
+        ("label.x=1", "label is a value, not a table"),
+    ],
+)
+def test_a_flag_that_leads_nowhere_says_why(toml: Path, item: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        load(Machine, toml, [item], {})
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none\.toml: No such file"):
+        load(Machine, tmp_path / "none.toml", environ={})
+    (tmp_path / "latin.toml").write_bytes('label = "é"'.encode("latin-1"))
+    with pytest.raises(InputError, match="not UTF-8 at byte 9"):
+        load(Machine, tmp_path / "latin.toml", environ={})
+
+
+def test_the_explanation_is_toml_that_says_what_every_key_means() -> None:
+    text = explain(Machine)
+    assert tomllib.loads(text.replace("…", '""'))["cooling"] == {"fans": 2}
+    assert "# in kW" in text
+    assert "[[engine]]" in text

@@ -1,0 +1,129 @@
+"""Shards on a real disk: whole lines, sealing, torn tails, small files replaced whole."""
+
+import hashlib
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shared.exits import CannotWrite, InputError
+from shared.shards import ShardWriter, describe, open_files, read_rows, sealed_files, whole_length, write_atomically
+
+LINES = [b'{"n": %d}\n' % n for n in range(7)]
+
+
+def test_lines_stand_where_append_says(tmp_path: Path) -> None:
+    writer = ShardWriter(tmp_path, "traces", 100, 1)
+    positions = [writer.append(line) for line in LINES]
+    writer.close()
+    (path,) = open_files(tmp_path, "traces")
+    data = path.read_bytes()
+    assert [data[at.offset : at.offset + at.length] for at in positions] == LINES
+    assert {at.shard for at in positions} == {"traces/shard-000000.jsonl"}
+
+
+def test_sealing_gives_the_file_its_final_name_and_the_manifest_its_entry(tmp_path: Path) -> None:
+    writer = ShardWriter(tmp_path, "rejected", 3, 1)
+    for line in LINES[:3]:
+        assert not writer.full
+        writer.append(line)
+    assert writer.full
+    entry = writer.seal()
+    assert entry is not None
+    assert entry == describe(tmp_path, tmp_path / entry.name)
+    assert (entry.name, entry.rows) == ("rejected/shard-000000.jsonl", 3)
+    assert entry.sha256 == hashlib.sha256(b"".join(LINES[:3])).hexdigest()
+    assert writer.append(LINES[3]).shard == "rejected/shard-000001.jsonl"
+    writer.close()
+
+
+def test_a_shard_is_full_by_size_as_well(tmp_path: Path) -> None:
+    writer = ShardWriter(tmp_path, "traces", 1000, 1)
+    writer.append(b'"' + b"x" * 1_000_000 + b'"\n')
+    assert writer.full
+    writer.close()
+
+
+def test_a_torn_tail_is_cut_when_the_shard_is_opened_again_and_its_hash_goes_on(tmp_path: Path) -> None:
+    writer = ShardWriter(tmp_path, "traces", 100, 1)
+    for line in LINES[:4]:
+        writer.append(line)
+    writer.close()
+    (path,) = open_files(tmp_path, "traces")
+    path.write_bytes(path.read_bytes() + b'{"torn": "by a kil')
+    again = ShardWriter(tmp_path, "traces", 100, 1)
+    again.append(LINES[4])
+    entry = again.seal()
+    assert entry is not None
+    assert entry == describe(tmp_path, tmp_path / entry.name)
+    assert (tmp_path / entry.name).read_bytes() == b"".join(LINES[:5])
+
+
+@pytest.mark.parametrize("tail", [b"", b"x" * 200_000])
+def test_the_end_of_the_last_whole_line_is_found_behind_a_tail_of_any_length(tmp_path: Path, tail: bytes) -> None:
+    path = tmp_path / "shard"
+    path.write_bytes(b"".join(LINES) + tail)
+    assert whole_length(path) == len(b"".join(LINES))
+    path.write_bytes(tail)
+    assert whole_length(path) == 0
+
+
+def test_a_shard_of_no_rows_is_not_sealed(tmp_path: Path) -> None:
+    (tmp_path / "traces").mkdir()
+    (tmp_path / "traces" / "shard-000000.jsonl.open").write_bytes(b"only a torn line")
+    assert ShardWriter(tmp_path, "traces", 10, 1).seal() is None
+    assert os.listdir(tmp_path / "traces") == []
+
+
+def test_a_torn_or_foreign_line_is_named_with_its_file_and_number(tmp_path: Path) -> None:
+    path = tmp_path / "shard-000000.jsonl"
+    path.write_bytes(b'{"n": 1}\n[1]\n')
+    with pytest.raises(InputError, match=r"shard-000000\.jsonl:2: a JSON list"):
+        list(read_rows(path))
+    path.write_bytes(b'{"n": 1}\n{"n"')
+    with pytest.raises(InputError, match=r"shard-000000\.jsonl:2: not JSON"):
+        list(read_rows(path))
+
+
+def test_a_folder_that_is_no_corpus_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nowhere"):
+        sealed_files(tmp_path / "nowhere", "traces")
+
+
+def test_a_small_file_is_replaced_whole_and_a_failed_replacement_leaves_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.json"
+    write_atomically(path, b"old")
+    write_atomically(path, b"new")
+    assert path.read_bytes() == b"new"
+    with pytest.raises(CannotWrite):
+        write_atomically(tmp_path / "no folder" / "manifest.json", b"x")
+    assert os.listdir(tmp_path) == ["manifest.json"]
+
+
+def test_a_write_that_does_not_fit_leaves_whole_lines_and_the_writer_goes_on_when_there_is_room(tmp_path: Path) -> None:
+    script = f"""
+import resource, sys
+from pathlib import Path
+from shared.exits import CannotWrite
+from shared.shards import ShardWriter
+writer = ShardWriter(Path({str(tmp_path)!r}), "traces", 100, 1)
+writer.append(b"1" * 600 + b"\\n")
+try:
+    writer.append(b"2" * 600 + b"\\n")
+except CannotWrite as error:
+    assert "free some space" in str(error), error
+else:
+    sys.exit("it fitted")
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+writer.append(b"3" * 600 + b"\\n")
+print(writer.seal().rows)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 5000)),
+    )  # fmt: skip
+    assert done.stdout == "2\n", done.stderr
+    assert (tmp_path / "traces" / "shard-000000.jsonl").read_bytes() == b"1" * 600 + b"\n" + b"3" * 600 + b"\n"
