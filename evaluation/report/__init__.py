@@ -1,0 +1,23 @@
+"""report.html: one self-contained file that works offline. The result, its plots, every case to read, the manifest.
+
+    page.py      the static part, from comparison.json and the manifest; everything escaped
+    plots.py     inline SVG
+    packing.py   the cases as compressed blocks
+    page.css, cases.js, maths.js   style, the browser of cases, and LaTeX to MathML; put in by page.py
+
+The script builds what it shows from text nodes only, and a content security policy names its hash: nothing else runs.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from evaluation.report.packing import Results, pack
+from evaluation.report.page import closing, opening
+from shared.shards import write_atomically
+
+
+def write_report(path: Path, manifest: Mapping[str, Any], comparison: Mapping[str, Any], results: Results) -> None:
+    """Write the report of judged answers. Errors: `CannotWrite`."""
+    parts = [opening(manifest, comparison), *pack(results), closing()]
+    write_atomically(path, "".join(parts).encode(errors="replace"))

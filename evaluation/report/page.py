@@ -1,0 +1,222 @@
+"""The static part of the report, and the frame that the script fills with cases."""
+
+import base64
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from importlib import resources
+from typing import Any
+
+import orjson
+
+from evaluation.comparison import show_p
+from evaluation.report import plots
+
+Found = Mapping[str, Any]
+
+_SHOWN_DISAGREEMENTS = 30
+
+
+def opening(manifest: Found, comparison: Found) -> str:
+    """Everything before the data blocks."""
+    benchmarks = comparison["benchmarks"]
+    sections = [
+        _head(manifest, benchmarks), *(_benchmark(name, found) for name, found in benchmarks.items()),
+        _CASES, _manifest(manifest),
+    ]  # fmt: skip
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Evaluation report</title>'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_policy()}">'
+        f"<style>{_asset('page.css')}</style></head><body>\n" + "\n".join(sections) + f"\n<script>{_script()}</script>\n"
+    )
+
+
+def closing() -> str:
+    return "</body></html>\n"
+
+
+def _asset(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def _script() -> str:
+    return f'"use strict";\n(() => {{\n{_asset("maths.js")}\n{_asset("cases.js")}\n}})();\n'
+
+
+def _policy() -> str:
+    digest = base64.b64encode(hashlib.sha256(_script().encode()).digest()).decode()
+    return f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+
+
+def _head(manifest: Found, benchmarks: Mapping[str, Found]) -> str:
+    names = [model["name"] for model in manifest.get("models", ())]
+    asked = f"{escape(names[0])} against {escape(', '.join(names[1:]))}" if len(names) > 1 else escape(", ".join(names))
+    cards = "".join(_headline(name, entry) for name, found in benchmarks.items() for entry in _entries(found))
+    return (
+        f"<header><h1>Did the student get better?</h1><p class=dim>{asked} · finished {escape(manifest.get('finished_at', ''))}"
+        f" · {escape(manifest.get('card', ''))}</p></header><section class=cards>{cards}</section>"
+    )
+
+
+def _entries(found: Found) -> list[Found]:
+    return [found, *found.get("others", ())]
+
+
+def _headline(name: str, found: Found) -> str:
+    base = found["base"]
+    if "tuned" not in found:
+        low, high = base["wilson95"]
+        return (
+            f"<article class=card><h2>{escape(name)}</h2><p class=big>{plots.percent(base['accuracy'], 1)}</p>"
+            f"<p>{escape(base['model'])}: {base['correct']:g} of {found['n']:,} right (95% interval {plots.percent(low, 1)} to "
+            f"{plots.percent(high, 1)}). One model alone shows no gain: name a base to compare with.</p></article>"
+        )
+    tuned, (low, high) = found["tuned"], found["interval95"]
+    notes = "".join(f"<li>{escape(note)}</li>" for note in _notes(found))
+    return (
+        f'<article class="card {_tone(found)}"><h2>{escape(name)} <span class=dim>{found["n"]:,} problems</span></h2>'
+        f"<p class=big><span>{plots.percent(base['accuracy'], 1)}</span> → <b>{plots.percent(tuned['accuracy'], 1)}</b></p>"
+        f"<p class=verdict>{escape(_sentence(found))}</p>"
+        f"<p>{plots.points(found['difference'])} points, 95% interval {plots.points(low)} to {plots.points(high)}; "
+        f"{found['fixed']} fixed, {found['broken']} broken, McNemar p = {show_p(found['mcnemar_p'])}.</p>"
+        f"<p class=dim>{escape(base['model'])} → {escape(tuned['model'])}</p>"
+        + (f"<ul class=notes>{notes}</ul>" if notes else "")
+        + "</article>"
+    )
+
+
+def _tone(found: Found) -> str:
+    if not found["significant"]:
+        return "undecided"
+    return "better" if found["fixed"] > found["broken"] else "worse"
+
+
+def _sentence(found: Found) -> str:
+    """What may be said, in words, and no more."""
+    tone = _tone(found)
+    if tone == "undecided":
+        return "Not significant: a difference of this size can be chance. This run does not show that the model changed."
+    return f"Significant: the tuned model is {tone}. So lopsided a result is chance in fewer than 5 of 100 such runs."
+
+
+def _notes(found: Found) -> list[str]:
+    notes = list(found["warnings"])
+    detectable = found["detectable_difference"]
+    if detectable < 1:
+        notes.append(f"{found['n']} problems show a true difference of {100 * detectable:.1f} points four times in five.")
+    if quick := found.get("quick"):
+        notes.append(
+            f"Stopped after {quick['asked']} of {quick['of']} problems by a sequential test ({quick['decision']}; error rates "
+            f"{quick['alpha']:.0%} and {quick['beta']:.0%}): the p value and interval above ignore that and are too narrow."
+        )
+    return notes
+
+
+def _benchmark(name: str, found: Found) -> str:
+    entries = [entry for entry in _entries(found) if "tuned" in entry]
+    summaries = [found["base"], *(entry["tuned"] for entry in entries)]
+    figures = [("Accuracy", "share of right answers, with 95% Wilson intervals", plots.accuracy(summaries))]
+    if entries:
+        figures.append(("Difference to the base", "percentage points, 95% paired bootstrap", plots.difference(entries)))
+    for entry in entries:
+        said = "format: no box before; finishing: cut off or thinking unclosed before; reasoning: both boxed"
+        title = "What the gain is made of" + (f": {entry['tuned']['model']}" if len(entries) > 1 else "")
+        figures.append((title, said, plots.gain(entry)))
+    figures += [
+        ("Accuracy by length", "tokens of the answer, thinking included; only bars of many answers mean much",
+         plots.by_length(summaries)),
+        ("Tokens per right answer", "all tokens generated, divided by right answers", plots.tokens_per_correct(summaries)),
+    ]  # fmt: skip
+    if "pass_at_k" in found["base"]:
+        figures.append(("Several samples a problem", "", plots.pass_at_k(summaries)))
+    shown = "".join(_figure(*figure) for figure in figures)
+    return f"<section><h2>{escape(name)}</h2>{_legend(summaries)}<div class=figures>{shown}</div>{_opinions(name, summaries)}</section>"
+
+
+def _figure(title: str, said: str, drawn: str) -> str:
+    return f"<figure><figcaption><b>{escape(title)}</b> <span class=dim>{escape(said)}</span></figcaption>{drawn}</figure>"
+
+
+def _legend(summaries: Sequence[Found]) -> str:
+    items = "".join(
+        f'<span><svg viewBox="0 0 12 12"><rect class="m{at}" width="12" height="12" rx="2"/></svg> {escape(told["model"])}</span>'
+        for at, told in enumerate(summaries)
+    )
+    return f"<p class=legend>{items}</p>"
+
+
+def _opinions(name: str, summaries: Sequence[Found]) -> str:
+    """lighteval's own metric beside ours, and where they differ."""
+    rows = "".join(
+        f"<tr><td>{escape(told['model'])}</td><td>{told['correct']:g}</td><td>{told['second_opinion']['correct']}</td>"
+        f"<td>{_links(name, told['second_opinion']['disagreements'])}</td><td>{told['unfinished']}</td>"
+        f"<td>{told['no_box']}</td><td>{told['mean_tokens']:,.0f}</td></tr>"
+        for told in summaries
+    )
+    head = "".join(
+        f"<th>{title}</th>"
+        for title in ("model", "right", "right to lighteval", "they disagree on", "unfinished", "without a box", "mean tokens")
+    )
+    return f"<div class=wide><table><tr>{head}</tr>{rows}</table></div>"
+
+
+def _links(name: str, disagreements: Sequence[str]) -> str:
+    shown = [
+        f'<a href="#case" data-benchmark="{escape(name)}" data-case="{escape(entry.rpartition(":")[0])}">'
+        f"{escape(entry[:8])}</a>"
+        for entry in disagreements[:_SHOWN_DISAGREEMENTS]
+    ]
+    more = len(disagreements) - len(shown)
+    return " ".join(shown) + (f" and {more} more" if more > 0 else "") or "nothing"
+
+
+_CASES = """<section id=cases><h2>Every case</h2>
+<noscript><p>Reading the cases needs JavaScript; the page loads nothing from anywhere.</p></noscript>
+<div class=controls>
+<select id=benchmark aria-label="benchmark"></select><select id=against aria-label="model compared with the base"></select>
+<span id=outcomes role=group aria-label="outcome"></span>
+<select id=order aria-label="order"><option value=given>in the benchmark's order</option>
+<option value=longest>longest answers first</option><option value=grown>grown most first</option></select>
+<label class=check><input type=checkbox id=disagree> lighteval disagrees</label>
+<input id=search type=search placeholder="search problem, id, gold, answers given" aria-label="search">
+<label class=check><input type=checkbox id=deep> also in full texts</label>
+<label class=check><input type=checkbox id=math checked> math</label>
+<span id=count class=dim aria-live=polite></span></div>
+<div class=browser><div id=list tabindex=0 role=listbox aria-label="cases"><div id=rows></div></div>
+<div id=detail tabindex=0 aria-label="case"></div></div></section>"""
+
+
+def _manifest(manifest: Found) -> str:
+    models = "".join(
+        f"<tr><td>{escape(str(m['name']))}</td><td><code>{escape(_fingerprint(m))}</code></td>"
+        f"<td><code>{escape(str(m.get('key', '')))}</code></td></tr>"
+        for m in manifest.get("models", ())
+    )
+    data = "".join(
+        f"<tr><td>{escape(b['name'])}</td><td>{b['problems']:,} of {b['whole']:,}</td><td>{escape(b['origin'])}</td>"
+        f"<td><code>{escape(b['sha256'][:16])}</code></td></tr>"
+        for b in manifest.get("benchmarks", ())
+    )
+    generation = _pairs(manifest.get("generation", {}).items())
+    other = _pairs([
+        ("card", manifest.get("card", "")), ("python", manifest.get("python", "")), ("git commit", manifest.get("git_commit", "")),
+        *manifest.get("libraries", {}).items(),
+    ])  # fmt: skip
+    whole = orjson.dumps(dict(manifest), option=orjson.OPT_INDENT_2).decode()
+    return (
+        "<section id=manifest><h2>Where these numbers come from</h2>"
+        f"<p>The same numbers again:</p><pre class=command>{escape(manifest.get('command', ''))}</pre>"
+        f"<div class=wide><table><tr><th>model</th><th>weights</th><th>key of its answers</th></tr>{models}</table></div>"
+        f"<div class=wide><table><tr><th>benchmark</th><th>problems</th><th>from</th><th>sha256</th></tr>{data}</table></div>"
+        f"<div class=figures><table>{generation}</table><table>{other}</table></div>"
+        f"<details><summary>manifest.json</summary><pre>{escape(whole)}</pre></details></section>"
+    )
+
+
+def _fingerprint(model: Found) -> str:
+    return str(model.get("weights") or model.get("fingerprint") or model.get("model") or "")
+
+
+def _pairs(items: Iterable[tuple[str, Any]]) -> str:
+    return "".join(f"<tr><th>{escape(str(key))}</th><td>{escape(str(value))}</td></tr>" for key, value in items)
