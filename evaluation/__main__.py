@@ -62,7 +62,7 @@ def _show(comparison: dict[str, Any], out: Path | None, console: Any) -> None:
 def _console() -> Any:
     from rich.console import Console
 
-    return Console(file=sys.stdout, highlight=False)
+    return Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else 120)
 
 
 def _command(args: argparse.Namespace) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import datasets
 import numpy as np
 from lighteval.logging.evaluation_tracker import EvaluationTracker
 from lighteval.metrics.utils.metric_utils import SampleLevelComputation, SampleLevelMetric
@@ -136,10 +137,13 @@ def _only_our_task(config: LightevalTaskConfig, benchmark: Benchmark) -> Iterato
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """lighteval's log lines would break the progress panel; its warnings about our use of it are known and tested."""
-    before = logging.root.manager.disable
+    """Log lines and bars of lighteval and datasets would break the progress panel."""
+    before, bars = logging.root.manager.disable, datasets.are_progress_bars_disabled()
     logging.disable(logging.WARNING)
+    datasets.disable_progress_bars()
     try:
         yield
     finally:
         logging.disable(before)
+        if not bars:
+            datasets.enable_progress_bars()

@@ -19,6 +19,7 @@ from evaluation.manifest import manifest_of, template_warning
 from evaluation.progress import Progress
 from evaluation.sequential import ALPHA, BETA, ODDS, decide
 from evaluation.terms import Answer, Asked, Benchmark, Case, Engine, Question
+from evaluation.without_litellm import without_litellm
 from shared.exits import InputError, Stopped
 
 Cases = Mapping[str, Sequence[Case]]
@@ -124,7 +125,8 @@ class _Run:
         return asked, told | {"alpha": ALPHA, "beta": BETA, "odds": ODDS}
 
     def _through_lighteval(self, model: str, engine: Engine, benchmark: Benchmark) -> Cases:
-        from evaluation.lighteval_run import evaluate as run_lighteval
+        with without_litellm():
+            from evaluation.lighteval_run import evaluate as run_lighteval
 
         out = self._config.out / slug(model)
         cases = run_lighteval(

@@ -13,6 +13,8 @@ import subprocess
 import sys
 from typing import Any
 
+from evaluation.without_litellm import without_litellm
+
 _START_SECONDS, _ANSWER_SECONDS = 300.0, 10.0
 _MOST_RESTARTS = 5
 
@@ -34,10 +36,12 @@ class SecondOpinion:
             self._child.stdin.write(json.dumps({"gold": gold, "text": text}).encode() + b"\n")
             self._child.stdin.flush()
         except BrokenPipeError:
-            return self._replace()
+            self._replace()
+            return None
         line = self._line(_ANSWER_SECONDS)
         if not line:
-            return self._replace()
+            self._replace()
+            return None
         match: bool | None = json.loads(line)["match"]
         return match
 
@@ -72,11 +76,9 @@ class SecondOpinion:
 
 
 def _metric() -> Any:
-    from lighteval.metrics.dynamic_metrics import (
-        ExprExtractionConfig,
-        LatexExtractionConfig,
-        MultilingualExtractiveMatchMetric,
-    )
+    with without_litellm():
+        from lighteval.metrics.dynamic_metrics import MultilingualExtractiveMatchMetric
+        from lighteval.metrics.utils.extractive_match_utils import ExprExtractionConfig, LatexExtractionConfig
 
     # as lighteval sets it up for GSM8K and MATH-500: the gold as it stands, the prediction's box before anything else
     return MultilingualExtractiveMatchMetric(
@@ -90,10 +92,10 @@ def _serve() -> None:
     import logging
 
     logging.disable(logging.CRITICAL)
+    metric = _metric()
     from lighteval.models.model_output import ModelResponse
     from lighteval.tasks.requests import Doc
 
-    metric = _metric()
     out = sys.stdout.buffer
     out.write(b"ready\n")
     out.flush()

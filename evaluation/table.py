@@ -11,7 +11,7 @@ from evaluation.comparison import show_p
 
 def show(comparison: Mapping[str, Any], console: Console) -> None:
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
-    for heading in ("benchmark", "n", "base", "tuned", "difference", "95% interval", "p", "fixed", "broken"):
+    for heading in ("benchmark", "n", "base", "tuned", "points", "95% interval", "p"):
         table.add_column(heading, justify="left" if heading == "benchmark" else "right")
     for name, found in comparison["benchmarks"].items():
         for entry in (found, *found.get("others", ())):
@@ -26,7 +26,7 @@ def show(comparison: Mapping[str, Any], console: Console) -> None:
 def _cells(found: Mapping[str, Any]) -> list[str]:
     base = _accuracy(found["base"])
     if "tuned" not in found:
-        return [str(found["n"]), base, *[""] * 6]
+        return [str(found["n"]), base, *[""] * 4]
     low, high = found["interval95"]
     return [
         str(found["n"]), base, _accuracy(found["tuned"]), f"{100 * found['difference']:+.1f}",
@@ -40,9 +40,9 @@ def lines(name: str, found: Mapping[str, Any]) -> list[str]:
         return []
     told = [f"{name}: {found['says']}"]
     if found["fixed"]:
-        told.append("  the gain: " + ", ".join(f"{count} {cause}" for cause, count in found["gain"].items()))
+        told.append(f"  {found['fixed']} fixed: {_causes(found['gain'])}")
     if found["broken"]:
-        told.append("  the loss: " + ", ".join(f"{count} {cause}" for cause, count in found["loss"].items()))
+        told.append(f"  {found['broken']} broken: {_causes(found['loss'])}")
     told.append("  tokens per right answer: " + " → ".join(_tokens(found[role]) for role in ("base", "tuned")))
     if quick := found.get("quick"):
         told.append(
@@ -50,6 +50,10 @@ def lines(name: str, found: Mapping[str, Any]) -> list[str]:
             f"has at most {quick['alpha']:.0%} probability, a missed one of {quick['odds']:g} to 1 at most {quick['beta']:.0%}"
         )
     return told + [f"  note: {warning}" for warning in found["warnings"]]
+
+
+def _causes(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} by {cause}" for cause, count in counts.items() if count)
 
 
 def _accuracy(summary: Mapping[str, Any]) -> str:

@@ -1,0 +1,25 @@
+"""lighteval imported without litellm, which none of our engines uses.
+
+litellm fetches a price list and lighteval opens a disk cache for it in the working directory, both while they are imported.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+
+
+@contextmanager
+def without_litellm() -> Iterator[None]:
+    """Import lighteval inside: it takes litellm for not installed, which it is prepared for."""
+    from lighteval.utils import imports
+
+    def version_of(package: str) -> str:
+        if package == "litellm":
+            raise PackageNotFoundError(package)
+        return version(package)
+
+    imports.version = version_of
+    try:
+        yield
+    finally:
+        imports.version = version
