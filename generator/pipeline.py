@@ -6,6 +6,7 @@ finished), or for a disk that takes no more (what is in flight is given up). Eve
 """
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
@@ -29,6 +30,7 @@ from generator.teacher import Clocks, Teacher
 from shared.records import Problem
 from shared.shards import write_atomically
 
+SCREENING_SECONDS = 10.0
 LATEST_TRACES = 20  # shown on the dashboard
 
 
@@ -84,7 +86,7 @@ async def _start_work_stop(
 
 def _feed(config: GeneratorConfig, retry: frozenset[str], corpus: Corpus) -> Feed:
     """The problems that pass the screening, opened once here so that a source that cannot be read ends the run."""
-    intake = Intake(config.problems, config.screening, corpus.path)
+    intake = Intake(config.problems, config.screening, corpus.path, _say_now_and_then())
     opened = [intake.open()]
     for bad in opened[0].tally.bad:
         print(f"skipped: {bad}", flush=True)
@@ -101,6 +103,19 @@ def _feed(config: GeneratorConfig, retry: frozenset[str], corpus: Corpus) -> Fee
         return Ledger(corpus.path / "ledger.sqlite", read_only=True)
 
     return Feed(open_stream, corpus.ledger, in_thread, rule, config.daemon.follow)
+
+
+def _say_now_and_then() -> Callable[[int], None]:
+    """Tells of a long first screening: a line every ten seconds."""
+    said_at = time.monotonic()
+
+    def say(rows: int) -> None:
+        nonlocal said_at
+        if time.monotonic() - said_at >= SCREENING_SECONDS:
+            said_at = time.monotonic()
+            print(f"screening the problems, once for this data: {rows:,} so far", flush=True)
+
+    return say
 
 
 def _lanes(config: GeneratorConfig, ledger: Ledger) -> Lanes:

@@ -20,6 +20,7 @@ PARTS = "several parts"
 NO_GOLD = "no gold in the solution"
 MANY_GOLDS = "gold is not one answer"
 
+LOOKED_AT = 20_000  # characters: no problem is longer, and no text may hold a run up
 _PROVE = re.compile(
     r"\b(?:prove|show|demonstrate|verify)\s+(?:that|the\b|if\b|:|this|whether|it\b)|\bprove\b|\bshow how\b|证明", re.I
 )
@@ -28,7 +29,7 @@ _ASKS = re.compile(
     r"\?|\b(?:find|determine|calculate|compute|evaluate|what|how many|how much|which|solve|simplify)\b", re.I
 )
 _FIGURE = re.compile(
-    r"!\[[^\]]*\]\(|<img\b|\\includegraphics"
+    r"!\[[^\]]{0,200}\]\(|<img\b|\\includegraphics"
     r"|\b(?:as\s+)?(?:is\s+)?(?:shown|drawn|depicted|illustrated|pictured|given)\s+(?:in|on)\s+(?:the\s+)?"
     r"(?:\w+\s+){0,2}(?:figure|diagram|picture|image|drawing|graph|sketch)\b"
     r"|\b(?:in|from|see|refer to|consider)\s+(?:the\s+)(?:(?:following|given|adjacent|accompanying|above)\s+)?"
@@ -61,6 +62,7 @@ def is_numina_row(row: Mapping[str, Any]) -> bool:
 
 def why_skipped(problem: str, solution: str, gold: str | None) -> str:
     """The reason to leave a row out, "" where it is a problem with one answer."""
+    problem, solution = problem[:LOOKED_AT], solution[-LOOKED_AT:]
     chooses = len(options(problem)) >= 2
     if asks_only_proof(problem):
         return PROOF
@@ -102,7 +104,8 @@ def options(problem: str) -> dict[str, str]:
     Options are a run of letters from A, in order, as cn_k12 ("A: …"), AMC (`$\\textbf{(A)}\\ 7 \\qquad …$`) and
     synthetic rows ("(A) …") write them.
     """
-    marks = []
+    problem = " ".join(problem[:LOOKED_AT].split())
+    marks: list[re.Match[str]] = []
     for match in _OPTION.finditer(problem):
         if match["letter"] == "A":
             marks = [match]  # the last run counts: the text before may speak of points A and B

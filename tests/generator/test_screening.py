@@ -15,6 +15,7 @@ from benchmarks.disguise import disguise
 from benchmarks.made_up import made_up
 from generator.config import ProblemsConfig, ScreeningConfig
 from generator.intake import Intake
+from generator.problems import numina
 from generator.problems.evaluation_sets import evaluation_texts
 from generator.screening import COPY, DUPLICATE, NEAR_DUPLICATE, OTHER_NUMBERS, Screening
 from generator.screening.contamination import EvaluationIndex
@@ -72,6 +73,17 @@ def test_style_makes_no_other_text(one: str, other: str) -> None:
 )
 def test_a_word_a_number_or_a_sign_makes_another_text(one: str, other: str) -> None:
     assert squeeze(tokens(one)) != squeeze(tokens(other))
+
+
+@pytest.mark.parametrize("piece", ["(", "A ", "$\\text{", "as shown in the ", "[asy]", "![", "\\frac1", "1,", " ", "\\begin{asy}"])
+def test_no_text_holds_a_screening_up(piece: str) -> None:
+    text = piece * (200_000 // len(piece))
+    index = EvaluationIndex({"eval": [LONG]})
+    before = time.process_time()
+    index.find(text)
+    tokens(text)
+    numina.why_skipped(text, text, text)
+    assert time.process_time() - before < 5  # a second or less; one backtracking pattern takes minutes
 
 
 def test_disguised_evaluation_problems_are_found_among_many_others_and_few_others_are_flagged(tmp_path: Path) -> None:
