@@ -8,6 +8,8 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from math import inf
 from typing import NoReturn
 
 import orjson
@@ -209,7 +211,11 @@ class Run:
         """What the run is doing now."""
         self._progress.total = self._samples_wanted()
         phase: Phase = "paused" if self._phase == "running" and self._lanes.paused else self._phase
-        return self._picture.take(phase, self._note, self._lanes.status(), self._lanes.budgets())
+        status = self._picture.take(phase, self._note, self._lanes.status(), self._lanes.budgets())
+        if status.eta_seconds is None:
+            return status
+        seconds, by_quota = self._lanes.time_left(status.total - status.done, status.eta_seconds)
+        return replace(status, eta_seconds=round(seconds, 1) if seconds < inf else None, eta_by_quota=by_quota)
 
     def _count_what_is_there(self) -> None:
         for total in self._corpus.ledger.totals():

@@ -95,6 +95,7 @@ class RunStatus:
     usd: float
     eta_seconds: float | None
     lanes: list[LaneStatus]
+    eta_by_quota: bool = False  # quotas say how long it will be, not the present rate
     budgets: list[BudgetStatus] = field(default_factory=list)  # of the whole run
 
     def as_dict(self) -> dict[str, Any]:

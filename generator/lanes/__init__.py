@@ -21,16 +21,16 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from contextvars import ContextVar
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
-from aiolimiter import AsyncLimiter
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from generator.config import GeneratorConfig, LaneConfig
 from generator.lanes.budgets import Budget, Spent
+from generator.lanes.forecast import Expected, lane_pace, quota_seconds
 from generator.lanes.gate import Gate, Pass, Wait, by_account, gates, run_budget, run_limits
+from generator.lanes.lane import CallsTeacher, Lane, SpendBook, Waiter
 from generator.lanes.tally import Answer, Tally
 from generator.lanes.telling import budget_status, lane_status
 from generator.lanes.verdict import Drained, NoLane, OutOfBudget, verdict
@@ -43,68 +43,6 @@ __all__ = ["Answer", "CallsTeacher", "Drained", "Lanes", "NoLane", "OutOfBudget"
 _ENTERED: ContextVar[Pass] = ContextVar("entered")  # the call that the running task makes
 BACK_OFF_SECONDS, BACK_OFF_SECONDS_MAX = 0.25, 30.0  # between two attempts of one sample, doubled each time
 LOOK_AGAIN_SECONDS = 30.0  # longest sleep without a look at the clock: it may be set, a laptop may have slept
-
-
-class CallsTeacher(Protocol):
-    """One lane's teacher: an aiohttp session that makes one call at a time or thousands."""
-
-    async def __aenter__(self) -> Self: ...
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
-    ) -> None: ...
-    async def call(self, request: Request, on_tokens: Callable[[int], None]) -> Completion:
-        """Errors: CallError."""
-        ...
-
-
-class SpentInBook(Protocol):
-    @property
-    def calls(self) -> int: ...
-    @property
-    def tokens(self) -> int: ...
-    @property
-    def usd(self) -> float: ...
-
-
-class SpendBook(Protocol):
-    """The ledger's memory of calls, so that a restart does not forget what was spent."""
-
-    def reserve_call(self, lane: str, account: str, sample_id: str, at: float, tokens: int, usd: float) -> int:
-        """Write a call down before it is made; it counts from then on, with `tokens` and `usd` until it is settled."""
-        ...
-
-    def settle_call(self, call_id: int, outcome: str, usage: Usage | None, usd: float | None) -> None:
-        """Put the real tokens and dollars in place of the reserved ones."""
-        ...
-
-    def spent(self, account: str | None, since: float) -> SpentInBook:
-        """What the calls started at or after `since` took, of one account or of all (None), reservations included."""
-        ...
-
-
-@dataclass(eq=False, slots=True)
-class _Waiter:
-    tally: Tally
-    future: "asyncio.Future[tuple[_Lane, Pass, int]]"
-    since: float
-
-
-class _Lane:
-    """A gate with its teacher and, where requests a minute are limited, the limiter that spaces them."""
-
-    def __init__(self, config: LaneConfig, gate: Gate, teacher: CallsTeacher) -> None:
-        self.gate = gate
-        self.teacher = teacher
-        self.limiter: AsyncLimiter | None = None
-        self.reload(config)
-
-    def reload(self, config: LaneConfig) -> None:
-        self.config = config
-        per_minute = self.gate.account.pace.configured
-        if per_minute and (self.limiter is None or self.limiter.time_period != 60 / per_minute):
-            self.limiter = AsyncLimiter(1, 60 / per_minute)  # one at a time: AsyncLimiter(n, 60) lets n through at once
-        elif not per_minute:
-            self.limiter = None
 
 
 class Lanes:
@@ -122,8 +60,8 @@ class Lanes:
         self._now = now
         self._run_budget = run_budget(config.budget)
         self._gates = gates(config.lane, self._run_budget)
-        self._lanes = {lane.name: _Lane(lane, self._gates[lane.name], teacher_for(lane)) for lane in config.lane}
-        self._queues: dict[str, deque[_Waiter]] = {}  # by the lane that is asked for; "" is any
+        self._lanes = {lane.name: Lane(lane, self._gates[lane.name], teacher_for(lane)) for lane in config.lane}
+        self._queues: dict[str, deque[Waiter]] = {}  # by the lane that is asked for; "" is any
         self._timer: asyncio.TimerHandle | None = None
         self._sleeping = asyncio.Event()  # set at drain: whoever sleeps between two attempts wakes
         self._paused = False
@@ -201,7 +139,7 @@ class Lanes:
         self._pump()
         return completion
 
-    def _failed(self, lane: _Lane, entered: Pass, call_id: int, tally: Tally, error: CallError) -> None:
+    def _failed(self, lane: Lane, entered: Pass, call_id: int, tally: Tally, error: CallError) -> None:
         gate = lane.gate
         now = self._now()
         cost = gate.fail(now, entered, error, random.uniform(0.8, 1.2))
@@ -221,11 +159,11 @@ class Lanes:
             min(most, config.max_tokens) if config.max_tokens else most,
         )
 
-    async def _enter(self, tally: Tally, wanted: str) -> tuple[_Lane, Pass, int]:
+    async def _enter(self, tally: Tally, wanted: str) -> tuple[Lane, Pass, int]:
         """Wait for a lane's leave to start a call."""
         if self._sleeping.is_set():
             raise Drained
-        waiter = _Waiter(tally, asyncio.get_running_loop().create_future(), self._now())
+        waiter = Waiter(tally, asyncio.get_running_loop().create_future(), self._now())
         self._queues.setdefault(wanted, deque()).append(waiter)
         self._pump()
         try:
@@ -271,7 +209,7 @@ class Lanes:
                 break
         self._set_timer(min(again, default=None), now)
 
-    def _serve_first(self, queue: deque[_Waiter], wanted: str, now: float) -> list[Wait] | None:
+    def _serve_first(self, queue: deque[Waiter], wanted: str, now: float) -> list[Wait] | None:
         """Let the first of a queue in. None: done. Otherwise why not, lane by lane."""
         usable = self._usable(wanted)
         if self._paused:
@@ -290,18 +228,18 @@ class Lanes:
         return None
 
     @staticmethod
-    def _preference(lane: _Lane, tally: Tally) -> tuple[int, float, float]:
+    def _preference(lane: Lane, tally: Tally) -> tuple[int, float, float]:
         """The lane that failed this sample least, then the cheapest, then the emptiest."""
         gate = lane.gate
         load = gate.in_flight / gate.account.concurrency.limit
         return tally.failures[lane.config.name], gate.list_price, load
 
-    def _usable(self, wanted: str) -> list[_Lane]:
+    def _usable(self, wanted: str) -> list[Lane]:
         if wanted:
             return [self._lanes[wanted]]
         return [lane for name, lane in self._lanes.items() if name != self.config.judge.lane]
 
-    def _end_if_nothing_can_help(self, queue: deque[_Waiter], wanted: str, waits: list[Wait], now: float) -> None:
+    def _end_if_nothing_can_help(self, queue: deque[Waiter], wanted: str, waits: list[Wait], now: float) -> None:
         usable = self._usable(wanted)
         if any(lane.gate.in_flight for lane in usable):
             return  # what is in flight may free a part of a budget, and must not be lost
@@ -415,6 +353,20 @@ class Lanes:
             lane_status(gate, waiting.get(name if name == judge else "", 0), now, self._paused)
             for name, gate in self._gates.items()
         ]
+
+    def time_left(self, samples: int, by_rate: float) -> tuple[float, bool]:
+        """(seconds until so many more samples are done, whether quotas say so and not the present rate)."""
+        now, quotas = self._now(), []
+        accounts = {lane.gate.account.name: lane for lane in self._usable("")}
+        for lane in accounts.values():
+            gate, budget = lane.gate, lane.gate.account.budget
+            took = gate.counts.calls / max(gate.counts.answers, 1) if gate.counts.answers else 1.0
+            means = gate.expected
+            size = Expected(means.prompt_tokens, means.completion_tokens, means.seconds_p95, took)
+            usd = gate.expected_usd(means.tokens)
+            left = min(budget.calls_left(now, means.tokens, usd), self._run_budget.calls_left(now, means.tokens, usd))
+            quotas.append((left / took, lane_pace(lane.config, size, now)[0], budget.day_ends(now) - now))
+        return quota_seconds(samples, by_rate, quotas)
 
     def budgets(self) -> list[BudgetStatus]:
         """The limits of the whole run."""

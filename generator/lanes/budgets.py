@@ -6,6 +6,7 @@ tokens and dollars by no more than what is in flight. A call counts on the day i
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import inf
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
@@ -158,6 +159,20 @@ class Budget:
         newer = known is None or known[0] != self._day[0] or reserved.number >= known[2]
         if newer and reserved.day == self._day[0]:
             self._announced = (self._day[0], max(0, calls_left), reserved.number)
+
+    def calls_left(self, now: float, tokens: float, usd: float) -> float:
+        """Calls of this size that the day still allows; inf where nothing limits them."""
+        self._turn(now)
+        day, limits = self._today, self.limits
+        left = [
+            (limits.calls_per_day, limits.calls_per_day - day.calls),
+            (limits.tokens_per_day, (limits.tokens_per_day - day.tokens) / max(tokens, 1.0)),
+            (limits.usd_per_day and usd, (limits.usd_per_day - day.usd) / max(usd, 1e-12)),
+            (limits.usd_total and usd, (limits.usd_total - self.total_usd) / max(usd, 1e-12)),
+        ]
+        allowed = min((float(calls) for limit, calls in left if limit), default=inf)
+        announced = self._announced_left()
+        return max(0.0, allowed if announced is None else min(allowed, announced))
 
     def bars(self, now: float) -> list[Bar]:
         """Every limit that is set, for the eye."""

@@ -29,8 +29,11 @@ class Circuit:
         return not self.closed and not self.probing and now >= self.retry_at
 
     def answered(self, started_at: float) -> None:
-        """A call got its first token or ended well. One from before the failures says nothing about them: while a server
-        refuses every new call, old streams may end well for a long time."""
+        """A call got its first token or ended well.
+
+        One from before the failures says nothing about them: while a server refuses every new call, old streams may
+        end well for a long time.
+        """
         if self.closed and started_at >= self._row_began:
             self._row = 0
 

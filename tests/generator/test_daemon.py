@@ -91,6 +91,9 @@ def test_an_idle_daemon_says_why_goes_on_after_a_reload_and_loses_no_call(tmp_pa
         eventually(lambda: phase(port) == "idle", "an idle run")
         assert "local has used 20 of 20 calls today, next at 00:00 UTC, in" in get(port, "/status")["note"]
         assert teacher.stats()["calls"] == 20
+        status = get(port, "/status")
+        assert status["eta_by_quota"]
+        assert status["eta_seconds"] > 86_400  # forty more at twenty a day
         told = generator("status", tmp_path / "corpus").stdout
         assert "local has used 20 of 20 calls today" in told
         configure(tmp_path, teacher.url, problems__limit=60, daemon__port=port, lane__calls_per_day=30)

@@ -46,11 +46,11 @@ function draw(status) {
     number(count(status.done) + of, "samples done"), number(share, `${count(status.kept)} kept, ${count(status.rejected)} rejected`),
     number(count(status.tokens_per_second), "tokens a second"), number(`${count(status.in_flight)} / ${count(limit)}`, "calls in flight / limit"),
     number(count(status.tokens), "tokens in this run"), number("$" + status.usd.toFixed(2), "spent by this run"),
-    number(status.eta_seconds === null ? "–" : span(status.eta_seconds), "left"));
+    number(status.eta_seconds === null ? "–" : span(status.eta_seconds), status.eta_by_quota ? "left by quota" : "left"));
   const most = Math.max(status.total, status.done, 1);
   document.querySelector("#bar .kept").style.width = (100 * status.kept) / most + "%";
   document.querySelector("#bar .rejected").style.width = (100 * status.rejected) / most + "%";
-  byId("under").textContent = status.eta_note || (status.grading ? `${count(status.grading)} answers being checked` : "");
+  byId("under").textContent = (status.grading ? `${count(status.grading)} answers being checked` : "");
   byId("lanes").replaceChildren(...status.lanes.map(lane), ...(status.budgets || []).map((b) => budget(b, "whole run: ")));
   bars("errors", status.errors, "no call has failed", () => "");
   bars("verdicts", status.verdicts, "none yet", (name) => (name === "correct" ? "good" : ""));

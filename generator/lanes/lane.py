@@ -1,0 +1,77 @@
+"""One lane as the run has it: a gate, a teacher, a limiter; and what a lane needs from the ledger and the teacher."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol, Self
+
+from aiolimiter import AsyncLimiter
+
+from generator.config import LaneConfig
+from generator.lanes.gate import Gate, Pass
+from generator.lanes.tally import Tally
+from generator.terms import Request
+from shared.records import Completion, Usage
+
+
+class CallsTeacher(Protocol):
+    """One lane's teacher: an aiohttp session that makes one call at a time or thousands."""
+
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
+    ) -> None: ...
+    async def call(self, request: Request, on_tokens: Callable[[int], None]) -> Completion:
+        """Errors: CallError."""
+        ...
+
+
+class SpentInBook(Protocol):
+    @property
+    def calls(self) -> int: ...
+    @property
+    def tokens(self) -> int: ...
+    @property
+    def usd(self) -> float: ...
+
+
+class SpendBook(Protocol):
+    """The ledger's memory of calls, so that a restart does not forget what was spent."""
+
+    def reserve_call(self, lane: str, account: str, sample_id: str, at: float, tokens: int, usd: float) -> int:
+        """Write a call down before it is made; it counts from then on, with `tokens` and `usd` until it is settled."""
+        ...
+
+    def settle_call(self, call_id: int, outcome: str, usage: Usage | None, usd: float | None) -> None:
+        """Put the real tokens and dollars in place of the reserved ones."""
+        ...
+
+    def spent(self, account: str | None, since: float) -> SpentInBook:
+        """What the calls started at or after `since` took, of one account or of all (None), reservations included."""
+        ...
+
+
+@dataclass(eq=False, slots=True)
+class Waiter:
+    tally: Tally
+    future: "asyncio.Future[tuple[Lane, Pass, int]]"
+    since: float
+
+
+class Lane:
+    """A gate with its teacher and, where requests a minute are limited, the limiter that spaces them."""
+
+    def __init__(self, config: LaneConfig, gate: Gate, teacher: CallsTeacher) -> None:
+        self.gate = gate
+        self.teacher = teacher
+        self.limiter: AsyncLimiter | None = None
+        self.reload(config)
+
+    def reload(self, config: LaneConfig) -> None:
+        self.config = config
+        per_minute = self.gate.account.pace.configured
+        if per_minute and (self.limiter is None or self.limiter.time_period != 60 / per_minute):
+            self.limiter = AsyncLimiter(1, 60 / per_minute)  # one at a time: AsyncLimiter(n, 60) lets n through at once
+        elif not per_minute:
+            self.limiter = None
