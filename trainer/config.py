@@ -39,7 +39,9 @@ class Train(Config):
     warmup: float = Field(0.03, ge=0, lt=1, description="share of the steps")
     weight_decay: float = Field(0.0, ge=0, description="AdamW's")
     max_grad_norm: float = Field(1.0, ge=0, description="gradients are clipped to this; 0: never")
-    precision: Literal["auto", "bf16", "fp32"] = Field("auto", description="auto: bf16 on a GPU that has it, else fp32")
+    precision: Literal["auto", "bf16", "fp32"] = Field(
+        "auto", description="auto: bf16 where the card has it or the processor is measured to be faster, else fp32"
+    )
     checkpointing: Literal["auto", "on", "off"] = Field("auto", description="recompute activations to save memory")
     compile: Literal["auto", "on", "off"] = Field("auto", description="compile the layers (GPU, long runs)")
     memory_gib: float = Field(0.0, ge=0, description="use no more of the card than this; 0: what is free")

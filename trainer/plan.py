@@ -140,7 +140,7 @@ def make_plan(config: TrainerConfig, shape: Shape, lengths: Sequence[int], card:
 def precision(config: TrainerConfig, card: Card) -> Literal["bf16", "fp32"]:
     if config.train.precision != "auto":
         return config.train.precision
-    return "bf16" if card.kind == "cuda" and card.bf16 else "fp32"
+    return "bf16" if card.bf16 else "fp32"
 
 
 def compiled(config: TrainerConfig, card: Card, seconds: float) -> bool:
@@ -204,7 +204,7 @@ def _judged(
     if card.kind == "cuda":  # half of the peak once about 2,000 tokens are there to share out; a launch cost below
         rate = (card.peak_tflops or 100.0) * 1e12 * 0.5 * filled / (filled + 1500)
     else:
-        rate = (card.peak_tflops or 0.1) * 1e12 * 0.6 * filled / (filled + 100)
+        rate = (card.peak_tflops or 0.1) * 1e12 * 0.5 * filled / (filled + 30)
     return replace(
         base,
         setting=setting,

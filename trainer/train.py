@@ -80,7 +80,7 @@ def prepare(config: TrainerConfig, card: Card | None = None) -> Prepared:
     if window and getattr(model_config, "use_sliding_window", True) and config.train.max_length > window:
         raise InputError(f"train.max_length {config.train.max_length}: above the model's attention window of {window}")
     selection = select(config, tokenizer, chat)
-    card = card or find_card()
+    card = _as_begun(config, card or find_card())
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if config.train.batch % world:
         raise InputError(f"train.batch {config.train.batch}: not divisible by the {world} processes of this launch")
@@ -89,6 +89,14 @@ def prepare(config: TrainerConfig, card: Card | None = None) -> Prepared:
     plan = make_plan(config, shape, [len(selection.train[i]) for i in order], card, world)
     rate = choose_learning_rate(config.train.learning_rate, config.method, shape.parameters)
     return Prepared(config, backend, tokenizer, chat, shape, selection, order, card, plan, rate, world)
+
+
+def _as_begun(config: TrainerConfig, card: Card) -> Card:
+    """A run that goes on keeps its precision, whatever a processor measures today: its curve must not change."""
+    before = read_manifest(Path(config.run))
+    if before and card.kind == "cpu" and any((Path(config.run) / "checkpoints").glob("checkpoint-*")):
+        return replace(card, bf16=before["plan"]["dtype"] == "bf16")
+    return card
 
 
 def run(config: TrainerConfig, say: Say) -> int:

@@ -18,7 +18,7 @@ def write_config(folder: Path, model: Path, corpus: Path, **tables: Any) -> Path
         "corpora": [str(corpus)],
         "train": {
             "max_length": 512, "batch": 8, "learning_rate": 1e-2, "save_steps": 4, "logging_steps": 1,
-            "holdout": 0.05, "max_steps": 12,
+            "holdout": 0.05, "max_steps": 12, "precision": "fp32",
         },
         "probe": {"problems": 2, "every_steps": 6, "max_new_tokens": 16},
     }  # fmt: skip

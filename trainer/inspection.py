@@ -1,0 +1,123 @@
+"""`inspect`: training rows with their loss mask in colour, in the terminal and as a page.
+
+What is grey is read by the model and never learnt; what is coloured is in the loss, token by token.
+"""
+
+import html
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shared.exits import InputError
+from shared.rendering import ChatRenderer
+from shared.shards import write_atomically
+from trainer.backends import check_model, load_tokenizer
+from trainer.config import TrainerConfig
+from trainer.examples import Example
+from trainer.selection import check_corpora, select
+
+ROWS_A_PAGE = 10
+CONTROL = {code: chr(0x2400 + code) for code in range(32) if code not in (9, 10)} | {127: "\u2421"}
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Text of the tokens `first` to `last` of a row: one token, or several that make one character together."""
+
+    text: str
+    first: int
+    last: int
+    learnt: bool
+
+
+def inspect(config: TrainerConfig, row: int, page: Path | None, say: Callable[[str], None]) -> int:
+    """Show row `row` of the training examples, and write a page of the rows from there on. Errors: `InputError`."""
+    check_corpora(config.corpora)
+    check_model(config.model)
+    tokenizer = load_tokenizer(config.model)
+    selection = select(config, tokenizer, ChatRenderer.of(tokenizer, config.system, f"model {config.model}"))
+    rows = selection.train
+    if not 0 <= row < len(rows):
+        raise InputError(f"--row {row}: there are {len(rows):,} training rows, numbered from 0")
+    for line in selection.lines():
+        say(line)
+    _show(tokenizer, rows[row], f"row {row} of {len(rows):,}")
+    if page:
+        shown = rows[row : row + ROWS_A_PAGE]
+        write_atomically(page, page_html(config, tokenizer, shown, row, len(rows)).encode())
+        say(f"{page}: rows {row} to {row + len(shown) - 1}")
+    return 0
+
+
+def pieces(tokenizer: Any, example: Example) -> list[Piece]:
+    """The row cut where tokens end, as far as a token ends a character; nothing crosses the border of the loss."""
+    found: list[Piece] = []
+    first = 0
+    for i in range(len(example)):
+        border = i + 1 in (example.prompt_length, len(example))
+        text = tokenizer.decode(list(example.ids[first : i + 1]), clean_up_tokenization_spaces=False)
+        if text.endswith("\ufffd") and not border:
+            continue
+        found.append(Piece(text, first, i, i >= example.prompt_length))
+        first = i + 1
+    return found
+
+
+def _show(tokenizer: Any, example: Example, title: str) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False, soft_wrap=True)
+    console.rule(f"{title}  {example.id}")
+    for learnt, style, name in ((False, "bright_black", "not in the loss"), (True, "green", "in the loss")):
+        text = Text()
+        parts = [piece for piece in pieces(tokenizer, example) if piece.learnt == learnt]
+        for number, piece in enumerate(parts):
+            shade = "bold reverse" if _special(piece.text) else style if number % 2 else f"{style} bold"
+            text.append(piece.text.translate(CONTROL), shade)
+        tokens = sum(piece.last - piece.first + 1 for piece in parts)
+        console.print(Text(f"── {name}: {tokens:,} tokens", "yellow"))
+        console.print(text)
+
+
+def page_html(config: TrainerConfig, tokenizer: Any, rows: Sequence[Example], first: int, total: int) -> str:
+    """One page without scripts; all text of the data is escaped."""
+    body = "".join(_row_html(tokenizer, example, first + i) for i, example in enumerate(rows))
+    title = f"Training rows {first} to {first + len(rows) - 1} of {total:,}"
+    return f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>
+<h1>{title}</h1>
+<p>{html.escape(config.model)}, at most {config.train.max_length:,} tokens a row.
+<span class="p">Grey: read, never learnt.</span> <span class="l a">Green: in the loss,</span><span class="l b"> one
+shade a token;</span> <span class="l s">marks</span> of the thinking, the box and the end are framed.
+A token's place and number appear under the pointer.</p>{body}"""
+
+
+def _row_html(tokenizer: Any, example: Example, number: int) -> str:
+    spans = []
+    for i, piece in enumerate(pieces(tokenizer, example)):
+        ids = " ".join(str(token) for token in example.ids[piece.first : piece.last + 1])
+        kind = ("l " if piece.learnt else "p ") + ("s" if _special(piece.text) else "ab"[i % 2])
+        text = html.escape(piece.text.translate(CONTROL))
+        spans.append(f'<span class="{kind}" title="{piece.first}: {ids}">{text}</span>')
+    learnt = len(example) - example.prompt_length
+    return (
+        f"<section><h2>Row {number}</h2><p class=f>{html.escape(example.id)} · {html.escape(example.source)} · "
+        f"{len(example):,} tokens, {learnt:,} in the loss</p><pre>{''.join(spans)}</pre></section>\n"
+    )
+
+
+def _special(text: str) -> bool:
+    bare = text.strip()
+    return (bare.startswith("<") and bare.endswith(">") and len(bare) > 2) or bare in ("think", "boxed", "\\boxed")
+
+
+STYLE = """
+:root{color-scheme:light dark}
+body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem}
+h1{font-size:1.4rem}h2{font-size:1rem;margin:0}.f{color:#777;margin:.2rem 0 .6rem}
+section{border:1px solid #8884;border-radius:.5rem;padding:1rem;margin:1rem 0}
+pre{white-space:pre-wrap;overflow-wrap:anywhere;margin:0;font:13px/1.7 ui-monospace,monospace}
+.p{color:#888}.l{border-radius:.15rem}.l.a{background:#3a93}.l.b{background:#3a96}.s{outline:1px solid #3a9}
+.p.s{outline-color:#8888}
+"""
