@@ -75,7 +75,10 @@ def test_a_word_a_number_or_a_sign_makes_another_text(one: str, other: str) -> N
     assert squeeze(tokens(one)) != squeeze(tokens(other))
 
 
-@pytest.mark.parametrize("piece", ["(", "A ", "$\\text{", "as shown in the ", "[asy]", "![", "\\frac1", "1,", " ", "\\begin{asy}"])
+HOSTILE = ("(", "A ", "$\\text{", "as shown in the ", "[asy]", "![", "\\frac1", "1,", " ", "\\begin{asy}")
+
+
+@pytest.mark.parametrize("piece", HOSTILE)
 def test_no_text_holds_a_screening_up(piece: str) -> None:
     text = piece * (200_000 // len(piece))
     index = EvaluationIndex({"eval": [LONG]})
