@@ -1,9 +1,9 @@
 """An evaluation's folder: where results are written and how they are read back.
 
-    OUT/manifest.json  comparison.json  report.html  benchmarks.json
-    OUT/<model>/<benchmark>/answers.jsonl    the journal
-    OUT/<model>/<benchmark>/verdicts.jsonl   what became of each answer
-    OUT/<model>/lighteval/                   lighteval's own results and details
+OUT/manifest.json  comparison.json  report.html  benchmarks.json
+OUT/<model>/<benchmark>/answers.jsonl    the journal
+OUT/<model>/<benchmark>/verdicts.jsonl   what became of each answer
+OUT/<model>/lighteval/                   lighteval's own results and details
 """
 
 import fcntl
@@ -34,7 +34,9 @@ def held(out: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             file.seek(0)
-            raise InputError(f"{out}: process {file.read().strip() or '?'} is evaluating here: wait for it or stop it") from None
+            raise InputError(
+                f"{out}: process {file.read().strip() or '?'} is evaluating here: wait for it or stop it"
+            ) from None
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
@@ -64,13 +66,17 @@ def write_verdicts(folder: Path, key: str, cases: Cases) -> None:
         }
         for group in cases.values() for case in group
     ]  # fmt: skip
-    write_atomically(folder / "verdicts.jsonl", b"".join(orjson.dumps(r, option=orjson.OPT_APPEND_NEWLINE) for r in rows))
+    write_atomically(
+        folder / "verdicts.jsonl", b"".join(orjson.dumps(r, option=orjson.OPT_APPEND_NEWLINE) for r in rows)
+    )
 
 
 def read_cases(folder: Path) -> dict[str, list[Case]]:
     """The judged answers of one model on one benchmark, by problem id. Errors: `InputError` for an unfinished run."""
     if not (folder / "verdicts.jsonl").exists():
-        raise InputError(f"{folder}: no verdicts.jsonl: the evaluation has not finished: run it again, it goes on where it was")
+        raise InputError(
+            f"{folder}: no verdicts.jsonl: the evaluation has not finished: run it again, it goes on where it was"
+        )
     answers = {(row["id"], row["sample"]): row for row in _rows(folder / "answers.jsonl")}
     cases: dict[str, list[Case]] = {}
     for row in _rows(folder / "verdicts.jsonl"):
@@ -84,8 +90,9 @@ def read_cases(folder: Path) -> dict[str, list[Case]]:
     return cases
 
 
-def read_model(folder: Path, manifest: Mapping[str, Any]) -> dict[str, dict[str, list[Case]]]:
-    """Cases of one model by benchmark name."""
+def read_model(run: Path, model: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, Cases]:
+    """Cases of one model of the evaluation in `run`, by benchmark name."""
+    folder = run / model.get("folder", model["slug"])  # a comparison keeps no answers: its models lie in other runs
     return {benchmark["name"]: read_cases(folder / benchmark["slug"]) for benchmark in manifest["benchmarks"]}
 
 

@@ -23,7 +23,7 @@ from evaluation.without_litellm import without_litellm
 from shared.exits import InputError, Stopped
 
 Cases = Mapping[str, Sequence[Case]]
-Results = dict[str, dict[str, Cases]]  # model, benchmark
+Results = dict[str, dict[str, Cases]]  # by model, by benchmark
 
 _QUICK_BLOCK = 24  # problems between two looks
 
@@ -77,6 +77,8 @@ def compared(manifest: Mapping[str, Any], results: Results) -> dict[str, Any]:
             continue
         entries = [compare(base, results[base][benchmark], other, results[other][benchmark]) for other in others]
         found[benchmark] = entries[0] | ({"others": entries[1:]} if entries[1:] else {})
+        for entry in entries:
+            entry["warnings"] += manifest.get("unequal", [])
         if decision := manifest.get("quick", {}).get(benchmark):
             found[benchmark]["quick"] = decision
     return {"benchmarks": found}
@@ -221,7 +223,9 @@ def _until_a_signal() -> Iterator[None]:
     def stop(number: int, frame: Any) -> None:
         for kind in (signal.SIGINT, signal.SIGTERM):
             signal.signal(kind, signal.SIG_DFL)
-        raise Interrupted(f"{signal.Signals(number).name}: the answers so far are kept; the same command goes on from here")
+        raise Interrupted(
+            f"{signal.Signals(number).name}: the answers so far are kept; the same command goes on from here"
+        )
 
     before = {kind: signal.signal(kind, stop) for kind in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -30,7 +30,7 @@ def _cells(found: Mapping[str, Any]) -> list[str]:
     low, high = found["interval95"]
     return [
         str(found["n"]), base, _accuracy(found["tuned"]), f"{100 * found['difference']:+.1f}",
-        f"{100 * low:+.1f} to {100 * high:+.1f}", show_p(found["mcnemar_p"]), str(found["fixed"]), str(found["broken"]),
+        f"{100 * low:+.1f} to {100 * high:+.1f}", show_p(found["mcnemar_p"]),
     ]  # fmt: skip
 
 
@@ -47,7 +47,8 @@ def lines(name: str, found: Mapping[str, Any]) -> list[str]:
     if quick := found.get("quick"):
         told.append(
             f"  stopped after {quick['asked']} of {quick['of']} problems: {quick['decision']}; a wrong claim of a difference "
-            f"has at most {quick['alpha']:.0%} probability, a missed one of {quick['odds']:g} to 1 at most {quick['beta']:.0%}"
+            f"has at most {quick['alpha']:.0%} probability, a missed one of {quick['odds']:g} to 1 at most {quick['beta']:.0%}; "
+            "interval and p are those of a fixed number of problems"
         )
     return told + [f"  note: {warning}" for warning in found["warnings"]]
 
