@@ -48,6 +48,7 @@ def plan(config: GeneratorConfig, probe: bool = False) -> str:
     lanes = [lane for lane in config.lane if lane.name != config.judge.lane]
     told = forecast(left, expected, lanes, config.budget, time.time())
     head = ["endless problems: set problems.limit for a plan"] if endless else _work(problems, samples, done, told)
+    head += [f"           {line}" for line in stream.tally.in_words()]
     return "\n".join([*head, *_cost(expected, source, told, speed), *_lanes(told), *lines])
 
 

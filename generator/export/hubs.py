@@ -30,7 +30,7 @@ def push_to_modelscope(folder: Path, repo: str, private: bool) -> str:
     api = HubApi()
     try:
         api.create_repo(repo, repo_type="dataset", visibility="private" if private else "public", exist_ok=True)
-        api.upload_folder(repo_id=repo, folder_path=str(folder), repo_type="dataset", commit_message="Traces")
+        api.upload_folder(repo, folder_path=str(folder), repo_type="dataset", commit_message="Traces")
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(_advice(f"modelscope:{repo}", error, "set MODELSCOPE_API_TOKEN")) from None
     return repo

@@ -36,6 +36,7 @@ __all__ = [
 ]
 
 SYNTHETIC = "synthetic:"
+MOST_SOURCES = 12  # named in a line
 _SHARD = re.compile(r"-\d+-of-\d+$")  # train-00000-of-00005.parquet is a part of train
 
 # Says why a problem is left out, "" to take it: screening, wired in by the pipeline.
@@ -76,6 +77,21 @@ class Tally:
     skipped_by_source: Counter[tuple[str, str]] = field(default_factory=Counter)  # (source, reason)
     bad_rows: int = 0
     bad: list[str] = field(default_factory=list)  # the first ones, "file:line: why"
+
+    def in_words(self) -> list[str]:
+        """What was taken by source, and what was left out and why; one line each, nothing where there is nothing."""
+        lines = []
+        if len(self.by_source) > 1:
+            taken = ", ".join(f"{source} {count:,}" for source, count in self.by_source.most_common(MOST_SOURCES))
+            lines.append(f"of which {taken}")
+        if self.skipped:
+            reasons = ", ".join(f"{reason} {count:,}" for reason, count in self.skipped.most_common())
+            lines.append(f"left out of {self.read:,}: {reasons}")
+        if self.bad_rows:
+            lines.append(
+                f"bad lines {self.bad_rows:,}, the first: {self.bad[0] if self.bad else 'in the hub data set'}"
+            )
+        return lines
 
     def skip(self, source: str, reason: str) -> None:
         self.skipped[reason] += 1

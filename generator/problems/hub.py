@@ -43,16 +43,14 @@ def _open_datasets(source: str, split: str, seed: int | None) -> Iterator[Row]:
 
 def _open_modelscope(name: str, split: str) -> Iterator[Row]:
     try:
-        from modelscope.msgdatasets import MsgDataset
-    except ImportError:
+        from modelscope.msdatasets import MsDataset
+    except ImportError as error:
         raise InputError(
-            f"{MODELSCOPE}{name}: not without the modelscope package: run `.venv/generator/bin/pip install modelscope`"
+            f"{MODELSCOPE}{name}: not without the modelscope package ({error}): run "
+            f"`.venv/generator/bin/pip install 'modelscope[datasets]'`"
         ) from None
     name, _, config = name.partition(":")
-    namespace, _, short = name.rpartition("/")
-    loaded = MsgDataset.load(
-        short, namespace=namespace or "modelscope", subset_name=config or "default", split=split, use_streaming=True
-    )
+    loaded = MsDataset.load(name, subset_name=config or "default", split=split, use_streaming=True)
     return iter(loaded)
 
 

@@ -331,3 +331,19 @@ def test_modelscope_without_its_package_says_how_to_get_it() -> None:
             opened("modelscope:AI-MO/NuminaMath-CoT")
     else:
         pytest.skip("modelscope is installed here")
+
+
+def test_the_plan_shows_what_is_taken_by_source_and_what_is_left_out_and_why(tmp_path: Path) -> None:
+    write_lines(tmp_path / "numina.jsonl", [numina(*row[:3]) for row in TAKEN + SKIPPED])
+    config = tmp_path / "c.toml"
+    config.write_text(
+        f'corpus = "{tmp_path}/corpus"\n[problems]\nsource = "{tmp_path}/numina.jsonl"\n'
+        '[[lane]]\nname = "a"\nbase_url = "http://127.0.0.1:9/v1"\nmodel = "m"\n'
+    )
+    command = [sys.executable, "-m", "generator", "plan", str(config)]
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "problems   7 after screening" in out
+    assert "numina/olympiads 2" in out
+    assert "left out of 16: " in out
+    assert "several parts 2" in out
+    assert "a proof, not an answer 2" in out
