@@ -8,14 +8,16 @@ const LETTERS = pairs(`alpha α beta β gamma γ delta δ epsilon ϵ varepsilon 
   lambda λ mu μ nu ν xi ξ pi π varpi ϖ rho ρ varrho ϱ sigma σ varsigma ς tau τ upsilon υ phi ϕ varphi φ chi χ psi ψ omega ω
   Gamma Γ Delta Δ Theta Θ Lambda Λ Xi Ξ Pi Π Sigma Σ Upsilon Υ Phi Φ Psi Ψ Omega Ω ell ℓ hbar ℏ infty ∞ emptyset ∅
   varnothing ∅ partial ∂ nabla ∇ Re ℜ Im ℑ aleph ℵ angle ∠ triangle △ degree ° prime ′ ldots … dots … cdots ⋯ vdots ⋮
-  ddots ⋱ dotsc … dotsb ⋯ top ⊤ bot ⊥ checkmark ✓ square □ Box □ blacksquare ■ star ⋆ dagger † S § pounds £ circ ∘`);
+  ddots ⋱ dotsc … dotsb ⋯ top ⊤ bot ⊥ checkmark ✓ square □ Box □ blacksquare ■ bigtriangleup △ measuredangle ∡ frown ⌢ dotsm ⋯ clubsuit ♣ heartsuit ♡
+  spadesuit ♠ diamondsuit ♢ star ⋆ dagger † S § pounds £ circ ∘`);
 const OPERATORS = pairs(`cdot ⋅ times × div ÷ pm ± mp ∓ ast ∗ bullet • oplus ⊕ otimes ⊗ le ≤ leq ≤ leqslant ⩽ ge ≥ geq ≥
   geqslant ⩾ lt < gt > ne ≠ neq ≠ equiv ≡ approx ≈ sim ∼ simeq ≃ cong ≅ propto ∝ ll ≪ gg ≫ in ∈ notin ∉ ni ∋ subset ⊂
   supset ⊃ subseteq ⊆ supseteq ⊇ cup ∪ cap ∩ setminus ∖ land ∧ wedge ∧ lor ∨ vee ∨ neg ¬ lnot ¬ forall ∀ exists ∃ to →
   rightarrow → leftarrow ← leftrightarrow ↔ longrightarrow ⟶ Rightarrow ⇒ Leftarrow ⇐ Leftrightarrow ⇔ iff ⟺ implies ⟹
   Longrightarrow ⟹ mapsto ↦ uparrow ↑ downarrow ↓ perp ⊥ parallel ∥ mid ∣ nmid ∤ vert | Vert ‖ lvert | rvert | lVert ‖
   rVert ‖ colon : therefore ∴ because ∵ langle ⟨ rangle ⟩ lfloor ⌊ rfloor ⌋ lceil ⌈ rceil ⌉ lbrace { rbrace } lbrack [
-  rbrack ] backslash \\ int ∫ iint ∬ oint ∮ models ⊨ prec ≺ succ ≻ sqcup ⊔ bmod mod nsubseteq ⊈ subsetneq ⊊ ngeq ≱ nleq ≰`);
+  rbrack ] backslash \\ int ∫ iint ∬ oint ∮ models ⊨ prec ≺ succ ≻ sqcup ⊔ bmod mod nsubseteq ⊈ diamond ⋄ ngtr ≯ nless ≮ Longleftrightarrow ⟺ longleftrightarrow ⟷ hookrightarrow ↪ rightleftharpoons ⇌
+  subsetneq ⊊ ngeq ≱ nleq ≰`);
 const WITH_LIMITS = pairs(`sum ∑ prod ∏ coprod ∐ bigcup ⋃ bigcap ⋂ bigoplus ⨁ lim lim max max min min sup sup inf inf
   limsup limsup liminf liminf gcd gcd lcm lcm argmax argmax argmin argmin det det Pr Pr`);
 const FUNCTIONS = new Set("sin cos tan cot sec csc sinh cosh tanh arcsin arccos arctan log ln lg exp deg dim ker arg hom".split(" "));
@@ -23,13 +25,13 @@ const ACCENTS = pairs(`hat ^ widehat ^ bar ‾ overline ‾ vec → overrightarr
   ddot ¨ overbrace ⏞ overarc ⌒ wideparen ⌒`);
 const SPACES = pairs(`, 0.17em : 0.22em ; 0.28em ! 0em quad 1em qquad 2em enspace 0.5em thinspace 0.17em`);
 const SKIPPED = new Set(`displaystyle textstyle scriptstyle limits nolimits nonumber notag hline noindent centering allowbreak
-  rm bf it cal left. mathstrut strut`.split(/\s+/));
+  rm bf it cal mathstrut strut tiny small normalsize large Large LARGE huge`.split(/\s+/));
 const SIZES = /^(?:big|Big|bigg|Bigg)[lrm]?$/;
 const DOUBLE_STRUCK = pairs("C ℂ H ℍ N ℕ P ℙ Q ℚ R ℝ Z ℤ");
 const NEGATED = pairs("= ≠ in ∉ subset ⊄ subseteq ⊈ equiv ≢ mid ∤ parallel ∦ < ≮ > ≯ le ≰ ge ≱ exists ∄ sim ≁ cong ≇");
-const TEXTS = new Set("text textbf textit textrm texttt textsf mbox hbox mathrm operatorname mathsf mathtt label tag".split(" "));
+const TEXTS = new Set("text textbf textit textrm texttt textsf mbox hbox mathrm operatorname mathsf mathtt textnormal textsc label tag".split(" "));
 const FRAMES = { pmatrix: "()", bmatrix: "[]", vmatrix: "||", Vmatrix: "‖‖", Bmatrix: "{}", cases: "{", matrix: "", smallmatrix: "" };
-const ALIGNED = /^(?:aligned|align|alignedat|alignat|gather|gathered|split|eqnarray|equation|array|multline|flalign)\*?$/;
+const ALIGNED = /^(?:aligned|align|alignedat|alignat|gather|gathered|split|eqnarray|equation|array|tabular|multline|flalign)\*?$/;
 
 function element(name, children = [], attributes = {}) {
   const made = document.createElementNS(MATHML, name);
@@ -38,7 +40,22 @@ function element(name, children = [], attributes = {}) {
   return made;
 }
 const operator = (text, attributes) => element("mo", text, attributes);
-const row = (nodes, attributes) => nodes.length === 1 && !attributes ? nodes[0] : element("mrow", nodes, attributes);
+
+// TeX's infix commands split the group they stand in: {1 \over 2}, {8 \choose 2}.
+const INFIX = new Set(["over", "choose", "atop"]);
+function split(nodes) {
+  const at = nodes.findIndex((node) => node.infix);
+  if (at < 0) return nodes;
+  const parts = [row(nodes.slice(0, at)), row(nodes.slice(at + 1))];
+  if (nodes[at].infix === "over") return [element("mfrac", parts)];
+  const stacked = element("mfrac", parts, { linethickness: "0" });
+  return nodes[at].infix === "choose" ? [operator("("), stacked, operator(")")] : [stacked];
+}
+
+function row(nodes) {
+  const parts = split(nodes);
+  return parts.length === 1 ? parts[0] : element("mrow", parts);
+}
 
 class Formula {
   constructor(source) {
@@ -145,6 +162,7 @@ class Formula {
     const token = this.peek();
     const limits = WITH_LIMITS.has(token?.slice(1)) || /^\\(?:under|over)brace$/.test(token ?? "");
     const nodes = token === "^" || token === "_" ? [element("mrow")] : this.deeper(() => this.atom());
+    if (nodes[0]?.infix) return nodes;
     let above = null, below = null;
     for (;;) {
       const start = this.at;
@@ -191,6 +209,7 @@ class Formula {
     if (ACCENTS.has(name)) return [element("mover", [this.argument(), operator(ACCENTS.get(name))], { accent: "true" })];
     if (SPACES.has(name)) return [element("mspace", [], { width: SPACES.get(name) })];
     if (SKIPPED.has(name) || SIZES.test(name)) return [];
+    if (INFIX.has(name)) return [{ infix: name }];
     if (TEXTS.has(name.replace("*", ""))) return [this.upright(name)];
     if (/^[^a-zA-Z]$/.test(name)) return [/[{}|]/.test(name) ? operator(name === "|" ? "‖" : name, { stretchy: "false" }) : element("mtext", name === " " ? "\u00a0" : name)];
     const parse = COMMANDS[name];
@@ -214,7 +233,7 @@ class Formula {
 }
 
 const fraction = (formula) => element("mfrac", [formula.argument(), formula.argument()]);
-const binomial = (formula) => row([operator("("), element("mfrac", [formula.argument(), formula.argument()], { linethickness: "0" }), operator(")")], {});
+const binomial = (formula) => row([operator("("), element("mfrac", [formula.argument(), formula.argument()], { linethickness: "0" }), operator(")")]);
 const styled = (style) => (formula) => element("mrow", [formula.argument()], { style });
 const ignored = (formula) => (formula.raw(), element("mrow"));
 const COMMANDS = {
@@ -236,18 +255,20 @@ const COMMANDS = {
       else inside.push(...formula.item());
     }
     formula.at++;
-    return element("mrow", [open, ...inside, formula.delimiter()]);
+    return element("mrow", [open, ...split(inside), formula.delimiter()]);
   },
   begin: (formula) => {
     const name = formula.raw();
     const frame = FRAMES[name.replace("*", "")];
     if (frame === undefined && !ALIGNED.test(name)) throw new Error(`unknown environment ${name}`);
-    if (/^(?:array|alignedat|alignat)/.test(name)) formula.raw();
+    const columns = /^(?:array|tabular)/.test(name);
+    if (columns && formula.peek() === "[") formula.optional();
+    if (columns || /^align(?:ed)?at/.test(name)) formula.raw();
     const closes = () => formula.peek() === "\\end";
     const lines = formula.lines(closes);
     formula.at++;
     formula.raw();
-    const table = formula.table(lines, name === "cases" ? "left" : frame === undefined && !name.startsWith("array") ? "pairs" : "center");
+    const table = formula.table(lines, name === "cases" ? "left" : frame === undefined && !columns ? "pairs" : "center");
     return frame ? element("mrow", [...frame].map((mark) => operator(mark, { stretchy: "true", fence: "true" })).toSpliced(1, 0, table)) : table;
   },
   not: (formula) => {
@@ -266,11 +287,12 @@ const COMMANDS = {
   xrightarrow: (formula) => element("mover", [operator("→", { stretchy: "true" }), formula.argument()]),
   substack: (formula) => new Formula(formula.raw()).whole(),
   mathbb: (formula) => element("mi", formula.raw().replace(/[A-Z]/g, (c) => DOUBLE_STRUCK.get(c) ?? String.fromCodePoint(0x1d538 + c.charCodeAt(0) - 65)), { mathvariant: "normal" }),
-  mathbf: styled("font-weight:bold"), boldsymbol: styled("font-weight:bold"), bm: styled("font-weight:bold"),
+  mathbf: styled("font-weight:bold"), boldsymbol: styled("font-weight:bold"), bm: styled("font-weight:bold"), bold: styled("font-weight:bold"),
   mathcal: styled("font-style:italic"), mathit: styled("font-style:italic"), mathfrak: styled("font-style:italic"),
   emph: styled("font-style:italic"), mathbin: styled(""), mathop: styled(""), mathrel: styled(""),
-  phantom: styled("visibility:hidden"), cancel: styled("text-decoration:line-through"), bcancel: styled("text-decoration:line-through"),
-  color: ignored, hspace: ignored, vspace: ignored,
+  phantom: styled("visibility:hidden"), hphantom: styled("visibility:hidden"), vphantom: ignored,
+  cancel: styled("text-decoration:line-through"), bcancel: styled("text-decoration:line-through"),
+  xcancel: styled("text-decoration:line-through"), color: ignored, cline: ignored, hspace: ignored, vspace: ignored,
   textcolor: (formula) => (formula.raw(), formula.argument()),
 };
 

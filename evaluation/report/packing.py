@@ -1,9 +1,10 @@
-"""Cases as the page carries them: a small index that lists everything, and the texts in chunks that are opened on demand.
+"""Cases as the page carries them: a small index that lists everything, the texts in chunks that are opened on demand.
 
-Each block is gzip in base64 in a `<script>` of a type that no browser runs. Base64 has no `<`, so no text of a model or a
-problem can end its block, and no text is HTML at any time.
+Each block is gzip in base64 in a `<script>` of a type that no browser runs. Base64 has no `<`, so no text of a model or
+a problem can end its block, and no text is HTML at any time.
 
-    index   {"benchmarks": [{"name", "cases": [{"id", "problem", "gold", "chunk", "at", "models": [[sample, …], …]}]}], …}
+    index   {"benchmarks": [{"name", "cases": [case, …]}], "models": [name, …], "chunks": count}
+    case    {"id", "problem", "gold", "chunk", "at", "models": [[sample, …] of each model]}
     sample  [verdict, tokens, final answer, boxed, finish reason, second opinion, reason, checked by, unfinished]
     chunk   [[per model: [per sample: [reasoning, response, unclosed]]], …]   position `at` is the case's
 """
@@ -26,7 +27,7 @@ _THREADS = 2  # zlib lets go of the interpreter's lock
 
 
 def pack(results: Results) -> Iterator[str]:
-    """The page's data blocks: the index first, then the chunks in order. Opened lazily: one chunk at a time is in work."""
+    """The page's data blocks: the index first, then the chunks in order."""
     index: list[dict[str, Any]] = []
     texts = list(_chunked(results, index))
     yield _block("index", _compressed({"benchmarks": index, "models": list(results), "chunks": len(texts)}))

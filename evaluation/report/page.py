@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from evaluation.comparison import show_p
+from evaluation.comparison import FEW, show_p
 from evaluation.report import plots
 
 Found = Mapping[str, Any]
@@ -28,7 +28,9 @@ def opening(manifest: Found, comparison: Found) -> str:
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Evaluation report</title>'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f'<meta http-equiv="Content-Security-Policy" content="{_policy()}">'
-        f"<style>{_asset('page.css')}</style></head><body>\n" + "\n".join(sections) + f"\n<script>{_script()}</script>\n"
+        f"<style>{_asset('page.css')}</style></head><body>\n"
+        + "\n".join(sections)
+        + f"\n<script>{_script()}</script>\n"
     )
 
 
@@ -46,16 +48,20 @@ def _script() -> str:
 
 def _policy() -> str:
     digest = base64.b64encode(hashlib.sha256(_script().encode()).digest()).decode()
-    return f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    return (
+        f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
 
 
 def _head(manifest: Found, benchmarks: Mapping[str, Found]) -> str:
     names = [model["name"] for model in manifest.get("models", ())]
     asked = f"{escape(names[0])} against {escape(', '.join(names[1:]))}" if len(names) > 1 else escape(", ".join(names))
     cards = "".join(_headline(name, entry) for name, found in benchmarks.items() for entry in _entries(found))
+    made = " · ".join([asked, *(escape(manifest[key]) for key in ("finished_at", "card") if manifest.get(key))])
     return (
-        f"<header><h1>Did the student get better?</h1><p class=dim>{asked} · finished {escape(manifest.get('finished_at', ''))}"
-        f" · {escape(manifest.get('card', ''))}</p></header><section class=cards>{cards}</section>"
+        f"<header><h1>Did the student get better?</h1><p class=dim>{made}</p></header>"
+        f"<section class=cards>{cards}</section>"
     )
 
 
@@ -69,14 +75,15 @@ def _headline(name: str, found: Found) -> str:
         low, high = base["wilson95"]
         return (
             f"<article class=card><h2>{escape(name)}</h2><p class=big>{plots.percent(base['accuracy'], 1)}</p>"
-            f"<p>{escape(base['model'])}: {base['correct']:g} of {found['n']:,} right (95% interval {plots.percent(low, 1)} to "
-            f"{plots.percent(high, 1)}). One model alone shows no gain: name a base to compare with.</p></article>"
+            f"<p>{escape(base['model'])}: {base['correct']:g} of {found['n']:,} right, 95% interval "
+            f"{plots.percent(low, 1)} to {plots.percent(high, 1)}.</p>"
+            "<p class=dim>One model alone shows no gain: name a base to compare with.</p></article>"
         )
     tuned, (low, high) = found["tuned"], found["interval95"]
     notes = "".join(f"<li>{escape(note)}</li>" for note in _notes(found))
     return (
         f'<article class="card {_tone(found)}"><h2>{escape(name)} <span class=dim>{found["n"]:,} problems</span></h2>'
-        f"<p class=big><span>{plots.percent(base['accuracy'], 1)}</span> → <b>{plots.percent(tuned['accuracy'], 1)}</b></p>"
+        f"<p class=big>{plots.percent(base['accuracy'], 1)} → <b>{plots.percent(tuned['accuracy'], 1)}</b></p>"
         f"<p class=verdict>{escape(_sentence(found))}</p>"
         f"<p>{plots.points(found['difference'])} points, 95% interval {plots.points(low)} to {plots.points(high)}; "
         f"{found['fixed']} fixed, {found['broken']} broken, McNemar p = {show_p(found['mcnemar_p'])}.</p>"
@@ -96,19 +103,19 @@ def _sentence(found: Found) -> str:
     """What may be said, in words, and no more."""
     tone = _tone(found)
     if tone == "undecided":
-        return "Not significant: a difference of this size can be chance. This run does not show that the model changed."
-    return f"Significant: the tuned model is {tone}. So lopsided a result is chance in fewer than 5 of 100 such runs."
+        return "Not significant: this difference can be chance. The run does not show that the model changed."
+    return f"Significant: the tuned model is {tone}. Chance alone is this lopsided in fewer than 5 of 100 runs."
 
 
 def _notes(found: Found) -> list[str]:
     notes = list(found["warnings"])
     detectable = found["detectable_difference"]
-    if detectable < 1:
-        notes.append(f"{found['n']} problems show a true difference of {100 * detectable:.1f} points four times in five.")
+    if detectable < 1 and found["n"] >= FEW:
+        notes.append(f"{found['n']:,} problems show a true difference of {100 * detectable:.1f} points 4 times in 5.")
     if quick := found.get("quick"):
         notes.append(
-            f"Stopped after {quick['asked']} of {quick['of']} problems by a sequential test ({quick['decision']}; error rates "
-            f"{quick['alpha']:.0%} and {quick['beta']:.0%}): the p value and interval above ignore that and are too narrow."
+            f"Stopped after {quick['asked']} of {quick['of']} problems by a sequential test: {quick['decision']} (error"
+            f" rates {quick['alpha']:.0%} and {quick['beta']:.0%}). The interval and p above know nothing of that."
         )
     return notes
 
@@ -126,21 +133,27 @@ def _benchmark(name: str, found: Found) -> str:
     figures += [
         ("Accuracy by length", "tokens of the answer, thinking included; only bars of many answers mean much",
          plots.by_length(summaries)),
-        ("Tokens per right answer", "all tokens generated, divided by right answers", plots.tokens_per_correct(summaries)),
+        ("Tokens per right answer", "all tokens generated, divided by right answers",
+         plots.tokens_per_correct(summaries)),
     ]  # fmt: skip
     if "pass_at_k" in found["base"]:
         figures.append(("Several samples a problem", "", plots.pass_at_k(summaries)))
     shown = "".join(_figure(*figure) for figure in figures)
-    return f"<section><h2>{escape(name)}</h2>{_legend(summaries)}<div class=figures>{shown}</div>{_opinions(name, summaries)}</section>"
+    return (
+        f"<section><h2>{escape(name)}</h2>{_legend(summaries)}<div class=figures>{shown}</div>"
+        f"{_opinions(name, summaries)}</section>"
+    )
 
 
 def _figure(title: str, said: str, drawn: str) -> str:
-    return f"<figure><figcaption><b>{escape(title)}</b> <span class=dim>{escape(said)}</span></figcaption>{drawn}</figure>"
+    caption = f"<b>{escape(title)}</b> <span class=dim>{escape(said)}</span>"
+    return f"<figure><figcaption>{caption}</figcaption>{drawn}</figure>"
 
 
 def _legend(summaries: Sequence[Found]) -> str:
     items = "".join(
-        f'<span><svg viewBox="0 0 12 12"><rect class="m{at}" width="12" height="12" rx="2"/></svg> {escape(told["model"])}</span>'
+        f'<span><svg viewBox="0 0 12 12"><rect class="m{at}" width="12" height="12" rx="2"/></svg> '
+        f"{escape(told['model'])}</span>"
         for at, told in enumerate(summaries)
     )
     return f"<p class=legend>{items}</p>"
@@ -154,11 +167,12 @@ def _opinions(name: str, summaries: Sequence[Found]) -> str:
         f"<td>{told['no_box']}</td><td>{told['mean_tokens']:,.0f}</td></tr>"
         for told in summaries
     )
-    head = "".join(
-        f"<th>{title}</th>"
-        for title in ("model", "right", "right to lighteval", "they disagree on", "unfinished", "without a box", "mean tokens")
-    )
-    return f"<div class=wide><table><tr>{head}</tr>{rows}</table></div>"
+    titles = ["model", "right", "right to lighteval", "they disagree on", "unfinished", "without a box", "mean tokens"]
+    return _table(titles, rows)
+
+
+def _table(titles: Iterable[str], rows: str) -> str:
+    return "<div class=wide><table><tr>" + "".join(f"<th>{t}</th>" for t in titles) + f"</tr>{rows}</table></div>"
 
 
 def _links(name: str, disagreements: Sequence[str]) -> str:
@@ -174,7 +188,8 @@ def _links(name: str, disagreements: Sequence[str]) -> str:
 _CASES = """<section id=cases><h2>Every case</h2>
 <noscript><p>Reading the cases needs JavaScript; the page loads nothing from anywhere.</p></noscript>
 <div class=controls>
-<select id=benchmark aria-label="benchmark"></select><select id=against aria-label="model compared with the base"></select>
+<select id=benchmark aria-label="benchmark"></select>
+<select id=against aria-label="model compared with the base"></select>
 <span id=outcomes role=group aria-label="outcome"></span>
 <select id=order aria-label="order"><option value=given>in the benchmark's order</option>
 <option value=longest>longest answers first</option><option value=grown>grown most first</option></select>
@@ -184,7 +199,8 @@ _CASES = """<section id=cases><h2>Every case</h2>
 <label class=check><input type=checkbox id=math checked> math</label>
 <span id=count class=dim aria-live=polite></span></div>
 <div class=browser><div id=list tabindex=0 role=listbox aria-label="cases"><div id=rows></div></div>
-<div id=detail tabindex=0 aria-label="case"></div></div></section>"""
+<div id=detail tabindex=0 aria-label="case"><p class=dim>Choose a case; the arrow keys go on from it.</p></div></div>
+</section>"""
 
 
 def _manifest(manifest: Found) -> str:
@@ -199,16 +215,14 @@ def _manifest(manifest: Found) -> str:
         for b in manifest.get("benchmarks", ())
     )
     generation = _pairs(manifest.get("generation", {}).items())
-    other = _pairs([
-        ("card", manifest.get("card", "")), ("python", manifest.get("python", "")), ("git commit", manifest.get("git_commit", "")),
-        *manifest.get("libraries", {}).items(),
-    ])  # fmt: skip
+    told = [(key.replace("_", " "), manifest.get(key, "")) for key in ("card", "python", "git_commit")]
+    other = _pairs([*told, *manifest.get("libraries", {}).items()])
     whole = orjson.dumps(dict(manifest), option=orjson.OPT_INDENT_2).decode()
     return (
         "<section id=manifest><h2>Where these numbers come from</h2>"
         f"<p>The same numbers again:</p><pre class=command>{escape(manifest.get('command', ''))}</pre>"
-        f"<div class=wide><table><tr><th>model</th><th>weights</th><th>key of its answers</th></tr>{models}</table></div>"
-        f"<div class=wide><table><tr><th>benchmark</th><th>problems</th><th>from</th><th>sha256</th></tr>{data}</table></div>"
+        f"{_table(('model', 'weights', 'key of its answers'), models)}"
+        f"{_table(('benchmark', 'problems', 'from', 'sha256'), data)}"
         f"<div class=figures><table>{generation}</table><table>{other}</table></div>"
         f"<details><summary>manifest.json</summary><pre>{escape(whole)}</pre></details></section>"
     )

@@ -12,7 +12,7 @@ from evaluation.statistics import wilson
 Found = Mapping[str, Any]
 
 WIDTH = 620
-_LABEL, _VALUE = 150, 96
+_LABEL, _VALUE = 186, 76
 _ROW, _AXIS = 34, 26
 _CAUSES = ("format", "finishing", "reasoning")
 
@@ -178,7 +178,7 @@ def _round_up(value: float) -> float:
 
 
 def _open(name: str, height: float) -> str:
-    return f'<svg role="img" aria-label="{escape(name)}" viewBox="0 0 {WIDTH} {height:.0f}"><title>{escape(name)}</title>'
+    return f'<svg role="img" aria-label="{escape(name)}" viewBox="0 0 {WIDTH} {height:.0f}">'
 
 
 def _bar(x: float, y: float, width: float, height: float, kind: str, hint: str) -> str:
@@ -188,8 +188,9 @@ def _bar(x: float, y: float, width: float, height: float, kind: str, hint: str) 
 
 def _label(y: float, name: str) -> str:
     """A model's name is told from its end: the folders before it are often the same."""
-    short = name if len(name) <= 22 else "…" + name[-21:]
-    return f'<text x="{_LABEL - 10}" y="{y + 4:.1f}" text-anchor="end">{escape(short)}<title>{escape(name)}</title></text>'
+    short = name if len(name) <= 24 else "…" + name[-23:]
+    place = f'x="{_LABEL - 10}" y="{y + 4:.1f}" text-anchor="end"'
+    return f"<text {place}>{escape(short)}<title>{escape(name)}</title></text>"
 
 
 def _text(x: float, y: float, text: str, anchor: str = "start", kind: str = "") -> str:
