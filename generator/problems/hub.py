@@ -50,7 +50,7 @@ def _open_modelscope(name: str, split: str) -> Iterator[Row]:
             f"`.venv/generator/bin/pip install 'modelscope[datasets]'`"
         ) from None
     name, _, config = name.partition(":")
-    loaded = MsDataset.load(name, subset_name=config or "default", split=split, use_streaming=True)
+    loaded = MsDataset.load(name, subset_name=config or None, split=split, use_streaming=True)
     return iter(loaded)
 
 

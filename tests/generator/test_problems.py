@@ -327,7 +327,7 @@ def test_modelscope_without_its_package_says_how_to_get_it() -> None:
     try:
         import modelscope  # noqa: F401
     except ImportError:
-        with pytest.raises(InputError, match="pip install modelscope"):
+        with pytest.raises(InputError, match="pip install 'modelscope"):
             opened("modelscope:AI-MO/NuminaMath-CoT")
     else:
         pytest.skip("modelscope is installed here")
