@@ -27,7 +27,7 @@ class Picture:
         for lane in lanes:
             errors.update(lane.errors)
         in_flight = sum(lane.in_flight for lane in lanes)
-        why = "; ".join(lane.reason for lane in lanes if lane.reason)
+        why = "; ".join(dict.fromkeys(lane.reason for lane in lanes if lane.reason))
         if phase == "running" and why and not in_flight and progress.asking > progress.grading:
             phase, note = "idle", why
         return RunStatus(

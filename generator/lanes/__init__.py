@@ -26,7 +26,7 @@ from typing import Any, Self
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
-from generator.config import GeneratorConfig, LaneConfig
+from generator.config import REHEARSAL_URL, GeneratorConfig, LaneConfig
 from generator.lanes.budgets import Budget, Spent
 from generator.lanes.forecast import Expected, lane_pace, quota_seconds
 from generator.lanes.gate import Gate, Pass, Wait, by_account, gates, run_budget, run_limits
@@ -34,6 +34,7 @@ from generator.lanes.lane import CallsTeacher, Lane, SpendBook, Waiter
 from generator.lanes.tally import Answer, Tally
 from generator.lanes.telling import budget_status, lane_status
 from generator.lanes.verdict import Drained, NoLane, OutOfBudget, verdict
+from generator.lanes.windows import windows_of
 from generator.status import BudgetStatus, LaneStatus
 from generator.terms import BalanceGone, CallError, KeyRefused, LimitNews, Request, UnknownModel
 from shared.records import Completion, Message, Usage
@@ -292,8 +293,10 @@ class Lanes:
     def reload(self, config: GeneratorConfig) -> list[str]:
         """Take up budgets, windows, limits and `daemon` waiting from a changed configuration; calls in flight go on.
 
-        Returns a sentence for each change that needs a restart.
+        Returns a sentence for each change that needs a restart. Errors: InputError, and nothing is changed.
         """
+        for lane in config.lane:
+            windows_of(lane)
         known = {lane.name: lane for lane in config.lane}
         notes = [f"lane {name}: gone from the file, goes on until a restart" for name in self._lanes.keys() - known]
         notes += [f"lane {name}: new, starts with a restart" for name in known.keys() - self._lanes.keys()]
@@ -302,8 +305,8 @@ class Lanes:
             if new is None:
                 continue
             old = lane.config
-            for key in ("base_url", "model", "api_key_env", "account", "day_timezone", "max_tokens"):
-                if getattr(new, key) != getattr(old, key):
+            for key in ("base_url", "model", "api_key_env", "account", "day_timezone"):
+                if getattr(new, key) not in (getattr(old, key), REHEARSAL_URL):
                     notes.append(f"lane {name}: {key} needs a restart")
             same = {k: getattr(old, k) for k in ("base_url", "model", "api_key_env", "account", "day_timezone")}
             known[name] = new.model_copy(update=same)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import inf
 
 from generator.config import BudgetConfig, LaneConfig
-from generator.lanes.windows import Windows
+from generator.lanes.windows import Windows, windows_of
 
 DAY_SECONDS = 86_400.0
 MILLION = 1_000_000
@@ -83,7 +83,7 @@ def forecast(
 
 def lane_pace(lane: LaneConfig, expected: Expected, now: float, sharing: int = 1) -> tuple[float, str, float]:
     """(samples a day, the key that binds, share of the week in which it may work)."""
-    share = open_share(Windows(lane.windows, lane.day_timezone, lane.holidays), now)
+    share = open_share(windows_of(lane), now)
     calls = max(expected.calls, 1.0)
     limits = _day_limits(lane, expected, usd_per_sample(lane, expected))
     limits["concurrency"] = (lane.concurrency or 4096) * DAY_SECONDS * share / max(expected.seconds * calls, 1e-9)

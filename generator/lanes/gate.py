@@ -15,7 +15,7 @@ from generator.lanes.budgets import Budget, Limits, Reservation, UsedUp, stricte
 from generator.lanes.circuit import BALANCE_SECONDS, Circuit
 from generator.lanes.concurrency import Concurrency, Flight
 from generator.lanes.pace import Pace, TokenBucket
-from generator.lanes.windows import Windows
+from generator.lanes.windows import windows_of
 from generator.terms import (
     BalanceGone,
     CallError,
@@ -28,7 +28,6 @@ from generator.terms import (
     UnknownModel,
     Unreachable,
 )
-from shared.exits import InputError
 from shared.records import Usage
 
 State = Literal[
@@ -156,10 +155,7 @@ class Gate:
     def reload(self, lane: LaneConfig) -> None:
         """Take up changed windows and prices."""
         self.lane = lane
-        try:
-            self.windows = Windows(lane.windows, lane.day_timezone, lane.holidays)
-        except ValueError as error:
-            raise InputError(f"lane {lane.name}: {error}") from None
+        self.windows = windows_of(lane)
 
     def wait(self, now: float) -> Wait | None:
         """None: a call may start now."""

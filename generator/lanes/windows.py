@@ -15,6 +15,9 @@ from datetime import UTC, date, datetime, timedelta
 from math import inf
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from generator.config import LaneConfig
+from shared.exits import InputError
+
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 SUNDAY = 6
 AHEAD_DAYS = 15  # longer than any week with its holidays; intervals are laid out this far at a time
@@ -100,6 +103,14 @@ class Windows:
                 merged.append((start, end))
         self._laid_out = merged
         self._valid = (now - 60, now + 86400)
+
+
+def windows_of(lane: LaneConfig) -> Windows:
+    """A lane's windows. Errors: InputError names the lane and the line."""
+    try:
+        return Windows(lane.windows, lane.day_timezone, lane.holidays)
+    except ValueError as error:
+        raise InputError(f"lane {lane.name}: {error}") from None
 
 
 def parse_range(spec: str, default_zone: str = "UTC") -> WeeklyRange:

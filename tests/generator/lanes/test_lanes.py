@@ -15,6 +15,7 @@ from generator.config import GeneratorConfig, LaneConfig
 from generator.corpus import Ledger
 from generator.lanes import Answer, Drained, Lanes, NoLane, OutOfBudget
 from generator.teacher import Clocks, Teacher
+from shared.exits import InputError
 from tests.generator.scripted_server import Reply, Script, refuses, says, scripted
 
 PARAMS = {"temperature": 0.6, "top_p": 0.95, "max_tokens": 100}
@@ -249,6 +250,14 @@ async def test_a_reload_raises_a_budget_for_samples_that_wait(tmp_path: Path) ->
         notes = lanes.reload(old.model_copy(update={"lane": (more,)}))
         assert notes == ["lane a: model needs a restart"]
         assert (await waiting).model == "m"
+
+
+async def test_a_reload_with_a_window_that_cannot_be_read_changes_nothing(tmp_path: Path) -> None:
+    async with scripted(ANSWER) as server, lanes_on(tmp_path, [server], {"calls_per_day": 1}) as lanes:
+        bad = lanes.config.lane[0].model_copy(update={"calls_per_day": 5, "windows": ("mon-fry",)})
+        with pytest.raises(InputError, match="mon-fry"):
+            lanes.reload(lanes.config.model_copy(update={"lane": (bad,)}))
+        assert lanes.status()[0].budgets[0].limit == 1
 
 
 async def test_a_lane_named_for_judging_takes_no_samples(tmp_path: Path) -> None:
