@@ -3,8 +3,8 @@
     python -m benchmarks.daemon [--seconds 180]
 
 Three generators run side by side against rehearsal teachers: one that has to find a limit of 60 calls in flight, which
-the server only shows by 429, one that is told the limit, one paced at 230 calls a minute under a limit of 240. Then 1,000
-streams of 30 tokens/s, and the CPU time that a dashboard and a metrics scraper add (asked twenty times as often as they
+the server only shows by 429, one that is told the limit, one paced at 230 calls a minute under a limit of 240. Then
+1,000 streams of 30 tokens/s, and the CPU time that a dashboard and a metrics scraper add (asked twenty times as often as they
 ask, the difference divided by twenty).
 """
 

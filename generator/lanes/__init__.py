@@ -26,15 +26,15 @@ from typing import Any, Self
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
-from generator.config import REHEARSAL_URL, GeneratorConfig, LaneConfig
+from generator.config import GeneratorConfig, LaneConfig
 from generator.lanes.budgets import Budget, Spent
 from generator.lanes.forecast import Expected, lane_pace, quota_seconds
 from generator.lanes.gate import Gate, Pass, Wait, by_account, gates, run_budget, run_limits
 from generator.lanes.lane import CallsTeacher, Lane, SpendBook, Waiter
+from generator.lanes.reloading import taken_up
 from generator.lanes.tally import Answer, Tally
 from generator.lanes.telling import budget_status, lane_status
 from generator.lanes.verdict import Drained, NoLane, OutOfBudget, verdict
-from generator.lanes.windows import windows_of
 from generator.status import BudgetStatus, LaneStatus
 from generator.terms import BalanceGone, CallError, KeyRefused, LimitNews, Request, UnknownModel
 from shared.records import Completion, Message, Usage
@@ -295,27 +295,13 @@ class Lanes:
 
         Returns a sentence for each change that needs a restart. Errors: InputError, and nothing is changed.
         """
-        for lane in config.lane:
-            windows_of(lane)
-        known = {lane.name: lane for lane in config.lane}
-        notes = [f"lane {name}: gone from the file, goes on until a restart" for name in self._lanes.keys() - known]
-        notes += [f"lane {name}: new, starts with a restart" for name in known.keys() - self._lanes.keys()]
+        lanes, notes = taken_up({name: lane.config for name, lane in self._lanes.items()}, config.lane)
+        accounts = {gate.account.name: gate.account for gate in self._gates.values()}
+        for name, keys in by_account(list(lanes.values())).items():
+            accounts[name].reload(keys)
         for name, lane in self._lanes.items():
-            new = known.get(name)
-            if new is None:
-                continue
-            old = lane.config
-            for key in ("base_url", "model", "api_key_env", "account", "day_timezone"):
-                if getattr(new, key) not in (getattr(old, key), REHEARSAL_URL):
-                    notes.append(f"lane {name}: {key} needs a restart")
-            same = {k: getattr(old, k) for k in ("base_url", "model", "api_key_env", "account", "day_timezone")}
-            known[name] = new.model_copy(update=same)
-        for key, account in by_account([known.get(n, lane.config) for n, lane in self._lanes.items()]).items():
-            next(g.account for g in self._gates.values() if g.account.name == key).reload(account)
-        for name, lane in self._lanes.items():
-            if name in known:
-                lane.gate.reload(known[name])
-                lane.reload(known[name])
+            lane.gate.reload(lanes[name])
+            lane.reload(lanes[name])
         self._run_budget.limits = run_limits(config.budget)
         self.config = self.config.model_copy(update={"daemon": config.daemon, "retry": config.retry})
         self._pump()
