@@ -4,8 +4,8 @@
 
 Three generators run side by side against rehearsal teachers: one has to find a limit of 60 calls in flight, which the
 server only shows by 429; one is told that limit; one is paced at 230 calls a minute under a limit of 240. Then a
-generator with 1,000 streams of 30 tokens/s is watched by a dashboard and a metrics scraper, twenty times as often as they
-ask; a twentieth of the CPU time that this adds is what watching costs.
+generator with 1,000 streams of 30 tokens/s is watched by a dashboard and a metrics scraper that ask twenty times as
+often as they do; a twentieth of the CPU time that this adds is what watching costs.
 """
 
 import argparse
