@@ -1,6 +1,7 @@
 """`python -m trainer`: plan, inspect, run; then chat, merge, export, report on a run's folder."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,9 @@ from trainer.config import TrainerConfig
 
 def main(argv: Sequence[str]) -> int:
     """Run one command; the exit code. Heavy libraries are imported by the commands that need them, in their order."""
+    # Read by OpenMP when torch is first imported: threads that wait for one another sleep instead of spinning, which
+    # on a busy machine made two threads ten times slower than one.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if argv[:1] == ["weights"]:
         from trainer.weights import main as weights
 

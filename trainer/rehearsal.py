@@ -49,7 +49,7 @@ def rehearse(
 
 def _choose_threads(model: Any, examples: Sequence[Example], plan: Plan) -> None:
     """All cores or one? On a busy machine, or with a small model, threads that wait for one another lose."""
-    batch = lay_flat(examples[:4])
+    batch = lay_flat(examples[:2])
     seconds: dict[int, float] = {}
     for threads in (torch.get_num_threads(), 1, torch.get_num_threads(), 1):
         torch.set_num_threads(threads)

@@ -1,7 +1,177 @@
-"""report.html of a run."""
+"""report.html of a run: curves, the probe's answers over time, data facts. One file, no script, everything escaped."""
 
+import json
+from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
+from typing import Any
+
+from shared.exits import InputError
+from shared.shards import write_atomically
+from trainer.curves import Points, chart
+from trainer.manifest import read_manifest
+
+Line = dict[str, Any]
 
 
 def write_report(run: Path) -> None:
-    """To come."""
+    """Write `report.html` into a run's folder, from its files alone. Errors: `InputError` where it is no run's."""
+    manifest = read_manifest(run)
+    if manifest is None:
+        raise InputError(f"{run}: not a run's folder (no manifest.json): give the `run` of a training configuration")
+    metrics, probes = _lines(run / "metrics.jsonl"), _lines(run / "probe.jsonl")
+    write_atomically(run / "report.html", report_html(run.name, manifest, metrics, probes).encode())
+
+
+def report_html(name: str, manifest: Mapping[str, Any], metrics: Sequence[Line], probes: Sequence[Line]) -> str:
+    """The whole page as text."""
+    return f"""<!doctype html><html lang="en"><meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>{escape(name)}: training report</title><style>{STYLE}</style>
+<h1>{escape(name)}</h1>
+{_summary(manifest, metrics, probes)}
+<h2>Curves</h2><div class="figures">{_curves(metrics, probes)}</div>
+{_probe(probes)}
+<h2>Data</h2>{_data(manifest["data"])}
+<h2>What it came from</h2>{_origin(manifest)}
+</html>
+"""
+
+
+def _summary(manifest: Mapping[str, Any], metrics: Sequence[Line], probes: Sequence[Line]) -> str:
+    result, proof, tiles = manifest.get("result", {}), manifest.get("merge"), []
+    held = _points(metrics, "held_out_loss")
+    if probes:
+        first, last = probes[0], next((p for p in probes if p["step"] == result.get("best_step")), probes[-1])
+        asked = len(last["answers"])
+        before, after = (sum(a["right"] for a in p["answers"]) for p in (first, last))
+        tiles.append((f"{before} → {after} of {asked}", "probe problems right, before and after"))
+    if held:
+        tiles.append((f"{held[0][1]:.3f} → {held[-1][1]:.3f}", "held-out loss a token"))
+    if speeds := _points(metrics, "tokens_per_second"):
+        tiles.append((f"{speeds[-1][1]:,.0f}", "tokens a second"))
+    tiles.append((f"{manifest['data']['train']:,}", "traces learnt"))
+    if "best_step" in result:
+        tiles.append((f"{result['best_step']}", "step whose weights were kept"))
+    if proof:
+        said = "proved" if proof["holds"] else "REFUSED"
+        tiles.append((said, f"merge: {proof['same_answers']} of {proof['prompts']} greedy answers the same"))
+    boxes = "".join(f"<div><b>{escape(value)}</b><span>{escape(text)}</span></div>" for value, text in tiles)
+    what = f"{manifest['model']} · {manifest['method']} · {manifest['backend']} on {manifest['card']['name']}"
+    unfinished = "" if "result" in manifest else "<p class=w>The run has not ended: this is its state so far.</p>"
+    return f'<p class="f">{escape(what)}</p>{unfinished}<div class="tiles">{boxes}</div>'
+
+
+def _curves(metrics: Sequence[Line], probes: Sequence[Line]) -> str:
+    asked = {
+        name: [(float(probe["step"]), float(probe[key])) for probe in probes]
+        for name, key in (("right", "right"), ("boxed", "boxed"), ("thinking never closed", "unclosed"))
+    }
+    lengths: Points = [(float(probe["step"]), float(probe["mean_tokens"])) for probe in probes]
+    charts = (
+        chart("Loss", {"training": _points(metrics, "loss"), "held out": _points(metrics, "held_out_loss")}),
+        chart("Probe", asked, share=True),
+        chart("Length of the probe's answers", {"mean": lengths}, unit="tokens"),
+        chart("Speed", {"training": _points(metrics, "tokens_per_second")}, unit="tokens a second"),
+        chart("Learning rate", {"rate": _points(metrics, "learning_rate")}),
+        chart("Memory", {"in use": _points(metrics, "memory_gib")}, unit="GiB"),
+    )
+    return "".join(charts) or "<p>No step has been logged yet.</p>"
+
+
+def _probe(probes: Sequence[Line]) -> str:
+    """Each problem with its answers over time, newest first."""
+    if not probes:
+        return "<h2>Probe</h2><p>No problem was asked (probe.problems = 0, or nothing was held out).</p>"
+    head = "".join(f"<th>{probe['step']}" for probe in probes)
+    rows = []
+    for number, answer in enumerate(probes[-1]["answers"]):
+        over_time = [probe["answers"][number] for probe in probes if number < len(probe["answers"])]
+        marks = "".join(f'<td class="{_mark(a)[0]}">{_mark(a)[1]}' for a in over_time)
+        texts = "".join(
+            f"<h4>Step {probe['step']}: {_mark(a)[2]}, {a['tokens']:,} tokens</h4><pre>{escape(a['text'])}</pre>"
+            for probe, a in reversed(list(zip(probes, over_time, strict=False)))
+        )
+        rows.append(
+            f"<tr><td><details><summary>{escape(answer['problem'])}</summary>"
+            f"<p>Gold: <b>{escape(answer['gold'])}</b></p>{texts}</details>{marks}"
+        )
+    return (
+        f"<h2>Probe answers over time</h2><p>✓ right, ✗ boxed but wrong, ○ no box, … thinking never closed. "
+        f'Open a problem to read its answers.</p><table class="probe"><tr><th>problem, by step{head}{"".join(rows)}'
+        "</table>"
+    )
+
+
+def _mark(answer: Mapping[str, Any]) -> tuple[str, str, str]:
+    if answer["right"]:
+        return "r", "✓", "right"
+    if not answer["closed"]:
+        return "u", "…", "thinking never closed"
+    return ("x", "✗", "wrong") if answer["boxed"] else ("u", "○", "no boxed answer")
+
+
+def _data(data: Mapping[str, Any]) -> str:
+    left = "".join(f"<tr><td>left out: {escape(why)}<td>{count:,}" for why, count in data["left_out"].items())
+    shards = "".join(
+        f"<tr><td>{escape(str(s['corpus']))}/{escape(s['name'])}<td>{s['rows']:,}<td><code>{escape(s['sha256'])}</code>"
+        for s in data["shards"]
+    )
+    return f"""<table><tr><td>traces read<td>{data["read"]:,}
+<tr><td>learnt<td>{data["train"]:,} ({data["tokens"]:,} tokens)
+<tr><td>held out<td>{data["held_out"]:,} of {len(data["held_out_problems"]):,} problems{left}
+<tr><td>cost of what was left out<td>${data["left_out_cost_usd"]:,.2f}
+<tr><td>open shards, not read<td>{data["open_shards_not_read"]:,}</table>
+<details><summary>{len(data["shards"])} shards</summary>
+<table><tr><th>shard<th>rows<th>sha256{shards}</table></details>"""
+
+
+def _origin(manifest: Mapping[str, Any]) -> str:
+    rate, template, plan = manifest["learning_rate"], manifest["template"], manifest["plan"]
+    facts = {
+        "learning rate": f"{rate['value']:g} ({rate['source']})",
+        "chat template": f"{template['digest']}, ends a turn with {template['end']!r}, "
+        f"inserts {template['inserted_by_template']!r}, system text policy {template['system']!r}",
+        "micro-batch": f"at most {plan['tokens_a_micro_batch']:,} tokens, {plan['dtype']}, "
+        f"checkpointing {'on' if plan['checkpointing'] else 'off'}, "
+        f"layers {'compiled' if plan['compile'] else 'not compiled'}",
+        "seed": manifest["seed"],
+        "commit": manifest["git_commit"] or "unknown",
+        "Python": manifest["python"],
+        "libraries": ", ".join(f"{name} {version}" for name, version in manifest["libraries"].items()),
+    }
+    rows = "".join(f"<tr><td>{escape(name)}<td>{escape(str(value))}" for name, value in facts.items())
+    return f"<table>{rows}</table>"
+
+
+def _points(metrics: Sequence[Line], key: str) -> Points:
+    return [(float(line["step"]), float(line[key])) for line in metrics if key in line]
+
+
+def _lines(path: Path) -> list[Line]:
+    """The whole lines of a JSONL file: a run may be writing its last one."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
+
+
+STYLE = """
+:root{color-scheme:light dark}
+body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem}
+h1{font-size:1.5rem;margin:0}h2{font-size:1.15rem;margin:2rem 0 .6rem}h4{margin:.8rem 0 .2rem;font-weight:600}
+.f{color:#777;margin:.2rem 0 1rem}.w{border-left:4px solid #d9932a;padding-left:.7rem}
+.tiles{display:flex;flex-wrap:wrap;gap:.7rem}
+.tiles div{border:1px solid #8884;border-radius:.5rem;padding:.6rem .9rem;flex:1 1 9rem}
+.tiles b{display:block;font-size:1.25rem;font-weight:600;white-space:nowrap}.tiles span{color:#777;font-size:.85rem}
+.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(21rem,1fr));gap:.8rem}
+figure{margin:0;border:1px solid #8884;border-radius:.5rem;padding:.6rem}figcaption{font-weight:600}
+svg{width:100%;height:auto}svg text{font:12px system-ui,sans-serif;fill:currentColor}svg .n{fill:#888;font-size:11px}
+.g{stroke:#8883;stroke-width:1}
+table{border-collapse:collapse}td,th{padding:.25rem .7rem;border-bottom:1px solid #8883;text-align:left;
+vertical-align:top}
+td code{font-size:.75rem}.probe td:not(:first-child),.probe th:not(:first-child){text-align:center;padding:.25rem .4rem}
+td.r{color:#2f9e5b;font-weight:700}td.x{color:#d94a2a}td.u{color:#888}
+pre{white-space:pre-wrap;overflow-wrap:anywhere;margin:0;padding:.5rem;background:#8881;border-radius:.3rem}
+summary{cursor:pointer}
+"""
