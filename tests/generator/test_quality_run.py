@@ -1,4 +1,4 @@
-"""Data quality in whole runs: no call for a copy, samples until correct, a longer budget for a cut one, flags in traces."""
+"""Data quality in whole runs: no call for a copy, samples until correct, a longer budget for a cut one."""
 
 import json
 from collections import Counter
