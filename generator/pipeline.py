@@ -21,7 +21,7 @@ from generator.feed import Feed
 from generator.grader import Graders
 from generator.intake import Intake
 from generator.lanes import Lanes
-from generator.record import utc_now
+from generator.record import utc_now, with_flags
 from generator.run import Run
 from generator.sampling import Rule
 from generator.server import Access, dashboard_server
@@ -48,8 +48,9 @@ def generate(
     accounts = {lane.name: lane.account or lane.name for lane in config.lane}
     shards = config.shards
     corpus = open_corpus(
-        Path(config.corpus), shards.rows, shards.megabytes, hidden, lambda lane: accounts.get(lane, lane)
-    )
+        Path(config.corpus), shards.rows, shards.megabytes, hidden, lambda lane: accounts.get(lane, lane),
+        with_flags,
+    )  # fmt: skip
     uvloop.run(_start_work_stop(config, corpus, retry, read_again or (lambda: config)))
 
 

@@ -54,7 +54,7 @@ def trace_of(
 ) -> Trace:  # fmt: skip
     """The record of one finished sample. `asked`: the parameters wanted, for a sample that no lane ever sent."""
     completion = answer.completion
-    trace = Trace(
+    return Trace(
         id=trace_id(problem.id, sample),
         problem_id=problem.id,
         sample=sample,
@@ -74,7 +74,9 @@ def trace_of(
         model_returned=completion.model_returned,
         params=answer.params or dict(asked),
         usage=completion.usage,
-        cost_usd=answer.cost_usd,
+        # By the lane's prices, which are 0 where none are given. Not null: readers that infer types from a first shard
+        # of nulls refuse the numbers of a lane with prices that joins later.
+        cost_usd=answer.cost_usd or 0.0,
         timing={
             "first_token_seconds": _rounded(completion.first_token_seconds),
             "total_seconds": _rounded(completion.total_seconds),
@@ -83,7 +85,11 @@ def trace_of(
         started_at=started_at,
         finished_at=finished_at,
     )
-    return trace if verdict.verdict == "failed" else replace(trace, flags=flags_of(trace))
+
+
+def with_flags(trace: Trace) -> Trace:
+    """The trace with what screening notices in it. Up to 60 ms for a long one: not for the event loop."""
+    return trace if trace.verdict == "failed" else replace(trace, flags=flags_of(trace))
 
 
 def _rounded(seconds: float | None) -> float | None:

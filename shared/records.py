@@ -131,6 +131,8 @@ class Trace:
         row: dict[str, Any] = {"schema": self.schema}
         row.update((name, getattr(self, name)) for name in _TRACE_KEYS)
         row["usage"] = {name: getattr(self.usage, name) for name in _USAGE_KEYS}
+        # One string: readers that infer types take the empty list of a first shard for a column of nothing but nulls.
+        row["flags"] = ", ".join(self.flags)
         try:
             line = orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
         except TypeError:  # half a surrogate pair in some text: no UTF-8 can hold it
@@ -153,6 +155,8 @@ class Trace:
             raise InputError(f"not a trace: {wrong[0]!r} is a {type(row[wrong[0]]).__name__}")
         values = {name: row[name] for name in _TRACE_KEYS if name in row}
         usage = {name: row["usage"][name] for name in _USAGE_KEYS if name in row["usage"]}
+        flags = row.get("flags") or []
+        values["flags"] = flags.split(", ") if isinstance(flags, str) else list(flags)
         return cls(**{**values, "usage": Usage(**usage)})
 
 

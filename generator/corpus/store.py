@@ -40,10 +40,16 @@ class Corpus:
     """
 
     def __init__(
-        self, path: Path, lock: Lock, ledger: Ledger, writers: dict[Pile, ShardWriter], secrets: Iterable[str]
-    ):
+        self,
+        path: Path,
+        lock: Lock,
+        ledger: Ledger,
+        writers: dict[Pile, ShardWriter],
+        secrets: Iterable[str],
+        finish: Callable[[Trace], Trace],
+    ) -> None:
         self.path, self.ledger = path, ledger
-        self._lock, self._writers = lock, writers
+        self._lock, self._writers, self._finish = lock, writers, finish
         self._manifest = read_manifest(path)
         self._secrets = [orjson.dumps(secret)[1:-1] for secret in secrets if secret]
         self._thread = ThreadPoolExecutor(1, "shards")
@@ -129,7 +135,7 @@ class Corpus:
         try:
             for line in group:
                 writer = self._writers[line.pile]
-                line.position = writer.append(self._without_secrets(line.trace.to_line()))
+                line.position = writer.append(self._without_secrets(self._finish(line.trace).to_line()))
                 if writer.full and (shard := writer.seal()):
                     sealed.append(shard)
             if sealed:
@@ -186,18 +192,20 @@ def open_corpus(
     megabytes: int,
     secrets: Iterable[str] = (),
     account_of: AccountOf = lambda lane: lane,
+    finish: Callable[[Trace], Trace] = lambda trace: trace,
 ) -> Corpus:
     """Take hold of a corpus (made if it is not there), cut torn tails and bring the ledger up to the shards.
 
     `rows` and `megabytes` say when a shard is full, `secrets` are texts that must reach no file, `account_of` names the
-    account of a lane (a lost ledger's calls are rebuilt for it). Errors: `InputError` where another process holds it.
+    account of a lane (a lost ledger's calls are rebuilt for it), `finish` is done to each trace in the writing thread.
+    Errors: `InputError` where another process holds it.
     """
     lock = Lock(path)
     try:
         writers: dict[Pile, ShardWriter] = {pile: ShardWriter(path, pile, rows, megabytes) for pile in PILES}
         ledger = Ledger(path / "ledger.sqlite")
         reconcile(path, ledger, account_of)
-        return Corpus(path, lock, ledger, writers, secrets)
+        return Corpus(path, lock, ledger, writers, secrets, finish)
     except BaseException:
         lock.release()
         raise

@@ -1,6 +1,7 @@
 """The corpus: what is added stands in shards and ledger, and the two are brought together again after any accident."""
 
 import asyncio
+import dataclasses
 import json
 import os
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 from generator.corpus import Ledger, check, holder, open_corpus, reindex
 from generator.corpus.standing import standing
 from shared.exits import CannotWrite, InputError
-from shared.records import Trace
+from shared.records import Trace, read_traces
 from tests.generator.running import ROOT, manifest, rows
 from tests.generator.traces import trace
 
@@ -58,6 +59,19 @@ def test_the_corpus_is_read_by_datasets_without_code_of_ours(tmp_path: Path) -> 
     cache = {"cache_dir": str(tmp_path / "cache")}
     loaded = load_dataset("json", data_files=str(tmp_path / "corpus" / "traces" / "*.jsonl"), **cache)["train"]
     assert sorted(loaded["id"]) == sorted(one.id for one in some(10) if one.kept)
+
+
+def test_datasets_takes_shards_whose_first_rows_have_no_flags_and_no_cost(tmp_path: Path) -> None:
+    from datasets import load_dataset
+
+    plain = [dataclasses.replace(one, cost_usd=0.0) for one in some(3)]
+    flagged = [dataclasses.replace(trace(f"q {n}"), flags=["loop", "no thinking"], cost_usd=0.5) for n in range(3)]
+    fill(tmp_path / "corpus", plain)
+    fill(tmp_path / "corpus", flagged)
+    files = str(tmp_path / "corpus" / "traces" / "*.jsonl")
+    loaded = load_dataset("json", data_files=files, cache_dir=str(tmp_path / "cache"))["train"]
+    assert loaded["flags"] == [""] * 3 + ["loop, no thinking"] * 3
+    assert [one.flags for one in read_traces(tmp_path / "corpus")][3:] == [["loop", "no thinking"]] * 3
 
 
 @pytest.mark.parametrize("lost", ["ledger.sqlite", "manifest.json", "both"])
