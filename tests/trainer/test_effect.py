@@ -4,6 +4,7 @@ import copy
 import math
 import random
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from benchmarks.effect import training
 from benchmarks.effect.adapters import ManyLora
 from benchmarks.effect.corpora import Corpus
+from benchmarks.effect.plots import Point, curves, wilson
 from benchmarks.effect.training import Row, Setting
 
 WORDS = 97
@@ -114,3 +116,22 @@ def test_the_learning_rate_warms_up_and_ends_near_zero() -> None:
     assert rates[:3] == pytest.approx([1 / 3, 2 / 3, 1.0])
     assert rates == sorted(rates[:3]) + sorted(rates[3:], reverse=True)
     assert 0 < rates[-1] < 0.01
+
+
+def test_the_interval_of_a_share_is_wilsons() -> None:
+    assert wilson(0, 100) == pytest.approx((0.0, 0.0370), abs=1e-4)
+    assert wilson(50, 100) == pytest.approx((0.4038, 0.5962), abs=1e-4)
+    assert wilson(300, 300)[1] == 1.0
+
+
+def test_a_point_of_the_plot_stands_at_its_share() -> None:
+    drawn = ElementTree.fromstring(curves("t", "x", {"one": [Point(1, 0, 10), Point(10, 10, 10)]}))
+    low, high = drawn.iter("{http://www.w3.org/2000/svg}circle")
+    ticks = {
+        text.text: float(text.attrib["y"]) - 4
+        for text in drawn.iter("{http://www.w3.org/2000/svg}text")
+        if text.text in ("0%", "100%")
+    }
+    assert float(low.attrib["cx"]) < float(high.attrib["cx"])
+    assert float(low.attrib["cy"]) == pytest.approx(ticks["0%"], abs=0.2)
+    assert float(high.attrib["cy"]) == pytest.approx(ticks["100%"], abs=0.2)
