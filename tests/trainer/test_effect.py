@@ -121,7 +121,7 @@ def test_the_learning_rate_warms_up_and_ends_near_zero() -> None:
 def test_the_interval_of_a_share_is_wilsons() -> None:
     assert wilson(0, 100) == pytest.approx((0.0, 0.0370), abs=1e-4)
     assert wilson(50, 100) == pytest.approx((0.4038, 0.5962), abs=1e-4)
-    assert wilson(300, 300)[1] == 1.0
+    assert wilson(300, 300)[1] == pytest.approx(1.0)
 
 
 def test_a_point_of_the_plot_stands_at_its_share() -> None:
