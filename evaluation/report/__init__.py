@@ -19,5 +19,5 @@ from shared.shards import write_atomically
 
 def write_report(path: Path, manifest: Mapping[str, Any], comparison: Mapping[str, Any], results: Results) -> None:
     """Write the report of judged answers. Errors: `CannotWrite`."""
-    parts = [opening(manifest, comparison), *pack(results), closing()]
-    write_atomically(path, "".join(parts).encode(errors="replace"))
+    page = opening(manifest, comparison).encode(errors="replace")
+    write_atomically(path, b"".join([page, *pack(results), closing().encode()]))

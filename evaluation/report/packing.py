@@ -11,6 +11,7 @@ a problem can end its block, and no text is HTML at any time.
 
 import base64
 import gzip
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -26,7 +27,7 @@ _LEVEL = 6
 _THREADS = 2  # zlib lets go of the interpreter's lock
 
 
-def pack(results: Results) -> Iterator[str]:
+def pack(results: Results) -> Iterator[bytes]:
     """The page's data blocks: the index first, then the chunks in order."""
     index: list[dict[str, Any]] = []
     texts = list(_chunked(results, index))
@@ -68,7 +69,7 @@ def _row(case: Case) -> list[Any]:
     ]  # fmt: skip
 
 
-def _compressed_texts(chunk: Iterable[Iterable[Iterable[Case]]]) -> str:
+def _compressed_texts(chunk: Iterable[Iterable[Iterable[Case]]]) -> bytes:
     return _compressed([[[_parts(case) for case in samples] for samples in answered] for answered in chunk])
 
 
@@ -77,15 +78,13 @@ def _parts(case: Case) -> tuple[str, str, bool]:
     return thought.reasoning, thought.response, thought.unclosed
 
 
-def _compressed(value: Any) -> str:
+def _compressed(value: Any) -> bytes:
     try:
         data = orjson.dumps(value)
     except TypeError:  # half a surrogate pair, which some decoders let through: no UTF-8 can hold it
-        import json
-
         data = json.dumps(value, ensure_ascii=True).encode()
-    return base64.b64encode(gzip.compress(data, _LEVEL, mtime=0)).decode()
+    return base64.b64encode(gzip.compress(data, _LEVEL, mtime=0))
 
 
-def _block(name: str, data: str) -> str:
-    return f'<script type="application/gzip" id="{name}">{data}</script>\n'
+def _block(name: str, data: bytes) -> bytes:
+    return b'<script type="application/gzip" id="%s">%s</script>\n' % (name.encode(), data)

@@ -2,12 +2,11 @@
 
 import base64
 import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib import resources
 from typing import Any
-
-import orjson
 
 from evaluation.comparison import FEW, show_p
 from evaluation.report import plots
@@ -205,7 +204,8 @@ _CASES = """<section id=cases><h2>Every case</h2>
 
 def _manifest(manifest: Found) -> str:
     models = "".join(
-        f"<tr><td>{escape(str(m['name']))}</td><td><code>{escape(_fingerprint(m))}</code></td>"
+        f"<tr><td>{escape(str(m['name']))}</td><td><code>{escape(_weights(m))}</code></td>"
+        f"<td>{escape(', '.join(f'{k} {m[k]}' for k in ('template', 'precision') if m.get(k)))}</td>"
         f"<td><code>{escape(str(m.get('key', '')))}</code></td></tr>"
         for m in manifest.get("models", ())
     )
@@ -217,19 +217,20 @@ def _manifest(manifest: Found) -> str:
     generation = _pairs(manifest.get("generation", {}).items())
     told = [(key.replace("_", " "), manifest.get(key, "")) for key in ("card", "python", "git_commit")]
     other = _pairs([*told, *manifest.get("libraries", {}).items()])
-    whole = orjson.dumps(dict(manifest), option=orjson.OPT_INDENT_2).decode()
+    whole = json.dumps(manifest, indent=2, ensure_ascii=False, default=str)
     return (
         "<section id=manifest><h2>Where these numbers come from</h2>"
         f"<p>The same numbers again:</p><pre class=command>{escape(manifest.get('command', ''))}</pre>"
-        f"{_table(('model', 'weights', 'key of its answers'), models)}"
+        f"{_table(('model', 'weights', 'asked with', 'key of its answers'), models)}"
         f"{_table(('benchmark', 'problems', 'from', 'sha256'), data)}"
         f"<div class=figures><table>{generation}</table><table>{other}</table></div>"
         f"<details><summary>manifest.json</summary><pre>{escape(whole)}</pre></details></section>"
     )
 
 
-def _fingerprint(model: Found) -> str:
-    return str(model.get("weights") or model.get("fingerprint") or model.get("model") or "")
+def _weights(model: Found) -> str:
+    """The weights' fingerprint; a server does not tell it."""
+    return str(model.get("weights") or f"not told by {model.get('base_url', 'the server')}")
 
 
 def _pairs(items: Iterable[tuple[str, Any]]) -> str:

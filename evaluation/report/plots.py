@@ -129,7 +129,7 @@ def percent(share: float, digits: int = 0) -> str:
 
 def points(share: float) -> str:
     """A difference of shares in percentage points, with its sign (a true minus)."""
-    return f"{100 * share:+.1f}".replace("-", "−")
+    return f"{100 * share:+.1f}".replace("-", "−").replace("+0.0", "0").replace("−0.0", "0")
 
 
 class _Scale:

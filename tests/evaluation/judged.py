@@ -1,0 +1,80 @@
+"""Judged answers and whole reports made by hand, for tests of what comes after the judging."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from evaluation.comparison import compare, summary
+from evaluation.folder import COMPARISON, MANIFEST, write_json, write_verdicts
+from evaluation.journal import Journal
+from evaluation.report import write_report
+from evaluation.terms import Answer, Asked, Case, Question
+from shared.records import Verdict, problem_id
+
+Results = dict[str, dict[str, dict[str, list[Case]]]]
+
+
+def judged(
+    problem: str, gold: str, text: str, *, correct: bool, tokens: int = 50, boxed: bool = True, finish: str = "stop",
+    sample: int = 0, second: bool | None = None, answer: str | None = None, id_: str = "",
+) -> Case:  # fmt: skip
+    name = "correct" if correct else "truncated" if finish == "length" else "incorrect"
+    verdict = Verdict(name, gold if correct else answer, "as written in the test", "exact")
+    question = Question(id_ or problem_id(problem), problem, gold, ())
+    return Case(question, sample, Answer(text, finish, 10, tokens, 1.0), verdict, boxed, correct if second is None else second)
+
+
+def by_id(cases: Sequence[Case]) -> dict[str, list[Case]]:
+    found: dict[str, list[Case]] = {}
+    for case in cases:
+        found.setdefault(case.question.id, []).append(case)
+    return found
+
+
+def comparison_of(results: Results) -> dict[str, Any]:
+    base, *others = results
+    found: dict[str, Any] = {}
+    for name in results[base]:
+        if not others:
+            found[name] = {"n": len(results[base][name]), "base": summary(base, results[base][name])}
+            continue
+        entries = [compare(base, results[base][name], other, results[other][name]) for other in others]
+        found[name] = entries[0] | ({"others": entries[1:]} if entries[1:] else {})
+    return {"benchmarks": found}
+
+
+def manifest_of(results: Results, origins: Mapping[str, str] | None = None) -> dict[str, Any]:
+    first = next(iter(results.values()))
+    return {
+        "schema": 1, "models": [{"name": m, "slug": f"model-{at}", "weights": "ab" * 16, "key": f"key-{at}"}
+                                for at, m in enumerate(results)],
+        "benchmarks": [{"name": b, "slug": f"benchmark-{at}", "problems": len(cases), "whole": len(cases), "sha256": "cd" * 32,
+                        "origin": (origins or {}).get(b, "hub:somewhere main/test")}
+                       for at, (b, cases) in enumerate(first.items())],
+        "generation": {"max_new_tokens": 4096, "temperature": 0.0}, "card": "a card", "python": "3.11", "git_commit": "",
+        "libraries": {"torch": "2.13.0"}, "command": "python -m evaluation run configs/x.toml", "finished_at": "2030-01-01",
+    }  # fmt: skip
+
+
+def report_of(path: Path, results: Results) -> str:
+    """Write a report and give its text."""
+    write_report(path, manifest_of(results), comparison_of(results), results)
+    return path.read_text(encoding="utf-8")
+
+
+def finished_run(out: Path, results: Results, origins: Mapping[str, str] | None = None) -> Path:
+    """The folder of a finished evaluation, as `evaluation run` leaves it (without lighteval's own files)."""
+    manifest = manifest_of(results, origins)
+    out.mkdir(parents=True)
+    write_json(out / MANIFEST, manifest)
+    write_json(out / COMPARISON, comparison_of(results))
+    for model, told in zip(manifest["models"], results.values(), strict=True):
+        for benchmark in manifest["benchmarks"]:
+            folder = out / model["slug"] / benchmark["slug"]
+            journal = Journal(folder, model["key"])
+            for group in told[benchmark["name"]].values():
+                for case in group:
+                    journal.write(Asked(case.question, case.sample), case.question.problem, case.answer)
+            journal.close()
+            write_verdicts(folder, model["key"], told[benchmark["name"]])
+    return out
