@@ -1,6 +1,7 @@
 """`python -m evaluation …`: the evaluation's commands."""
 
 import argparse
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -13,6 +14,8 @@ from shared.exits import run_and_exit
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    # Before torch is imported: threads that wait by spinning cost a busy machine most of its time.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     args = _parser().parse_args(argv)
     code: int = args.run(args)
     return code
