@@ -87,7 +87,7 @@ function bars(id, counts, none, className) {
 function trace(t) {
   const kind = { correct: "good", unverifiable: "calm" }[t.verdict] || "bad";
   const facts = `${t.lane} · ${count(t.tokens)} tokens · ${t.seconds === null ? "" : span(t.seconds)}`;
-  const summary = make("summary", "", make("span", "chip " + kind, t.verdict), make("span", "text", t.problem), make("span", "facts", facts));
+  const summary = make("summary", "", make("span", "chip " + kind, t.verdict), make("span", "text", withMath(t.problem.slice(0, 300))), make("span", "facts", facts));
   const box = make("details", "trace", summary);
   box.dataset.id = t.id;
   box.addEventListener("toggle", () => { if (box.open && box.children.length === 1) box.append(inside(t)); });
