@@ -21,7 +21,9 @@ def judged(
     name = "correct" if correct else "truncated" if finish == "length" else "incorrect"
     verdict = Verdict(name, gold if correct else answer, "as written in the test", "exact")
     question = Question(id_ or problem_id(problem), problem, gold, ())
-    return Case(question, sample, Answer(text, finish, 10, tokens, 1.0), verdict, boxed, correct if second is None else second)
+    return Case(
+        question, sample, Answer(text, finish, 10, tokens, 1.0), verdict, boxed, correct if second is None else second
+    )
 
 
 def by_id(cases: Sequence[Case]) -> dict[str, list[Case]]:

@@ -15,7 +15,7 @@ from evaluation.again import report_again
 from evaluation.report.packing import CHUNK_CHARACTERS
 from tests.evaluation.judged import by_id, finished_run, judged, report_of
 
-HOSTILE = "</script><script>window.owned=1</script><img src=x onerror=\"window.owned=1\">'\"&amp;"
+HOSTILE = '</script><script>window.owned=1</script><img src=x onerror="window.owned=1">\'"&amp;'
 
 
 class Elements(HTMLParser):

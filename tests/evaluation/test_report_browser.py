@@ -1,0 +1,257 @@
+"""The report in a real browser: it opens fast, filters, searches, renders, and runs nothing that a model wrote."""
+
+import random
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.evaluation.judged import Results, by_id, judged, report_of
+from tests.evaluation.test_report import HOSTILE, two_models
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: no browser tests")
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+READY = "body[data-ready]"
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    found = next(filter(None, map(shutil.which, NAMES)), None)
+    if found is None:
+        pytest.skip("no Chromium here: install chromium to run the browser tests")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=found, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium: Any) -> Iterator[Any]:
+    """A tab that fails the test where the page logs an error, opens a dialog or asks for anything but itself."""
+    context = chromium.new_context(viewport={"width": 1360, "height": 1000})
+    tab = context.new_page()
+    faults: list[str] = []
+    tab.on("pageerror", lambda error: faults.append(str(error)))
+    tab.on("dialog", lambda dialog: (faults.append(dialog.message), dialog.dismiss()))
+    tab.on("request", lambda request: None if request.is_navigation_request() else faults.append(request.url))
+    yield tab
+    context.close()
+    assert faults == []
+
+
+def shown(page: Any) -> str:
+    return str(page.inner_text("#count"))
+
+
+def open_report(page: Any, path: Path, results: Results) -> None:
+    report_of(path, results)
+    page.goto(path.as_uri())
+    page.wait_for_selector(READY)
+
+
+def test_filters_show_the_cases_that_they_name(page: Any, tmp_path: Path) -> None:
+    open_report(page, tmp_path / "r.html", two_models(fixed=5, broken=3, same=7))
+    for outcome, count in {"all": 15, "fixed": 5, "broken": 3, "both wrong": 0, "both right": 7}.items():
+        page.click(f'#outcomes button[data-outcome="{outcome}"]')
+        assert shown(page) == f"{count} of 15"
+        assert page.locator(".row").count() == count
+
+
+def test_search_finds_problems_and_if_asked_full_texts(page: Any, tmp_path: Path) -> None:
+    results = two_models(2, 0, 2)
+    case = judged("A needle", "9", "<think>\nhidden Haystack \u00e4\n</think>\n\n\\boxed{9}", correct=True)
+    for told in results.values():
+        told["gsm8k"][case.question.id] = [case]
+    open_report(page, tmp_path / "r.html", results)
+    page.fill("#search", "needle")
+    assert shown(page) == "1 of 5"
+    page.fill("#search", "haystack \u00c4")
+    assert shown(page) == "0 of 5"
+    page.check("#deep")
+    playwright.expect(page.locator("#count")).to_have_text("1 of 5")
+
+
+def test_answers_stand_side_by_side_with_their_thinking_folded(page: Any, tmp_path: Path) -> None:
+    base = judged("What is half?", "\\frac12", "<think>\nhm, never ends", correct=False, finish="length")
+    tuned = judged(
+        "What is half?", "\\frac12", "<think>\nI think **hard**\n</think>\n\nIt is $\\frac{1}{2}$.", correct=True
+    )
+    results = {"base": {"b": by_id([base])}, "tuned": {"b": by_id([tuned])}}
+    open_report(page, tmp_path / "r.html", results)
+    page.click(".row")
+    page.wait_for_selector(".side")
+    assert page.locator(".row .tag").inner_text() == "fixed · finishing"
+    assert page.locator(".side h3").all_inner_texts() == ["base", "tuned"]
+    assert page.locator(".gold mfrac").count() == 1
+    assert page.locator(".response mfrac").count() == 1
+    assert "never closed" in page.locator(".side summary").first.inner_text()
+    assert page.locator(".thinking").count() == 0
+    page.locator(".side summary").last.click()
+    page.wait_for_selector(".thinking")
+    assert page.locator(".thinking b").inner_text() == "hard"
+    page.uncheck("#math")
+    playwright.expect(page.locator(".response mfrac")).to_have_count(0)
+    assert "$\\frac{1}{2}$" in page.inner_text("#detail")
+
+
+def test_arrow_keys_walk_through_the_cases_and_the_address_leads_back(page: Any, tmp_path: Path) -> None:
+    open_report(page, tmp_path / "r.html", two_models(2, 0, 30))
+    page.focus("#list")
+    for _ in range(25):
+        page.keyboard.press("ArrowDown")
+    playwright.expect(page.locator(".problem")).to_have_text("Problem 24")
+    selected = page.locator(".row[aria-selected=true]").inner_text()
+    assert "Problem 24" in selected
+    assert "#case=gsm8k/" in page.url
+    page.reload()
+    page.wait_for_selector(".side")
+    assert page.locator(".row[aria-selected=true]").inner_text() == selected
+
+
+@pytest.mark.parametrize(
+    ("text", "elements", "left_as_text"),
+    [
+        ("$x^2+1$", {"msup": 1}, ""),
+        (r"\[ \sum_{i=1}^n \sqrt[3]{a_i} \]", {"munderover": 1, "mroot": 1, 'math[display="block"]': 1}, ""),
+        (r"\begin{pmatrix} 1 & 2 \\ 3 & 4 \end{pmatrix}", {"mtr": 2, "mtd": 4}, ""),
+        (r"so \boxed{\frac12} it is", {".box": 1, "mfrac": 1}, ""),
+        (r"${n \choose k}$", {"mfrac": 1}, ""),
+        (r"\begin{align*} a &= b \\ &= c \end{align*}", {"mtr": 2}, ""),
+        ("It costs $5 and later $10 more", {}, "It costs $5 and later $10 more"),
+        (r"$\unknowncommand{x}$", {".tex": 1}, r"$\unknowncommand{x}$"),
+        (r"\( \frac{1 \)", {".tex": 1}, r"\frac{1"),
+        ("$" + "{" * 3000 + "$", {".tex": 1}, ""),
+        ("**bold** and 2 ** 3", {"b": 1}, "2 ** 3"),
+    ],
+)
+def test_latex_becomes_mathml_and_what_is_unknown_stays_as_written(
+    page: Any, tmp_path: Path, text: str, elements: dict[str, int], left_as_text: str
+) -> None:
+    open_report(page, tmp_path / "r.html", {"m": {"b": by_id([judged("P", "1", text, correct=True)])}})
+    page.click(".row")
+    page.wait_for_selector(".response")
+    for name, count in elements.items():
+        assert page.locator(f".response {name}").count() == count, name
+    assert left_as_text in page.inner_text(".response")
+    if not elements:
+        assert page.locator(".response math, .response .tex").count() == 0
+
+
+def test_nothing_that_a_model_or_a_problem_says_runs(page: Any, tmp_path: Path) -> None:
+    formulas = [f"$\\text{{{HOSTILE}}}$", f"\\boxed{{{HOSTILE}}}", f"**{HOSTILE}**", f"$\\mathbb{{{HOSTILE}}}$"]
+    text = f"<think>\n{HOSTILE}\n</think>\n\n{HOSTILE}" + "\n".join(formulas)
+    cases = by_id([judged("P" + HOSTILE, "\\text{" + HOSTILE, text, correct=False, answer=HOSTILE, id_=HOSTILE)])
+    open_report(page, tmp_path / "r.html", {m + HOSTILE: {"b" + HOSTILE: cases} for m in ("base", "tuned")})
+    page.click(".row")
+    page.wait_for_selector(".side")
+    page.locator(".side summary").first.click()
+    page.wait_for_selector(".thinking")
+    page.check("#deep")
+    page.fill("#search", "<script>")
+    playwright.expect(page.locator("#count")).to_have_text("1 of 1")
+    page.reload()  # the address holds the hostile id
+    page.wait_for_selector(".side")
+    assert page.evaluate("window.owned") is None
+    assert page.locator("img, #cases script").count() == 0
+
+
+def test_links_to_disagreements_lead_to_the_case(page: Any, tmp_path: Path) -> None:
+    results = two_models(2, 0, 40)
+    odd = judged("Odd one", "1", "\\boxed{1}", correct=True, second=False)
+    for told in results.values():
+        told["gsm8k"][odd.question.id] = [odd]
+    open_report(page, tmp_path / "r.html", results)
+    page.locator("a[data-case]").first.click()
+    page.wait_for_selector(".side")
+    assert "Odd one" in page.inner_text(".problem")
+    page.check("#disagree")
+    assert shown(page) == "1 of 43"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out_from_its_ground_in_light_and_dark(chromium: Any, tmp_path: Path, scheme: str) -> None:
+    report_of(tmp_path / "r.html", two_models(3, 2, 30))
+    with chromium.new_context(color_scheme=scheme) as context:
+        tab = context.new_page()
+        tab.goto((tmp_path / "r.html").as_uri())
+        tab.wait_for_selector(READY)
+        low = tab.evaluate(CONTRASTS)
+    assert low == [], "contrast under 4.5 (WCAG AA)"
+
+
+# [text, contrast] of every element with text of its own whose contrast with the nearest ground is under 4.5.
+CONTRASTS = """() => {
+  const channels = (color) => color.match(/[\\d.]+/g).slice(0, 4).map(Number);
+  const light = (color) => channels(color).slice(0, 3).map((v) => v / 255)
+    .map((v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)).reduce((sum, v, at) => sum + v * [0.2126, 0.7152, 0.0722][at], 0);
+  const ground = (of) => {
+    for (let at = of; at; at = at.parentElement) {
+      const color = getComputedStyle(at).backgroundColor;
+      if ((channels(color)[3] ?? 1) > 0) return color;
+    }
+    return "rgb(255,255,255)";
+  };
+  return [...document.querySelectorAll("body *")].filter((e) => e.checkVisibility() && !["SCRIPT", "STYLE", "OPTION"].includes(e.tagName) &&
+      [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim())).map((e) => {
+    const style = getComputedStyle(e), text = light(e instanceof SVGElement ? style.fill : style.color), back = light(ground(e));
+    return [e.textContent.slice(0, 40), (Math.max(text, back) + 0.05) / (Math.min(text, back) + 0.05)];
+  }).filter(([, contrast]) => contrast < 4.5);
+}"""
+
+
+def many(count: int, characters: int) -> Results:
+    """`count` problems, each answered by two models with texts of so many characters that compress as prose does."""
+    dice = random.Random(0)
+    words = ["".join(dice.choices("etaoinshrdlu", k=dice.randint(1, 9))) for _ in range(3000)]
+    pool = " ".join(dice.choices(words, k=(characters * 20) // 5))
+    results: Results = {"base": {"b": {}}, "tuned": {"b": {}}}
+    for i in range(count):
+        for told in results.values():
+            start = dice.randrange(len(pool) - characters)
+            text = f"<think>\n{pool[start : start + characters]}\n</think>\n\nSo \\boxed{{{i}}}."
+            case = judged(
+                f"Problem {i}: what is {i}?", str(i), text, correct=dice.random() < 0.6, tokens=characters // 4
+            )
+            told["b"][f"{i:x}"] = [case]
+    return results
+
+
+# Milliseconds until the page has done what a click or a key asks for and has laid itself out again; the worst of them.
+WORST = """() => {
+  const time = (act) => { const start = performance.now(); act(); document.body.offsetHeight; return performance.now() - start; };
+  const search = document.getElementById("search"), list = document.getElementById("list");
+  const clicks = ["fixed", "broken", "both wrong", "both right", "all"].map((name) => time(() => document.querySelector(`[data-outcome="${name}"]`).click()));
+  const keys = ["9", "99", "999", "what", ""].map((text) => time(() => ((search.value = text), search.oninput())));
+  const scrolls = [0.2, 0.5, 1].map((share) => time(() => ((list.scrollTop = share * list.scrollHeight), list.onscroll())));
+  return Math.max(...clicks, ...keys, ...scrolls);
+}"""
+
+
+def test_ten_thousand_cases_of_4000_tokens_open_in_three_seconds_and_filter_without_lag(
+    page: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "r.html"
+    report_of(path, many(10_000, 16_000))
+    page.goto(path.as_uri(), wait_until="commit")
+    page.wait_for_selector(READY, timeout=60_000)
+    opened_ms = int(page.get_attribute("body", "data-ready"))
+    assert page.locator(".row").count() < 80
+    worst_ms = min(page.evaluate(WORST) for _ in range(3))  # the machine's noise left out, as far as it goes
+    page.wait_for_load_state("load", timeout=60_000)
+    loaded_ms = page.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd")
+    print(
+        f"{path.stat().st_size / 1e6:.0f} MB: ready {opened_ms} ms, loaded {loaded_ms:.0f} ms, worst {worst_ms:.0f} ms"
+    )
+    assert opened_ms < 3000
+    assert worst_ms < 300
+    page.locator("#list").evaluate("list => list.scrollTop = list.scrollHeight")
+    page.locator(".row", has_text="Problem 9999:").click()
+    page.wait_for_selector(".side")
+    assert "9999" in page.inner_text(".problem")
