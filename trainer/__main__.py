@@ -16,6 +16,7 @@ def main(argv: Sequence[str]) -> int:
     # Read by OpenMP when torch is first imported: threads that wait for one another sleep instead of spinning, which
     # on a busy machine made two threads ten times slower than one.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("TQDM_DISABLE", "1")  # progress is told in our own lines
     if argv[:1] == ["weights"]:
         from trainer.weights import main as weights
 
