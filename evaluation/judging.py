@@ -13,12 +13,12 @@ _GRADE_SECONDS = 5.0
 
 
 class Judge:
-    """Turns answers into cases in the background. Owns two threads for grading and one for the second opinion."""
+    """Turns answers into cases in the background. Owns two threads for grading, one for the second opinion."""
 
     def __init__(self) -> None:
         self._grading = ThreadPoolExecutor(2, "grading")
         self._asking = ThreadPoolExecutor(1, "second-opinion")
-        self._second = SecondOpinion()
+        self._second = SecondOpinion.of_this_process()
 
     def submit(self, asked: Asked, answer: Answer, graded: Callable[[bool], None]) -> "Future[Case]":
         """The case, once judged; `graded(correct)` is called as soon as the first opinion is there."""
@@ -36,7 +36,6 @@ class Judge:
     def close(self) -> None:
         self._grading.shutdown(cancel_futures=True)
         self._asking.shutdown(cancel_futures=True)
-        self._second.close()
 
 
 def judge_answer(asked: Asked, answer: Answer) -> Verdict:

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,21 +11,31 @@ from typing import Any
 
 import pytest
 
+# Imported once, before the tests, which treat warnings as errors: lighteval's own are none of ours.
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from evaluation.without_litellm import without_litellm
+
+    with without_litellm():
+        import evaluation.lighteval_run  # noqa: F401
+
 Reply = dict[str, Any]
+Script = Callable[[str, str, int], Reply]
 
 
 class Endpoint:
-    """An OpenAI-compatible server that answers from a script: `script(problem, call number) -> reply`.
+    """An OpenAI-compatible server that answers from a script: `script(problem, model, call number) -> reply`.
 
-    A reply has `text` (or `reasoning` and `text`), and may have `status`, `finish`, `tokens`, `seconds` to wait, `drop`.
+    A reply has `text` (and perhaps `reasoning`), and may have `status`, `headers`, `finish`, `tokens`, `seconds` to wait
+    and `drop`: the connection is closed without a reply.
     """
 
-    def __init__(self, script: Callable[[str, int], Reply]) -> None:
+    def __init__(self, script: Script) -> None:
         self.script = script
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
-        self.asked: Counter[str] = Counter()  # by problem, when a call comes in
-        self.answered: Counter[str] = Counter()  # when its reply has been sent whole
+        self.asked: Counter[tuple[str, str]] = Counter()  # by model and problem, when a call comes in
+        self.answered: Counter[tuple[str, str]] = Counter()  # when its reply has been sent whole
         self._lock = threading.Lock()
         outer = self
 
@@ -53,9 +64,9 @@ class Endpoint:
         with self._lock:
             self.bodies.append(body)
             self.headers.append(dict(handler.headers))
-            self.asked[problem] += 1
-            number = self.asked[problem]
-        reply = self.script(problem, number)
+            self.asked[body["model"], problem] += 1
+            number = self.asked[body["model"], problem]
+        reply = self.script(problem, body["model"], number)
         if reply.get("seconds"):
             threading.Event().wait(reply["seconds"])
         if reply.get("drop"):
@@ -74,7 +85,7 @@ class Endpoint:
             handler.close_connection = True
             return
         with self._lock:
-            self.answered[problem] += 1
+            self.answered[body["model"], problem] += 1
 
     @staticmethod
     def _completion(reply: Reply) -> dict[str, Any]:
@@ -90,17 +101,32 @@ class Endpoint:
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[[Callable[[str, int], Reply]], Endpoint]]:
+def serve() -> Iterator[Callable[[Script], Endpoint]]:
     """Starts scripted endpoints and stops them after the test."""
     started: list[Endpoint] = []
 
-    def start(script: Callable[[str, int], Reply]) -> Endpoint:
+    def start(script: Script) -> Endpoint:
         started.append(Endpoint(script))
         return started[-1]
 
     yield start
     for endpoint in started:
         endpoint.close()
+
+
+def write_config(path: Path, endpoint: Endpoint | None, models: list[str], benchmark: str, **generation: Any) -> Path:
+    """evaluate.toml beside `path`'s folder: endpoint models, or model folders on the CPU."""
+    settings = "".join(f"{key} = {json.dumps(value)}\n" for key, value in generation.items())
+    engine = f'kind = "endpoint"\nbase_url = "{endpoint.base_url}"\nbatch = 4\n' if endpoint else 'device = "cpu"\n'
+    path.write_text(
+        f"out = {json.dumps(str(path.parent / 'out'))}\nmodels = {json.dumps(models)}\nbenchmarks = [{json.dumps(benchmark)}]\n"
+        f"[generation]\n{settings}[engine]\n{engine}"
+    )
+    return path
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def write_problems(path: Path, count: int, gold: Callable[[int], str] = str) -> Path:

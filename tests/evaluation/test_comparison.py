@@ -1,0 +1,96 @@
+"""What comparison.json says of judged answers, worked out by hand."""
+
+import pytest
+
+from evaluation.comparison import compare, summary
+from evaluation.terms import Answer, Case, Question, take_apart
+from shared.records import Verdict
+
+
+def case(number: int, kind: str, sample: int = 0, tokens: int = 100) -> Case:
+    """A judged answer: right, wrong (boxed), bare (wrong, no box), cut (by the limit) or open (thinking never ended)."""
+    verdict = {"right": "correct", "wrong": "incorrect", "bare": "no_answer", "cut": "truncated", "open": "truncated"}
+    answer = Answer("…", "length" if kind == "cut" else "stop", 10, tokens, 1.0)
+    judged = Verdict(verdict[kind], None, "", "")  # type: ignore[arg-type]
+    question = Question(f"q{number}", "?", "1", ())
+    return Case(question, sample, answer, judged, kind in ("right", "wrong"), kind == "right")
+
+
+def cases(kinds: str) -> dict[str, list[Case]]:
+    return {f"q{i}": [case(i, kind)] for i, kind in enumerate(kinds.split())}
+
+
+def test_each_fixed_problem_counts_once_in_the_split_of_the_gain() -> None:
+    base = cases("wrong bare cut open wrong right right bare")
+    tuned = cases("right right right right wrong right bare right")
+    found = compare("base", base, "tuned", tuned)
+    assert found["fixed"] == 5
+    assert found["gain"] == {"format": 2, "finishing": 2, "reasoning": 1}
+    assert found["broken"] == 1
+    assert found["loss"] == {"format": 1, "finishing": 0, "reasoning": 0}
+    assert found["difference"] == pytest.approx((6 - 2) / 8)
+
+
+def test_an_answer_cut_off_with_a_box_in_it_failed_by_finishing_not_by_reasoning() -> None:
+    cut = case(0, "wrong")
+    cut = Case(cut.question, 0, Answer("\\boxed{2}", "length", 1, 50, 1.0), cut.verdict, True, False)
+    found = compare("base", {"q0": [cut]}, "tuned", cases("right"))
+    assert found["gain"] == {"format": 0, "finishing": 1, "reasoning": 0}
+
+
+def test_only_problems_that_both_answered_are_compared() -> None:
+    found = compare("base", cases("right wrong right"), "tuned", {"q1": [case(1, "right")], "q9": [case(9, "right")]})
+    assert (found["n"], found["fixed"], found["base"]["correct"]) == (1, 1, 0)
+
+
+def test_a_difference_by_chance_is_called_not_significant() -> None:
+    found = compare("base", cases("right " * 6 + "wrong " * 6), "tuned", cases("right " * 8 + "wrong " * 4))
+    assert found["significant"] is False
+    assert found["says"].startswith("not significant: +16.7 points")
+    assert any("12 problems are few" in warning for warning in found["warnings"])
+
+
+def test_a_clear_loss_is_called_worse() -> None:
+    found = compare("base", cases("right " * 30), "tuned", cases("wrong " * 30))
+    assert found["says"].startswith("worse: -100.0 points")
+
+
+def test_equal_answers_differ_by_nothing_and_no_p_is_small() -> None:
+    found = compare("base", cases("right wrong"), "tuned", cases("right wrong"))
+    assert (found["difference"], found["mcnemar_p"], found["interval95"]) == (0.0, 1.0, [0.0, 0.0])
+
+
+def test_several_samples_give_the_average_and_pass_at_k() -> None:
+    groups = {
+        "q0": [case(0, "right", s) for s in range(4)],
+        "q1": [case(1, "right" if s == 0 else "wrong", s) for s in range(4)],
+        "q2": [case(2, "bare", s) for s in range(4)],
+    }
+    found = summary("model", groups)
+    assert found["accuracy"] == pytest.approx((1 + 0.25 + 0) / 3)
+    assert found["pass_at_k"] == {"1": pytest.approx(5 / 12), "2": pytest.approx((1 + 0.5) / 3), "4": pytest.approx(2 / 3)}
+
+
+def test_tokens_a_right_answer_counts_the_tokens_of_wrong_ones_too() -> None:
+    found = summary("model", {"q0": [case(0, "right", tokens=100)], "q1": [case(1, "wrong", tokens=500)]})
+    assert found["tokens_per_correct"] == 600
+    assert [(b["from"], b["n"], b["correct"]) for b in found["by_length"]] == [(0, 1, 1), (256, 1, 0)]
+
+
+def test_a_model_that_got_nothing_right_has_no_tokens_a_right_answer() -> None:
+    assert summary("model", cases("wrong bare"))["tokens_per_correct"] is None
+
+
+@pytest.mark.parametrize(
+    ("text", "response", "unclosed"),
+    [
+        ("<think>\na\n</think>\n\nb", "b", False),
+        ("a\n</think>\nb", "b", False),  # R1's own template opens the thinking in the prompt
+        ("plain", "plain", False),
+        ("<think>\na \\boxed{4}", "", True),
+        ("<think>a</think>b<think>again \\boxed{4}", "<think>a</think>b", True),
+    ],
+)
+def test_thinking_and_response_are_taken_apart(text: str, response: str, unclosed: bool) -> None:
+    thought = take_apart(text)
+    assert (thought.response, thought.unclosed) == (response, unclosed)

@@ -1,0 +1,190 @@
+"""Whole runs against a server that answers from a script: what is reported is what the script says."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scipy import stats
+
+from evaluation.__main__ import main
+from shared.exits import InputError
+from tests.evaluation.conftest import Endpoint, Reply, Script, number_of, rows_of, write_config, write_problems
+
+Serve = Callable[[Script], Endpoint]
+
+# One letter a problem, repeated: R right, W wrong in a box, N right but in no box (which is no answer), L cut off by the
+# limit while thinking, a box among the thoughts.
+BASE = "RWNLRWNLWW"
+TUNED = "RRRRRWNLRR"
+N = 60
+
+
+def reply(kind: str, number: int) -> Reply:
+    return {
+        "R": {"text": f"<think>\nhm\n</think>\n\nIt is \\boxed{{{number}}}.", "tokens": 20},
+        "W": {"text": f"It is \\boxed{{{number + 1}}}.", "tokens": 12},
+        "N": {"text": "I cannot say.", "tokens": 8},
+        "L": {"text": f"<think>\nperhaps \\boxed{{{number}}}", "tokens": 64, "finish": "length"},
+    }[kind]
+
+
+def scripted(problem: str, model: str, _: int) -> Reply:
+    number = number_of(problem)
+    return reply((BASE if model == "base" else TUNED)[number % 10], number)
+
+
+@pytest.fixture
+def finished(serve: Serve, tmp_path: Path) -> tuple[Path, Endpoint]:
+    """A finished run of 60 problems, and its endpoint."""
+    endpoint = serve(scripted)
+    problems = write_problems(tmp_path / "sums.jsonl", N)
+    config = write_config(tmp_path / "c.toml", endpoint, ["base", "tuned"], str(problems), max_new_tokens=64)
+    assert main(["run", str(config)]) == 0
+    return config, endpoint
+
+
+def comparison_of(config: Path, out: str = "out") -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((config.parent / out / "comparison.json").read_text())["benchmarks"]["sums"]
+    return found
+
+
+def test_accuracy_statistics_and_the_split_of_the_gain_are_those_of_the_script(
+    finished: tuple[Path, Endpoint],
+) -> None:
+    found = comparison_of(finished[0])
+    base, tuned = (BASE * 6)[:N], (TUNED * 6)[:N]
+    flips = [(b, t) for b, t in zip(base, tuned, strict=True) if (b == "R") != (t == "R")]
+    fixed = [b for b, t in flips if t == "R"]
+    assert (found["n"], found["base"]["correct"], found["tuned"]["correct"]) == (N, base.count("R"), tuned.count("R"))
+    assert (found["base"]["model"], found["tuned"]["model"]) == ("base", "tuned")
+    assert found["base"]["accuracy"] == pytest.approx(base.count("R") / N)
+    assert (found["fixed"], found["broken"]) == (len(fixed), len(flips) - len(fixed))
+    assert found["difference"] == pytest.approx((tuned.count("R") - base.count("R")) / N)
+    assert found["gain"] == {"format": fixed.count("N"), "finishing": fixed.count("L"), "reasoning": fixed.count("W")}
+    assert found["mcnemar_p"] == pytest.approx(stats.binomtest(len(fixed), len(flips), 0.5).pvalue)
+    ours, theirs = found["tuned"]["wilson95"], stats.binomtest(tuned.count("R"), N).proportion_ci(0.95, "wilson")
+    assert ours == pytest.approx([theirs.low, theirs.high])
+    low, high = found["interval95"]
+    assert low < found["difference"] < high
+    tokens = sum({"R": 20, "W": 12, "N": 8, "L": 64}[kind] for kind in base)
+    assert found["base"]["tokens_per_correct"] == pytest.approx(tokens / base.count("R"))
+    assert found["base"]["unfinished"] == base.count("L")
+
+
+def test_lightevals_own_results_say_the_same_as_ours(finished: tuple[Path, Endpoint]) -> None:
+    results = next((finished[0].parent / "out" / "tuned" / "lighteval").rglob("results_*.json"))
+    scores = json.loads(results.read_text())["results"]["sums|0"]
+    assert scores["graded"] == pytest.approx(comparison_of(finished[0])["tuned"]["accuracy"])
+    assert list((finished[0].parent / "out" / "tuned" / "lighteval" / "details").rglob("*.parquet"))
+
+
+def test_a_second_run_asks_nothing_and_says_the_same(
+    finished: tuple[Path, Endpoint], capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, endpoint = finished
+    before, calls = comparison_of(config), len(endpoint.bodies)
+    assert main(["run", str(config)]) == 0
+    assert (comparison_of(config), len(endpoint.bodies)) == (before, calls)
+    out = capsys.readouterr().out
+    assert "60 from the journal" in out
+    assert "better: +50.0 points" in out
+
+
+def test_fresh_asks_everything_again(finished: tuple[Path, Endpoint]) -> None:
+    config, endpoint = finished
+    assert main(["run", str(config), "--fresh", "--set", "limit=5"]) == 0
+    assert len(endpoint.bodies) == 2 * N + 2 * 5
+
+
+def test_a_limit_takes_the_first_problems_in_the_order_of_the_file(serve: Serve, tmp_path: Path) -> None:
+    endpoint = serve(scripted)
+    problems = write_problems(tmp_path / "sums.jsonl", N)
+    config = write_config(tmp_path / "c.toml", endpoint, ["base"], str(problems), max_new_tokens=64)
+    assert main(["run", str(config), "--set", "limit=7"]) == 0
+    assert {number_of(problem) for _, problem in endpoint.asked} == set(range(7))
+    assert comparison_of(config)["n"] == 7
+
+
+def test_another_limit_of_tokens_is_another_question_and_is_asked_again(finished: tuple[Path, Endpoint]) -> None:
+    config, endpoint = finished
+    calls = len(endpoint.bodies)
+    assert main(["run", str(config), "--set", "generation.max_new_tokens=100", "--set", "limit=1"]) == 0
+    assert len(endpoint.bodies) > calls
+    assert endpoint.bodies[-1]["max_tokens"] == 100
+
+
+def test_greedy_decoding_ignores_the_seed_so_a_new_one_asks_nothing(finished: tuple[Path, Endpoint]) -> None:
+    config, endpoint = finished
+    calls = len(endpoint.bodies)
+    assert main(["run", str(config), "--set", "generation.seed=7"]) == 0
+    assert len(endpoint.bodies) == calls
+
+
+def test_the_prompt_is_the_one_of_training_with_the_boxed_request(finished: tuple[Path, Endpoint]) -> None:
+    body = finished[1].bodies[0]
+    assert body["messages"] == [
+        {
+            "role": "user",
+            "content": f"{body['messages'][0]['content'].splitlines()[0]}\n"
+            "Please reason step by step, and put your final answer within \\boxed{}.",
+        }
+    ]
+    assert (body["temperature"], body["max_tokens"]) == (0.0, 64)
+
+
+def test_several_samples_are_asked_with_seeds_of_their_own(serve: Serve, tmp_path: Path) -> None:
+    endpoint = serve(lambda problem, _, call: reply("R" if call == 1 else "W", number_of(problem)))
+    problems = write_problems(tmp_path / "sums.jsonl", 3)
+    config = write_config(
+        tmp_path / "c.toml", endpoint, ["m"], str(problems), max_new_tokens=64, samples=4, temperature=0.6
+    )
+    assert main(["run", str(config)]) == 0
+    found = comparison_of(config)["base"]
+    assert found["accuracy"] == pytest.approx(0.25)
+    assert found["pass_at_k"] == {"1": 0.25, "2": 0.5, "4": 1.0}
+    assert len({body["seed"] for body in endpoint.bodies}) == 12
+
+
+def test_quick_stops_early_when_the_answer_is_clear(serve: Serve, tmp_path: Path) -> None:
+    endpoint = serve(lambda problem, model, _: reply("R" if model == "tuned" else "W", number_of(problem)))
+    problems = write_problems(tmp_path / "sums.jsonl", 300)
+    config = write_config(tmp_path / "c.toml", endpoint, ["base", "tuned"], str(problems), max_new_tokens=64)
+    assert main(["run", str(config), "--quick"]) == 0
+    found = comparison_of(config)
+    assert found["quick"]["decision"] == "better"
+    assert found["n"] == found["quick"]["asked"] < 60
+    assert len(endpoint.bodies) == 2 * found["n"]
+
+
+def test_two_finished_runs_are_compared_and_a_comparison_reported_again(
+    finished: tuple[Path, Endpoint], capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, endpoint = finished
+    folder, calls = config.parent, len(endpoint.bodies)
+    out = folder / "across"
+    assert main(["compare", str(folder / "out" / "base"), str(folder / "out"), "--out", str(out)]) == 0
+    assert comparison_of(config, "across") == comparison_of(config)
+    (out / "comparison.json").unlink()
+    assert main(["report", str(out)]) == 0
+    assert comparison_of(config, "across") == comparison_of(config)
+    assert len(endpoint.bodies) == calls
+
+
+def test_comparing_runs_asked_differently_says_so(finished: tuple[Path, Endpoint], tmp_path: Path) -> None:
+    config, _ = finished
+    other = str(config.parent / "other")
+    assert main(["run", str(config), "--set", f"out={other}", "--set", "generation.prompt={problem} \\boxed?"]) == 0
+    across = config.parent / "across"
+    assert main(["compare", str(config.parent / "out" / "base"), other, "--out", str(across)]) == 0
+    warnings = comparison_of(config, "across")["warnings"]
+    assert any(re.search("asked with different prompt", warning) for warning in warnings)
+
+
+def test_a_folder_that_is_no_finished_run_is_refused(finished: tuple[Path, Endpoint], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="neither the folder of a finished evaluation"):
+        main(["compare", str(finished[0].parent / "out"), str(tmp_path / "nowhere")])
+    with pytest.raises(InputError, match="no such file"):
+        main(["report", str(tmp_path / "nowhere")])
