@@ -23,7 +23,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tests.generator.running import Rehearsal, configure, eventually, free_port, rehearsal, started
+from tests.generator.running import Rehearsal, configure, free_port, rehearsal, started
 
 OFTEN = 20  # the watchers ask so many times as often as they do
 DASHBOARD_SECONDS, SCRAPE_SECONDS = 2.0, 15.0
@@ -92,11 +92,13 @@ def limits(seconds: float) -> list[tuple[str, str, str]]:
     ]
 
 
-def watching(streams: int, seconds: float) -> list[tuple[str, str, str]]:
+def watching(streams: int, seconds: float = 12.0) -> list[tuple[str, str, str]]:
     port = free_port()
     keys = {"lane__concurrency": streams, "daemon__port": port, "sampling__samples": 1}
     with watched("streams", ("--tokens-per-second", "30"), **keys) as run:
-        eventually(lambda: run.teacher.stats()["in_flight"] > 0.9 * streams, "the streams", 240)
+        patience = time.monotonic() + 180  # a slow machine may carry fewer: the table says how many there were
+        while run.teacher.stats()["in_flight"] < 0.9 * streams and time.monotonic() < patience:
+            time.sleep(1)
         alone, asked = 0.0, 0.0
         for _ in range(3):  # by turns, so that what drifts falls on both
             alone += _cpu_share(run.process.pid, seconds, lambda: time.sleep(0.1))
@@ -140,13 +142,13 @@ def _cpu_seconds(pid: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=180, help="of the run against limits")
-    parser.add_argument("--streams", type=int, default=1000)
+    parser.add_argument("--seconds", type=float, default=180, help="of the run against limits; 0: leave it out")
+    parser.add_argument("--streams", type=int, default=1000, help="0: leave the watching out")
     args = parser.parse_args()
     table = Table(title="The daemon: limits found, limits kept, watching")
     for heading in ("what", "measured", "promised"):
         table.add_column(heading)
-    for row in [*limits(args.seconds), *watching(args.streams, args.seconds / 18)]:
+    for row in (limits(args.seconds) if args.seconds else []) + (watching(args.streams) if args.streams else []):
         table.add_row(*row)
     Console(width=120).print(table)
 

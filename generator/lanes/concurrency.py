@@ -25,12 +25,12 @@ CARRIED_SECONDS = 300.0  # how long a level that was carried counts as proof
 FAULT_DEBT = 4  # calls taken up that bring no growth for each 5xx: none at all when one call in five fails
 # Before the level that congested is tried again; doubled when it does so again, a quarter when it does not: what came
 # by chance is soon forgotten, a real limit is left in peace.
-REFUSED_SECONDS, QUEUED_SECONDS, PROBE_SECONDS_MAX = 5.0, 60.0, 900.0
+REFUSED_SECONDS, QUEUED_SECONDS, PROBE_SECONDS_MAX = 5.0, 15.0, 900.0
 FORGET_STEP = 8  # a level that drew a 429 is forgotten when it could be raised by so much
 CUT_AGAIN = 0.85  # when refusals follow each other and none is taken up in between
 BASE_SECONDS = 1800.0  # how far back the undisturbed time to the first token is looked for
-QUEUE_FACTOR, QUEUE_SECONDS = 3.0, 1.0  # first tokens later than 3 x usual + 1 s mean a queue
-QUEUE_SPARE = 0.05  # of what is served: so many calls may queue, to keep the server busy
+QUEUE_FACTOR, QUEUE_SECONDS = 3.0, 2.0  # first tokens later than 3 x usual + 2 s mean a queue
+QUEUE_SPARE = 0.05  # of what is served: so many calls may queue, to keep the server busy; and the first step upwards
 UNBOUNDED = 4096  # the ceiling where none is set
 
 
@@ -173,6 +173,7 @@ class Concurrency:
         level = max(START, int(served * (1 + QUEUE_SPARE)))
         if level < self._limit:
             self._congest(now, flight, level, QUEUED_SECONDS)
+            self._step = max(1, int(level * QUEUE_SPARE))  # trying costs no call here, only a short queue
             self.delays.forget_recent()
 
     def _congest(self, now: float, flight: Flight, carried: int, least_probe_seconds: float) -> None:
