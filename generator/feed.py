@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
 from generator.sampling import Finished, Rule, asks_longer, next_samples
@@ -37,10 +38,20 @@ class Finder(Protocol):
     def close(self) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place in a stream of problems: rows read and problems taken before it."""
+
+    read: int
+    taken: int
+
+
 class Feed:
     """Samples to ask, one by one. `settle` tells it when one is finished (or given up).
 
-    `open_stream` opens the problems from the beginning; `in_thread` is a ledger that the reading thread may use.
+    `open_stream` opens the problems from the beginning, the first time perhaps from a place before which all is
+    finished; `in_thread` is a ledger that the reading thread may use. `on_place` hears of each new such place: the next
+    run may start to read there. Nothing is told any more once a sample was given up.
     """
 
     def __init__(
@@ -50,14 +61,19 @@ class Feed:
         in_thread: Callable[[], Finder],
         rule: Rule,
         follow: bool = False,
+        on_place: Callable[[Place], None] = lambda place: None,
     ) -> None:
         self._open_stream, self._ledger, self._open_ledger = open_stream, ledger, in_thread
-        self._rule, self._follow = rule, follow
+        self._rule, self._follow, self._on_place = rule, follow, on_place
         self._thread = ThreadPoolExecutor(1, "problems")
         self._stream: Iterator[Problem] | None = None
         self._thread_ledger: Finder | None = None
         self._ready: deque[Ask] = deque()
-        self._held: dict[str, int] = {}  # samples in flight by problem id
+        self._held: dict[str, int] = {}  # samples in flight by problem id, in the order of the stream
+        self._places: dict[str, Place] = {}  # for each of them a place in the stream before it
+        self._place = Place(0, 0)  # before what is read next
+        self._told: Place | None = None
+        self._tells = not rule.waits_for_verdicts and not rule.retry
         self._again: deque[Problem] = deque()
         self._one_at_a_time = asyncio.Lock()
         self._changed = asyncio.Event()
@@ -72,7 +88,7 @@ class Feed:
                 if not self._ended:
                     await self._read()
                 elif self._again:
-                    self._offer(self._again.popleft())
+                    self._offer(self._again.popleft(), self._place)
                 elif self._held and self._rule.waits_for_verdicts:
                     self._changed.clear()
                     await self._changed.wait()
@@ -86,7 +102,9 @@ class Feed:
         """One sample of this problem is in the ledger, or was given up."""
         self._held[problem.id] -= 1
         if not self._held[problem.id]:
-            del self._held[problem.id]
+            del self._held[problem.id], self._places[problem.id]
+            self._tells = self._tells and not next_samples(self._rule, self._finished(problem))
+            self._tell_place()
             if self._rule.waits_for_verdicts and next_samples(self._rule, self._finished(problem)):
                 if len(self._again) < MOST_AGAIN:
                     self._again.append(problem)
@@ -110,39 +128,49 @@ class Feed:
             self._thread_ledger.close()
 
     async def _read(self) -> None:
-        problems, self._ended = await asyncio.get_running_loop().run_in_executor(self._thread, self._pull)
+        loop = asyncio.get_running_loop()
+        problems, self._ended, place = await loop.run_in_executor(self._thread, self._pull)
         self.passes += self._ended
-        for problem in problems:
-            self._offer(problem)
+        for problem, before in problems:
+            self._offer(problem, before)
+        self._place = place
+        self._tell_place()
 
-    def _pull(self) -> tuple[list[Problem], bool]:
-        """In the thread: read on until some problem has something to ask. True: the stream is at its end."""
+    def _tell_place(self) -> None:
+        place = next(iter(self._places.values()), self._place)
+        if self._tells and place != self._told:
+            self._told = place
+            self._on_place(place)
+
+    def _pull(self) -> tuple[list[tuple[Problem, Place]], bool, Place]:
+        """In the thread: read on until some problem has something to ask.
+
+        Returns those problems, each with a place before it, whether the stream is at its end, and the place reached.
+        """
         if self._stream is None:
-            self._stream, self.problems = self._open_stream(), 0
+            self._stream = self._open_stream()
+            self.problems = _place_of(self._stream).taken
             self._thread_ledger = self._thread_ledger or self._open_ledger()
         assert self._thread_ledger is not None
-        while not self._stopped:
-            batch = []
-            for problem in self._stream:
-                batch.append(problem)
-                if len(batch) == BATCH:
-                    break
+        wanted: list[tuple[Problem, Place]] = []
+        place = _place_of(self._stream)
+        ended = False
+        while not wanted and not ended and not self._stopped:
+            before, batch = place, list(islice(self._stream, BATCH))
+            place, ended = _place_of(self._stream), len(batch) < BATCH
             self.problems += len(batch)
             finished = self._thread_ledger.finished([problem.id for problem in batch])
-            wanted = [problem for problem in batch if next_samples(self._rule, finished.get(problem.id, ()))]
-            if len(batch) < BATCH:
-                self._stream = None
-                return wanted, True
-            if wanted:
-                return wanted, False
-        return [], False
+            wanted = [(each, before) for each in batch if next_samples(self._rule, finished.get(each.id, ()))]
+        if ended:
+            self._stream = None
+        return wanted, ended, place
 
-    def _offer(self, problem: Problem) -> None:
+    def _offer(self, problem: Problem, place: Place) -> None:
         if problem.id in self._held:  # the same text twice in the source, or still in flight from the last pass
             return
         finished = self._finished(problem)
         if numbers := next_samples(self._rule, finished):
-            self._held[problem.id] = len(numbers)
+            self._held[problem.id], self._places[problem.id] = len(numbers), place
             longer = asks_longer(self._rule, finished)
             self._ready.extend(Ask(problem, number, longer) for number in numbers)
 
@@ -155,3 +183,9 @@ class Feed:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), FOLLOW_SECONDS)
         self._ended = self._read_once_more = False
+        self._tells = False  # places are told of the first pass only
+
+
+def _place_of(stream: Iterator[Problem]) -> Place:
+    tally = getattr(stream, "tally", None)  # what only iterates has no places
+    return Place(tally.read, tally.taken) if tally else Place(0, 0)

@@ -26,6 +26,7 @@ class Intake:
     ) -> None:
         """Loads the evaluation sets. Blocks. Errors: `InputError` for one in `problems.exclude` that cannot be read."""
         self._problems, self._on_rows = problems, on_rows
+        self._screened_by = screening.model_dump_json()
         self.screening = Screening(
             corpus / "screening",
             {shown_name(name): evaluation_texts(name, screening.data) for name in problems.exclude},
@@ -34,8 +35,22 @@ class Intake:
             screening.exclude_other_numbers,
         )
 
-    def open(self) -> ProblemStream:
-        """The problems that pass, from the start. Blocks while local data is screened for the first time.
+    @property
+    def order(self) -> str:
+        """Names local data with the order and the screening in which it is read; "" where a place in it means nothing.
+
+        Errors: `InputError` for a source that is not there.
+        """
+        path = local_path(self._problems.source)
+        if path is None:
+            return ""
+        chosen = f"{self._problems.seed} {sorted(self._problems.exclude)} {self._screened_by}"
+        return f"{fingerprint(self._problems, path)} {chosen}"
+
+    def open(self, read: int = 0, taken: int = 0) -> ProblemStream:
+        """The problems that pass, from the start, or from where the tally of an earlier stream in this `order` stood.
+
+        Blocks while local data is screened for the first time.
 
         Errors: `InputError` for a source that cannot be read, `CannotWrite` for a corpus that cannot be written.
         """
@@ -45,4 +60,6 @@ class Intake:
         self.screening.prepare(
             lambda: whole_data_set(self._problems, path), fingerprint(self._problems, path), self._on_rows
         )
-        return open_problems(self._problems, self.screening.prepared())
+        if self._problems.limit and self.screening.has_repeats:
+            read = taken = 0  # a repeated row must pass once, or fewer than `limit` problems are taken
+        return open_problems(self._problems, self.screening.prepared(), read, taken)

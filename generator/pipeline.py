@@ -17,7 +17,7 @@ import uvloop
 from generator import panel
 from generator.config import REHEARSAL_URL, GeneratorConfig, LaneConfig
 from generator.corpus import Corpus, Ledger, open_corpus
-from generator.feed import Feed
+from generator.feed import Feed, Place
 from generator.grader import Graders
 from generator.intake import Intake
 from generator.lanes import Lanes
@@ -88,7 +88,10 @@ async def _start_work_stop(
 def _feed(config: GeneratorConfig, retry: frozenset[str], corpus: Corpus) -> Feed:
     """The problems that pass the screening, opened once here so that a source that cannot be read ends the run."""
     intake = Intake(config.problems, config.screening, corpus.path, _say_now_and_then())
-    opened = [intake.open()]
+    order = f"{intake.order} {config.sampling.samples}"
+    place = orjson.loads(corpus.ledger.noted("place") or "{}")
+    known = place.get("order") == order and intake.order and not retry
+    opened = [intake.open(place["read"], place["taken"]) if known else intake.open()]
     for bad in opened[0].tally.bad:
         print(f"skipped: {bad}", flush=True)
     sampling = config.sampling
@@ -103,7 +106,12 @@ def _feed(config: GeneratorConfig, retry: frozenset[str], corpus: Corpus) -> Fee
     def in_thread() -> Ledger:
         return Ledger(corpus.path / "ledger.sqlite", read_only=True)
 
-    return Feed(open_stream, corpus.ledger, in_thread, rule, config.daemon.follow)
+    def note_place(place: Place) -> None:
+        if intake.order:
+            text = orjson.dumps({"order": order, "read": place.read, "taken": place.taken}).decode()
+            corpus.ledger.note("place", text)
+
+    return Feed(open_stream, corpus.ledger, in_thread, rule, config.daemon.follow, note_place)
 
 
 def _say_now_and_then() -> Callable[[int], None]:

@@ -195,6 +195,7 @@ class Ledger:
     def forget_all_samples(self) -> None:
         for table in ("samples", "totals", "shards"):
             self._write(f"DELETE FROM {table}", ())
+        self.note("place", "")
 
     # --- calls ---------------------------------------------------------------------------------------------------
 

@@ -81,7 +81,7 @@ def _emptied(path: Path) -> Ledger:
 
 def _note_rows(ledger: Ledger, file: Path, name: str, rebuilding: AccountOf | None) -> None:
     """Note a shard's rows anew; with `rebuilding` also the calls that they cost."""
-    ledger.forget_shard(name)
+    missing = ledger.forget_shard(name)
     for number, offset, line in read_lines(file):
         try:
             trace = Trace.from_row(orjson.loads(line))
@@ -90,6 +90,9 @@ def _note_rows(ledger: Ledger, file: Path, name: str, rebuilding: AccountOf | No
                 f"{file}:{number}: {error}: run `python -m generator check` and mend or move the file"
             ) from None
         new = ledger.add_sample(trace, Position(name, offset, len(line)))
+        missing -= new
         if new and rebuilding is not None:
             finished = datetime.datetime.fromisoformat(trace.finished_at).timestamp()
             ledger.add_past_calls(trace, rebuilding(trace.lane), finished)
+    if missing > 0:  # a power cut took rows: they are asked again, wherever in the source they stand
+        ledger.note("place", "")

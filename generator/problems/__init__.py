@@ -132,13 +132,15 @@ class ProblemStream(Iterator[Problem]):
         return None
 
 
-def open_problems(config: Settings, screen: Screen | None = None) -> ProblemStream:
+def open_problems(config: Settings, screen: Screen | None = None, read: int = 0, taken: int = 0) -> ProblemStream:
     """The problems that `[problems]` describes, ready to be pulled. `limit` counts what the screen lets through.
+
+    `read` and `taken` are where the tally of an earlier stream over the same local data stood: it goes on from there.
 
     Errors: `InputError` (naming file and line where there is one) for a source that cannot be read, before the first
     problem comes; a hub that fails later raises it from the iteration.
     """
-    tally = Tally()
+    tally = Tally(read=read, taken=taken)
     if config.source.startswith(SYNTHETIC):
         return ProblemStream(_synthetic(config), config.limit, screen, tally)
     if (path := local_path(config.source)) is not None:
@@ -185,7 +187,7 @@ def _synthetic(config: Settings) -> Iterator[Problem]:
 def _local(config: Settings, path: Path, tally: Tally, seed: int | None) -> Iterator[Problem | Skipped | BadRow]:
     shape = _shape(config, path.name)
     files = data_files(path)
-    scan, rows = open_files(files, shape.text, shape.columns(), config.on_bad_line, seed)
+    scan, rows = open_files(files, shape.text, shape.columns(), config.on_bad_line, seed, tally.read)
     tally.bad_rows, tally.bad = scan.bad_rows, scan.bad
     for name in config.only_sources:
         if name not in scan.subsets:

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from struct import Struct
 from typing import Any, BinaryIO
@@ -63,9 +64,9 @@ def data_files(path: Path) -> list[Path]:
 
 
 def open_files(
-    paths: list[Path], check: RowCheck, columns: frozenset[str], on_bad_line: str, seed: int | None
+    paths: list[Path], check: RowCheck, columns: frozenset[str], on_bad_line: str, seed: int | None, first: int = 0
 ) -> tuple[Scan, Iterator[tuple[Path, Row]]]:
-    """Scan every file, then give (file, row) in the order of `seed` (None: as they stand).
+    """Scan every file, then give (file, row) in the order of `seed` (None: as they stand), from the `first` on.
 
     Errors: `InputError` naming `file:line`, from the scan.
 
@@ -76,7 +77,9 @@ def open_files(
     tables = [_open_parquet(p) for p in paths if p.suffix == ".parquet"]
     for path, table in tables:
         _scan_parquet(path, table, check, columns, on_bad_line, scan)
-    return scan, _both(lines, tables, check, columns, seed)
+    if not tables:
+        return scan, lines.read(seed, first)
+    return scan, islice(_both(lines, tables, check, columns, seed), first, None)
 
 
 def _both(
@@ -122,11 +125,11 @@ class _Lines:
             self._index.write(_OFFSET.pack(start))
             self._rows += 1
 
-    def read(self, seed: int | None) -> Iterator[tuple[Path, Row]]:
+    def read(self, seed: int | None, first: int = 0) -> Iterator[tuple[Path, Row]]:
         index, order = self._index.fileno(), order_of(self._rows, seed)
         with ExitStack() as stack:
             files = [stack.enter_context(_open(path)) for path in self._paths]
-            for step in range(self._rows):
+            for step in range(first, self._rows):
                 number = order[step]
                 (offset,) = _OFFSET.unpack(os.pread(index, 8, 8 * number))
                 which = bisect_right(self._starts, number) - 1

@@ -120,6 +120,11 @@ class Screening:
         self._repeated = frozenset(state["repeated"])
         self._left_out = np.load(self._folder / "left-out.npy")
 
+    @property
+    def has_repeats(self) -> bool:
+        """Whether some row of the prepared data stands twice: then the screen remembers what passed."""
+        return bool(self._repeated)
+
     def prepared(self) -> Screen:
         """A screen for one pass over prepared data: a lookup. Ids of repeated rows pass once."""
         ids, reasons = self._left_out["id"], self._left_out["reason"]

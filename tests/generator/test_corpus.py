@@ -116,8 +116,12 @@ def test_rows_that_a_power_cut_took_are_forgotten_and_asked_again(tmp_path: Path
     (shard,) = tmp_path.glob("traces/*.open")
     lines = shard.read_bytes().splitlines(keepends=True)
     shard.write_bytes(b"".join(lines[:1]))
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    ledger.note("place", "where all before is finished")
+    ledger.close()
     fill(tmp_path, [])
     ledger = Ledger(tmp_path / "ledger.sqlite", read_only=True)
+    assert ledger.noted("place") == ""
     assert sum(total.samples for total in ledger.totals()) == 1
     ledger.close()
     assert check(tmp_path).faults == []

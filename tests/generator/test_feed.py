@@ -9,6 +9,7 @@ import pytest
 
 from generator.corpus.ledger import Ledger
 from generator.feed import Ask, Feed
+from generator.problems import Tally
 from generator.sampling import Rule
 from shared.exits import InputError
 from shared.records import Problem
@@ -123,3 +124,57 @@ async def test_a_failed_sample_is_asked_again_once_where_that_is_asked_for(tmp_p
     rule = Rule(retry=frozenset({"failed"}), retry_before="2027-01-01")
     asks = await drain(feed_of(tmp_path, ledger, 2, rule))
     assert [(ask.problem.text, ask.sample) for ask in asks] == [("problem 0", 1)]
+
+
+class Numbered(Iterator[Problem]):
+    """Problems with a tally, as the real streams have one; `read` says where to begin."""
+
+    def __init__(self, count: int, read: int = 0) -> None:
+        self.tally = Tally(read=read, taken=read)
+        self._count = count
+
+    def __next__(self) -> Problem:
+        if self.tally.read == self._count:
+            raise StopIteration
+        self.tally.read += 1
+        self.tally.taken += 1
+        return Problem.of(f"problem {self.tally.read - 1}", "1", "test")
+
+
+async def test_the_next_run_may_start_where_all_before_is_finished_and_never_behind(
+    tmp_path: Path, ledger: Ledger
+) -> None:
+    places: list[int] = []
+
+    def in_thread() -> Ledger:
+        return Ledger(tmp_path / "ledger.sqlite", read_only=True)
+
+    feed = Feed(lambda: Numbered(300), ledger, in_thread, Rule(), on_place=lambda place: places.append(place.read))
+    asks = [ask for _ in range(200) if (ask := await feed.next())]
+    for ask in reversed(asks[1:]):
+        ledger.add_sample(trace(ask.problem.text), AT)
+        feed.settle(ask.problem)
+    assert max(places) == 0  # the first problem is still in flight
+    ledger.add_sample(trace(asks[0].problem.text), AT)
+    feed.settle(asks[0].problem)
+    assert max(places) == 192  # the batch of 64 that has problems in flight begins there
+    given_up = await feed.next()
+    assert given_up is not None
+    feed.settle(given_up.problem)
+    rest = await drain(feed)
+    for ask in rest:
+        ledger.add_sample(trace(ask.problem.text), AT)
+        feed.settle(ask.problem)
+    assert max(places) == 192
+
+
+async def test_a_run_that_starts_at_a_place_reads_only_what_comes_after(tmp_path: Path, ledger: Ledger) -> None:
+    places: list[int] = []
+
+    def in_thread() -> Ledger:
+        return Ledger(tmp_path / "ledger.sqlite", read_only=True)
+
+    feed = Feed(lambda: Numbered(300, 250), ledger, in_thread, Rule(), on_place=lambda place: places.append(place.read))
+    asks = await drain(feed)
+    assert [ask.problem.text for ask in asks] == [f"problem {n}" for n in range(250, 300)]
+    assert feed.problems == 300
