@@ -11,7 +11,8 @@ from shared.config import explain, load
 from shared.exits import InputError, run_and_exit
 from shared.records import VERDICTS
 
-REHEARSAL_LINE = (
+REHEARSAL_LINE = "rehearsal: a teacher in a process of its own on this machine answers; no key, no cost."
+DEFAULT_LINE = (
     "rehearsal: a rule-based teacher on this machine answers, now and then wrong on purpose; no key, no cost.\n"
     "For a real teacher: export MODELSCOPE_SDK_TOKEN=… and `make generate CONFIG=configs/numina-modelscope.toml`."
 )
@@ -28,7 +29,7 @@ def _run(args: argparse.Namespace) -> int:
 
     config = _configuration(args)
     if any(lane.base_url == REHEARSAL_URL for lane in config.lane):
-        print(REHEARSAL_LINE, flush=True)
+        print(REHEARSAL_LINE if args.config else DEFAULT_LINE, flush=True)
     generate(config, _verdicts(args.retry), read_again=lambda: _configuration(args))
     return 0
 

@@ -11,7 +11,7 @@ from shared.prompts import PRESETS
 
 REHEARSAL_URL = "rehearsal:"  # a lane with this base_url is served by a rehearsal teacher that the run starts itself
 
-# What `make generate` does without CONFIG. 300 problems take about a minute at these speeds.
+# What `make generate` does without CONFIG; it takes about a minute.
 EMBEDDED = """
 corpus = "data/rehearsal"
 
@@ -26,7 +26,7 @@ model = "rehearsal-r1"
 concurrency = 32
 
 [rehearsal]
-tokens_per_second = 60
+tokens_per_second = 120
 faults = "wrong=0.08,429=0.02,503=0.01"
 """
 
