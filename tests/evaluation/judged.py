@@ -47,14 +47,21 @@ def comparison_of(results: Results) -> dict[str, Any]:
 
 def manifest_of(results: Results, origins: Mapping[str, str] | None = None) -> dict[str, Any]:
     first = next(iter(results.values()))
+    models = [
+        {"name": name, "slug": f"model-{at}", "weights": "ab" * 16, "key": f"key-{at}"}
+        for at, name in enumerate(results)
+    ]
+    benchmarks = [
+        {
+            "name": name, "slug": f"benchmark-{at}", "problems": len(cases), "whole": len(cases), "sha256": "cd" * 32,
+            "origin": (origins or {}).get(name, "hub:somewhere main/test"),
+        }
+        for at, (name, cases) in enumerate(first.items())
+    ]  # fmt: skip
     return {
-        "schema": 1, "models": [{"name": m, "slug": f"model-{at}", "weights": "ab" * 16, "key": f"key-{at}"}
-                                for at, m in enumerate(results)],
-        "benchmarks": [{"name": b, "slug": f"benchmark-{at}", "problems": len(cases), "whole": len(cases), "sha256": "cd" * 32,
-                        "origin": (origins or {}).get(b, "hub:somewhere main/test")}
-                       for at, (b, cases) in enumerate(first.items())],
-        "generation": {"max_new_tokens": 4096, "temperature": 0.0}, "card": "a card", "python": "3.11", "git_commit": "",
-        "libraries": {"torch": "2.13.0"}, "command": "python -m evaluation run configs/x.toml", "finished_at": "2030-01-01",
+        "schema": 1, "models": models, "benchmarks": benchmarks, "card": "a card", "python": "3.11", "git_commit": "",
+        "generation": {"max_new_tokens": 4096, "temperature": 0.0}, "libraries": {"torch": "2.13.0"},
+        "command": "python -m evaluation run configs/x.toml", "finished_at": "2030-01-01",
     }  # fmt: skip
 
 
