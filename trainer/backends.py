@@ -92,6 +92,17 @@ def load_config(model: str) -> Any:
     return config
 
 
+def load_to_answer(model: str | Path) -> Any:
+    """A causal language model that answers, on the GPU in bfloat16 or on the processor in float32."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    gpu = torch.cuda.is_available()
+    dtype = torch.bfloat16 if gpu else torch.float32
+    loaded = _from_pretrained(AutoModelForCausalLM.from_pretrained, str(model), dtype=dtype)
+    return loaded.to("cuda:0" if gpu else "cpu").eval()
+
+
 def _from_pretrained(load: Callable[..., Any], model: str, **options: Any) -> Any:
     try:
         return load(model, **options)

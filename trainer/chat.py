@@ -54,9 +54,7 @@ class Speaker:
     """The tuned model, and the base beside it. Owns the weights."""
 
     def __init__(self, run: Path) -> None:
-        import torch
-
-        from trainer.backends import load_tokenizer
+        from trainer.backends import load_to_answer, load_tokenizer
         from trainer.merge import run_config
 
         self._config = run_config(run)
@@ -64,17 +62,15 @@ class Speaker:
         merged = run / "merged"
         if not adapter and not (merged / "config.json").exists():
             raise InputError(f"{run}: neither adapter/ nor merged/: let `python -m trainer run` end first")
-        self._device = "cuda:0" if torch.cuda.is_available() else "cpu"
-        self._dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
         self.tokenizer = load_tokenizer(str(run / "adapter" if adapter else merged))
         self.chat = ChatRenderer.of(self.tokenizer, self._config.system)
         self._base: Any = None
         if adapter:
             from peft import PeftModel
 
-            self._tuned = PeftModel.from_pretrained(self._load(self._config.model), str(run / "adapter")).eval()
+            self._tuned = PeftModel.from_pretrained(load_to_answer(self._config.model), str(run / "adapter")).eval()
         else:
-            self._tuned = self._load(str(merged))
+            self._tuned = load_to_answer(merged)
 
     def answer(self, messages: list[Message], settings: Settings, show: Callable[[str], None], base: bool) -> str:
         """The whole completion; `show` gets its text as it comes. Raises KeyboardInterrupt as it happens."""
@@ -84,7 +80,7 @@ class Speaker:
 
         end = end_token_id(self.tokenizer, self.chat)
         prompt = self.tokenizer(self.chat.prompt(messages), add_special_tokens=False, return_tensors="pt")["input_ids"]
-        prompt = prompt.to(self._device)
+        prompt = prompt.to(self._tuned.device)
         drawn: dict[str, Any] = {"do_sample": False, "temperature": None}
         if settings.temperature > 0:
             drawn = {"do_sample": True, "temperature": settings.temperature}
@@ -106,13 +102,11 @@ class Speaker:
             return self._tuned, nullcontext()
         if hasattr(self._tuned, "disable_adapter"):
             return self._tuned, self._tuned.disable_adapter()
-        self._base = self._base or self._load(self._config.model)
+        if self._base is None:
+            from trainer.backends import load_to_answer
+
+            self._base = load_to_answer(self._config.model)
         return self._base, nullcontext()
-
-    def _load(self, model: str) -> Any:
-        from transformers import AutoModelForCausalLM
-
-        return AutoModelForCausalLM.from_pretrained(model, dtype=self._dtype).to(self._device).eval()
 
 
 def chat(run: Path, temperature: float = 0.0, max_new_tokens: int = 2048) -> int:

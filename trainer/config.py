@@ -43,7 +43,7 @@ class Train(Config):
         "auto", description="auto: bf16 where the card has it or the processor is measured to be faster, else fp32"
     )
     checkpointing: Literal["auto", "on", "off"] = Field("auto", description="recompute activations to save memory")
-    compile: Literal["auto", "on", "off"] = Field("auto", description="compile the layers (GPU, long runs)")
+    compile: bool = Field(False, description="compile the layers (trl backend on a GPU; minutes before the first step)")
     memory_gib: float = Field(0.0, ge=0, description="use no more of the card than this; 0: what is free")
     save_steps: int = Field(100, ge=1, description="steps between checkpoints and held-out losses")
     save_total_limit: int = Field(10, ge=1, description="checkpoints kept; the best one stays")

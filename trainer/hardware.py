@@ -35,16 +35,16 @@ def find_card(*, measure: bool = True) -> Card:
         bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
         peak = matrix_peak(f"cuda:{index}", "bf16" if bf16 else "fp32") if measure else 0.0
         return Card(torch.cuda.get_device_name(index), "cuda", total / GIB, free / GIB, bf16, peak)
-    total, free = _memory_gib()
+    all_gib, left_gib = _memory_gib()
     if torch.backends.mps.is_available():
-        return Card("Apple GPU", "mps", total, free * 0.7, bf16=False)
+        return Card("Apple GPU", "mps", all_gib, left_gib * 0.7, bf16=False)
     name = f"processor, {torch.get_num_threads()} threads"
     if not measure:
-        return Card(name, "cpu", total, free, bf16=False)
+        return Card(name, "cpu", all_gib, left_gib, bf16=False)
     # Processors differ: with matrix units for bfloat16 it is two or three times as fast, without them slower.
     full, half = matrix_peak("cpu", "fp32"), matrix_peak("cpu", "bf16")
     bf16 = half > BF16_WORTH_IT * full
-    return Card(name, "cpu", total, free, bf16, half if bf16 else full)
+    return Card(name, "cpu", all_gib, left_gib, bf16, half if bf16 else full)
 
 
 def matrix_peak(device: str, dtype: str) -> float:
@@ -55,7 +55,7 @@ def matrix_peak(device: str, dtype: str) -> float:
     kind = torch.bfloat16 if dtype == "bf16" else torch.float32
     left = torch.randn(size, size, device=device, dtype=kind)
     right = torch.randn(size, size, device=device, dtype=kind)
-    best = float("inf")
+    best: float = float("inf")
     for _ in range(8):
         began = time.perf_counter()
         left @ right

@@ -89,7 +89,7 @@ def page_html(config: TrainerConfig, tokenizer: Any, rows: Sequence[Example], fi
 <h1>{title}</h1>
 <p>{html.escape(config.model)}, at most {config.train.max_length:,} tokens a row.
 <span class="p">Grey: read, never learnt.</span> <span class="l a">Green: in the loss,</span><span class="l b"> one
-shade a token;</span> <span class="l s">marks</span> of the thinking, the box and the end are framed.
+shade a token;</span> <span class="l s">control tokens</span> and the marks of the thinking are framed.
 A token's place and number appear under the pointer.</p>{body}"""
 
 
@@ -109,7 +109,7 @@ def _row_html(tokenizer: Any, example: Example, number: int) -> str:
 
 def _special(text: str) -> bool:
     bare = text.strip()
-    return (bare.startswith("<") and bare.endswith(">") and len(bare) > 2) or bare in ("think", "boxed", "\\boxed")
+    return (bare.startswith("<") and bare.endswith(">") and len(bare) > 2) or bare == "think"
 
 
 STYLE = """

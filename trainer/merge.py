@@ -59,14 +59,11 @@ def merge(run: Path, say: Callable[[str], None]) -> int:
         raise InputError(f"{run}: no adapter/: let `python -m trainer run` end first")
     import torch
     from peft import PeftModel
-    from transformers import AutoModelForCausalLM
 
-    from trainer.backends import load_tokenizer
+    from trainer.backends import load_to_answer, load_tokenizer
 
-    dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
-    device = "cuda:0" if torch.cuda.is_available() else "cpu"
     tokenizer = load_tokenizer(str(run / "adapter"))
-    base = AutoModelForCausalLM.from_pretrained(config.model, dtype=dtype).to(device)
+    base = load_to_answer(config.model)
     trained = PeftModel.from_pretrained(base, str(run / "adapter")).eval()
     prompts = probe_prompts(run, ChatRenderer.of(tokenizer, config.system))
     before = [observe(trained, tokenizer, prompt) for prompt in prompts]
@@ -80,7 +77,7 @@ def merge(run: Path, say: Callable[[str], None]) -> int:
     tokenizer.save_pretrained(fresh)
     del base, trained, merged
 
-    again = AutoModelForCausalLM.from_pretrained(fresh, dtype=dtype).to(device).eval()
+    again = load_to_answer(fresh)
     proof = compare(before, [observe(again, tokenizer, prompt) for prompt in prompts])
     _record(run, proof)
     if not proof.holds:

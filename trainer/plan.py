@@ -15,7 +15,7 @@ from trainer.order import micro_batches
 
 ANY = 1 << 40  # "no limit" of rows or tokens
 TOKENS = (1024, 2048, 4096, 8192, 16384, 32768)  # sizes of a flat micro-batch that are tried
-COMPILE_SECONDS = 90.0  # what compiling the layers costs once, on the first steps
+UNSLOTH_TOKENS = 8192  # the size that was measured; it keeps a 1.5B model under 8 GiB
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,9 @@ class Plan:
         ]
 
 
-def make_plan(config: TrainerConfig, shape: Shape, lengths: Sequence[int], card: Card, world: int = 1) -> Plan:
+def make_plan(
+    config: TrainerConfig, shape: Shape, lengths: Sequence[int], card: Card, world: int = 1, backend: str = "trl"
+) -> Plan:
     """The fastest setting that fits the card. `lengths`: tokens of each example of the whole run, in its order.
 
     Raises `InputError` where not even one longest example at a time fits.
@@ -125,7 +127,8 @@ def make_plan(config: TrainerConfig, shape: Shape, lengths: Sequence[int], card:
         sum(lengths[: steps * share * world]), 0.0, 1.0, 0.0,
     )  # fmt: skip
     plans = [
-        _judged(base, setting, config, shape, lengths, card, share) for setting in _settings(config, longest, share)
+        _judged(base, setting, config, shape, lengths, card, share)
+        for setting in _settings(config, longest, share, backend)
     ]
     fitting = [plan for plan in plans if plan.total_gib <= budget]
     if not fitting:
@@ -134,20 +137,13 @@ def make_plan(config: TrainerConfig, shape: Shape, lengths: Sequence[int], card:
     best = max(plan.tokens_per_second for plan in fitting)
     # The leanest of those that are as fast as the fastest, within what the estimate can tell apart.
     chosen = min((p for p in fitting if p.tokens_per_second >= 0.97 * best), key=lambda plan: plan.total_gib)
-    return replace(chosen, compile=compiled(config, card, chosen.seconds))
+    return replace(chosen, compile=config.train.compile and card.kind == "cuda" and backend != "unsloth")
 
 
 def precision(config: TrainerConfig, card: Card) -> Literal["bf16", "fp32"]:
     if config.train.precision != "auto":
         return config.train.precision
     return "bf16" if card.bf16 else "fp32"
-
-
-def compiled(config: TrainerConfig, card: Card, seconds: float) -> bool:
-    """Compile the layers? On a GPU, where the run is long enough to earn back what it costs."""
-    if config.train.compile != "auto":
-        return config.train.compile == "on"
-    return card.kind == "cuda" and seconds > 5 * COMPILE_SECONDS
 
 
 def memory(shape: Shape, config: TrainerConfig, dtype: str, setting: Setting, longest: int) -> dict[str, float]:
@@ -184,11 +180,15 @@ def flops_per_token(shape: Shape, method: str, mean_length: float, learnt: float
     return body * passes + 2 * shape.head * learnt * (2 + (method == "full"))
 
 
-def _settings(config: TrainerConfig, longest: int, share: int) -> list[Setting]:
-    ways = {"auto": (False, True), "on": (True,), "off": (False,)}[config.train.checkpointing]
+def _settings(config: TrainerConfig, longest: int, share: int, backend: str) -> list[Setting]:
+    # With Unsloth checkpointing costs nothing that can be seen and saves four fifths of the memory: on an H100 with
+    # Qwen2.5-1.5B's shape 25,300 tokens/s in 5.4 GiB with it, 22,800 in 31.1 GiB without.
+    auto = (True,) if backend == "unsloth" else (False, True)
+    ways = {"auto": auto, "on": (True,), "off": (False,)}[config.train.checkpointing]
     if config.train.micro_batch != "auto":
         return [Setting(ANY, min(config.train.micro_batch, share), checkpointing) for checkpointing in ways]
-    sizes = sorted({max(size, longest) for size in TOKENS})
+    most = UNSLOTH_TOKENS if backend == "unsloth" else max(TOKENS)
+    sizes = sorted({max(size, longest) for size in TOKENS if size <= most})
     return [Setting(size, ANY, checkpointing) for checkpointing in ways for size in sizes]
 
 

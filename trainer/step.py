@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from trl import SFTConfig, SFTTrainer
+from trl import SFTConfig, SFTTrainer  # type: ignore[attr-defined]
 
 from trainer.checkpoints import Checkpoint, mark_whole
 from trainer.config import TrainerConfig
@@ -57,6 +57,9 @@ class Work:
 
 class StepTrainer(SFTTrainer):  # type: ignore[misc]
     """Optimiser, schedule, checkpoints and trackers are TRL's; the step is ours."""
+
+    model: Any
+    args: Any
 
     def __init__(
         self,
@@ -141,7 +144,8 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
         return value
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        return torch.utils.data.SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)
+        data: Any = self.train_dataset if train_dataset is None else train_dataset
+        return torch.utils.data.SequentialSampler(data)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
@@ -186,6 +190,7 @@ def training_arguments(config: TrainerConfig, rate: float, device: str, world: i
         eval_strategy="no",
         report_to=list(config.track.to),
         run_name=Path(config.run).name,
+        project=config.track.project,  # trackio's
         seed=train.seed,
         use_cpu=device == "cpu",
         disable_tqdm=True,

@@ -24,6 +24,7 @@ from trainer.manifest import describe_run, identity, read_manifest, write_manife
 from trainer.order import run_order
 from trainer.plan import Plan, Shape, make_plan
 from trainer.selection import Selection, check_corpora, select
+from trainer.trackers import check_trackers, set_environment
 
 Say = Callable[[str], None]
 
@@ -71,6 +72,7 @@ def prepare(config: TrainerConfig, card: Card | None = None) -> Prepared:
     """Everything that can be refused is refused here, cheapest first. `card`: plan for this one instead of ours."""
     check_corpora(config.corpora)
     check_model(config.model)
+    check_trackers(config)
     backend = open_backend(config)  # the first import of the big libraries: Unsloth, where used, before all others
     tokenizer = load_tokenizer(config.model)
     chat = ChatRenderer.of(tokenizer, config.system, f"model {config.model}")
@@ -86,7 +88,7 @@ def prepare(config: TrainerConfig, card: Card | None = None) -> Prepared:
         raise InputError(f"train.batch {config.train.batch}: not divisible by the {world} processes of this launch")
     counts = [sum(e.corpus == i for e in selection.train) for i in range(len(config.corpora))]
     order = run_order(counts, config.weights, config.train.epochs, config.train.seed)
-    plan = make_plan(config, shape, [len(selection.train[i]) for i in order], card, world)
+    plan = make_plan(config, shape, [len(selection.train[i]) for i in order], card, world, backend.name)
     rate = choose_learning_rate(config.train.learning_rate, config.method, shape.parameters)
     return Prepared(config, backend, tokenizer, chat, shape, selection, order, card, plan, rate, world)
 
@@ -128,6 +130,7 @@ def _train(prepared: Prepared, model: Any, checkpoint: Checkpoint | None, say: S
     limit = answer_limit(config.probe.max_new_tokens, selection.train, config.train.max_length)
     prober = Prober(selection.questions[: config.probe.problems], prepared.tokenizer, prepared.chat, limit)
     watch = Watch(config, plan, prepared.card, selection.held_out, prober, prepared.backend.name, StopAsked(), say)
+    set_environment(config)
     trainer = StepTrainer(
         examples=selection.train,
         order=prepared.order,
