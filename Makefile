@@ -58,6 +58,11 @@ bench: $(ENVIRONMENTS)  ## the benchmarks, one table at the end
 
 setup-generator: .venv/generator/.ready  ## the generator's environment
 setup-trainer: .venv/trainer/.ready  ## the trainer's environment (adds Unsloth where there is an NVIDIA GPU)
+	@if [ ! -e .venv/trainer/.unsloth -o constraints/unsloth.txt -nt .venv/trainer/.unsloth ] && nvidia-smi -L >/dev/null 2>&1; then \
+	  echo "adding Unsloth (once, a few minutes)"; \
+	  $(TRAINER) -m pip install --quiet --disable-pip-version-check -c constraints/trainer.txt -c constraints/unsloth.txt unsloth bitsandbytes; \
+	  touch .venv/trainer/.unsloth; \
+	fi
 setup-evaluation: .venv/evaluation/.ready  ## the evaluation's environment
 
 .venv/%/.ready: constraints/%.txt pyproject.toml
