@@ -44,7 +44,7 @@ def write_weak(run: Path, model: str, source: Path | None, neighbours: int, out:
         return f"{told['name']} fails no problem of this run: nothing was written"
     taken = _themselves(failed) if source is None else _near(source, neighbours, manifest, examined, failed)
     if not taken.rows:
-        raise InputError(f"{source}: no problem in it is near a failed one: give another --source")
+        raise InputError(f"{source}: no problem in it is near a failed one{taken.note}: give another --source")
     path = out or run / WEAK
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in taken.rows))

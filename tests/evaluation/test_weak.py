@@ -98,6 +98,13 @@ def test_the_file_that_judges_is_refused_as_a_source(tmp_path: Path) -> None:
         write_weak(run, "", test_set, 4, None)
 
 
+def test_a_copy_of_the_test_set_under_another_name_gives_nothing(tmp_path: Path) -> None:
+    run = run_failing(tmp_path, "eggs")
+    copy = lines(tmp_path / "train.jsonl", [{"problem": text(kind, 7, 3), "answer": "1"} for kind in KINDS])
+    with pytest.raises(InputError, match="no problem in it is near a failed one; 4 copies of evaluation problems"):
+        write_weak(run, "", copy, 4, None)
+
+
 def test_held_out_problems_may_be_written_themselves_and_it_is_said_what_that_costs(tmp_path: Path) -> None:
     run = run_failing(tmp_path, "eggs", "dice", name="held-out:data/corpus")
     said = write_weak(run, "", None, 4, tmp_path / "next" / "weak.jsonl")
