@@ -232,8 +232,8 @@ function drawSample(sample, [reasoning, response, unclosed], withMath) {
 }
 
 function folded(reasoning, unclosed, withMath) {
-  const words = reasoning.split(/\s+/).length.toLocaleString("en");
-  const made = html("details", "", html("summary", "", `thinking, ${words} words${unclosed ? ", never closed" : ""}`));
+  const count = reasoning.split(/\s+/).length, words = `${count.toLocaleString("en")} word${count === 1 ? "" : "s"}`;
+  const made = html("details", "", html("summary", "", `thinking, ${words}${unclosed ? ", never closed" : ""}`));
   made.ontoggle = () => { // rendered when it is first looked at
     if (made.open && made.childElementCount === 1) made.append(html("div", "text thinking", rendered(reasoning, withMath)));
   };

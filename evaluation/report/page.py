@@ -13,7 +13,7 @@ from evaluation.report import plots
 
 Found = Mapping[str, Any]
 
-_SHOWN_DISAGREEMENTS = 30
+_SHOWN_DISAGREEMENTS = 12
 
 
 def opening(manifest: Found, comparison: Found) -> str:
@@ -130,7 +130,7 @@ def _benchmark(name: str, found: Found) -> str:
         title = "What the gain is made of" + (f": {entry['tuned']['model']}" if len(entries) > 1 else "")
         figures.append((title, said, plots.gain(entry)))
     figures += [
-        ("Accuracy by length", "tokens of the answer, thinking included; only bars of many answers mean much",
+        ("Accuracy by length", "by tokens of the answer, thinking included; below each bar its number of answers",
          plots.by_length(summaries)),
         ("Tokens per right answer", "all tokens generated, divided by right answers",
          plots.tokens_per_correct(summaries)),
@@ -175,12 +175,12 @@ def _table(titles: Iterable[str], rows: str) -> str:
 
 
 def _links(name: str, disagreements: Sequence[str]) -> str:
+    ids = list(dict.fromkeys(entry.rpartition(":")[0] for entry in disagreements))  # entries are "id:sample"
     shown = [
-        f'<a href="#case" data-benchmark="{escape(name)}" data-case="{escape(entry.rpartition(":")[0])}">'
-        f"{escape(entry[:8])}</a>"
-        for entry in disagreements[:_SHOWN_DISAGREEMENTS]
+        f'<a href="#case" data-benchmark="{escape(name)}" data-case="{escape(id_)}">{escape(id_[:6])}</a>'
+        for id_ in ids[:_SHOWN_DISAGREEMENTS]
     ]
-    more = len(disagreements) - len(shown)
+    more = len(ids) - len(shown)
     return " ".join(shown) + (f" and {more} more" if more > 0 else "") or "nothing"
 
 

@@ -163,14 +163,14 @@ def _length_bar(x: float, width: float, plot: float, told: Found, kind: str, mod
     top, middle = 12 + plot * (1 - share), x + width / 2
     hint = f"{model}: {told['correct']} of {told['n']} right, {percent(share)} ({percent(low)} to {percent(high)})"
     lines = f"M{middle:.1f} {12 + plot * (1 - low):.1f}V{12 + plot * (1 - high):.1f}"
-    return [
-        _bar(x, top, width - 2, plot * share, kind, hint), f'<path class="interval" d="{lines}"/>',
-        _text(middle, 12 + plot + 14, f"n={told['n']}", "middle", "dim small"),
-    ]  # fmt: skip
+    marks = [_bar(x, top, width - 2, plot * share, kind, hint), f'<path class="interval" d="{lines}"/>']
+    return [*marks, _text(middle, 12 + plot + 14, str(told["n"]), "middle", "dim small")] if width > 14 else marks
 
 
 def _span(low: int, below: int) -> str:
-    return f"≥ {low:,}" if below > 1 << 30 else f"{low:,}–{below - 1:,}"
+    if low < 1024:
+        return f"{low}–{below - 1}"
+    return f"≥ {low // 1024}k" if below > 1 << 30 else f"{low // 1024}–{below // 1024}k"
 
 
 def _round_up(value: float) -> float:
