@@ -1,0 +1,29 @@
+"""Every benchmark that needs no GPU, one after the other: `make bench`. Each prints its table; the last one sums up.
+
+    python -m benchmarks [NAME ...]
+"""
+
+import subprocess
+import sys
+import time
+
+# Those of the GPU (trainer_gpu, trainer_real, evaluation_gpu, effect) are run by hand; each says how in its docstring.
+NAMES = ("streaming", "generator", "resume", "grading", "screening", "daemon")
+
+
+def main() -> int:
+    names = sys.argv[1:] or list(NAMES)
+    rows = []
+    for name in names:
+        print(f"\n== {name}", flush=True)
+        began = time.perf_counter()
+        code = subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=False).returncode
+        rows.append((name, time.perf_counter() - began, code))
+    print(f"\n{'benchmark':<14}{'seconds':>9}  result")
+    for name, seconds, code in rows:
+        print(f"{name:<14}{seconds:>9.0f}  {'as promised' if code == 0 else f'FAILED (exit {code})'}")
+    return int(any(code for _, _, code in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
