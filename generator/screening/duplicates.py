@@ -70,7 +70,7 @@ class DuplicateIndex:
 
     def add(self, problems: Sequence[Problem], found: Sequence[list[str]]) -> None:
         """Append a batch. `found` are the `text.tokens` of each problem's text, in parallel."""
-        records = np.empty(len(problems), RECORD)
+        records: NDArray[np.void] = np.empty(len(problems), RECORD)
         records["id"] = [int(problem.id, 16) for problem in problems]
         golds = [text_key(tokens(problem.gold)) if problem.gold else 0 for problem in problems]
         records["text"] = [text_key(mine) ^ gold for mine, gold in zip(found, golds, strict=True)]
@@ -98,7 +98,7 @@ class DuplicateIndex:
         del rows
         starts = _starts(text)
         winner = ids[starts][np.cumsum(starts) - 1]
-        again = np.zeros(len(ids), bool)  # rows whose id has come before: the same text word for word
+        again: NDArray[np.bool_] = np.zeros(len(ids), bool)  # rows whose id has come before: the same text word for word
         again[1:] = (ids[1:] == ids[:-1]) & ~starts[1:]
         lost = ~again & (ids != winner)
         losers, winners = ids[lost], winner[lost]
@@ -122,7 +122,7 @@ class DuplicateIndex:
         pairs = np.unique(
             np.concatenate([self._pairs_of_band(band, survivors, rank) for band in range(self._bands)]), axis=0
         )
-        by_rank = np.empty(len(ids), np.intp)
+        by_rank: NDArray[np.intp] = np.empty(len(ids), np.intp)
         by_rank[rank] = np.arange(len(ids))
         signatures = np.memmap(self._paths["signatures"], np.uint8, "r").reshape(-1, PERMUTATIONS)
         lost: dict[int, int] = {}
@@ -146,7 +146,8 @@ class DuplicateIndex:
         for head in range(GROUP_HEADS):
             member = here[here > first + head]
             found.append(np.stack([ranks[member], ranks[first[member] + head]], axis=1))
-        return np.concatenate(found)
+        pairs: NDArray[np.intp] = np.concatenate(found)
+        return pairs
 
 
 _NONE: Keys = np.empty(0, np.uint64)
@@ -166,12 +167,13 @@ def _signatures(found: Sequence[list[str]]) -> NDArray[np.uint32]:
 
     shingles = [[" ".join(mine[at : at + SHINGLE]) for at in range(max(1, len(mine) - SHINGLE + 1))] for mine in found]
     matrix: Any = RMinHash.digest_matrix_from_token_sets(shingles, num_perm=PERMUTATIONS, seed=_SEED)
-    return np.array(matrix.to_rows(), np.uint32)
+    rows: NDArray[np.uint32] = np.array(matrix.to_rows(), np.uint32)
+    return rows
 
 
 def _mix(part: NDArray[np.uint32]) -> Keys:
     """One 64-bit key for each row of a band."""
-    key = np.full(len(part), 0x9E3779B97F4A7C15, np.uint64)
+    key: Keys = np.full(len(part), 0x9E3779B97F4A7C15, np.uint64)
     for column in range(part.shape[1]):
         key = (key ^ part[:, column].astype(np.uint64)) * np.uint64(0xFF51AFD7ED558CCD)
         key ^= key >> np.uint64(32)
@@ -180,7 +182,7 @@ def _mix(part: NDArray[np.uint32]) -> Keys:
 
 def _starts(sorted_keys: Keys) -> NDArray[np.bool_]:
     """True where a new key begins."""
-    starts = np.ones(len(sorted_keys), bool)
+    starts: NDArray[np.bool_] = np.ones(len(sorted_keys), bool)
     starts[1:] = sorted_keys[1:] != sorted_keys[:-1]
     return starts
 
