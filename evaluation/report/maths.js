@@ -311,7 +311,7 @@ const CLOSERS = { "$$": "$$", "\\[": "\\]", "\\(": "\\)", "$": "$", "**": "**" }
 
 // Whether what stands between two dollar signs is a formula, not two amounts of money with a sentence between them.
 function isInline(inside, next) {
-  if (!inside || /^\s|\s$|\n\s*\n/.test(inside) || /\d/.test(next)) return false;
+  if (!inside || /^\s|\s$|\n\s*\n|[-+=*/]$/.test(inside) || /\d/.test(next)) return false;
   const plain = inside.replace(/\\[a-z]*text[a-z]*\{[^}]*\}|\\mathrm\{[^}]*\}|\\[a-zA-Z]+/g, " ");
   return !/[a-z]{2,}\s+[a-z]{2,}/i.test(plain);
 }
