@@ -29,7 +29,7 @@ REFUSED_SECONDS, QUEUED_SECONDS, PROBE_SECONDS_MAX = 5.0, 15.0, 900.0
 FORGET_STEP = 8  # a level that drew a 429 is forgotten when it could be raised by so much
 CUT_AGAIN = 0.85  # when refusals follow each other and none is taken up in between
 BASE_SECONDS = 1800.0  # how far back the undisturbed time to the first token is looked for
-QUEUE_FACTOR, QUEUE_SECONDS = 3.0, 2.0  # first tokens later than 3 x usual + 2 s mean a queue
+QUEUE_FACTOR, QUEUE_SECONDS = 3.0, 5.0  # first tokens later than 3 x usual + 5 s mean a queue
 QUEUE_SPARE = 0.05  # of what is served: so many calls may queue, to keep the server busy; and the first step upwards
 UNBOUNDED = 4096  # the ceiling where none is set
 
