@@ -90,7 +90,9 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     run.add_argument("config", type=Path, metavar="CONFIG.toml")
     run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. limit=100, engine.batch=64")
-    run.add_argument("--quick", action="store_true", help="stop as soon as a sequential test is clear (5%% and 10%% error)")
+    run.add_argument(
+        "--quick", action="store_true", help="stop as soon as a sequential test is clear (5%% and 10%% error)"
+    )
     run.add_argument("--fresh", action="store_true", help="forget the answers kept for these models and ask again")
     run.set_defaults(run=_run)
     compare = commands.add_parser("compare", help="any two finished runs, paired by problem")
@@ -109,7 +111,11 @@ def _add_weak(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     weak = commands.add_parser("weak", help="the problems that a model fails, as a problem source for the generator")
     weak.add_argument("run_folder", type=Path, metavar="RUN")
     weak.add_argument("--model", default="", help="which model of the run; default: the last, the tuned one")
-    weak.add_argument("--source", type=Path, help="a .jsonl of problems: write those nearest to the failed ones instead")
+    weak.add_argument(
+        "--source", type=Path,
+        help="training problems, a .jsonl or a corpus: those nearest to the failed ones are written; "
+        "without it only problems held out of a corpus may be written themselves",
+    )  # fmt: skip
     weak.add_argument("--neighbours", type=int, default=4, metavar="N", help="of each failed problem, with --source")
     weak.add_argument("--out", type=Path, help="default: RUN/weak.jsonl")
     weak.set_defaults(run=_weak)
