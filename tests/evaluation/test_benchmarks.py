@@ -1,0 +1,122 @@
+"""Questions: files of every shape, the first N, what training did not see."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evaluation.__main__ import main
+from evaluation.benchmarks import final_answer, load_benchmark
+from evaluation.terms import Benchmark
+from shared.exits import InputError
+from shared.holdout import held_out_problems
+from shared.prompts import PRESETS
+from shared.records import problem_id
+from tests.evaluation.conftest import rows_of
+from tests.evaluation.models import write_model
+from tests.trainer.corpora import trace, write_corpus
+
+PROMPT = PRESETS["r1"].prompt
+
+
+def loaded(name: str, data: str = "", limit: int = 0, runs: list[Path] | None = None) -> Benchmark:
+    return load_benchmark(name, data, limit, "", PROMPT, runs or [])
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("gold", "plain"),
+    [("Janet sells 9\n#### 18", "18"), ("#### 1,234,567", "1234567"), (204, "204"), (204.0, "204"), ("\\frac{1}{2}", "\\frac{1}{2}"), ("1,2", "1,2")],
+)  # fmt: skip
+def test_a_gold_answer_is_its_last_line_as_text(gold: object, plain: str) -> None:
+    assert final_answer(gold) == plain
+
+
+def test_gsm8k_is_found_among_local_copies_and_its_golds_are_read(tmp_path: Path) -> None:
+    write_rows(tmp_path / "gsm8k/test.jsonl", [{"question": f"What is {i}?", "answer": f"so\n#### {i}"} for i in range(5)])
+    found = loaded("gsm8k", str(tmp_path), limit=3)
+    assert [q.gold for q in found.questions] == ["0", "1", "2"]
+    assert (found.name, found.whole) == ("gsm8k", 5)
+
+
+def test_a_missing_local_copy_names_the_files_that_are_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no copy of math_500 there: looked for math_500/test\.jsonl"):
+        loaded("math_500", str(tmp_path))
+
+
+def test_an_unknown_benchmark_names_the_known_ones() -> None:
+    with pytest.raises(InputError, match="'gsm9k' is unknown: use gsm8k, math_500, aime24, aime25, held-out:CORPUS"):
+        loaded("gsm9k")
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [("{", "not JSON"), ("[1]", "a JSON list where an object belongs"), ('{"answer": 1}', "no problem"), ('{"problem": "x"}', "no gold answer")],
+)  # fmt: skip
+def test_a_bad_line_is_named_by_file_and_number(tmp_path: Path, line: str, says: str) -> None:
+    path = tmp_path / "p.jsonl"
+    path.write_text('{"problem": "What is 1?", "answer": 1}\n' + line + "\n")
+    with pytest.raises(InputError, match=rf"p\.jsonl:2: {says}"):
+        loaded(str(path))
+
+
+def test_a_problem_that_stands_twice_is_asked_twice_under_two_ids(tmp_path: Path) -> None:
+    found = loaded(str(write_rows(tmp_path / "p.jsonl", [{"problem": "What?", "answer": 1}] * 2)))
+    identity = problem_id("What?")
+    assert [q.id for q in found.questions] == [identity, f"{identity}.2"]
+
+
+def test_a_parquet_copy_reads_like_a_jsonl_one(tmp_path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    rows = [{"question": f"What is {i}?", "answer": f"#### {i}"} for i in range(4)]
+    (tmp_path / "gsm8k/main").mkdir(parents=True)
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "gsm8k/main/test-00000-of-00001.parquet")
+    assert [q.gold for q in loaded("gsm8k", str(tmp_path)).questions] == ["0", "1", "2", "3"]
+
+
+def test_held_out_problems_of_a_corpus_follow_the_trainers_rule(tmp_path: Path) -> None:
+    traces = [trace(i) for i in range(200)]
+    corpus = write_corpus(tmp_path / "corpus", traces)
+    expected = held_out_problems([t.problem_id for t in traces], 0.02, 0)
+    found = loaded(f"held-out:{corpus}")
+    assert {q.id for q in found.questions} == set(expected)
+    assert len(expected) == 4
+
+
+def test_what_a_training_run_says_it_held_out_goes_before_the_rule(tmp_path: Path) -> None:
+    traces = [trace(i) for i in range(50)]
+    corpus = write_corpus(tmp_path / "corpus", traces)
+    held = [t.problem_id for t in traces[:7]]
+    run = tmp_path / "run"
+    run.mkdir()
+    shards = [{"corpus": str(corpus), "name": "shard-000000.jsonl"}]
+    (run / "manifest.json").write_text(json.dumps({"data": {"shards": shards, "held_out_problems": held}}))
+    assert {q.id for q in loaded(f"held-out:{corpus}", runs=[run]).questions} == set(held)
+    assert {q.id for q in loaded(f"held-out:{run}").questions} == set(held)
+
+
+def test_base_and_tuned_tiny_models_answer_a_hundred_held_out_problems_on_a_processor(tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "corpus", [trace(i) for i in range(120)])
+    (tmp_path / "run").mkdir()
+    held = [trace(i).problem_id for i in range(100)]
+    shards = [{"corpus": str(corpus), "name": "shard-000000.jsonl"}]
+    (tmp_path / "run/manifest.json").write_text(json.dumps({"data": {"shards": shards, "held_out_problems": held}}))
+    models = [write_model(tmp_path / "base", 1), write_model(tmp_path / "run/merged", 2)]
+    config = tmp_path / "c.toml"
+    config.write_text(
+        f'out = "{tmp_path / "out"}"\nmodels = ["{models[0]}", "{models[1]}"]\nbenchmarks = ["held-out:{corpus}"]\n'
+        '[generation]\nmax_new_tokens = 24\n[engine]\ndevice = "cpu"\n'
+    )
+    assert main(["run", str(config)]) == 0
+    found = json.loads((tmp_path / "out/comparison.json").read_text())["benchmarks"][f"held-out:{corpus}"]
+    assert found["n"] == 100
+    assert len(rows_of(next((tmp_path / "out").glob("*merged/*/answers.jsonl")))) == 100
+    assert (tmp_path / "out/report.html").exists()

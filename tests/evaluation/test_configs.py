@@ -1,0 +1,51 @@
+"""The configurations that come with the program, and what a mistake in one says."""
+
+from pathlib import Path
+
+import pytest
+
+from evaluation.__main__ import main
+from evaluation.config import EvaluationConfig
+from shared.config import load
+from shared.exits import InputError
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*evaluate*.toml")), ids=lambda path: path.stem)
+def test_every_configuration_loads_and_compares_a_base_with_a_tuned_model(path: Path) -> None:
+    config = load(EvaluationConfig, path, environ={})
+    assert len(config.models) == 2
+    assert config.benchmarks
+
+
+def test_gsm8k_is_asked_as_the_tutorial_asks_it() -> None:
+    config = load(EvaluationConfig, CONFIGS / "evaluate-gsm8k.toml", environ={})
+    assert (config.generation.max_new_tokens, config.generation.temperature, config.limit) == (4096, 0.0, 0)
+    assert config.generation.prompt.endswith("put your final answer within \\boxed{{}}.")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("generation.max_new_token=5", "did you mean generation.max_new_tokens"),
+        ("generation.samples=4", "samples > 1 at temperature 0"),
+        ("engine.kind=endpoint", "needs base_url"),
+        ("engine.batch=0", "at least 1"),
+        ('benchmarks=["gsm8k","gsm8k"]', "twice"),
+        ("models=[]", "models is empty"),
+        ("generation.prompt=hello", "has no {problem}"),
+        ("limit=-1", "limit"),
+    ],
+)
+def test_a_mistake_is_one_line_with_the_remedy(change: str, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        load(EvaluationConfig, CONFIGS / "evaluate-gsm8k.toml", [change], environ={})
+
+
+def test_help_explains_every_key(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["run", "--help"])
+    text = capsys.readouterr().out
+    for key in ("max_new_tokens", "top_p", "base_url", "benchmarks", "--quick", "--fresh"):
+        assert key in text
