@@ -38,7 +38,7 @@ def export_gguf(run: Path, kind: str, say: Say) -> int:
     chat = ChatRenderer.of(tokenizer, config.system)
     path, fresh = run / f"model-{kind}.gguf", run / f"model-{kind}.gguf.new"
     write_gguf(merged, tokenizer, chat, fresh, kind)
-    proof = _read_again(run, fresh, tokenizer, chat)
+    proof = read_again(run, fresh, tokenizer, chat)
     tolerance = Q8_TOLERANCE if kind == "q8_0" else LOGIT_TOLERANCE
     llama = _ask_llama_cpp(fresh, proof.prompts, tokenizer) if importlib.util.find_spec("xllamacpp") else None
     manifest = read_manifest(run) or {}
@@ -104,7 +104,8 @@ class _Again:
         return sum(one[: len(other)] == other for one, other in zip(self._answers, others, strict=True))
 
 
-def _read_again(run: Path, path: Path, tokenizer: Any, chat: ChatRenderer) -> _Again:
+def read_again(run: Path, path: Path, tokenizer: Any, chat: ChatRenderer) -> _Again:
+    """The file at `path`, read by transformers, beside the run's merged model: 20 prompts, answers and logits."""
     import torch
     from transformers import AutoModelForCausalLM
 

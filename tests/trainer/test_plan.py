@@ -1,0 +1,77 @@
+"""Plans: what fits which card, which setting is chosen, what is refused before a model is loaded."""
+
+from typing import Any
+
+import pytest
+
+from shared.exits import InputError
+from trainer.config import TrainerConfig
+from trainer.hardware import Card
+from trainer.learning_rate import choose_learning_rate
+from trainer.order import micro_batches
+from trainer.plan import ANY, Plan, Shape, make_plan
+
+QWEN_1_5B = Shape(28, 1536, 8960, 1536, 256, 151936, tied=True)
+R1_LENGTHS = [700, 900, 1100, 1300, 1600, 2000, 2600, 4000] * 50
+
+
+def card(gib: float, kind: Any = "cuda") -> Card:
+    return Card("a card", kind, gib, gib, bf16=True, peak_tflops=100.0)
+
+
+def planned(gib: float, backend: str = "trl", **tables: Any) -> Plan:
+    config = TrainerConfig.model_validate({"run": "r", "model": "m", "corpora": ["c"], **tables})
+    return make_plan(config, QWEN_1_5B, R1_LENGTHS, card(gib), backend=backend)
+
+
+@pytest.mark.parametrize("gib", [8.0, 12.0, 24.0, 80.0])
+def test_a_plan_fits_the_card_it_was_made_for(gib: float) -> None:
+    plan = planned(gib)
+    assert plan.total_gib <= plan.budget_gib < gib
+    assert plan.steps == 25
+    assert plan.setting.tokens >= max(R1_LENGTHS)
+
+
+def test_a_larger_card_is_never_planned_to_be_slower() -> None:
+    speeds = [planned(gib).tokens_per_second for gib in (8.0, 12.0, 24.0, 80.0)]
+    assert speeds == sorted(speeds)
+
+
+def test_with_unsloth_a_1_5b_model_stays_under_8_gib_however_large_the_card() -> None:
+    plan = planned(80.0, backend="unsloth")
+    assert plan.setting.checkpointing
+    assert plan.total_gib < 8
+
+
+def test_a_card_that_cannot_fit_one_example_is_refused_with_the_remedy() -> None:
+    with pytest.raises(InputError, match=r"does not fit: .*GiB.*use method = \"qlora\""):
+        planned(3.0)
+    with pytest.raises(InputError, match=r'use method = "lora"'):
+        planned(12.0, method="full")
+
+
+def test_a_given_micro_batch_is_taken_as_it_is() -> None:
+    plan = planned(80.0, train={"micro_batch": 2})
+    assert plan.setting.rows == 2
+    assert plan.setting.tokens == ANY
+
+
+def test_every_example_of_a_step_is_in_exactly_one_micro_batch_that_fits() -> None:
+    lengths = R1_LENGTHS[:16]
+    cut = micro_batches(lengths, ANY, 4096)
+    assert sorted(i for batch in cut for i in batch) == list(range(16))
+    assert all(sum(lengths[i] for i in batch) <= 4096 for batch in cut)
+
+
+def test_auto_lora_rate_is_well_above_full_fine_tuning_and_names_its_source() -> None:
+    lora, full = (choose_learning_rate("auto", method, 1_500_000_000) for method in ("lora", "full"))
+    assert lora.value >= 5 * full.value
+    assert lora.source.startswith("auto")
+    assert not lora.warning
+
+
+def test_the_tutorials_rate_is_used_but_warned_about() -> None:
+    rate = choose_learning_rate(1e-5, "lora", 1_500_000_000)
+    assert rate.value == 1e-5
+    assert "measured to move nothing" in rate.warning
+    assert not choose_learning_rate(1e-5, "full", 1_500_000_000).warning

@@ -1,0 +1,106 @@
+"""What cannot be trained is refused at the door: exit code 2, one line with place and remedy, nothing loaded before."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.exits import InputError
+from tests.trainer.corpora import trace, write_corpus
+from tests.trainer.runs import ROOT, finish, start, write_config
+from trainer.__main__ import main
+
+
+def refused(tmp_path: Path, model: Path, corpus: Path, **tables: Any) -> str:
+    """The line that `plan` ends with."""
+    with pytest.raises(InputError) as stopped:
+        main(["plan", str(write_config(tmp_path, model, corpus, **tables))])
+    return str(stopped.value)
+
+
+def test_an_unsealed_corpus_ends_a_run_with_exit_2_and_one_line(tmp_path: Path, model_folder: Path) -> None:
+    corpus = write_corpus(tmp_path / "c", [trace(1)], seal=False)
+    code, output = finish(start("run", str(write_config(tmp_path, model_folder, corpus))))
+    assert code == 2
+    assert output.count("\n") == 1
+    assert "only 1 open shards: let the generator end" in output
+
+
+def test_a_model_folder_without_a_chat_template_is_refused(tmp_path: Path, model_folder: Path, corpus: Path) -> None:
+    bare = shutil.copytree(model_folder, tmp_path / "bare")
+    (bare / "chat_template.jinja").unlink()
+    assert "no chat template: use an instruct model" in refused(tmp_path, bare, corpus)
+
+
+def test_a_folder_that_is_no_model_is_refused(tmp_path: Path, corpus: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert "the folder has no config.json" in refused(tmp_path, tmp_path / "empty", corpus)
+    assert "no such folder" in refused(tmp_path, tmp_path / "nowhere", corpus)
+
+
+def test_a_machine_too_small_for_one_example_is_refused(tmp_path: Path, model_folder: Path, corpus: Path) -> None:
+    line = refused(tmp_path, model_folder, corpus, train={"memory_gib": 0.1})
+    assert "one longest example at a time needs about" in line
+    assert "a smaller model" in line
+
+
+@pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="this machine may have what is missing here")
+@pytest.mark.parametrize(
+    ("tables", "words"),
+    [
+        ({"backend": "unsloth"}, 'Unsloth needs an NVIDIA GPU; set backend = "auto" or "trl"'),
+        ({"method": "qlora"}, '4-bit weights need an NVIDIA GPU; set method = "lora"'),
+    ],
+)
+def test_what_needs_a_gpu_is_refused_without_one(
+    tmp_path: Path, model_folder: Path, corpus: Path, tables: dict[str, Any], words: str
+) -> None:
+    assert words in refused(tmp_path, model_folder, corpus, **tables)
+
+
+def test_a_tracker_that_is_not_installed_is_refused_before_the_model_is_loaded(
+    tmp_path: Path, model_folder: Path, corpus: Path
+) -> None:
+    line = refused(tmp_path, model_folder, corpus, track={"to": ["wandb"]})
+    assert "wandb is not installed: `pip install wandb`" in line
+
+
+def test_a_batch_that_does_not_divide_among_processes_is_refused(
+    tmp_path: Path, model_folder: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    assert "train.batch 8: not divisible by the 3 processes" in refused(tmp_path, model_folder, corpus)
+
+
+@pytest.mark.parametrize("command", ["chat", "merge", "export", "report"])
+def test_a_folder_that_is_no_run_is_refused_by_every_command(tmp_path: Path, command: str) -> None:
+    with pytest.raises(InputError, match="not a run's folder"):
+        main([command, str(tmp_path)])
+
+
+def test_an_unknown_architecture_of_logits_is_refused(tmp_path: Path, model_folder: Path, corpus: Path) -> None:
+    scaled = shutil.copytree(model_folder, tmp_path / "scaled")
+    config = json.loads((scaled / "config.json").read_bytes())
+    (scaled / "config.json").write_text(json.dumps(config | {"final_logit_softcapping": 30.0}))
+    assert "scales its logits" in refused(tmp_path, scaled, corpus)
+
+
+def test_no_library_that_unsloth_patches_is_imported_before_the_backend_is_opened() -> None:
+    code = (
+        "import sys, trainer.train, trainer.backends, trainer.selection, trainer.plan\n"
+        "print(sorted({'trl', 'transformers', 'peft', 'accelerate', 'torch'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_pins_leave_out_the_releases_that_do_not_work() -> None:
+    pins = dict(line.split("==") for line in (ROOT / "constraints/trainer.txt").read_text().split() if "==" in line)
+    assert pins["trl"] != "1.15.0"  # its SFTTrainer does not run on a processor
+    assert "unsloth" not in pins  # refuses to be imported without a GPU: added by `make setup-trainer` where one is
+    extra = dict(line.split("==") for line in (ROOT / "constraints/unsloth.txt").read_text().split() if "==" in line)
+    assert extra["unsloth"] != "2026.10.9"  # asks for a package that is not published

@@ -1,0 +1,97 @@
+"""The pages of a run: complete from its files alone, and no text of a model or a data set becomes markup."""
+
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from shared.rendering import ChatRenderer
+from tests.trainer.corpora import trace
+from trainer.config import TrainerConfig
+from trainer.curves import chart
+from trainer.examples import Encoder, Example
+from trainer.inspection import page_html, pieces
+from trainer.report import report_html
+
+HOSTILE = "</pre><script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
+
+
+class Tags(HTMLParser):
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[str] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [name for name, _ in attrs]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def manifest() -> dict[str, Any]:
+    return {
+        "model": HOSTILE, "method": "lora", "backend": "trl", "card": {"name": HOSTILE},
+        "data": {
+            "shards": [{"corpus": HOSTILE, "name": "shard-000000.jsonl", "rows": 3, "sha256": "ab" * 32}], "read": 3,
+            "train": 2, "held_out": 1, "held_out_problems": ["p"], "left_out": {HOSTILE: 1}, "left_out_cost_usd": 0.5,
+            "tokens": 100, "open_shards_not_read": 0,
+        },
+        "template": {"digest": "d", "system": HOSTILE, "inserted_by_template": HOSTILE, "end": "<|im_end|>"},
+        "learning_rate": {"value": 1e-4, "source": HOSTILE},
+        "plan": {"tokens_a_micro_batch": 1024, "checkpointing": False, "dtype": "fp32", "compile": False},
+        "seed": 0, "git_commit": "", "python": "3.11", "libraries": {"trl": "1.14.2"}, "result": {"best_step": 4},
+    }  # fmt: skip
+
+
+def probe(step: int, right: bool) -> dict[str, Any]:
+    answer = {"problem": HOSTILE, "gold": HOSTILE, "text": HOSTILE, "tokens": 9, "closed": right, "boxed": right,
+              "right": right}  # fmt: skip
+    return {"step": step, "right": float(right), "boxed": float(right), "unclosed": 1.0 - right, "mean_tokens": 9.0,
+            "answers": [answer]}  # fmt: skip
+
+
+def test_hostile_text_is_shown_as_text_everywhere_in_the_report() -> None:
+    metrics = [{"step": i, "loss": 2.0 - i / 5, "tokens_per_second": 100.0} for i in range(1, 5)]
+    page = Tags(report_html(HOSTILE, manifest(), metrics, [probe(0, False), probe(4, True)]))
+    assert not {"script", "img"} & set(page.tags)
+    assert not [name for name in page.attributes if name.startswith("on")]
+    assert page.text.count("<script>alert(1)</script>") >= 8
+    assert "0 → 1 of 1" in page.text
+    assert page.tags.count("svg") == 4
+
+
+def test_a_report_of_a_run_that_has_just_begun_is_whole() -> None:
+    begun = {key: value for key, value in manifest().items() if key != "result"}
+    page = Tags(report_html("run", begun, [], []))
+    assert "has not ended" in page.text
+    assert "No step has been logged yet." in page.text
+
+
+@pytest.mark.parametrize("values", [[0.0], [1.0, 1.0], [float("nan"), 2.0], [1e-9, 1e9], [-1.0, 1.0]])
+def test_a_chart_of_any_numbers_stays_in_its_frame(values: list[float]) -> None:
+    drawn = chart("t", {"a": list(enumerate(values))})
+    for part in drawn.split('cy="')[1:]:
+        assert 0 <= float(part.split('"')[0]) <= 220
+
+
+def test_the_pieces_of_a_row_are_its_text_and_part_where_the_loss_begins(tokenizer: Any) -> None:
+    (row,) = Encoder(tokenizer, ChatRenderer.of(tokenizer), 512).encode([trace(3, reasoning="Grüße 中文 🙂 \ufffd")])
+    assert isinstance(row, Example)
+    cut = pieces(tokenizer, row)
+    assert "".join(p.text for p in cut) == tokenizer.decode(list(row.ids))
+    assert [t for p in cut for t in range(p.first, p.last + 1)] == list(range(len(row)))
+    assert next(p.first for p in cut if p.learnt) == row.prompt_length
+    assert "🙂" in [p.text for p in cut if p.learnt] or any("🙂" in p.text for p in cut)
+
+
+def test_the_inspection_page_escapes_every_row(tokenizer: Any) -> None:
+    (row,) = Encoder(tokenizer, ChatRenderer.of(tokenizer), 1024).encode([trace(3, reasoning=HOSTILE)])
+    assert isinstance(row, Example)
+    config = TrainerConfig(run="r", model=HOSTILE, corpora=("c",))
+    page = Tags(page_html(config, tokenizer, [row], 0, 1))
+    assert not {"script", "img"} & set(page.tags)
+    assert "<script>" in page.text

@@ -1,0 +1,181 @@
+"""A run from corpus to chat on a tiny model: trained, merged with proof, exported, asked; and over two processes."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.rendering import ChatRenderer
+from tests.trainer import tiny
+from tests.trainer.runs import ROOT, finish, metrics, start, write_config
+from trainer.__main__ import main
+from trainer.export import export_gguf, read_again, write_gguf
+from trainer.merge import LOGIT_TOLERANCE, Observed, compare, observe, probe_prompts
+from trainer.step import MicroBatch
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, model_folder: Path, corpus: Path) -> Path:
+    folder = tmp_path_factory.mktemp("whole")
+    config = write_config(folder, model_folder, corpus, track={"to": ["tensorboard"]})
+    code, output = finish(start("run", str(config)))
+    assert code == 0, output
+    assert "step 12/12" in output
+    assert "left 0:00" in output
+    assert "greedy answers the same" in output
+    return folder / "run"
+
+
+def test_a_finished_run_has_all_its_files(run: Path) -> None:
+    names = ["config.json", "manifest.json", "metrics.jsonl", "probe.jsonl", "report.html", "adapter/README.md"]
+    names += ["adapter/adapter_model.safetensors", "merged/model.safetensors", "merged/chat_template.jinja"]
+    for name in names:
+        assert (run / name).stat().st_size > 0, name
+    assert list((run / "tensorboard").rglob("events.*")), "the tracker's own file"
+    card = (run / "merged/README.md").read_text()
+    assert "greedy answers equal to the adapter's" in card
+    assert json.loads((run / "manifest.json").read_bytes())["merge"]["holds"] is True
+
+
+def test_the_merged_folder_stops_at_the_token_that_was_taught(run: Path, model_folder: Path) -> None:
+    generation = json.loads((run / "merged/generation_config.json").read_bytes())
+    end = tiny.tokenizer().convert_tokens_to_ids("<|im_end|>")
+    ends = generation["eos_token_id"]
+    assert end in (ends if isinstance(ends, list) else [ends])
+    assert ChatRenderer.of(_tokenizer(model_folder)).digest == ChatRenderer.of(_tokenizer(run / "merged")).digest
+
+
+def test_chat_streams_answers_compares_with_the_base_and_takes_settings(run: Path) -> None:
+    said = subprocess.run(
+        [sys.executable, "-m", "trainer", "chat", str(run), "--max-new-tokens", "6"], cwd=ROOT, text=True,
+        input="What is 2 + 3?\n/compare\n/temperature 0.5\n/temperature hot\n/tokens 4\nagain\n/new\n/compare\n",
+        capture_output=True, check=True,
+    ).stdout  # fmt: skip
+    assert said.index("── base") < said.index("── tuned")
+    assert "temperature 0.5\n" in said
+    assert "/compare [question]" in said
+    assert "at most 4 tokens" in said
+    assert "ask something first" in said
+
+
+def test_inspect_shows_a_row_and_writes_a_page(
+    tmp_path: Path, model_folder: Path, corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = write_config(tmp_path, model_folder, corpus)
+    assert main(["inspect", str(config), "--row", "2", "--html", str(tmp_path / "rows.html")]) == 0
+    shown = capsys.readouterr().out
+    assert shown.index("not in the loss:") < shown.index("── in the loss:") < shown.index("</think>")
+    assert "You are a test model" in shown.split("── in the loss:")[0]
+    assert (tmp_path / "rows.html").read_text(encoding="utf-8").count("<section>") == 10
+
+
+def test_a_merge_that_is_another_model_does_not_pass_the_proof(run: Path, model_folder: Path, tokenizer: Any) -> None:
+    trained, base = _model(run / "merged"), _model(model_folder)
+    prompts = probe_prompts(run, ChatRenderer.of(tokenizer))
+    assert len(prompts) == 20
+    before = [observe(trained, tokenizer, prompt) for prompt in prompts]
+    same = compare(before, [observe(trained, tokenizer, prompt) for prompt in prompts])
+    assert same.holds
+    assert same.worst_logit_difference == 0
+    other = compare(before, [observe(base, tokenizer, prompt) for prompt in prompts])
+    assert not other.holds
+    assert other.mean_logit_difference > LOGIT_TOLERANCE
+
+
+def test_answers_that_part_where_two_tokens_were_equally_likely_do_not_fail_a_proof() -> None:
+    import torch
+
+    flat, clear = torch.zeros(1, 50), torch.zeros(1, 50)
+    flat[0, :2] = torch.tensor([9.0, 8.999])
+    clear[0, :2] = torch.tensor([9.0, 1.0])
+    assert compare([Observed([0], flat)], [Observed([1], flat)]).holds
+    assert not compare([Observed([0], clear)], [Observed([1], clear)]).holds
+
+
+@pytest.mark.parametrize(("architecture", "kind"), [("qwen2", "f16"), ("qwen2", "q8_0"), ("llama", "bf16")])
+def test_a_gguf_file_is_read_back_as_the_model_it_was_made_from(
+    tmp_path: Path, model_folder: Path, architecture: str, kind: str
+) -> None:
+    folder = _run_of(tmp_path, model_folder, architecture)
+    lines: list[str] = []
+    assert export_gguf(folder, kind, lines.append) == 0
+    assert (folder / f"model-{kind}.gguf").exists()
+    assert "greedy answers the same" in lines[0]
+    assert not list(folder.glob("*.new"))
+
+
+def test_a_gguf_file_of_another_model_does_not_pass_the_proof(tmp_path: Path, model_folder: Path) -> None:
+    folder = _run_of(tmp_path, model_folder, "llama")
+    tokens = _tokenizer(model_folder)
+    chat, path = ChatRenderer.of(tokens), folder / "other.gguf"
+    write_gguf(model_folder, tokens, chat, path, "f16")
+    assert not read_again(folder, path, tokens, chat).result.holds
+
+
+def test_two_processes_under_accelerate_take_the_steps_of_one(tmp_path: Path, model_folder: Path, corpus: Path) -> None:
+    tables: dict[str, Any] = {"train": {"max_steps": 4, "merge": False}, "probe": {"problems": 0}}
+    alone = write_config(tmp_path / "alone", model_folder, corpus, **tables)
+    both = write_config(tmp_path / "both", model_folder, corpus, **tables)
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines",
+              "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]  # fmt: skip
+    done = subprocess.run(
+        [*launch, "-m", "trainer", "run", str(both)], cwd=ROOT, text=True, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    code, output = finish(start("run", str(alone)))
+    assert code == 0, output
+    one, two = metrics(tmp_path / "alone/run"), metrics(tmp_path / "both/run")
+    assert list(one) == list(two) == [1, 2, 3, 4]
+    assert list(two.values()) == pytest.approx(list(one.values()), abs=1e-3)
+
+
+def test_out_of_memory_halves_a_micro_batch_down_to_one_example_and_no_further() -> None:
+    micro, halved = MicroBatch(rows=1 << 40, tokens=8192), []
+    while micro.halve(longest=1000):
+        halved.append(micro.tokens)
+    assert halved == [4096, 2048, 1024, 1000]
+    counted = MicroBatch(rows=4, tokens=1 << 40)
+    assert counted.halve(longest=1000)
+    assert counted.rows == 2
+
+
+def _tokenizer(folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(folder)
+
+
+def _model(folder: Path) -> Any:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+
+
+def _run_of(tmp_path: Path, model_folder: Path, architecture: str) -> Path:
+    """A run's folder with a merged model of an architecture; its weights are large, so that its answers are clear."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM, Qwen2ForCausalLM
+
+    model = _model(model_folder)
+    if architecture == "llama":
+        given = {k: v for k, v in model.config.to_dict().items() if k not in ("model_type", "architectures")}
+        model = LlamaForCausalLM(LlamaConfig(**given))
+    assert isinstance(model, LlamaForCausalLM | Qwen2ForCausalLM)
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.randn_like(parameter) * (0.1 if parameter.ndim > 1 else 1.0))
+    folder = tmp_path / "run"
+    shutil.copytree(model_folder, folder / "merged")
+    model.to(torch.bfloat16).save_pretrained(folder / "merged")
+    config = write_config(tmp_path, model_folder, tmp_path)
+    from shared.config import load
+    from trainer.config import TrainerConfig
+
+    (folder / "config.json").write_text(load(TrainerConfig, config).model_dump_json())
+    return folder
