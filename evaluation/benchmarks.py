@@ -1,7 +1,7 @@
 """Where questions come from: GSM8K, MATH-500, AIME, a corpus's held-out problems, any JSONL; local copies or the hub.
 
     gsm8k       {"question": "Janet’s ducks lay 16 eggs…", "answer": "Janet sells 16 - 3 - 4 = … #### 18"}
-    math_500    {"problem": "Convert the point $(0,3)$…", "answer": "\\\\left( 3, \\\\frac{\\\\pi}{2} \\\\right)", "level": 2}
+    math_500    {"problem": "Convert the point $(0,3)$…", "answer": "\\\\left( 3, \\\\frac{\\\\pi}{2}…", "level": 2}
     aime24      {"problem": "Every morning Aya goes…", "answer": 204}
 
 A limit takes the FIRST N rows, as the tutorial does; lighteval's own takes N after a shuffle.
@@ -38,9 +38,11 @@ class Known:
 
 
 KNOWN = {
-    "gsm8k": Known("openai/gsm8k", "main", "test", ("gsm8k/test.jsonl", "gsm8k.jsonl", "gsm8k/main/test-00000-of-00001.parquet")),
+    "gsm8k": Known("openai/gsm8k", "main", "test",
+                   ("gsm8k/test.jsonl", "gsm8k.jsonl", "gsm8k/main/test-00000-of-00001.parquet")),
     "math_500": Known("HuggingFaceH4/MATH-500", "default", "test",
-                      ("math_500/test.jsonl", "math500/test.jsonl", "math_500.jsonl", "math500.jsonl", "MATH-500/test.jsonl")),
+                      ("math_500/test.jsonl", "math500/test.jsonl", "math_500.jsonl", "math500.jsonl",
+                       "MATH-500/test.jsonl")),
     "aime24": Known("HuggingFaceH4/aime_2024", "default", "train",
                     ("aime24/test.jsonl", "aime24.jsonl", "aime/aime24.jsonl", "aime_2024.jsonl")),
     "aime25": Known("yentinglin/aime_2025", "default", "train",
@@ -121,7 +123,9 @@ def _read_jsonl(path: Path) -> Iterator[tuple[str, Row]]:
                 if line.strip():
                     yield f"{path}:{number}", _parsed(line, f"{path}:{number}")
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}: give the path of a JSON lines file with problem and answer") from None
+        raise InputError(
+            f"{path}: {error.strerror}: give the path of a JSON lines file with problem and answer"
+        ) from None
 
 
 def _parsed(line: bytes, place: str) -> Row:
@@ -149,13 +153,17 @@ def _from_hub(name: str, known: Known) -> tuple[Iterator[tuple[str, str]], str]:
         rows = datasets.load_dataset(known.hub, known.subset, split=known.split)
     except Exception as error:  # the hub's client raises a dozen kinds, each of them "it cannot be had"
         why = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
-        raise InputError(f'{origin}: cannot be loaded ({why}): set data = "FOLDER" with {known.files[0]} in it') from None
+        raise InputError(
+            f'{origin}: cannot be loaded ({why}): set data = "FOLDER" with {known.files[0]} in it'
+        ) from None
     return (_pair(row, f"{origin}:{number}") for number, row in enumerate(rows, 1)), f"{origin} {rows._fingerprint}"
 
 
 def _pair(row: Row, place: str) -> tuple[str, str]:
     """(problem, gold) of a row, whichever of the usual names its fields have."""
-    problem = next((row[name] for name in _PROBLEM_FIELDS if isinstance(row.get(name), str) and row[name].strip()), None)
+    problem = next(
+        (row[name] for name in _PROBLEM_FIELDS if isinstance(row.get(name), str) and row[name].strip()), None
+    )
     if problem is None:
         raise InputError(f"{place}: no problem: one of the fields {', '.join(_PROBLEM_FIELDS)} must hold its text")
     gold = next((row[name] for name in _GOLD_FIELDS if row.get(name) not in (None, "")), None)
@@ -172,8 +180,8 @@ def final_answer(gold: Any) -> str:
 
 
 def _held_out(place: Path, runs: Sequence[Path]) -> tuple[Iterator[tuple[str, str]], str]:
-    """Problems that training did not see. In this order: a list in the folder itself; what a training run's manifest says
-    it held out, the folder's own or that of a run whose model is examined; the trainer's rule applied to the corpus.
+    """Problems that training did not see. In this order: a list in the folder itself; what a training run's manifest
+    says it held out, the folder's own or that of a run whose model is examined; the trainer's rule on the corpus.
     """
     if not place.is_dir():
         raise InputError(f"benchmarks: {HELD_OUT}{place}: no such folder: give a corpus or a training run")
@@ -186,7 +194,9 @@ def _held_out(place: Path, runs: Sequence[Path]) -> tuple[Iterator[tuple[str, st
         told = _told_by(run)
         if told and place.resolve() in [corpus.resolve() for corpus in told[0]]:
             return _pairs([place], told[1]), f"{place}/traces, held out by {run}"
-    identities = set(held_out_problems((trace.problem_id for trace in read_traces(place)), HELD_OUT_SHARE, HELD_OUT_SEED))
+    identities = set(
+        held_out_problems((trace.problem_id for trace in read_traces(place)), HELD_OUT_SHARE, HELD_OUT_SEED)
+    )
     return _pairs([place], identities), f"{place}/traces, {HELD_OUT_SHARE:.0%} of the problems, seed {HELD_OUT_SEED}"
 
 
@@ -194,7 +204,9 @@ def _told_by(run: Path) -> tuple[list[Path], set[str]] | None:
     """(corpora, ids of held-out problems) from a training run's manifest."""
     try:
         data = orjson.loads((run / "manifest.json").read_bytes())["data"]
-        return [Path(c) for c in dict.fromkeys(shard["corpus"] for shard in data["shards"])], set(data["held_out_problems"])
+        return [Path(c) for c in dict.fromkeys(shard["corpus"] for shard in data["shards"])], set(
+            data["held_out_problems"]
+        )
     except (OSError, orjson.JSONDecodeError, LookupError, TypeError):  # no manifest, or not a training run's
         return None
 

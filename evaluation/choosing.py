@@ -14,7 +14,7 @@ def uniforms(seed: int, question: str, sample: int, count: int) -> torch.Tensor:
 
 
 def choose(logits: torch.Tensor, temperature: float, top_p: float, draws: torch.Tensor) -> torch.Tensor:
-    """Next tokens [n] from logits [n, vocabulary] and one uniform draw a row [n]: greedy at temperature 0, else by inversion.
+    """Next tokens [n] from logits [n, vocabulary] and one draw a row [n]: greedy at temperature 0, else inverted.
 
     Inversion: the first token whose cumulated probability exceeds the draw. With top_p below 1 only the most likely
     tokens whose probabilities first reach top_p take part (Holtzman et al., 2020).
@@ -34,5 +34,7 @@ def _invert(weights: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
     cumulated = weights.cumsum(-1)
     target = draws[:, None] * cumulated[:, -1:]
     index = torch.searchsorted(cumulated, target, right=True)[:, 0]
-    last = weights.shape[-1] - 1 - weights.flip(-1).ne(0).int().argmax(-1)  # rounding may point past the last possible token
+    last = (
+        weights.shape[-1] - 1 - weights.flip(-1).ne(0).int().argmax(-1)
+    )  # rounding may point past the last possible token
     return torch.minimum(index, last)

@@ -76,7 +76,9 @@ def summary(model: str, cases: Cases) -> dict[str, Any]:
         "second_opinion": {
             "correct": sum(bool(case.second_opinion) for case in opinions),
             "asked": len(opinions),
-            "disagreements": [f"{case.question.id}:{case.sample}" for case in opinions if case.second_opinion != case.correct],
+            "disagreements": [
+                f"{case.question.id}:{case.sample}" for case in opinions if case.second_opinion != case.correct
+            ],
         },
     }
     if per_problem > 1:
@@ -140,14 +142,20 @@ def _warnings(found: Mapping[str, Any]) -> list[str]:
     n, detectable = found["n"], found["detectable_difference"]
     warnings = []
     if n < FEW:
-        reach = "no difference, whatever its size," if detectable >= 1 else f"differences under {100 * detectable:.0f} points"
+        reach = (
+            "no difference, whatever its size,"
+            if detectable >= 1
+            else f"differences under {100 * detectable:.0f} points"
+        )
         if found["fixed"] + found["broken"] == 0:
             reach = "small differences"
         warnings.append(f"{n} problems are few: {reach} would mostly go unseen (power 80%)")
     for role in ("base", "tuned"):
         missed = len(found[role]["second_opinion"]["disagreements"])
         if missed > max(2, 0.02 * n):
-            warnings.append(f"lighteval's own metric judges {missed} of the {role} model's answers otherwise: see the list")
+            warnings.append(
+                f"lighteval's own metric judges {missed} of the {role} model's answers otherwise: see the list"
+            )
     return warnings
 
 

@@ -12,19 +12,25 @@ from shared.prompts import PRESETS
 class GenerationConfig(Config):
     """How an answer is asked for. Every key but `samples` is part of what an answer in the journal is kept under."""
 
-    max_new_tokens: int = Field(4096, ge=1, description="tokens of an answer, asserted; an answer cut off here is `truncated`")
+    max_new_tokens: int = Field(
+        4096, ge=1, description="tokens of an answer, asserted; an answer cut off here is `truncated`"
+    )
     temperature: float = Field(0.0, ge=0.0, description="0: greedy")
     top_p: float = Field(1.0, gt=0.0, le=1.0, description="nucleus; R1's authors advise 0.95 with temperature 0.6")
     samples: int = Field(1, ge=1, description="answers a problem; more than 1: avg@n and pass@k")
     seed: int = Field(0, description="of sampled answers; each answer has its own stream, whatever the batch")
     system_prompt: str = Field("", description="empty: no system message, as in training")
-    system: str = Field("template", description='the chat template\'s own system text: "template" keeps it, "" silences it')
+    system: str = Field(
+        "template", description='the chat template\'s own system text: "template" keeps it, "" silences it'
+    )
     prompt: str = Field(PRESETS["r1"].prompt, description="the user's turn; {problem} is put in last")
 
     @model_validator(mode="after")
     def _samples_need_a_temperature(self) -> "GenerationConfig":
         if self.samples > 1 and self.temperature == 0:
-            raise ValueError("samples > 1 at temperature 0 gives the same answer each time: set temperature (0.6), or samples = 1")
+            raise ValueError(
+                "samples > 1 at temperature 0 gives the same answer each time: set temperature (0.6), or samples = 1"
+            )
         if "{problem}" not in self.prompt:
             raise ValueError("prompt has no {problem}: the model would not see the question")
         return self

@@ -1,8 +1,8 @@
 """The generation loop: rows are decoded together, leave the batch when they end, and others take their place.
 
-A step costs a GPU's host far more than the card: transformers launches some thousand kernels for each token. So on a CUDA
-device a whole step is captured once as a CUDA graph for each of a few batch sizes and replayed. On a CPU the rows that
-are still alive are all that is computed. Both run the same loop.
+A step costs a GPU's host far more than the card: transformers launches some thousand kernels for each token. So on a
+CUDA device a whole step is captured once as a CUDA graph for each of a few batch sizes and replayed. On a CPU the
+rows that are still alive are all that is computed. Both run the same loop.
 """
 
 import time
@@ -68,7 +68,7 @@ class Decoder:
         if not prompts:
             return
         batch = _Batch(self._model, prompts, min(self._rows, len(prompts)), self._sampling)
-        # Longest first: prompts read together have like lengths, and memory is at its fullest at the start, not the end.
+        # Longest first: prompts read together have like lengths, and memory is fullest at the start, not the end.
         waiting = deque(sorted(range(len(prompts)), key=lambda i: -len(prompts[i].ids)))
         enough = max(1, batch.rows // 10)  # reading prompts halts the others: worth it for several at once
         while waiting or batch.live:
@@ -82,7 +82,7 @@ class Decoder:
 
     @torch.inference_mode()
     def next_probabilities(self, ids: Sequence[int]) -> torch.Tensor:
-        """Probabilities [vocabulary] of the token after `ids`, its last token taken as a step: both ways of attention."""
+        """Probabilities [vocabulary] of the token after `ids`, its last token taken as a step: both ways tried."""
         batch = _Batch(self._model, [Prompt(ids, 1)], 1, Sampling())
         batch.read_logits([ids[:-1]], 0)
         batch.tokens[0], batch.positions[0], batch.lengths[0] = ids[-1], len(ids) - 1, len(ids)
@@ -106,7 +106,7 @@ class Decoder:
 
 
 class _Batch:
-    """The rows being decoded. Rows 0 … live - 1 are alive; their state lies in device tensors, its record on the host."""
+    """The rows being decoded. Rows 0 … live - 1 are alive; their state is on the device, its record on the host."""
 
     def __init__(self, model: Any, prompts: Sequence[Prompt], rows: int, sampling: Sampling) -> None:
         self.model, self.prompts, self.rows, self.live = model, prompts, rows, 0

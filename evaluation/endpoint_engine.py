@@ -45,7 +45,7 @@ class EndpointEngine:
         self._api_key = os.environ.get(KEY_ENV, "")
 
     def identity(self) -> dict[str, Any]:
-        """A server does not say which weights it serves: its address and the model's name must do (`--fresh` asks again)."""
+        """A server does not say which weights it serves: address and model name must do (`--fresh` asks again)."""
         return {"kind": "endpoint", "base_url": self._engine.base_url, "model": self._name}
 
     def prompt(self, question: Question) -> str:
@@ -91,9 +91,10 @@ class EndpointEngine:
                 await asyncio.sleep(min(full.seconds, _LONGEST_WAIT_SECONDS))
             except (_Failed, aiohttp.ClientError, TimeoutError) as error:
                 failures += 1
+                why = self._redacted(str(error) or type(error).__name__)
                 if failures >= self._engine.attempts:
                     raise EndpointDead(
-                        f"{self._url}: no answer after {failures} calls ({self._redacted(str(error) or type(error).__name__)}): "
+                        f"{self._url}: no answer after {failures} calls ({why}): "
                         "see that the server is up and serves this model; answers so far are kept, run again to go on"
                     ) from None
                 await asyncio.sleep(min(0.5 * 2**failures, _LONGEST_WAIT_SECONDS))
@@ -106,7 +107,9 @@ class EndpointEngine:
                 raise _Busy(_retry_after(reply.headers.get("Retry-After"), 2.0))
             if 400 <= reply.status < 500 and reply.status not in (408, 409, 425):
                 hint = f": set {KEY_ENV}" if reply.status in (401, 403) else ""
-                raise InputError(f"{self._url}: status {reply.status} for model {self._name!r}{hint}: {self._redacted(text)}")
+                raise InputError(
+                    f"{self._url}: status {reply.status} for model {self._name!r}{hint}: {self._redacted(text)}"
+                )
             if reply.status != 200:
                 raise _Failed(f"status {reply.status}: {text[:200]}")
         return self._read(text, time.perf_counter() - began)
@@ -144,11 +147,13 @@ class EndpointEngine:
         """The limit is what the user said: neither ignored by the server nor undercut by a smaller one of its own."""
         limit = self._generation.max_new_tokens
         if count > limit:
-            raise InputError(f"{self._url}: an answer of {count} tokens where max_new_tokens = {limit}: the server ignores the limit")
+            raise InputError(
+                f"{self._url}: an answer of {count} tokens where max_new_tokens = {limit}: the server ignores the limit"
+            )
         if reason == "length" and 0 < count < limit:
             raise InputError(
-                f"{self._url}: the server cut an answer at {count} tokens where max_new_tokens = {limit}: give it a longer "
-                "context (vLLM: --max-model-len) or lower generation.max_new_tokens"
+                f"{self._url}: the server cut an answer at {count} tokens where max_new_tokens = {limit}: give it "
+                "a longer context (vLLM: --max-model-len) or lower generation.max_new_tokens"
             )
 
     def _redacted(self, text: str) -> str:

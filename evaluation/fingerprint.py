@@ -12,7 +12,7 @@ _SETTINGS = ("config.json", "generation_config.json", "tokenizer*", "chat_templa
 
 
 def fingerprint(folder: Path) -> str:
-    """16 hex digits over names and contents of a model folder's weights and settings. Reads every byte (about 1 GB/s)."""
+    """16 hex digits over names and contents of a model folder's weights and settings. Reads every byte."""
     weights = _found(folder, _WEIGHTS)
     if not weights:
         adapter = (folder / "adapter_config.json").exists()

@@ -57,7 +57,8 @@ class Journal:
         digest = prompt_sha(prompt)
         row = {
             "key": self._key, "id": question.id, "sample": asked.sample, "prompt_sha": digest,
-            "problem": question.problem, "gold": question.gold, "text": answer.text, "finish_reason": answer.finish_reason,
+            "problem": question.problem, "gold": question.gold, "text": answer.text,
+            "finish_reason": answer.finish_reason,
             "prompt_tokens": answer.prompt_tokens, "completion_tokens": answer.completion_tokens,
             "seconds": round(answer.seconds, 4), "finished_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         }  # fmt: skip
@@ -88,7 +89,7 @@ class Journal:
         return answers
 
     def _set_aside_others(self) -> None:
-        """Give the file to this key: what another key wrote goes to `earlier/`, what this key wrote before comes back."""
+        """Give the file to this key: another key's goes to `earlier/`, what this key wrote before comes back."""
         if (theirs := self._first_key()) == self._key:
             return
         earlier = self.path.parent / "earlier"
@@ -109,6 +110,4 @@ class Journal:
 
 def answer_of(row: Mapping[str, Any]) -> Answer:
     """The answer in one line of a journal."""
-    return Answer(
-        row["text"], row["finish_reason"], row["prompt_tokens"], row["completion_tokens"], row["seconds"]
-    )
+    return Answer(row["text"], row["finish_reason"], row["prompt_tokens"], row["completion_tokens"], row["seconds"])

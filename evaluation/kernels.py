@@ -1,7 +1,8 @@
 """Attention of one new token a row over slots of different lengths, as one Triton kernel. NVIDIA GPUs only.
 
 Each program instance serves one row and one key-value head, with all query heads that share it as the rows of a small
-matrix product, and walks over just as many keys as that row has. Online softmax as in FlashAttention (Dao et al., 2022).
+matrix product, and walks over just as many keys as that row has. Online softmax as in FlashAttention (Dao et al.,
+2022).
 """
 
 from typing import Any
@@ -26,7 +27,9 @@ def _attend(
     member = tl.arange(0, ROWS)
     dim = tl.arange(0, SIZE)
     own = member[:, None] < GROUP
-    q = tl.load(query + row * query_row + (head * GROUP + member)[:, None] * query_head + dim[None, :], mask=own, other=0.0)
+    q = tl.load(
+        query + row * query_row + (head * GROUP + member)[:, None] * query_head + dim[None, :], mask=own, other=0.0
+    )
     base = row * key_row + head * key_head
     highest = tl.full((ROWS,), -float("inf"), tl.float32)
     total = tl.zeros((ROWS,), tl.float32)
@@ -50,12 +53,14 @@ def _attend(
 
 
 def attend_rows(query: Any, key: Any, value: Any, lengths: Any, scale: float) -> Any:
-    """query [n, heads, 1, size] over key, value [n, kv heads, capacity, size] up to lengths [n]; gives [n, 1, heads, size]."""
+    """query [n, heads, 1, size] over key, value [n, kv heads, capacity, size] up to lengths [n]; gives
+    [n, 1, heads, size]."""
     n, heads, _, size = query.shape
     group = heads // key.shape[1]
     out = torch.empty(n, 1, heads, size, dtype=query.dtype, device=query.device)
     query = query.contiguous()
-    assert key.stride() == value.stride() and key.stride(3) == 1
+    assert key.stride() == value.stride()
+    assert key.stride(3) == 1
     _attend[(n, key.shape[1])](
         query, key, value, lengths, out, scale,
         query.stride(0), query.stride(1), key.stride(0), key.stride(1), key.stride(2), out.stride(0), out.stride(2),

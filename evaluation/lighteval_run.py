@@ -1,7 +1,8 @@
 """Our benchmarks as lighteval tasks and our answers as a lighteval model: its results and details come out beside ours.
 
-What lighteval does by itself and must not do here: import every built-in task (one downloads at import), shuffle before
-taking N, let a task's `generation_size` undercut the limit, cache by path instead of weights, score an answer that never came.
+What lighteval does by itself and must not do here: import every built-in task (one downloads at import), shuffle
+before taking N, let a task's `generation_size` undercut the limit, cache by path instead of weights, score an answer
+that never came.
 """
 
 import logging
@@ -30,8 +31,10 @@ Cases = Mapping[str, Sequence[Case]]  # by question id, the samples in order
 AnswerAll = Callable[[Sequence[Question]], Cases]
 
 
-def evaluate(model: str, benchmark: Benchmark, generation: GenerationConfig, folder: Path, answer_all: AnswerAll) -> Cases:
-    """Run one benchmark through lighteval's pipeline; its results and details land in `folder`. Gives the judged cases."""
+def evaluate(
+    model: str, benchmark: Benchmark, generation: GenerationConfig, folder: Path, answer_all: AnswerAll
+) -> Cases:
+    """Run one benchmark through lighteval's pipeline; results and details land in `folder`. Gives the judged cases."""
     adapter = _Model(model, generation, benchmark, answer_all)
     tracker = EvaluationTracker(output_dir=str(folder), save_details=True)
     with _quiet(), _only_our_task(_task(benchmark, generation, adapter), benchmark):
@@ -107,12 +110,15 @@ def _task(benchmark: Benchmark, generation: GenerationConfig, model: _Model) -> 
     ]  # fmt: skip
     return LightevalTaskConfig(
         name=benchmark.slug, prompt_function=_doc, hf_repo=benchmark.origin, hf_subset="default", metrics=metrics,
-        hf_avail_splits=["test"], evaluation_splits=["test"], generation_size=generation.max_new_tokens, stop_sequence=[],
+        hf_avail_splits=["test"], evaluation_splits=["test"], generation_size=generation.max_new_tokens,
+        stop_sequence=[],
     )  # fmt: skip
 
 
 def _doc(row: dict[str, Any], task_name: str) -> Doc:
-    return Doc(task_name=task_name, query=row["prompt"], choices=[row["gold"]], gold_index=0, specific={"id": row["id"]})
+    return Doc(
+        task_name=task_name, query=row["prompt"], choices=[row["gold"]], gold_index=0, specific={"id": row["id"]}
+    )
 
 
 @contextmanager

@@ -15,7 +15,16 @@ from evaluation.config import EvaluationConfig
 from evaluation.folder import describe
 from evaluation.terms import Benchmark
 
-_LIBRARIES = ("lighteval", "torch", "transformers", "tokenizers", "math-verify", "latex2sympy2_extended", "sympy", "numpy")
+_LIBRARIES = (
+    "lighteval",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "math-verify",
+    "latex2sympy2_extended",
+    "sympy",
+    "numpy",
+)
 
 
 def manifest_of(
@@ -51,7 +60,8 @@ def template_warning(model: str, identity: Mapping[str, Any]) -> str:
     asked = identity.get("template")
     if asked in (None, trained):
         return ""
-    return f"{model} was trained with chat template {trained} and is asked with {asked}: set generation.system as in training"
+    told = f"{model} was trained with chat template {trained} and is asked with {asked}"
+    return f"{told}: set generation.system as in training"
 
 
 def _card(config: EvaluationConfig) -> str:

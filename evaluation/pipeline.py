@@ -1,4 +1,4 @@
-"""An evaluation as a story: load the questions, let each model answer what is not in its journal, judge, compare, report."""
+"""An evaluation as a story: load questions, let models answer what their journals lack, judge, compare, report."""
 
 import signal
 from collections.abc import Iterator, Mapping, Sequence
@@ -100,7 +100,7 @@ class _Run:
         return results
 
     def shorten(self, benchmarks: Sequence[Benchmark]) -> tuple[list[Benchmark], dict[str, Any]]:
-        """Ask base and tuned block by block until the sequential test is clear; the benchmarks as far as they were asked."""
+        """Ask base and tuned block by block until the sequential test is clear; the benchmarks as far as asked."""
         if len(self._config.models) != 2:
             raise InputError(f"--quick compares two models; the configuration names {len(self._config.models)}")
         if self._config.generation.samples > 1:
@@ -167,7 +167,7 @@ class _Run:
 
 
 class _Answering:
-    """Gets the answers that are wanted: from the journal, else from the engine into the journal; all of them to the judge."""
+    """Gets the answers that are wanted: from the journal, else from the engine into it; all go to the judge."""
 
     def __init__(self, engine: Engine, journal: Journal, judge: Judge, settings: GenerationConfig) -> None:
         self._engine, self._journal, self._judge, self._settings = engine, journal, judge, settings
@@ -205,7 +205,7 @@ def open_engine(model: str, config: EvaluationConfig) -> Engine:
 
 
 def _decisive(settings: GenerationConfig) -> dict[str, Any]:
-    """The settings that decide an answer; what greedy decoding ignores is left out, so changing it asks nothing again."""
+    """The settings that decide an answer; what greedy decoding ignores is left out: changing it asks nothing again."""
     ignored = {"samples"} | ({"seed", "top_p"} if settings.temperature == 0 else set())
     return settings.model_dump(exclude=ignored)
 

@@ -31,7 +31,9 @@ class Progress:
             self._live.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._live is not None:
             self._live.stop()
         if kind is None:
@@ -76,7 +78,9 @@ class Progress:
 
     def _row(self) -> Table:
         row = Table.grid(padding=(0, 1))
-        row.add_row(self._title, ProgressBar(total=self._total, completed=self._kept + self._came, width=24), self._counts())
+        row.add_row(
+            self._title, ProgressBar(total=self._total, completed=self._kept + self._came, width=24), self._counts()
+        )
         return row
 
 
@@ -85,4 +89,6 @@ def duration(seconds: float) -> str:
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
-    return f"{whole // 60} min {whole % 60:02d} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return (
+        f"{whole // 60} min {whole % 60:02d} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    )

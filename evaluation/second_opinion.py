@@ -1,8 +1,8 @@
 """lighteval's own extractive metric, in a process that can be killed.
 
-Its time limits are alarms, and an alarm does not reach into one long computation: `9^{9^{9}}` would hold the run for ever.
-So the metric lives in a child process which gets one answer at a time and is replaced when it takes too long. It is slow
-to start (lighteval imports half the world), so it starts while the first answers are being made.
+Its time limits are alarms, and an alarm does not reach into one long computation: `9^{9^{9}}` would hold the run for
+ever. So the metric lives in a child process which gets one answer at a time and is replaced when it takes too long.
+It is slow to start (lighteval imports half the world), so it starts while the first answers are being made.
 
 The child reads {"gold": …, "text": …} and writes {"match": true} as JSON lines.
 """
@@ -69,7 +69,8 @@ class SecondOpinion:
         self._started = False
 
     def _line(self, seconds: float) -> bytes:
-        assert self._child is not None and self._child.stdout is not None
+        assert self._child is not None
+        assert self._child.stdout is not None
         with selectors.DefaultSelector() as ready:
             ready.register(self._child.stdout, selectors.EVENT_READ)
             if not self._started:

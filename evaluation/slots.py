@@ -1,9 +1,9 @@
 """The key-value cache of rows that come and go, and attention over it, for any decoder that transformers can run.
 
-Each row of the batch owns a slot: `capacity` places for keys and values, filled from 0 to the row's own length. No row is
-padded, so there is no left padding and no position to correct: place i of a slot is position i of that row. Prompts are
-read in right-padded groups under a plain causal mask (what a pad token sees or says is never used); then every row takes
-one token a step, at its own position. A row that ends leaves its slot; a new one may take it at once.
+Each row of the batch owns a slot: `capacity` places for keys and values, filled from 0 to the row's own length. No
+row is padded, so there is no left padding and no position to correct: place i of a slot is position i of that row.
+Prompts are read in right-padded groups under a plain causal mask (what a pad token sees or says is never used); then
+every row takes one token a step, at its own position. A row that ends leaves its slot; a new one may take it at once.
 
     slots = Slots(model, rows=32, capacity=512)
     with slots.reading(first_row=0):           # prompts [n, longest]
@@ -52,7 +52,7 @@ class Slots:
 
     @contextmanager
     def stepping(self, positions: torch.Tensor, span: int) -> Iterator[None]:
-        """The next forward call adds one token to each of the first n rows at `positions` [n]; `span` bounds positions + 1."""
+        """The next forward call adds one token to each of the first n rows at `positions` [n], each below `span`."""
         self._index = (torch.arange(len(positions), device=positions.device), positions)
         self.lengths = (positions + 1).to(torch.int32)
         self.span = span
@@ -79,7 +79,9 @@ class Slots:
 
     # What transformers asks of a cache
 
-    def update(self, key: torch.Tensor, value: torch.Tensor, layer_idx: int, *_: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    def update(
+        self, key: torch.Tensor, value: torch.Tensor, layer_idx: int, *_: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Store new keys and values [n, kv heads, tokens, size]; give back what attention needs of this layer."""
         keys, values = self.kv[layer_idx]
         if self._first_row is not None:

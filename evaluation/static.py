@@ -36,7 +36,8 @@ class StaticDecoder:
             mask[row, longest - len(prompt.ids) :] = 1
         device = self._model.device
         output = self._model.generate(
-            ids.to(device), attention_mask=mask.to(device), max_new_tokens=max(p.limit for _, p in batch), do_sample=False,
+            ids.to(device), attention_mask=mask.to(device), max_new_tokens=max(p.limit for _, p in batch),
+            do_sample=False,
             eos_token_id=list(self._sampling.stop_ids), pad_token_id=self._sampling.stop_ids[0],
             logits_processor=[_Chooser(self._sampling, [p for _, p in batch], longest, tick)],
         )  # fmt: skip

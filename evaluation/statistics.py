@@ -26,7 +26,7 @@ def wilson(correct: float, n: int, confidence: float = 0.95) -> tuple[float, flo
 
 
 def mcnemar_exact(fixed: int, broken: int) -> float:
-    """Two-sided p that fixed and broken differ so much by chance, each discordant pair a fair coin (McNemar, 1947; exact)."""
+    """Two-sided p that fixed and broken differ so much by chance, each a fair coin (McNemar, 1947; exact)."""
     n, fewer = fixed + broken, min(fixed, broken)
     tail = sum(math.comb(n, k) for k in range(fewer + 1))
     return min(1.0, 2 * tail / (1 << n))
@@ -37,7 +37,7 @@ def paired_bootstrap(
 ) -> tuple[float, float]:
     """Percentile interval for the mean of per-problem differences, problems resampled with replacement (Efron, 1979).
 
-    Resampling n problems and counting how often each value occurs is one multinomial draw, which costs the same for any n.
+    Resampling n problems and counting how often each value occurs is one multinomial draw: the same cost for any n.
     """
     if not differences:
         return 0.0, 0.0
@@ -53,14 +53,16 @@ def detectable_difference(n: int, discordant_share: float, alpha: float = 0.05, 
     """The smallest true difference in accuracy that n pairs show with this power, if so many of them are discordant.
 
     Solves Connor (1987), n·d² = (z_{1-α/2}·√ψ + z_{power}·√(ψ - d²))², for d; ψ is the share of discordant pairs. At ψ
-    itself every discordant pair points one way: where even that would be missed, the answer is more than ψ, and 1 is given.
+    itself every discordant pair points one way: where even that would be missed, the answer is above ψ, and 1 is given.
     """
     if n == 0 or discordant_share <= 0:
         return 1.0
     z_alpha, z_power = _NORMAL.inv_cdf(1 - alpha / 2), _NORMAL.inv_cdf(power)
 
     def needed(d: float) -> float:
-        return ((z_alpha * math.sqrt(discordant_share) + z_power * math.sqrt(max(0.0, discordant_share - d * d))) / d) ** 2
+        return (
+            (z_alpha * math.sqrt(discordant_share) + z_power * math.sqrt(max(0.0, discordant_share - d * d))) / d
+        ) ** 2
 
     low, high = 1e-9, discordant_share
     if needed(high) > n:

@@ -46,9 +46,9 @@ def lines(name: str, found: Mapping[str, Any]) -> list[str]:
     told.append("  tokens per right answer: " + " → ".join(_tokens(found[role]) for role in ("base", "tuned")))
     if quick := found.get("quick"):
         told.append(
-            f"  stopped after {quick['asked']} of {quick['of']} problems: {quick['decision']}; a wrong claim of a difference "
-            f"has at most {quick['alpha']:.0%} probability, a missed one of {quick['odds']:g} to 1 at most {quick['beta']:.0%}; "
-            "interval and p are those of a fixed number of problems"
+            f"  stopped after {quick['asked']} of {quick['of']} problems: {quick['decision']}; a difference is claimed "
+            f"wrongly with at most {quick['alpha']:.0%} probability, one of {quick['odds']:g} to 1 missed with at most "
+            f"{quick['beta']:.0%}; interval and p are those of a fixed number of problems"
         )
     return told + [f"  note: {warning}" for warning in found["warnings"]]
 

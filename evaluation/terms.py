@@ -1,6 +1,6 @@
-"""The records that the evaluation's parts share. A `Question` is asked, an `Answer` is what came, a `Case` is both, judged.
+"""The records that the evaluation's parts share. A `Question` is asked, an `Answer` comes, a `Case` is both, judged.
 
-    Question  --engine-->  Answer (one line of answers.jsonl)  --scoring-->  Case  --compare-->  comparison.json
+Question  --engine-->  Answer (one line of answers.jsonl)  --scoring-->  Case  --compare-->  comparison.json
 """
 
 from collections.abc import Callable
@@ -80,7 +80,9 @@ def take_apart(text: str) -> Thought:
     """Thinking and response of a generated text. Only what follows the thinking counts as an answer."""
     head, closed, response = text.rpartition(THINK_CLOSE)
     if closed and THINK_OPEN not in response:
-        return Thought(head.removeprefix(THINK_OPEN).removeprefix("\n").removesuffix("\n"), response.lstrip("\n"), False)
+        return Thought(
+            head.removeprefix(THINK_OPEN).removeprefix("\n").removesuffix("\n"), response.lstrip("\n"), False
+        )
     before, opened, thinking = text.rpartition(THINK_OPEN)
     if opened:
         return Thought(thinking.removeprefix("\n"), before, True)
@@ -112,13 +114,13 @@ class Engine(Protocol):
     """Answers questions in whatever order is fast, giving each answer as soon as it is whole."""
 
     def identity(self) -> dict[str, Any]:
-        """What, beside the settings, decides an answer: weights, template, precision. Goes into the key and the manifest."""
+        """What, beside the settings, decides an answer: weights, template, precision. Part of key and manifest."""
 
     def prompt(self, question: Question) -> str:
         """The text (or the messages as JSON) that the model sees."""
 
     def answer(self, wanted: list[Asked], deliver: "Deliver", tick: Callable[[int], None]) -> None:
-        """Answer all of `wanted`, telling `tick` how many tokens came; raises `EndpointDead` where that cannot be done."""
+        """Answer all of `wanted`, telling `tick` how many tokens came; raises `EndpointDead` where it cannot."""
 
     def close(self) -> None:
         """Let go of weights or connections."""

@@ -24,7 +24,7 @@ _SELF_CHECK = 2e-2  # largest difference of probabilities between our attention 
 
 
 class TransformersEngine:
-    """Answers with one model. The weights are loaded when the first answer is wanted, so a finished run loads nothing."""
+    """Answers with one model. Weights are loaded when the first answer is wanted: a finished run loads nothing."""
 
     def __init__(self, name: str, engine: EngineConfig, generation: GenerationConfig) -> None:
         self._name, self._engine, self._generation = name, engine, generation
@@ -40,7 +40,12 @@ class TransformersEngine:
 
     def identity(self) -> dict[str, Any]:
         precision = str(self._dtype).removeprefix("torch.")
-        return {"kind": "transformers", "weights": self._fingerprint, "template": self._chat.digest, "precision": precision}
+        return {
+            "kind": "transformers",
+            "weights": self._fingerprint,
+            "template": self._chat.digest,
+            "precision": precision,
+        }
 
     def prompt(self, question: Question) -> str:
         return self._chat.prompt(question.messages)
@@ -76,8 +81,9 @@ class TransformersEngine:
         wanted = longest + self._generation.max_new_tokens
         if places and wanted > places:
             raise InputError(
-                f"generation.max_new_tokens: the longest prompt ({longest} tokens) and {self._generation.max_new_tokens} new "
-                f"tokens exceed the {places} positions of {self._name}: set at most {places - longest}"
+                f"generation.max_new_tokens: the longest prompt ({longest} tokens) and "
+                f"{self._generation.max_new_tokens} new tokens exceed the {places} positions of {self._name}: "
+                f"set at most {places - longest}"
             )
 
     def _decoder(self, prompts: list[Prompt]) -> "Decoder | StaticDecoder":
@@ -109,7 +115,9 @@ class TransformersEngine:
         size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         per_token = 2 * config.num_hidden_layers * config.num_key_value_heads * size * self._dtype.itemsize
         free, _ = torch.cuda.mem_get_info(self._device)
-        return max(1, min(_GPU_ROWS, (free - _GPU_RESERVE) // (per_token * (longest_prompt + self._generation.max_new_tokens))))
+        return max(
+            1, min(_GPU_ROWS, (free - _GPU_RESERVE) // (per_token * (longest_prompt + self._generation.max_new_tokens)))
+        )
 
 
 def next_probabilities(model: Any, ids: Any) -> torch.Tensor:

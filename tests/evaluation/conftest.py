@@ -26,8 +26,8 @@ Script = Callable[[str, str, int], Reply]
 class Endpoint:
     """An OpenAI-compatible server that answers from a script: `script(problem, model, call number) -> reply`.
 
-    A reply has `text` (and perhaps `reasoning`), and may have `status`, `headers`, `finish`, `tokens`, `seconds` to wait
-    and `drop`: the connection is closed without a reply.
+    A reply has `text` (and perhaps `reasoning`), and may have `status`, `headers`, `finish`, `tokens`, `seconds` to
+    wait and `drop`: the connection is closed without a reply.
     """
 
     def __init__(self, script: Script) -> None:
@@ -119,7 +119,8 @@ def write_config(path: Path, endpoint: Endpoint | None, models: list[str], bench
     settings = "".join(f"{key} = {json.dumps(value)}\n" for key, value in generation.items())
     engine = f'kind = "endpoint"\nbase_url = "{endpoint.base_url}"\nbatch = 4\n' if endpoint else 'device = "cpu"\n'
     path.write_text(
-        f"out = {json.dumps(str(path.parent / 'out'))}\nmodels = {json.dumps(models)}\nbenchmarks = [{json.dumps(benchmark)}]\n"
+        f"out = {json.dumps(str(path.parent / 'out'))}\nmodels = {json.dumps(models)}\n"
+        f"benchmarks = [{json.dumps(benchmark)}]\n"
         f"[generation]\n{settings}[engine]\n{engine}"
     )
     return path

@@ -32,14 +32,17 @@ def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
 
 @pytest.mark.parametrize(
     ("gold", "plain"),
-    [("Janet sells 9\n#### 18", "18"), ("#### 1,234,567", "1234567"), (204, "204"), (204.0, "204"), ("\\frac{1}{2}", "\\frac{1}{2}"), ("1,2", "1,2")],
+    [("Janet sells 9\n#### 18", "18"), ("#### 1,234,567", "1234567"), (204, "204"), (204.0, "204"),
+     ("\\frac{1}{2}", "\\frac{1}{2}"), ("1,2", "1,2")],
 )  # fmt: skip
 def test_a_gold_answer_is_its_last_line_as_text(gold: object, plain: str) -> None:
     assert final_answer(gold) == plain
 
 
 def test_gsm8k_is_found_among_local_copies_and_its_golds_are_read(tmp_path: Path) -> None:
-    write_rows(tmp_path / "gsm8k/test.jsonl", [{"question": f"What is {i}?", "answer": f"so\n#### {i}"} for i in range(5)])
+    write_rows(
+        tmp_path / "gsm8k/test.jsonl", [{"question": f"What is {i}?", "answer": f"so\n#### {i}"} for i in range(5)]
+    )
     found = loaded("gsm8k", str(tmp_path), limit=3)
     assert [q.gold for q in found.questions] == ["0", "1", "2"]
     assert (found.name, found.whole) == ("gsm8k", 5)
@@ -57,7 +60,8 @@ def test_an_unknown_benchmark_names_the_known_ones() -> None:
 
 @pytest.mark.parametrize(
     ("line", "says"),
-    [("{", "not JSON"), ("[1]", "a JSON list where an object belongs"), ('{"answer": 1}', "no problem"), ('{"problem": "x"}', "no gold answer")],
+    [("{", "not JSON"), ("[1]", "a JSON list where an object belongs"),
+     ('{"answer": 1}', "no problem"), ('{"problem": "x"}', "no gold answer")],
 )  # fmt: skip
 def test_a_bad_line_is_named_by_file_and_number(tmp_path: Path, line: str, says: str) -> None:
     path = tmp_path / "p.jsonl"

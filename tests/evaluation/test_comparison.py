@@ -8,7 +8,7 @@ from shared.records import Verdict
 
 
 def case(number: int, kind: str, sample: int = 0, tokens: int = 100) -> Case:
-    """A judged answer: right, wrong (boxed), bare (wrong, no box), cut (by the limit) or open (thinking never ended)."""
+    """A judged answer: right, wrong (boxed), bare (wrong, no box), cut (by the limit), open (thinking never ended)."""
     verdict = {"right": "correct", "wrong": "incorrect", "bare": "no_answer", "cut": "truncated", "open": "truncated"}
     answer = Answer("…", "length" if kind == "cut" else "stop", 10, tokens, 1.0)
     judged = Verdict(verdict[kind], None, "", "")  # type: ignore[arg-type]
@@ -68,7 +68,11 @@ def test_several_samples_give_the_average_and_pass_at_k() -> None:
     }
     found = summary("model", groups)
     assert found["accuracy"] == pytest.approx((1 + 0.25 + 0) / 3)
-    assert found["pass_at_k"] == {"1": pytest.approx(5 / 12), "2": pytest.approx((1 + 0.5) / 3), "4": pytest.approx(2 / 3)}
+    assert found["pass_at_k"] == {
+        "1": pytest.approx(5 / 12),
+        "2": pytest.approx((1 + 0.5) / 3),
+        "4": pytest.approx(2 / 3),
+    }
 
 
 def test_tokens_a_right_answer_counts_the_tokens_of_wrong_ones_too() -> None:

@@ -5,8 +5,15 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
-from transformers import Qwen3Config, Qwen3ForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
 
 from evaluation.choosing import choose, uniforms
 from evaluation.decoding import Decoder, Generated, Prompt, Sampling
@@ -53,7 +60,8 @@ def by_generate(model: Any, prompt: Prompt) -> list[int]:
     model.set_attn_implementation("eager")
     ids = torch.tensor([prompt.ids])
     output = model.generate(
-        ids, attention_mask=torch.ones_like(ids), max_new_tokens=prompt.limit, do_sample=False, eos_token_id=STOP, pad_token_id=0
+        ids, attention_mask=torch.ones_like(ids), max_new_tokens=prompt.limit, do_sample=False,
+        eos_token_id=STOP, pad_token_id=0,
     )  # fmt: skip
     tokens: list[int] = output[0, ids.shape[1] :].tolist()
     return tokens[: tokens.index(STOP)] if STOP in tokens else tokens

@@ -28,7 +28,9 @@ def right(problem: str, *_: Any) -> Reply:
 def endpoint_run(serve: Serve, folder: Path, script: Script, n: int = 6, **generation: Any) -> tuple[Path, Endpoint]:
     endpoint = serve(script)
     problems = write_problems(folder / "p.jsonl", n)
-    return write_config(folder / "c.toml", endpoint, ["m"], str(problems), **({"max_new_tokens": 64} | generation)), endpoint
+    return write_config(
+        folder / "c.toml", endpoint, ["m"], str(problems), **({"max_new_tokens": 64} | generation)
+    ), endpoint
 
 
 def tiny_run(folder: Path, model: Path, n: int = 5, **generation: Any) -> Path:
@@ -70,9 +72,7 @@ def test_nothing_is_written_into_the_models_folder(tmp_path: Path) -> None:
 
 
 def test_a_box_inside_thinking_that_never_ended_scores_nothing(serve: Serve, tmp_path: Path) -> None:
-    config, _ = endpoint_run(
-        serve, tmp_path, lambda p, *_: {"text": f"<think>\nit must be \\boxed{{{number_of(p)}}}"}
-    )
+    config, _ = endpoint_run(serve, tmp_path, lambda p, *_: {"text": f"<think>\nit must be \\boxed{{{number_of(p)}}}"})
     assert main(["run", str(config)]) == 0
     found = json.loads((tmp_path / "out/comparison.json").read_text())["benchmarks"]["p"]["base"]
     assert (found["correct"], found["unfinished"]) == (0, 6)
@@ -81,7 +81,9 @@ def test_a_box_inside_thinking_that_never_ended_scores_nothing(serve: Serve, tmp
 
 def test_a_server_that_sends_reasoning_alone_has_not_answered(serve: Serve, tmp_path: Path) -> None:
     config, _ = endpoint_run(
-        serve, tmp_path, lambda p, *_: {"reasoning": f"\\boxed{{{number_of(p)}}}", "text": "", "finish": "length", "tokens": 64}
+        serve,
+        tmp_path,
+        lambda p, *_: {"reasoning": f"\\boxed{{{number_of(p)}}}", "text": "", "finish": "length", "tokens": 64},
     )
     assert main(["run", str(config)]) == 0
     assert {row["verdict"] for row in rows_of(tmp_path / "out/m/p/verdicts.jsonl")} == {"truncated"}
@@ -137,7 +139,7 @@ def test_a_refused_key_is_the_users_to_mend_and_is_never_shown(
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-1")
     config, endpoint = endpoint_run(serve, tmp_path, lambda *_: {"status": 401, "text": "bad key sk-secret-1"})
-    with pytest.raises(InputError, match="status 401 .* set OPENAI_API_KEY") as stopped:
+    with pytest.raises(InputError, match=r"status 401 .* set OPENAI_API_KEY") as stopped:
         main(["run", str(config)])
     assert "sk-secret-1" not in str(stopped.value)
     assert endpoint.headers[0]["Authorization"] == "Bearer sk-secret-1"
@@ -166,7 +168,7 @@ def test_a_model_of_our_own_makes_just_as_many_tokens_as_the_user_said(tmp_path:
 
 def test_more_tokens_than_the_model_has_places_for_are_refused_before_the_first_question(tmp_path: Path) -> None:
     config = tiny_run(tmp_path, write_model(tmp_path / "m", max_position_embeddings=256), max_new_tokens=200)
-    with pytest.raises(InputError, match="exceed the 256 positions .* set at most"):
+    with pytest.raises(InputError, match=r"exceed the 256 positions .* set at most"):
         main(["run", str(config)])
 
 

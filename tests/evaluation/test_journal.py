@@ -61,7 +61,9 @@ def test_answers_under_another_key_are_set_aside_and_come_back_with_it(tmp_path:
 def test_several_threads_write_whole_lines(tmp_path: Path) -> None:
     journal = Journal(tmp_path, "k")
     threads = [
-        threading.Thread(target=lambda t=t: [journal.write(asked(t * 100 + i), "p", answer("x" * 5000)) for i in range(50)])  # type: ignore[misc]
+        threading.Thread(
+            target=lambda t=t: [journal.write(asked(t * 100 + i), "p", answer("x" * 5000)) for i in range(50)]
+        )  # type: ignore[misc]
         for t in range(4)
     ]
     for thread in threads:

@@ -11,12 +11,12 @@ from scipy import stats
 
 from evaluation.__main__ import main
 from shared.exits import InputError
-from tests.evaluation.conftest import Endpoint, Reply, Script, number_of, rows_of, write_config, write_problems
+from tests.evaluation.conftest import Endpoint, Reply, Script, number_of, write_config, write_problems
 
 Serve = Callable[[Script], Endpoint]
 
-# One letter a problem, repeated: R right, W wrong in a box, N right but in no box (which is no answer), L cut off by the
-# limit while thinking, a box among the thoughts.
+# One letter a problem, repeated: R right, W wrong in a box, N no answer in any box, L cut off by the limit while
+# thinking, a box among the thoughts.
 BASE = "RWNLRWNLWW"
 TUNED = "RRRRRWNLRR"
 N = 60

@@ -1,4 +1,4 @@
-"""`--quick`'s error rates by simulation, looking after every single problem, which is more often than the program does."""
+"""`--quick`'s error rates by simulation, looking after every problem, which is more often than the program does."""
 
 import numpy as np
 import pytest

@@ -40,7 +40,9 @@ def test_the_paired_bootstrap_gives_scipys_percentile_interval(fixed: int, broke
     theirs = stats.bootstrap(
         (np.array(differences),), np.mean, n_resamples=10_000, method="percentile", rng=np.random.default_rng(1)
     ).confidence_interval
-    one_problem = 1 / len(differences)  # means lie on a grid this coarse, and a quantile may fall on the next point of it
+    one_problem = 1 / len(
+        differences
+    )  # means lie on a grid this coarse, and a quantile may fall on the next point of it
     assert paired_bootstrap(differences) == pytest.approx((theirs.low, theirs.high), abs=1.01 * one_problem)
 
 
