@@ -149,7 +149,9 @@ def test_a_server_that_is_down_is_waited_for(tmp_path: Path) -> None:
     port = free_port()
     config = configure(tmp_path, f"http://127.0.0.1:{port}/v1", retry__attempts=2)
     with started("run", config) as process:
-        eventually(lambda: "unreachable" in generator("status", tmp_path / "corpus").stdout, "calls that found no server")
+        eventually(
+            lambda: "unreachable" in generator("status", tmp_path / "corpus").stdout, "calls that found no server"
+        )
         assert process.poll() is None
         with rehearsal(port=port):
             _, errors = process.communicate(timeout=LONG)
