@@ -52,9 +52,18 @@ def nearest(
     rarity = _Rarity(text for text, _ in open_source())
     index = _Given(given, rarity)
     best: list[list[tuple[float, int, str, str]]] = [[] for _ in given]
-    for order, (text, answer) in enumerate(open_source()):
+    for order, (text, answer) in enumerate(_once(open_source())):
         _enter(best, index.similarities(text), -order, text, answer, count, leave_out)
     return _by_rank(best)
+
+
+def _once(rows: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Each text the first time: a corpus has a row for each sample, and repeated ones would take the places of others."""
+    seen: set[int] = set()
+    for text, answer in rows:
+        if (mark := hash(text)) not in seen:
+            seen.add(mark)
+            yield text, answer
 
 
 def _enter(

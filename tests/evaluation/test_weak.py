@@ -11,6 +11,7 @@ from evaluation.__main__ import main
 from evaluation.neighbours import Copies, nearest
 from evaluation.weak import write_weak
 from shared.exits import InputError
+from shared.records import Trace, Usage, problem_id
 from tests.evaluation.judged import Results, by_id, finished_run, judged
 
 KINDS = {
@@ -147,6 +148,26 @@ def test_answers_are_read_from_where_data_sets_keep_them(tmp_path: Path) -> None
     run = run_failing(tmp_path, "eggs")
     write_weak(run, "", lines(tmp_path / "train.jsonl", rows), 4, None)
     assert sorted(row["answer"] for row in written(run / "weak.jsonl")) == ["1047", "75", "\\frac{1}{2}"]
+
+
+def trace(problem: str, gold: str | None, sample: int) -> Trace:
+    identity = problem_id(problem)
+    return Trace(
+        id=f"{identity}:{sample}", problem_id=identity, sample=sample, source="made up", problem=problem, gold=gold,
+        messages=[], reasoning="", response="", final_answer=gold, verdict="correct", reason="", checked_by="exact",
+        finish_reason="stop", lane="", model="", model_returned="", params={}, usage=Usage(), cost_usd=None, timing={},
+        attempts=1, started_at="", finished_at="",
+    )  # fmt: skip
+
+
+def test_a_corpus_is_a_source_and_a_problem_with_several_traces_is_taken_once(tmp_path: Path) -> None:
+    traces = [trace(text("eggs", a, 5), str(a), sample) for a in (100, 200, 300) for sample in (0, 1)]
+    (tmp_path / "corpus" / "traces").mkdir(parents=True)
+    lines_of = b"".join(t.to_line() for t in [*traces, trace(text("eggs", 400, 5), None, 0)])
+    (tmp_path / "corpus" / "traces" / "shard-000000.jsonl").write_bytes(lines_of)
+    run = run_failing(tmp_path, "eggs")
+    write_weak(run, "", tmp_path / "corpus", 3, None)
+    assert sorted(row["answer"] for row in written(run / "weak.jsonl")) == ["100", "200", "300"]
 
 
 def test_the_command_writes_it_and_says_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
