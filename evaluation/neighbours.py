@@ -58,7 +58,7 @@ def nearest(
 
 
 def _once(rows: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    """Each text the first time: a corpus has a row for each sample, and repeated ones would take the places of others."""
+    """Each text the first time: a corpus has a row a sample, and repeated ones would take others' places."""
     seen: set[int] = set()
     for text, answer in rows:
         if (mark := hash(text)) not in seen:
