@@ -48,6 +48,7 @@ class Generated:
 
 
 Finished = Callable[[int, Generated], None]
+Integers = np.ndarray[Any, np.dtype[Any]]
 
 
 class Decoder:
@@ -121,10 +122,10 @@ class _Batch:
         self.draws = torch.zeros(rows, longest if sampling.temperature else 1, device=self._device)
         self.index = np.zeros(rows, dtype=np.int64)  # which prompt a row answers
         self.counts = np.zeros(rows, dtype=np.int64)  # new tokens so far
-        self.limits = np.zeros(rows, dtype=np.int64)
-        self.lengths = np.zeros(rows, dtype=np.int64)  # of prompt and new tokens
+        self.limits: Integers = np.zeros(rows, dtype=np.int64)
+        self.lengths: Integers = np.zeros(rows, dtype=np.int64)  # of prompt and new tokens
         self.began = np.zeros(rows)
-        self.output = np.zeros((rows, longest), dtype=np.int32)
+        self.output: Integers = np.zeros((rows, longest), dtype=np.int32)
         self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
 
     def read(self, indices: list[int]) -> None:
@@ -177,8 +178,9 @@ class _Batch:
             self._advance(self.live)
         self._record(slice(0, self.live))
 
-    def last_tokens(self) -> "np.ndarray[Any, np.dtype[np.int32]]":
-        return self.output[np.arange(self.live), self.counts[: self.live] - 1]
+    def last_tokens(self) -> Integers:
+        tokens: Integers = self.output[np.arange(self.live), self.counts[: self.live] - 1]
+        return tokens
 
     def take(self, row: int, stopped: bool) -> tuple[int, Generated]:
         """End a row; the last live one moves into its slot."""
@@ -232,7 +234,7 @@ class _Batch:
 
     def _capture(self, n: int) -> torch.cuda.CUDAGraph:
         """A step of n rows as a graph. Warming up writes what the step itself will write again."""
-        side = torch.cuda.Stream()
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
             for _ in range(2):

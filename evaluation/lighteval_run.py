@@ -25,55 +25,44 @@ from lighteval.tasks.registry import Registry
 from lighteval.tasks.requests import Doc, SamplingMethod
 
 from evaluation.config import GenerationConfig
-from evaluation.terms import Benchmark, Case, Question
+from evaluation.terms import Benchmark, Case
 
 Cases = Mapping[str, Sequence[Case]]  # by question id, the samples in order
-AnswerAll = Callable[[Sequence[Question]], Cases]
 
 
-def evaluate(
-    model: str, benchmark: Benchmark, generation: GenerationConfig, folder: Path, answer_all: AnswerAll
-) -> Cases:
-    """Run one benchmark through lighteval's pipeline; results and details land in `folder`. Gives the judged cases."""
-    adapter = _Model(model, generation, benchmark, answer_all)
+def evaluate(model: str, benchmark: Benchmark, generation: GenerationConfig, folder: Path, cases: Cases) -> None:
+    """Run the judged answers to one benchmark through lighteval's pipeline; results and details land in `folder`."""
+    adapter = _Model(model, generation, cases)
     tracker = EvaluationTracker(output_dir=str(folder), save_details=True)
-    with _quiet(), _only_our_task(_task(benchmark, generation, adapter), benchmark):
+    with _quiet(), _only_our_task(_task(benchmark, generation, cases), benchmark):
         pipeline = Pipeline(
             tasks=f"{benchmark.slug}|0",
             pipeline_parameters=PipelineParameters(launcher_type=ParallelismManager.NONE, remove_reasoning_tags=True),
             evaluation_tracker=tracker,
             model=adapter,
         )
-        pipeline.evaluate()
-        pipeline.save_and_push_results()
-    return adapter.cases
+        pipeline.evaluate()  # type: ignore[no-untyped-call]
+        pipeline.save_and_push_results()  # type: ignore[no-untyped-call]
 
 
-class _Model(LightevalModel):  # type: ignore[misc]
-    """A lighteval model that passes the questions on to our engine and journal."""
+class _Model(LightevalModel):
+    """A lighteval model whose answers are the ones that our engine gave."""
 
-    def __init__(self, name: str, generation: GenerationConfig, benchmark: Benchmark, answer_all: AnswerAll) -> None:
+    def __init__(self, name: str, generation: GenerationConfig, cases: Cases) -> None:
         parameters = GenerationParameters(
             max_new_tokens=generation.max_new_tokens, temperature=generation.temperature, top_p=generation.top_p
         )
         self.config = ModelConfig(model_name=name, generation_parameters=parameters)
-        self._questions = {q.id: q for q in benchmark.questions}
-        self._answer_all = answer_all
+        self._cases = cases
         self._cache = _NoCache()
-        self.cases: Cases = {}
 
-    tokenizer = None
+    tokenizer = None  # type: ignore[assignment]  # for counting few-shot examples, of which we give none
     add_special_tokens = False
     max_length = 1 << 30  # room is checked by the engine, before the first question
 
     def greedy_until(self, docs: list[Doc]) -> list[ModelResponse]:
-        questions = [self._questions[doc.specific["id"]] for doc in docs]
-        self.cases = self._answer_all(questions)
-        responses = []
-        for question in questions:
-            texts = [case.answer.text for case in self.cases[question.id]]
-            responses.append(ModelResponse(input=question.problem, text=texts))
-        return responses
+        groups = [self._cases[_id_of(doc)] for doc in docs]
+        return [ModelResponse(input=group[0].question.problem, text=[c.answer.text for c in group]) for group in groups]
 
     def loglikelihood(self, docs: list[Doc]) -> list[ModelResponse]:
         raise NotImplementedError("our benchmarks ask for answers only")
@@ -90,22 +79,22 @@ class _NoCache:
 class _Share(SampleLevelComputation):  # type: ignore[misc]
     """The share of a question's samples for which `holds` is true (avg@n)."""
 
-    def __init__(self, model: _Model, holds: Callable[[Case], bool | None]) -> None:
-        self._model, self._holds = model, holds
+    def __init__(self, cases: Cases, holds: Callable[[Case], bool | None]) -> None:
+        self._cases, self._holds = cases, holds
 
     def __deepcopy__(self, memo: Any) -> "_Share":
         return self  # lighteval copies task configurations; the answers behind this one are not to be copied
 
     def compute(self, doc: Doc, model_response: ModelResponse, **_: Any) -> float:
-        return float(np.mean([bool(self._holds(case)) for case in self._model.cases[doc.specific["id"]]]))
+        return float(np.mean([bool(self._holds(case)) for case in self._cases[_id_of(doc)]]))
 
 
-def _task(benchmark: Benchmark, generation: GenerationConfig, model: _Model) -> LightevalTaskConfig:
+def _task(benchmark: Benchmark, generation: GenerationConfig, cases: Cases) -> LightevalTaskConfig:
     opinions = {"graded": lambda case: case.correct, "extractive_match": lambda case: case.second_opinion}
     metrics = [
         SampleLevelMetric(
             metric_name=name, higher_is_better=True, category=SamplingMethod.GENERATIVE,
-            sample_level_fn=_Share(model, holds), corpus_level_fn=np.mean,
+            sample_level_fn=_Share(cases, holds), corpus_level_fn=np.mean,
         ) for name, holds in opinions.items()
     ]  # fmt: skip
     return LightevalTaskConfig(
@@ -113,6 +102,12 @@ def _task(benchmark: Benchmark, generation: GenerationConfig, model: _Model) -> 
         hf_avail_splits=["test"], evaluation_splits=["test"], generation_size=generation.max_new_tokens,
         stop_sequence=[],
     )  # fmt: skip
+
+
+def _id_of(doc: Doc) -> str:
+    assert doc.specific is not None
+    identity: str = doc.specific["id"]
+    return identity
 
 
 def _doc(row: dict[str, Any], task_name: str) -> Doc:
@@ -132,13 +127,18 @@ def _only_our_task(config: LightevalTaskConfig, benchmark: Benchmark) -> Iterato
         configs: dict[str, LightevalTaskConfig] = Registry._extract_configs(Registry.create_custom_tasks_module(module))
         return configs
 
-    theirs = Registry.load_all_task_configs, LightevalTask.download_dataset_worker
-    Registry.load_all_task_configs = staticmethod(load_ours)
-    LightevalTask.download_dataset_worker = staticmethod(lambda task: {"test": [dict(row) for row in rows]})
+    ours: list[tuple[Any, str, Callable[..., Any]]] = [
+        (Registry, "load_all_task_configs", load_ours),
+        (LightevalTask, "download_dataset_worker", lambda task: {"test": [dict(row) for row in rows]}),
+    ]
+    theirs = [getattr(owner, name) for owner, name, _ in ours]
+    for owner, name, function in ours:
+        setattr(owner, name, staticmethod(function))
     try:
         yield
     finally:
-        Registry.load_all_task_configs, LightevalTask.download_dataset_worker = map(staticmethod, theirs)
+        for (owner, name, _), function in zip(ours, theirs, strict=True):
+            setattr(owner, name, staticmethod(function))
 
 
 @contextmanager

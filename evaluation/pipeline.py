@@ -127,17 +127,15 @@ class _Run:
         return asked, told | {"alpha": ALPHA, "beta": BETA, "odds": ODDS}
 
     def _through_lighteval(self, model: str, engine: Engine, benchmark: Benchmark) -> Cases:
+        cases = self._answer_some(model, engine, benchmark, benchmark.questions)
+        # imported only now: it takes seconds, in which a model can answer
         with without_litellm():
             from evaluation.lighteval_run import evaluate as run_lighteval
 
         out = self._config.out / slug(model)
-        cases = run_lighteval(
-            slug(model), benchmark, self._config.generation, out / "lighteval",
-            lambda questions: self._answer_some(model, engine, benchmark, questions),
-        )  # fmt: skip
-        ordered = {q.id: cases[q.id] for q in benchmark.questions}
-        files.write_verdicts(out / benchmark.slug, self.identities[model]["key"], ordered)
-        return ordered
+        run_lighteval(slug(model), benchmark, self._config.generation, out / "lighteval", cases)
+        files.write_verdicts(out / benchmark.slug, self.identities[model]["key"], cases)
+        return cases
 
     def _answer_some(self, model: str, engine: Engine, benchmark: Benchmark, questions: Sequence[Question]) -> Cases:
         journal = Journal(self._config.out / slug(model) / benchmark.slug, self.identities[model]["key"])

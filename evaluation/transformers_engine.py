@@ -30,7 +30,7 @@ class TransformersEngine:
         self._name, self._engine, self._generation = name, engine, generation
         self.folder = find_model(name)
         self._fingerprint = fingerprint(self.folder)
-        self._tokenizer = AutoTokenizer.from_pretrained(self.folder)
+        self._tokenizer: Any = AutoTokenizer.from_pretrained(self.folder)
         system = None if generation.system == "template" else generation.system
         self._chat = ChatRenderer.of(self._tokenizer, system, str(self.folder))
         self._config = AutoConfig.from_pretrained(self.folder).get_text_config()
@@ -88,7 +88,9 @@ class TransformersEngine:
 
     def _decoder(self, prompts: list[Prompt]) -> "Decoder | StaticDecoder":
         if self._model is None:
-            model = AutoModelForCausalLM.from_pretrained(self.folder, dtype=self._dtype, attn_implementation="sdpa")
+            model: Any = AutoModelForCausalLM.from_pretrained(
+                self.folder, dtype=self._dtype, attn_implementation="sdpa"
+            )
             self._model = model.to(self._device).eval()
         settings = self._generation
         sampling = Sampling(settings.temperature, settings.top_p, self._stop_ids())
@@ -115,9 +117,8 @@ class TransformersEngine:
         size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         per_token = 2 * config.num_hidden_layers * config.num_key_value_heads * size * self._dtype.itemsize
         free, _ = torch.cuda.mem_get_info(self._device)
-        return max(
-            1, min(_GPU_ROWS, (free - _GPU_RESERVE) // (per_token * (longest_prompt + self._generation.max_new_tokens)))
-        )
+        fitting = (free - _GPU_RESERVE) // (per_token * (longest_prompt + self._generation.max_new_tokens))
+        return int(max(1, min(_GPU_ROWS, fitting)))
 
 
 def next_probabilities(model: Any, ids: Any) -> torch.Tensor:

@@ -126,6 +126,7 @@ def test_streams_of_two_samples_differ_and_one_stream_is_the_same_at_every_lengt
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 def test_on_a_gpu_captured_steps_give_the_probabilities_of_the_models_own_attention(tmp_path: Path) -> None:
     folder = write_model(tmp_path / "m", hidden_size=96, head_dim=16)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa").cuda().eval()
