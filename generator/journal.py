@@ -20,7 +20,9 @@ def open_log() -> "structlog.stdlib.BoundLogger":
     """A logger of its own; colours and columns on a terminal, logfmt elsewhere."""
     terminal = sys.stderr.isatty()
     render: Any = (
-        structlog.dev.ConsoleRenderer() if terminal else structlog.processors.LogfmtRenderer(key_order=["at", "level", "event"])
+        structlog.dev.ConsoleRenderer()
+        if terminal
+        else structlog.processors.LogfmtRenderer(key_order=["at", "level", "event"])
     )
     stamp = structlog.processors.TimeStamper(fmt="iso", utc=not terminal, key="at")
     if terminal:
