@@ -1,5 +1,6 @@
 """The `transformers` engine: a model folder (or hub name) answers on this machine's CPU or GPU."""
 
+import gc
 import math
 import os
 from collections.abc import Callable
@@ -65,7 +66,12 @@ class TransformersEngine:
 
     def close(self) -> None:
         self._model = None
+        self._free_memory()
+
+    def _free_memory(self) -> None:
+        """Give back what torch keeps of an earlier batch: the next one is sized by what is free."""
         if self._device.type == "cuda":
+            gc.collect()
             torch.cuda.empty_cache()
 
     def _prompt_of(self, asked: Asked) -> Prompt:
@@ -116,6 +122,7 @@ class TransformersEngine:
         config = self._config
         size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         per_token = 2 * config.num_hidden_layers * config.num_key_value_heads * size * self._dtype.itemsize
+        self._free_memory()
         free, _ = torch.cuda.mem_get_info(self._device)
         fitting = (free - _GPU_RESERVE) // (per_token * (longest_prompt + self._generation.max_new_tokens))
         return int(max(1, min(_GPU_ROWS, fitting)))

@@ -19,8 +19,8 @@ def without_litellm() -> Iterator[None]:
             raise PackageNotFoundError(package)
         return version(package)
 
-    imports.version = version_of
+    setattr(imports, "version", version_of)  # noqa: B010: a name that module does not export
     try:
         yield
     finally:
-        imports.version = version
+        setattr(imports, "version", version)  # noqa: B010
