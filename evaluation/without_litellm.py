@@ -19,7 +19,7 @@ def without_litellm() -> Iterator[None]:
             raise PackageNotFoundError(package)
         return version(package)
 
-    setattr(imports, "version", version_of)  # noqa: B010: a name that module does not export
+    setattr(imports, "version", version_of)  # noqa: B010  (mypy: not exported there)
     try:
         yield
     finally:
