@@ -41,7 +41,7 @@ demo:  ## the whole chain on a processor: generate, train, evaluate, report (20 
 
 test: $(ENVIRONMENTS)  ## every test that needs no GPU
 	@failed=0; \
-	$(GENERATOR) -m pytest -q tests/shared tests/generator tests/test_architecture.py tests/test_demo.py || failed=1; \
+	$(GENERATOR) -m pytest -q tests/shared tests/generator tests/test_*.py || failed=1; \
 	$(TRAINER) -m pytest -q tests/trainer || failed=1; \
 	$(EVALUATION) -m pytest -q tests/shared tests/evaluation || failed=1; \
 	exit $$failed
