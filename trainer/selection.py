@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.exits import InputError
+from shared.holdout import held_out_problems
 from shared.records import Trace, read_traces
 from shared.rendering import ChatRenderer
 from shared.shards import SealedShard, describe, open_files, sealed_files
@@ -106,18 +107,6 @@ def check_corpora(corpora: Sequence[str]) -> None:
             raise InputError(f"{corpus}/traces: no sealed shard to read ({why}); `python -m generator run` makes them")
         if next(read_traces(folder), None) is None:
             raise InputError(f"{corpus}/traces: the sealed shards are empty: generate traces first")
-
-
-def held_out_problems(problems: set[str], share: float, seed: int) -> list[str]:
-    """The problems to hold out: a share of them in the order of a seeded hash, so that a corpus that grows keeps most.
-
-    At least one where a share is asked for and two problems exist; never all.
-    """
-    ranked = sorted(problems, key=lambda p: hashlib.sha256(f"{seed} {p}".encode()).digest())
-    count = round(share * len(ranked))
-    if share > 0 and len(ranked) > 1:
-        count = min(max(1, count), len(ranked) - 1)
-    return ranked[:count]
 
 
 class _Choice:

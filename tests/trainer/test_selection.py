@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from shared.exits import InputError
+from shared.holdout import held_out_problems
 from shared.rendering import ChatRenderer
 from tests.trainer.corpora import trace, write_corpus
 from trainer.config import TrainerConfig
-from trainer.selection import Selection, check_corpora, held_out_problems, select
+from trainer.selection import Selection, check_corpora, select
 
 
 def chosen(tokenizer: Any, *corpora: Path, **tables: Any) -> Selection:
