@@ -5,6 +5,9 @@ matrix product, and walks over just as many keys as that row has. Online softmax
 2022).
 """
 
+# Triton is there with an NVIDIA GPU only, and its language is not Python's.
+# mypy: disable-error-code="import-not-found, no-untyped-def, untyped-decorator, unused-ignore"
+
 from typing import Any
 
 import torch
@@ -15,12 +18,12 @@ BLOCK_KEYS = 64
 SMALLEST_DOT = 16  # tl.dot wants at least 16 rows
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit
 def _attend(
     query, key, value, lengths, out, scale,
     query_row, query_head, key_row, key_head, key_place, out_row, out_head,
     GROUP: tl.constexpr, ROWS: tl.constexpr, SIZE: tl.constexpr, BLOCK: tl.constexpr,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     row = tl.program_id(0).to(tl.int64)
     head = tl.program_id(1).to(tl.int64)
     length = tl.load(lengths + row)
