@@ -98,7 +98,8 @@ class DuplicateIndex:
         del rows
         starts = _starts(text)
         winner = ids[starts][np.cumsum(starts) - 1]
-        again: NDArray[np.bool_] = np.zeros(len(ids), bool)  # rows whose id has come before: the same text word for word
+        # rows whose id has come before: the same text word for word
+        again: NDArray[np.bool_] = np.zeros(len(ids), bool)
         again[1:] = (ids[1:] == ids[:-1]) & ~starts[1:]
         lost = ~again & (ids != winner)
         losers, winners = ids[lost], winner[lost]
