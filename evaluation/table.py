@@ -10,28 +10,26 @@ from evaluation.comparison import show_p
 
 
 def show(comparison: Mapping[str, Any], console: Console) -> None:
+    rows = [(name, e) for name, found in comparison["benchmarks"].items() for e in (found, *found.get("others", ()))]
+    compared = any("tuned" in entry for _, entry in rows)
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
-    for heading in ("benchmark", "n", "base", "tuned", "points", "95% interval", "p"):
+    for heading in ("benchmark", "n", "base", *(("tuned", "points", "95% interval", "p") if compared else ())):
         table.add_column(heading, justify="left" if heading == "benchmark" else "right")
-    for name, found in comparison["benchmarks"].items():
-        for entry in (found, *found.get("others", ())):
-            table.add_row(name, *_cells(entry))
+    for name, entry in rows:
+        table.add_row(name, *_cells(entry))
     console.print(table)
-    for name, found in comparison["benchmarks"].items():
-        for entry in (found, *found.get("others", ())):
-            for line in lines(name, entry):
-                console.print(line, soft_wrap=True, markup=False)
+    for name, entry in rows:
+        for line in lines(name, entry):
+            console.print(line, soft_wrap=True, markup=False)
 
 
 def _cells(found: Mapping[str, Any]) -> list[str]:
-    base = _accuracy(found["base"])
+    single = [str(found["n"]), _accuracy(found["base"])]
     if "tuned" not in found:
-        return [str(found["n"]), base, *[""] * 4]
+        return single
     low, high = found["interval95"]
-    return [
-        str(found["n"]), base, _accuracy(found["tuned"]), f"{100 * found['difference']:+.1f}",
-        f"{100 * low:+.1f} to {100 * high:+.1f}", show_p(found["mcnemar_p"]),
-    ]  # fmt: skip
+    points, interval = f"{100 * found['difference']:+.1f}", f"{100 * low:+.1f} to {100 * high:+.1f}"
+    return [*single, _accuracy(found["tuned"]), points, interval, show_p(found["mcnemar_p"])]
 
 
 def lines(name: str, found: Mapping[str, Any]) -> list[str]:
