@@ -164,6 +164,13 @@ class LaneConfig(Config):
             raise ValueError('a base_url starts with http:// or https:// (or is "rehearsal:")')
         return url.rstrip("/")
 
+    @model_validator(mode="after")
+    def _dollars_need_prices(self) -> "LaneConfig":
+        """Without prices every call costs 0, and the limit that the user relies on would never hold."""
+        if (self.usd_per_day or self.usd_total) and not (self.price_in or self.price_out):
+            raise ValueError("usd_per_day and usd_total hold nothing without prices: set price_in and price_out")
+        return self
+
 
 class BudgetConfig(Config):
     """Limits of the whole run, over all lanes."""

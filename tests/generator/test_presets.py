@@ -23,6 +23,12 @@ def test_a_key_of_the_users_wins_over_the_preset() -> None:
     assert (lane.calls_per_day, lane.day_timezone) == (200, "Asia/Shanghai")
 
 
+def test_a_limit_in_dollars_is_refused_where_no_price_can_hold_it() -> None:
+    with pytest.raises(ValueError, match="without prices"):
+        LaneConfig.model_validate({"name": "x", "preset": "siliconflow", "usd_per_day": 1.0})
+    LaneConfig.model_validate({"name": "x", "preset": "deepseek", "usd_per_day": 1.0})
+
+
 def test_an_unknown_preset_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match="there are modelscope, deepseek"):
         LaneConfig.model_validate({"name": "x", "preset": "deepsek"})
