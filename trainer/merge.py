@@ -18,7 +18,7 @@ from trainer.config import TrainerConfig
 from trainer.manifest import read_manifest, write_manifest
 
 PROMPTS = 20
-NEW_TOKENS = 48
+NEW_TOKENS = 32
 # What 16-bit weights may change: the adapter's product is rounded once into a weight (relative 2^-9 in bfloat16), so
 # logits move by a few hundredths of their spread at most; a missed layer or a wrong scale moves them by over a tenth.
 LOGIT_TOLERANCE = 0.05
