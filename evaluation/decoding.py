@@ -120,8 +120,8 @@ class _Batch:
         self.positions = torch.zeros(rows, dtype=torch.long, device=self._device)  # and its place
         self.steps = torch.zeros(rows, dtype=torch.long, device=self._device)  # draws used
         self.draws = torch.zeros(rows, longest if sampling.temperature else 1, device=self._device)
-        self.index = np.zeros(rows, dtype=np.int64)  # which prompt a row answers
-        self.counts = np.zeros(rows, dtype=np.int64)  # new tokens so far
+        self.index: Integers = np.zeros(rows, dtype=np.int64)  # which prompt a row answers
+        self.counts: Integers = np.zeros(rows, dtype=np.int64)  # new tokens so far
         self.limits: Integers = np.zeros(rows, dtype=np.int64)
         self.lengths: Integers = np.zeros(rows, dtype=np.int64)  # of prompt and new tokens
         self.began = np.zeros(rows)

@@ -5,9 +5,10 @@ import math
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
+import transformers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from evaluation.choosing import uniforms
@@ -31,7 +32,7 @@ class TransformersEngine:
         self._name, self._engine, self._generation = name, engine, generation
         self.folder = find_model(name)
         self._fingerprint = fingerprint(self.folder)
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(self.folder)
+        self._tokenizer = cast(Any, AutoTokenizer.from_pretrained(self.folder))
         system = None if generation.system == "template" else generation.system
         self._chat = ChatRenderer.of(self._tokenizer, system, str(self.folder))
         self._config = AutoConfig.from_pretrained(self.folder).get_text_config()
