@@ -29,7 +29,7 @@ class _Side:
 
     @property
     def folder(self) -> Path:
-        return self.run / self.model.get("folder", self.model["slug"])
+        return self.run / str(self.model.get("folder", self.model["slug"]))
 
     def cases(self) -> dict[str, files.Cases]:
         return files.read_model(self.run, self.model, self.manifest)

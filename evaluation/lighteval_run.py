@@ -15,7 +15,8 @@ from typing import Any
 import datasets
 import numpy as np
 from lighteval.logging.evaluation_tracker import EvaluationTracker
-from lighteval.metrics.utils.metric_utils import SampleLevelComputation, SampleLevelMetric
+from lighteval.metrics.metrics_sample import SampleLevelComputation
+from lighteval.metrics.utils.metric_utils import SampleLevelMetric
 from lighteval.models.abstract_model import LightevalModel, ModelConfig
 from lighteval.models.model_input import GenerationParameters
 from lighteval.models.model_output import ModelResponse
@@ -76,7 +77,7 @@ class _NoCache:
     def _init_registry(self, registry: Registry) -> None: ...
 
 
-class _Share(SampleLevelComputation):  # type: ignore[misc]
+class _Share(SampleLevelComputation):
     """The share of a question's samples for which `holds` is true (avg@n)."""
 
     def __init__(self, cases: Cases, holds: Callable[[Case], bool | None]) -> None:
@@ -91,7 +92,7 @@ class _Share(SampleLevelComputation):  # type: ignore[misc]
 
 def _task(benchmark: Benchmark, generation: GenerationConfig, cases: Cases) -> LightevalTaskConfig:
     opinions = {"graded": lambda case: case.correct, "extractive_match": lambda case: case.second_opinion}
-    metrics = [
+    metrics: list[Any] = [
         SampleLevelMetric(
             metric_name=name, higher_is_better=True, category=SamplingMethod.GENERATIVE,
             sample_level_fn=_Share(cases, holds), corpus_level_fn=np.mean,
