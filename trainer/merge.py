@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from shared.config import validate
 from shared.exits import InputError, Stopped
 from shared.rendering import ChatRenderer
 from trainer.config import TrainerConfig
@@ -151,7 +152,7 @@ def run_config(run: Path) -> TrainerConfig:
     path = run / "config.json"
     if not path.exists():
         raise InputError(f"{run}: not a run's folder (no config.json): give the `run` of a training configuration")
-    return TrainerConfig.model_validate_json(path.read_bytes())
+    return validate(TrainerConfig, json.loads(path.read_bytes()), str(path))
 
 
 def _fix_end_tokens(model: Any, tokenizer: Any, chat: ChatRenderer) -> None:
