@@ -95,7 +95,7 @@ class TransformersEngine:
 
     def _decoder(self, prompts: list[Prompt]) -> "Decoder | StaticDecoder":
         if self._model is None:
-            transformers.logging.disable_progress_bar()  # a bar of our own follows
+            transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # one of our own follows
             model: Any = AutoModelForCausalLM.from_pretrained(
                 self.folder, dtype=self._dtype, attn_implementation="sdpa"
             )
