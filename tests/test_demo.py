@@ -104,7 +104,13 @@ def test_a_signal_ends_the_demo_though_the_running_step_drains_and_exits_0(
     (checkout / "do-generator").write_text(
         "trap 'echo drained >> calls; exit 0' INT TERM\nwhile :; do sleep 0.1; done\n"
     )
-    running = subprocess.Popen(["make", "demo"], cwd=checkout, env=clean(), start_new_session=True)
+    running = subprocess.Popen(
+        ["make", "demo"],
+        cwd=checkout,
+        env=clean(),
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job starts with it ignored
+    )
     try:
         wait_for(checkout / "calls")
         time.sleep(0.5)  # the step's trap is set after its call is noted

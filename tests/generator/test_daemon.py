@@ -166,14 +166,18 @@ def test_kill_9_while_it_waits_probes_or_drains_leaves_budgets_right_to_the_call
         lambda _, port: get(port, "/status")["lanes"][0]["state"] in ("circuit open", "probing"),
         lane__calls_per_day=60,
     )
-    assert calls_in_ledger(tmp_path) == seen <= 60
+    # A call is booked before it is sent: the kill may fall between the two, so the ledger has every call that the server
+    # saw, and besides them only calls that were in flight.
+    booked = calls_in_ledger(tmp_path)
+    assert seen <= booked <= min(60, seen + 8)
     seen += killed(slow, draining, lane__calls_per_day=90)
-    assert calls_in_ledger(tmp_path) == seen <= 90
+    booked_again = calls_in_ledger(tmp_path)
+    assert seen <= booked_again <= min(90, seen + 2 * 8)
     with rehearsal() as teacher:
         config = configure(tmp_path, teacher.url, **limit, lane__calls_per_day=120, daemon__wait=False)
         last = generator("run", config)
         assert last.returncode == 3, last.stderr
-        assert teacher.stats()["calls"] == 120 - seen
+        assert teacher.stats()["calls"] == 120 - booked_again
     assert generator("check", tmp_path / "corpus").returncode == 0
 
 
