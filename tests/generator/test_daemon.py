@@ -166,8 +166,8 @@ def test_kill_9_while_it_waits_probes_or_drains_leaves_budgets_right_to_the_call
         lambda _, port: get(port, "/status")["lanes"][0]["state"] in ("circuit open", "probing"),
         lane__calls_per_day=60,
     )
-    # A call is booked before it is sent: the kill may fall between the two, so the ledger has every call that the server
-    # saw, and besides them only calls that were in flight.
+    # A call is booked before it is sent: the kill may fall between the two, so the ledger has every call that the
+    # server saw, and besides them only calls that were in flight.
     booked = calls_in_ledger(tmp_path)
     assert seen <= booked <= min(60, seen + 8)
     seen += killed(slow, draining, lane__calls_per_day=90)
