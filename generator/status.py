@@ -9,6 +9,19 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 Phase = Literal["starting", "running", "idle", "paused", "draining", "done", "stopped"]
+LaneState = Literal[
+    "ready",
+    "full",
+    "pacing",
+    "cooling",
+    "closed window",
+    "used up",
+    "circuit open",
+    "probing",
+    "balance gone",
+    "stopped",
+    "paused",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +41,7 @@ class LaneStatus:
 
     name: str
     model: str
-    state: str  # ready, cooling, full, closed window, used up, circuit open, key refused, paused, …
+    state: LaneState
     reason: str  # one sentence, "" where it is ready
     in_flight: int
     waiting: int  # samples that this lane keeps waiting

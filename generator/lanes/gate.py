@@ -8,7 +8,6 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf
-from typing import Literal
 
 from generator.config import BudgetConfig, LaneConfig
 from generator.lanes.budgets import Budget, Limits, Reservation, UsedUp, strictest
@@ -16,6 +15,7 @@ from generator.lanes.circuit import BALANCE_SECONDS, Circuit
 from generator.lanes.concurrency import Concurrency, Flight
 from generator.lanes.pace import Pace, TokenBucket
 from generator.lanes.windows import windows_of
+from generator.status import LaneState
 from generator.terms import (
     BalanceGone,
     CallError,
@@ -30,19 +30,6 @@ from generator.terms import (
 )
 from shared.records import Usage
 
-State = Literal[
-    "ready",
-    "full",
-    "pacing",
-    "cooling",
-    "closed window",
-    "used up",
-    "circuit open",
-    "probing",
-    "balance gone",
-    "stopped",
-    "paused",
-]
 FAR_SHARE = 0.25  # of the 95th percentile of durations: so far past a window's end a call may reach
 GUESSED_TOKENS = 4000  # of a call before any has ended; R1 takes less for school problems, more for contests
 GUESSED_SECONDS = 120.0
@@ -55,7 +42,7 @@ MILLION = 1_000_000
 class Wait:
     """Why no call may start now. `until` is when to look again (epoch seconds); None: when something happens."""
 
-    state: State
+    state: LaneState
     reason: str
     until: float | None = None
     zone: str = ""  # whose clock `until` is best told by

@@ -2,25 +2,15 @@
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from generator.status import LaneStatus, RunStatus
+from generator.status import LaneState, LaneStatus, RunStatus
 
 PREFIX = "stillhouse_"
-STATES = (
-    "ready",
-    "cooling",
-    "closed window",
-    "used up",
-    "circuit open",
-    "probing",
-    "balance gone",
-    "stopped",
-    "paused",
-)
 
 
 class StatusCollector(Collector):
@@ -78,9 +68,8 @@ def _lanes(lanes: list[LaneStatus]) -> Iterator[Metric]:
             family.add_metric([lane.name], value)
         for kind, count in sorted(lane.errors.items()):
             errors.add_metric([lane.name, kind], count)
-        now = lane.state if lane.state in STATES else "ready"
-        for name in STATES:
-            state.add_metric([lane.name, name], float(name == now))
+        for name in get_args(LaneState):
+            state.add_metric([lane.name, name], float(name == lane.state))
         for budget in lane.budgets:
             used.add_metric([lane.name, budget.name], budget.used)
             most.add_metric([lane.name, budget.name], budget.limit)

@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from dataclasses import replace
+from typing import Any, get_args
 
 import aiohttp
 import pytest
 
 from generator.server import Access, dashboard_server
-from generator.status import BudgetStatus, LaneStatus, RunStatus
+from generator.status import BudgetStatus, LaneState, LaneStatus, RunStatus
 from shared.exits import InputError
 from shared.records import Trace, Usage
 from tests.generator.browser import browser, chromium
@@ -171,6 +172,16 @@ async def test_status_history_traces_and_metrics_say_what_the_run_does() -> None
         assert (await session.get(url + "/healthz")).status == 200
         assert (await session.get(url + "/readyz")).status == 200
         assert (await session.get(url + "/nothing")).status == 404
+
+
+@pytest.mark.parametrize("state", get_args(LaneState))
+async def test_metrics_tell_every_state_that_a_lane_can_be_in(state: LaneState) -> None:
+    lane = replace(a_status().lanes[0], state=state)
+    async with served(lanes=[lane]) as (url, _), aiohttp.ClientSession() as session:
+        metrics = await (await session.get(url + "/metrics")).text()
+    assert [
+        line for line in metrics.splitlines() if line.startswith("stillhouse_lane_state{") and line.endswith(" 1.0")
+    ] == [f'stillhouse_lane_state{{lane="free",state="{state}"}} 1.0']
 
 
 async def test_a_run_that_drains_is_alive_and_not_ready() -> None:
