@@ -8,7 +8,7 @@ from typing import Any
 
 from evaluation import folder as files
 from evaluation.pipeline import Results, compared, write_results
-from shared.exits import InputError
+from shared.exits import InputError, typed
 
 
 def report_again(run: Path) -> Path:
@@ -84,5 +84,5 @@ def _joined(names: Sequence[str], base: _Side, tuned: _Side, common: list[str], 
     ours, theirs = base.manifest["generation"], tuned.manifest["generation"]
     differing = [key for key in ours if ours[key] != theirs.get(key)]
     unequal = [f"the two were asked with different {key}: {ours[key]!r} and {theirs.get(key)!r}" for key in differing]
-    command = f"python -m evaluation compare {base.folder} {tuned.folder}"
+    command = f"{typed('evaluation')} compare {base.folder} {tuned.folder}"
     return {**kept, "models": models, "benchmarks": benchmarks, "unequal": unequal, "command": command}

@@ -121,14 +121,15 @@ def _read_jsonl(path: Path) -> Iterator[tuple[str, Row]]:
         with path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
-                    yield f"{path}:{number}", _parsed(line, f"{path}:{number}")
+                    yield f"{path}:{number}", parse_row(line, f"{path}:{number}")
     except OSError as error:
         raise InputError(
             f"{path}: {error.strerror}: give the path of a JSON lines file with problem and answer"
         ) from None
 
 
-def _parsed(line: bytes, place: str) -> Row:
+def parse_row(line: bytes, place: str) -> Row:
+    """One line of JSON as an object. Errors: `InputError` that begins with `place`."""
     try:
         row = orjson.loads(line)
     except orjson.JSONDecodeError as error:

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from evaluation import folder as files
-from evaluation.benchmarks import HELD_OUT, final_answer
+from evaluation.benchmarks import HELD_OUT, final_answer, parse_row
 from evaluation.comparison import right
 from evaluation.neighbours import Copies, nearest
 from evaluation.terms import Case, Question
@@ -50,7 +50,8 @@ def write_weak(run: Path, model: str, source: Path | None, neighbours: int, out:
     write_atomically(path, b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in taken.rows))
     return (
         f"{path}: {len(taken.rows)} {taken.what} that {told['name']} fails ({_counts(failed)}){taken.note}\n"
-        f"next: python -m generator run CONFIG.toml --set problems.source={path} --set corpus=FOLDER"
+        f"next: .venv/generator/bin/python -m generator run CONFIG.toml"
+        f" --set problems.source={path} --set corpus=FOLDER"
     )
 
 
@@ -145,20 +146,10 @@ def _rows(path: Path) -> Iterator[tuple[str, str]]:
     try:
         with path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
-                if line.strip() and (pair := _pair(_parsed(line, f"{path}:{number}"), f"{path}:{number}")):
+                if line.strip() and (pair := _pair(parse_row(line, f"{path}:{number}"), f"{path}:{number}")):
                     yield pair
     except OSError as error:
         raise InputError(f"--source {path}: {error.strerror}: give a JSON lines file or a corpus") from None
-
-
-def _parsed(line: bytes, place: str) -> Mapping[str, Any]:
-    try:
-        row = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        raise InputError(f"{place}: not JSON: {error}") from None
-    if not isinstance(row, dict):
-        raise InputError(f"{place}: a JSON {type(row).__name__} where an object belongs")
-    return row
 
 
 def _pair(row: Mapping[str, Any], place: str) -> tuple[str, str] | None:

@@ -27,6 +27,7 @@ from generator.sampling import Rule
 from generator.server import Access, dashboard_server
 from generator.startup import allow_many_sockets, key_of, rehearsal_teacher, resolved, secrets
 from generator.teacher import Clocks, Teacher
+from shared.exits import typed
 from shared.records import Problem
 from shared.shards import write_atomically
 
@@ -78,7 +79,7 @@ async def _start_work_stop(
             orderly = True
 
             # Stop: in reverse order, each part by its own end.
-            print(panel.summary(run.status(), f"python -m generator export {config.corpus} traces.jsonl"), flush=True)
+            print(panel.summary(run.status(), f"{typed('generator')} export {config.corpus} traces.jsonl"), flush=True)
             if run.ended_by:
                 raise run.ended_by
     finally:

@@ -9,6 +9,7 @@ Codes 3 and 4 (budgets, lanes) belong to the generator and are raised there.
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 
 class Stopped(Exception):
@@ -40,3 +41,11 @@ def run_and_exit(main: Callable[[], int]) -> None:
         sys.stderr.close()
         code = 0
     sys.exit(code)
+
+
+def typed(program: str) -> str:
+    """How `program` is called from the current folder with this Python: ".venv/generator/bin/python -m generator"."""
+    python = Path(sys.executable)
+    if python.is_relative_to(Path.cwd()):
+        python = python.relative_to(Path.cwd())
+    return f"{python} -m {program}"
