@@ -1,6 +1,7 @@
 """An evaluation as a story: load questions, let models answer what their journals lack, judge, compare, report."""
 
 import signal
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
@@ -20,7 +21,7 @@ from evaluation.progress import Progress
 from evaluation.sequential import ALPHA, BETA, ODDS, decide
 from evaluation.terms import Answer, Asked, Benchmark, Case, Engine, Question
 from evaluation.without_litellm import without_litellm
-from shared.exits import InputError, Stopped
+from shared.exits import InputError, Stopped, die_of_a_second
 
 Cases = Mapping[str, Sequence[Case]]
 Results = dict[str, dict[str, Cases]]  # by model, by benchmark
@@ -218,9 +219,13 @@ def _refuse_same_folders(models: Sequence[str], benchmarks: Sequence[Benchmark])
 def _until_a_signal() -> Iterator[None]:
     """The first SIGINT or SIGTERM ends the run in order; a second one kills."""
 
+    first_at: list[float] = []
+
     def stop(number: int, frame: Any) -> None:
-        for kind in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(kind, signal.SIG_DFL)
+        if first_at:
+            die_of_a_second(number, first_at[0])
+            return
+        first_at.append(time.monotonic())
         raise Interrupted(
             f"{signal.Signals(number).name}: the answers so far are kept; the same command goes on from here"
         )

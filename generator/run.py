@@ -4,7 +4,6 @@ Ask -> (lanes) Answer -> (graders) Verdict -> Trace -> (corpus) kept or rejected
 """
 
 import asyncio
-import os
 import signal
 import time
 from collections.abc import Callable
@@ -25,7 +24,7 @@ from generator.lanes import Drained, Lanes
 from generator.picture import Picture
 from generator.record import trace_of, utc_now, verdict_without_grading
 from generator.status import Phase, Progress, RunStatus
-from shared.exits import CannotWrite, InputError, Stopped
+from shared.exits import SAME_SIGNAL_SECONDS, CannotWrite, InputError, Stopped, die_of_a_second
 from shared.prompts import messages_for
 from shared.records import Completion, Message, Trace, trace_id
 
@@ -54,6 +53,7 @@ class Run:
         self._picture = Picture(config.corpus, self._progress)
         self._journal = Journal()
         self._phase: Phase = "running"
+        self._signalled_at: float | None = None  # time.monotonic() of the first signal
         self._note = ""
         self._noted_at = 0.0
         self._workers: set[asyncio.Task[None]] = set()
@@ -150,11 +150,12 @@ class Run:
 
     def _on_signal(self, number: signal.Signals) -> None:
         """The first signal drains, the second kills."""
-        if self._phase == "draining":
-            asyncio.get_running_loop().remove_signal_handler(number)
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
-        self.drain(number.name)
+        if self._signalled_at is not None:
+            die_of_a_second(number, self._signalled_at)
+            return
+        self._signalled_at = time.monotonic()
+        # what is said then is true: from here on a second signal kills
+        asyncio.get_running_loop().call_later(SAME_SIGNAL_SECONDS, self.drain, number.name)
 
     def drain(self, why: str) -> None:
         """Start nothing more; end when what is in flight has ended, at the latest after `daemon.drain_seconds`."""

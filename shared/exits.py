@@ -7,9 +7,16 @@
 Codes 3 and 4 (budgets, lanes) belong to the generator and are raised there.
 """
 
+import os
+import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+
+# The first signal asks for an orderly end, the second kills; within this time it is the first one once more: `make`
+# hands on to its child the SIGTERM that the whole group got (systemd's stop, `kill -- -PGID`).
+SAME_SIGNAL_SECONDS = 0.1
 
 
 class Stopped(Exception):
@@ -41,6 +48,16 @@ def run_and_exit(main: Callable[[], int]) -> None:
         sys.stderr.close()
         code = 0
     sys.exit(code)
+
+
+def die_of_a_second(number: int, first_at: float) -> None:
+    """End this process by signal `number`, as if it were not handled; return if it is a copy of that at `first_at`.
+
+    `first_at` is the `time.monotonic()` of the first signal.
+    """
+    if time.monotonic() - first_at >= SAME_SIGNAL_SECONDS:
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
 
 
 def typed(program: str) -> str:

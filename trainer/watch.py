@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from shared.exits import die_of_a_second
 from shared.shards import write_atomically
 from trainer.checkpoints import Checkpoint, drop_old
 from trainer.config import TrainerConfig
@@ -38,12 +39,15 @@ class StopAsked:
 
     def __init__(self) -> None:
         self.asked = ""
+        self._first_at = 0.0
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._ask)
 
     def _ask(self, number: int, _: Any) -> None:
-        self.asked = signal.Signals(number).name
-        signal.signal(number, signal.SIG_DFL)
+        if self.asked:
+            die_of_a_second(number, self._first_at)
+            return
+        self.asked, self._first_at = signal.Signals(number).name, time.monotonic()
 
 
 class Watch(TrainerCallback):  # type: ignore[misc]

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -204,6 +205,20 @@ def test_a_second_signal_kills(tmp_path: Path, number: signal.Signals) -> None:
             process.send_signal(number)
             process.wait(timeout=LONG)
     assert process.returncode == -number  # a shell says 128 + number
+
+
+def test_a_sigterm_that_comes_twice_at_once_is_one_request(tmp_path: Path) -> None:
+    """`make` hands on to its child the SIGTERM that the whole group got."""
+    with rehearsal("--tokens-per-second", "40") as teacher:
+        config = configure(tmp_path, teacher.url)
+        with started("run", config) as process:
+            eventually(lambda: teacher.stats()["in_flight"] >= 1, "a call in flight")
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.005)  # two deliveries: the system would merge them
+            process.send_signal(signal.SIGTERM)
+            _, errors = process.communicate(timeout=LONG)
+    assert process.returncode == 0, errors
+    assert generator("check", tmp_path / "corpus").returncode == 0
 
 
 def test_a_second_process_on_the_same_corpus_is_refused_and_told_who_holds_it(tmp_path: Path) -> None:
