@@ -23,9 +23,9 @@ from benchmarks.made_up import made_up
 from generator.config import ProblemsConfig, ScreeningConfig
 from generator.intake import Intake
 from generator.problems.evaluation_sets import evaluation_texts
-from generator.screening.contamination import EvaluationIndex
 from generator.screening.duplicates import DuplicateIndex
-from generator.screening.text import tokens
+from shared.contamination import EvaluationIndex
+from shared.contamination.text import tokens
 from shared.records import Problem
 
 SETS = ("gsm8k:test", "MATH-500", "aime24")

@@ -1,20 +1,18 @@
 """Decontamination at the trainer's door: a problem that judges the model must not have taught it.
 
 The generator screens problems before it pays for them; corpora also come from elsewhere, and the list of benchmarks
-grows later. Two tests of the words in lower case: equal texts, or a run of 13 words in common (GPT-3's length,
-Brown et al. 2020, appendix C).
+grows later. The rule is the generator's: `shared.contamination`.
 """
 
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from shared.contamination import EvaluationIndex
 from shared.exits import InputError
 
-RUN_WORDS = 13
 PROBLEM_FIELDS = ("problem", "question", "prompt", "input")
 # Benchmarks by the names that the evaluation knows: hub data set, subset, split.
 HUB = {
@@ -26,27 +24,9 @@ HUB = {
 }
 
 
-class Benchmarks:
-    """Problems that judge the model, by the words that a training problem must not share with them."""
-
-    def __init__(self, texts: Iterable[str]) -> None:
-        self.problems = 0
-        self._whole: set[int] = set()
-        self._runs: set[int] = set()
-        for text in texts:
-            words = _words(text)
-            self.problems += 1
-            self._whole.add(hash(tuple(words)))
-            self._runs.update(_runs(words))
-
-    def contain(self, text: str) -> bool:
-        words = _words(text)
-        return hash(tuple(words)) in self._whole or any(run in self._runs for run in _runs(words))
-
-
-def read_benchmarks(names: Iterable[str]) -> Benchmarks:
+def read_benchmarks(names: Iterable[str]) -> EvaluationIndex:
     """The problems of files and of hub benchmarks. Errors: `InputError` naming the entry of data.exclude."""
-    return Benchmarks(text for name in names for text in _problems(name))
+    return EvaluationIndex({name: _problems(name) for name in names})
 
 
 def _problems(name: str) -> Iterator[str]:
@@ -88,12 +68,3 @@ def _hub_rows(name: str) -> Iterator[dict[str, Any]]:
         raise InputError(
             f"data.exclude {name}: cannot be read from the hub ({first}): give a local .jsonl file"
         ) from None
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"\w+", text.lower())
-
-
-def _runs(words: list[str]) -> Iterator[int]:
-    for i in range(len(words) - RUN_WORDS + 1):
-        yield hash(tuple(words[i : i + RUN_WORDS]))

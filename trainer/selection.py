@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from shared.contamination import EvaluationIndex
 from shared.exits import InputError
 from shared.holdout import held_out_problems
 from shared.records import Trace, read_traces
 from shared.rendering import ChatRenderer
 from shared.shards import SealedShard, describe, open_files, sealed_files
 from trainer.config import TrainerConfig
-from trainer.contamination import Benchmarks, read_benchmarks
+from trainer.contamination import read_benchmarks
 from trainer.examples import Encoder, Example, LeftOut
 
 
@@ -112,7 +113,7 @@ def check_corpora(corpora: Sequence[str]) -> None:
 class _Choice:
     """Which traces may be learnt, before any is tokenized."""
 
-    def __init__(self, benchmarks: Benchmarks, cap: int, selection: Selection) -> None:
+    def __init__(self, benchmarks: EvaluationIndex, cap: int, selection: Selection) -> None:
         self._benchmarks, self._cap, self._selection = benchmarks, cap, selection
         self._seen: set[bytes] = set()
         self._of_problem: Counter[str] = Counter()
@@ -148,7 +149,8 @@ class _Choice:
 
     def _judges(self, trace: Trace) -> bool:
         if trace.problem_id not in self._contaminated:
-            self._contaminated[trace.problem_id] = self._benchmarks.contain(trace.problem)
+            hit = self._benchmarks.find(trace.problem).hit
+            self._contaminated[trace.problem_id] = hit is not None and hit.contaminated
         return self._contaminated[trace.problem_id]
 
 

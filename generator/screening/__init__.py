@@ -22,9 +22,9 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from generator.screening.contamination import EvaluationIndex, Finding, Hit
 from generator.screening.duplicates import DuplicateIndex, Duplicates, text_key
-from generator.screening.text import tokens
+from shared.contamination import EvaluationIndex, Finding, Hit
+from shared.contamination.text import tokens
 from shared.exits import CannotWrite
 from shared.records import Problem
 from shared.shards import whole_length, write_atomically

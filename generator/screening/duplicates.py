@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.screening.text import squeeze, tokens
+from shared.contamination.text import squeeze, tokens
 from shared.records import Problem
 
 PERMUTATIONS = 128

@@ -18,9 +18,9 @@ from generator.intake import Intake
 from generator.problems import numina
 from generator.problems.evaluation_sets import evaluation_texts
 from generator.screening import COPY, DUPLICATE, NEAR_DUPLICATE, OTHER_NUMBERS, Screening
-from generator.screening.contamination import EvaluationIndex
 from generator.screening.duplicates import bands_for
-from generator.screening.text import squeeze, tokens
+from shared.contamination import EvaluationIndex
+from shared.contamination.text import squeeze, tokens
 from shared.exits import InputError
 from shared.records import Problem
 

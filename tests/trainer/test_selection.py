@@ -67,14 +67,28 @@ def test_a_benchmark_problem_is_stopped_at_the_door(tokenizer: Any, tmp_path: Pa
     assert got.reasons == {"a problem that judges the model (data.exclude)": 1}
 
 
-def test_thirteen_words_in_common_are_contamination_twelve_are_not(tokenizer: Any, tmp_path: Path) -> None:
-    words = [f"w{i}" for i in range(40)]
+@pytest.mark.parametrize(
+    ("text", "left_out"),
+    [
+        (
+            "4. A baker sells 12 loaves for $3.50 each and 7 cakes for \\$8 each. How much does he earn in all?",
+            True,
+        ),
+        ("A baker sells 15 loaves for 2.50 each and 9 cakes for 6 each. How much does he earn in all?", False),
+        ("Express your answer as a common fraction in lowest terms, with no spaces: what is 3/12?", False),
+    ],
+)
+def test_the_door_follows_the_rule_of_screening(tokenizer: Any, tmp_path: Path, text: str, left_out: bool) -> None:
+    """A copy in another style stays out; other numbers, or a phrase in common, are another problem."""
     benchmark = tmp_path / "judge.jsonl"
-    benchmark.write_text(json.dumps({"problem": " ".join(words)}) + "\n")
-    close = replace(trace(1), problem="A: " + " ".join(words[5:18]) + "?", problem_id="close")
-    far = replace(trace(2), problem="A: " + " ".join(words[5:17]) + "?", problem_id="far")
-    got = chosen(tokenizer, write_corpus(tmp_path / "c", [close, far]), data={"exclude": [str(benchmark)]})
-    assert [e.problem_id for e in got.train] == ["far"]
+    own = [
+        "A baker sells 12 loaves for $3.50 each and 7 cakes for $8 each. How much does he earn in all?",
+        "How many primes lie below 70? Express your answer as a common fraction in lowest terms, with no spaces.",
+    ]
+    benchmark.write_text("".join(json.dumps({"problem": problem}) + "\n" for problem in own))
+    corpus = write_corpus(tmp_path / "c", [replace(trace(1), problem=text, problem_id="this"), trace(2)])
+    got = chosen(tokenizer, corpus, data={"exclude": [str(benchmark)]})
+    assert ("this" not in {e.problem_id for e in got.train}) == left_out
 
 
 def test_only_sealed_shards_are_read(tokenizer: Any, tmp_path: Path) -> None:

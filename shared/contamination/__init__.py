@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from generator.screening.text import body, masked, squeeze, tokens, words
+from shared.contamination.text import body, masked, squeeze, tokens, words
 
 Kind = Literal["same text", "near text", "contains it", "part of it", "13-gram", "other numbers"]
 Gram = tuple[str, ...]
