@@ -113,10 +113,10 @@ def read_again(run: Path, path: Path, tokenizer: Any, chat: ChatRenderer) -> _Ag
 
     prompts = probe_prompts(run, chat)
     merged = AutoModelForCausalLM.from_pretrained(run / "merged", dtype=torch.float32).eval()
-    before = [observe(merged, tokenizer, prompt) for prompt in prompts]
+    before = observe(merged, tokenizer, prompts)
     again = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
     again.generation_config = merged.generation_config
-    after = [observe(again.eval(), tokenizer, prompt) for prompt in prompts]
+    after = observe(again.eval(), tokenizer, prompts)
     return _Again(prompts, [observed.tokens for observed in before], compare(before, after))
 
 

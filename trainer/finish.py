@@ -12,6 +12,7 @@ from trainer.checkpoints import Checkpoint, whole_checkpoints
 from trainer.config import TrainerConfig
 from trainer.manifest import read_manifest, write_manifest
 
+OUTCOME = ("result", "merge")  # the manifest's keys that this module and the merge add
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 
 
@@ -19,6 +20,7 @@ def finish(config: TrainerConfig, backend: str, tokenizer: Any, say: Callable[[s
     """Leave a run's folder complete. Returns the exit code: 1 where the merged model is not the trained one."""
     folder = Path(config.run)
     best = best_checkpoint(folder)
+    (folder / "report.html").unlink(missing_ok=True)  # written last: `is_finished` looks for it
     destination = folder / ("adapter" if config.method != "full" else "merged")
     copy_weights(best, destination, ADAPTER_FILES if config.method != "full" else ("*.safetensors*", "*config.json"))
     tokenizer.save_pretrained(destination)
@@ -37,6 +39,18 @@ def finish(config: TrainerConfig, backend: str, tokenizer: Any, say: Callable[[s
     write_report(folder)
     say(f"{folder / 'report.html'}: curves, answers, data")
     return code
+
+
+def is_finished(config: TrainerConfig) -> bool:
+    """Whether `finish` has left this run's folder complete, the proof of the merged model included."""
+    folder = Path(config.run)
+    manifest = read_manifest(folder) or {}
+    merged = config.method != "full" and config.train.merge
+    there = [folder / "report.html", *([folder / "adapter"] if config.method != "full" else [])]
+    if merged or config.method == "full":
+        there.append(folder / "merged")
+    proved = not merged or manifest.get("merge", {}).get("holds") is True
+    return "result" in manifest and proved and all(path.exists() for path in there)
 
 
 def best_checkpoint(folder: Path) -> Checkpoint:

@@ -67,7 +67,7 @@ def merge(run: Path, say: Callable[[str], None]) -> int:
     base = load_to_answer(config.model)
     trained = PeftModel.from_pretrained(base, str(run / "adapter")).eval()
     prompts = probe_prompts(run, ChatRenderer.of(tokenizer, config.system))
-    before = [observe(trained, tokenizer, prompt) for prompt in prompts]
+    before = observe(trained, tokenizer, prompts)
 
     fresh = run / "merged.new"
     shutil.rmtree(fresh, ignore_errors=True)
@@ -79,7 +79,7 @@ def merge(run: Path, say: Callable[[str], None]) -> int:
     del base, trained, merged
 
     again = load_to_answer(fresh)
-    proof = compare(before, [observe(again, tokenizer, prompt) for prompt in prompts])
+    proof = compare(before, observe(again, tokenizer, prompts))
     _record(run, proof)
     if not proof.holds:
         shutil.rmtree(fresh)
@@ -98,14 +98,19 @@ class Observed:
     logits: Any  # [len(tokens), V] float32
 
 
-def observe(model: Any, tokenizer: Any, prompt: str) -> Observed:
+def observe(model: Any, tokenizer: Any, prompts: Sequence[str]) -> list[Observed]:
+    """The greedy answers to all prompts, in one batch padded on the left: the same way for both models."""
     import torch
 
-    ids = tokenizer(prompt, add_special_tokens=False, return_tensors="pt")["input_ids"].to(model.device)
+    rows = [tokenizer(prompt, add_special_tokens=False)["input_ids"] for prompt in prompts]
+    width = max(map(len, rows))
+    pad = tokenizer.pad_token_id or 0
+    ids = torch.tensor([[pad] * (width - len(row)) + row for row in rows], device=model.device)
+    real = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=model.device)
     with torch.no_grad():
         out = model.generate(
             input_ids=ids,
-            attention_mask=torch.ones_like(ids),
+            attention_mask=real,
             max_new_tokens=NEW_TOKENS,
             do_sample=False,
             temperature=None,
@@ -113,10 +118,16 @@ def observe(model: Any, tokenizer: Any, prompt: str) -> Observed:
             top_k=None,
             output_logits=True,
             return_dict_in_generate=True,
-            pad_token_id=tokenizer.pad_token_id or 0,
+            pad_token_id=pad,
         )
-    logits = torch.cat([row.float().cpu() for row in out.logits])
-    return Observed(out.sequences[0, ids.shape[1] :].tolist(), logits)
+    logits = torch.stack([step.float().cpu() for step in out.logits], dim=1)  # [prompts, new tokens, V]
+    ends = model.generation_config.eos_token_id
+    ends = set(ends if isinstance(ends, list) else [ends])
+    answers = []
+    for said, row in zip(out.sequences[:, width:].tolist(), logits, strict=True):
+        length = next((n for n, token in enumerate(said, 1) if token in ends), len(said))
+        answers.append(Observed(said[:length], row[:length]))
+    return answers
 
 
 def compare(trained: Sequence[Observed], merged: Sequence[Observed]) -> Proof:

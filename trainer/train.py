@@ -18,6 +18,7 @@ from shared.shards import write_atomically
 from trainer.backends import Backend, Setup, check_model, load_config, load_tokenizer, open_backend
 from trainer.checkpoints import Checkpoint, whole_checkpoints
 from trainer.config import TrainerConfig
+from trainer.finish import OUTCOME, finish, is_finished
 from trainer.hardware import Card, find_card
 from trainer.learning_rate import LearningRate, choose_learning_rate
 from trainer.manifest import describe_run, identity, read_manifest, write_manifest
@@ -115,9 +116,13 @@ def run(config: TrainerConfig, say: Say) -> int:
         for line in prepared.lines():
             say(line)
         checkpoint = _where_to_go_on(prepared, folder, say)
+        if checkpoint and checkpoint.step >= prepared.plan.steps and is_finished(config):
+            say(f"{folder}: nothing is left to do; remove the folder to train again")
+            return 0
         model, prepared = _load_and_rehearse(prepared, say)
         stopped = _train(prepared, model, checkpoint, say)
-    return 0 if stopped or not first_process else _finish(prepared, say)
+        del model
+        return 0 if stopped or not first_process else finish(config, prepared.backend.name, prepared.tokenizer, say)
 
 
 def _train(prepared: Prepared, model: Any, checkpoint: Checkpoint | None, say: Say) -> bool:
@@ -191,18 +196,13 @@ def _where_to_go_on(prepared: Prepared, folder: Path, say: Say) -> Checkpoint | 
             config, prepared.selection, prepared.chat, prepared.card, prepared.plan, prepared.rate,
             prepared.backend.name, prepared.order_digest,
         )  # fmt: skip
+        if before and whole and whole[-1].step >= prepared.plan.steps:  # what came of it is still there
+            manifest |= {key: before[key] for key in OUTCOME if key in before}
         write_manifest(folder, manifest)
     if not whole:
         return None
     say(f"going on from step {whole[-1].step}")
     return whole[-1]
-
-
-def _finish(prepared: Prepared, say: Say) -> int:
-    """Keep the best checkpoint's weights, merge them with proof, write card and report."""
-    from trainer.finish import finish
-
-    return finish(prepared.config, prepared.backend.name, prepared.tokenizer, say)
 
 
 def _hold(lock: Any, folder: Path) -> None:

@@ -41,6 +41,22 @@ def test_a_finished_run_has_all_its_files(run: Path) -> None:
     assert json.loads((run / "manifest.json").read_bytes())["merge"]["holds"] is True
 
 
+def test_a_finished_run_is_left_alone_and_what_was_lost_of_it_is_made_again(run: Path) -> None:
+    weights = run / "merged" / "model.safetensors"
+    before = weights.stat().st_mtime_ns
+    config = next(run.parent.glob("*.toml"))
+    code, output = finish(start("run", str(config)))
+    assert code == 0, output
+    assert "nothing is left to do" in output
+    assert weights.stat().st_mtime_ns == before
+    assert json.loads((run / "manifest.json").read_bytes())["merge"]["holds"] is True
+    shutil.rmtree(run / "merged")
+    code, output = finish(start("run", str(config)))
+    assert code == 0, output
+    assert "step 12/12" not in output
+    assert weights.exists()
+
+
 def test_the_merged_folder_stops_at_the_token_that_was_taught(run: Path, model_folder: Path) -> None:
     generation = json.loads((run / "merged/generation_config.json").read_bytes())
     end = tiny.tokenizer().convert_tokens_to_ids("<|im_end|>")
@@ -77,11 +93,11 @@ def test_a_merge_that_is_another_model_does_not_pass_the_proof(run: Path, model_
     trained, base = _model(run / "merged"), _model(model_folder)
     prompts = probe_prompts(run, ChatRenderer.of(tokenizer))
     assert len(prompts) == 20
-    before = [observe(trained, tokenizer, prompt) for prompt in prompts]
-    same = compare(before, [observe(trained, tokenizer, prompt) for prompt in prompts])
+    before = observe(trained, tokenizer, prompts)
+    same = compare(before, observe(trained, tokenizer, prompts))
     assert same.holds
     assert same.worst_logit_difference == 0
-    other = compare(before, [observe(base, tokenizer, prompt) for prompt in prompts])
+    other = compare(before, observe(base, tokenizer, prompts))
     assert not other.holds
     assert other.mean_logit_difference > LOGIT_TOLERANCE
 
