@@ -65,7 +65,7 @@ setup-generator: .venv/generator/.ready  ## the generator's environment
 setup-trainer: .venv/trainer/.ready  ## the trainer's environment (adds Unsloth where there is an NVIDIA GPU)
 	@if [ ! -e .venv/trainer/.unsloth -o constraints/unsloth.txt -nt .venv/trainer/.unsloth ] && nvidia-smi -L >/dev/null 2>&1; then \
 	  echo "adding Unsloth (once, a few minutes)"; \
-	  $(TRAINER) -m pip install --quiet --disable-pip-version-check -c constraints/trainer.txt -c constraints/unsloth.txt unsloth bitsandbytes; \
+	  $(TRAINER) -m pip install -qq --disable-pip-version-check -c constraints/trainer.txt -c constraints/unsloth.txt unsloth bitsandbytes; \
 	  touch .venv/trainer/.unsloth; \
 	fi
 setup-evaluation: .venv/evaluation/.ready  ## the evaluation's environment
@@ -74,5 +74,5 @@ setup-evaluation: .venv/evaluation/.ready  ## the evaluation's environment
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make $@ PYTHON=/path/to/python3.11")'
 	@echo "setting up .venv/$* (once, a few minutes)"
 	@test -x .venv/$*/bin/python || $(PYTHON) -m venv .venv/$*
-	@.venv/$*/bin/python -m pip install --quiet --disable-pip-version-check -c constraints/$*.txt -e '.[$*,dev]'
+	@.venv/$*/bin/python -m pip install -qq --disable-pip-version-check -c constraints/$*.txt -e '.[$*,dev]'
 	@touch $@
