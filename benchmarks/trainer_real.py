@@ -3,6 +3,7 @@
     python benchmarks/trainer_real.py --model .cache/models/smollm2-135m     # about five minutes on an H100
     python benchmarks/trainer_real.py --gguf SmolLM2-135M-Instruct.Q4_1.gguf # makes the model's folder first
     python benchmarks/trainer_real.py --model … --traces 64 --steps 4        # a trial
+    python benchmarks/trainer_real.py --gsm8k FOLDER --only "GSM8K's own solutions, 1 epoch"   # merged, to be evaluated
 
 The corpus is synthetic: word problems drawn with a seed and worked out by the rehearsal teacher's solver. Every run is
 `python -m trainer run` with a configuration that differs in what the table shows; its probe asks the same 100 held-out
@@ -14,9 +15,11 @@ import importlib.util
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import time
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +40,9 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
     "auto rate, 1 epoch": ("r1", {}),
     "tutorial's 1e-5, 3 epochs": ("r1", {"train.learning_rate": 1e-5, "train.epochs": 3}),
     "auto rate, 3 epochs, brief traces": ("brief", {"train.epochs": 3}),
+    "auto rate, 1 epoch, brief traces": ("brief", {}),
+    "tutorial's 1e-5, 1 epoch, brief traces": ("brief", {"train.learning_rate": 1e-5}),
+    "GSM8K's own solutions, 1 epoch": ("gsm8k", {"train.merge": "true"}),
 }
 
 
@@ -58,6 +64,22 @@ def write_corpus(folder: Path, traces: int, voice: str, seed: int = 0) -> None:
     writer.close()
 
 
+def write_gsm8k(folder: Path, traces: int, gsm8k: Path) -> None:
+    """GSM8K's own worked solutions as reasoning, without its calculator marks (`<<48/2=24>>`), the first `traces`."""
+    writer = ShardWriter(folder, "traces", 100_000, 64)
+    for line in islice((gsm8k / "train.jsonl").open(encoding="utf-8"), traces):
+        row = json.loads(line)
+        solution, _, gold = row["answer"].rpartition("####")
+        reasoning = re.sub(r"<<.*?>>", "", solution).strip()
+        answer = gold.strip().replace(",", "")
+        trace = _trace(
+            problem_id(row["question"]), row["question"], answer, reasoning, f"The answer is \\boxed{{{answer}}}."
+        )
+        writer.append(trace.to_line())
+    writer.seal()
+    writer.close()
+
+
 def _solver() -> Any:
     """The solver's module alone: its package brings the server's libraries, which the trainer's environment lacks."""
     path = ROOT / "generator" / "rehearsal" / "solver.py"
@@ -69,7 +91,7 @@ def _solver() -> Any:
     return module
 
 
-def _trace(key: str, text: str, answer: int, reasoning: str, response: str) -> Trace:
+def _trace(key: str, text: str, answer: int | str, reasoning: str, response: str) -> Trace:
     return Trace(
         id=f"{key}:0", problem_id=key, sample=0, source="synthetic:arithmetic", problem=text, gold=str(answer),
         messages=messages_for(text, "", PROMPT), reasoning=reasoning, response=response, final_answer=str(answer),
@@ -83,9 +105,11 @@ def train(name: str, given: argparse.Namespace, work: Path) -> dict[str, Any]:
     """One run of the trainer; what its probe says before and after."""
     voice, changes = RUNS[name]
     corpus, run = work / f"corpus-{voice}", work / name.replace(" ", "-").replace("'", "").replace(",", "")
-    if not corpus.exists():
+    if not corpus.exists() and voice == "gsm8k":
+        write_gsm8k(corpus, given.traces + given.held_out, given.gsm8k)
+    elif not corpus.exists():
         write_corpus(corpus, given.traces + given.held_out, voice)
-    config = work / "real.toml"
+    config = work / f"{run.name}.toml"
     config.write_text(
         f'run = "{run}"\nmodel = "{given.model}"\ncorpora = ["{corpus}"]\nbackend = "{given.backend}"\n'
         f"[train]\nmax_length = 1024\nholdout = {given.held_out / (given.traces + given.held_out)}\n"
@@ -97,9 +121,10 @@ def train(name: str, given: argparse.Namespace, work: Path) -> dict[str, Any]:
     began = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", "trainer", "run", str(config), *sets],
-        env=environment, text=True, capture_output=True, check=False,
+        env=environment, text=True, stdout=(work / f"{run.name}.log").open("w"), stderr=subprocess.PIPE, check=False,
     )  # fmt: skip
-    print(f"== {name}\n{done.stdout[-1800:]}{done.stderr[-1500:] if done.returncode else ''}", flush=True)
+    shown = (work / f"{run.name}.log").read_text()
+    print(f"== {name}\n{shown[-1800:]}{done.stderr[-1500:] if done.returncode else ''}", flush=True)
     if done.returncode:
         return {"error": done.stderr[-1500:]}
     probes = [json.loads(line) for line in (run / "probe.jsonl").read_text().splitlines()]
@@ -120,8 +145,9 @@ def train(name: str, given: argparse.Namespace, work: Path) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, default=Path("/tmp/stillhouse-models/smollm2-135m-real"))
+    parser.add_argument("--model", type=Path, default=Path(".cache/models/smollm2-135m"))
     parser.add_argument("--gguf", type=Path, help="make --model from this file first")
+    parser.add_argument("--gsm8k", type=Path, help="folder with train.jsonl, for the run that needs it")
     parser.add_argument("--traces", type=int, default=4000)
     parser.add_argument("--held-out", type=int, default=100)
     parser.add_argument("--steps", type=int, default=0, help="stop each run after so many steps; 0: its epochs")
@@ -140,7 +166,7 @@ def main() -> None:
         convert(given.gguf, given.model)
         print(f"weights converted in {time.monotonic() - began:.0f} s", flush=True)
     results: dict[str, dict[str, Any]] = {}
-    for name in [n for n in given.only.split("|") if n] or RUNS:
+    for name in [n for n in given.only.split("|") if n] or [n for n in RUNS if given.gsm8k or "GSM8K" not in n]:
         if time.monotonic() - began < given.limit:
             results[name] = train(name, given, given.work)
             (out / "trainer_real.json").write_text(json.dumps(results, indent=1))

@@ -83,8 +83,7 @@ def run_part(name: str, group: Group, settings: list[Any], arguments: argparse.N
     codec = training.Codec(AutoTokenizer.from_pretrained(arguments.model))
     rows = [[codec.row(messages) for messages in texts[setting]] for setting in settings]
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    kind = torch.bfloat16 if device == "cuda" else torch.float32
-    model: Any = AutoModelForCausalLM.from_pretrained(arguments.model, dtype=kind)
+    model: Any = AutoModelForCausalLM.from_pretrained(arguments.model, dtype=torch.bfloat16)
     model = model.to(device)
     if settings[0].method == "full":
         model, losses = training.train_full(model, settings[0], rows[0], codec.end, arguments.token_budget)

@@ -50,6 +50,16 @@ def _demo(batch: int) -> Group:
     return Group((*settings, _untrained(kind="first-steps")), "first-steps", 300, 120)
 
 
+def _small(name: str, *, corpus: dict[str, object] | None = None, **changes: object) -> Setting:
+    """One of the trainings that two cores do in five minutes: 800 brief traces of easy problems."""
+    start = Setting(name, Corpus(800, voice="brief", kind="first-steps"), RATE, batch=8)
+    return replace(start, corpus=replace(start.corpus, **(corpus or {})), **changes)  # type: ignore[arg-type]
+
+
+def _small_group(*settings: Setting) -> Group:
+    return Group(settings, "first-steps", 300, 120)
+
+
 GROUPS: Mapping[str, Group] = {
     "rate": Group((_untrained(), *(_vary(f"LoRA, {rate:g}", learning_rate=rate) for rate in _RATES))),
     "rank": Group(
@@ -93,6 +103,25 @@ GROUPS: Mapping[str, Group] = {
         "gsm8k",
         0,
         320,
+    ),
+    # The same questions for who has no card: `--groups cpu-filter,…`. Equal numbers of calls, not of kept traces.
+    "cpu-filter": _small_group(
+        _small("teacher right"),
+        *(
+            _small(f"teacher wrong {rate:.0%}, {word}", corpus={"wrong": rate, "filtered": filtered})
+            for rate in (0.2, 0.5)
+            for word, filtered in (("filtered", True), ("unfiltered", False))
+        ),
+    ),
+    "cpu-samples": _small_group(
+        _small("200 problems, 1 sample", corpus={"problems": 200}),
+        _small("200 problems, 1 sample, 4 epochs", corpus={"problems": 200}, epochs=4),
+        _small("200 problems, 4 samples", corpus={"problems": 200, "samples": 4}),
+    ),
+    "cpu-size": _small_group(*(_small(f"{size} traces", corpus={"problems": size}) for size in (250, 500, 1000, 2000))),
+    "cpu-rank": _small_group(*(_small(f"r={rank}, 0.001", rank=rank) for rank in (4, 64))),
+    "cpu-voice": _small_group(
+        _small("long traces", corpus={"voice": "r1"}), _small("brief and long mixed", corpus={"voice": "mixed"})
     ),
     "demo-8": _demo(8),
     "demo-16": _demo(16),
