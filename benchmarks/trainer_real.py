@@ -11,7 +11,6 @@ problems before the first step and after the last one, greedily. The answers sta
 """
 
 import argparse
-import importlib.util
 import json
 import os
 import random
@@ -27,6 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from generator.arithmetic import draw, read  # noqa: E402
+from generator.rehearsal import solver  # noqa: E402
 from shared.prompts import messages_for  # noqa: E402
 from shared.records import Trace, Usage, problem_id  # noqa: E402
 from shared.shards import ShardWriter  # noqa: E402
@@ -48,7 +48,6 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
 
 def write_corpus(folder: Path, traces: int, voice: str, seed: int = 0) -> None:
     """`traces` correct traces of as many different problems."""
-    solver = _solver()
     rng, writer, seen = random.Random(seed), ShardWriter(folder, "traces", 2000, 64), set()
     while len(seen) < traces:
         text, answer = draw(rng)
@@ -78,17 +77,6 @@ def write_gsm8k(folder: Path, traces: int, gsm8k: Path) -> None:
         writer.append(trace.to_line())
     writer.seal()
     writer.close()
-
-
-def _solver() -> Any:
-    """The solver's module alone: its package brings the server's libraries, which the trainer's environment lacks."""
-    path = ROOT / "generator" / "rehearsal" / "solver.py"
-    spec = importlib.util.spec_from_file_location("rehearsal_solver", path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def _trace(key: str, text: str, answer: int | str, reasoning: str, response: str) -> Trace:

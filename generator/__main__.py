@@ -135,7 +135,7 @@ def _add_part(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", n
     """A command that a part brings itself. Loaded only where it is asked for: each comes with libraries of its own."""
     command = commands.add_parser(name, help=text)
     if name in sys.argv[1:2]:
-        part = importlib.import_module(f"generator.{'rehearsal' if name == 'rehearse' else name}")
+        part = importlib.import_module(f"generator.{'rehearsal.command' if name == 'rehearse' else name}")
         command.description = part.__doc__
         command.formatter_class = argparse.RawDescriptionHelpFormatter
         part.add_arguments(command)

@@ -5,7 +5,3 @@
 It solves the synthetic word problems by rule, replays recorded answers, and enforces limits: what a user can rehearse
 before paying, and what the tests, the benchmarks and the embedded default run against.
 """
-
-from generator.rehearsal.command import add_arguments, main, run
-
-__all__ = ["add_arguments", "main", "run"]

@@ -2,7 +2,7 @@
 
 import sys
 
-from generator.rehearsal import main
+from generator.rehearsal.command import main
 from shared.exits import run_and_exit
 
 if __name__ == "__main__":
