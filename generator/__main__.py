@@ -136,7 +136,7 @@ def _add_part(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", n
     command = commands.add_parser(name, help=text)
     if name in sys.argv[1:2]:
         part = importlib.import_module(f"generator.{'rehearsal.command' if name == 'rehearse' else name}")
-        command.description = part.__doc__
+        command.description = sys.modules[part.__package__ or part.__name__].__doc__
         command.formatter_class = argparse.RawDescriptionHelpFormatter
         part.add_arguments(command)
         command.set_defaults(run=part.run)
