@@ -47,7 +47,7 @@ endef
 test: $(ENVIRONMENTS)  ## every test that needs no GPU
 	@failed=0; \
 	$(call suite,$(GENERATOR),tests/shared tests/generator tests/test_architecture.py tests/test_demo.py tests/test_configs.py); \
-	$(call suite,$(TRAINER),tests/trainer); \
+	$(call suite,$(TRAINER),tests/shared/test_pins.py tests/trainer); \
 	$(call suite,$(EVALUATION),tests/shared tests/evaluation); \
 	exit $$failed
 
