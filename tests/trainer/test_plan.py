@@ -70,6 +70,22 @@ def test_auto_lora_rate_is_well_above_full_fine_tuning_and_names_its_source() ->
     assert not lora.warning
 
 
+@pytest.mark.parametrize(
+    ("method", "parameters", "value"),
+    [
+        ("lora", 135e6, 2e-3),  # as measured: docs/experiments/effect.md
+        ("lora", 1.5e9, 2e-4),
+        ("qlora", 1.5e9, 2e-4),
+        ("lora", 70e9, 1e-4),
+        ("full", 135e6, 6.7e-5),
+        ("full", 1.5e9, 2e-5),
+        ("full", 70e9, 1e-5),
+    ],
+)
+def test_auto_rates(method: str, parameters: float, value: float) -> None:
+    assert choose_learning_rate("auto", method, int(parameters)).value == value
+
+
 def test_the_tutorials_rate_is_used_but_warned_about() -> None:
     rate = choose_learning_rate(1e-5, "lora", 1_500_000_000)
     assert rate.value == 1e-5
