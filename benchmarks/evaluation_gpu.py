@@ -8,15 +8,18 @@ Both answer the same prompts, and each answer's length is forced to the same sch
 DeepSeek-R1 traces on GSM8K problems (QUANTILES), cut at max_new_tokens. Random weights never say when they are done,
 so the schedule says it: our engine gets a limit for each row, lighteval's `generate` a logits processor that allows
 the end token at that place and nowhere else. lighteval splits its requests in four and batches inside a split; here
-it gets one split, which is better for it. Its best batch size is found first, by the tokens/s of plain `generate`
-with all rows alive.
+it gets one split, which is better for it. It asks `generate` to keep the scores of every step (`output_scores=True` in
+its model_input.py, 0.13.0): batch x new tokens x vocabulary float32, 2.3 GiB a row at 4,096 tokens of Qwen's
+vocabulary. So its batch is the largest that fits, halved if it does not after all. Each measurement is a process of its
+own: none finds the memory of another.
 """
 
 import argparse
+import json
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -255,12 +258,36 @@ def _stand_in_for_inspect() -> None:
             sys.modules[f"inspect_ai{name}"] = _Anything(f"inspect_ai{name}")
 
 
-def measured(label: str, work: Callable[[], tuple[float, int]], count: int) -> float:
-    seconds, tokens = work()
-    print(
-        f"{label:<58} {seconds:8.1f} s {count / seconds:8.2f} answers/s {tokens / seconds:9,.0f} tokens/s", flush=True
-    )
-    return count / seconds
+def largest_batch(cap: int, vocabulary: int, device: str) -> int:
+    """Rows whose scores of every step fit beside the model in 85% of the free memory, at most 256."""
+    free = torch.cuda.mem_get_info()[0] if device == "cuda" else 1 << 30
+    return max(1, min(256, int(0.85 * free - 8e9 * (device == "cuda")) // (cap * vocabulary * 4)))
+
+
+def one(side: str, folder: Path, lengths: list[int], batch: int, device: str) -> dict[str, Any]:
+    """One measurement, in this process."""
+    if side == "plain":
+        tokens = 16 if device == "cpu" else 128
+        speed = ceiling(folder, batch, tokens, device)
+        return {"seconds": batch * tokens / speed, "tokens": batch * tokens, "answers": 0}
+    seconds, tokens = ours(folder, lengths, device) if side == "ours" else theirs(folder, lengths, batch, device)
+    return {"seconds": seconds, "tokens": tokens, "answers": len(lengths)}
+
+
+def measured(label: str, side: str, folder: Path, count: int, cap: int, batch: int, device: str) -> dict[str, Any]:
+    """One measurement in a process of its own, printed; {} where the memory did not suffice."""
+    command = [sys.executable, __file__, "--side", side, "--folder", str(folder), "--device", device]
+    command += ["--count", str(count), "--cap", str(cap), "--batch", str(batch)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "OutOfMemoryError" in done.stderr:
+        print(f"{label:<48} out of memory", flush=True)
+        return {}
+    if done.returncode:
+        raise SystemExit(done.stderr[-3000:])
+    got: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    answers = f"{got['answers'] / got['seconds']:8.2f} answers/s" if got["answers"] else " " * 18
+    print(f"{label:<48} {got['seconds']:8.1f} s {answers} {got['tokens'] / got['seconds']:9,.0f} tokens/s", flush=True)
+    return got
 
 
 def main() -> None:
@@ -269,33 +296,46 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=256, help="answers that both sides give")
     parser.add_argument("--more", type=int, default=1024, help="answers of our engine's second, longer run; 0: none")
     parser.add_argument("--cap", type=int, default=4096, help="max_new_tokens")
-    parser.add_argument("--batches", default="64,128,256", help="batch sizes tried for plain generate")
-    parser.add_argument("--ours-only", action="store_true")
+    parser.add_argument("--batches", default="32,256", help="batch sizes of plain generate; it keeps no scores")
+    parser.add_argument("--batch", type=int, default=0, help="lighteval's; 0: the largest that fits")
+    parser.add_argument("--side", choices=["ours", "plain", "lighteval"], help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--device", default="", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    device = "cpu" if options.dry_run else "cuda"
+    device = options.device or ("cpu" if options.dry_run else "cuda")
+    if options.side:
+        lengths = schedule(options.count, options.cap)
+        print(json.dumps(one(options.side, options.folder, lengths, options.batch, device)))
+        return
     if options.dry_run:
         options.count, options.more, options.cap, options.batches = 12, 24, 300, "4,8"
+    compare_sides(options, TINY if options.dry_run else QWEN_1_5B, device)
+
+
+def compare_sides(options: argparse.Namespace, shape: dict[str, Any], device: str) -> None:
     lengths = schedule(options.count, options.cap)
+    batch = options.batch or largest_batch(max(lengths), shape["vocab_size"], device)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "model"
-        write_model(folder, TINY if options.dry_run else QWEN_1_5B, device)
+        write_model(folder, shape, device)
+        if device == "cuda":
+            torch.cuda.empty_cache()
         name = torch.cuda.get_device_name() if device == "cuda" else "CPU, tiny model"
         print(f"{name}; torch {torch.__version__}; {options.count} answers, mean {sum(lengths) / len(lengths):.0f} tokens, "  # noqa: E501
               f"longest {max(lengths)}", flush=True)  # fmt: skip
-        mine = measured("our engine", lambda: ours(folder, lengths, device), options.count)
+        mine = measured("our engine", "ours", folder, options.count, options.cap, 0, device)
         if options.more:
-            longer = schedule(options.more, options.cap)
-            measured("our engine, more answers", lambda: ours(folder, longer, device), options.more)
-        if options.ours_only:
-            return
-        speeds = {}
-        for batch in map(int, options.batches.split(",")):
-            speeds[batch] = ceiling(folder, batch, 16 if options.dry_run else 128, device)
-            print(f"plain generate, batch {batch}: {speeds[batch]:,.0f} tokens/s, all rows alive", flush=True)
-        best = max(speeds, key=speeds.__getitem__)
-        label = f"lighteval's transformers backend, batch {best}"
-        other = measured(label, lambda: theirs(folder, lengths, best, device), options.count)
-        print(f"our engine: {mine / other:.1f} times lighteval's answers/s", flush=True)
+            measured("our engine, more answers", "ours", folder, options.more, options.cap, 0, device)
+        for rows in map(int, options.batches.split(",")):
+            measured(f"plain generate, batch {rows}, all alive", "plain", folder, 1, options.cap, rows, device)
+        other: dict[str, Any] = {}
+        while not other and batch:
+            label = f"lighteval's transformers backend, batch {batch}"
+            other = measured(label, "lighteval", folder, options.count, options.cap, batch, device)
+            batch //= 2
+        if mine and other:
+            ratio = other["seconds"] / mine["seconds"]
+            print(f"our engine: {ratio:.1f} times lighteval's answers/s", flush=True)
 
 
 if __name__ == "__main__":
