@@ -83,7 +83,7 @@ class Plan:
     dtype: Literal["bf16", "fp32"]
     compile: bool
     steps: int
-    tokens_per_epoch: int
+    tokens: int
     flops_per_token: float
     tokens_per_second: float  # expected
     micro_batches_a_step: float
@@ -94,7 +94,7 @@ class Plan:
 
     @property
     def seconds(self) -> float:
-        return self.tokens_per_epoch / self.tokens_per_second
+        return self.tokens / self.tokens_per_second
 
     def lines(self) -> list[str]:
         parts = ", ".join(f"{name} {gib:.2f}" for name, gib in self.memory_gib.items())
@@ -104,7 +104,7 @@ class Plan:
             f"micro-batch: {cut} end to end without padding, {self.micro_batches_a_step:.1f} a step; "
             f"checkpointing {'on' if self.setting.checkpointing else 'off'}, {self.dtype}"
             + (", layers compiled" if self.compile else ""),
-            f"run: {self.steps:,} steps, {self.tokens_per_epoch:,} tokens, about {_duration(self.seconds)} "
+            f"run: {self.steps:,} steps, {self.tokens:,} tokens, about {duration(self.seconds)} "
             f"({self.tokens_per_second:,.0f} tokens/s expected)",
         ]
 
@@ -232,7 +232,7 @@ def _too_big(config: TrainerConfig, shape: Shape, card: Card, least: Plan) -> st
     )
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s"

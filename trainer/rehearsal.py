@@ -13,13 +13,15 @@ from trainer.config import TrainerConfig
 from trainer.examples import Example
 from trainer.flat import lay_flat, loss_sum
 from trainer.hardware import GIB, Card
-from trainer.plan import ANY, Plan, Setting
+from trainer.plan import ANY, Plan, Setting, duration
 
 
 def rehearse(
-    model: Any, examples: Sequence[Example], plan: Plan, card: Card, config: TrainerConfig
+    model: Any, examples: Sequence[Example], plan: Plan, card: Card, config: TrainerConfig, world: int = 1
 ) -> tuple[Setting, str]:
-    """The setting that really fits, and a line that says so. No weight is changed.
+    """The setting that really fits, and a line that says so, with the time that the run will take at the speed seen.
+
+    No weight is changed. `world`: processes that train side by side.
 
     Room is kept for the optimiser's state, which does not exist yet. Raises `InputError` where one example at a time
     does not fit.
@@ -31,13 +33,17 @@ def rehearse(
     while True:
         batch = _worst(examples, setting, plan)
         try:
-            peak = _two_steps(model, batch, plan, card, room=8 * trained)
+            peak, seconds = _two_steps(model, batch, plan, card, room=8 * trained)
         except torch.OutOfMemoryError:
-            peak = None
+            peak, seconds = None, 0.0
         model.zero_grad(set_to_none=True)
         tokens = sum(map(len, batch))
         if peak is not None and peak <= card.total_gib:
-            return setting, f"rehearsal: two steps on the longest micro-batch ({tokens:,} tokens), {peak:.2f} GiB"
+            speed = world * tokens / seconds
+            return setting, (
+                f"rehearsal: two steps on the longest micro-batch ({tokens:,} tokens), {peak:.2f} GiB, {speed:,.0f} "
+                f"tokens/s: {duration(plan.tokens / speed)} for {plan.steps:,} steps"
+            )
         if len(batch) == 1:
             raise InputError(
                 f"{config.model}: one example of {tokens:,} tokens does not fit {card.name}: set "
@@ -77,22 +83,25 @@ def _worst(examples: Sequence[Example], setting: Setting, plan: Plan) -> list[Ex
     return taken
 
 
-def _two_steps(model: Any, examples: Sequence[Example], plan: Plan, card: Card, room: int) -> float:
-    """GiB at the peak; the processor's memory is not measured, since the system shares it."""
+def _two_steps(model: Any, examples: Sequence[Example], plan: Plan, card: Card, room: int) -> tuple[float, float]:
+    """(GiB at the peak, seconds of the second step). A processor's memory is not measured: the system shares it."""
     device = torch.device(card.device)
     if card.kind == "cuda":
         torch.cuda.reset_peak_memory_stats()
     held = torch.empty(room, dtype=torch.uint8, device=device) if card.kind == "cuda" else None
     model.train()
     for _ in range(2):
+        began = time.perf_counter()
         batch = lay_flat(examples, max(map(len, examples))).to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=plan.dtype == "bf16"):
             loss = loss_sum(model, batch) / max(1, len(batch.targets))
         loss.backward()
+        if card.kind == "cuda":
+            torch.cuda.synchronize()
+    seconds = time.perf_counter() - began
     del held
-    if card.kind == "cuda":
-        return float(torch.cuda.max_memory_allocated()) / GIB
-    return plan.total_gib
+    peak = float(torch.cuda.max_memory_allocated()) / GIB if card.kind == "cuda" else plan.total_gib
+    return peak, seconds
 
 
 def _half(setting: Setting, rows: int, tokens: int) -> Setting:

@@ -168,7 +168,7 @@ def _load_and_rehearse(prepared: Prepared, say: Say) -> tuple[Any, Prepared]:
     plan = prepared.plan
     setup = Setup(plan.dtype, plan.setting.checkpointing, plan.compile, prepared.card.device)
     model = prepared.backend.load_model(prepared.config, setup)
-    setting, line = rehearse(model, prepared.selection.train, plan, prepared.card, prepared.config)
+    setting, line = rehearse(model, prepared.selection.train, plan, prepared.card, prepared.config, prepared.world)
     say(line)
     return model, replace(prepared, plan=replace(plan, setting=setting))
 
