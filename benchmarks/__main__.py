@@ -7,7 +7,8 @@ import subprocess
 import sys
 import time
 
-# Those of the GPU (trainer_gpu, trainer_real, evaluation_gpu, effect) are run by hand; each says how in its docstring.
+# Those of the GPU (trainer_gpu, trainer_real, evaluation_gpu, effect), and those that go on from a finished demo (cards,
+# weak_round), are run by hand; each says how in its docstring.
 NAMES = ("streaming", "generator", "resume", "grading", "screening", "daemon")
 
 
