@@ -25,7 +25,7 @@ POOL, JUDGED = 6000, 300
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("runs/weak-round"))
-    parser.add_argument("--neighbours", type=int, default=24, help="of each failed problem")
+    parser.add_argument("--neighbours", type=int, default=16, help="of each failed problem")
     given = parser.parse_args()
     work: Path = given.work
     work.mkdir(parents=True, exist_ok=True)
