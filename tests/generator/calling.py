@@ -1,0 +1,25 @@
+"""What tests of one call share: a request, clocks, a whole answer, and the error of a call that fails."""
+
+import pytest
+
+from generator.teacher import Clocks, Teacher
+from generator.terms import CallError, Request
+from tests.generator.dialect_streams import ANSWERS
+from tests.generator.scripted_server import Reply, says, scripted
+
+REQUEST = Request([{"role": "user", "content": "2 + 2?"}], "r1", 0.6, 0.95, 1000)
+PATIENT = Clocks(connect=5, first_token=30, stall=30, total=60)
+WHOLE = says([ANSWERS[0].body])
+COMMENT = b": keep-alive\n\n\n"
+KEY = "sk-5f2c9e81a7b34d60b1d9"
+
+
+async def failure(teacher: Teacher, request: Request = REQUEST) -> CallError:
+    with pytest.raises(CallError) as caught:
+        await teacher.call(request)
+    return caught.value
+
+
+async def failure_of(reply: Reply, clocks: Clocks = PATIENT, key: str = "") -> CallError:
+    async with scripted(reply) as server, Teacher(server.url, key, clocks) as teacher:
+        return await failure(teacher)
