@@ -142,13 +142,10 @@ def _warnings(found: Mapping[str, Any]) -> list[str]:
     n, detectable = found["n"], found["detectable_difference"]
     warnings = []
     if n < FEW:
-        reach = (
-            "no difference, whatever its size,"
-            if detectable >= 1
-            else f"differences under {100 * detectable:.0f} points"
-        )
-        if found["fixed"] + found["broken"] == 0:
-            reach = "small differences"
+        discordant = found["fixed"] + found["broken"]
+        reach = f"differences under {100 * detectable:.0f} points"
+        if detectable >= 1:  # even if all of them pointed one way
+            reach = f"a difference that shows on {discordant} of them" if discordant else "small differences"
         warnings.append(f"{n} problems are few: {reach} would mostly go unseen (power 80%)")
     for role in ("base", "tuned"):
         missed = len(found[role]["second_opinion"]["disagreements"])

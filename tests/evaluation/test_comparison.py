@@ -50,6 +50,19 @@ def test_a_difference_by_chance_is_called_not_significant() -> None:
     assert any("12 problems are few" in warning for warning in found["warnings"])
 
 
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (30, "differences under 15 points would mostly go unseen"),
+        (2, "a difference that shows on 2 of them would mostly go unseen"),
+        (0, "small differences would mostly go unseen"),
+    ],
+)
+def test_few_problems_are_warned_about_with_what_they_could_show(more: int, words: str) -> None:
+    found = compare("base", cases("wrong " * 100), "tuned", cases("right " * more + "wrong " * (100 - more)))
+    assert found["warnings"] == [f"100 problems are few: {words} (power 80%)"]
+
+
 def test_a_clear_loss_is_called_worse() -> None:
     found = compare("base", cases("right " * 30), "tuned", cases("wrong " * 30))
     assert found["says"].startswith("worse: -100.0 points")
