@@ -9,7 +9,8 @@ from trainer.config import TrainerConfig
 from trainer.hardware import Card
 from trainer.learning_rate import choose_learning_rate
 from trainer.order import micro_batches
-from trainer.plan import ANY, Plan, Shape, make_plan
+from trainer.plan import ANY, Plan, Shape, duration, make_plan
+from trainer.rehearsal import in_words
 
 QWEN_1_5B = Shape(28, 1536, 8960, 1536, 256, 151936, tied=True)
 R1_LENGTHS = [700, 900, 1100, 1300, 1600, 2000, 2600, 4000] * 50
@@ -48,6 +49,18 @@ def test_a_card_that_cannot_fit_one_example_is_refused_with_the_remedy() -> None
         planned(3.0)
     with pytest.raises(InputError, match=r'use method = "lora"'):
         planned(12.0, method="full")
+
+
+@pytest.mark.parametrize(("share", "hint"), [(0.05, True), (0.3, False)])
+def test_a_rehearsal_says_how_long_the_run_takes_and_where_the_card_waits(share: float, hint: bool) -> None:
+    plan, one = planned(80.0), card(80.0)
+    seconds = plan.flops_per_token * 8000 / (share * 100e12)
+    config = TrainerConfig.model_validate({"run": "r", "model": "m", "corpora": ["c"]})
+    line = in_words(8000, 5.25, seconds, plan, one, config, world=1)
+    assert f"5.25 GiB, {8000 / seconds:,.0f} tokens/s: {duration(plan.tokens * seconds / 8000)} for 25 steps" in line
+    assert ("5% of the matrix peak is little: try the other backend" in line) == hint
+    given = config.model_copy(update={"backend": "trl"})  # who has chosen is not told to choose
+    assert "little" not in in_words(8000, 5.25, seconds, plan, one, given, world=1)
 
 
 def test_a_given_micro_batch_is_taken_as_it_is() -> None:
