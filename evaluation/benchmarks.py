@@ -12,13 +12,13 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from evaluation.terms import Benchmark, Question
+from shared.benchmarks import PUBLIC
 from shared.exits import InputError
 from shared.holdout import held_out_problems
 from shared.prompts import messages_for
@@ -27,27 +27,13 @@ from shared.records import problem_id, read_traces
 Row = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """A public benchmark: its place on the hub and the names under which a local copy is looked for."""
-
-    hub: str
-    subset: str
-    split: str
-    files: tuple[str, ...]
-
-
-KNOWN = {
-    "gsm8k": Known("openai/gsm8k", "main", "test",
-                   ("gsm8k/test.jsonl", "gsm8k.jsonl", "gsm8k/main/test-00000-of-00001.parquet")),
-    "math_500": Known("HuggingFaceH4/MATH-500", "default", "test",
-                      ("math_500/test.jsonl", "math500/test.jsonl", "math_500.jsonl", "math500.jsonl",
-                       "MATH-500/test.jsonl")),
-    "aime24": Known("HuggingFaceH4/aime_2024", "default", "train",
-                    ("aime24/test.jsonl", "aime24.jsonl", "aime/aime24.jsonl", "aime_2024.jsonl")),
-    "aime25": Known("yentinglin/aime_2025", "default", "train",
-                    ("aime25/test.jsonl", "aime25.jsonl", "aime/aime25.jsonl", "aime_2025.jsonl")),
-}  # fmt: skip
+# What can be asked by name, with the places where a local copy is looked for.
+LOCAL_COPIES = {
+    "gsm8k": ("gsm8k/test.jsonl", "gsm8k.jsonl", "gsm8k/main/test-00000-of-00001.parquet"),
+    "math_500": ("math_500/test.jsonl", "math500/test.jsonl", "math_500.jsonl", "math500.jsonl", "MATH-500/test.jsonl"),
+    "aime24": ("aime24/test.jsonl", "aime24.jsonl", "aime/aime24.jsonl", "aime_2024.jsonl"),
+    "aime25": ("aime25/test.jsonl", "aime25.jsonl", "aime/aime25.jsonl", "aime_2025.jsonl"),
+}
 
 HELD_OUT = "held-out:"
 HELD_OUT_SHARE, HELD_OUT_SEED = 0.02, 0  # the trainer's defaults, where neither a list nor a run says more
@@ -100,15 +86,15 @@ def _open(name: str, data: str, runs: Sequence[Path]) -> tuple[Iterator[tuple[st
         return _held_out(Path(name.removeprefix(HELD_OUT)), runs)
     if name.endswith(".jsonl"):
         return _from_file(Path(name)), name
-    if name not in KNOWN:
-        known = ", ".join(KNOWN)
+    if name not in LOCAL_COPIES:
+        known = ", ".join(LOCAL_COPIES)
         raise InputError(f"benchmarks: {name!r} is unknown: use {known}, held-out:CORPUS or a path ending in .jsonl")
     if data:
-        path = next((Path(data) / file for file in KNOWN[name].files if (Path(data) / file).exists()), None)
+        path = next((Path(data) / file for file in LOCAL_COPIES[name] if (Path(data) / file).exists()), None)
         if path is None:
-            raise InputError(f'data = "{data}": no copy of {name} there: looked for {", ".join(KNOWN[name].files)}')
+            raise InputError(f'data = "{data}": no copy of {name} there: looked for {", ".join(LOCAL_COPIES[name])}')
         return _from_file(path), str(path)
-    return _from_hub(name, KNOWN[name])
+    return _from_hub(name)
 
 
 def _from_file(path: Path) -> Iterator[tuple[str, str]]:
@@ -146,16 +132,17 @@ def _read_parquet(path: Path) -> Iterator[tuple[str, Row]]:
         yield f"{path}:{number}", row
 
 
-def _from_hub(name: str, known: Known) -> tuple[Iterator[tuple[str, str]], str]:
-    origin = f"hub:{known.hub} {known.subset}/{known.split}"
+def _from_hub(name: str) -> tuple[Iterator[tuple[str, str]], str]:
+    known = PUBLIC[name]
+    origin = f"hub:{known.data_set} {known.subset or 'default'}/{known.split}"
     try:
         import datasets
 
-        rows = datasets.load_dataset(known.hub, known.subset, split=known.split)
+        rows = datasets.load_dataset(known.data_set, known.subset, split=known.split)
     except Exception as error:  # the hub's client raises a dozen kinds, each of them "it cannot be had"
         why = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
         raise InputError(
-            f'{origin}: cannot be loaded ({why}): set data = "FOLDER" with {known.files[0]} in it'
+            f'{origin}: cannot be loaded ({why}): set data = "FOLDER" with {LOCAL_COPIES[name][0]} in it'
         ) from None
     return (_pair(row, f"{origin}:{number}") for number, row in enumerate(rows, 1)), f"{origin} {rows._fingerprint}"
 

@@ -10,18 +10,11 @@ from typing import Any
 
 import orjson
 
+from shared.benchmarks import PUBLIC, public
 from shared.contamination import EvaluationIndex
 from shared.exits import InputError
 
 PROBLEM_FIELDS = ("problem", "question", "prompt", "input")
-# Benchmarks by the names that the evaluation knows: hub data set, subset, split.
-HUB = {
-    "gsm8k": ("openai/gsm8k", "main", "test"),
-    "MATH-500": ("HuggingFaceH4/MATH-500", None, "test"),
-    "math_500": ("HuggingFaceH4/MATH-500", None, "test"),
-    "aime24": ("HuggingFaceH4/aime_2024", None, "train"),
-    "aime25": ("yentinglin/aime_2025", None, "train"),
-}
 
 
 def read_benchmarks(names: Iterable[str]) -> EvaluationIndex:
@@ -55,14 +48,13 @@ def _file_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _hub_rows(name: str) -> Iterator[dict[str, Any]]:
-    key, _, split = name.partition(":")
-    if key not in HUB:
-        raise InputError(f"data.exclude {name}: no such file, and not one of {', '.join(HUB)}")
+    known = public(name)
+    if known is None:
+        raise InputError(f"data.exclude {name}: no such file, and not one of {', '.join(PUBLIC)}")
     import datasets
 
-    data_set, subset, default_split = HUB[key]
     try:
-        yield from datasets.load_dataset(data_set, subset, split=split or default_split)
+        yield from datasets.load_dataset(known.data_set, known.subset, split=known.split)
     except (OSError, ValueError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(

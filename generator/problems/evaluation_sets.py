@@ -1,7 +1,7 @@
 """Evaluation sets by name: the texts that must not be trained on, from local copies or a hub.
 
-`problems.exclude` takes the names below, any hub data set as `OWNER/NAME[:[CONFIG:]SPLIT]`, and paths of JSONL or
-Parquet files and folders. With `screening.data`, named sets are read from a folder of local copies.
+`problems.exclude` takes the names of `shared.benchmarks`, any hub data set as `OWNER/NAME[:[CONFIG:]SPLIT]`, and paths
+of JSONL or Parquet files and folders. With `screening.data`, named sets are read from a folder of local copies.
 """
 
 from collections.abc import Iterator
@@ -10,17 +10,9 @@ from pathlib import Path
 from generator.problems.files import data_files, open_files
 from generator.problems.hub import is_hub_name, open_hub
 from generator.problems.rows import RowShape
+from shared.benchmarks import PUBLIC, plain, public
 from shared.exits import InputError
 
-# name -> (hub data set, split). Spelling does not count: "MATH-500", "math_500" and "math500" are one name.
-KNOWN = {
-    "gsm8k:test": ("openai/gsm8k:main", "test"),
-    "MATH-500": ("HuggingFaceH4/MATH-500", "test"),
-    "aime24": ("HuggingFaceH4/aime_2024", "train"),
-    "aime25": ("yentinglin/aime_2025", "train"),
-    "amc23": ("math-ai/amc23", "test"),
-    "olympiadbench": ("math-ai/olympiadbench", "test"),
-}
 _SHAPE = RowShape("evaluation")
 
 
@@ -31,16 +23,16 @@ def evaluation_texts(name: str, data: str = "") -> list[str]:
         return _read(path, name)
     if data:
         return _read(_local_copy(name, Path(data).expanduser()), name)
-    known = {_plain(key).removesuffix("test"): place for key, place in KNOWN.items()}
-    if _plain(name).removesuffix("test") in known:
-        source, split = known[_plain(name).removesuffix("test")]
+    if known := public(name):
+        source, split = ":".join(filter(None, known[:2])), known.split
     elif "/" in name and is_hub_name(name.split(":")[0]):
         source, *rest = name.split(":")
         split = rest.pop() if rest else "test"
         source = ":".join([source, *rest])
     else:
         raise InputError(
-            f"problems.exclude: {name!r} is no file, no hub data set and no known name ({', '.join(KNOWN)}): correct it"
+            f"problems.exclude: {name!r} is no file, no hub data set and no known name ({', '.join(PUBLIC)}): "
+            "correct it"
         )
     try:
         return [_SHAPE.text(row) for row in open_hub(source, split, None)]
@@ -66,19 +58,15 @@ def _local_copy(name: str, folder: Path) -> Path:
     """The copy of a named set in `folder`: gsm8k/test.jsonl, gsm8k_test.jsonl or gsm8k.jsonl for "gsm8k:test"."""
     if not folder.is_dir():
         raise InputError(f"screening.data: {folder} is no folder: correct it, or leave it empty to use the hub")
-    wanted = _plain(name.rpartition("/")[2])
+    wanted = plain(name.rpartition("/")[2])
     endings = {wanted, wanted + "test", wanted.removesuffix("test")}
     for whole in (True, False):  # the whole relative path names a copy better than the file's name alone
         for path in _files(folder):
             spelled = path.relative_to(folder).with_suffix("") if whole else Path(path.stem)
-            if _plain(str(spelled)) in endings:
+            if plain(str(spelled)) in endings:
                 return path
     raise InputError(f"problems.exclude: no copy of {name!r} in screening.data ({folder}): add {wanted}.jsonl there")
 
 
 def _files(folder: Path) -> Iterator[Path]:
     return (path for path in sorted(folder.rglob("*")) if path.suffix in {".jsonl", ".parquet"})
-
-
-def _plain(name: str) -> str:
-    return "".join(letter for letter in name.lower() if letter.isalnum())

@@ -264,7 +264,7 @@ def test_named_sets_are_read_from_a_folder_of_copies(tmp_path: Path, name: str) 
 @pytest.mark.parametrize(
     ("name", "data", "words"),
     [
-        ("gsm9k", "", "no file, no hub data set and no known name (gsm8k:test"),
+        ("gsm9k", "", "no file, no hub data set and no known name (gsm8k,"),
         ("missing.jsonl", "", "no such file or folder"),
         ("MATH-500", "{tmp}", "add math500.jsonl there"),
         ("MATH-500", "{tmp}/none", "is no folder"),

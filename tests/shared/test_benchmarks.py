@@ -1,0 +1,25 @@
+"""One table of public benchmarks for what is kept out and what is asked."""
+
+import pytest
+
+from shared.benchmarks import PUBLIC, public
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("gsm8k", "gsm8k"),
+        ("gsm8k:test", "gsm8k"),
+        ("GSM8K", "gsm8k"),
+        ("MATH-500", "math_500"),
+        ("math500", "math_500"),
+        ("aime24", "aime24"),
+    ],
+)
+def test_spelling_does_not_make_another_benchmark(name: str, key: str) -> None:
+    assert public(name) == PUBLIC[key]
+
+
+@pytest.mark.parametrize("name", ["gsm8k:train", "gsm9k", "math", ""])
+def test_what_is_no_benchmark_is_none(name: str) -> None:
+    assert public(name) is None
