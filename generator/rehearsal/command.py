@@ -74,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _serve(teacher: Teacher, host: str, port: int, with_parent: bool) -> None:
+    parent = os.getppid()  # before a word is said: who reads it may be gone in the next moment
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -83,16 +84,15 @@ async def _serve(teacher: Teacher, host: str, port: int, with_parent: bool) -> N
         site = web.TCPSite(runner, host, port, backlog=4096)
         await site.start()
         print(f"rehearsal teacher at http://{host}:{runner.addresses[0][1]}/v1", flush=True)
-        await (_parent_gone(stop) if with_parent else stop.wait())
+        await (_parent_gone(parent, stop) if with_parent else stop.wait())
     except OSError as error:
         raise InputError(f"--port {port}: {error.strerror or error}: take another, or 0 for a free one") from None
     finally:
         await runner.cleanup()
 
 
-async def _parent_gone(stop: asyncio.Event) -> None:
+async def _parent_gone(parent: int, stop: asyncio.Event) -> None:
     """Returns at a signal, or within a second of the parent's end: a killed parent cannot send one."""
-    parent = os.getppid()
     while os.getppid() == parent:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), 1.0)
