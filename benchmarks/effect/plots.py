@@ -126,7 +126,12 @@ def pictures(groups: Mapping[str, Sequence[Line]]) -> dict[str, str]:
         once = [line for line in groups["size"] if line["setting"]["epochs"] == 1]
         series = {"one epoch": _by_size(once), "500 steps": _by_size(long)}
         drawn["effect-size"] = curves("Size of the corpus", "problems asked", series)
-    for group, title in (("corpus", "What is in the corpus"), ("gsm8k", "GSM8K test after training")):
+    for group, title in (
+        ("corpus", "What is in the corpus"),
+        ("cpu-filter", "The teacher's errors, with and without the filter"),
+        ("cpu-samples", "One sample a problem, or several"),
+        ("gsm8k", "GSM8K test after training"),
+    ):
         if group in groups:
             named = [(line["setting"]["name"], _point(0, line)) for line in groups[group]]
             drawn[f"effect-{group}"] = bars(title, named)
