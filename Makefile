@@ -65,7 +65,7 @@ setup-generator: .venv/generator/.ready  ## the generator's environment
 setup-trainer: .venv/trainer/.ready  ## the trainer's environment (adds Unsloth where there is an NVIDIA GPU)
 	@if [ ! -e .venv/trainer/.unsloth -o constraints/unsloth.txt -nt .venv/trainer/.unsloth ] && nvidia-smi -L >/dev/null 2>&1; then \
 	  echo "adding Unsloth (once, a few minutes)"; \
-	  $(TRAINER) -m pip install -qq --disable-pip-version-check -c constraints/trainer.txt -c constraints/unsloth.txt unsloth bitsandbytes; \
+	  $(TRAINER) -m pip install -qq --disable-pip-version-check -c constraints/trainer.txt -c constraints/unsloth.txt unsloth bitsandbytes liger-kernel; \
 	  touch .venv/trainer/.unsloth; \
 	fi
 setup-evaluation: .venv/evaluation/.ready  ## the evaluation's environment

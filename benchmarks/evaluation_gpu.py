@@ -326,7 +326,7 @@ def compare_sides(options: argparse.Namespace, shape: dict[str, Any], device: st
         mine = measured("our engine", "ours", folder, options.count, options.cap, 0, device)
         if options.more:
             measured("our engine, more answers", "ours", folder, options.more, options.cap, 0, device)
-        for rows in map(int, options.batches.split(",")):
+        for rows in map(int, filter(None, options.batches.split(","))):
             measured(f"plain generate, batch {rows}, all alive", "plain", folder, 1, options.cap, rows, device)
         other: dict[str, Any] = {}
         while not other and batch:

@@ -40,18 +40,21 @@ SHAPES = {
 # name: (who, shape, what differs)
 VARIANTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "unsloth-notebook": ("unsloth-plain", "qwen2.5-1.5b", {}),
-    "ours-lean": ("trl", "qwen2.5-1.5b", {"tokens": 2304, "keep": 2304, "compile": "dynamic"}),
-    "ours-fast": ("trl", "qwen2.5-1.5b", {"tokens": 16384, "compile": "dynamic"}),
     "trl-plain": ("trl-plain", "qwen2.5-1.5b", {}),
+    "ours-8k": ("trl", "qwen2.5-1.5b", {"tokens": 8192, "checkpointing": True}),
+    "ours-16k": ("trl", "qwen2.5-1.5b", {"tokens": 16384, "checkpointing": True}),
+    "ours-32k": ("trl", "qwen2.5-1.5b", {"tokens": 32768, "checkpointing": True}),
+    "ours-4k": ("trl", "qwen2.5-1.5b", {"tokens": 4400, "checkpointing": True}),
+    "ours-keep": ("trl", "qwen2.5-1.5b", {"tokens": 8192}),
+    "ours-keep-16k": ("trl", "qwen2.5-1.5b", {"tokens": 16384}),
+    "ours-unfused": ("trl", "qwen2.5-1.5b", {"tokens": 8192, "checkpointing": True, "unfused": True}),
     "unsloth-flat": ("unsloth", "qwen2.5-1.5b", {"tokens": 8192, "checkpointing": True}),
-    "ours-recompute": ("trl", "qwen2.5-1.5b", {"tokens": 8192, "checkpointing": True, "compile": "dynamic"}),
-    "ours-eager": ("trl", "qwen2.5-1.5b", {"tokens": 8192, "checkpointing": True}),
-    "ours-fast-static": ("trl", "qwen2.5-1.5b", {"tokens": 8192, "compile": "static"}),
+    "unsloth-rows": ("unsloth-plain", "qwen2.5-1.5b", {"rows": 8, "padding_free": True}),
     "unsloth-flat-keep": ("unsloth", "qwen2.5-1.5b", {"tokens": 8192}),
+    "ours-compiled": ("trl", "qwen2.5-1.5b", {"tokens": 8192, "checkpointing": True, "compile": "dynamic"}),
     "small-unsloth-16": ("unsloth-plain", "smollm2-135m", {"rows": 16}),
     "small-unsloth-flat": ("unsloth", "smollm2-135m", {"tokens": 8192}),
-    "small-ours": ("trl", "smollm2-135m", {"tokens": 8192, "compile": "dynamic"}),
-    "small-ours-eager": ("trl", "smollm2-135m", {"tokens": 8192}),
+    "small-ours": ("trl", "smollm2-135m", {"tokens": 8192}),
     "equal-trl": ("trl", "tiny", {"tokens": 4096, "dtype": "fp32"}),
     "equal-unsloth": ("unsloth", "tiny", {"tokens": 4096, "dtype": "fp32"}),
 }
@@ -142,6 +145,10 @@ def ours(who: str, shape: str, what: dict[str, Any], steps: int, root: Path, dev
     keep = what.get("keep", 0)
     checkpointing = what.get("checkpointing", False) or bool(keep)
     setup = Setup(what.get("dtype", "bf16" if device == "cuda" else "fp32"), checkpointing, False, device)
+    if what.get("unfused"):
+        from trainer import fused
+
+        fused.fuse = lambda *_, **__: None
     model = backend.load_model(config, setup)
     if what.get("compile"):
         for layer in model.get_base_model().get_decoder().layers:
@@ -217,7 +224,8 @@ def plain(who: str, shape: str, what: dict[str, Any], steps: int, root: Path, de
     arguments = SFTConfig(
         output_dir=str(root / "plain"), per_device_train_batch_size=rows, max_steps=steps, max_length=4096,
         gradient_accumulation_steps=16 // rows if unsloth_here else 4, learning_rate=1e-4, logging_steps=1,
-        packing=not unsloth_here, packing_strategy="bfd", gradient_checkpointing=not unsloth_here,
+        packing=not unsloth_here, packing_strategy="bfd",
+        padding_free=what.get("padding_free", False), gradient_checkpointing=not unsloth_here,
         bf16=device == "cuda", use_cpu=device == "cpu", report_to=[], save_strategy="no", disable_tqdm=True,
         train_sampling_strategy="sequential", dataset_num_proc=1,
     )  # fmt: skip
@@ -228,7 +236,8 @@ def plain(who: str, shape: str, what: dict[str, Any], steps: int, root: Path, de
             if "loss" in logs:
                 clock.tick(float(logs["loss"]))
 
-    collator = {"data_collator": DataCollatorForSeq2Seq(tokenizer)} if unsloth_here else {}
+    padded = unsloth_here and not what.get("padding_free")
+    collator = {"data_collator": DataCollatorForSeq2Seq(tokenizer)} if padded else {}
     trainer = SFTTrainer(
         model=model, args=arguments, train_dataset=Dataset.from_dict(columns), processing_class=tokenizer,
         callbacks=[Tick()], **lora, **collator,
@@ -265,8 +274,9 @@ def _profile(trainer: Any, step: list[Any], to: Path) -> None:
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as seen:
         trainer.training_step(trainer.model, {"step": step})
         torch.cuda.synchronize()
-    table = seen.key_averages().table(sort_by="self_device_time_total", row_limit=45, max_name_column_width=90)
-    to.write_text(table)
+    orders = ("self_device_time_total", "self_cpu_time_total")
+    tables = [seen.key_averages().table(sort_by=by, row_limit=40, max_name_column_width=90) for by in orders]
+    to.write_text("\n".join(tables))
 
 
 def _tokenizer(folder: Path) -> Any:
@@ -306,9 +316,47 @@ def check_kernels() -> dict[str, Any]:
     assert plain_hidden.grad is not None
     errors.append(float((hidden.grad - plain_hidden.grad).norm() / plain_hidden.grad.norm()))
     assert max(errors) < 1e-2, errors
+    print("kernels", errors)
+    errors += _fused_errors()
+    assert max(errors) < 3e-2, errors
     from trainer.hardware import matrix_peak
 
     return {"relative_errors": errors, "matrix_peak_tflops": matrix_peak("cuda:0", "bf16")}
+
+
+def _fused_errors() -> list[float]:
+    """A small model's loss and adapter gradients: PEFT's layers and fused ones in bfloat16 against float32."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    from trainer.flat import ATTENTION, lay_flat, loss_sum, register_attention
+    from trainer.fused import fuse
+
+    register_attention()
+    shape = {**SHAPES["tiny"], "hidden_size": 512, "num_hidden_layers": 4, "intermediate_size": 1024}
+    batch = lay_flat(examples(6, "tiny")).to(torch.device("cuda"))
+    found = []
+    for dtype, fused in ((torch.float32, False), (torch.bfloat16, False), (torch.bfloat16, True)):
+        torch.manual_seed(0)
+        model = Qwen2ForCausalLM(Qwen2Config(**shape, tie_word_embeddings=True)).to("cuda")
+        model.set_attn_implementation(ATTENTION)
+        lora = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", init_lora_weights=False)
+        model = get_peft_model(model, lora)
+        for parameter in model.parameters():
+            if not parameter.requires_grad:
+                parameter.data = parameter.data.to(torch.bfloat16).to(dtype)
+        if fused:
+            fuse(model, gpu=True)
+        model.train()
+        with torch.autocast("cuda", torch.bfloat16, enabled=dtype == torch.bfloat16):
+            loss = loss_sum(model, batch)
+        loss.backward()
+        slopes = torch.cat([p.grad.float().flatten() for p in model.parameters() if p.grad is not None])
+        found.append((float(loss), slopes))
+    (loss, slopes), *others = found
+    return [error for other, slope in others
+            for error in (abs(other - loss) / loss, float((slope - slopes).norm() / slopes.norm()))]  # fmt: skip
 
 
 def one(name: str, steps: int, root: Path, tiny: bool) -> None:

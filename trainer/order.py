@@ -29,11 +29,26 @@ def run_order(sizes: Sequence[int], weights: Sequence[float], epochs: float, see
 
 
 def micro_batches(lengths: Sequence[int], rows: int, tokens: int) -> list[list[int]]:
-    """A step's examples (their `lengths`) in micro-batches of at most `rows` examples and `tokens` tokens.
+    """A step's examples (their `lengths`) in as few micro-batches of at most `rows` examples and `tokens` tokens as
+    best fit decreasing finds, and those as even as it finds them.
 
-    A single example longer than `tokens` stands alone. Longest first into the fullest batch that still has room (best
-    fit decreasing): few micro-batches of nearly the same size, so kernels are well filled and shapes hardly vary.
+    A single example longer than `tokens` stands alone. Even ones take the least memory, and none is so small that the
+    GPU waits for its launches: of 21,000 tokens at 16,384 two of 10,500 are better than 16,300 and 4,700.
     """
+    batches = _best_fit(lengths, rows, tokens)
+    low, high = -(-sum(lengths) // max(1, len(batches))), tokens
+    while low < high:
+        middle = (low + high) // 2
+        tried = _best_fit(lengths, rows, middle)
+        if len(tried) <= len(batches):
+            batches, high = tried, middle
+        else:
+            low = middle + 1
+    return batches
+
+
+def _best_fit(lengths: Sequence[int], rows: int, tokens: int) -> list[list[int]]:
+    """Longest first, each into the fullest batch that still has room."""
     batches: list[list[int]] = []
     room: list[int] = []
     for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):

@@ -120,8 +120,11 @@ GROUPS: Mapping[str, Group] = {
     ),
     "cpu-size": _small_group(*(_small(f"{size} traces", corpus={"problems": size}) for size in (250, 500, 1000, 2000))),
     "cpu-rank": _small_group(*(_small(f"r={rank}, 0.001", rank=rank) for rank in (4, 64))),
-    "cpu-voice": _small_group(
-        _small("long traces", corpus={"voice": "r1"}), _small("brief and long mixed", corpus={"voice": "mixed"})
+    "cpu-voice": Group(  # long answers need room: at 120 tokens none of them ends
+        (_small("long traces", corpus={"voice": "r1"}), _small("brief and long mixed", corpus={"voice": "mixed"})),
+        "first-steps",
+        300,
+        400,
     ),
     "demo-8": _demo(8),
     "demo-16": _demo(16),
