@@ -35,3 +35,10 @@ def test_micro_batches_hold_every_example_once_within_both_limits(lengths: list[
     for batch in batches:
         assert len(batch) <= rows
         assert len(batch) == 1 or sum(lengths[i] for i in batch) <= tokens
+
+
+def test_the_micro_batches_of_a_step_are_even() -> None:
+    lengths = [4000, 3100, 2400, 2000, 1800, 1500, 1400, 1200, 1100, 900, 800, 700]
+    sizes = [sum(lengths[i] for i in batch) for batch in micro_batches(lengths, 1 << 40, 16_384)]
+    assert len(sizes) == 2
+    assert max(sizes) <= 1.02 * sum(lengths) / 2

@@ -38,6 +38,12 @@ def test_a_larger_card_is_never_planned_to_be_slower() -> None:
     assert speeds == sorted(speeds)
 
 
+def test_no_room_is_planned_for_more_tokens_than_a_step_has() -> None:
+    assert planned(80.0).setting.tokens <= sum(sorted(R1_LENGTHS)[-16:])
+    assert planned(8.0).setting.checkpointing
+    assert planned(8.0).setting.tokens > 8192  # as measured: 16,384 took 5.6 GiB
+
+
 def test_with_unsloth_a_1_5b_model_stays_under_8_gib_however_large_the_card() -> None:
     plan = planned(80.0, backend="unsloth")
     assert plan.setting.checkpointing
