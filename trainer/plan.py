@@ -186,8 +186,8 @@ def flops_per_token(shape: Shape, method: str, mean_length: float, learnt: float
 
 
 def _settings(config: TrainerConfig, longest: int, most: int, share: int, backend: str) -> list[Setting]:
-    # With Unsloth checkpointing costs nothing that can be seen and saves four fifths of the memory: on an H100 with
-    # Qwen2.5-1.5B's shape 25,300 tokens/s in 5.4 GiB with it, 22,800 in 31.1 GiB without.
+    # With Unsloth nearly all of a step is spent on starting kernels (docs/experiments/trainer.md): what checkpointing
+    # computes again hardly shows, and it saves most of the memory.
     auto = (True,) if backend == "unsloth" else (False, True)
     ways = {"auto": auto, "on": (True,), "off": (False,)}[config.train.checkpointing]
     if config.train.micro_batch != "auto":
