@@ -47,6 +47,10 @@ VARIANTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "ours-4k": ("trl", "qwen2.5-1.5b", {"tokens": 4400, "checkpointing": True}),
     "ours-keep": ("trl", "qwen2.5-1.5b", {"tokens": 8192}),
     "ours-keep-16k": ("trl", "qwen2.5-1.5b", {"tokens": 16384}),
+    "ours-keep-32k": ("trl", "qwen2.5-1.5b", {"tokens": 32768}),  # what `auto` plans on an 80 GB card
+    "qlora-8k": ("unsloth", "qwen2.5-1.5b", {"tokens": 8192, "checkpointing": True, "method": "qlora"}),
+    "qlora-16k": ("unsloth", "qwen2.5-1.5b", {"tokens": 16384, "checkpointing": True, "method": "qlora"}),
+    "qlora-trl-8k": ("trl", "qwen2.5-1.5b", {"tokens": 8192, "checkpointing": True, "method": "qlora"}),
     "ours-unfused": ("trl", "qwen2.5-1.5b", {"tokens": 8192, "checkpointing": True, "unfused": True}),
     "unsloth-flat": ("unsloth", "qwen2.5-1.5b", {"tokens": 8192, "checkpointing": True}),
     "unsloth-rows": ("unsloth-plain", "qwen2.5-1.5b", {"rows": 8, "padding_free": True}),
@@ -132,6 +136,7 @@ def ours(who: str, shape: str, what: dict[str, Any], steps: int, root: Path, dev
 
     config = TrainerConfig.model_validate(
         {"run": str(root / "run"), "model": str(root / shape), "corpora": ["none"], "backend": who,
+         "method": what.get("method", "lora"),
          "train": {"max_length": 4096, "max_steps": steps, "learning_rate": 1e-4, "save_steps": 10**6}}
     )  # fmt: skip
     backend = open_backend(config)

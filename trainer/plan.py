@@ -15,6 +15,7 @@ from trainer.order import micro_batches
 
 ANY = 1 << 40  # "no limit" of rows or tokens
 TOKENS = (1024, 2048, 4096, 8192, 16384, 32768)  # sizes of a flat micro-batch that are tried
+FEW_STEPS, ENOUGH_STEPS = 250, 500  # optimiser steps; measured, docs/experiments/effect.md
 UNSLOTH_TOKENS = 8192  # the size that was measured; it keeps a 1.5B model under 8 GiB
 
 
@@ -107,6 +108,19 @@ class Plan:
             f"run: {self.steps:,} steps, {self.tokens:,} tokens, about {duration(self.seconds)} "
             f"({self.tokens_per_second:,.0f} tokens/s expected)",
         ]
+
+
+def few_steps(config: TrainerConfig, steps: int, examples: int) -> str:
+    """What to say of a run that is over before it has learnt much; "" where it is not, or is short on purpose."""
+    if steps >= FEW_STEPS or config.train.max_steps or config.train.epochs < 1:
+        return ""
+    epochs = min(8, -(-ENOUGH_STEPS * config.train.epochs // steps))
+    if epochs <= config.train.epochs:
+        return ""
+    return (
+        f"note: {steps} optimiser steps are few for {examples:,} examples; train.epochs = {epochs:g} may pay "
+        "(SmolLM2-135M, 1,000 traces: 77 of 300 right after one epoch, 253 after eight)"
+    )
 
 
 def make_plan(

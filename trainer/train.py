@@ -23,7 +23,7 @@ from trainer.hardware import Card, find_card
 from trainer.learning_rate import LearningRate, choose_learning_rate
 from trainer.manifest import describe_run, identity, read_manifest, write_manifest
 from trainer.order import run_order
-from trainer.plan import Plan, Shape, make_plan
+from trainer.plan import Plan, Shape, few_steps, make_plan
 from trainer.selection import Selection, check_corpora, select
 from trainer.trackers import check_trackers, set_environment
 
@@ -57,6 +57,7 @@ class Prepared:
 
     def lines(self) -> list[str]:
         warning = [f"warning: {self.rate.warning}"] if self.rate.warning else []
+        few = few_steps(self.config, self.plan.steps, len(self.selection.train))
         inserted = self.chat.default_system if self.config.system is None else ""
         return [
             f"model: {self.config.model}, {self.shape.parameters / 1e6:,.0f} million parameters, {self.config.method}, "
@@ -66,6 +67,7 @@ class Prepared:
             f"learning rate: {self.rate.value:g} ({self.rate.source})",
             *self.plan.lines(),
             *warning,
+            *([few] if few else []),
         ]
 
 

@@ -80,12 +80,14 @@ GROUPS: Mapping[str, Group] = {
             _vary("500 problems, 4 samples", corpus={"problems": 500, "samples": 4}),
         )
     ),
+    # As many steps as the unfiltered corpus takes: what is left of 2,000 calls, seen twice.
+    "filter-steps": Group((_vary("teacher wrong 50%, filtered, 125 steps", corpus={"wrong": 0.5}, epochs=2000 / 988),)),
     "size": Group(
         (
             *(_vary(f"{size} traces", corpus={"problems": size}) for size in _SIZES),
             *(
-                _vary(f"{size} traces, 500 steps", corpus={"problems": size}, epochs=8000 / size)
-                for size in _SIZES[:-1]
+                _vary(f"{size} traces, 500 steps", corpus={"problems": size}, epochs=8000 / size)  # as 8,000 take
+                for size in (250, 1000, 4000)
             ),
         )
     ),
@@ -94,10 +96,10 @@ GROUPS: Mapping[str, Group] = {
     ),
     "gsm8k": Group(
         (
-            _vary("GSM8K train, 1 epoch", corpus={"kind": "gsm8k", "problems": 0}),
-            _vary("GSM8K train, 3 epochs", corpus={"kind": "gsm8k", "problems": 0}, epochs=3),
-            _vary("GSM8K train + 4,000 synthetic", corpus={"kind": "arithmetic+gsm8k", "problems": 4000}, epochs=1),
-            _vary("4,000 synthetic alone", corpus={"problems": 4000}),
+            *(
+                _vary(f"GSM8K train, {rate:g}", corpus={"kind": "gsm8k", "problems": 0}, learning_rate=rate)
+                for rate in (1e-3, 2e-3)
+            ),
             _untrained(),
         ),
         "gsm8k",

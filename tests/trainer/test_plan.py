@@ -9,7 +9,7 @@ from trainer.config import TrainerConfig
 from trainer.hardware import Card
 from trainer.learning_rate import choose_learning_rate
 from trainer.order import micro_batches
-from trainer.plan import ANY, Plan, Shape, duration, make_plan
+from trainer.plan import ANY, Plan, Shape, duration, few_steps, make_plan
 from trainer.rehearsal import in_words
 
 QWEN_1_5B = Shape(28, 1536, 8960, 1536, 256, 151936, tied=True)
@@ -96,7 +96,7 @@ def test_auto_lora_rate_is_well_above_full_fine_tuning_and_names_its_source() ->
         ("lora", 1.5e9, 2e-4),
         ("qlora", 1.5e9, 2e-4),
         ("lora", 70e9, 1e-4),
-        ("full", 135e6, 6.7e-5),
+        ("full", 135e6, 2.2e-4),
         ("full", 1.5e9, 2e-5),
         ("full", 70e9, 1e-5),
     ],
@@ -110,3 +110,24 @@ def test_the_tutorials_rate_is_used_but_warned_about() -> None:
     assert rate.value == 1e-5
     assert "measured to move nothing" in rate.warning
     assert not choose_learning_rate(1e-5, "full", 1_500_000_000).warning
+
+
+@pytest.mark.parametrize(
+    ("steps", "train", "said"),
+    [
+        (62, {}, "train.epochs = 8 "),  # as measured: docs/experiments/effect.md
+        (125, {}, "train.epochs = 4 "),
+        (200, {"epochs": 2}, "train.epochs = 5 "),
+        (312, {}, ""),
+        (62, {"max_steps": 62}, ""),
+        (39, {"epochs": 0.5}, ""),
+        (16, {"epochs": 8}, ""),
+    ],
+)
+def test_a_run_of_few_steps_is_told_so_unless_it_is_short_on_purpose(
+    steps: int, train: dict[str, float], said: str
+) -> None:
+    config = TrainerConfig.model_validate({"run": "r", "model": "m", "corpora": ["c"], "train": train})
+    note = few_steps(config, steps, 1000)
+    assert said in note
+    assert bool(note) == bool(said)
