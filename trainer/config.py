@@ -72,7 +72,7 @@ class TrainerConfig(Config):
     weights: tuple[float, ...] = Field((), description="share of each corpus in an epoch; empty: as they come")
     method: Method = Field("lora", description="lora | qlora (4-bit base, needs an NVIDIA GPU) | full")
     backend: Literal["auto", "unsloth", "trl"] = Field(
-        "auto", description="auto: unsloth with a GPU it supports, else trl"
+        "auto", description="auto: trl with our faster layers; with 4-bit weights unsloth, where it is installed"
     )
     data: Data = Data()
     lora: Lora = Lora()
