@@ -92,13 +92,18 @@ def test_killed_at_five_moments_a_run_ends_with_the_same_result_and_asks_nothing
     assert found["broken"] == sum(i % 2 > 0 and i % 3 == 0 for i in numbers)
 
 
-def test_one_sigterm_stops_in_order_and_the_same_command_goes_on(serve: Serve, start: Start, tmp_path: Path) -> None:
+@pytest.mark.parametrize("copies", [1, 2])  # `make` hands on to its child the SIGTERM that the whole group got
+def test_one_sigterm_stops_in_order_and_the_same_command_goes_on(
+    serve: Serve, start: Start, tmp_path: Path, copies: int
+) -> None:
     endpoint = serve(lambda problem, *_: {"text": f"\\boxed{{{number_of(problem)}}}", "seconds": 0.05})
     problems = write_problems(tmp_path / "p.jsonl", 100)
     config = write_config(tmp_path / "c.toml", endpoint, ["base"], str(problems), max_new_tokens=64)
     process = start(config)
     wait_for(lambda: sum(endpoint.answered.values()) >= 20, process)
-    process.send_signal(signal.SIGTERM)
+    for _ in range(copies):
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.005)  # two deliveries: the system would merge them
     _, errors = process.communicate(timeout=240)
     assert process.returncode == 0
     assert errors.decode().startswith("stopped: SIGTERM: the answers so far are kept")
