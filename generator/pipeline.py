@@ -25,7 +25,7 @@ from generator.record import utc_now, with_flags
 from generator.run import Run
 from generator.sampling import Rule
 from generator.server import Access, dashboard_server
-from generator.startup import allow_many_sockets, key_of, rehearsal_teacher, resolved, secrets
+from generator.startup import EarlySignals, allow_many_sockets, key_of, rehearsal_teacher, resolved, secrets
 from generator.teacher import Clocks, Teacher
 from shared.exits import typed
 from shared.records import Problem
@@ -44,6 +44,7 @@ def generate(
 
     `retry`: samples with these verdicts are asked again. `read_again`: the configuration as it is now, for a reload.
     """
+    early = EarlySignals()
     hidden = secrets(config)
     allow_many_sockets()
     accounts = {lane.name: lane.account or lane.name for lane in config.lane}
@@ -52,11 +53,15 @@ def generate(
         Path(config.corpus), shards.rows, shards.megabytes, hidden, lambda lane: accounts.get(lane, lane),
         with_flags,
     )  # fmt: skip
-    uvloop.run(_start_work_stop(config, corpus, retry, read_again or (lambda: config)))
+    uvloop.run(_start_work_stop(config, corpus, retry, read_again or (lambda: config), early))
 
 
 async def _start_work_stop(
-    config: GeneratorConfig, corpus: Corpus, retry: frozenset[str], read_again: Callable[[], GeneratorConfig]
+    config: GeneratorConfig,
+    corpus: Corpus,
+    retry: frozenset[str],
+    read_again: Callable[[], GeneratorConfig],
+    early: EarlySignals,
 ) -> None:
     orderly = False
     try:
@@ -75,6 +80,8 @@ async def _start_work_stop(
                 print(f"dashboard: {await parts.enter_async_context(_server(config, corpus, run))}", flush=True)
 
             # Work.
+            if early.hangup:
+                run.hang_up()
             await run.until_done()
             orderly = True
 

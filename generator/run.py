@@ -146,7 +146,7 @@ class Run:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal, number)
-        loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
+        loop.add_signal_handler(signal.SIGHUP, self.hang_up)
 
     def _on_signal(self, number: signal.Signals) -> None:
         """The first signal drains, the second kills."""
@@ -200,7 +200,8 @@ class Run:
         self._journal.log.info("configuration read again", **({"notes": "; ".join(notes)} if notes else {}))
         return notes
 
-    def _on_hangup(self) -> None:
+    def hang_up(self) -> None:
+        """`reload`, as SIGHUP asks for it: what cannot be taken is logged."""
         try:
             self.reload()
         except InputError as error:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import resource
+import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -15,6 +16,28 @@ import orjson
 
 from generator.config import REHEARSAL_URL, GeneratorConfig, LaneConfig
 from shared.exits import InputError
+
+
+class EarlySignals:
+    """Signals before the work. SIGTERM and SIGINT end the process: nothing is in flight. A SIGHUP is remembered.
+
+    Opening a large problem set takes minutes. Without these handlers Ctrl-C would wait for it, a reload would kill, and
+    a container's process 1 would hear nothing. `Run` puts its own in their place.
+    """
+
+    def __init__(self) -> None:
+        self.hangup = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._leave)
+        signal.signal(signal.SIGHUP, self._remember)
+
+    def _leave(self, number: int, _: Any) -> None:
+        text = f"stopped: {signal.Signals(number).name} before the first call; the same command goes on from here\n"
+        os.write(2, text.encode())
+        os._exit(0)  # not by an exception: a library that opens data would take it for one of its own
+
+    def _remember(self, *_: Any) -> None:
+        self.hangup = True
 
 
 def key_of(lane: LaneConfig, environ: Mapping[str, str] = os.environ) -> str:

@@ -44,6 +44,9 @@ def run_and_exit(main: Callable[[], int]) -> None:
     except Stopped as stop:
         print(f"{'error' if stop.exit_code == 2 else 'stopped'}: {stop}", file=sys.stderr)
         code = stop.exit_code
+    except KeyboardInterrupt:  # Ctrl-C where a program has nothing to bring to an end
+        print("stopped: SIGINT", file=sys.stderr)
+        code = 128 + signal.SIGINT
     except BrokenPipeError:  # `... | head` closed our output: nothing is wrong with the run
         sys.stderr.close()
         code = 0
