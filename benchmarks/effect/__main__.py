@@ -6,7 +6,6 @@ Each group runs in a process of its own, `--side-by-side` of them at a time on t
 import argparse
 import json
 import os
-import re
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from typing import Any
 
 from benchmarks.effect import corpora
 from benchmarks.effect.groups import GROUPS, Group
+from benchmarks.effect.judging import judge
 
 
 def main(argv: Sequence[str]) -> int:
@@ -114,25 +114,6 @@ def run_part(name: str, group: Group, settings: list[Any], arguments: argparse.N
         }
         lines.append(line)
     return lines
-
-
-def judge(questions: Sequence[corpora.Question], answers: Sequence[tuple[str, bool]]) -> dict[str, int]:
-    """How many answers are right, boxed, and came to their end. Only what follows `</think>` counts."""
-    right = boxed = 0
-    for question, (text, finished) in zip(questions, answers, strict=True):
-        found = re.findall(r"\\boxed\{([^{}]*)\}", text.rpartition("</think>")[2] if "<think>" in text else text)
-        boxed += bool(found)
-        right += finished and bool(found) and number(found[-1]) == number(question.gold)
-    return {"right": right, "boxed": boxed, "finished": sum(finished for _, finished in answers)}
-
-
-def number(text: str) -> float | str:
-    """A number without its thousands separators and currency, or the text where there is none."""
-    plain = text.replace(",", "").replace("$", "").replace("\\", "").strip()
-    try:
-        return float(plain)
-    except ValueError:
-        return plain
 
 
 def _done(path: Path) -> set[tuple[str, str]]:

@@ -35,6 +35,25 @@ def _errors() -> list[Setting]:
     return dropped + kept
 
 
+_SEEDS = (0, 1, 2)  # of corpus, adapter and order alike: how much one training differs from the next
+
+
+def _filter() -> tuple[Setting, ...]:
+    """2,000 calls of a teacher that errs: all kept, or only what is right, for one epoch or for equal steps."""
+    settings = []
+    for seed in _SEEDS:
+        settings.append(_vary(f"teacher right, seed {seed}", seed=seed, corpus={"seed": seed}))
+        for rate in (0.2, 0.5):
+            name, errs = f"wrong {rate:.0%}", {"wrong": rate, "seed": seed}
+            unfiltered = {**errs, "filtered": False}
+            settings += [
+                _vary(f"{name}, unfiltered, seed {seed}", seed=seed, corpus=unfiltered),
+                _vary(f"{name}, filtered, one epoch, seed {seed}", seed=seed, corpus=errs),
+                _vary(f"{name}, filtered, as many steps, seed {seed}", seed=seed, corpus=errs, steps=125),
+            ]
+    return tuple(settings)
+
+
 _RATES = (1e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 4e-3)
 _SIZES = (250, 500, 1000, 2000, 4000, 8000)
 _DEMO_RATES = (5e-4, 1e-3, 2e-3, 4e-3)
@@ -80,8 +99,14 @@ GROUPS: Mapping[str, Group] = {
             _vary("500 problems, 4 samples", corpus={"problems": 500, "samples": 4}),
         )
     ),
-    # As many steps as the unfiltered corpus takes: what is left of 2,000 calls, seen twice.
-    "filter-steps": Group((_vary("teacher wrong 50%, filtered, 125 steps", corpus={"wrong": 0.5}, epochs=2000 / 988),)),
+    "filter": Group(_filter()),
+    "voice": Group(
+        tuple(
+            _vary(f"{name}, seed {seed}", seed=seed, corpus={"voice": voice, "seed": seed})
+            for voice, name in (("brief", "brief traces"), ("mixed", "brief and long mixed"))
+            for seed in _SEEDS
+        )
+    ),
     "size": Group(
         (
             *(_vary(f"{size} traces", corpus={"problems": size}) for size in _SIZES),
@@ -101,6 +126,34 @@ GROUPS: Mapping[str, Group] = {
                 for rate in (1e-3, 2e-3)
             ),
             _untrained(),
+        ),
+        "gsm8k",
+        0,
+        320,
+    ),
+    "gsm8k-epochs": Group(
+        tuple(
+            _vary(
+                f"GSM8K train, 3 epochs, {rate:g}",
+                corpus={"kind": "gsm8k", "problems": 0},
+                learning_rate=rate,
+                epochs=3,
+            )
+            for rate in (2e-3, 4e-3)
+        ),
+        "gsm8k",
+        0,
+        320,
+    ),
+    "gsm8k-full": Group(
+        (
+            _vary(
+                "GSM8K train, full, 3 epochs, 0.00022",
+                method="full",
+                corpus={"kind": "gsm8k", "problems": 0},
+                learning_rate=2.2e-4,
+                epochs=3,
+            ),
         ),
         "gsm8k",
         0,

@@ -17,6 +17,7 @@ from typing import Any
 Line = Mapping[str, Any]
 COLOURS = ("#1f6feb", "#d1495b", "#2a9d5c", "#8a5cf6")
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 360, 60, 190, 44, 48
+ARMS = {"no more": "no more traces", "at random": "600 at random", "near what it failed": "600 near what it failed"}
 STYLE = "font-family:system-ui,sans-serif;font-size:13px;fill:#24292f"
 
 
@@ -126,15 +127,20 @@ def pictures(groups: Mapping[str, Sequence[Line]]) -> dict[str, str]:
         once = [line for line in groups["size"] if line["setting"]["epochs"] == 1]
         series = {"one epoch": _by_size(once), "500 steps": _by_size(long)}
         drawn["effect-size"] = curves("Size of the corpus", "problems asked", series)
-    for group, title in (
-        ("corpus", "What is in the corpus"),
-        ("cpu-filter", "The teacher's errors, with and without the filter"),
-        ("cpu-samples", "One sample a problem, or several"),
-        ("gsm8k", "GSM8K test after training"),
+    for stem, title, members in (
+        ("corpus", "What is in the corpus", ["corpus"]),
+        ("filter", "The teacher's errors, with and without the filter (three trainings each)", ["filter"]),
+        ("voice", "Brief and long traces (three trainings each)", ["voice", "filter"]),
+        ("cpu-filter", "The teacher's errors, with and without the filter (two cores)", ["cpu-filter"]),
+        ("cpu-samples", "One sample a problem, or several", ["cpu-samples"]),
+        ("gsm8k", "GSM8K test after training", ["gsm8k", "gsm8k-epochs", "gsm8k-full"]),
     ):
-        if group in groups:
-            named = [(line["setting"]["name"], _point(0, line)) for line in groups[group]]
-            drawn[f"effect-{group}"] = bars(title, named)
+        if members[0] in groups:
+            lines = [line for group in members for line in groups.get(group, ())]
+            named = _over_seeds(lines)
+            if stem == "voice":  # the filter's group has the long traces
+                named = [(name.replace("teacher right", "long traces"), p) for name, p in named if "wrong" not in name]
+            drawn[f"effect-{stem}"] = bars(title, sorted(named) if stem in ("filter", "voice") else named)
     for group in ("demo-8", "demo-16"):
         if group in groups:
             trained = [line for line in groups[group] if line["steps"]]
@@ -158,12 +164,38 @@ def main(argv: Sequence[str]) -> int:
         groups.setdefault(line["group"], []).append(line)
     for name, lines in groups.items():
         first = lines[0]
-        print(f"### {name}\n\nJudge: {first['asked']} held-out problems of `{first['judge']}`, {first['device']}.\n")
+        print(f"### Group `{name}`\n")
+        print(f"Judge: {first['asked']} held-out problems of `{first['judge']}`, {first['device']}.\n")
         print(table(lines) + "\n")
     folder.mkdir(parents=True, exist_ok=True)
+    weak = source.with_name("weak-kinds.jsonl")
+    if weak.exists():
+        lines = [json.loads(text) for text in weak.read_text().splitlines()]
+        (folder / "effect-weak-kinds.svg").write_text(weak_kinds(lines))
     for stem, svg in pictures(groups).items():
         (folder / f"{stem}.svg").write_text(svg)
     return 0
+
+
+def _over_seeds(lines: Sequence[Line]) -> list[tuple[str, Point]]:
+    """Each setting once, its trainings with different seeds put together."""
+    found: dict[str, list[Line]] = {}
+    for line in lines:
+        found.setdefault(line["setting"]["name"].partition(", seed ")[0], []).append(line)
+    return [
+        (name, Point(0, sum(line["right"] for line in own), sum(line["asked"] for line in own)))
+        for name, own in found.items()
+    ]
+
+
+def weak_kinds(lines: Sequence[Line]) -> str:
+    """What `benchmarks.effect.weak_kinds` wrote: the share right of each arm, all seeds together."""
+    named = []
+    for what, right, asked in (("", "right", "asked"), (", rare kinds", "right_rare", "asked_rare")):
+        for arm, name in ARMS.items():
+            own = [line for line in lines if line["arm"] == arm]
+            named.append((name + what, Point(0, sum(x[right] for x in own), sum(x[asked] for x in own))))
+    return bars("The next 600 calls, where a few kinds of problem are rare", named)
 
 
 def _by(lines: Sequence[Line], key: str, *, trained_only: bool = False) -> list[Point]:

@@ -28,6 +28,7 @@ class Setting:
     rank: int = 16
     alpha: float = 32.0
     epochs: float = 1.0
+    steps: int = 0  # where not 0, instead of epochs
     batch: int = 16
     seed: int = 0
     method: str = "lora"  # lora | full | none
@@ -67,7 +68,9 @@ class Codec:
 
 
 def steps_of(setting: Setting, rows: int) -> int:
-    return max(1, round(setting.epochs * rows / setting.batch)) if setting.method != "none" else 0
+    if setting.method == "none":
+        return 0
+    return setting.steps or max(1, round(setting.epochs * rows / setting.batch))
 
 
 def rate_at(setting: Setting, step: int, steps: int) -> float:
