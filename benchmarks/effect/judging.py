@@ -25,7 +25,9 @@ def is_right(question: Question, said: Said) -> bool:
 
 
 def _boxes(text: str) -> list[str]:
-    return re.findall(r"\\boxed\{([^{}]*)\}", text.rpartition("</think>")[2] if "<think>" in text else text)
+    """What stands in the boxes of the answer proper: thinking that was never closed has none."""
+    _, closed, said = text.rpartition("</think>")
+    return re.findall(r"\\boxed\{([^{}]*)\}", said if closed or "<think>" not in text else "")
 
 
 def _number(text: str) -> float | str:

@@ -3,6 +3,7 @@
 import copy
 import math
 import random
+from itertools import islice
 from typing import Any
 from xml.etree import ElementTree
 
@@ -12,9 +13,10 @@ from peft import LoraConfig, get_peft_model
 from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from benchmarks.effect import training
+from benchmarks.effect import training, weak_kinds
 from benchmarks.effect.adapters import ManyLora
-from benchmarks.effect.corpora import Corpus
+from benchmarks.effect.corpora import Corpus, Question
+from benchmarks.effect.judging import is_right
 from benchmarks.effect.plots import Point, curves, wilson
 from benchmarks.effect.training import Row, Setting
 
@@ -135,3 +137,22 @@ def test_a_point_of_the_plot_stands_at_its_share() -> None:
     assert float(low.attrib["cx"]) < float(high.attrib["cx"])
     assert float(low.attrib["cy"]) == pytest.approx(ticks["0%"], abs=0.2)
     assert float(high.attrib["cy"]) == pytest.approx(ticks["100%"], abs=0.2)
+
+
+def test_what_is_taken_near_failed_problems_is_of_their_kind_and_what_is_taken_at_random_is_not() -> None:
+    drawn = weak_kinds.problems("test", set())
+    pool, fresh = list(islice(drawn, 1500)), list(islice(drawn, 300))
+    failed = [problem.question.text for problem in fresh if problem.rare][:20]
+    rare = {arm: sum(p.rare for p in weak_kinds.chosen(arm, 0, pool, failed, 150)) for arm in weak_kinds.ARMS}
+    assert rare["no more"] == 0
+    assert rare["at random"] < 0.25 * 150
+    assert rare["near what it failed"] > 0.75 * 150
+    assert not {p.question.text for p in pool} & {p.question.text for p in fresh}
+
+
+def test_an_answer_is_right_if_it_ends_by_itself_with_the_gold_number_in_its_last_box() -> None:
+    question = Question("?", "1200")
+    assert is_right(question, ("<think>\n\\boxed{3}\n</think>\n\nSo \\boxed{3}, no: \\boxed{\\$1,200}.", True))
+    assert not is_right(question, ("<think>\n</think>\n\n\\boxed{1200}", False))
+    assert not is_right(question, ("<think>\n\\boxed{1200}", True))
+    assert not is_right(question, ("<think>\n</think>\n\n\\boxed{1200} or \\boxed{120}", True))
