@@ -38,7 +38,8 @@ def _fits(shape: Shape, method: str, length: int, gib: float) -> str:
     )
     card = Card(f"{gib} GB", "cuda", gib, gib - IN_USE_GIB, bf16=True, peak_tflops=40.0)
     try:
-        plan = make_plan(config, shape, [length] * 160, card, backend="trl" if method == "full" else "unsloth")
+        # what `backend = "auto"` takes on such a card
+        plan = make_plan(config, shape, [length] * 160, card, backend="unsloth" if method == "qlora" else "trl")
     except InputError:
         return "–"
     return f"{plan.total_gib:.1f} GiB"
