@@ -43,6 +43,7 @@ __all__ = ["Answer", "CallsTeacher", "Drained", "Lanes", "NoLane", "OutOfBudget"
 
 _ENTERED: ContextVar[Pass] = ContextVar("entered")  # the call that the running task makes
 BACK_OFF_SECONDS, BACK_OFF_SECONDS_MAX = 0.25, 30.0  # between two attempts of one sample, doubled each time
+OUT_UNTIL = "out until: "  # a note's name, with the account: when its server allows calls again
 LOOK_AGAIN_SECONDS = 30.0  # longest sleep without a look at the clock: it may be set, a laptop may have slept
 
 
@@ -62,6 +63,7 @@ class Lanes:
         self._run_budget = run_budget(config.budget)
         self._gates = gates(config.lane, self._run_budget)
         self._lanes = {lane.name: Lane(lane, self._gates[lane.name], teacher_for(lane)) for lane in config.lane}
+        self._out_until: dict[str, float] = {}  # by account, as noted in the book
         self._queues: dict[str, deque[Waiter]] = {}  # by the lane that is asked for; "" is any
         self._timer: asyncio.TimerHandle | None = None
         self._sleeping = asyncio.Event()  # set at drain: whoever sleeps between two attempts wakes
@@ -331,7 +333,12 @@ class Lanes:
         """What a lane's server said about its limits, told by the teacher within the call that heard it."""
         entered = _ENTERED.get(None)
         if entered is not None:
+            account = self._gates[lane].account
             self._gates[lane].news(self._now(), entered, news)
+            until = account.budget.out_until(self._now())
+            if until is not None and until != self._out_until.get(account.name):
+                self._out_until[account.name] = until
+                self._book.note(OUT_UNTIL + account.name, str(until))
 
     def status(self) -> list[LaneStatus]:
         """Every lane now."""
@@ -368,7 +375,8 @@ class Lanes:
         for account, budget in budgets.items():
             today = self._book.spent(account, budget.day_began(now))
             total = self._book.spent(account, 0.0)
-            budget.resume(now, Spent(today.calls, today.tokens, today.usd), total.usd)
+            out_until = float(self._book.noted(OUT_UNTIL + account) or 0.0) if account else 0.0
+            budget.resume(now, Spent(today.calls, today.tokens, today.usd), total.usd, out_until)
 
 
 def _may_be_asked_again(error: BaseException) -> bool:

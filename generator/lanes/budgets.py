@@ -99,10 +99,21 @@ class Budget:
         self._number = 0
         self._announced: tuple[float, int, int] | None = None  # day, calls left then, number of the call that said so
 
-    def resume(self, now: float, today: Spent, total_usd: float) -> None:
-        """Take up what the ledger remembers of the day that `now` lies in."""
+    def resume(self, now: float, today: Spent, total_usd: float, out_until: float = 0.0) -> None:
+        """Take up what the ledger remembers of the day that `now` lies in.
+
+        `out_until`: the server had said that it allows no more calls until then. One call asks if that still holds:
+        an allowance may have been raised since.
+        """
         self._turn(now)
         self._today, self.total_usd = today, total_usd
+        if now < out_until:
+            self._announced = (self._day[0], 1, self._number)
+
+    def out_until(self, now: float) -> float | None:
+        """When the server allows calls again that has said it allows none today; None where it has not said so."""
+        self._turn(now)
+        return self._day[1] if self._announced_left() == 0 else None
 
     def day_began(self, now: float) -> float:
         """When the day that `now` lies in began, seconds since the epoch."""

@@ -51,6 +51,14 @@ class SpendBook(Protocol):
         """What the calls started at or after `since` took, of one account or of all (None), reservations included."""
         ...
 
+    def note(self, name: str, value: str) -> None:
+        """Keep a small text under a name."""
+        ...
+
+    def noted(self, name: str) -> str:
+        """What `note` kept, "" where nothing was."""
+        ...
+
 
 @dataclass(eq=False, slots=True)
 class Waiter:

@@ -84,6 +84,20 @@ def test_a_hundred_calls_a_day_are_a_hundred_at_the_server_over_two_starts_with_
     assert not list((tmp_path / "corpus").glob("*/*.open"))
 
 
+def test_a_day_that_the_server_called_used_up_costs_one_call_after_a_restart(tmp_path: Path) -> None:
+    with rehearsal("--calls-per-day", "20") as teacher:
+        config = configure(
+            tmp_path, teacher.url, problems__limit=60, lane__day_timezone="Asia/Shanghai", daemon__wait=False
+        )
+        assert generator("run", config).returncode == 3
+        before = teacher.stats()["calls"]
+        again = generator("run", config)
+        assert again.returncode == 3
+        assert "has used all calls that its server allows today" in again.stderr
+        assert teacher.stats()["calls"] - before == 1
+    assert len(rows(tmp_path / "corpus", "traces")) <= 20
+
+
 def test_an_idle_daemon_says_why_goes_on_after_a_reload_and_loses_no_call(tmp_path: Path) -> None:
     with (
         rehearsal("--tokens-per-second", "500") as teacher,
