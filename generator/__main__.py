@@ -35,10 +35,12 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _plan(args: argparse.Namespace) -> int:
+    from generator.lanes import NoLane
     from generator.plan import plan
 
-    print(plan(_configuration(args), args.probe))
-    return 0
+    told = plan(_configuration(args), args.probe)
+    print(told.text)
+    return 0 if told.usable else NoLane.exit_code
 
 
 def _status(args: argparse.Namespace) -> int:
@@ -104,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(run=_run)
     planned = commands.add_parser("plan", help="what will be done: problems, calls, tokens, cost, time")
     _takes_configuration(planned)
-    planned.add_argument("--probe", action="store_true", help="make one real call a lane and say what came back")
+    planned.add_argument("--probe", action="store_true", help="make one real call a lane and say what came back; exit 4 if none answers")
     planned.set_defaults(run=_plan)
     for name, command, text in (
         ("status", _status, "progress, rates, spend, why idle; while a run is going and after it"),

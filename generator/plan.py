@@ -26,18 +26,27 @@ PROBE_TOKENS = 1024
 PROBE_QUESTION = "A box holds 3 red and 4 blue pens. How many pens are in 12 boxes?"
 
 
-def plan(config: GeneratorConfig, probe: bool = False) -> str:
-    """The plan as text. Reads and screens the problems; makes calls only to probe. Errors: `InputError`."""
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`text` for the user. `usable`: false where a call was made on every lane and none answered."""
+
+    text: str
+    usable: bool
+
+
+def plan(config: GeneratorConfig, probe: bool = False) -> Plan:
+    """What a run will be. Reads and screens the problems; makes calls only to probe. Errors: `InputError`."""
     corpus = Path(config.corpus)
     stream = Intake(config.problems, config.screening, corpus).open()
     endless = config.problems.source.startswith("synthetic:") and not config.problems.limit
     problems = 0 if endless else sum(1 for _ in stream)
     done, expected, source = _so_far(corpus)
     speed = GUESSED_SPEED
-    lines = []
+    lines, usable = [], True
     if probe:
         probed = asyncio.run(_probe(config))
         lines += [line for each in probed for line in each.lines]
+        usable = any(each.answered for each in probed)
         speeds = [each.tokens_per_second for each in probed if each.tokens_per_second]
         speed = min(speeds) if speeds else speed
     expected = Expected(
@@ -49,7 +58,7 @@ def plan(config: GeneratorConfig, probe: bool = False) -> str:
     told = forecast(left, expected, lanes, config.budget, time.time())
     head = ["endless problems: set problems.limit for a plan"] if endless else _work(problems, samples, done, told)
     head += [f"           {line}" for line in stream.tally.in_words()]
-    return "\n".join([*head, *_cost(expected, source, told, speed), *_lanes(told), *lines])
+    return Plan("\n".join([*head, *_cost(expected, source, told, speed), *_lanes(told), *lines]), usable)
 
 
 def _so_far(corpus: Path) -> tuple[int, Expected, str]:
@@ -124,6 +133,7 @@ class Probed:
     """What one real call to a lane showed."""
 
     lines: list[str]
+    answered: bool = False
     tokens_per_second: float = 0.0
 
 
@@ -164,7 +174,7 @@ def _told(lane: LaneConfig, answer: Completion, heard: list[LimitNews], refused:
     if refused:
         lines.append(f"           it refuses: {'; '.join(refused)}")
     lines += [f"           it says about limits: {_news(each)}" for each in heard[-1:]]
-    return Probed(lines, speed)
+    return Probed(lines, answered=True, tokens_per_second=speed)
 
 
 def _news(news: LimitNews) -> str:

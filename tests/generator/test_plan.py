@@ -105,9 +105,9 @@ def test_a_probe_makes_one_call_a_lane_and_says_what_came_back(tmp_path: Path) -
     assert calls == 1
 
 
-def test_a_probe_that_is_refused_says_why_and_the_plan_is_told_all_the_same(tmp_path: Path) -> None:
+def test_a_probe_that_no_lane_answers_says_why_tells_the_plan_all_the_same_and_exits_with_4(tmp_path: Path) -> None:
     with rehearsal("--model", "another") as teacher:
         told = generator("plan", configure(tmp_path, teacher.url), "--probe")
-    assert told.returncode == 0, told.stderr
+    assert told.returncode == 4, told.stderr
     assert "probe      local: unknown model" in told.stdout
     assert "samples to ask" in told.stdout
