@@ -106,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(run=_run)
     planned = commands.add_parser("plan", help="what will be done: problems, calls, tokens, cost, time")
     _takes_configuration(planned)
-    planned.add_argument("--probe", action="store_true", help="make one real call a lane and say what came back; exit 4 if none answers")
+    planned.add_argument("--probe", action="store_true", help="make one real call a lane; exit 4 if none answers")
     planned.set_defaults(run=_plan)
     for name, command, text in (
         ("status", _status, "progress, rates, spend, why idle; while a run is going and after it"),

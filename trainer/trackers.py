@@ -5,17 +5,32 @@ A tracker that is not installed is refused at the start: it must not end a run a
 
 import importlib.util
 import os
+import sys
+from importlib.metadata import version
 from pathlib import Path
 
 from shared.exits import InputError
 from trainer.config import TrainerConfig
 
+# What pip is asked for where the newest release does not work with the pinned transformers: SwanLab 0.10.3 ends the
+# run before its first step with "No active Run".
+RELEASES = {"swanlab": "swanlab<0.8"}
+TOO_NEW = {"swanlab": (0, 10)}
+
 
 def check_trackers(config: TrainerConfig) -> None:
-    """Refuse trackers whose package is missing. Errors: `InputError`. Imports none of them."""
+    """Refuse trackers whose package is missing or too new. Errors: `InputError`. Imports none of them."""
     for name in config.track.to:
+        remedy = f"`{sys.executable} -m pip install '{RELEASES.get(name, name)}'`, or leave it out of track.to"
         if importlib.util.find_spec(name) is None:
-            raise InputError(f"track.to: {name} is not installed: `pip install {name}`, or leave it out of track.to")
+            raise InputError(f"track.to: {name} is not installed: {remedy}")
+        if name in TOO_NEW and _release(name) >= TOO_NEW[name]:
+            raise InputError(f"track.to: {name} {version(name)} does not work with this transformers: {remedy}")
+
+
+def _release(name: str) -> tuple[int, int]:
+    major, minor = version(name).split(".")[:2]
+    return int(major), int(minor)
 
 
 def set_environment(config: TrainerConfig) -> None:
@@ -29,6 +44,6 @@ def set_environment(config: TrainerConfig) -> None:
         "WANDB_DIR": str(run),
     }
     if config.track.offline:
-        wanted |= {"SWANLAB_MODE": "local", "WANDB_MODE": "offline"}
+        wanted |= {"SWANLAB_MODE": "offline", "WANDB_MODE": "offline"}
     for name, value in wanted.items():
         os.environ.setdefault(name, value)

@@ -66,7 +66,22 @@ def test_a_tracker_that_is_not_installed_is_refused_before_the_model_is_loaded(
     tmp_path: Path, model_folder: Path, corpus: Path
 ) -> None:
     line = refused(tmp_path, model_folder, corpus, track={"to": ["wandb"]})
-    assert "wandb is not installed: `pip install wandb`" in line
+    assert f"wandb is not installed: `{sys.executable} -m pip install 'wandb'`" in line
+
+
+def test_a_tracker_that_is_too_new_for_the_pinned_transformers_is_refused_with_the_release_to_install(
+    tmp_path: Path, model_folder: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = tmp_path / "site"
+    (site / "swanlab-0.10.3.dist-info").mkdir(parents=True)
+    (site / "swanlab-0.10.3.dist-info" / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: swanlab\nVersion: 0.10.3\n"
+    )
+    (site / "swanlab.py").touch()
+    monkeypatch.syspath_prepend(str(site))
+    line = refused(tmp_path, model_folder, corpus, track={"to": ["swanlab"]})
+    assert "swanlab 0.10.3 does not work with this transformers" in line
+    assert "pip install 'swanlab<0.8'`" in line
 
 
 def test_a_batch_that_does_not_divide_among_processes_is_refused(
