@@ -6,7 +6,7 @@ an empty account is 402 at DeepSeek, 403 at SiliconFlow and 400 "Arrearage" at B
 
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
@@ -24,6 +24,8 @@ from generator.terms import (
 )
 
 _MESSAGE_CHARACTERS = 400
+_LONGEST_WAIT_SECONDS = 86400.0  # a server that names a longer one is asked again after a day
+_LARGEST_NUMBER = 2.0**53  # beyond it no number is a count or a time; some servers write "inf" for "no limit"
 # Not "insufficient_quota": OpenAI means money by it, Bailian tokens a minute. As a 429 it cools the lane either way.
 _EMPTY_ACCOUNT = re.compile(r"insufficient[ _]balance|balance is insufficient|arrearage|欠费|free ?tier ?only", re.I)
 _NO_SUCH_MODEL = re.compile(r"model[^.]{0,80}(not exist|not found|not supported|unknown)|no provider supported", re.I)
@@ -126,16 +128,20 @@ class Redactor:
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds to wait, from Retry-After (seconds or an HTTP date) or OpenAI's retry-after-ms. None where not said."""
     if milliseconds := _number(headers.get("retry-after-ms")):
-        return milliseconds / 1000
+        return _wait(milliseconds / 1000)
     given = (headers.get("retry-after") or "").strip()
     if not given:
         return None
     if (seconds := _number(given)) is not None:
-        return max(0.0, seconds)
+        return _wait(seconds)
     try:
-        return max(0.0, parsedate_to_datetime(given).timestamp() - time.time())
+        return _wait(parsedate_to_datetime(given).timestamp() - time.time())
     except ValueError:
         return None
+
+
+def _wait(seconds: float) -> float:
+    return min(max(0.0, seconds), _LONGEST_WAIT_SECONDS)
 
 
 _PERIODS: dict[str, Literal["second", "minute", "hour", "day"]] = {
@@ -183,7 +189,7 @@ def news(headers: Mapping[str, str], body: bytes = b"") -> LimitNews | None:
         facts["per"] = "day"
     if body:
         facts.update(_from_words(message_of(body)))
-    if all(value is None for value in facts.values()):
+    if all(value is None for name, value in facts.items() if name != "per"):
         return None
     return LimitNews(**facts)
 
@@ -204,26 +210,30 @@ def _from_words(text: str) -> dict[str, Any]:
     return {}
 
 
-def _digits(text: str) -> int:
-    return int(text.replace(",", ""))
+def _digits(text: str) -> int | None:
+    number = _number(text.replace(",", ""))
+    return None if number is None else int(number)
 
 
 def _number(text: str | None) -> float | None:
+    """A number that can be meant; None for whatever else a server writes where one belongs."""
     try:
-        return float(text) if text else None
+        number = float(text or "")
     except ValueError:
         return None
+    return number if abs(number) <= _LARGEST_NUMBER else None  # not for a NaN either
+
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SPAN = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhd]))+")
+_SPAN_PART = re.compile(r"([\d.]+)(ms|[smhd])")
 
 
 def _span(text: str | None) -> float | None:
     """Seconds of "1s", "6m0s", "250ms", "17", or of a point in time since the epoch, in seconds or milliseconds."""
     if (number := _number(text)) is not None:
         when = number / 1000 if number > 1e11 else number
-        return max(0.0, when - time.time()) if when > 1e9 else number
-    units = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-    parts = re.findall(r"([\d.]+)(ms|s|m|h|d)", text or "")
-    return _sum(float(number) * units[unit] for number, unit in parts) if parts else None
-
-
-def _sum(numbers: Iterable[float]) -> float:
-    return sum(numbers, 0.0)
+        return _wait(when - time.time() if when > 1e9 else number)
+    if not text or not _SPAN.fullmatch(text):
+        return None
+    return _wait(sum(float(number) * _UNITS[unit] for number, unit in _SPAN_PART.findall(text)))

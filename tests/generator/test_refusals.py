@@ -65,6 +65,10 @@ async def test_a_status_becomes_the_error_that_it_means(status: int, body: objec
         ({"retry-after": "-3"}, 0.0),
         ({"retry-after-ms": "250", "retry-after": "1"}, 0.25),
         ({"retry-after": "soon"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "99999999999"}, 86400.0),
+        ({"retry-after": "Fri, 31 Dec 2999 23:59:59 GMT"}, 86400.0),
         ({}, None),
     ],
 )
@@ -118,6 +122,24 @@ def test_limits_are_read_from_headers_and_refusals(
     headers: dict[str, str], body: bytes, expected: LimitNews | None
 ) -> None:
     assert news(headers, body) == expected
+
+
+@pytest.mark.parametrize(
+    "nonsense", ["inf", "-Infinity", "nan", "1e300", "9" * 400, "1.2.3s", "..s", "unlimited", "0x10"]
+)
+async def test_a_limit_that_is_no_number_is_taken_for_not_said(nonsense: str) -> None:
+    names = (
+        "x-ratelimit-remaining",
+        "x-ratelimit-limit-tokens",
+        "x-ratelimit-reset",
+        "modelscope-ratelimit-requests-limit",
+    )
+    heard: list[LimitNews] = []
+    reply = says([ANSWERS[0].body], headers=dict.fromkeys(names, nonsense))
+    async with scripted(reply) as server, Teacher(server.url, "", PATIENT, heard.append) as teacher:
+        await teacher.call(REQUEST)
+    assert heard == []
+    assert news({}, f"at most {'9' * 350} requests per minute".encode()) is None
 
 
 async def test_news_about_limits_come_with_good_and_bad_replies() -> None:
