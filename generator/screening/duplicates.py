@@ -103,7 +103,8 @@ class DuplicateIndex:
         again[1:] = (ids[1:] == ids[:-1]) & ~starts[1:]
         lost = ~again & (ids != winner)
         losers, winners = ids[lost], winner[lost]
-        near_losers, near_winners = self._settle_near(np.sort(order[starts])) if self._near else (_NONE, _NONE)
+        looks = self._near and len(ids)  # an empty file cannot be mapped
+        near_losers, near_winners = self._settle_near(np.sort(order[starts])) if looks else (_NONE, _NONE)
         every = np.concatenate([losers, near_losers])
         sort = np.argsort(every, kind="stable")
         near = np.concatenate([np.zeros(len(losers), bool), np.ones(len(near_losers), bool)])

@@ -75,6 +75,12 @@ def test_a_word_a_number_or_a_sign_makes_another_text(one: str, other: str) -> N
     assert squeeze(tokens(one)) != squeeze(tokens(other))
 
 
+@pytest.mark.parametrize("near", [0.0, 0.85])
+def test_a_source_without_a_problem_has_nothing_to_screen(tmp_path: Path, near: float) -> None:
+    passed, screening = screened(write_problems(tmp_path / "p.jsonl", []), tmp_path / "corpus", near_duplicates=near)
+    assert (passed, screening.summary.rows) == ([], 0)
+
+
 HOSTILE = ("(", "A ", "$\\text{", "as shown in the ", "[asy]", "![", "\\frac1", "1,", " ", "\\begin{asy}")
 
 
