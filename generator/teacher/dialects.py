@@ -21,6 +21,7 @@ from shared.records import Usage
 
 DONE = b"[DONE]"
 _PIECES = 256  # so many strings are joined: a stream of 30,000 tokens would hold 2 MB of string headers
+_MOST_TOKENS = 10**9  # of one call; more is no count
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -170,8 +171,10 @@ class Gathering:
 
     def counted(self, prompt_characters: int) -> Usage:
         """Tokens as the provider counted them; where it did not, estimated, rather too high than too low."""
-        if isinstance(self.usage, dict) and isinstance(self.usage.get("completion_tokens"), int):
-            return _usage(self.usage)
+        if isinstance(self.usage, dict):
+            completion = _count(self.usage.get("completion_tokens"))
+            if completion or (completion == 0 and not self.size):  # text of no tokens was not counted
+                return _usage(self.usage)
         # An event is about a token; a server that sends several at once has about four characters in each.
         tokens = max(self.chunks, self.size // 4)
         thought = sum(map(len, self._reasoning))
@@ -235,11 +238,18 @@ def _usage(sent: dict[str, Any]) -> Usage:
         value: Any = sent
         for key in path:
             value = value.get(key) if isinstance(value, dict) else None
-        return value if isinstance(value, int) else 0
+        return _count(value) or 0
 
+    prompt = number("prompt_tokens")
+    cached = number("prompt_cache_hit_tokens") or number("prompt_tokens_details", "cached_tokens")
     return Usage(
-        prompt_tokens=number("prompt_tokens"),
+        prompt_tokens=prompt,
         completion_tokens=number("completion_tokens"),
         reasoning_tokens=number("completion_tokens_details", "reasoning_tokens") or number("reasoning_tokens"),
-        cached_tokens=number("prompt_cache_hit_tokens") or number("prompt_tokens_details", "cached_tokens"),
+        cached_tokens=min(cached, prompt),  # they are part of it, or the price of the rest would be below zero
     )
+
+
+def _count(value: Any) -> int | None:
+    """`value` where it can be a number of tokens; budgets and the ledger add them up."""
+    return value if type(value) is int and 0 <= value <= _MOST_TOKENS else None

@@ -3,6 +3,7 @@
 import itertools
 import random
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from generator.teacher import Clocks, Teacher, stream
 from generator.teacher.dialects import EventSplitter, Gathering, split_tags
 from generator.terms import CallError, Request
-from shared.records import Completion
+from shared.records import Completion, Usage
 from tests.generator.dialect_streams import ANSWERS, FAILURES, Stream
 from tests.generator.scripted_server import says, scripted
 
@@ -140,6 +141,23 @@ def test_no_json_can_break_the_reading_of_a_stream(one: object, two: object) -> 
     gathering.take(events)
     gathering.texts()
     gathering.counted(10)
+
+
+@pytest.mark.parametrize("nonsense", [2**64 - 1, 10**12, -7, True, False, 0, "22", 1.5, None, [], {}])
+def test_what_cannot_be_a_count_of_tokens_is_estimated_instead(nonsense: object) -> None:
+    gathering = Gathering()
+    gathering.take([orjson.dumps({"choices": [{"delta": {"content": "the answer is 4"}, "finish_reason": "stop"}]})])
+    gathering.take([orjson.dumps({"usage": {"prompt_tokens": 5, "completion_tokens": nonsense}})])
+    usage = gathering.counted(40)
+    assert usage.estimated
+    assert (usage.prompt_tokens, usage.completion_tokens) == (14, 3)
+
+
+def test_no_part_of_a_prompt_is_larger_than_the_prompt() -> None:
+    gathering = Gathering()
+    counts = {"prompt_tokens": 5, "completion_tokens": 22, "prompt_cache_hit_tokens": 9, "reasoning_tokens": -1}
+    gathering.take([orjson.dumps({"usage": counts})])
+    assert gathering.counted(40) == Usage(5, 22, 0, 5)
 
 
 async def test_a_lane_learns_that_its_server_opens_the_thinking_itself() -> None:
