@@ -4,10 +4,10 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import orjson
 
@@ -15,6 +15,7 @@ from generator.corpus.ledger import Ledger, checkpoint
 from generator.corpus.lock import Lock
 from generator.corpus.manifest import read_manifest, write_manifest
 from generator.corpus.reconcile import AccountOf, reconcile
+from generator.terms import SHORTEST_SECRET
 from shared.exits import CannotWrite, InputError
 from shared.records import Trace
 from shared.shards import OPEN, PILES, Pile, Position, SealedShard, ShardWriter
@@ -22,6 +23,7 @@ from shared.shards import OPEN, PILES, Pile, Position, SealedShard, ShardWriter
 T = TypeVar("T")
 
 COMMIT_SECONDS = 0.5  # how far the ledger may be behind the shards; a kill costs no more than reading them again
+SAID = ("reasoning", "response", "final_answer", "reason", "finish_reason", "model_returned")  # by the provider
 SYNC_SECONDS = 5.0  # how much a power cut may take (a kill takes nothing: the page cache outlives the process)
 
 
@@ -51,7 +53,7 @@ class Corpus:
         self.path, self.ledger = path, ledger
         self._lock, self._writers, self._finish = lock, writers, finish
         self._manifest = read_manifest(path)
-        self._secrets = [orjson.dumps(secret)[1:-1] for secret in secrets if secret]
+        self._secrets = [secret for secret in secrets if len(secret) >= SHORTEST_SECRET]
         self._thread = ThreadPoolExecutor(1, "shards")
         self._queue: list[_Line] = []
         self._wake = asyncio.Event()
@@ -135,7 +137,8 @@ class Corpus:
         try:
             for line in group:
                 writer = self._writers[line.pile]
-                line.position = writer.append(self._without_secrets(self._finish(line.trace).to_line()))
+                line.trace = self._without_secrets(self._finish(line.trace))  # so that the ledger gets none either
+                line.position = writer.append(line.trace.to_line())
                 if writer.full and (shard := writer.seal()):
                     sealed.append(shard)
             if sealed:
@@ -144,12 +147,13 @@ class Corpus:
             return sealed, error
         return sealed, None
 
-    def _without_secrets(self, line: bytes) -> bytes:
+    def _without_secrets(self, trace: Trace) -> Trace:
         """A key that a provider sent back in some text goes no further than here."""
         for secret in self._secrets:
-            if secret in line:
-                line = line.replace(secret, b"[key]")
-        return line
+            texts: dict[str, Any] = {name: getattr(trace, name) or "" for name in SAID}
+            if leaks := {name: text.replace(secret, "[key]") for name, text in texts.items() if secret in text}:
+                trace = replace(trace, **leaks)
+        return trace
 
     def _seal_all(self) -> list[SealedShard]:
         sealed = [shard for writer in self._writers.values() if (shard := writer.seal())]

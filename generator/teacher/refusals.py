@@ -13,6 +13,7 @@ from typing import Any, Literal
 import orjson
 
 from generator.terms import (
+    SHORTEST_SECRET,
     BadRequest,
     BalanceGone,
     CallError,
@@ -56,7 +57,7 @@ def refusal(
     elif 300 <= status < 400:
         kind, text = (
             UnknownModel,
-            f"{url} has moved to {headers.get('location', '?')} (HTTP {status}): correct base_url",
+            f"{url} has moved to {redactor.clean(headers.get('location', '?'))} (HTTP {status}): correct base_url",
         )
     else:
         text = f"HTTP {status}: {said}"
@@ -108,14 +109,16 @@ class Redactor:
     """Takes a key out of text: whole, in part, or masked by a provider that shows its ends ("sk-1…f3a9")."""
 
     def __init__(self, key: str) -> None:
-        self._key = key
+        self._key = key if len(key) >= SHORTEST_SECRET else ""
         self._grams = {key[i : i + 8] for i in range(len(key) - 7)}
 
     def clean(self, text: str) -> str:
-        if not self._key:
-            return text
-        text = text.replace(self._key, "[key]")
+        text = self.whole(text)
         return _RUN.sub(lambda match: self._clean_run(match[0]), text) if self._grams else text
+
+    def whole(self, text: str) -> str:
+        """Only where all of the key stands: for names, which may well share a part with it."""
+        return text.replace(self._key, "[key]") if self._key else text
 
     def _clean_run(self, run: str) -> str:
         if any(run[i : i + 8] in self._grams for i in range(len(run) - 7)):

@@ -19,11 +19,13 @@ from tests.generator.running import ROOT, manifest, rows
 from tests.generator.traces import trace
 
 
-def fill(path: Path, traces: Iterable[Trace], seal: bool = True, rows_a_shard: int = 3) -> None:
+def fill(
+    path: Path, traces: Iterable[Trace], seal: bool = True, rows_a_shard: int = 3, secrets: Iterable[str] = ()
+) -> None:
     """Add traces the way a run does: correct ones kept, others rejected."""
 
     async def work() -> None:
-        corpus = open_corpus(path, rows_a_shard, 64)
+        corpus = open_corpus(path, rows_a_shard, 64, secrets)
         async with asyncio.TaskGroup() as group:
             group.create_task(corpus.keep_writing())
             async with asyncio.TaskGroup() as workers:
@@ -50,6 +52,24 @@ def test_what_is_added_stands_in_its_pile_sealed_listed_and_noted(tmp_path: Path
     assert manifest(tmp_path)["totals"]["traces"]["rows"] == 8
     assert check(tmp_path).faults == []
     assert "10 finished: 8 kept, 2 rejected" in standing(tmp_path)
+
+
+def test_a_key_that_a_provider_says_anywhere_stands_in_no_file(tmp_path: Path) -> None:
+    key = 'sk-"5f2c9e81'
+    said = {"reasoning": f"It is {key}.", "response": f"{key}\n", "finish_reason": key, "model_returned": f"m {key}"}
+    fill(tmp_path, [dataclasses.replace(trace("one"), **said)], secrets=[key])
+    (row,) = rows(tmp_path)
+    assert [row[name] for name in said] == ["It is [key].", "[key]\n", "[key]", "m [key]"]
+    files = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    assert not [text for text in files if key.encode() in text or json.dumps(key)[1:-1].encode() in text]
+
+
+@pytest.mark.parametrize("stand_in", ["1", "null", "EMPTY", "sample", "reasoning"])
+def test_a_word_that_stands_in_for_a_key_leaves_the_rows_whole(tmp_path: Path, stand_in: str) -> None:
+    one = trace("one", reasoning="Not 1 but EMPTY.")
+    fill(tmp_path, [one], secrets=[stand_in])
+    assert rows(tmp_path) == [json.loads(one.to_line())]
+    assert check(tmp_path).faults == []
 
 
 def test_the_corpus_is_read_by_datasets_without_code_of_ours(tmp_path: Path) -> None:

@@ -212,6 +212,19 @@ async def test_a_key_in_an_error_event_or_a_page_is_taken_out() -> None:
         assert error.partial is None or KEY not in error.partial.error
 
 
+async def test_a_key_in_the_names_that_a_stream_gives_is_taken_out() -> None:
+    body = sse({"model": KEY, "choices": [{"delta": {"content": "4"}, "finish_reason": KEY}]})
+    async with scripted(says([body])) as server, Teacher(server.url, KEY, PATIENT) as teacher:
+        answer = await teacher.call(REQUEST)
+    assert (answer.model_returned, answer.finish_reason) == ("[key]", "[key]")
+
+
+@pytest.mark.parametrize("stand_in", ["0", "EMPTY", "none"])
+def test_a_word_that_stands_in_for_a_key_is_no_secret(stand_in: str) -> None:
+    text = f"HTTP 400: {stand_in} of 4000 tokens"
+    assert Redactor(stand_in).clean(text) == text
+
+
 def test_ordinary_words_are_not_taken_for_the_key() -> None:
     text = "Rate limit reached for deepseek-reasoner in organization org-12345678 ... try again"
     assert Redactor(KEY).clean(text) == text
