@@ -104,13 +104,15 @@ def summary(status: RunStatus, next_command: str) -> str:
         + (f" (this run: {counts(why)})" if why else "")
     ]
     made = sum(status.verdicts.values())
+    spend = f", ${status.usd:,.2f}" if status.usd else ""
+    failed = f"; failed calls: {counts(status.errors)}" if status.errors else ""
     if made:
-        spend = f", ${status.usd:,.2f}" if status.usd else ""
-        failed = f"; failed calls: {counts(status.errors)}" if status.errors else ""
         lines.append(
             f"this run: {made:,} in {duration(status.elapsed_seconds)}, {status.tokens:,} tokens{spend}{failed}"
         )
-    else:
+    elif status.phase == "done":
         lines.append("this run: nothing was left to ask, no call was made")
+    else:
+        lines.append(f"this run: no sample was finished in {duration(status.elapsed_seconds)}{spend}{failed}")
     lines += [f"traces: {status.corpus}/traces/*.jsonl", f"next: {next_command}"]
     return "\n".join(lines)

@@ -61,7 +61,14 @@ def test_the_summary_gives_path_and_next_command() -> None:
     text = panel.summary(status(), "python -m generator export data/x traces.jsonl")
     assert "data/[bold]x/traces/*.jsonl" in text
     assert text.splitlines()[-1] == "next: python -m generator export data/x traces.jsonl"
-    assert "no call was made" in panel.summary(status(verdicts={}), "x")
+    assert "no call was made" in panel.summary(status(verdicts={}, phase="done"), "x")
+
+
+def test_a_run_that_was_stopped_before_its_first_sample_does_not_say_that_nothing_was_left() -> None:
+    text = panel.summary(status(verdicts={}, phase="stopped", errors={"key_refused": 3}), "x")
+    assert "nothing was left" not in text
+    assert "no sample was finished" in text
+    assert "failed calls: 3 key refused" in text
 
 
 @pytest.mark.parametrize(
