@@ -1,6 +1,7 @@
 """The generator's configuration: every key, its default and what it means (`--help` prints this)."""
 
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
@@ -160,9 +161,28 @@ class LaneConfig(Config):
     @field_validator("base_url")
     @classmethod
     def _is_a_url(cls, url: str) -> str:
-        if url and url != REHEARSAL_URL and not url.startswith(("http://", "https://")):
+        if not url or url == REHEARSAL_URL:
+            return url
+        if not url.startswith(("http://", "https://")):
             raise ValueError('a base_url starts with http:// or https:// (or is "rehearsal:")')
+        try:
+            parts = urlsplit(url)
+            whole = bool(parts.hostname) and parts.port != 0
+        except ValueError:  # brackets that do not close, a port beyond 65535
+            whole = False
+        if not whole:
+            raise ValueError('no server in this address: write it like "https://api.example.com/v1"')
         return url.rstrip("/")
+
+    @model_validator(mode="after")
+    def _can_be_called(self) -> "LaneConfig":
+        if not self.base_url:
+            raise ValueError(f"lane {self.name!r} has no base_url: give its server's address, or a preset")
+        if not self.model:
+            raise ValueError(f"lane {self.name!r} has no model: give its name as the provider spells it, or a preset")
+        if self.api_key_env and urlsplit(self.base_url).username is not None:
+            raise ValueError("a user in base_url and api_key_env exclude each other: take one of them out")
+        return self
 
     @model_validator(mode="after")
     def _dollars_need_prices(self) -> "LaneConfig":
@@ -246,7 +266,9 @@ class GeneratorConfig(Config):
     problems: ProblemsConfig
     screening: ScreeningConfig = Field(ScreeningConfig(), description="before a call is spent")
     sampling: SamplingConfig = Field(SamplingConfig(), description="how often and how each problem is asked")
-    lane: tuple[LaneConfig, ...] = Field((), description="one table for each provider, model and key")
+    lane: tuple[LaneConfig, ...] = Field(
+        (), validate_default=True, description="one table for each provider, model and key"
+    )
     budget: BudgetConfig = Field(BudgetConfig(), description="limits over all lanes")
     timeouts: TimeoutsConfig = Field(TimeoutsConfig(), description="seconds")
     retry: RetryConfig = Field(RetryConfig(), description="what one sample may cost")
@@ -270,4 +292,6 @@ class GeneratorConfig(Config):
     def _judge_is_a_lane(self) -> "GeneratorConfig":
         if self.judge.lane and self.judge.lane not in {lane.name for lane in self.lane}:
             raise ValueError(f"judge.lane {self.judge.lane!r} is no [[lane]]: name one of them or leave it empty")
+        if self.judge.lane and len(self.lane) == 1:
+            raise ValueError(f"judge.lane {self.judge.lane!r} is the only [[lane]], and a judge asks for no samples")
         return self

@@ -44,6 +44,13 @@ def test_an_unknown_key_is_told_its_line_and_the_nearest_known_key(tmp_path: Pat
         ("sampling.samples=many", "sampling.samples"),
         ("sampling.prompt=no place", "{problem}"),
         ("lane.0.base_url=ftp://x", "http://"),
+        ("lane.0.base_url=''", "base_url"),
+        ("lane.0.base_url=http://", "lane.0.base_url"),
+        ("lane.0.base_url=http://[::1/v1", "lane.0.base_url"),
+        ("lane.0.base_url=http://127.0.0.1:99999/v1", "lane.0.base_url"),
+        ("lane.0.model=''", "model"),
+        ("lane=[]", "add a [[lane]]"),
+        ("judge.lane=local", "judge.lane"),
         ("lane.1.concurrency=5", "lane has 1 tables, numbered from 0"),
         ("lane.0.day_timezone=Mars/Base", "Asia/Shanghai"),
         ("lane.0.windows=['someday']", "someday"),
@@ -56,6 +63,19 @@ def test_an_unknown_key_is_told_its_line_and_the_nearest_known_key(tmp_path: Pat
 def test_a_bad_value_is_told_by_its_key(tmp_path: Path, setting: str, part: str) -> None:
     config = configure(tmp_path, NOWHERE, daemon__port=8700)
     assert part in complaint("run", config, "--set", setting)
+
+
+def test_a_configuration_without_a_lane_is_refused_and_not_done_at_once(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(f'corpus = "{tmp_path / "corpus"}"\n[problems]\nsource = "synthetic:arithmetic"\nlimit = 3\n')
+    assert "add a [[lane]]" in complaint("run", config)
+
+
+def test_a_user_in_the_address_and_a_key_exclude_each_other(tmp_path: Path) -> None:
+    config = configure(tmp_path, "http://bob:word@127.0.0.1:9/v1", lane__api_key_env="TEACHER_KEY")
+    line = complaint("run", config, TEACHER_KEY="sk-0123456789")
+    assert "api_key_env" in line
+    assert "word" not in line
 
 
 def test_an_empty_key_names_its_variable(tmp_path: Path) -> None:
