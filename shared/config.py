@@ -31,6 +31,13 @@ class Config(BaseModel):
 
 Model = TypeVar("Model", bound=Config)
 
+# What pydantic calls by Python's names.
+_IN_TOML = {
+    "model_type": "a table belongs here: write [name] or [[name]] above its keys",
+    "model_attributes_type": "a table belongs here: write [name] or [[name]] above its keys",
+    "tuple_type": "a list belongs here: write [...], or [[name]] above each of several tables",
+}
+
 
 def load(
     model: type[Model],
@@ -101,7 +108,7 @@ def _as_toml(value: Any) -> str:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # Windows' editors begin files with a mark
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}: give the path of a TOML file (examples: configs/)") from None
     except UnicodeDecodeError as error:
@@ -146,9 +153,9 @@ def _one_line(model: type[Config], error: ValidationError, place: str, text: str
         return f"{where}: unknown key" + (f"; did you mean {near}?" if near else "; --help lists every key")
     if first["type"] == "missing":
         return f"{where}: missing; add this key (--help explains it)"
-    message = first["msg"].removeprefix("Value error, ")
+    message = _IN_TOML.get(first["type"]) or first["msg"].removeprefix("Value error, ")
     given = first["input"]
-    shown = "" if isinstance(given, dict | BaseModel) else f" (got {str(given)[:80]!r})"
+    shown = f" (got {str(given)[:80]!r})" if isinstance(given, str | int | float) else ""
     return f"{where}: {message[0].lower()}{message[1:]}{shown}"
 
 

@@ -67,6 +67,7 @@ def test_a_variable_that_names_no_key_is_warned_about(toml: Path, capsys: pytest
         ('name = "b"', "", r"engine.1.name: missing"),
         ('label = "file"', "fans = 3", r"machine.toml:1: fans: unknown key; did you mean cooling.fans\?"),
         ("fans = 3", "fans = ", r"machine.toml: not valid TOML.*line 4"),
+        ('label = "file"', 'tags = "x"', r"machine.toml:1: tags: a list belongs here: .* \(got 'x'\)"),
     ],
 )
 def test_a_fault_is_one_line_with_place_key_and_remedy(toml: Path, old: str, new: str, message: str) -> None:
@@ -87,6 +88,25 @@ def test_a_fault_is_one_line_with_place_key_and_remedy(toml: Path, old: str, new
 def test_a_flag_that_leads_nowhere_says_why(toml: Path, item: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         load(Machine, toml, [item], {})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("cooling = 3\n", r"machine.toml:1: cooling: a table belongs here: .* \(got '3'\)"),
+        ('[engine]\nname = "a"\n', r"machine.toml:1: engine: a list belongs here: .*\[\[name\]\] above each"),
+        ("engine = [1]\n", r"machine.toml: engine.0: a table belongs here"),
+    ],
+)
+def test_a_value_of_another_shape_is_told_in_tomls_words(toml: Path, text: str, message: str) -> None:
+    toml.write_text(text)
+    with pytest.raises(InputError, match=message):
+        load(Machine, toml, environ={})
+
+
+def test_a_byte_order_mark_is_no_part_of_the_file(toml: Path) -> None:
+    toml.write_bytes(b"\xef\xbb\xbf" + toml.read_bytes())
+    assert load(Machine, toml, environ={}).label == "file"
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
