@@ -15,6 +15,7 @@ from itertools import islice
 from typing import Protocol
 
 from generator.sampling import Finished, Rule, asks_longer, next_samples
+from generator.terms import HalfWritten
 from shared.records import Problem
 
 BATCH = 64  # problems looked up at once
@@ -148,7 +149,12 @@ class Feed:
         Returns those problems, each with a place before it, whether the stream is at its end, and the place reached.
         """
         if self._stream is None:
-            self._stream = self._open_stream()
+            try:
+                self._stream = self._open_stream()
+            except HalfWritten:
+                if not self._follow:
+                    raise
+                return [], True, self._place  # its writer is at it: the next look finds the line whole
             self.problems = _place_of(self._stream).taken
             self._thread_ledger = self._thread_ledger or self._open_ledger()
         assert self._thread_ledger is not None

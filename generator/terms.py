@@ -22,11 +22,16 @@ A failed call is data: it is recorded and the run goes on. A bug is not a `CallE
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from shared.exits import InputError
 from shared.records import Completion, Message
 
 # A key of fewer characters ("EMPTY", "none", "1") stands in for one at a server that asks for none: it is no secret,
 # and taken out of every text it would make holes in them.
 SHORTEST_SECRET = 6
+
+
+class HalfWritten(InputError):
+    """A file of problems ends in the middle of its last line. Where it is followed, the rest is on its way."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 
 from generator.problems.order import order_of, shuffled
 from generator.problems.rows import BadRow
+from generator.terms import HalfWritten
 from shared.exits import InputError
 
 Row = dict[str, Any]
@@ -42,10 +43,11 @@ class Scan:
     bad: list[str] = field(default_factory=list)
     subsets: Counter[str] = field(default_factory=Counter)  # rows by their `source` column
 
-    def refuse(self, place: str, why: str, on_bad_line: str) -> None:
-        """Count a bad row, or stop at it. Errors: `InputError`."""
+    def refuse(self, place: str, why: str, on_bad_line: str, torn: bool = False) -> None:
+        """Count a bad row, or stop at it. Errors: `InputError`; `HalfWritten` for one whose end is missing."""
         if on_bad_line == "stop":
-            raise InputError(f'{place}: {why}: correct the row, or set problems.on_bad_line = "skip"')
+            kind = HalfWritten if torn else InputError
+            raise kind(f'{place}: {why}: correct the row, or set problems.on_bad_line = "skip"')
         self.bad_rows += 1
         if len(self.bad) < LISTED_BAD_ROWS:
             self.bad.append(f"{place}: {why}")
@@ -119,7 +121,8 @@ class _Lines:
                 row = _parse(line)
                 check(row)
             except BadRow as error:
-                scan.refuse(f"{path}:{number}", str(error), on_bad_line)
+                torn = not line.endswith((b"\n", b"}"))
+                scan.refuse(f"{path}:{number}", str(error), on_bad_line, torn)
                 continue
             _count(row, scan)
             self._index.write(_OFFSET.pack(start))

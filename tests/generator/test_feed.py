@@ -1,15 +1,18 @@
 """The feed: every problem once, in order, finished ones skipped, memory and the event loop left alone."""
 
 import asyncio
+import queue
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import generator.feed
+from generator.config import ProblemsConfig
 from generator.corpus.ledger import Ledger
 from generator.feed import Ask, Feed
-from generator.problems import Tally
+from generator.problems import Tally, open_problems
 from generator.sampling import Rule
 from shared.exits import InputError
 from shared.records import Problem
@@ -124,6 +127,38 @@ async def test_a_failed_sample_is_asked_again_once_where_that_is_asked_for(tmp_p
     rule = Rule(retry=frozenset({"failed"}), retry_before="2027-01-01")
     asks = await drain(feed_of(tmp_path, ledger, 2, rule))
     assert [(ask.problem.text, ask.sample) for ask in asks] == [("problem 0", 1)]
+
+
+async def test_a_followed_file_whose_last_line_is_still_being_written_is_looked_at_again(
+    tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generator.feed, "FOLLOW_SECONDS", 0.05)
+    path, torn_looks = tmp_path / "problems.jsonl", queue.Queue[bool]()
+    path.write_text('{"problem": "one", "answer": "1"}\n')
+
+    def opened() -> Iterator[Problem]:
+        if not path.read_bytes().endswith(b"\n"):
+            torn_looks.put(True)
+        return open_problems(ProblemsConfig(source=str(path)))
+
+    def in_thread() -> Ledger:
+        return Ledger(tmp_path / "ledger.sqlite", read_only=True)
+
+    feed = Feed(opened, ledger, in_thread, Rule(), follow=True)
+    first = await feed.next()
+    with path.open("a") as file:
+        file.write('{"problem": "two", "ans')
+        file.flush()
+        second = asyncio.create_task(feed.next())
+        for _ in range(2):
+            await asyncio.to_thread(torn_looks.get, timeout=60)
+        file.write('wer": "2"}\n')
+    found = await second
+    assert [ask and ask.problem.text for ask in (first, found)] == ["one", "two"]
+    path.write_text('{"problem": "two", "ans')
+    with pytest.raises(InputError, match=r"problems\.jsonl:1: not JSON"):
+        await Feed(opened, ledger, in_thread, Rule()).next()
+    feed.close()
 
 
 class Numbered(Iterator[Problem]):
