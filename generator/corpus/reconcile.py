@@ -48,8 +48,8 @@ def reindex(corpus: Path, account_of: AccountOf) -> int:
 
     Errors: `InputError` where a run holds the corpus or a shard cannot be read.
     """
-    if not corpus.is_dir():
-        raise InputError(f"{corpus}: no such corpus folder: correct the path")
+    if not any((corpus / pile).is_dir() for pile in PILES):
+        raise InputError(f"{corpus}: no corpus here (it has neither traces/ nor rejected/): correct the path")
     lock = Lock(corpus)
     try:
         for pile in PILES:

@@ -7,14 +7,14 @@ from shared.exits import InputError
 
 def push_to_hugging_face(folder: Path, repo: str, private: bool) -> str:
     """The data set's URL. Needs `HF_TOKEN` (or `hf auth login`). Errors: `InputError`."""
+    from httpx2 import HTTPError  # the hub's own errors are of this kind, and those of a network that is missing
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
 
     api = HfApi()
     try:
         url = api.create_repo(repo, repo_type="dataset", private=private, exist_ok=True)
         api.upload_folder(repo_id=repo, repo_type="dataset", folder_path=folder, commit_message="Traces")
-    except (HfHubHTTPError, OSError, ValueError) as error:
+    except (HTTPError, OSError, ValueError) as error:
         raise InputError(_advice(f"hf:{repo}", error, "set HF_TOKEN to a token that may write")) from None
     return str(url)
 
@@ -38,4 +38,4 @@ def push_to_modelscope(folder: Path, repo: str, private: bool) -> str:
 
 def _advice(place: str, error: Exception, remedy: str) -> str:
     said = " ".join(str(error).split())[:240] or type(error).__name__
-    return f"{place}: {said}: {remedy}, and check OWNER/NAME"
+    return f"{place}: {said}: {remedy}, and check OWNER/NAME and the network"

@@ -105,6 +105,8 @@ def test_an_unknown_verdict_to_retry_is_told_the_known_ones(tmp_path: Path) -> N
 def test_a_folder_that_is_no_corpus_is_named(tmp_path: Path, name: str) -> None:
     assert str(tmp_path / "nowhere") in complaint(name, tmp_path / "nowhere")
     assert not (tmp_path / "nowhere").exists()
+    assert str(tmp_path) in complaint(name, tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_help_explains_every_key() -> None:

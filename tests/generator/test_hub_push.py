@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.generator.corpora import trace, write_corpus
-from tests.generator.running import LONG, environment
+from tests.generator.running import LONG, environment, free_port
 
 HubState = tuple[str, dict[str, bytes], list[dict[str, Any]]]
 
@@ -100,3 +100,11 @@ def test_a_refused_token_is_one_line_with_the_remedy(tmp_path: Path, hub: HubSta
     assert "set HF_TOKEN to a token that may write" in done.stderr
     assert done.stderr.count("\n") == 1
     assert "bad-token" not in done.stdout + done.stderr
+
+
+def test_a_hub_that_cannot_be_reached_is_one_line(tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "c", [trace("What is 1 + 1?", 0, "2", "2"), trace("What is 3 + 1?")])
+    done = export(corpus, "hf:me/set", HF_ENDPOINT=f"http://127.0.0.1:{free_port()}", HF_TOKEN="good")
+    assert done.returncode == 2, done.stderr
+    assert "check OWNER/NAME and the network" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
