@@ -203,12 +203,12 @@ class BudgetConfig(Config):
 
 
 class TimeoutsConfig(Config):
-    """Seconds."""
+    """Seconds; 0 is no limit."""
 
-    connect: Seconds = Field(10, description="to open the connection")
-    first_token: Seconds = Field(600, description="a keep-alive comment is a sign of life, not a token")
-    stall: Seconds = Field(120, description="longest gap between tokens")
-    total: Seconds = Field(3600, description="one call, from start to end")
+    connect: Amount = Field(10, description="to open the connection")
+    first_token: Amount = Field(600, description="a keep-alive comment is a sign of life, not a token")
+    stall: Amount = Field(120, description="longest gap between tokens")
+    total: Amount = Field(3600, description="one call, from start to end")
 
 
 class RetryConfig(Config):
@@ -270,7 +270,7 @@ class GeneratorConfig(Config):
         (), validate_default=True, description="one table for each provider, model and key"
     )
     budget: BudgetConfig = Field(BudgetConfig(), description="limits over all lanes")
-    timeouts: TimeoutsConfig = Field(TimeoutsConfig(), description="seconds")
+    timeouts: TimeoutsConfig = Field(TimeoutsConfig(), description="seconds; 0: no limit")
     retry: RetryConfig = Field(RetryConfig(), description="what one sample may cost")
     judge: JudgeConfig = Field(JudgeConfig(), description="optional")
     grading: GradingConfig = Field(GradingConfig(), description="answers are checked in killable processes")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from generator.config import TimeoutsConfig
 from generator.teacher import Clocks, Teacher
 from generator.terms import (
     Cut,
@@ -89,6 +90,16 @@ async def test_a_slow_stream_may_take_longer_than_the_stall_clock_as_a_whole() -
     pieces = [event + b"\n\n" for event in ANSWERS[0].body.split(b"\n\n")[:-1]]
     clocks = Clocks(5, first_token=5, stall=5, total=0)  # ratios are what is meant; 0 is no limit
     async with scripted(says(pieces, gap_seconds=0.05)) as server, Teacher(server.url, clocks=clocks) as teacher:
+        assert (await teacher.call(REQUEST)).response == SAID
+
+
+async def test_a_clock_of_0_is_no_limit() -> None:
+    clocks = Clocks(**TimeoutsConfig(connect=0, first_token=0, stall=0, total=0).model_dump())
+    body = ANSWERS[0].body
+    async with (
+        scripted(says([COMMENT, body[:40], body[40:]], gap_seconds=0.3)) as server,
+        Teacher(server.url, clocks=clocks) as teacher,
+    ):
         assert (await teacher.call(REQUEST)).response == SAID
 
 
