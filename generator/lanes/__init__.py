@@ -209,6 +209,7 @@ class Lanes:
                 again += [wait.until for wait in waits if wait.until is not None]
                 if not self._paused:
                     self._end_if_nothing_can_help(queue, wanted, waits, now)
+                    again += [at for at in self._gives_up_at(wanted) if at > now]
                 break
         self._set_timer(min(again, default=None), now)
 
@@ -253,6 +254,13 @@ class Lanes:
             waiter = queue.popleft()
             if not waiter.future.done():
                 waiter.future.set_exception(end)
+
+    def _gives_up_at(self, wanted: str) -> list[float]:
+        """When all these lanes will have been out for `daemon.give_up_minutes`; nothing while one of them works."""
+        seconds = self.config.daemon.give_up_minutes * 60
+        opened = [lane.gate.circuit.opened_at for lane in self._usable(wanted)]
+        known = [at for at in opened if at is not None]
+        return [max(known) + seconds] if seconds and len(known) == len(opened) else []
 
     def _set_timer(self, at: float | None, now: float) -> None:
         if self._timer:

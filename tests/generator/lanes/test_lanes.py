@@ -13,7 +13,7 @@ from aiohttp import web
 
 from generator.config import GeneratorConfig, LaneConfig
 from generator.corpus import Ledger
-from generator.lanes import Answer, Drained, Lanes, NoLane, OutOfBudget
+from generator.lanes import LOOK_AGAIN_SECONDS, Answer, Drained, Lanes, NoLane, OutOfBudget
 from generator.teacher import Clocks, Teacher
 from shared.exits import InputError
 from tests.generator.scripted_server import Reply, Script, refuses, says, scripted
@@ -127,6 +127,16 @@ async def test_a_refused_key_on_the_only_lane_ends_with_exit_4(tmp_path: Path) -
             await ask(lanes)
     assert stopped.value.exit_code == 4
     assert len(server.bodies) == 1
+
+
+async def test_lanes_that_are_out_are_given_up_when_that_time_is_over_and_not_at_the_next_look(tmp_path: Path) -> None:
+    gone = refuses(402, {"error": {"message": "Insufficient Balance"}})
+    daemon = {"give_up_minutes": 0.01}
+    async with scripted(gone) as server, lanes_on(tmp_path, [server], daemon=daemon) as lanes:
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(NoLane, match=r"no lane has worked for 0\.01 minutes"):
+            await ask(lanes)
+        assert asyncio.get_running_loop().time() - began < LOOK_AGAIN_SECONDS / 2
 
 
 async def test_a_bad_request_fails_its_sample_at_once_and_says_why(tmp_path: Path) -> None:
