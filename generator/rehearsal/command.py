@@ -69,6 +69,8 @@ def run(args: argparse.Namespace) -> int:
     )
     teacher = Teacher(manner, limits, Replay(args.replay) if args.replay else None)
     _allow_many_sockets()
+    if not 0 <= args.port <= 65535:
+        raise InputError(f"--port {args.port}: a port is 1 to 65535; 0 takes a free one")
     uvloop.run(_serve(teacher, args.host, args.port, args.with_parent))
     return 0
 

@@ -235,6 +235,8 @@ async def test_recorded_answers_are_found_by_the_problem_in_the_prompt(tmp_path:
         (["--faults", "cut=-1"], "negative"),
         (["--outage", "soon"], "START-END"),
         (["--replay", "missing.jsonl"], "missing.jsonl"),
+        (["--port", "99999"], "--port 99999"),
+        (["--port", "-1"], "--port -1"),
     ],
 )
 def test_a_flag_that_cannot_be_used_is_one_line_and_exit_2(flags: list[str], said: str) -> None:
