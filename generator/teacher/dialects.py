@@ -99,6 +99,8 @@ class Gathering:
         """Take the payloads in. Returns how many of them brought text."""
         before = self.chunks
         for payload in payloads:
+            if self.done:  # whatever still comes: it would count where one read brings both, and only there
+                break
             try:
                 event = orjson.loads(payload)
             except orjson.JSONDecodeError:

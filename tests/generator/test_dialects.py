@@ -153,6 +153,15 @@ def test_what_cannot_be_a_count_of_tokens_is_estimated_instead(nonsense: object)
     assert (usage.prompt_tokens, usage.completion_tokens) == (14, 3)
 
 
+@pytest.mark.parametrize(
+    "more", [b"{broken", b'{"error": {"message": "late"}}', b'{"choices": [{"delta": {"content": "4"}}]}']
+)
+def test_what_comes_after_the_end_changes_nothing(more: bytes) -> None:
+    gathering = Gathering()
+    gathering.take([b'{"choices": [{"delta": {"content": "4"}, "finish_reason": "stop"}]}', b" [DONE]", more])
+    assert (gathering.texts(), gathering.error) == (("", "4"), None)
+
+
 def test_no_part_of_a_prompt_is_larger_than_the_prompt() -> None:
     gathering = Gathering()
     counts = {"prompt_tokens": 5, "completion_tokens": 22, "prompt_cache_hit_tokens": 9, "reasoning_tokens": -1}
