@@ -171,6 +171,8 @@ class Teacher:
 def _why(error: aiohttp.ClientError, redactor: refusals.Redactor) -> str:
     if isinstance(error, aiohttp.ClientPayloadError):  # its text reads like an HTTP 400
         return "the connection closed in the middle of the stream"
+    if isinstance(error, aiohttp.ClientResponseError):  # and so does this one's
+        return redactor.clean(refusals.one_line(f"the reply cannot be read: {error.message}"))
     return redactor.clean(refusals.one_line(str(error) or type(error).__name__))
 
 

@@ -112,6 +112,20 @@ async def test_an_address_where_nobody_listens_is_unreachable() -> None:
     assert error.partial is None
 
 
+async def test_a_reply_that_is_no_http_does_not_read_like_a_refused_request() -> None:
+    async def gibberish(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(gibberish, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with Teacher(f"http://127.0.0.1:{port}/v1", clocks=PATIENT) as teacher:
+            error = await failure(teacher)
+    assert isinstance(error, Unreachable)
+    assert error.message.startswith("the reply cannot be read: Bad status line")
+
+
 async def test_a_server_that_does_not_accept_is_unreachable_once_the_connect_clock_is_up() -> None:
     with socket.socket() as full:  # a full queue of connections that nobody accepts
         full.bind(("127.0.0.1", 0))
