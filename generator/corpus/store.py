@@ -133,10 +133,12 @@ class Corpus:
             raise error
 
     def _write_lines(self, group: list[_Line]) -> tuple[list[SealedShard], CannotWrite | None]:
-        sealed = []
+        sealed: list[SealedShard] = []
         try:
             for line in group:
                 writer = self._writers[line.pile]
+                if writer.full and (shard := writer.seal()):  # a kill came between its last row and its seal
+                    sealed.append(shard)
                 line.trace = self._without_secrets(self._finish(line.trace))  # so that the ledger gets none either
                 line.position = writer.append(line.trace.to_line())
                 if writer.full and (shard := writer.seal()):

@@ -94,6 +94,13 @@ def test_datasets_takes_shards_whose_first_rows_have_no_flags_and_no_cost(tmp_pa
     assert [one.flags for one in read_traces(tmp_path / "corpus")][3:] == [["loop", "no thinking"]] * 3
 
 
+def test_a_shard_that_a_kill_left_full_and_open_gets_no_row_more(tmp_path: Path) -> None:
+    fill(tmp_path, some(3), seal=False, rows_a_shard=100)
+    fill(tmp_path, some(7)[4:], rows_a_shard=3)
+    assert [shard["rows"] for shard in manifest(tmp_path)["shards"]] == [3, 3]
+    assert check(tmp_path).faults == []
+
+
 @pytest.mark.parametrize("lost", ["ledger.sqlite", "manifest.json", "both"])
 def test_a_lost_ledger_or_manifest_is_made_again_from_the_shards(tmp_path: Path, lost: str) -> None:
     fill(tmp_path, some(10), seal=False)
