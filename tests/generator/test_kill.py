@@ -67,7 +67,7 @@ def test_a_torn_line_is_cut_at_the_next_start_and_its_sample_asked_again(tmp_pat
         config = configure(tmp_path, teacher.url, problems__limit=40)
         corpus = tmp_path / "corpus"
         with started("run", config) as process:
-            eventually(lambda: teacher.stats()["delivered"] >= 5, "some answers")
+            eventually(lambda: any(open_.stat().st_size for open_ in corpus.glob("traces/*.open")), "some rows")
             process.send_signal(signal.SIGKILL)
             process.wait(timeout=LONG)
         (shard,) = corpus.glob("traces/*.open")
