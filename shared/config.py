@@ -65,6 +65,7 @@ def load(
         if not equals:
             raise InputError(f"--set {item}: write --set key=value")
         _put(tree, key.strip().split("."), _value(value), f"--set {item}")
+    _hold_to_64_bits(tree, str(path) if path else "configuration")
     return validate(model, tree, str(path) if path else "configuration", text)
 
 
@@ -121,6 +122,15 @@ def _value(text: str) -> Any:
         return tomllib.loads(f"x = {text}")["x"]
     except tomllib.TOMLDecodeError:
         return text
+
+
+def _hold_to_64_bits(node: Any, place: str, key: str = "") -> None:
+    """TOML's integers have 64 bits, and so have those of the files that a configuration ends up in."""
+    if isinstance(node, int) and not -(2**63) <= node < 2**63:
+        raise InputError(f"{place}: {key}: beyond 64 bits: give a smaller number")
+    if isinstance(node, dict | list):
+        for name, value in node.items() if isinstance(node, dict) else enumerate(node):
+            _hold_to_64_bits(value, place, f"{key}.{name}" if key else str(name))
 
 
 def _put(tree: dict[str, Any], keys: list[str], value: Any, place: str) -> None:

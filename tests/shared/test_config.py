@@ -83,6 +83,8 @@ def test_a_fault_is_one_line_with_place_key_and_remedy(toml: Path, old: str, new
         ("label", "key=value"),
         ("engine.2.power=1", "engine has 2 tables, numbered from 0"),
         ("label.x=1", "label is a value, not a table"),
+        ("cooling.fans=9223372036854775808", r"machine.toml: cooling.fans: beyond 64 bits"),
+        ("engine.1.power=99999999999999999999", r"machine.toml: engine.1.power: beyond 64 bits"),
     ],
 )
 def test_a_flag_that_leads_nowhere_says_why(toml: Path, item: str, message: str) -> None:
