@@ -4,6 +4,7 @@ Reads the status every few seconds and says what is different: the run's phase, 
 a limit that was found, new kinds of failed calls. Lines go to stderr; their rotation is the system's business.
 """
 
+import contextlib
 import sys
 from collections import Counter
 from typing import Any, TextIO, cast
@@ -37,13 +38,16 @@ def open_log() -> "structlog.stdlib.BoundLogger":
 
 
 class _CurrentStderr:
-    """stderr as it is now: a live panel puts itself in between while it is shown."""
+    """stderr as it is now: a live panel puts itself in between while it is shown. Gone, it ends no run."""
 
     def write(self, text: str) -> int:
-        return sys.stderr.write(text)
+        with contextlib.suppress(OSError):
+            sys.stderr.write(text)
+        return len(text)
 
     def flush(self) -> None:
-        sys.stderr.flush()
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()
 
 
 class Journal:

@@ -1,6 +1,7 @@
 """What the user sees: a live panel on a terminal, a plain line every 30 seconds elsewhere, a summary at the end."""
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import Callable
 from typing import TextIO
@@ -19,11 +20,12 @@ LINE_SECONDS = 30.0
 
 
 async def show(status: Callable[[], RunStatus], out: TextIO = sys.stdout) -> None:
-    """Show the run until cancelled."""
-    if out.isatty():
-        await _live(status, Console(file=out))
-    else:
-        await _lines(status, out)
+    """Show the run until cancelled, or until nobody can see it any more: a pipe or a terminal that is gone."""
+    with contextlib.suppress(OSError):
+        if out.isatty():
+            await _live(status, Console(file=out))
+        else:
+            await _lines(status, out)
 
 
 async def _live(status: Callable[[], RunStatus], console: Console) -> None:

@@ -1,12 +1,18 @@
 """What the user sees: the panel, the line, the summary."""
 
+import asyncio
+import contextlib
 import io
-from typing import Any
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any, TextIO
 
 import pytest
 from rich.console import Console
 
 from generator import panel
+from generator.journal import Journal
 from generator.status import LaneStatus, RunStatus, counts, duration
 
 LANE = LaneStatus("modelscope", "r1", "ready", "", 40, 2, 48, 64, 1200, {"rate_limited": 3}, 5_000_000, 1.25)
@@ -55,6 +61,27 @@ def test_the_line_is_one_line_with_what_matters() -> None:
     assert "\n" not in line
     for part in ("1,000 of 2,000 done", "900 kept", "40 in flight", "3 rate limited", "$1.25", "ready in 1 h 00 min"):
         assert part in line
+
+
+@contextlib.contextmanager
+def pipe_that_nobody_reads() -> Iterator[TextIO]:
+    reading, writing = os.pipe()
+    os.close(reading)
+    out = os.fdopen(writing, "w")
+    yield out
+    with contextlib.suppress(BrokenPipeError):
+        out.close()
+
+
+async def test_a_run_goes_on_when_nobody_sees_it_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(panel, "LINE_SECONDS", 0.01)
+    with pipe_that_nobody_reads() as out:
+        async with asyncio.timeout(60):
+            await panel.show(status, out)
+    with pipe_that_nobody_reads() as err:
+        monkeypatch.setattr(sys, "stderr", err)
+        Journal().look(status())
+        monkeypatch.undo()
 
 
 def test_the_summary_gives_path_and_next_command() -> None:
