@@ -31,6 +31,7 @@ _LARGEST_NUMBER = 2.0**53  # beyond it no number is a count or a time; some serv
 _EMPTY_ACCOUNT = re.compile(r"insufficient[ _]balance|balance is insufficient|arrearage|欠费|free ?tier ?only", re.I)
 _NO_SUCH_MODEL = re.compile(r"model[^.]{0,80}(not exist|not found|not supported|unknown)|no provider supported", re.I)
 _FLAGGED = re.compile(r"moderation|flagged|content[ _]policy|data_?inspection", re.I)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _HIDDEN = re.compile(r"[*•…]{2,}|\.{3,}|…")
 _RUN = re.compile(r"[^\s\"'`,;:=<>(){}\[\]]{8,}")
 
@@ -101,7 +102,8 @@ def sentence(error: Any) -> str:
 
 
 def one_line(text: str) -> str:
-    line = " ".join(text.split())
+    """`text` for a line of a log or a terminal, which no provider is to steer."""
+    line = " ".join(_CONTROL.sub(" ", text).split())
     return line if len(line) <= _MESSAGE_CHARACTERS else line[: _MESSAGE_CHARACTERS - 1] + "…"
 
 

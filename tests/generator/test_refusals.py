@@ -177,6 +177,11 @@ async def test_a_field_that_a_server_refuses_is_left_out_from_then_on(
         assert server.bodies[1][instead] == server.bodies[0][gone]
 
 
+async def test_a_message_cannot_steer_the_terminal() -> None:
+    error = await failure_of(refuses(400, {"error": {"message": "bad\x1b[2J\x1b]0;title\x07\x9b31m\r\nrequest"}}))
+    assert error.message == "HTTP 400: bad [2J ]0;title 31m request"
+
+
 # Secrets
 
 
