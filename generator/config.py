@@ -1,5 +1,6 @@
 """The generator's configuration: every key, its default and what it means (`--help` prints this)."""
 
+import os.path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -277,6 +278,11 @@ class GeneratorConfig(Config):
     daemon: DaemonConfig = Field(DaemonConfig(), description="waiting, stopping, the HTTP server")
     shards: ShardsConfig = Field(ShardsConfig(), description="when a shard is sealed")
     rehearsal: RehearsalConfig = Field(RehearsalConfig(), description='for lanes with base_url = "rehearsal:"')
+
+    @field_validator("corpus")
+    @classmethod
+    def _home_is_no_folder_of_that_name(cls, corpus: str) -> str:
+        return os.path.expanduser(corpus)
 
     @field_validator("lane")
     @classmethod

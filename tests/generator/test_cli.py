@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.generator.running import configure, generator
+from tests.generator.running import configure, generator, rehearsal
 
 NOWHERE = "http://127.0.0.1:9/v1"
 
@@ -107,6 +107,13 @@ def test_a_folder_that_is_no_corpus_is_named(tmp_path: Path, name: str) -> None:
     assert not (tmp_path / "nowhere").exists()
     assert str(tmp_path) in complaint(name, tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_tilde_in_the_corpus_is_the_home_folder(tmp_path: Path) -> None:
+    with rehearsal() as teacher:
+        ended = generator("run", configure(tmp_path, teacher.url, corpus="~/c", problems__limit=2), HOME=str(tmp_path))
+    assert ended.returncode == 0, ended.stderr
+    assert (tmp_path / "c" / "manifest.json").exists()
 
 
 def test_help_explains_every_key() -> None:
