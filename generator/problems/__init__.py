@@ -189,6 +189,8 @@ def _local(config: Settings, path: Path, tally: Tally, seed: int | None) -> Iter
     files = data_files(path)
     scan, rows = open_files(files, shape.text, shape.columns(), config.on_bad_line, seed, tally.read)
     tally.bad_rows, tally.bad = scan.bad_rows, scan.bad
+    if scan.rows:
+        _check_answer_field(config, path, scan.fields)
     for name in config.only_sources:
         if name not in scan.subsets:
             raise InputError(f"problems.only_sources: no row of {path} has source {name!r}{_near(name, scan.subsets)}")
@@ -209,6 +211,8 @@ def _from_hub(
     rows: Iterator[dict[str, Any]], shape: RowShape, config: Settings
 ) -> Iterator[Problem | Skipped | BadRow]:
     for number, row in enumerate(rows, 1):
+        if number == 1:
+            _check_answer_field(config, config.source, row)
         try:
             yield shape.read(row)
         except BadRow as error:
@@ -225,6 +229,13 @@ def _shape(config: Settings, data_set: str) -> RowShape:
     )
 
 
+def _check_answer_field(config: Settings, place: object, fields: Iterable[str]) -> None:
+    """Misspelt, it would leave every problem without a gold answer, found out when all calls are paid."""
+    name = config.answer_field
+    if name and name not in fields:
+        raise InputError(f"problems.answer_field: no row of {place} has a field {name!r}{_near(name, fields)}")
+
+
 def _check_numina_sources(config: Settings) -> None:
     if "numinamath-cot" in config.source.lower():
         for name in config.only_sources:
@@ -235,4 +246,4 @@ def _check_numina_sources(config: Settings) -> None:
 
 def _near(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, list(known), 1)
-    return f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(list(known)[:12]) or 'no source column'}"
+    return f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(sorted(known)[:12]) or 'no source column'}"

@@ -42,6 +42,7 @@ class Scan:
     bad_rows: int = 0
     bad: list[str] = field(default_factory=list)
     subsets: Counter[str] = field(default_factory=Counter)  # rows by their `source` column
+    fields: set[str] = field(default_factory=set)  # that some row has, the first thousand
 
     def refuse(self, place: str, why: str, on_bad_line: str, torn: bool = False) -> None:
         """Count a bad row, or stop at it. Errors: `InputError`; `HalfWritten` for one whose end is missing."""
@@ -159,6 +160,8 @@ def _parse(line: bytes) -> Row:
 
 def _count(row: Row, scan: Scan) -> None:
     scan.rows += 1
+    if not scan.fields.issuperset(row) and len(scan.fields) < 1000:
+        scan.fields.update(row)
     subset = row.get("source")
     if isinstance(subset, str) and (subset in scan.subsets or len(scan.subsets) < 1000):
         scan.subsets[subset] += 1

@@ -71,7 +71,9 @@ class RowShape:
         names = (self.problem_field,) if self.problem_field not in PROBLEM_FIELDS else PROBLEM_FIELDS
         name = next((name for name in names if name in row), None)
         if name is None:
-            raise BadRow(f"no field {' or '.join(map(repr, names))} (fields: {', '.join(list(row)[:8]) or 'none'})")
+            fields = ", ".join(list(row)[:8]) or "no field"
+            wanted = " or ".join(map(repr, names))
+            raise BadRow(f"no field {wanted}, which problems.problem_field names: it has {fields}")
         text = row[name]
         if not isinstance(text, str) or not text.strip():
             raise BadRow(f"field {name!r} is {'empty' if isinstance(text, str) else type(text).__name__}, not a text")

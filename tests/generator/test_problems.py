@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +137,7 @@ def test_blank_lines_a_byte_order_mark_and_windows_line_ends_are_no_faults(tmp_p
     [
         (b'{"problem": "torn', "not JSON"),
         (b"[1, 2]", "a JSON list where an object belongs"),
-        (b'{"text": "x"}', "no field 'problem' or 'question' (fields: text)"),
+        (b'{"text": "x"}', "no field 'problem' or 'question', which problems.problem_field names: it has text"),
         (b'{"problem": "  "}', "field 'problem' is empty"),
         (b'{"problem": 3}', "field 'problem' is int, not a text"),
         (b'{"problem": "\xff"}', "not JSON"),
@@ -294,6 +295,16 @@ def test_a_source_that_no_row_has_is_refused_with_the_nearest_name(tmp_path: Pat
     path = write_lines(tmp_path / "numina.jsonl", [numina(*row[:3]) for row in TAKEN])
     with pytest.raises(InputError, match="did you mean 'olympiads'"):
         opened(path, only_sources=["olympiad"])
+
+
+@pytest.mark.parametrize("write", [write_lines, write_parquet])
+def test_an_answer_field_that_no_row_has_is_refused(tmp_path: Path, write: Callable[[Path, Any], Path]) -> None:
+    path = write(
+        tmp_path / f"p.{'jsonl' if write is write_lines else 'parquet'}", [{"problem": "1 + 1?", "answer": "2"}]
+    )
+    with pytest.raises(InputError, match=r"answer_field: no row of .* has a field 'anser'; did you mean 'answer'\?"):
+        opened(path, answer_field="anser")
+    assert next(opened(path, answer_field="answer")).gold == "2"
 
 
 def test_a_numina_source_of_the_hub_is_checked_before_anything_is_fetched() -> None:
