@@ -72,6 +72,7 @@ class Tally:
 
     read: int = 0
     taken: int = 0
+    without_gold: int = 0  # of those taken
     by_source: Counter[str] = field(default_factory=Counter)  # taken
     skipped: Counter[str] = field(default_factory=Counter)  # by reason
     skipped_by_source: Counter[tuple[str, str]] = field(default_factory=Counter)  # (source, reason)
@@ -84,6 +85,8 @@ class Tally:
         if len(self.by_source) > 1:
             taken = ", ".join(f"{source} {count:,}" for source, count in self.by_source.most_common(MOST_SOURCES))
             lines.append(f"of which {taken}")
+        if self.without_gold:
+            lines.append(f"without a gold answer {self.without_gold:,}: their samples will be unverifiable")
         if self.skipped:
             reasons = ", ".join(f"{reason} {count:,}" for reason, count in self.skipped.most_common())
             lines.append(f"left out of {self.read:,}: {reasons}")
@@ -124,6 +127,7 @@ class ProblemStream(Iterator[Problem]):
             reason = self._screen(item) if self._screen else ""
             if not reason:
                 tally.taken += 1
+                tally.without_gold += item.gold is None
                 tally.by_source[item.source] += 1
                 return item
             tally.skip(item.source, reason)

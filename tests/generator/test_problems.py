@@ -297,6 +297,12 @@ def test_a_source_that_no_row_has_is_refused_with_the_nearest_name(tmp_path: Pat
         opened(path, only_sources=["olympiad"])
 
 
+def test_problems_without_a_gold_answer_are_told(tmp_path: Path) -> None:
+    stream = opened(write_lines(tmp_path / "p.jsonl", [*ROWS[:3], {"problem": "Why?"}, {"problem": "How?"}]))
+    assert sum(problem.gold is None for problem in stream) == 2
+    assert stream.tally.in_words() == ["without a gold answer 2: their samples will be unverifiable"]
+
+
 @pytest.mark.parametrize("write", [write_lines, write_parquet])
 def test_an_answer_field_that_no_row_has_is_refused(tmp_path: Path, write: Callable[[Path, Any], Path]) -> None:
     path = write(
