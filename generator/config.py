@@ -127,6 +127,16 @@ class SamplingConfig(Config):
             raise ValueError("the prompt has no {problem}: write it where the problem belongs")
         return prompt
 
+    @model_validator(mode="after")
+    def _can_be_reached(self) -> "SamplingConfig":
+        """Each problem would be hopeless from the start, and none asked."""
+        if self.until_correct > self.max_samples:
+            raise ValueError(
+                f"until_correct = {self.until_correct} is never reached with max_samples = {self.max_samples}: "
+                f"raise max_samples"
+            )
+        return self
+
 
 class LaneConfig(Config):
     """One provider, model and key, with its own limits and prices."""

@@ -52,7 +52,8 @@ def next_samples(rule: Rule, finished: Sequence[Finished]) -> list[int]:
         correct = sum(one.verdict == "correct" for one in counted)
         missing = rule.until_correct - correct
         wrong = len(counted) - free - correct
-        if missing > 0 and chance_of_reaching(missing, left, correct, wrong) < rule.hopeless:
+        known = missing > 0 and counted  # of a problem that was never asked, the prior alone says nothing
+        if known and chance_of_reaching(missing, left, correct, wrong) < rule.hopeless:
             return []
         left = min(missing, left)
     first = 1 + max((one.sample for one in finished), default=-1)

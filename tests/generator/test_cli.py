@@ -43,6 +43,7 @@ def test_an_unknown_key_is_told_its_line_and_the_nearest_known_key(tmp_path: Pat
         ("sampling.samples=0", "sampling.samples"),
         ("sampling.samples=many", "sampling.samples"),
         ("sampling.prompt=no place", "{problem}"),
+        ("sampling.until_correct=5", "max_samples"),
         ("lane.0.base_url=ftp://x", "http://"),
         ("lane.0.base_url=''", "base_url"),
         ("lane.0.base_url=http://", "lane.0.base_url"),

@@ -73,3 +73,7 @@ def test_a_truncated_sample_is_asked_once_more_with_the_larger_budget() -> None:
     assert next_samples(rule, [*cut, Sample(2, "truncated")]) == []
     assert next_samples(Rule(samples=2), cut) == []
     assert not asks_longer(rule, [Sample(0, "incorrect")])
+
+
+def test_a_problem_that_was_never_asked_is_not_hopeless_however_many_are_wanted() -> None:
+    assert next_samples(Rule(until_correct=30, max_samples=30), []) == list(range(30))
