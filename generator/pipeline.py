@@ -25,7 +25,7 @@ from generator.record import utc_now, with_flags
 from generator.run import Run
 from generator.sampling import Rule
 from generator.server import Access, dashboard_server
-from generator.startup import EarlySignals, allow_many_sockets, key_of, rehearsal_teacher, resolved, secrets
+from generator.startup import EarlySignals, key_of, rehearsal_teacher, resolved, secrets, within_open_files
 from generator.teacher import Clocks, Teacher
 from shared.exits import typed
 from shared.records import Problem
@@ -46,14 +46,15 @@ def generate(
     """
     early = EarlySignals()
     hidden = secrets(config)
-    allow_many_sockets()
+    config = within_open_files(config)
     accounts = {lane.name: lane.account or lane.name for lane in config.lane}
     shards = config.shards
     corpus = open_corpus(
         Path(config.corpus), shards.rows, shards.megabytes, hidden, lambda lane: accounts.get(lane, lane),
         with_flags,
     )  # fmt: skip
-    uvloop.run(_start_work_stop(config, corpus, retry, read_again or (lambda: config), early))
+    again = read_again or (lambda: config)
+    uvloop.run(_start_work_stop(config, corpus, retry, lambda: within_open_files(again()), early))
 
 
 async def _start_work_stop(

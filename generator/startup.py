@@ -15,7 +15,10 @@ from urllib.parse import urlsplit, urlunsplit
 import orjson
 
 from generator.config import REHEARSAL_URL, GeneratorConfig, LaneConfig
+from generator.terms import UNBOUNDED
 from shared.exits import InputError
+
+FILES_OF_OUR_OWN = 128  # shards, ledger, grading processes, the server and who looks at it
 
 
 class EarlySignals:
@@ -87,11 +90,29 @@ def accounts(corpus: Path) -> Callable[[str], str]:
     return lambda lane: known.get(lane, lane)
 
 
-def allow_many_sockets() -> None:
-    """Thousands of calls in flight are as many sockets; the usual soft limit is 1,024."""
+def within_open_files(config: GeneratorConfig) -> GeneratorConfig:
+    """Let this process open as many files as it may, and keep the lanes within that.
+
+    Thousands of calls in flight are as many sockets. The usual soft limit of 1,024 can be raised; where the hard one is
+    too small, the lanes share what there is and a line says so.
+    """
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):  # a sandbox may forbid it; then the old limit holds
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    share = max(1, (allowed - FILES_OF_OUR_OWN) // len(config.lane))
+    asked = [lane.concurrency or UNBOUNDED for lane in config.lane]
+    if allowed == resource.RLIM_INFINITY or max(asked) <= share:
+        return config
+    print(
+        f"{allowed:,} open files are allowed: at most {share:,} calls in flight on a lane, where up to {max(asked):,} "
+        "are configured; raise `ulimit -Hn`",
+        flush=True,
+    )
+    lanes = (
+        lane.model_copy(update={"concurrency": min(most, share)}) for lane, most in zip(config.lane, asked, strict=True)
+    )
+    return config.model_copy(update={"lane": tuple(lanes)})
 
 
 @asynccontextmanager

@@ -28,6 +28,7 @@ from shared.records import Completion, Message
 # A key of fewer characters ("EMPTY", "none", "1") stands in for one at a server that asks for none: it is no secret,
 # and taken out of every text it would make holes in them.
 SHORTEST_SECRET = 6
+UNBOUNDED = 4096  # calls in flight, where no ceiling is set
 
 
 class HalfWritten(InputError):

@@ -17,6 +17,8 @@ from itertools import islice
 from math import inf
 from statistics import median
 
+from generator.terms import UNBOUNDED
+
 START = 8  # calls in flight before anything is known
 GROWTH = 2  # for each call taken up, while no level that congests is known
 APART_SECONDS = 0.005  # between starts above the highest level carried so far
@@ -31,7 +33,6 @@ CUT_AGAIN = 0.85  # when refusals follow each other and none is taken up in betw
 BASE_SECONDS = 1800.0  # how far back the undisturbed time to the first token is looked for
 QUEUE_FACTOR, QUEUE_SECONDS = 3.0, 5.0  # first tokens later than 3 x usual + 5 s mean a queue
 QUEUE_SPARE = 0.05  # of what is served: so many calls may queue, to keep the server busy; and the first step upwards
-UNBOUNDED = 4096  # the ceiling where none is set
 
 
 @dataclass(eq=False, slots=True)

@@ -4,6 +4,7 @@ import contextlib
 import json
 import signal
 import sqlite3
+import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -16,7 +17,9 @@ import pytest
 from tests.generator.running import (
     LONG,
     Rehearsal,
+    command,
     configure,
+    environment,
     eventually,
     free_port,
     generator,
@@ -96,6 +99,21 @@ def test_a_day_that_the_server_called_used_up_costs_one_call_after_a_restart(tmp
         assert "has used all calls that its server allows today" in again.stderr
         assert teacher.stats()["calls"] - before == 1
     assert len(rows(tmp_path / "corpus", "traces")) <= 20
+
+
+def test_a_small_limit_of_open_files_is_said_and_the_calls_in_flight_stay_within_it(tmp_path: Path) -> None:
+    with rehearsal("--tokens-per-second", "400") as teacher:
+        config = configure(tmp_path, teacher.url, problems__limit=200, lane__concurrency=400)
+        done = subprocess.run(
+            ["bash", "-c", 'ulimit -n 150 && exec "$@"', "bash", *command("run", config)],
+            env=environment(), capture_output=True, text=True, timeout=LONG, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert (
+            "150 open files are allowed: at most 22 calls in flight on a lane, where up to 400 are configured"
+            in done.stdout
+        )
+    assert len(rows(tmp_path / "corpus")) == 200
 
 
 def test_an_idle_daemon_says_why_goes_on_after_a_reload_and_loses_no_call(tmp_path: Path) -> None:
