@@ -158,15 +158,18 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
         return 0
 
 
-def training_arguments(config: TrainerConfig, rate: float, device: str, world: int) -> SFTConfig:
-    """TRL's arguments. What it would do to the data is switched off: examples are made, checked and cut by us."""
+def training_arguments(config: TrainerConfig, rate: float, device: str, world: int, steps: int = 0) -> SFTConfig:
+    """TRL's arguments. What it would do to the data is switched off: examples are made, checked and cut by us.
+
+    `steps`: as planned, never more than the data has, which the Trainer would begin again; 0: as configured.
+    """
     train = config.train
     arguments = SFTConfig(
         output_dir=str(Path(config.run) / "checkpoints"),
         per_device_train_batch_size=max(1, train.batch // world),
         gradient_accumulation_steps=1,
         num_train_epochs=1,  # the order of the data spans all epochs
-        max_steps=train.max_steps or -1,
+        max_steps=steps or train.max_steps or -1,
         learning_rate=rate,
         lr_scheduler_type="constant_with_warmup" if train.schedule == "constant" else train.schedule,
         warmup_steps=train.warmup,  # below 1: a share of the steps

@@ -118,17 +118,20 @@ def run(config: TrainerConfig, say: Say) -> int:
         for line in prepared.lines():
             say(line)
         checkpoint = _where_to_go_on(prepared, folder, say)
-        if checkpoint and checkpoint.step >= prepared.plan.steps and is_finished(config):
+        # All steps made: the Trainer, resumed, would make one more before it looks at its count.
+        trained = checkpoint is not None and checkpoint.step >= prepared.plan.steps
+        if trained and is_finished(config):
             say(f"{folder}: nothing is left to do; remove the folder to train again")
             return 0
-        model, prepared = _load_and_rehearse(prepared, say)
-        stopped = _train(prepared, model, checkpoint, say)
-        del model
-        return 0 if stopped or not first_process else finish(config, prepared.backend.name, prepared.tokenizer, say)
+        if not trained:
+            model, prepared = _load_and_rehearse(prepared, say)
+            trained = _train(prepared, model, checkpoint, say)
+            del model  # its memory is to be free for the merge
+        return finish(config, prepared.backend.name, prepared.tokenizer, say) if trained and first_process else 0
 
 
 def _train(prepared: Prepared, model: Any, checkpoint: Checkpoint | None, say: Say) -> bool:
-    """The optimiser steps. True if a signal ended them early."""
+    """The optimiser steps. False if a signal ended them early."""
     from trainer.probe import Prober, answer_limit
     from trainer.step import MicroBatch, StepTrainer, training_arguments
     from trainer.watch import StopAsked, Watch
@@ -148,7 +151,7 @@ def _train(prepared: Prepared, model: Any, checkpoint: Checkpoint | None, say: S
         saved=watch.saved,
         say=say,
         model=model,
-        args=training_arguments(config, prepared.rate.value, prepared.card.kind, prepared.world),
+        args=training_arguments(config, prepared.rate.value, prepared.card.kind, prepared.world, plan.steps),
         processing_class=prepared.tokenizer,
         callbacks=[watch],
     )
@@ -159,8 +162,8 @@ def _train(prepared: Prepared, model: Any, checkpoint: Checkpoint | None, say: S
     trainer.train(resume_from_checkpoint=str(checkpoint.path) if checkpoint else None)
     if watch.stopped and trainer.state.global_step < trainer.state.max_steps:
         say(f"stopped at step {trainer.state.global_step} and saved; the same command goes on from there")
-        return True
-    return False
+        return False
+    return True
 
 
 def _load_and_rehearse(prepared: Prepared, say: Say) -> tuple[Any, Prepared]:

@@ -144,9 +144,10 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         losses, step = self.memory.losses, state.global_step
         tokens, seconds = (sum(column) for column in zip(*self._recent, strict=True))
         speed = tokens / seconds
+        share = min(1.0, step * self._config.train.batch / len(self.trainer.train_dataset))  # of all epochs
         record = {
             "step": step,
-            "epoch": round(step / state.max_steps * self._config.train.epochs, 4),
+            "epoch": round(share * self._config.train.epochs, 4),
             "loss": sum(losses) / len(losses),
             "learning_rate": self.trainer.lr_scheduler.get_last_lr()[0],
             "tokens": self.memory.tokens,

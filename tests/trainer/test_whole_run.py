@@ -11,6 +11,7 @@ import pytest
 
 from shared.rendering import ChatRenderer
 from tests.trainer import tiny
+from tests.trainer.corpora import trace, write_corpus
 from tests.trainer.runs import ROOT, finish, metrics, start, write_config
 from trainer.__main__ import main
 from trainer.export import export_gguf, read_again, write_gguf
@@ -53,8 +54,21 @@ def test_a_finished_run_is_left_alone_and_what_was_lost_of_it_is_made_again(run:
     shutil.rmtree(run / "merged")
     code, output = finish(start("run", str(config)))
     assert code == 0, output
-    assert "step 12/12" not in output
     assert weights.exists()
+    assert max(metrics(run)) == 12
+    assert f"{run / 'adapter'}: weights of step 12" in output
+
+
+def test_a_run_that_is_asked_for_more_steps_than_its_data_has_ends_with_the_data(
+    tmp_path: Path, model_folder: Path
+) -> None:
+    corpus = write_corpus(tmp_path / "corpus", [trace(i) for i in range(16)])
+    tables: dict[str, Any] = {"train": {"max_steps": 50, "merge": False, "holdout": 0}, "probe": {"problems": 0}}
+    code, output = finish(start("run", str(write_config(tmp_path, model_folder, corpus, **tables))))
+    assert code == 0, output
+    assert "run: 2 steps" in output
+    assert list(metrics(tmp_path / "run")) == [1, 2]
+    assert metrics(tmp_path / "run", "epoch") == {1: 0.5, 2: 1.0}
 
 
 def test_the_merged_folder_stops_at_the_token_that_was_taught(run: Path, model_folder: Path) -> None:
