@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from types import UnionType
 from typing import Any, Literal, get_args
 
 import orjson
@@ -153,10 +154,14 @@ class Trace:
             raise InputError(f"not a trace: no key {missing[0]!r}")
         if wrong := [name for name, kind in _TYPES.items() if not isinstance(row[name], kind)]:
             raise InputError(f"not a trace: {wrong[0]!r} is a {type(row[wrong[0]]).__name__}")
+        if not all(map(_is_message, row["messages"])):
+            raise InputError("not a trace: 'messages' holds something other than texts with a role and a content")
         values = {name: row[name] for name in _TRACE_KEYS if name in row}
         usage = {name: row["usage"][name] for name in _USAGE_KEYS if name in row["usage"]}
         flags = row.get("flags") or []
-        values["flags"] = flags.split(", ") if isinstance(flags, str) else list(flags)
+        if not isinstance(flags, str | list):
+            raise InputError(f"not a trace: 'flags' is a {type(flags).__name__}")
+        values["flags"] = flags.split(", ") if isinstance(flags, str) else flags
         return cls(**{**values, "usage": Usage(**usage)})
 
 
@@ -165,14 +170,20 @@ _LINE_ENDS = tuple((character.encode(), b"\\u%04x" % ord(character)) for charact
 _TRACE_KEYS = tuple(f.name for f in fields(Trace) if f.name != "schema")
 _REQUIRED_KEYS = tuple(name for name in _TRACE_KEYS if name != "flags")
 _USAGE_KEYS = tuple(f.name for f in fields(Usage))
-_TYPES: dict[str, type] = {  # of the keys that readers rely on
+_TYPES: dict[str, type | UnionType] = {  # of the keys that readers rely on
     **dict.fromkeys(
-        ("id", "problem_id", "problem", "reasoning", "response", "verdict", "reason", "finish_reason"), str
+        ("id", "problem_id", "source", "problem", "reasoning", "response", "verdict", "reason", "finish_reason"), str
     ),
+    **dict.fromkeys(("gold", "final_answer"), str | None),
     **dict.fromkeys(("sample", "attempts"), int),
     **dict.fromkeys(("usage", "params", "timing"), dict),
+    "cost_usd": int | float | None,
     "messages": list,
 }
+
+
+def _is_message(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("role"), str) and isinstance(value.get("content"), str)
 
 
 def _without_surrogates(value: Any) -> Any:

@@ -48,7 +48,17 @@ def test_problems_share_an_id_only_if_nothing_but_white_space_and_composition_di
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"schema": 2}, "schema 2"), ({"reasoning": None}, "'reasoning' is a NoneType"), ({"sample": "0"}, "'sample'")],
+    [
+        ({"schema": 2}, "schema 2"),
+        ({"reasoning": None}, "'reasoning' is a NoneType"),
+        ({"sample": "0"}, "'sample'"),
+        ({"gold": 5}, "'gold' is a int"),
+        ({"cost_usd": "0.01"}, "'cost_usd' is a str"),
+        ({"flags": 5}, "'flags' is a int"),
+        ({"messages": [1, 2]}, "'messages' holds something other"),
+        ({"messages": [{"role": "user"}]}, "'messages' holds something other"),
+        ({"messages": [{"role": "user", "content": [{"type": "text", "text": "2 + 2?"}]}]}, "'messages' holds"),
+    ],
 )
 def test_a_row_of_another_kind_is_refused_by_name(change: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
