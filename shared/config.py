@@ -14,6 +14,7 @@ import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -26,7 +27,7 @@ PREFIX = "STILLHOUSE_"
 class Config(BaseModel):
     """Base of every configuration table: frozen, and an unknown key is an error. Describe each key with `Field`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 Model = TypeVar("Model", bound=Config)
@@ -52,29 +53,44 @@ def load(
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path}: not valid TOML: {error}") from None
+    places: dict[tuple[str, ...], str] = {}  # where a key was given, if not in the file
     for name, value in environ.items():
         if not name.startswith(PREFIX):
             continue
         keys = name[len(PREFIX) :].lower().split("__")
         if keys[0] in model.model_fields:
-            _put(tree, keys, _value(value), f"environment variable {name}")
+            places[*keys,] = f"environment variable {name}"
+            _put(tree, keys, _value(value), places[*keys,])
         else:
             print(f"warning: {name} names no key of this program and is ignored", file=sys.stderr)
     for item in sets:
         key, equals, value = item.partition("=")
         if not equals:
             raise InputError(f"--set {item}: write --set key=value")
-        _put(tree, key.strip().split("."), _value(value), f"--set {item}")
+        keys = key.strip().split(".")
+        places[*keys,] = f"--set {key.strip()}"  # without the value, which may be a secret
+        _put(tree, keys, _value(value), f"--set {item}")
     _hold_to_64_bits(tree, str(path) if path else "configuration")
-    return validate(model, tree, str(path) if path else "configuration", text)
+    return validate(model, tree, str(path) if path else "configuration", text, places)
 
 
-def validate(model: type[Model], tree: Mapping[str, Any], place: str, text: str = "") -> Model:
-    """`tree` as `model`, or an `InputError` whose line starts with `place` (and the line number in `text`)."""
+def validate(
+    model: type[Model],
+    tree: Mapping[str, Any],
+    place: str,
+    text: str = "",
+    places: Mapping[tuple[str, ...], str] = MappingProxyType({}),
+) -> Model:
+    """`tree` as `model`, or an `InputError` whose line starts with the key's entry in `places` where it has one, else
+    with `place` (and the line number in `text`).
+    """
     try:
         return model.model_validate(tree)
     except ValidationError as error:
-        raise InputError(_one_line(model, error, place, text)) from None
+        path = _path_of(model, error.errors()[0]["loc"])
+        told = [p for keys, p in places.items() if path and keys[: len(path)] == tuple(path[: len(keys)])]
+        where = told[-1] if told else place + (_line_of(text, path) if path else "")
+        raise InputError(_one_line(model, error, where)) from None
 
 
 def explain(model: type[Config], prefix: str = "") -> str:
@@ -153,20 +169,40 @@ def _put(tree: dict[str, Any], keys: list[str], value: Any, place: str) -> None:
             node = node[key_or_index]
 
 
-def _one_line(model: type[Config], error: ValidationError, place: str, text: str) -> str:
-    first = error.errors()[0]
-    path = [str(part) for part in first["loc"]]
-    key = ".".join(path)
-    where = f"{place}{_line_of(text, path)}: {key}" if key else place
+def _one_line(model: type[Config], error: ValidationError, place: str) -> str:
+    first, *others = error.errors()
+    path = _path_of(model, first["loc"])
+    where = f"{place}: {'.'.join(path)}" if path else place
     if first["type"] == "extra_forbidden":
         near = _nearest(model, path)
         return f"{where}: unknown key" + (f"; did you mean {near}?" if near else "; --help lists every key")
     if first["type"] == "missing":
         return f"{where}: missing; add this key (--help explains it)"
-    message = _IN_TOML.get(first["type"]) or first["msg"].removeprefix("Value error, ")
+    # A key of several types fails once for each of them.
+    alike = [first, *(other for other in others if _path_of(model, other["loc"]) == path)]
+    messages = dict.fromkeys(_IN_TOML.get(one["type"]) or _message(one["msg"]) for one in alike)
     given = first["input"]
     shown = f" (got {str(given)[:80]!r})" if isinstance(given, str | int | float) else ""
-    return f"{where}: {message[0].lower()}{message[1:]}{shown}"
+    return f"{where}: {', or '.join(messages)}{shown}"
+
+
+def _message(told: str) -> str:
+    message = told.removeprefix("Value error, ")
+    return message[0].lower() + message[1:]
+
+
+def _path_of(model: type[Config], loc: Sequence[str | int]) -> list[str]:
+    """The key that pydantic means, without the names of a union's members that it puts behind it."""
+    path = []
+    table: type[Config] | None = model
+    for part in loc:
+        if isinstance(part, str):
+            if table is None:
+                break
+            info = table.model_fields.get(part)
+            table = _table_model(info.annotation) if info else None
+        path.append(str(part))
+    return path
 
 
 def _nearest(model: type[Config], path: list[str]) -> str:

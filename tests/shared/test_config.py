@@ -2,9 +2,10 @@
 
 import tomllib
 from pathlib import Path
+from typing import Annotated, Literal
 
 import pytest
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from shared.config import Config, explain, load
 from shared.exits import InputError
@@ -15,6 +16,8 @@ class Engine(Config):
 
     name: str = Field(description="how it is called")
     power: int = Field(5, ge=1, description="in kW")
+    gears: Literal["auto"] | Annotated[int, Field(ge=1)] = Field("auto", description="or a number")
+    ratio: float = Field(1.0, gt=0, description="of the drive")
 
 
 class Cooling(Config):
@@ -30,6 +33,12 @@ class Machine(Config):
     tags: tuple[str, ...] = Field((), description="any number")
     cooling: Cooling = Field(Cooling(), description="of all engines")
     engine: tuple[Engine, ...] = Field((), description="one table each")
+
+    @model_validator(mode="after")
+    def _tags_differ(self) -> "Machine":
+        if len(set(self.tags)) < len(self.tags):
+            raise ValueError("tags: two are the same")
+        return self
 
 
 @pytest.fixture
@@ -64,6 +73,8 @@ def test_a_variable_that_names_no_key_is_warned_about(toml: Path, capsys: pytest
         ("fans = 3", "fan = 3", r"machine.toml:4: cooling.fan: unknown key; did you mean cooling.fans\?"),
         ("power = 7", "power = 0", r"machine.toml:11: engine.1.power: input should be greater.*got '0'"),
         ("power = 7", "powr = 7", r"machine.toml:11: engine.1.powr: unknown key; did you mean engine.1.power\?"),
+        ("power = 7", "gears = 0", r":11: engine.1.gears: input should be 'auto', or .*greater than .*1 \(got '0'\)"),
+        ("power = 7", "ratio = inf", r"machine.toml:11: engine.1.ratio: input should be a finite number \(got 'inf'\)"),
         ('name = "b"', "", r"engine.1.name: missing"),
         ('label = "file"', "fans = 3", r"machine.toml:1: fans: unknown key; did you mean cooling.fans\?"),
         ("fans = 3", "fans = ", r"machine.toml: not valid TOML.*line 4"),
@@ -75,6 +86,17 @@ def test_a_fault_is_one_line_with_place_key_and_remedy(toml: Path, old: str, new
     with pytest.raises(InputError, match=message) as caught:
         load(Machine, toml, environ={})
     assert "\n" not in str(caught.value)
+
+
+def test_a_fault_is_looked_for_where_the_value_was_given(toml: Path) -> None:
+    with pytest.raises(InputError, match=r"^--set engine.1.power: engine.1.power: input should be greater"):
+        load(Machine, toml, ["engine.1.power=0"], environ={"STILLHOUSE_ENGINE__1__POWER": "-1"})
+    with pytest.raises(InputError, match=r"^environment variable STILLHOUSE_COOLING__FAN: cooling.fan: unknown key"):
+        load(Machine, toml, environ={"STILLHOUSE_COOLING__FAN": "3"})
+    with pytest.raises(InputError, match=r"^--set coolin.fans: coolin: unknown key; did you mean cooling\?"):
+        load(Machine, toml, ["coolin.fans=3"], environ={})
+    with pytest.raises(InputError, match=r"machine.toml: tags: two are the same$"):  # no one key's fault
+        load(Machine, toml, ['tags=["x", "x"]', "label=y"], environ={})
 
 
 @pytest.mark.parametrize(
