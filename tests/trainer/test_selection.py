@@ -68,6 +68,35 @@ def test_a_benchmark_problem_is_stopped_at_the_door(tokenizer: Any, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("judge.jsonl", b"[1, 2]\n", r"judge.jsonl:1: a JSON list where an object belongs"),
+        ("judge.jsonl", b'{"text": "2 + 2?"}\n', r"judge.jsonl:1: none of the fields problem, question"),
+        ("judge.jsonl", b'{"problem": "2 +', r"judge.jsonl:1: not JSON"),
+        ("judge.parquet", b"no parquet", r"judge.parquet: cannot be read"),
+        ("judge.jsonl", None, r"judge.jsonl: cannot be read \(Is a directory\)"),
+    ],
+)
+def test_a_benchmark_that_cannot_be_read_is_refused_with_its_place(
+    tokenizer: Any, tmp_path: Path, name: str, content: bytes | None, says: str
+) -> None:
+    benchmark = tmp_path / name
+    benchmark.mkdir() if content is None else benchmark.write_bytes(content)
+    with pytest.raises(InputError, match=f"data.exclude .*{says}"):
+        chosen(tokenizer, write_corpus(tmp_path / "c", [trace(1)]), data={"exclude": [str(benchmark)]})
+
+
+def test_blank_lines_of_a_benchmark_are_passed_over(tokenizer: Any, tmp_path: Path) -> None:
+    (tmp_path / "judge.jsonl").write_text(json.dumps({"problem": trace(1).problem}) + "\n\n")
+    got = chosen(
+        tokenizer,
+        write_corpus(tmp_path / "c", [trace(1), trace(2)]),
+        data={"exclude": [str(tmp_path / "judge.jsonl")]},
+    )
+    assert len(got.train) == 1
+
+
+@pytest.mark.parametrize(
     ("text", "left_out"),
     [
         (
