@@ -68,16 +68,17 @@ def read_lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
 
 def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """(line number from 1, row) of a shard. Errors: `InputError` naming file and line of a torn or foreign line."""
-    for number, _, line in read_lines(path):
-        try:
-            row = orjson.loads(line)
-        except orjson.JSONDecodeError as error:
-            raise InputError(
-                f"{path}:{number}: not JSON ({error}); `python -m generator check` looks further"
-            ) from None
-        if not isinstance(row, dict):
-            raise InputError(f"{path}:{number}: a JSON {type(row).__name__} where an object belongs")
-        yield number, row
+    with _reading(path):
+        for number, _, line in read_lines(path):
+            try:
+                row = orjson.loads(line)
+            except orjson.JSONDecodeError as error:
+                raise InputError(
+                    f"{path}:{number}: not JSON ({error}); `python -m generator check` looks further"
+                ) from None
+            if not isinstance(row, dict):
+                raise InputError(f"{path}:{number}: a JSON {type(row).__name__} where an object belongs")
+            yield number, row
 
 
 def whole_length(path: Path) -> int:
@@ -195,15 +196,38 @@ def _writing(path: Path) -> Iterator[None]:
         raise CannotWrite(f"{path}: {error.strerror}: {remedy}, then run again: it goes on from here") from None
 
 
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """An `OSError` inside becomes the `InputError` that names the path and the remedy."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"{path}: {error.strerror}: a shard that cannot be read; correct its permissions or take it away"
+        ) from None
+
+
+def listed_sha256(corpus: Path) -> dict[str, str]:
+    """What the corpus's manifest says of its sealed shards, by name; nothing where it says nothing that can be read.
+
+    The shards are the truth: a corpus without a whole manifest is still one.
+    """
+    try:
+        listed = orjson.loads((corpus / "manifest.json").read_bytes())["shards"]
+        return {shard["name"]: shard["sha256"] for shard in listed}
+    except (OSError, orjson.JSONDecodeError, LookupError, TypeError):
+        return {}
+
+
 def describe(corpus: Path, path: Path) -> SealedShard:
-    """The manifest entry of a shard, read from the file itself."""
+    """The manifest entry of a shard, read from the file itself. Errors: `InputError` where it cannot be read."""
     rows, size, digest = _measure(path)
     return SealedShard(str(path.relative_to(corpus)), rows, size, digest.hexdigest())
 
 
 def _measure(path: Path) -> tuple[int, int, "hashlib._Hash"]:
     digest, rows, size = hashlib.sha256(), 0, 0
-    with path.open("rb") as file:
+    with _reading(path), path.open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
             rows += block.count(b"\n")

@@ -17,7 +17,7 @@ from shared.exits import InputError
 from shared.holdout import held_out_problems
 from shared.records import Trace, read_traces
 from shared.rendering import ChatRenderer
-from shared.shards import SealedShard, describe, open_files, sealed_files
+from shared.shards import SealedShard, describe, listed_sha256, open_files, sealed_files
 from trainer.config import TrainerConfig
 from trainer.contamination import read_benchmarks
 from trainer.examples import Encoder, Example, LeftOut
@@ -181,8 +181,17 @@ def _question(trace: Trace, chat: ChatRenderer) -> HeldOut:
 
 
 def _list_shards(corpus: str, selection: Selection) -> None:
+    """Note the shards that are read. Errors: `InputError` for one that is not what was sealed."""
     folder = Path(corpus)
-    selection.shards += [(corpus, describe(folder, path)) for path in sealed_files(folder, "traces")]
+    listed = listed_sha256(folder)
+    for path in sealed_files(folder, "traces"):
+        shard = describe(folder, path)
+        if listed.get(shard.name, shard.sha256) != shard.sha256:
+            raise InputError(
+                f"{path}: its sha256 is not the one in {folder}/manifest.json, so it was changed or damaged after it was "
+                "sealed: put the right file back, or remove manifest.json if the change is yours"
+            )
+        selection.shards.append((corpus, shard))
     selection.open_shards += len(open_files(folder, "traces"))
 
 

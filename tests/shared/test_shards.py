@@ -88,6 +88,14 @@ def test_a_torn_or_foreign_line_is_named_with_its_file_and_number(tmp_path: Path
         list(read_rows(path))
 
 
+def test_a_shard_that_cannot_be_read_is_named_with_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "traces/shard-000000.jsonl").mkdir(parents=True)
+    (unreadable,) = sealed_files(tmp_path, "traces")
+    for read in (lambda: list(read_rows(unreadable)), lambda: describe(tmp_path, unreadable)):
+        with pytest.raises(InputError, match=r"shard-000000.jsonl: Is a directory: .*take it away"):
+            read()
+
+
 def test_a_folder_that_is_no_corpus_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nowhere"):
         sealed_files(tmp_path / "nowhere", "traces")

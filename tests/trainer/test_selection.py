@@ -1,7 +1,7 @@
 """Corpora to examples: only correct, distinct, uncontaminated traces, held out by problem, each loss with a reason."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 from shared.exits import InputError
 from shared.holdout import held_out_problems
 from shared.rendering import ChatRenderer
+from shared.shards import describe, sealed_files
 from tests.trainer.corpora import trace, write_corpus
 from trainer.config import TrainerConfig
 from trainer.selection import Selection, check_corpora, select
@@ -34,6 +35,17 @@ def test_every_trace_read_ends_as_learnt_held_out_or_left_out(tokenizer: Any, tm
     assert got.read == 23 == len(got.train) + len(got.held_out) + len(got.left_out)
     assert got.reasons == {"a duplicate": 1, "verdict unverifiable": 1, "no boxed answer after the thinking": 1}
     assert got.cost_left_out == pytest.approx(0.03)
+
+
+def test_a_shard_that_is_not_the_one_that_was_sealed_is_refused(tokenizer: Any, tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "c", [trace(i) for i in range(4)], rows=2)
+    listed = [asdict(describe(corpus, path)) for path in sealed_files(corpus, "traces")]
+    (corpus / "manifest.json").write_text(json.dumps({"schema": 1, "shards": listed}))
+    assert len(chosen(tokenizer, corpus).train) == 4
+    second = corpus / "traces/shard-000001.jsonl"
+    second.write_bytes(second.read_bytes().replace(b"We add", b"We sub"))
+    with pytest.raises(InputError, match=r"shard-000001.jsonl: its sha256 is not the one in .*manifest.json"):
+        chosen(tokenizer, corpus)
 
 
 def test_the_split_is_by_problem_so_no_problem_is_on_both_sides(tokenizer: Any, tmp_path: Path) -> None:
