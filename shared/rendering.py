@@ -111,7 +111,12 @@ class ChatRenderer:
         return [{"role": "system", "content": self.system}, *shown]
 
     def _render(self, messages: Sequence[Message], *, generate: bool) -> str:
-        text: str = self._template.render(messages=list(messages), add_generation_prompt=generate, **self._special)
+        from jinja2 import TemplateError
+
+        try:
+            text: str = self._template.render(messages=list(messages), add_generation_prompt=generate, **self._special)
+        except TemplateError as error:
+            raise InputError(f"chat template: {error}: correct the template in the model's folder") from None
         return text
 
     def _find_default_system(self) -> str:
@@ -119,9 +124,7 @@ class ChatRenderer:
         user = {"role": "user", "content": _USER}
         try:
             framed = self._render([{"role": "system", "content": _SYSTEM}, user], generate=False)
-        except Exception as error:
-            if type(error).__module__.split(".")[0] != "jinja2":
-                raise
+        except InputError:
             return ""  # a template that refuses system messages (Gemma) inserts none
         before, found, after = framed.partition(_SYSTEM)
         plain = self._render([user], generate=False)

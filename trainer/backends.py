@@ -91,6 +91,12 @@ def load_config(model: str) -> Any:
             raise InputError(
                 f"model {model}: {config.model_type} scales its logits ({name}), which training here lacks"
             )
+    for name in ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "vocab_size"):
+        if not getattr(config, name, 0):
+            raise InputError(
+                f"model {model}: {config.model_type or 'this model'} has no {name} in its config.json: give a model of "
+                "Llama's or Qwen's kind"
+            )
     return config
 
 
@@ -101,18 +107,36 @@ def load_to_answer(model: str | Path) -> Any:
 
     gpu = torch.cuda.is_available()
     dtype = torch.bfloat16 if gpu else torch.float32
-    loaded = _from_pretrained(AutoModelForCausalLM.from_pretrained, str(model), dtype=dtype)
+    loaded = _whole_model(AutoModelForCausalLM.from_pretrained, str(model), dtype=dtype)
     return loaded.to("cuda:0" if gpu else "cpu").eval()
+
+
+def load_adapted(base: str, adapter: Path) -> Any:
+    """A base model with an adapter of ours that answers. Errors: `InputError`."""
+    from peft import PeftModel
+
+    model = load_to_answer(base)
+    return _from_pretrained(lambda folder: PeftModel.from_pretrained(model, folder), str(adapter)).eval()
+
+
+def _whole_model(load: Callable[..., Any], model: str, **options: Any) -> Any:
+    """A model all of whose weights were in its files: transformers makes up what is missing and goes on."""
+    loaded, told = _from_pretrained(load, model, output_loading_info=True, **options)
+    if missing := sorted(told["missing_keys"]):
+        raise InputError(
+            f"model {model}: {len(missing)} of its weights are in none of its files ({missing[0]} for one): "
+            "copy or download the folder again"
+        )
+    return loaded
 
 
 def _from_pretrained(load: Callable[..., Any], model: str, **options: Any) -> Any:
     try:
         return load(model, **options)
-    except (OSError, ValueError) as error:
-        why = " ".join(str(error).split())[:200]
-        raise InputError(
-            f"model {model}: cannot be loaded ({why}): give a model folder, or check the network"
-        ) from None
+    except Exception as error:  # a damaged folder makes the libraries raise a dozen kinds
+        why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        remedy = "copy or download the folder again" if Path(model).is_dir() else "give a folder, or check the network"
+        raise InputError(f"model {model}: cannot be loaded ({why}): {remedy}") from None
 
 
 def _load_trl(config: TrainerConfig, setup: Setup) -> Any:
@@ -127,7 +151,7 @@ def _load_trl(config: TrainerConfig, setup: Setup) -> Any:
     if config.method == "qlora":
         options["quantization_config"] = _four_bit()
         options["device_map"] = {"": setup.device}
-    model = _from_pretrained(AutoModelForCausalLM.from_pretrained, config.model, **options)
+    model = _whole_model(AutoModelForCausalLM.from_pretrained, config.model, **options)
     if config.method != "qlora":
         model.to(setup.device)
     torch.manual_seed(config.train.seed)  # the adapters' first values

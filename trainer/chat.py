@@ -54,7 +54,7 @@ class Speaker:
     """The tuned model, and the base beside it. Owns the weights."""
 
     def __init__(self, run: Path) -> None:
-        from trainer.backends import load_to_answer, load_tokenizer
+        from trainer.backends import load_adapted, load_to_answer, load_tokenizer
         from trainer.merge import run_config
 
         self._config = run_config(run)
@@ -66,9 +66,7 @@ class Speaker:
         self.chat = ChatRenderer.of(self.tokenizer, self._config.system)
         self._base: Any = None
         if adapter:
-            from peft import PeftModel
-
-            self._tuned = PeftModel.from_pretrained(load_to_answer(self._config.model), str(run / "adapter")).eval()
+            self._tuned = load_adapted(self._config.model, run / "adapter")
         else:
             self._tuned = load_to_answer(merged)
 

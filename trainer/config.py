@@ -66,7 +66,7 @@ class Track(Config):
 
 
 class TrainerConfig(Config):
-    run: str = Field(description="the run's folder; the same folder again goes on where it stopped")
+    run: str = Field(min_length=1, description="the run's folder; the same folder again goes on where it stopped")
     model: str = Field(description="hub name or folder of an instruct model")
     corpora: tuple[str, ...] = Field(min_length=1, description="corpus folders; only sealed shards are read")
     weights: tuple[float, ...] = Field((), description="share of each corpus in an epoch; empty: as they come")

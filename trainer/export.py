@@ -41,10 +41,10 @@ def export_gguf(run: Path, kind: str, say: Say) -> int:
     proof = read_again(run, fresh, tokenizer, chat)
     tolerance = Q8_TOLERANCE if kind == "q8_0" else LOGIT_TOLERANCE
     llama = _ask_llama_cpp(fresh, proof.prompts, tokenizer) if importlib.util.find_spec("xllamacpp") else None
-    manifest = read_manifest(run) or {}
     answered = None if llama is None else {"same_answers": proof.count_same(llama), "prompts": len(llama)}
-    manifest["gguf"] = {"file": path.name, **asdict(proof.result), "llama_cpp": answered}
-    write_manifest(run, manifest)
+    if manifest := read_manifest(run):
+        told = {"file": path.name, **asdict(proof.result), "llama_cpp": answered}
+        write_manifest(run, manifest | {"gguf": told})
     # 8-bit weights may turn an answer at a near tie and all that follows, so answers are counted and logits decide.
     wrong = proof.result.mean_logit_difference > tolerance or (kind != "q8_0" and not proof.result.holds)
     if wrong or (answered and answered["same_answers"] * 2 < answered["prompts"]):

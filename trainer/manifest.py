@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from shared.exits import InputError
 from shared.rendering import ChatRenderer
 from shared.shards import write_atomically
 from trainer.config import TrainerConfig
@@ -112,10 +113,18 @@ def git_commit() -> str:
 
 
 def read_manifest(run: Path) -> dict[str, Any] | None:
+    """A run's manifest; None where there is none yet. Errors: `InputError` for a damaged one, and for another
+    program's: a corpus and an evaluation have one as well, which a run must not write over.
+    """
     path = run / "manifest.json"
     if not path.exists():
         return None
-    manifest: dict[str, Any] = json.loads(path.read_bytes())
+    try:
+        manifest = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise InputError(f"{path}: damaged ({error}): remove it, then run the training again") from None
+    if not isinstance(manifest, dict) or not {"identity", "data", "plan"} <= manifest.keys():
+        raise InputError(f"{path}: not a training run's: give another `run` folder")
     return manifest
 
 

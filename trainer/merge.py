@@ -17,6 +17,7 @@ from shared.exits import InputError, Stopped
 from shared.rendering import ChatRenderer
 from trainer.config import TrainerConfig
 from trainer.manifest import read_manifest, write_manifest
+from trainer.metrics import read_lines
 
 PROMPTS = 20
 NEW_TOKENS = 32
@@ -59,13 +60,11 @@ def merge(run: Path, say: Callable[[str], None]) -> int:
     if not (run / "adapter" / "adapter_config.json").exists():
         raise InputError(f"{run}: no adapter/: let `python -m trainer run` end first")
     import torch
-    from peft import PeftModel
 
-    from trainer.backends import load_to_answer, load_tokenizer
+    from trainer.backends import load_adapted, load_to_answer, load_tokenizer
 
     tokenizer = load_tokenizer(str(run / "adapter"))
-    base = load_to_answer(config.model)
-    trained = PeftModel.from_pretrained(base, str(run / "adapter")).eval()
+    trained = load_adapted(config.model, run / "adapter")
     prompts = probe_prompts(run, ChatRenderer.of(tokenizer, config.system))
     before = observe(trained, tokenizer, prompts)
 
@@ -76,7 +75,7 @@ def merge(run: Path, say: Callable[[str], None]) -> int:
     _fix_end_tokens(merged, tokenizer, ChatRenderer.of(tokenizer, config.system))
     merged.save_pretrained(fresh)
     tokenizer.save_pretrained(fresh)
-    del base, trained, merged
+    del trained, merged
 
     again = load_to_answer(fresh)
     proof = compare(before, observe(again, tokenizer, prompts))
@@ -152,8 +151,8 @@ def probe_prompts(run: Path, chat: ChatRenderer) -> list[str]:
     """20 prompts: the run's own probe problems, then plain sums where there are too few."""
     asked: list[str] = []
     path = run / "probe.jsonl"
-    if path.exists() and (first := path.read_text(encoding="utf-8").splitlines()[:1]):
-        asked = [answer["problem"] for answer in json.loads(first[0])["answers"]]
+    if first := read_lines(path)[:1]:
+        asked = [answer["problem"] for answer in first[0]["answers"]]
     asked += [f"What is {7 * i + 3} + {5 * i + 4}?" for i in range(PROMPTS)]
     return [chat.prompt([{"role": "user", "content": text}]) for text in asked[:PROMPTS]]
 
@@ -163,7 +162,11 @@ def run_config(run: Path) -> TrainerConfig:
     path = run / "config.json"
     if not path.exists():
         raise InputError(f"{run}: not a run's folder (no config.json): give the `run` of a training configuration")
-    return validate(TrainerConfig, json.loads(path.read_bytes()), str(path))
+    try:
+        tree = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise InputError(f"{path}: damaged ({error}): run the training again, which writes it anew") from None
+    return validate(TrainerConfig, tree, str(path))
 
 
 def _fix_end_tokens(model: Any, tokenizer: Any, chat: ChatRenderer) -> None:
@@ -180,6 +183,5 @@ def _fix_end_tokens(model: Any, tokenizer: Any, chat: ChatRenderer) -> None:
 
 
 def _record(run: Path, proof: Proof) -> None:
-    manifest = read_manifest(run) or {}
-    manifest["merge"] = {**asdict(proof), "holds": proof.holds}
-    write_manifest(run, manifest)
+    if manifest := read_manifest(run):
+        write_manifest(run, manifest | {"merge": {**asdict(proof), "holds": proof.holds}})

@@ -1,6 +1,5 @@
 """report.html of a run: curves, the probe's answers over time, data facts. One file, no script, everything escaped."""
 
-import json
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -10,8 +9,7 @@ from shared.exits import InputError
 from shared.shards import write_atomically
 from trainer.curves import Points, chart
 from trainer.manifest import read_manifest
-
-Line = dict[str, Any]
+from trainer.metrics import Line, read_lines
 
 
 def write_report(run: Path) -> None:
@@ -19,7 +17,7 @@ def write_report(run: Path) -> None:
     manifest = read_manifest(run)
     if manifest is None:
         raise InputError(f"{run}: not a run's folder (no manifest.json): give the `run` of a training configuration")
-    metrics, probes = _lines(run / "metrics.jsonl"), _lines(run / "probe.jsonl")
+    metrics, probes = read_lines(run / "metrics.jsonl"), read_lines(run / "probe.jsonl")
     write_atomically(run / "report.html", report_html(run.name, manifest, metrics, probes).encode())
 
 
@@ -147,13 +145,6 @@ def _origin(manifest: Mapping[str, Any]) -> str:
 
 def _points(metrics: Sequence[Line], key: str) -> Points:
     return [(float(line["step"]), float(line[key])) for line in metrics if key in line]
-
-
-def _lines(path: Path) -> list[Line]:
-    """The whole lines of a JSONL file: a run may be writing its last one."""
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
 
 
 STYLE = """

@@ -188,8 +188,8 @@ def _list_shards(corpus: str, selection: Selection) -> None:
         shard = describe(folder, path)
         if listed.get(shard.name, shard.sha256) != shard.sha256:
             raise InputError(
-                f"{path}: its sha256 is not the one in {folder}/manifest.json, so it was changed or damaged after it was "
-                "sealed: put the right file back, or remove manifest.json if the change is yours"
+                f"{path}: its sha256 is not the one in {folder}/manifest.json: changed or damaged after it was sealed: "
+                "put the right file back, or remove manifest.json if the change is yours"
             )
         selection.shards.append((corpus, shard))
     selection.open_shards += len(open_files(folder, "traces"))

@@ -91,6 +91,8 @@ def prepare(config: TrainerConfig, card: Card | None = None) -> Prepared:
         raise InputError(f"train.batch {config.train.batch}: not divisible by the {world} processes of this launch")
     counts = [sum(e.corpus == i for e in selection.train) for i in range(len(config.corpora))]
     order = run_order(counts, config.weights, config.train.epochs, config.train.seed)
+    if not order:
+        raise InputError(f"train.epochs {config.train.epochs:g}: not one of {sum(counts):,} examples: give more")
     plan = make_plan(config, shape, [len(selection.train[i]) for i in order], card, world, backend.name)
     rate = choose_learning_rate(config.train.learning_rate, config.method, shape.parameters)
     return Prepared(config, backend, tokenizer, chat, shape, selection, order, card, plan, rate, world)
@@ -106,8 +108,7 @@ def _as_begun(config: TrainerConfig, card: Card) -> Card:
 
 def run(config: TrainerConfig, say: Say) -> int:
     """Train as `config` says. Returns the exit code: 0 when done, and when stopped in order by a signal."""
-    folder = Path(config.run)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = _made(Path(config.run))
     first_process = os.environ.get("RANK", "0") == "0"
     if not first_process:
         say = _silence
@@ -208,6 +209,14 @@ def _where_to_go_on(prepared: Prepared, folder: Path, say: Say) -> Checkpoint | 
         return None
     say(f"going on from step {whole[-1].step}")
     return whole[-1]
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"run = {str(folder)!r}: {error.strerror}: give a folder that can be made") from None
+    return folder
 
 
 def _hold(lock: Any, folder: Path) -> None:

@@ -20,6 +20,7 @@ from trainer.config import TrainerConfig
 from trainer.examples import Example
 from trainer.flat import lay_flat, loss_sum
 from trainer.hardware import GIB, Card
+from trainer.metrics import read_lines
 from trainer.order import micro_batches
 from trainer.plan import Plan
 from trainer.probe import Prober, ready_to_generate
@@ -82,9 +83,8 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         for name in ("metrics.jsonl", "probe.jsonl"):
             path = self._folder / name
             if path.exists():
-                lines = path.read_bytes().splitlines(keepends=True)
-                kept = [line for line in lines if line.endswith(b"\n") and json.loads(line)["step"] <= checkpoint.step]
-                write_atomically(path, b"".join(kept))
+                kept = [line for line in read_lines(path) if line["step"] <= checkpoint.step]
+                write_atomically(path, "".join(json.dumps(line) + "\n" for line in kept).encode())
 
     def saved(self, checkpoint: Checkpoint) -> None:
         best = self.memory.best.get("step")

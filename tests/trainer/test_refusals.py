@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,58 @@ def test_a_folder_that_is_no_model_is_refused(tmp_path: Path, corpus: Path) -> N
     (tmp_path / "empty").mkdir()
     assert "the folder has no config.json" in refused(tmp_path, tmp_path / "empty", corpus)
     assert "no such folder" in refused(tmp_path, tmp_path / "nowhere", corpus)
+
+
+def _without(folder: Path, name: str) -> None:
+    """Take one tensor out of a model's file."""
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(folder / "model.safetensors")
+    del weights[name]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda m: (m / "model.safetensors").write_bytes(b"PK"), "cannot be loaded (SafetensorError"),
+        (lambda m: _without(m, "model.layers.1.mlp.down_proj.weight"), "1 of its weights are in none of its files"),
+        (lambda m: (m / "tokenizer.json").write_text("{}"), "cannot be loaded (KeyError"),
+        (lambda m: (m / "config.json").write_text("[]"), "cannot be loaded (TypeError"),
+        (lambda m: (m / "config.json").write_text('{"model_type": "gpt2"}'), "gpt2 has no intermediate_size"),
+        (lambda m: (m / "chat_template.jinja").write_text("{{ raise_exception('no') }}"), "chat template: no: correct"),
+    ],
+)
+def test_a_damaged_model_folder_is_refused_in_one_line(
+    tmp_path: Path, model_folder: Path, corpus: Path, damage: Callable[[Path], object], says: str
+) -> None:
+    damaged = shutil.copytree(model_folder, tmp_path / "damaged")
+    damage(damaged)
+    with pytest.raises(InputError) as stopped:
+        main(["run", str(write_config(tmp_path, damaged, corpus, train={"merge": False}))])
+    assert says in str(stopped.value)
+    assert "\n" not in str(stopped.value)
+
+
+def test_a_run_folder_that_cannot_be_or_is_something_else_is_refused_and_left_alone(
+    tmp_path: Path, model_folder: Path, corpus: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"Not a directory: give a folder"):
+        main(["run", str(write_config(tmp_path, model_folder, corpus, run=str(tmp_path / "file/run")))])
+    assert "run: string should have at least 1 character" in refused(tmp_path, model_folder, corpus, run="")
+    other = '{"schema": 1, "shards": [], "totals": {}}'  # a corpus's
+    (tmp_path / "manifest.json").write_text(other)
+    with pytest.raises(InputError, match=r"manifest.json: not a training run's: give another `run` folder"):
+        main(["run", str(write_config(tmp_path, model_folder, corpus, run=str(tmp_path)))])
+    assert (tmp_path / "manifest.json").read_text() == other
+    assert not (tmp_path / "config.json").exists()
+
+
+def test_epochs_that_hold_no_example_are_refused(tmp_path: Path, model_folder: Path, corpus: Path) -> None:
+    assert "train.epochs 0.001: not one of 114 examples" in refused(
+        tmp_path, model_folder, corpus, train={"epochs": 0.001}
+    )
 
 
 def test_a_machine_too_small_for_one_example_is_refused(tmp_path: Path, model_folder: Path, corpus: Path) -> None:
@@ -94,6 +147,13 @@ def test_a_batch_that_does_not_divide_among_processes_is_refused(
 @pytest.mark.parametrize("command", ["chat", "merge", "export", "report"])
 def test_a_folder_that_is_no_run_is_refused_by_every_command(tmp_path: Path, command: str) -> None:
     with pytest.raises(InputError, match="not a run's folder"):
+        main([command, str(tmp_path)])
+
+
+@pytest.mark.parametrize(("command", "name"), [("merge", "config.json"), ("report", "manifest.json")])
+def test_a_damaged_file_of_a_run_is_named_with_the_remedy(tmp_path: Path, command: str, name: str) -> None:
+    (tmp_path / name).write_text("{")
+    with pytest.raises(InputError, match=rf"{name}: damaged .* run the training again"):
         main([command, str(tmp_path)])
 
 

@@ -1,6 +1,8 @@
 """The pages of a run: complete from its files alone, and no text of a model or a data set becomes markup."""
 
+import json
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +13,8 @@ from trainer.config import TrainerConfig
 from trainer.curves import chart
 from trainer.examples import Encoder, Example
 from trainer.inspection import page_html, pieces
-from trainer.report import report_html
+from trainer.metrics import read_lines
+from trainer.report import report_html, write_report
 
 HOSTILE = "</pre><script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
 
@@ -52,6 +55,15 @@ def probe(step: int, right: bool) -> dict[str, Any]:
               "right": right}  # fmt: skip
     return {"step": step, "right": float(right), "boxed": float(right), "unclosed": 1.0 - right, "mean_tokens": 9.0,
             "answers": [answer]}  # fmt: skip
+
+
+def test_torn_lines_of_metrics_tell_nothing_and_the_report_shows_the_rest(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest() | {"identity": {}}))
+    lines = ['{"step": 1, "loss": 2.0}', '{"step": 2, "lo{"step": 2, "loss": 1.5}', "\0\0", '{"step": 3, "loss": 1.0}']
+    (tmp_path / "metrics.jsonl").write_text("\n".join([*lines, '{"step": 4']))
+    assert [line["step"] for line in read_lines(tmp_path / "metrics.jsonl")] == [1, 3]
+    write_report(tmp_path)
+    assert "training, step 3: 1" in (tmp_path / "report.html").read_text()
 
 
 def test_hostile_text_is_shown_as_text_everywhere_in_the_report() -> None:
