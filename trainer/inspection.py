@@ -85,7 +85,8 @@ def page_html(config: TrainerConfig, tokenizer: Any, rows: Sequence[Example], fi
     """One page without scripts; all text of the data is escaped."""
     body = "".join(_row_html(tokenizer, example, first + i) for i, example in enumerate(rows))
     title = f"Training rows {first} to {first + len(rows) - 1} of {total:,}"
-    return f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>
+    return f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
+<meta name="viewport" content="width=device-width"><style>{STYLE}</style>
 <h1>{title}</h1>
 <p>{html.escape(config.model)}, at most {config.train.max_length:,} tokens a row.
 <span class="p">Grey: read, never learnt.</span> <span class="l a">Green: in the loss,</span><span class="l b"> one

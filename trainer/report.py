@@ -97,8 +97,8 @@ def _probe(probes: Sequence[Line]) -> str:
         )
     return (
         f"<h2>Probe answers over time</h2><p>✓ right, ✗ boxed but wrong, ○ no box, … thinking never closed. "
-        f'Open a problem to read its answers.</p><table class="probe"><tr><th>problem, by step{head}{"".join(rows)}'
-        "</table>"
+        f'Open a problem to read its answers.</p><div class="wide"><table class="probe"><tr><th>problem, by step{head}'
+        f"{''.join(rows)}</table></div>"
     )
 
 
@@ -155,12 +155,13 @@ h1{font-size:1.5rem;margin:0}h2{font-size:1.15rem;margin:2rem 0 .6rem}h4{margin:
 .tiles{display:flex;flex-wrap:wrap;gap:.7rem}
 .tiles div{border:1px solid #8884;border-radius:.5rem;padding:.6rem .9rem;flex:1 1 9rem}
 .tiles b{display:block;font-size:1.25rem;font-weight:600;white-space:nowrap}.tiles span{color:#777;font-size:.85rem}
-.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(21rem,1fr));gap:.8rem}
+.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,21rem),1fr));gap:.8rem}
 figure{margin:0;border:1px solid #8884;border-radius:.5rem;padding:.6rem}figcaption{font-weight:600}
 svg{width:100%;height:auto}svg text{font:12px system-ui,sans-serif;fill:currentColor}svg .n{fill:#888;font-size:11px}
 .g{stroke:#8883;stroke-width:1}
 table{border-collapse:collapse}td,th{padding:.25rem .7rem;border-bottom:1px solid #8883;text-align:left;
-vertical-align:top}
+vertical-align:top;overflow-wrap:anywhere}
+.wide{overflow-x:auto}.probe td,.probe th{overflow-wrap:normal}.probe td:first-child{min-width:12rem}
 td code{font-size:.75rem}.probe td:not(:first-child),.probe th:not(:first-child){text-align:center;padding:.25rem .4rem}
 td.r{color:#2f9e5b;font-weight:700}td.x{color:#d94a2a}td.u{color:#888}
 pre{white-space:pre-wrap;overflow-wrap:anywhere;margin:0;padding:.5rem;background:#8881;border-radius:.3rem}

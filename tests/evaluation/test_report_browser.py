@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.evaluation.judged import Results, by_id, judged, report_of
+from evaluation.report import write_report
+from tests.evaluation.judged import Results, by_id, comparison_of, judged, manifest_of, report_of
 from tests.evaluation.test_report import HOSTILE, two_models
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: no browser tests")
@@ -174,6 +175,18 @@ def test_links_to_disagreements_lead_to_the_case(page: Any, tmp_path: Path) -> N
     assert "Odd one" in page.inner_text(".problem")
     page.check("#disagree")
     assert shown(page) == "1 of 43"
+
+
+def test_a_phone_shows_the_whole_width_of_the_page(page: Any, tmp_path: Path) -> None:
+    results = two_models(2, 1, 5)
+    manifest = manifest_of(results) | {"git_commit": "0123456789abcdef" * 2 + "01234567+changes"}
+    write_report(tmp_path / "r.html", manifest, comparison_of(results), results)
+    page.set_viewport_size({"width": 400, "height": 800})
+    page.goto((tmp_path / "r.html").as_uri())
+    page.wait_for_selector(READY)
+    page.locator("#rows .row").first.click()
+    page.wait_for_selector(".side")
+    assert page.evaluate("document.documentElement.scrollWidth") == 400
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
