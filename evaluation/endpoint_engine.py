@@ -42,7 +42,9 @@ class EndpointEngine:
     def __init__(self, name: str, engine: EngineConfig, generation: GenerationConfig) -> None:
         self._name, self._engine, self._generation = name, engine, generation
         self._url = engine.base_url.rstrip("/") + "/chat/completions"
-        self._api_key = os.environ.get(KEY_ENV, "")
+        self._api_key = os.environ.get(KEY_ENV, "").strip()
+        if not self._api_key.isprintable():
+            raise InputError(f"{KEY_ENV}: holds characters that no key has: copy it again")
 
     def identity(self) -> dict[str, Any]:
         """A server does not say which weights it serves: address and model name must do (`--fresh` asks again)."""
@@ -102,7 +104,7 @@ class EndpointEngine:
     async def _call(self, session: aiohttp.ClientSession, asked: Asked) -> Answer:
         began = time.perf_counter()
         async with session.post(self._url, json=self._body(asked)) as reply:
-            text = await reply.text()
+            text = await reply.text(errors="replace")
             if reply.status == 429:
                 raise _Busy(_retry_after(reply.headers.get("Retry-After"), 2.0))
             if 400 <= reply.status < 500 and reply.status not in (408, 409, 425):
@@ -111,7 +113,7 @@ class EndpointEngine:
                     f"{self._url}: status {reply.status} for model {self._name!r}{hint}: {self._redacted(text)}"
                 )
             if reply.status != 200:
-                raise _Failed(f"status {reply.status}: {text[:200]}")
+                raise _Failed(f"status {reply.status}: {text}")
         return self._read(text, time.perf_counter() - began)
 
     def _body(self, asked: Asked) -> dict[str, Any]:
@@ -131,17 +133,17 @@ class EndpointEngine:
         try:
             reply = json.loads(text)
             choice = reply["choices"][0]
-            message, reason = choice["message"], choice.get("finish_reason") or "stop"
-            reasoning = message.get("reasoning_content") or message.get("reasoning") or ""
-            content = message.get("content") or ""
+            message, reason = choice["message"], str(choice.get("finish_reason") or "stop")
+            reasoning = _text(message.get("reasoning_content") or message.get("reasoning"))
+            content = _text(message.get("content"))
+            usage = reply.get("usage") or {}
+            asked, count = (int(usage.get(name) or 0) for name in ("prompt_tokens", "completion_tokens"))
         except (ValueError, LookupError, TypeError, AttributeError):
-            raise _Failed(f"not a chat completion: {text[:200]}") from None
+            raise _Failed(f"not a chat completion: {text}") from None
         if not content.strip() and not reasoning.strip():
             raise _Failed("empty text")
-        usage = reply.get("usage") or {}
-        count = int(usage.get("completion_tokens") or 0)
         self._check_length(count, reason)
-        return Answer(_joined(reasoning, content), reason, int(usage.get("prompt_tokens") or 0), count, seconds)
+        return Answer(_joined(reasoning, content), reason, asked, count, seconds)
 
     def _check_length(self, count: int, reason: str) -> None:
         """The limit is what the user said: neither ignored by the server nor undercut by a smaller one of its own."""
@@ -157,8 +159,15 @@ class EndpointEngine:
             )
 
     def _redacted(self, text: str) -> str:
-        shown = " ".join(text.split())[:300]
-        return shown.replace(self._api_key, "…") if self._api_key else shown
+        whole = text.replace(self._api_key, "…") if self._api_key else text  # before a cut can leave half a key
+        return " ".join(whole.split())[:300]
+
+
+def _text(value: Any) -> str:
+    """A message's text as UTF-8 can hold it: a server may cut in the middle of a surrogate pair."""
+    if value is not None and not isinstance(value, str):
+        raise TypeError(value)
+    return (value or "").encode(errors="replace").decode()
 
 
 def _joined(reasoning: str, content: str) -> str:

@@ -5,7 +5,7 @@ import math
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 import transformers
@@ -17,7 +17,7 @@ from evaluation.decoding import Decoder, Generated, Prompt, Sampling
 from evaluation.fingerprint import fingerprint
 from evaluation.static import StaticDecoder
 from evaluation.terms import Answer, Asked, Deliver, Question
-from shared.exits import InputError
+from shared.exits import InputError, Stopped
 from shared.rendering import ChatRenderer
 
 _CPU_ROWS, _GPU_ROWS = 32, 512  # measured: docs/experiments/evaluation.md
@@ -32,10 +32,10 @@ class TransformersEngine:
         self._name, self._engine, self._generation = name, engine, generation
         self.folder = find_model(name)
         self._fingerprint = fingerprint(self.folder)
-        self._tokenizer = cast(Any, AutoTokenizer.from_pretrained(self.folder))
+        self._tokenizer = _loaded(AutoTokenizer.from_pretrained, self.folder)
         system = None if generation.system == "template" else generation.system
         self._chat = ChatRenderer.of(self._tokenizer, system, str(self.folder))
-        self._config = AutoConfig.from_pretrained(self.folder).get_text_config()
+        self._config = _loaded(AutoConfig.from_pretrained, self.folder).get_text_config()
         self._device = _device(engine.device)
         self._dtype = _dtype(engine.dtype, self._device)
         self._model: Any = None
@@ -77,6 +77,8 @@ class TransformersEngine:
 
     def _prompt_of(self, asked: Asked) -> Prompt:
         ids = self._tokenizer(self.prompt(asked.question), add_special_tokens=False)["input_ids"]
+        if not ids:
+            raise InputError(f"{self.folder}: its tokenizer makes no tokens of a question: copy tokenizer.json again")
         settings = self._generation
         draws = None
         if settings.temperature > 0:
@@ -96,10 +98,7 @@ class TransformersEngine:
     def _decoder(self, prompts: list[Prompt]) -> "Decoder | StaticDecoder":
         if self._model is None:
             transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # one of our own follows
-            model: Any = AutoModelForCausalLM.from_pretrained(
-                self.folder, dtype=self._dtype, attn_implementation="sdpa"
-            )
-            self._model = model.to(self._device).eval()
+            self._model = self._whole_model().to(self._device).eval()
         settings = self._generation
         sampling = Sampling(settings.temperature, settings.top_p, self._stop_ids())
         rows = self._rows(max(len(p.ids) for p in prompts))
@@ -111,6 +110,22 @@ class TransformersEngine:
                 return decoder
             self._model.set_attn_implementation("sdpa")
         return StaticDecoder(self._model, rows, sampling)
+
+    def _whole_model(self) -> Any:
+        """The model, all of whose weights were in its files: transformers makes up what is missing and goes on."""
+        model, told = _loaded(
+            AutoModelForCausalLM.from_pretrained,
+            self.folder,
+            dtype=self._dtype,
+            attn_implementation="sdpa",
+            output_loading_info=True,
+        )
+        if missing := sorted(told["missing_keys"]):
+            raise InputError(
+                f"{self.folder}: {len(missing)} of its weights are in none of its files ({missing[0]} for one): "
+                "copy or download the folder again"
+            )
+        return model
 
     def _stop_ids(self) -> tuple[int, ...]:
         return stop_ids(self._tokenizer, self._chat, self._model)
@@ -128,6 +143,16 @@ class TransformersEngine:
         free, _ = torch.cuda.mem_get_info(self._device)
         fitting = (free - _GPU_RESERVE) // (per_token * (longest_prompt + self._generation.max_new_tokens))
         return int(max(1, min(_GPU_ROWS, fitting)))
+
+
+def _loaded(load: Callable[..., Any], folder: Path, **options: Any) -> Any:
+    try:
+        return load(folder, **options)
+    except Stopped:  # a signal that came meanwhile
+        raise
+    except Exception as error:  # a damaged folder makes the libraries raise a dozen kinds
+        why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise InputError(f"{folder}: cannot be loaded ({why}): copy or download the folder again") from None
 
 
 def next_probabilities(model: Any, ids: Any) -> torch.Tensor:
@@ -171,6 +196,8 @@ def find_model(name: str) -> Path:
     try:
         patterns = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
         return Path(snapshot_download(name, allow_patterns=patterns))
+    except Stopped:
+        raise
     except Exception as error:  # the hub's client raises a dozen kinds, each of them "it cannot be had"
         why = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
         raise InputError(f"models: {name}: no such folder, and the hub gave none ({why})") from None
@@ -181,9 +208,11 @@ def _device(wanted: str) -> torch.device:
         if wanted.startswith("cuda") and not torch.cuda.is_available():
             raise InputError(f'engine.device = "{wanted}": no NVIDIA GPU can be used here: set "cpu" or "auto"')
         try:
-            return torch.device(wanted)
-        except RuntimeError:
-            raise InputError(f'engine.device = "{wanted}": no such kind of device: auto, cpu, cuda or cuda:N') from None
+            device = torch.device(wanted)
+            torch.zeros(1, device=device).item()  # one that holds no numbers, or is not there, says so now
+        except (RuntimeError, NotImplementedError, AssertionError):
+            raise InputError(f'engine.device = "{wanted}": no such device here: auto, cpu, cuda or cuda:N') from None
+        return device
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from evaluation.__main__ import main
 from evaluation.terms import EndpointDead
@@ -96,6 +97,11 @@ def test_a_server_that_sends_reasoning_alone_has_not_answered(serve: Serve, tmp_
         ({"status": 503, "text": "loading"}, "status 503"),
         ({"text": "", "drop": True}, "no answer after 2 calls"),
         ({"status": 200, "text": "<html>"}, "not a chat completion"),
+        ({"status": 200, "text": '{"choices": [{"message": {"content": [{"text": "7"}]}}]}'}, "not a chat completion"),
+        (
+            {"status": 200, "text": '{"choices": [{"message": {"content": "7"}}], "usage": [7]}'},
+            "not a chat completion",
+        ),
     ],
 )
 def test_a_dead_endpoint_is_an_error_and_no_zero(serve: Serve, tmp_path: Path, reply: Reply, says: str) -> None:
@@ -143,6 +149,59 @@ def test_a_refused_key_is_the_users_to_mend_and_is_never_shown(
         main(["run", str(config)])
     assert "sk-secret-1" not in str(stopped.value)
     assert endpoint.headers[0]["Authorization"] == "Bearer sk-secret-1"
+
+
+def test_a_key_that_a_cut_would_halve_is_never_shown_and_one_that_no_header_holds_is_refused(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-1\n")  # as a file's content comes
+    config, endpoint = endpoint_run(serve, tmp_path, lambda *_: {"status": 500, "text": "x" * 193 + "sk-secret-1"})
+    with pytest.raises(EndpointDead) as stopped:
+        main(["run", str(config), "--set", "engine.attempts=1"])
+    assert "sk-" not in str(stopped.value)
+    assert endpoint.headers[0]["Authorization"] == "Bearer sk-secret-1"
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-\nsecret")
+    with pytest.raises(InputError, match="OPENAI_API_KEY: holds characters that no key has"):
+        main(["run", str(config)])
+
+
+def test_half_a_surrogate_pair_in_an_answer_is_kept_as_text(serve: Serve, tmp_path: Path) -> None:
+    config, _ = endpoint_run(serve, tmp_path, lambda p, *_: {"text": f"\ud83d \\boxed{{{number_of(p)}}}"})
+    assert main(["run", str(config)]) == 0
+    assert {row["text"][0] for row in answers(config)} == {"?"}
+    assert json.loads((tmp_path / "out/comparison.json").read_text())["benchmarks"]["p"]["base"]["correct"] == 6
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("model.safetensors", b"PK", "cannot be loaded (SafetensorError"),
+        ("config.json", b"{", "cannot be loaded (OSError"),
+        ("tokenizer.json", b"{}", "cannot be loaded (KeyError"),
+        ("model.safetensors", None, "1 of its weights are in none of its files (model.layers.1.mlp.down_proj.weight"),
+    ],
+)
+def test_a_damaged_model_folder_is_an_error_and_no_zero(
+    tmp_path: Path, name: str, content: bytes | None, says: str
+) -> None:
+    model = write_model(tmp_path / "m")
+    if content is None:
+        weights = load_file(model / name)
+        del weights["model.layers.1.mlp.down_proj.weight"]
+        save_file(weights, model / name, metadata={"format": "pt"})
+    else:
+        (model / name).write_bytes(content)
+    with pytest.raises(InputError) as stopped:
+        main(["run", str(tiny_run(tmp_path, model))])
+    assert says in str(stopped.value)
+    assert "\n" not in str(stopped.value)
+    assert not (tmp_path / "out/comparison.json").exists()
+
+
+def test_a_device_that_holds_no_numbers_is_refused(tmp_path: Path) -> None:
+    config = tiny_run(tmp_path, write_model(tmp_path / "m"))
+    with pytest.raises(InputError, match=r'engine.device = "meta": no such device here'):
+        main(["run", str(config), "--set", "engine.device=meta"])
 
 
 def test_a_server_that_ignores_max_new_tokens_is_refused(serve: Serve, tmp_path: Path) -> None:
