@@ -13,7 +13,7 @@ from shared.exits import InputError, typed
 
 def report_again(run: Path) -> Path:
     """comparison.json and report.html of a finished run, from its answers and verdicts."""
-    manifest = files.read_json(run / files.MANIFEST)
+    manifest = files.read_manifest(run)
     results = {model["name"]: files.read_model(run, model, manifest) for model in manifest["models"]}
     write_results(run, manifest, results)
     return run / files.REPORT
@@ -62,11 +62,11 @@ def compare_runs(a: Path, b: Path, out: Path | None) -> dict[str, Any]:
 def _find(run: Path) -> _Side:
     """The model meant by a run's folder (its last one: the tuned) or by one model's folder in it."""
     if (run / files.MANIFEST).exists():
-        manifest = files.read_json(run / files.MANIFEST)
+        manifest = files.read_manifest(run)
         return _Side(run, manifest, manifest["models"][-1])
     whole = run.resolve().parent
     if (whole / files.MANIFEST).exists():
-        manifest = files.read_json(whole / files.MANIFEST)
+        manifest = files.read_manifest(whole)
         for model in manifest["models"]:
             if model["slug"] == run.resolve().name:
                 return _Side(whole, manifest, model)

@@ -38,6 +38,7 @@ LOCAL_COPIES = {
 HELD_OUT = "held-out:"
 HELD_OUT_SHARE, HELD_OUT_SEED = 0.02, 0  # the trainer's defaults, where neither a list nor a run says more
 
+_LONGEST_SLUG = 120  # of the 255 bytes of a file's name, in which lighteval puts more beside it
 _PROBLEM_FIELDS = ("problem", "question", "prompt", "input")
 _GOLD_FIELDS = ("gold", "answer", "final_answer", "expected_answer", "target")
 
@@ -78,7 +79,11 @@ def shown_name(name: str) -> str:
 
 def slug(name: str) -> str:
     """A name as one folder: what no file system or task name minds."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "--", name).strip("-.") or "unnamed"
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "--", name).strip("-.") or "unnamed"
+    if name.isascii() and len(plain) <= _LONGEST_SLUG:
+        return plain
+    # Cut, or without its letters, it might be another's as well.
+    return f"{plain[:_LONGEST_SLUG]}-{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:8]}"
 
 
 def _open(name: str, data: str, runs: Sequence[Path]) -> tuple[Iterator[tuple[str, str]], str]:

@@ -1,9 +1,9 @@
 """The evaluation's configuration: `configs/evaluate-*.toml`, validated once, at the door."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from shared.config import Config
 from shared.prompts import PRESETS
@@ -70,6 +70,13 @@ class EvaluationConfig(Config):
     data: str = Field("", description="folder with local copies of the benchmarks; empty: the hub")
     generation: GenerationConfig = Field(GenerationConfig(), description="how answers are asked for")
     engine: EngineConfig = Field(EngineConfig(), description="who answers")
+
+    @field_validator("out", mode="before")
+    @classmethod
+    def _a_folder(cls, out: Any) -> Any:
+        if out == "":
+            raise ValueError("out is empty: name a folder")
+        return out
 
     @model_validator(mode="after")
     def _something_to_do(self) -> "EvaluationConfig":

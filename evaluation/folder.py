@@ -27,8 +27,16 @@ MANIFEST, COMPARISON, REPORT = "manifest.json", "comparison.json", "report.html"
 
 @contextmanager
 def held(out: Path) -> Iterator[None]:
-    """Hold a folder against a second process; the lock dies with its holder."""
-    out.mkdir(parents=True, exist_ok=True)
+    """Hold a folder against a second process; the lock dies with its holder.
+
+    Errors: `InputError` for a folder that cannot be made, or whose manifest is a training run's or a corpus's.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"out = {str(out)!r}: {error.strerror}: give a folder that can be made") from None
+    if (out / MANIFEST).exists():
+        read_manifest(out)
     with (out / ".lock").open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -50,10 +58,18 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     try:
         return orjson.loads(path.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{path}: no such file: this is not the folder of a finished evaluation") from None
     except orjson.JSONDecodeError as error:
         raise InputError(f"{path}: not JSON ({error}): run the evaluation again") from None
+
+
+def read_manifest(run: Path) -> dict[str, Any]:
+    """The manifest of a finished evaluation. Errors: `InputError`, also where it is another program's."""
+    manifest = read_json(run / MANIFEST)
+    if not isinstance(manifest, dict) or not {"models", "benchmarks", "generation"} <= manifest.keys():
+        raise InputError(f"{run / MANIFEST}: not an evaluation's: give the `out` folder of an evaluation, or a new one")
+    return manifest
 
 
 def write_verdicts(folder: Path, key: str, cases: Cases) -> None:
@@ -105,6 +121,16 @@ def describe(benchmark: Benchmark) -> dict[str, Any]:
 
 
 def _rows(path: Path) -> Iterator[Any]:
-    with path.open("rb") as lines:
-        for line in lines:
-            yield orjson.loads(line)
+    try:
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                yield _parsed(line, f"{path}:{number}")
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}: run the evaluation again") from None
+
+
+def _parsed(line: bytes, place: str) -> Any:
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        raise InputError(f"{place}: torn: run the evaluation again, it mends its journal") from None

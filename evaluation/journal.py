@@ -23,7 +23,10 @@ import orjson
 
 from evaluation.terms import Answer, Asked
 from shared.exits import CannotWrite
-from shared.shards import whole_length
+from shared.shards import whole_length, write_atomically
+
+_KEYS = {"key", "id", "sample", "prompt_sha", "problem", "gold", "text", "finish_reason", "prompt_tokens",
+         "completion_tokens", "seconds"}  # fmt: skip
 
 
 def key_of(identity: Mapping[str, Any]) -> str:
@@ -81,11 +84,16 @@ class Journal:
         if not self.path.exists():
             return {}
         os.truncate(self.path, whole_length(self.path))  # a killed writer leaves at most one torn tail
-        answers = {}
+        answers, torn = {}, False
         with self.path.open("rb") as lines:
-            for line in lines:
-                row = orjson.loads(line)
-                answers[row["id"], row["sample"], row["prompt_sha"]] = answer_of(row)
+            for row in map(_row_of, lines):
+                if row is None:
+                    torn = True
+                else:
+                    answers[row["id"], row["sample"], row["prompt_sha"]] = answer_of(row)
+        if torn:
+            with self.path.open("rb") as lines:
+                write_atomically(self.path, b"".join(line for line in lines if _row_of(line)))
         return answers
 
     def _set_aside_others(self) -> None:
@@ -106,6 +114,15 @@ class Journal:
                 return key
         except (OSError, orjson.JSONDecodeError, KeyError):  # no file, or a single torn line: nothing to keep
             return None
+
+
+def _row_of(line: bytes) -> dict[str, Any] | None:
+    """One line's answer; None for what a power cut or an editor left: it is asked again."""
+    try:
+        row = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    return row if isinstance(row, dict) and row.keys() >= _KEYS else None
 
 
 def answer_of(row: Mapping[str, Any]) -> Answer:

@@ -36,7 +36,7 @@ def write_weak(run: Path, model: str, source: Path | None, neighbours: int, out:
     Errors: `InputError` for an unfinished run, an unknown model, a source that cannot be read or is what the run is
     judged on, and for test problems asked for without a source.
     """
-    manifest = files.read_json(run / files.MANIFEST)
+    manifest = files.read_manifest(run)
     told = _model(run, manifest, model)
     examined = files.read_model(run, told, manifest)
     failed = {name: _failed(cases) for name, cases in examined.items()}

@@ -36,6 +36,8 @@ def test_gsm8k_is_asked_as_the_tutorial_asks_it() -> None:
         ("models=[]", "models is empty"),
         ("generation.prompt=hello", "has no {problem}"),
         ("limit=-1", "limit"),
+        ("out=", "out is empty"),
+        ("generation.temperature=inf", "finite number"),
     ],
 )
 def test_a_mistake_is_one_line_with_the_remedy(change: str, says: str) -> None:

@@ -45,6 +45,20 @@ def test_a_torn_tail_is_cut_and_asked_again(tmp_path: Path) -> None:
         assert [row["text"] for row in rows_of(journal.path)] == ["0", "1", "2"]
 
 
+def test_a_line_that_is_no_answer_is_taken_out_and_what_it_held_asked_again(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "k1")
+    for i in range(3):
+        journal.write(asked(i), "p", answer(str(i)))
+    journal.close()
+    first, second, third = journal.path.read_bytes().splitlines(keepends=True)
+    journal.path.write_bytes(first + second[:40] + b"\n" + b"\0" * 99 + b"\n" + b'{"key": "k1"}\n' + third)
+    again = Journal(tmp_path, "k1")
+    assert [again.get(asked(i), "p") for i in range(3)] == [answer("0"), None, answer("2")]
+    again.write(asked(1), "p", answer("1"))
+    again.close()
+    assert [row["text"] for row in rows_of(journal.path)] == ["0", "2", "1"]
+
+
 def test_answers_under_another_key_are_set_aside_and_come_back_with_it(tmp_path: Path) -> None:
     for key, text in (("k1", "a"), ("k2", "b"), ("k1", "")):
         journal = Journal(tmp_path, key)

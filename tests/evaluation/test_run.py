@@ -188,3 +188,38 @@ def test_a_folder_that_is_no_finished_run_is_refused(finished: tuple[Path, Endpo
         main(["compare", str(finished[0].parent / "out"), str(tmp_path / "nowhere")])
     with pytest.raises(InputError, match="no such file"):
         main(["report", str(tmp_path / "nowhere")])
+
+
+def test_a_training_run_is_no_evaluation_and_is_not_written_over(serve: Serve, tmp_path: Path) -> None:
+    config = write_config(tmp_path / "c.toml", serve(scripted), ["base"], str(write_problems(tmp_path / "p.jsonl", 2)))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/manifest.json").write_text('{"identity": {}, "data": {}}')
+    for command in (["run", str(config)], ["report", str(tmp_path / "out")], ["compare", *[str(tmp_path / "out")] * 2]):
+        with pytest.raises(InputError, match=r"manifest.json: not an evaluation's"):
+            main(command)
+    assert (tmp_path / "out/manifest.json").read_text() == '{"identity": {}, "data": {}}'
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="Not a directory: give a folder"):
+        main(["run", str(config), "--set", f"out={tmp_path}/file/out"])
+
+
+def test_a_finished_run_whose_answers_are_torn_says_which_line_and_is_mended_by_the_run(
+    finished: tuple[Path, Endpoint],
+) -> None:
+    config, _ = finished
+    answers = config.parent / "out/tuned/sums/answers.jsonl"
+    before = comparison_of(config)
+    answers.write_bytes(answers.read_bytes()[:-20])
+    with pytest.raises(InputError, match=r"answers.jsonl:\d+: torn: run the evaluation again"):
+        main(["report", str(config.parent / "out")])
+    assert main(["run", str(config)]) == 0
+    assert comparison_of(config) == before
+
+
+def test_names_too_long_or_without_ascii_letters_get_folders_of_their_own(serve: Serve, tmp_path: Path) -> None:
+    names = ["数学", "物理", "x" * 200, "x" * 199 + "y"]
+    benchmarks = [str(write_problems(tmp_path / f"{name}.jsonl", 2)) for name in names]
+    config = write_config(tmp_path / "c.toml", serve(scripted), ["base"], benchmarks[0])
+    assert main(["run", str(config), "--set", f"benchmarks={json.dumps(benchmarks, ensure_ascii=False)}"]) == 0
+    assert list(json.loads((tmp_path / "out/comparison.json").read_text())["benchmarks"]) == names
+    assert len(list((tmp_path / "out/base").glob("*/answers.jsonl"))) == 4
