@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
@@ -36,6 +37,18 @@ class GenerationConfig(Config):
         return self
 
 
+def _check_address(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # no number as port, half a bracket
+        whole = False
+    if not whole:
+        raise ValueError('kind = "endpoint" needs base_url, for example "http://localhost:8000/v1"')
+    if parts.username is not None or parts.query:  # it stands in manifest.json and on the page
+        raise ValueError("base_url holds a password or a query: leave them out, the key is read from OPENAI_API_KEY")
+
+
 class EngineConfig(Config):
     """Who answers."""
 
@@ -53,8 +66,8 @@ class EngineConfig(Config):
 
     @model_validator(mode="after")
     def _endpoint_has_an_address(self) -> "EngineConfig":
-        if self.kind == "endpoint" and not self.base_url.startswith(("http://", "https://")):
-            raise ValueError('kind = "endpoint" needs base_url, for example "http://localhost:8000/v1"')
+        if self.kind == "endpoint":
+            _check_address(self.base_url)
         if isinstance(self.batch, int) and self.batch < 1:
             raise ValueError('batch is at least 1, or "auto"')
         return self

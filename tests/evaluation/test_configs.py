@@ -45,6 +45,21 @@ def test_a_mistake_is_one_line_with_the_remedy(change: str, says: str) -> None:
         load(EvaluationConfig, CONFIGS / "evaluate-gsm8k.toml", [change], environ={})
 
 
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("http://", "needs base_url"),
+        ("http://localhost:port/v1", "needs base_url"),
+        ("http://me:sk-secret@localhost:8000/v1", "holds a password or a query"),
+        ("http://localhost:8000/v1?api-key=sk-secret", "holds a password or a query"),
+    ],
+)
+def test_an_address_is_a_whole_one_and_holds_no_secret(url: str, says: str) -> None:
+    with pytest.raises(InputError, match=says) as stopped:
+        load(EvaluationConfig, CONFIGS / "evaluate-endpoint.toml", [f"engine.base_url={url}"], environ={})
+    assert str(stopped.value).count("sk-secret") == 0
+
+
 def test_help_explains_every_key(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["run", "--help"])
