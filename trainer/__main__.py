@@ -66,10 +66,11 @@ def _with_config(given: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    keys = "Configuration keys:\n\n" + explain(TrainerConfig)
     parser = argparse.ArgumentParser(
         prog="python -m trainer",
         description="Fine-tune a small model on verified traces.",
-        epilog="Configuration keys:\n\n" + explain(TrainerConfig),
+        epilog=keys,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True)
@@ -78,7 +79,9 @@ def _parser() -> argparse.ArgumentParser:
         ("inspect", "one training row with its loss mask in colour"),
         ("run", "train; the same command goes on where it stopped"),
     ):
-        command = commands.add_parser(name, help=about)
+        command = commands.add_parser(
+            name, help=about, epilog=keys, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
         command.add_argument("config", help="a TOML file, such as configs/train-qwen2.5-1.5b.toml")
         command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a key")
         if name == "inspect":

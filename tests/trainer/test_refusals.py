@@ -164,6 +164,14 @@ def test_an_unknown_architecture_of_logits_is_refused(tmp_path: Path, model_fold
     assert "scales its logits" in refused(tmp_path, scaled, corpus)
 
 
+@pytest.mark.parametrize("command", [[], ["plan"], ["inspect"], ["run"]])
+def test_help_explains_every_key(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([*command, "--help"])
+    told = capsys.readouterr().out
+    assert all(f"\n{name} = " in told for name in ("run", "max_length", "target", "every_steps", "project"))
+
+
 def test_no_library_that_unsloth_patches_is_imported_before_the_backend_is_opened() -> None:
     code = (
         "import sys, trainer.train, trainer.backends, trainer.selection, trainer.plan\n"
