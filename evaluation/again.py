@@ -44,7 +44,7 @@ def compare_runs(a: Path, b: Path, out: Path | None) -> dict[str, Any]:
         raise InputError(f"{a} and {b} have no benchmark in common: {', '.join(told[0])} against {', '.join(told[1])}")
     names = [base.model["name"], tuned.model["name"]]
     if names[0] == names[1]:
-        names = [f"{names[0]} ({a})", f"{names[1]} ({b})"]
+        names = [f"{names[0]} ({a})", f"{names[1]} ({b}{', again' if a == b else ''})"]
     results: Results = {name: {} for name in names}
     for name in common:
         shared = [id_ for id_ in told[0][name] if id_ in told[1][name]]

@@ -35,8 +35,7 @@ def held(out: Path) -> Iterator[None]:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"out = {str(out)!r}: {error.strerror}: give a folder that can be made") from None
-    if (out / MANIFEST).exists():
-        read_manifest(out)
+    _refuse_foreign(out)
     with (out / ".lock").open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -70,6 +69,14 @@ def read_manifest(run: Path) -> dict[str, Any]:
     if not isinstance(manifest, dict) or not {"models", "benchmarks", "generation"} <= manifest.keys():
         raise InputError(f"{run / MANIFEST}: not an evaluation's: give the `out` folder of an evaluation, or a new one")
     return manifest
+
+
+def _refuse_foreign(out: Path) -> None:
+    try:
+        read_json(out / MANIFEST)
+    except InputError:  # none yet, or a damaged one: the run writes it anew
+        return
+    read_manifest(out)
 
 
 def write_verdicts(folder: Path, key: str, cases: Cases) -> None:

@@ -198,6 +198,8 @@ def test_a_training_run_is_no_evaluation_and_is_not_written_over(serve: Serve, t
         with pytest.raises(InputError, match=r"manifest.json: not an evaluation's"):
             main(command)
     assert (tmp_path / "out/manifest.json").read_text() == '{"identity": {}, "data": {}}'
+    (tmp_path / "out/manifest.json").write_text("{")  # damaged: what a run mends
+    assert main(["run", str(config)]) == 0
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="Not a directory: give a folder"):
         main(["run", str(config), "--set", f"out={tmp_path}/file/out"])
@@ -223,3 +225,11 @@ def test_names_too_long_or_without_ascii_letters_get_folders_of_their_own(serve:
     assert main(["run", str(config), "--set", f"benchmarks={json.dumps(benchmarks, ensure_ascii=False)}"]) == 0
     assert list(json.loads((tmp_path / "out/comparison.json").read_text())["benchmarks"]) == names
     assert len(list((tmp_path / "out/base").glob("*/answers.jsonl"))) == 4
+
+
+def test_a_run_compared_with_itself_differs_by_nothing(finished: tuple[Path, Endpoint], tmp_path: Path) -> None:
+    run = str(finished[0].parent / "out")
+    assert main(["compare", run, run, "--out", str(tmp_path / "same")]) == 0
+    found = json.loads((tmp_path / "same/comparison.json").read_text())["benchmarks"]["sums"]
+    assert (found["fixed"], found["broken"], found["difference"]) == (0, 0, 0)
+    assert found["tuned"]["correct"] == found["base"]["correct"] > 0
