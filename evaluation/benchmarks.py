@@ -162,6 +162,8 @@ def _pair(row: Row, place: str) -> tuple[str, str]:
     gold = next((row[name] for name in _GOLD_FIELDS if row.get(name) not in (None, "")), None)
     if gold is None:
         raise InputError(f"{place}: no gold answer: one of the fields {', '.join(_GOLD_FIELDS)} must hold it")
+    if not isinstance(gold, str | int | float):
+        raise InputError(f"{place}: the gold answer is a {type(gold).__name__}: give one text or number")
     return problem, final_answer(gold)
 
 

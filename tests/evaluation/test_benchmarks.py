@@ -61,7 +61,8 @@ def test_an_unknown_benchmark_names_the_known_ones() -> None:
 @pytest.mark.parametrize(
     ("line", "says"),
     [("{", "not JSON"), ("[1]", "a JSON list where an object belongs"),
-     ('{"answer": 1}', "no problem"), ('{"problem": "x"}', "no gold answer")],
+     ('{"answer": 1}', "no problem"), ('{"problem": "x"}', "no gold answer"),
+     ('{"problem": "2 + 2?", "final_answer": ["4"]}', "the gold answer is a list")],
 )  # fmt: skip
 def test_a_bad_line_is_named_by_file_and_number(tmp_path: Path, line: str, says: str) -> None:
     path = tmp_path / "p.jsonl"
