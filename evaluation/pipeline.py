@@ -44,6 +44,8 @@ def evaluate(config: EvaluationConfig, *, quick: bool, fresh: bool, command: str
         for name in config.benchmarks
     ]
     _refuse_same_folders(config.models, benchmarks)
+    if config.engine.kind == "transformers":
+        _find_models(config.models)
     with files.held(config.out), _until_a_signal(), ExitStack() as stack:
         judge = Judge()
         stack.callback(judge.close)
@@ -213,6 +215,14 @@ def _refuse_same_folders(models: Sequence[str], benchmarks: Sequence[Benchmark])
     for key, names in (("models", [slug(m) for m in models]), ("benchmarks", [b.slug for b in benchmarks])):
         if twice := {name for name in names if names.count(name) > 1}:
             raise InputError(f"{key}: two of them would share the folder {min(twice)}: rename one")
+
+
+def _find_models(models: Sequence[str]) -> None:
+    """All of them, before the first answers: one that is missing would end a run whose first model took an hour."""
+    from evaluation.transformers_engine import find_model
+
+    for model in models:
+        find_model(model)
 
 
 @contextmanager

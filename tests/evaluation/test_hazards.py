@@ -279,3 +279,12 @@ def test_a_run_on_local_files_never_looks_for_the_network_and_leaves_nothing_in_
     assert done.stderr == ""
     opinions = [row["second_opinion"] for row in rows_of(next((tmp_path / "out").glob("*/p/verdicts.jsonl")))]
     assert None not in opinions
+
+
+def test_a_model_that_is_missing_is_told_before_the_one_that_is_there_has_answered(tmp_path: Path) -> None:
+    problems = write_problems(tmp_path / "sums.jsonl", 3)
+    models = [str(write_model(tmp_path / "base")), str(tmp_path / "run" / "merged")]
+    config = write_config(tmp_path / "c.toml", None, models, str(problems))
+    with pytest.raises(InputError, match="merged: no such folder: train and merge first"):
+        main(["run", str(config)])
+    assert not (tmp_path / "out").exists()
