@@ -46,7 +46,7 @@ endef
 
 test: $(ENVIRONMENTS)  ## every test that needs no GPU
 	@failed=0; \
-	$(call suite,$(GENERATOR),tests/shared tests/generator tests/test_architecture.py tests/test_demo.py tests/test_configs.py); \
+	$(call suite,$(GENERATOR),tests/shared tests/generator tests/test_architecture.py tests/test_demo.py tests/test_environments.py tests/test_configs.py); \
 	$(call suite,$(TRAINER),tests/shared/test_pins.py tests/trainer); \
 	$(call suite,$(EVALUATION),tests/shared tests/evaluation); \
 	exit $$failed
@@ -64,15 +64,15 @@ bench: $(ENVIRONMENTS)  ## the benchmarks, one table at the end
 setup-generator: .venv/generator/.ready  ## the generator's environment
 setup-trainer: .venv/trainer/.ready  ## the trainer's environment (adds Unsloth where there is an NVIDIA GPU)
 	@if [ ! -e .venv/trainer/.unsloth -o constraints/unsloth.txt -nt .venv/trainer/.unsloth ] && nvidia-smi -L >/dev/null 2>&1; then \
-	  echo "adding Unsloth (once, a few minutes)"; \
-	  $(TRAINER) -m pip install -qq --disable-pip-version-check -c constraints/trainer.txt -c constraints/unsloth.txt unsloth bitsandbytes liger-kernel; \
-	  touch .venv/trainer/.unsloth; \
+	  exec $(PYTHON) -m shared.environment trainer unsloth; \
 	fi
 setup-evaluation: .venv/evaluation/.ready  ## the evaluation's environment
 
-.venv/%/.ready: constraints/%.txt pyproject.toml
+# An environment whose Python is gone (removed, or the system's replaced) is made again, whatever .ready says.
+.SECONDEXPANSION:
+.venv/%/.ready: constraints/%.txt pyproject.toml $$(shell .venv/$$*/bin/python -c "import pip" 2>/dev/null || echo gone)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make $@ PYTHON=/path/to/python3.11")'
-	@echo "setting up .venv/$* (once, a few minutes)"
-	@test -x .venv/$*/bin/python || $(PYTHON) -m venv .venv/$*
-	@.venv/$*/bin/python -m pip install -qq --disable-pip-version-check -c constraints/$*.txt -e '.[$*,dev]'
-	@touch $@
+	@$(PYTHON) -m shared.environment $*
+
+.PHONY: gone
+gone:

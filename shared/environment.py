@@ -1,0 +1,193 @@
+"""One program's environment, `.venv/NAME`, from `constraints/NAME.txt`: finished, or begun again.
+
+    python3 -m shared.environment trainer            # what `make setup-trainer` calls; the standard library is enough
+    python3 -m shared.environment trainer unsloth    # the addition where there is an NVIDIA GPU
+
+A killed `venv` leaves a Python without pip, and a killed pip packages that look installed and are not. So `.ready`, the
+mark of a finished environment, goes before anything in it is touched, and one that lacks it is made anew: what was
+fetched is in pip's own cache.
+"""
+
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from shared.exits import CannotWrite, InputError, Stopped, die_of_a_second, run_and_exit
+
+# What may be put on top of a finished environment, with constraints/ADDITION.txt beside the environment's own.
+ADDITIONS = {"unsloth": ("unsloth", "bitsandbytes", "liger-kernel")}
+TOLD_EVERY_SECONDS = 20.0
+
+
+class Interrupted(Stopped):
+    """A signal asked for the end. Not 0: nobody is to go on with half an environment."""
+
+    def __init__(self, place: Path, number: int) -> None:
+        super().__init__(f"{place} is not finished; the same command makes it, with what was fetched already")
+        self.exit_code = 128 + number
+
+
+def main(argv: Sequence[str]) -> int:
+    """`NAME [ADDITION]`. Errors: `InputError` where venv or pip fail, `CannotWrite` where the folder refuses."""
+    place = Path(".venv") / argv[0]
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until there is something to end in order
+    try:
+        place.parent.mkdir(exist_ok=True)
+        with _alone(place.parent), _Tools(place) as tools:
+            if argv[1:]:
+                _add(place, argv[1], tools)
+            else:
+                _make(place, tools)
+    except OSError as error:
+        where = error.filename or place
+        raise CannotWrite(f"{where}: {error.strerror}: correct the folder or its permissions, then run again") from None
+    return 0
+
+
+def _make(place: Path, tools: "_Tools") -> None:
+    constraints, ready = Path(f"constraints/{place.name}.txt"), place / ".ready"
+    kept = ready.exists() and _works(place)
+    if kept and _newer(ready, constraints, Path("pyproject.toml")):
+        return  # another process has made it while this one waited
+    print(f"setting up {place} (once, a few minutes)", flush=True)
+    if not kept:
+        ready.unlink(missing_ok=True)
+        if place.exists():
+            shutil.rmtree(place)
+        tools.venv()
+    with _unfinished(ready):
+        tools.pip("-c", str(constraints), "-e", f".[{place.name},dev]")
+
+
+def _add(place: Path, addition: str, tools: "_Tools") -> None:
+    constraints, ready, added = Path(f"constraints/{addition}.txt"), place / ".ready", place / f".{addition}"
+    if added.exists() and _newer(added, constraints):
+        return
+    print(f"adding {addition} to {place} (once, a few minutes)", flush=True)
+    with _unfinished(ready):
+        tools.pip("-c", f"constraints/{place.name}.txt", "-c", str(constraints), *ADDITIONS[addition])
+        added.touch()
+
+
+@contextmanager
+def _unfinished(ready: Path) -> Iterator[None]:
+    """No `.ready` while pip works; a pip that says itself that it failed has left the environment as it was."""
+    before = ready.with_name(".was-ready")
+    if ready.exists():
+        ready.rename(before)
+    try:
+        yield
+    except InputError:
+        if before.exists():
+            before.rename(ready)  # with its time: what was out of date still is
+        raise
+    before.unlink(missing_ok=True)
+    ready.touch()
+
+
+def _works(place: Path) -> bool:
+    """Whether there is a Python that finds the packages: not after the system's own was removed or replaced."""
+    python = place / "bin" / "python"
+    try:
+        return subprocess.run([python, "-c", "import pip"], stderr=subprocess.DEVNULL, check=False).returncode == 0
+    except OSError:
+        return False
+
+
+def _newer(mark: Path, *sources: Path) -> bool:
+    return all(mark.stat().st_mtime >= source.stat().st_mtime for source in sources)
+
+
+class _Tools:
+    """venv and pip on one environment: their progress told, their errors shown, ended in order by a signal."""
+
+    def __init__(self, place: Path) -> None:
+        self._place = place
+        # Not /tmp, which may be small; and what a killed pip leaves, up to some gigabytes, is removed by the next one.
+        self._temporary = place.parent / f".{place.name}.tmp"
+        self._signal, self._first_at = 0, 0.0
+        self._fetched = 0
+
+    def __enter__(self) -> "_Tools":
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._asked)
+        shutil.rmtree(self._temporary, ignore_errors=True)
+        self._temporary.mkdir()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self._temporary, ignore_errors=True)
+
+    def venv(self) -> None:
+        self._run("venv", [sys.executable, "-m", "venv", str(self._place)])
+
+    def pip(self, *words: str) -> None:
+        python = str(self._place / "bin" / "python")
+        self._run("pip", [python, "-m", "pip", "install", "-qq", "--no-input", "--disable-pip-version-check", *words])
+
+    def _run(self, tool: str, command: Sequence[str]) -> None:
+        began = told = time.monotonic()
+        environment = os.environ | {"TMPDIR": str(self._temporary.resolve())}
+        with (self._temporary / "errors").open("w+b") as errors:
+            if not self._signal:
+                child = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stderr=errors)
+                while _runs(child) and not self._signal:
+                    if time.monotonic() - told >= TOLD_EVERY_SECONDS:
+                        told = time.monotonic()
+                        print(f"  {self._progress()}, {told - began:.0f} s", flush=True)
+                if self._signal and tool == "pip":  # venv ends within seconds, and has children that must end too
+                    child.terminate()
+                child.wait()
+            if self._signal:
+                raise Interrupted(self._place, self._signal)
+            if child.returncode != 0:
+                errors.seek(0)
+                print(errors.read().decode(errors="replace").strip(), file=sys.stderr)
+                raise InputError(
+                    f"{self._place}: {tool} failed as said above: correct that (the network, pip's index settings, "
+                    "free space), then run the same command again"
+                )
+
+    def _progress(self) -> str:
+        now = sum(1 for _ in self._temporary.glob("pip-unpack-*/*"))
+        self._fetched = max(self._fetched, now)  # pip removes them once they are installed
+        installed = sum(1 for _ in self._place.glob("lib/python*/site-packages/*.dist-info/RECORD"))
+        return f"{self._fetched} packages fetched, {installed} installed"
+
+    def _asked(self, number: int, _: FrameType | None) -> None:
+        if self._signal:
+            die_of_a_second(number, self._first_at)
+            return
+        self._signal, self._first_at = number, time.monotonic()
+
+
+def _runs(child: "subprocess.Popen[bytes]") -> bool:
+    try:
+        child.wait(timeout=0.2)
+    except subprocess.TimeoutExpired:
+        return True
+    return False
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One set-up at a time in a checkout; the lock dies with its holder."""
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("another process sets up an environment here: waiting for it", flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+if __name__ == "__main__":
+    run_and_exit(lambda: main(sys.argv[1:]))
