@@ -47,7 +47,7 @@ endef
 test: $(ENVIRONMENTS)  ## every test that needs no GPU
 	@failed=0; \
 	$(call suite,$(GENERATOR),tests/shared tests/generator tests/test_architecture.py tests/test_demo.py tests/test_environments.py tests/test_configs.py); \
-	$(call suite,$(TRAINER),tests/shared/test_pins.py tests/trainer); \
+	$(call suite,$(TRAINER),tests/shared/test_pins.py tests/shared/test_start.py tests/trainer); \
 	$(call suite,$(EVALUATION),tests/shared tests/evaluation); \
 	exit $$failed
 
@@ -71,7 +71,7 @@ setup-evaluation: .venv/evaluation/.ready  ## the evaluation's environment
 # An environment whose Python is gone (removed, or the system's replaced) is made again, whatever .ready says.
 .SECONDEXPANSION:
 .venv/%/.ready: constraints/%.txt pyproject.toml $$(shell .venv/$$*/bin/python -c "import pip" 2>/dev/null || echo gone)
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make $@ PYTHON=/path/to/python3.11")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: run make again with PYTHON=/path/to/python3.11")'
 	@$(PYTHON) -m shared.environment $*
 
 .PHONY: gone

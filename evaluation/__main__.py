@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from evaluation.config import EvaluationConfig
-from shared.config import explain, load
 from shared.exits import run_and_exit
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code. Libraries are imported inside: Ctrl-C while they are is told as at any time."""
     # Before torch is imported: threads that wait by spinning cost a busy machine most of its time.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     args = _parser().parse_args(argv)
@@ -22,6 +21,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    from evaluation.config import EvaluationConfig
+    from shared.config import load
+
     config = load(EvaluationConfig, args.config, args.set)
     console = _console()
     from evaluation.pipeline import evaluate
@@ -77,6 +79,9 @@ def _command(args: argparse.Namespace) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from evaluation.config import EvaluationConfig
+    from shared.config import explain
+
     parser = argparse.ArgumentParser(
         "python -m evaluation",
         description="Did the student get better, how much, and are we sure?",

@@ -5,11 +5,12 @@ import importlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from generator.config import EMBEDDED, REHEARSAL_URL, GeneratorConfig
-from shared.config import explain, load
 from shared.exits import InputError, run_and_exit
-from shared.records import VERDICTS
+
+if TYPE_CHECKING:
+    from generator.config import GeneratorConfig
 
 REHEARSAL_LINE = "rehearsal: a teacher in a process of its own on this machine answers; no key, no cost."
 DEFAULT_LINE = (
@@ -19,12 +20,14 @@ DEFAULT_LINE = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code. Libraries are imported inside: Ctrl-C while they are is told as at any time."""
     args = _parser().parse_args(argv)
     code: int = args.run(args)
     return code
 
 
 def _run(args: argparse.Namespace) -> int:
+    from generator.config import REHEARSAL_URL
     from generator.pipeline import generate
 
     config = _configuration(args)
@@ -76,11 +79,16 @@ def _suspects(args: argparse.Namespace) -> int:
     return 0
 
 
-def _configuration(args: argparse.Namespace) -> GeneratorConfig:
+def _configuration(args: argparse.Namespace) -> "GeneratorConfig":
+    from generator.config import EMBEDDED, GeneratorConfig
+    from shared.config import load
+
     return load(GeneratorConfig, args.config, args.set, default=EMBEDDED)
 
 
 def _verdicts(text: str) -> frozenset[str]:
+    from shared.records import VERDICTS
+
     names = frozenset(name.strip() for name in text.split(",") if name.strip())
     if unknown := names - set(VERDICTS):
         raise InputError(f"--retry {text}: {min(unknown)!r} is no verdict: they are {', '.join(VERDICTS)}")
@@ -88,6 +96,9 @@ def _verdicts(text: str) -> frozenset[str]:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from generator.config import GeneratorConfig
+    from shared.config import explain
+
     parser = argparse.ArgumentParser(
         "python -m generator",
         description="From a problem set to a corpus of verified reasoning traces.",

@@ -6,13 +6,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from shared.config import explain, load
 from shared.exits import run_and_exit
-from trainer.config import TrainerConfig
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run one command; the exit code. Heavy libraries are imported by the commands that need them, in their order."""
+    """Run one command; the exit code.
+
+    Libraries are imported by the commands that need them, the heavy ones in their order: on a busy machine the first of
+    them take a second, in which Ctrl-C must be told as at any other time.
+    """
     # Read by OpenMP when torch is first imported: threads that wait for one another sleep instead of spinning, which
     # on a busy machine made two threads ten times slower than one.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -49,6 +51,9 @@ def say(line: str) -> None:
 
 
 def _with_config(given: argparse.Namespace) -> int:
+    from shared.config import load
+    from trainer.config import TrainerConfig
+
     config = load(TrainerConfig, Path(given.config), given.set)
     if given.command == "run":
         from trainer.train import run
@@ -66,6 +71,9 @@ def _with_config(given: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from shared.config import explain
+    from trainer.config import TrainerConfig
+
     keys = "Configuration keys:\n\n" + explain(TrainerConfig)
     parser = argparse.ArgumentParser(
         prog="python -m trainer",
