@@ -1,13 +1,16 @@
 """After the last step: the best checkpoint's weights in place, merged with proof, a model card, the report."""
 
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from shared.exits import InputError
+from shared.exits import InputError, Stopped, die_of_a_second
 from trainer.checkpoints import Checkpoint, whole_checkpoints
 from trainer.config import TrainerConfig
 from trainer.manifest import read_manifest, write_manifest
@@ -16,8 +19,22 @@ OUTCOME = ("result", "merge")  # the manifest's keys that this module and the me
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted(Stopped):
+    """A signal asked for the end. The training is done; what was to follow is made by the same command."""
+
+    exit_code = 0
+
+
 def finish(config: TrainerConfig, backend: str, tokenizer: Any, say: Callable[[str], None]) -> int:
     """Leave a run's folder complete. Returns the exit code: 1 where the merged model is not the trained one."""
+    with _until_a_signal(config.run):
+        return _finish(config, backend, tokenizer, say)
+
+
+def _finish(config: TrainerConfig, backend: str, tokenizer: Any, say: Callable[[str], None]) -> int:
     folder = Path(config.run)
     best = best_checkpoint(folder)
     (folder / "report.html").unlink(missing_ok=True)  # written last: `is_finished` looks for it
@@ -31,7 +48,7 @@ def finish(config: TrainerConfig, backend: str, tokenizer: Any, say: Callable[[s
     code = 0
     if config.method != "full" and config.train.merge:
         # A process of its own: Unsloth has changed the libraries in this one, and its memory is to be free again.
-        code = subprocess.run([sys.executable, "-m", "trainer", "merge", str(folder)], check=False).returncode
+        code = _call([sys.executable, "-m", "trainer", "merge", str(folder)])
     from trainer.card import write_card
     from trainer.report import write_report
 
@@ -39,6 +56,42 @@ def finish(config: TrainerConfig, backend: str, tokenizer: Any, say: Callable[[s
     write_report(folder)
     say(f"{folder / 'report.html'}: curves, answers, data")
     return code
+
+
+def _call(command: Sequence[str]) -> int:
+    """Run a program to its end, or to ours: Ctrl-C is for this process, which ends the other one."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # the child keeps them blocked
+    try:
+        child = subprocess.Popen(command)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    try:
+        return child.wait()
+    finally:
+        child.kill()
+        child.wait()
+
+
+@contextmanager
+def _until_a_signal(run: str) -> Iterator[None]:
+    """The first SIGINT or SIGTERM ends what is being made, which is whole or not there; a second one kills."""
+    first_at: list[float] = []
+
+    def stop(number: int, _: Any) -> None:
+        if first_at:
+            die_of_a_second(number, first_at[0])
+            return
+        first_at.append(time.monotonic())
+        raise KeyboardInterrupt  # no `Exception`: a library would take it for one of its own
+
+    before = {number: signal.signal(number, stop) for number in SIGNALS}
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(f"{run}: trained, not yet merged and reported; the same command goes on from there") from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def is_finished(config: TrainerConfig) -> bool:

@@ -140,7 +140,8 @@ def _train(prepared: Prepared, model: Any, checkpoint: Checkpoint | None, say: S
     config, plan, selection = prepared.config, prepared.plan, prepared.selection
     limit = answer_limit(config.probe.max_new_tokens, selection.train, config.train.max_length)
     prober = Prober(selection.questions[: config.probe.problems], prepared.tokenizer, prepared.chat, limit)
-    watch = Watch(config, plan, prepared.card, selection.held_out, prober, prepared.backend.name, StopAsked(), say)
+    stop = StopAsked()
+    watch = Watch(config, plan, prepared.card, selection.held_out, prober, prepared.backend.name, stop, say)
     set_environment(config)
     trainer = StepTrainer(
         examples=selection.train,
@@ -161,7 +162,7 @@ def _train(prepared: Prepared, model: Any, checkpoint: Checkpoint | None, say: S
     if checkpoint:
         watch.go_on_from(checkpoint)
     trainer.train(resume_from_checkpoint=str(checkpoint.path) if checkpoint else None)
-    if watch.stopped and trainer.state.global_step < trainer.state.max_steps:
+    if watch.stopped or stop.asked:  # after the last step as well: what follows it takes minutes
         say(f"stopped at step {trainer.state.global_step} and saved; the same command goes on from there")
         return False
     return True

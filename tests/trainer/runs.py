@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -30,8 +31,8 @@ def write_config(folder: Path, model: Path, corpus: Path, **tables: Any) -> Path
     return path
 
 
-def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
-    """`python -m trainer …` with its output to be read."""
+def start(*arguments: str, group: bool = False, **environment: str) -> subprocess.Popen[str]:
+    """`python -m trainer …` with its output to be read; `group`: in a process group that signals can go to."""
     env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **environment}
     return subprocess.Popen(
         [sys.executable, "-m", "trainer", *arguments],
@@ -40,6 +41,8 @@ def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        start_new_session=group,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job starts with it ignored
     )
 
 

@@ -1,6 +1,7 @@
 """Runs in processes of their own: a stop in any way, and the run after it, give the loss curve of a run without it."""
 
 import json
+import os
 import signal
 import time
 from pathlib import Path
@@ -60,6 +61,31 @@ def test_sigterm_saves_and_exits_0_and_a_new_micro_batch_is_the_one_used_after_i
     for step, loss in metrics(tmp_path / "run").items():
         mean = sum(uninterrupted[i] for i in range(step - 4, step + 1)) / 5
         assert loss == pytest.approx(mean, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("said", "number"), [("held-out loss at step 12", signal.SIGTERM), ("weights of step", signal.SIGINT)]
+)
+def test_a_signal_after_the_last_step_ends_the_run_there_and_the_next_one_completes_it(
+    tmp_path: Path, model_folder: Path, corpus: Path, said: str, number: signal.Signals
+) -> None:
+    config = write_config(tmp_path, model_folder, corpus)
+    first = start("run", str(config), group=True)
+    wait_for(first, said)
+    if said == "weights of step":
+        time.sleep(1)  # the merge has begun, in a process of its own
+    os.killpg(first.pid, number)  # as Ctrl-C in a terminal does, or systemd
+    code, output = finish(first, timeout=30)
+    assert code == 0, output
+    assert "the same command goes on from there" in output
+    assert "Traceback" not in output
+    assert not (tmp_path / "run" / "merged").exists()
+    with pytest.raises(ProcessLookupError):  # nothing of it runs on
+        os.killpg(first.pid, 0)
+    code, output = finish(start("run", str(config)))
+    assert code == 0, output
+    assert "greedy answers the same" in output
+    assert list(metrics(tmp_path / "run")) == list(range(1, 13))
 
 
 def test_two_processes_share_no_run_folder_and_a_changed_run_is_refused(
