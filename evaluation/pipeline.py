@@ -229,20 +229,20 @@ def _find_models(models: Sequence[str]) -> None:
 def _until_a_signal() -> Iterator[None]:
     """The first SIGINT or SIGTERM ends the run in order; a second one kills."""
 
-    first_at: list[float] = []
+    first: list[tuple[float, str]] = []
 
     def stop(number: int, frame: Any) -> None:
-        if first_at:
-            die_of_a_second(number, first_at[0])
+        if first:
+            die_of_a_second(number, first[0][0])
             return
-        first_at.append(time.monotonic())
-        raise Interrupted(
-            f"{signal.Signals(number).name}: the answers so far are kept; the same command goes on from here"
-        )
+        first.append((time.monotonic(), signal.Signals(number).name))
+        raise KeyboardInterrupt  # no `Exception`: libraries swallow those, while they are imported above all
 
     before = {kind: signal.signal(kind, stop) for kind in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
+    except KeyboardInterrupt:
+        raise Interrupted(f"{first[0][1]}: the answers so far are kept; the same command goes on from here") from None
     finally:
         for kind, handler in before.items():
             signal.signal(kind, handler)

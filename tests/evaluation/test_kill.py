@@ -111,6 +111,23 @@ def test_one_sigterm_stops_in_order_and_the_same_command_goes_on(
     assert 0 < len(rows_of(tmp_path / "out/base/p/answers.jsonl")) < 100
 
 
+def test_a_signal_is_not_lost_where_a_library_passes_over_whatever_goes_wrong(tmp_path: Path) -> None:
+    """As transformers, datasets and lighteval do while they import what may not be installed."""
+    inside = (
+        "import contextlib, os, signal\n"
+        "from evaluation.pipeline import _until_a_signal\n"
+        "from shared.exits import run_and_exit\n"
+        "def main():\n"
+        "    with _until_a_signal(), contextlib.suppress(Exception):\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    print('went on')\n"
+        "run_and_exit(main)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", inside], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.startswith("stopped: SIGTERM: the answers so far are kept")
+
+
 def test_a_second_process_on_the_same_folder_is_refused(serve: Serve, start: Start, tmp_path: Path) -> None:
     endpoint = serve(lambda problem, *_: {"text": f"\\boxed{{{number_of(problem)}}}", "seconds": 0.2})
     problems = write_problems(tmp_path / "p.jsonl", 200)
