@@ -83,12 +83,12 @@ async def _serve(teacher: Teacher, host: str, port: int, with_parent: bool) -> N
     runner = web.AppRunner(teacher.application(), access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port, backlog=4096)
-        await site.start()
+        try:
+            await web.TCPSite(runner, host, port, backlog=4096).start()
+        except OSError as error:
+            raise InputError(f"--port {port}: {error.strerror or error}: take another, or 0 for a free one") from None
         print(f"rehearsal teacher at http://{host}:{runner.addresses[0][1]}/v1", flush=True)
         await (_parent_gone(parent, stop) if with_parent else stop.wait())
-    except OSError as error:
-        raise InputError(f"--port {port}: {error.strerror or error}: take another, or 0 for a free one") from None
     finally:
         await runner.cleanup()
 

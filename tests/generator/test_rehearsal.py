@@ -261,6 +261,18 @@ def test_a_port_that_is_taken_is_one_line_and_exit_2() -> None:
     assert f"--port {port}" in done.stderr
 
 
+def test_it_ends_without_a_word_where_nobody_reads_its_address_any_more() -> None:
+    """A run that was interrupted while its teacher started."""
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "generator.rehearsal", "--port", "0", "--with-parent"]
+    ended = subprocess.run(
+        command, env=environment(), stdout=write, stderr=subprocess.PIPE, text=True, timeout=30, check=False
+    )
+    os.close(write)
+    assert ended.stderr == ""
+
+
 def test_it_ends_with_the_process_that_started_it() -> None:
     starter = (
         "import subprocess, sys\n"
