@@ -49,6 +49,8 @@ class StopAsked:
             die_of_a_second(number, self._first_at)
             return
         self.asked, self._first_at = signal.Signals(number).name, time.monotonic()
+        if os.environ.get("RANK", "0") == "0":  # told at once: a probe and a step may take a minute
+            os.write(2, f"{self.asked}: the run stops after this step and is saved; once more ends it now\n".encode())
 
 
 class Watch(TrainerCallback):  # type: ignore[misc]

@@ -53,6 +53,7 @@ def test_sigterm_saves_and_exits_0_and_a_new_micro_batch_is_the_one_used_after_i
     first.send_signal(signal.SIGTERM)  # as `make` hands on the one that the whole group got
     code, output = finish(first)
     assert code == 0, output
+    assert output.count("SIGTERM: the run stops after this step and is saved; once more ends it now\n") == 1
     assert "and saved; the same command goes on from there" in output
     second = start("run", str(config), "--set", "train.micro_batch=2")
     code, output = finish(second)
