@@ -17,7 +17,7 @@ import orjson
 
 from evaluation.journal import answer_of
 from evaluation.terms import Benchmark, Case, Question
-from shared.exits import InputError
+from shared.exits import CannotWrite, InputError
 from shared.records import Verdict
 from shared.shards import write_atomically
 
@@ -29,14 +29,18 @@ MANIFEST, COMPARISON, REPORT = "manifest.json", "comparison.json", "report.html"
 def held(out: Path) -> Iterator[None]:
     """Hold a folder against a second process; the lock dies with its holder.
 
-    Errors: `InputError` for a folder that cannot be made, or whose manifest is a training run's or a corpus's.
+    Errors: `InputError` for a path that is no folder, or one whose manifest is a training run's or a corpus's;
+    `CannotWrite` where the folder refuses.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+        _refuse_foreign(out)
+        lock = (out / ".lock").open("a+")
+    except (FileExistsError, NotADirectoryError) as error:
         raise InputError(f"out = {str(out)!r}: {error.strerror}: give a folder that can be made") from None
-    _refuse_foreign(out)
-    with (out / ".lock").open("a+") as file:
+    except OSError as error:
+        raise CannotWrite(f"{out}: {error.strerror}: correct `out` or the folder's permissions") from None
+    with lock as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

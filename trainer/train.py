@@ -10,9 +10,9 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-from shared.exits import InputError
+from shared.exits import CannotWrite, InputError
 from shared.rendering import ChatRenderer
 from shared.shards import write_atomically
 from trainer.backends import Backend, Setup, check_model, load_config, load_tokenizer, open_backend
@@ -108,11 +108,11 @@ def _as_begun(config: TrainerConfig, card: Card) -> Card:
 
 def run(config: TrainerConfig, say: Say) -> int:
     """Train as `config` says. Returns the exit code: 0 when done, and when stopped in order by a signal."""
-    folder = _made(Path(config.run))
+    folder = Path(config.run)
     first_process = os.environ.get("RANK", "0") == "0"
     if not first_process:
         say = _silence
-    with (folder / ".lock").open("w") as lock:
+    with _lock_file(folder) as lock:
         if first_process:
             _hold(lock, folder)
         prepared = prepare(config)
@@ -212,12 +212,14 @@ def _where_to_go_on(prepared: Prepared, folder: Path, say: Say) -> Checkpoint | 
     return whole[-1]
 
 
-def _made(folder: Path) -> Path:
+def _lock_file(folder: Path) -> TextIO:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+        return (folder / ".lock").open("w")
+    except (FileExistsError, NotADirectoryError) as error:
         raise InputError(f"run = {str(folder)!r}: {error.strerror}: give a folder that can be made") from None
-    return folder
+    except OSError as error:
+        raise CannotWrite(f"{folder}: {error.strerror}: correct `run` or the folder's permissions") from None
 
 
 def _hold(lock: Any, folder: Path) -> None:

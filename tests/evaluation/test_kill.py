@@ -128,6 +128,16 @@ def test_a_signal_is_not_lost_where_a_library_passes_over_whatever_goes_wrong(tm
     assert done.stderr.startswith("stopped: SIGTERM: the answers so far are kept")
 
 
+def test_a_folder_that_cannot_be_written_is_one_line_and_exit_5(serve: Serve, start: Start, tmp_path: Path) -> None:
+    problems = write_problems(tmp_path / "p.jsonl", 2)
+    config = write_config(tmp_path / "c.toml", serve(scripted), ["base"], str(problems), max_new_tokens=64)
+    (tmp_path / "out").touch()
+    process = start(config)
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode == 5
+    assert errors.decode() == f"stopped: {tmp_path}/out: File exists: correct `out` or the folder's permissions\n"
+
+
 def test_a_second_process_on_the_same_folder_is_refused(serve: Serve, start: Start, tmp_path: Path) -> None:
     endpoint = serve(lambda problem, *_: {"text": f"\\boxed{{{number_of(problem)}}}", "seconds": 0.2})
     problems = write_problems(tmp_path / "p.jsonl", 200)
