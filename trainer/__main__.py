@@ -32,9 +32,11 @@ def main(argv: Sequence[str]) -> int:
 
         return chat(run, temperature=given.temperature, max_new_tokens=given.max_new_tokens)
     if given.command == "merge":
+        from trainer.full_disk import full_disk_told
         from trainer.merge import merge
 
-        return merge(run, say)
+        with full_disk_told(run):
+            return merge(run, say)
     if given.command == "export":
         from trainer.export import export_gguf
 

@@ -19,6 +19,7 @@ from trainer.backends import Backend, Setup, check_model, load_config, load_toke
 from trainer.checkpoints import Checkpoint, whole_checkpoints
 from trainer.config import TrainerConfig
 from trainer.finish import OUTCOME, finish, is_finished
+from trainer.full_disk import full_disk_told
 from trainer.hardware import Card, find_card
 from trainer.learning_rate import LearningRate, choose_learning_rate
 from trainer.manifest import describe_run, identity, read_manifest, write_manifest
@@ -112,7 +113,7 @@ def run(config: TrainerConfig, say: Say) -> int:
     first_process = os.environ.get("RANK", "0") == "0"
     if not first_process:
         say = _silence
-    with _lock_file(folder) as lock:
+    with _lock_file(folder) as lock, full_disk_told(folder):
         if first_process:
             _hold(lock, folder)
         prepared = prepare(config)

@@ -3,7 +3,9 @@
 import json
 import os
 import signal
+import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -87,6 +89,37 @@ def test_a_signal_after_the_last_step_ends_the_run_there_and_the_next_one_comple
     assert code == 0, output
     assert "greedy answers the same" in output
     assert list(metrics(tmp_path / "run")) == list(range(1, 13))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 3 MiB, where this process may mount one: room for some checkpoints of the tiny model."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no permission to mount a small file system here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk_is_one_line_with_exit_5_and_room_lets_the_run_go_on(
+    tmp_path: Path, small_disk: Path, model_folder: Path, corpus: Path, uninterrupted: dict[int, float]
+) -> None:
+    config = write_config(tmp_path, model_folder, corpus, run=str(small_disk / "run"), train=STEPS)
+    code, output = finish(start("run", str(config)))
+    assert code == 5, output
+    assert output.splitlines()[-1] == (
+        f"stopped: {small_disk}/run: the disk is full: free some space, then run again: "
+        "it goes on from the last whole checkpoint"
+    )
+    assert "Traceback" not in output
+    subprocess.run(["mount", "-o", "remount,size=60m", str(small_disk)], check=True)
+    code, output = finish(start("run", str(config)))
+    assert code == 0, output
+    assert metrics(small_disk / "run") == uninterrupted
 
 
 def test_two_processes_share_no_run_folder_and_a_changed_run_is_refused(
