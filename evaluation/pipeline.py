@@ -1,7 +1,5 @@
 """An evaluation as a story: load questions, let models answer what their journals lack, judge, compare, report."""
 
-import signal
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
@@ -21,18 +19,12 @@ from evaluation.progress import Progress
 from evaluation.sequential import ALPHA, BETA, ODDS, decide
 from evaluation.terms import Answer, Asked, Benchmark, Case, Engine, Question
 from evaluation.without_litellm import without_litellm
-from shared.exits import InputError, Stopped, die_of_a_second
+from shared.exits import InputError, ended_by_a_signal
 
 Cases = Mapping[str, Sequence[Case]]
 Results = dict[str, dict[str, Cases]]  # by model, by benchmark
 
 _QUICK_BLOCK = 24  # problems between two looks
-
-
-class Interrupted(Stopped):
-    """A signal asked for the end. What was answered is in the journals."""
-
-    exit_code = 0
 
 
 def evaluate(config: EvaluationConfig, *, quick: bool, fresh: bool, command: str, console: Console) -> dict[str, Any]:
@@ -46,7 +38,8 @@ def evaluate(config: EvaluationConfig, *, quick: bool, fresh: bool, command: str
     _refuse_same_folders(config.models, benchmarks)
     if config.engine.kind == "transformers":
         _find_models(config.models)
-    with files.held(config.out), _until_a_signal(), ExitStack() as stack:
+    kept = "the answers so far are kept; the same command goes on from here"
+    with files.held(config.out), ended_by_a_signal(kept), ExitStack() as stack:
         judge = Judge()
         stack.callback(judge.close)
         run = _Run(config, judge, console, fresh)
@@ -223,26 +216,3 @@ def _find_models(models: Sequence[str]) -> None:
 
     for model in models:
         find_model(model)
-
-
-@contextmanager
-def _until_a_signal() -> Iterator[None]:
-    """The first SIGINT or SIGTERM ends the run in order; a second one kills."""
-
-    first: list[tuple[float, str]] = []
-
-    def stop(number: int, frame: Any) -> None:
-        if first:
-            die_of_a_second(number, first[0][0])
-            return
-        first.append((time.monotonic(), signal.Signals(number).name))
-        raise KeyboardInterrupt  # no `Exception`: libraries swallow those, while they are imported above all
-
-    before = {kind: signal.signal(kind, stop) for kind in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise Interrupted(f"{first[0][1]}: the answers so far are kept; the same command goes on from here") from None
-    finally:
-        for kind, handler in before.items():
-            signal.signal(kind, handler)

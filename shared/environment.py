@@ -27,7 +27,7 @@ ADDITIONS = {"unsloth": ("unsloth", "bitsandbytes", "liger-kernel")}
 TOLD_EVERY_SECONDS = 20.0
 
 
-class Interrupted(Stopped):
+class Unfinished(Stopped):
     """A signal asked for the end. Not 0: nobody is to go on with half an environment."""
 
     def __init__(self, place: Path, number: int) -> None:
@@ -147,7 +147,7 @@ class _Tools:
                     child.terminate()
                 child.wait()
             if self._signal:
-                raise Interrupted(self._place, self._signal)
+                raise Unfinished(self._place, self._signal)
             if child.returncode != 0:
                 errors.seek(0)
                 print(errors.read().decode(errors="replace").strip(), file=sys.stderr)

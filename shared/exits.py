@@ -2,7 +2,8 @@
 
     Stopped                 carries the exit code and the line that the user sees
     ├── InputError      2   configuration, data, provider settings or a model folder that cannot be used
-    └── CannotWrite     5   the disk is full or refuses; nothing is torn, nothing is lost
+    ├── CannotWrite     5   the disk is full or refuses; nothing is torn, nothing is lost
+    └── Interrupted     0   a signal asked for the end
 
 Codes 3 and 4 (budgets, lanes) belong to the generator and are raised there.
 """
@@ -11,8 +12,10 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 # The first signal asks for an orderly end, the second kills; within this time it is the first one once more: `make`
 # hands on to its child the SIGTERM that the whole group got (systemd's stop, `kill -- -PGID`).
@@ -51,6 +54,38 @@ def run_and_exit(main: Callable[[], int]) -> None:
         sys.stderr.close()
         code = 0
     sys.exit(code)
+
+
+class Interrupted(Stopped):
+    """A signal asked for the end, and what was made so far is kept."""
+
+    exit_code = 0
+
+
+@contextmanager
+def ended_by_a_signal(what_is_kept: str) -> Iterator[None]:
+    """The first SIGINT or SIGTERM ends what is inside: `Interrupted`, whose line has the signal's name; a second kills.
+
+    For work whose results are whole or not there. It ends by a KeyboardInterrupt, which is no `Exception`: libraries
+    swallow those, while they are being imported above all.
+    """
+    first: list[tuple[float, str]] = []
+
+    def stop(number: int, _: Any) -> None:
+        if first:
+            die_of_a_second(number, first[0][0])
+            return
+        first.append((time.monotonic(), signal.Signals(number).name))
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(f"{first[0][1]}: {what_is_kept}") from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def die_of_a_second(number: int, first_at: float) -> None:

@@ -4,13 +4,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from shared.exits import InputError, Stopped, die_of_a_second
+from shared.exits import InputError, ended_by_a_signal
 from trainer.checkpoints import Checkpoint, whole_checkpoints
 from trainer.config import TrainerConfig
 from trainer.manifest import read_manifest, write_manifest
@@ -18,19 +16,12 @@ from trainer.manifest import read_manifest, write_manifest
 OUTCOME = ("result", "merge")  # the manifest's keys that this module and the merge add
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 
-
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-class Interrupted(Stopped):
-    """A signal asked for the end. The training is done; what was to follow is made by the same command."""
-
-    exit_code = 0
 
 
 def finish(config: TrainerConfig, backend: str, tokenizer: Any, say: Callable[[str], None]) -> int:
     """Leave a run's folder complete. Returns the exit code: 1 where the merged model is not the trained one."""
-    with _until_a_signal(config.run):
+    with ended_by_a_signal(f"{config.run}: trained, not yet merged and reported; the same command goes on from there"):
         return _finish(config, backend, tokenizer, say)
 
 
@@ -70,28 +61,6 @@ def _call(command: Sequence[str]) -> int:
     finally:
         child.kill()
         child.wait()
-
-
-@contextmanager
-def _until_a_signal(run: str) -> Iterator[None]:
-    """The first SIGINT or SIGTERM ends what is being made, which is whole or not there; a second one kills."""
-    first_at: list[float] = []
-
-    def stop(number: int, _: Any) -> None:
-        if first_at:
-            die_of_a_second(number, first_at[0])
-            return
-        first_at.append(time.monotonic())
-        raise KeyboardInterrupt  # no `Exception`: a library would take it for one of its own
-
-    before = {number: signal.signal(number, stop) for number in SIGNALS}
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise Interrupted(f"{run}: trained, not yet merged and reported; the same command goes on from there") from None
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def is_finished(config: TrainerConfig) -> bool:

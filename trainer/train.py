@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from shared.exits import CannotWrite, InputError
+from shared.exits import CannotWrite, InputError, ended_by_a_signal
 from shared.rendering import ChatRenderer
 from shared.shards import write_atomically
 from trainer.backends import Backend, Setup, check_model, load_config, load_tokenizer, open_backend
@@ -29,6 +29,8 @@ from trainer.selection import Selection, check_corpora, select
 from trainer.trackers import check_trackers, set_environment
 
 Say = Callable[[str], None]
+
+NO_STEP = "no step was made by this call; the same command goes on where the run stands"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,17 +118,19 @@ def run(config: TrainerConfig, say: Say) -> int:
     with _lock_file(folder) as lock, full_disk_told(folder):
         if first_process:
             _hold(lock, folder)
-        prepared = prepare(config)
-        for line in prepared.lines():
-            say(line)
-        checkpoint = _where_to_go_on(prepared, folder, say)
+        with ended_by_a_signal(NO_STEP):
+            prepared = prepare(config)
+            for line in prepared.lines():
+                say(line)
+            checkpoint = _where_to_go_on(prepared, folder, say)
         # All steps made: the Trainer, resumed, would make one more before it looks at its count.
         trained = checkpoint is not None and checkpoint.step >= prepared.plan.steps
         if trained and is_finished(config):
             say(f"{folder}: nothing is left to do; remove the folder to train again")
             return 0
         if not trained:
-            model, prepared = _load_and_rehearse(prepared, say)
+            with ended_by_a_signal(NO_STEP):
+                model, prepared = _load_and_rehearse(prepared, say)
             trained = _train(prepared, model, checkpoint, say)
             del model  # its memory is to be free for the merge
         return finish(config, prepared.backend.name, prepared.tokenizer, say) if trained and first_process else 0

@@ -34,10 +34,10 @@ def test_an_unsealed_corpus_ends_a_run_with_exit_2_and_one_line(tmp_path: Path, 
 def test_a_run_folder_that_cannot_be_written_is_one_line_and_exit_5(
     tmp_path: Path, model_folder: Path, corpus: Path
 ) -> None:
-    (tmp_path / "file").touch()
-    code, output = finish(start("run", str(write_config(tmp_path, model_folder, corpus, run=f"{tmp_path}/file/run"))))
+    refuses = "/proc/run"  # also root
+    code, output = finish(start("run", str(write_config(tmp_path, model_folder, corpus, run=refuses))))
     assert code == 5
-    assert output == f"stopped: {tmp_path}/file/run: Not a directory: correct `run` or the folder's permissions\n"
+    assert output == f"stopped: {refuses}: No such file or directory: correct `run` or the folder's permissions\n"
 
 
 def test_a_model_folder_without_a_chat_template_is_refused(tmp_path: Path, model_folder: Path, corpus: Path) -> None:

@@ -66,6 +66,20 @@ def test_sigterm_saves_and_exits_0_and_a_new_micro_batch_is_the_one_used_after_i
         assert loss == pytest.approx(mean, abs=1e-4)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_before_the_first_step_is_one_line_and_exit_0(
+    tmp_path: Path, model_folder: Path, corpus: Path, number: signal.Signals
+) -> None:
+    config = write_config(tmp_path, model_folder, corpus)
+    running = start("run", str(config))
+    wait_for(running, "traces:")
+    running.send_signal(number)
+    code, output = finish(running, timeout=60)
+    assert code == 0, output
+    assert f"stopped: {number.name}: no step was made by this call; the same command goes on where the run" in output
+    assert "Traceback" not in output
+
+
 @pytest.mark.parametrize(
     ("said", "number"), [("held-out loss at step 12", signal.SIGTERM), ("weights of step", signal.SIGINT)]
 )
