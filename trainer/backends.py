@@ -131,8 +131,12 @@ def _whole_model(load: Callable[..., Any], model: str, **options: Any) -> Any:
 
 
 def _from_pretrained(load: Callable[..., Any], model: str, **options: Any) -> Any:
+    import torch
+
     try:
         return load(model, **options)
+    except (MemoryError, torch.OutOfMemoryError):
+        raise  # too small a card is no damaged folder
     except Exception as error:  # a damaged folder makes the libraries raise a dozen kinds
         why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         remedy = "copy or download the folder again" if Path(model).is_dir() else "give a folder, or check the network"
