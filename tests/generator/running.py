@@ -98,8 +98,9 @@ def generator(*args: str | Path, **env: str) -> subprocess.CompletedProcess[str]
 def started(*args: str | Path, **env: str) -> Iterator["subprocess.Popen[str]"]:
     """A generator that is running; killed if it still is at the end."""
     process = subprocess.Popen(
-        command(*args), env=environment(**env), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+        command(*args), env=environment(**env), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job starts with it ignored
+    )  # fmt: skip
     try:
         yield process
     finally:
