@@ -147,6 +147,9 @@ def _warnings(found: Mapping[str, Any]) -> list[str]:
         if detectable >= 1:  # even if all of them pointed one way
             reach = f"a difference that shows on {discordant} of them" if discordant else "small differences"
         warnings.append(f"{n} problems are few: {reach} would mostly go unseen (power 80%)")
+    low, high = found["interval95"]
+    if not found["significant"] and (low > 0 or high < 0):  # a bootstrap of few changes is too sure of them
+        warnings.append("the interval leaves out 0 and p does not agree: too few answers changed sides; go by p")
     for role in ("base", "tuned"):
         missed = len(found[role]["second_opinion"]["disagreements"])
         if missed > max(2, 0.02 * n):

@@ -50,6 +50,13 @@ def test_a_difference_by_chance_is_called_not_significant() -> None:
     assert any("12 problems are few" in warning for warning in found["warnings"])
 
 
+def test_an_interval_that_is_surer_than_p_is_warned_about() -> None:
+    found = compare("base", cases("wrong " * 8), "tuned", cases("right " * 3 + "wrong " * 5))
+    assert found["interval95"][0] > 0
+    assert found["significant"] is False
+    assert any("leaves out 0 and p does not agree" in warning for warning in found["warnings"])
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [
