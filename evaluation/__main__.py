@@ -8,14 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from shared.exits import run_and_exit
+from shared.exits import loading, run_and_exit
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code. Libraries are imported inside: Ctrl-C while they are is told as at any time."""
     # Before torch is imported: threads that wait by spinning cost a busy machine most of its time.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    args = _parser().parse_args(argv)
+    with loading():
+        args = _parser().parse_args(argv)
     code: int = args.run(args)
     return code
 

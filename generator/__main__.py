@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shared.exits import InputError, run_and_exit
+from shared.exits import InputError, loading, run_and_exit
 
 if TYPE_CHECKING:
     from generator.config import GeneratorConfig
@@ -21,7 +21,8 @@ DEFAULT_LINE = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code. Libraries are imported inside: Ctrl-C while they are is told as at any time."""
-    args = _parser().parse_args(argv)
+    with loading():
+        args = _parser().parse_args(argv)
     code: int = args.run(args)
     return code
 

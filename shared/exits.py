@@ -56,6 +56,27 @@ def run_and_exit(main: Callable[[], int]) -> None:
     sys.exit(code)
 
 
+@contextmanager
+def loading() -> Iterator[None]:
+    """Ctrl-C while libraries are loaded inside ends the process at once, with one line.
+
+    Raised as a KeyboardInterrupt it becomes a panic of whichever library is being initialised.
+    """
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # ignored, or somebody's own
+        yield
+        return
+
+    def leave(number: int, _: Any) -> None:
+        os.write(2, b"stopped: SIGINT\n")
+        os._exit(128 + number)
+
+    signal.signal(signal.SIGINT, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 class Interrupted(Stopped):
     """A signal asked for the end, and what was made so far is kept."""
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from shared.exits import run_and_exit
+from shared.exits import loading, run_and_exit
 
 
 def main(argv: Sequence[str]) -> int:
@@ -23,7 +23,8 @@ def main(argv: Sequence[str]) -> int:
         from trainer.weights import main as weights
 
         return weights(argv[1:])
-    given = _parser().parse_args(argv)
+    with loading():
+        given = _parser().parse_args(argv)
     if given.command in ("plan", "inspect", "run"):
         return _with_config(given)
     run = Path(given.run)
