@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.generator.running import LONG, command, configure, environment, generator, rehearsal, rows
+from tests.small_disk import mounted
 
 BIG = "a long thought. " * 1500  # 24 kB a trace: a small disk is full after some forty
 
@@ -27,18 +28,9 @@ def long_answers(tmp_path: Path) -> tuple[Path, Path]:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 1 MiB, where this process may mount one."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("no permission to mount a small file system here; the test with a limit on file sizes still runs")
-    try:
+    """The test with a limit on file sizes runs also where this one cannot be mounted."""
+    with mounted(tmp_path / "disk", 1) as folder:
         yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def test_a_full_disk_ends_the_run_in_order_and_room_lets_it_go_on(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.small_disk import mounted
 from tests.trainer.runs import finish, metrics, start, wait_for, write_config
 
 STEPS = {"max_steps": 40, "epochs": 4, "merge": False}
@@ -107,16 +108,9 @@ def test_a_signal_after_the_last_step_ends_the_run_there_and_the_next_one_comple
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 3 MiB, where this process may mount one: room for some checkpoints of the tiny model."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("no permission to mount a small file system here")
-    try:
+    """Room for some checkpoints of the tiny model."""
+    with mounted(tmp_path / "disk", 3) as folder:
         yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def test_a_full_disk_is_one_line_with_exit_5_and_room_lets_the_run_go_on(
