@@ -3,9 +3,10 @@
 import os
 import time
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 GIB = float(1 << 30)
+MEASURING_SECONDS = 0.1  # for each precision
 BF16_WORTH_IT = 1.5  # times the speed of float32 on a processor: below, the casts eat the gain
 
 
@@ -48,21 +49,46 @@ def find_card(*, measure: bool = True) -> Card:
 
 
 def matrix_peak(device: str, dtype: str) -> float:
-    """TFLOP/s of a large square matrix product on random numbers: the best of a few, since clocks have to rise."""
+    """TFLOP/s of a square matrix product on random numbers, as large a one as MEASURING_SECONDS allow.
+
+    Small first: without instructions for bfloat16 a processor takes two seconds for a product that others make in
+    five milliseconds, and every start would wait for it.
+    """
     import torch
 
-    size = 8192 if device.startswith("cuda") else 1024
+    size, largest = (1024, 8192) if device.startswith("cuda") else (64, 1024)
     kind = torch.bfloat16 if dtype == "bf16" else torch.float32
-    left = torch.randn(size, size, device=device, dtype=kind)
-    right = torch.randn(size, size, device=device, dtype=kind)
-    best: float = float("inf")
-    for _ in range(8):
-        began = time.perf_counter()
-        left @ right
-        if device.startswith("cuda"):
-            torch.cuda.synchronize()
-        best = min(best, time.perf_counter() - began)
-    return 2 * size**3 / best / 1e12
+
+    def factors(side: int) -> tuple[Any, Any]:
+        return (
+            torch.randn(side, side, device=device, dtype=kind),
+            torch.randn(side, side, device=device, dtype=kind),
+        )
+
+    _product_seconds(*factors(64))  # the first one loads the library
+    deadline = time.perf_counter() + MEASURING_SECONDS
+    while True:
+        pair = factors(size)
+        seconds = min(_product_seconds(*pair) for _ in range(2))
+        twice_the_side = 2 * 8 * seconds
+        if size == largest or time.perf_counter() + 2 * twice_the_side > deadline:
+            break
+        size *= 2
+    for _ in range(6):  # the best of a few, since clocks have to rise
+        if time.perf_counter() + seconds > deadline:
+            break
+        seconds = min(seconds, _product_seconds(*pair))
+    return 2 * size**3 / seconds / 1e12
+
+
+def _product_seconds(left: Any, right: Any) -> float:
+    import torch
+
+    began = time.perf_counter()
+    left @ right
+    if left.is_cuda:
+        torch.cuda.synchronize()
+    return time.perf_counter() - began
 
 
 def _memory_gib() -> tuple[float, float]:

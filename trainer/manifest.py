@@ -21,6 +21,7 @@ LIBRARIES = (
     "torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "unsloth", "unsloth_zoo",
     "bitsandbytes",
 )  # fmt: skip
+GIT_SECONDS = 10.0
 
 
 def describe_run(
@@ -101,15 +102,20 @@ def versions() -> dict[str, str]:
 
 def git_commit() -> str:
     """The commit of this checkout, "+changes" where files differ from it; "" outside of one."""
+    commit = _git("rev-parse", "HEAD")
+    return commit and commit + ("+changes" if _git("status", "--porcelain", "-uno") else "")
+
+
+def _git(*arguments: str) -> str:
+    """What git says of this checkout; "" where it cannot say it soon."""
     here = Path(__file__).resolve().parent
     try:
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
-        status = subprocess.run(
-            ["git", "status", "--porcelain", "-uno"], cwd=here, capture_output=True, text=True, check=True
+        done = subprocess.run(
+            ["git", *arguments], cwd=here, capture_output=True, text=True, check=True, timeout=GIT_SECONDS
         )
-    except (OSError, subprocess.CalledProcessError):
+    except (OSError, subprocess.SubprocessError):
         return ""
-    return commit.stdout.strip() + ("+changes" if status.stdout.strip() else "")
+    return done.stdout.strip()
 
 
 def read_manifest(run: Path) -> dict[str, Any] | None:

@@ -16,6 +16,7 @@ from trainer.hardware import GIB, Card
 from trainer.plan import ANY, Plan, Setting, duration
 
 SLOW = 0.1  # of the card's matrix peak: 23,900 tokens/s of a 1.5B model were 0.28 of an H100's, 5,000 were 0.06
+CHOOSING_SECONDS = 5.0
 
 
 def rehearse(
@@ -69,7 +70,10 @@ def _choose_threads(model: Any, examples: Sequence[Example], plan: Plan) -> None
     """All cores or one? On a busy machine, or with a small model, threads that wait for one another lose."""
     batch = lay_flat(examples[:2])
     seconds: dict[int, float] = {}
+    deadline = time.perf_counter() + CHOOSING_SECONDS
     for threads in (torch.get_num_threads(), 1, torch.get_num_threads(), 1):
+        if seconds and time.perf_counter() > deadline:
+            break  # so large a model keeps all cores busy
         torch.set_num_threads(threads)
         began = time.perf_counter()
         with torch.autocast("cpu", torch.bfloat16, enabled=plan.dtype == "bf16"):
