@@ -18,6 +18,7 @@ from evaluation.config import EngineConfig, GenerationConfig
 from evaluation.terms import Answer, Asked, Deliver, EndpointDead, Question
 from shared.exits import InputError, Stopped
 from shared.prompts import THINK_CLOSE, THINK_OPEN, assistant_text
+from shared.records import is_cut
 
 _CALLS = 32  # in flight, with batch = "auto"
 _PATIENCE = 60  # answers 429 in a row before a call gives up
@@ -38,6 +39,8 @@ class _Busy(Exception):
 
 class EndpointEngine:
     """Asks one model at one server, `batch` calls in flight."""
+
+    shows_opening = False  # a server sends what the model said, not what the template had begun
 
     def __init__(self, name: str, engine: EngineConfig, generation: GenerationConfig) -> None:
         self._name, self._engine, self._generation = name, engine, generation
@@ -152,7 +155,7 @@ class EndpointEngine:
             raise InputError(
                 f"{self._url}: an answer of {count} tokens where max_new_tokens = {limit}: the server ignores the limit"
             )
-        if reason == "length" and 0 < count < limit:
+        if is_cut(reason) and 0 < count < limit:
             raise InputError(
                 f"{self._url}: the server cut an answer at {count} tokens where max_new_tokens = {limit}: give it "
                 "a longer context (vLLM: --max-model-len) or lower generation.max_new_tokens"
@@ -176,7 +179,8 @@ def _joined(reasoning: str, content: str) -> str:
         return content
     if THINK_CLOSE in content:
         return content
-    return assistant_text(reasoning, content) if content.strip() else f"{THINK_OPEN}\n{reasoning}"
+    repeated = content.strip() == reasoning.strip()  # one thought under both names
+    return f"{THINK_OPEN}\n{reasoning}" if repeated or not content.strip() else assistant_text(reasoning, content)
 
 
 def _retry_after(header: str | None, default: float) -> float:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from evaluation.second_opinion import SecondOpinion
-from evaluation.terms import Answer, Asked, Case, take_apart
+from evaluation.terms import Answer, Asked, Case, Thought, thought_of
 from shared.grading import grade
 from shared.grading.extract import last_box
 from shared.records import Verdict
@@ -20,15 +20,21 @@ class Judge:
         self._asking = ThreadPoolExecutor(1, "second-opinion")
         self._second = SecondOpinion.of_this_process()
 
-    def submit(self, asked: Asked, answer: Answer, graded: Callable[[bool], None]) -> "Future[Case]":
-        """The case, once judged; `graded(correct)` is called as soon as the first opinion is there."""
-        thought = take_apart(answer.text)
-        opinion = self._asking.submit(self._second.match, asked.question.gold, thought.response)
+    def submit(
+        self, asked: Asked, answer: Answer, graded: Callable[[bool], None], starts_inside: bool = False
+    ) -> "Future[Case]":
+        """The case, once judged; `graded(correct)` is called as soon as the first opinion is there.
+
+        `starts_inside`: see `evaluation.terms.thought_of`.
+        """
+        thought = thought_of(answer, starts_inside)
+        response = "" if thought.unclosed else thought.response
+        opinion = self._asking.submit(self._second.match, asked.question.gold, response)
 
         def judge() -> Case:
-            verdict = judge_answer(asked, answer)
+            verdict = judge_answer(asked, answer, thought)
             graded(verdict.verdict == "correct")
-            boxed = last_box(thought.response) is not None
+            boxed = last_box(response) is not None
             return Case(asked.question, asked.sample, answer, verdict, boxed, opinion.result())
 
         return self._grading.submit(judge)
@@ -38,9 +44,8 @@ class Judge:
         self._asking.shutdown(cancel_futures=True)
 
 
-def judge_answer(asked: Asked, answer: Answer) -> Verdict:
+def judge_answer(asked: Asked, answer: Answer, thought: Thought) -> Verdict:
     """The verdict on one answer. Thinking that never ended is no answer, whatever stands in it."""
-    thought = take_apart(answer.text)
     if thought.unclosed:
         ended = "the token limit came first" if answer.cut else "it stopped inside"
         return Verdict("truncated", None, f"the thinking never ended: {ended}")

@@ -17,7 +17,7 @@ from evaluation.judging import Judge
 from evaluation.manifest import manifest_of, template_warning
 from evaluation.progress import Progress
 from evaluation.sequential import ALPHA, BETA, ODDS, decide
-from evaluation.terms import Answer, Asked, Benchmark, Case, Engine, Question
+from evaluation.terms import Answer, Asked, Benchmark, Case, Engine, Question, closes_only, is_untagged
 from evaluation.without_litellm import without_litellm
 from shared.exits import InputError, ended_by_a_signal
 
@@ -184,7 +184,24 @@ class _Answering:
 
             if missing:
                 self._engine.answer(missing, deliver, progress.tokens)
-            return {asked: self._judged[asked].result() for asked in wanted}
+        cases = {asked: self._judged[asked].result() for asked in wanted}
+        return cases if self._engine.shows_opening else self._judged_again(cases)
+
+    def _judged_again(self, cases: dict[Asked, Case]) -> dict[Asked, Case]:
+        """`cases`, those without a tag judged as thinking where the other answers show that the template opens it."""
+        ended = [case.answer.text for case in cases.values() if not case.answer.cut]
+        if 2 * sum(map(closes_only, ended)) <= len(ended):
+            return cases
+        again = {
+            asked: self._judge.submit(asked, case.answer, _nobody, starts_inside=True)
+            for asked, case in cases.items()
+            if is_untagged(case.answer.text)
+        }
+        return cases | {asked: future.result() for asked, future in again.items()}
+
+
+def _nobody(_: bool) -> None:
+    """Hears a verdict that the progress has counted already."""
 
 
 def open_engine(model: str, config: EvaluationConfig) -> Engine:

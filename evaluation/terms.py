@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from shared.exits import Stopped
 from shared.prompts import THINK_CLOSE, THINK_OPEN
-from shared.records import Message, Verdict
+from shared.records import Message, Verdict, is_cut
 
 
 class EndpointDead(Stopped):
@@ -64,7 +64,7 @@ class Answer:
     @property
     def cut(self) -> bool:
         """Whether the token limit ended it."""
-        return self.finish_reason == "length"
+        return is_cut(self.finish_reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,27 @@ def take_apart(text: str) -> Thought:
     return Thought("", text, False)
 
 
+def is_untagged(text: str) -> bool:
+    """Whether a text has no thinking tag at all: it alone does not tell a thought from an answer."""
+    return THINK_OPEN not in text and THINK_CLOSE not in text
+
+
+def closes_only(text: str) -> bool:
+    """Whether a text closes a thinking that it never opened: the chat template had opened it in the prompt."""
+    head, closed, _ = text.partition(THINK_CLOSE)
+    return bool(closed) and THINK_OPEN not in head
+
+
+def thought_of(answer: Answer, starts_inside: bool = False) -> Thought:
+    """An answer taken apart. `starts_inside`: the server's texts begin inside the thinking, without its tag.
+
+    A text without any tag that the limit cut may be either; it is taken for a thinking that never ended.
+    """
+    if is_untagged(answer.text) and (answer.cut or starts_inside):
+        return Thought(answer.text, "", True)
+    return take_apart(answer.text)
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """One judged answer."""
@@ -105,6 +126,11 @@ class Case:
         return self.verdict.verdict == "correct"
 
     @property
+    def thought(self) -> Thought:
+        """The answer taken apart, as the verdict took it."""
+        return thought_of(self.answer, starts_inside=self.verdict.verdict == "truncated")
+
+    @property
     def unfinished(self) -> bool:
         """Cut off by the token limit, or thinking that never ended."""
         return self.answer.cut or self.verdict.verdict == "truncated"
@@ -112,6 +138,8 @@ class Case:
 
 class Engine(Protocol):
     """Answers questions in whatever order is fast, giving each answer as soon as it is whole."""
+
+    shows_opening: bool  # an answer's text begins with the tag where the chat template opened the thinking
 
     def identity(self) -> dict[str, Any]:
         """What, beside the settings, decides an answer: weights, template, precision. Part of key and manifest."""

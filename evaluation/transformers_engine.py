@@ -28,6 +28,8 @@ _SELF_CHECK = 2e-2  # largest difference of probabilities between our attention 
 class TransformersEngine:
     """Answers with one model. Weights are loaded when the first answer is wanted: a finished run loads nothing."""
 
+    shows_opening = True
+
     def __init__(self, name: str, engine: EngineConfig, generation: GenerationConfig) -> None:
         self._name, self._engine, self._generation = name, engine, generation
         self.folder = find_model(name)

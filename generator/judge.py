@@ -9,7 +9,8 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from shared.records import Completion, Message, Verdict
+from shared.prompts import THINK_CLOSE, THINK_OPEN
+from shared.records import Completion, Message, Verdict, is_cut
 
 # Asks a lane: (id of the sample, messages) -> what it answered; None where the lane cannot be asked now.
 AskJudge = Callable[[str, list[Message]], Awaitable[Completion | None]]
@@ -59,8 +60,11 @@ def judged(verdict: Verdict, reply: Completion | None) -> Verdict:
     """The verdict after the judge's reply."""
     if reply is None or reply.error:
         return replace(verdict, reason=f"{verdict.reason}; the judge could not be asked")
-    said = _VERDICT.findall(reply.response)
-    words = " ".join(_VERDICT.sub("", reply.response).split())[:WORDS_CHARACTERS] or "nothing"
+    _, _, answer = reply.response.rpartition(THINK_CLOSE)
+    if is_cut(reply.finish_reason) or THINK_OPEN in answer:  # it was still thinking: what it weighs is no verdict
+        return replace(verdict, reason=f"{verdict.reason}; the judge did not come to an end: raise judge.max_tokens")
+    said = _VERDICT.findall(answer)
+    words = " ".join(_VERDICT.sub("", answer).split())[:WORDS_CHARACTERS] or "nothing"
     name = said[-1].upper() if said else ""
     if name == "SAME":
         return replace(verdict, verdict="correct", checked_by="judge", reason=f"{verdict.reason}; judge: same: {words}")

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from generator.flags import flags_of
-from shared.records import Completion, Message, Problem, Trace, Verdict, trace_id
+from shared.records import Completion, Message, Problem, Trace, Verdict, is_cut, trace_id
 
 # How servers spell an orderly end: OpenAI's word, and those of Together, TGI and Anthropic-like gateways.
 STOPPED = frozenset({"stop", "eos", "eos_token", "end_turn", "stop_sequence"})
@@ -35,7 +35,7 @@ def verdict_without_grading(completion: Completion) -> Verdict | None:
     reason = completion.finish_reason
     if completion.error or reason in OURS:
         return Verdict("failed", None, completion.error or f"no whole answer: {reason}")
-    if reason == "length":
+    if is_cut(reason):
         count = completion.usage.completion_tokens
         return Verdict("truncated", None, f"cut by max_tokens after {count} tokens")
     if reason not in STOPPED:

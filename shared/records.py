@@ -67,6 +67,15 @@ class Usage:
     estimated: bool = False
 
 
+# How servers say that the token limit ended an answer: OpenAI's word, and gateways' to Anthropic, Google and Mistral.
+CUT_REASONS = frozenset({"length", "max_tokens", "max_output_tokens", "model_length"})
+
+
+def is_cut(finish_reason: str) -> bool:
+    """Whether the token limit ended an answer, as the server says it."""
+    return finish_reason.lower() in CUT_REASONS
+
+
 @dataclass(frozen=True, slots=True)
 class Completion:
     """What one call to a teacher brought, whole or partial: `finish_reason` says which."""

@@ -18,7 +18,7 @@ from typing import Any
 
 import orjson
 
-from evaluation.terms import Case, take_apart
+from evaluation.terms import Case
 
 Results = Mapping[str, Mapping[str, Mapping[str, Sequence[Case]]]]  # model, benchmark, problem id, samples
 
@@ -74,7 +74,7 @@ def _compressed_texts(chunk: Iterable[Iterable[Iterable[Case]]]) -> bytes:
 
 
 def _parts(case: Case) -> tuple[str, str, bool]:
-    thought = take_apart(case.answer.text)
+    thought = case.thought
     return thought.reasoning, thought.response, thought.unclosed
 
 

@@ -16,7 +16,7 @@ import aiohttp
 from generator.teacher import refusals
 from generator.teacher.dialects import EventSplitter, Gathering
 from generator.terms import Cut, EmptyAnswer, ErrorEvent, Overran, Oversized, Request, ServerFault, Stalled, Unreachable
-from shared.records import Completion, Usage
+from shared.records import Completion, Usage, is_cut
 
 # A short answer ends promptly, a long one is cheap: the pause after a block grows with the age of the stream.
 _PAUSE_SECONDS, _PAUSE_GROWTH, _PAUSE_SECONDS_MAX = 0.1, 0.05, 0.25
@@ -167,7 +167,8 @@ class Call:
         if reason in ("insufficient_system_resource", "abort", "error"):
             raise Cut(f"the server gave up: {reason}", status=200, partial=self._partial(reason))
         completion = self._partial(reason)
-        if reason not in ("length", "content_filter") and not completion.response.strip():
+        ended_by_itself = reason != "content_filter" and not is_cut(reason)
+        if ended_by_itself and not completion.response.strip():
             empty = self._partial("empty", f"finish_reason {reason!r}, and no response text")
             raise EmptyAnswer(empty.error, status=200, partial=empty)
         return completion

@@ -3,7 +3,7 @@
 import pytest
 
 from evaluation.comparison import compare, summary
-from evaluation.terms import Answer, Case, Question, take_apart
+from evaluation.terms import Answer, Case, Question, take_apart, thought_of
 from shared.records import Verdict
 
 
@@ -118,3 +118,10 @@ def test_a_model_that_got_nothing_right_has_no_tokens_a_right_answer() -> None:
 def test_thinking_and_response_are_taken_apart(text: str, response: str, unclosed: bool) -> None:
     thought = take_apart(text)
     assert (thought.response, thought.unclosed) == (response, unclosed)
+
+
+def test_a_text_without_a_tag_that_the_limit_cut_is_no_answer_whichever_engine_it_came_from() -> None:
+    text = "It is \\boxed{4}. And"
+    assert thought_of(Answer(text, "length", 9, 64, 1.0)).unclosed
+    assert not thought_of(Answer(text, "stop", 9, 64, 1.0)).unclosed
+    assert thought_of(Answer(f"<think>\nhm\n</think>\n\n{text}", "length", 9, 64, 1.0)).response == text

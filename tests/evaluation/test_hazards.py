@@ -90,6 +90,59 @@ def test_a_server_that_sends_reasoning_alone_has_not_answered(serve: Serve, tmp_
     assert {row["verdict"] for row in rows_of(tmp_path / "out/m/p/verdicts.jsonl")} == {"truncated"}
 
 
+THOUGHT = "2 and 2, perhaps \\boxed{{{}}}, wait"
+
+
+@pytest.mark.parametrize("finish", ["length", "max_tokens", "MAX_TOKENS", "model_length"])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"text": f"<think>\n{THOUGHT}"},
+        {"text": THOUGHT},  # the template opened the thinking, the server has no reasoning parser
+        {"text": "", "reasoning": THOUGHT},
+        {"text": THOUGHT, "reasoning": THOUGHT},  # under both names
+        {"text": f"The answer is \\boxed{{{{{{}}}}}}. <think>\n{THOUGHT}"},
+    ],
+)
+def test_a_thought_that_was_cut_is_truncated_however_a_server_sends_it(
+    serve: Serve, tmp_path: Path, shape: Reply, finish: str
+) -> None:
+    def script(problem: str, *_: Any) -> Reply:
+        number = number_of(problem)
+        return {k: text.format(number, number) for k, text in shape.items()} | {"finish": finish, "tokens": 64}
+
+    config, _ = endpoint_run(serve, tmp_path, script, 2)
+    assert main(["run", str(config)]) == 0
+    assert {row["verdict"] for row in rows_of(tmp_path / "out/m/p/verdicts.jsonl")} == {"truncated"}
+    base = json.loads((tmp_path / "out/comparison.json").read_text())["benchmarks"]["p"]["base"]
+    assert (base["correct"], base["unfinished"], base["second_opinion"]["correct"]) == (0, 2, 0)
+
+
+def verdicts_of(serve: Serve, folder: Path, texts: list[str]) -> list[str]:
+    """What becomes of answers that all end by themselves; {} in a text is the right number."""
+    config, _ = endpoint_run(
+        serve, folder, lambda p, *_: {"text": texts[number_of(p)].format(number_of(p))}, len(texts)
+    )
+    assert main(["run", str(config)]) == 0
+    return [row["verdict"] for row in rows_of(folder / "out/m/p/verdicts.jsonl")]
+
+
+CLOSED, BARE = "hm\n</think>\n\n\\boxed{{{}}}", "It is \\boxed{{{}}}."
+
+
+def test_where_other_answers_only_close_their_thinking_one_without_a_tag_never_ended_it(
+    serve: Serve, tmp_path: Path
+) -> None:
+    assert verdicts_of(serve, tmp_path, [CLOSED, CLOSED, BARE, CLOSED]) == [*["correct"] * 2, "truncated", "correct"]
+
+
+@pytest.mark.parametrize("others", [[BARE, BARE], [CLOSED, BARE], [f"<think>\n{CLOSED}"] * 2])
+def test_an_answer_without_a_tag_that_ended_counts_where_nothing_shows_that_it_began_inside_a_thought(
+    serve: Serve, tmp_path: Path, others: list[str]
+) -> None:
+    assert verdicts_of(serve, tmp_path, [BARE, *others]) == ["correct"] * 3
+
+
 @pytest.mark.parametrize(
     ("reply", "says"),
     [

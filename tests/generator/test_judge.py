@@ -135,3 +135,23 @@ def test_a_run_asks_the_judge_on_its_own_lane_for_what_the_grader_cannot_tell(
     assert found["How many? (3)"] == ("incorrect", "judge")
     assert found["How many? (4)"][0] == "incorrect"
     assert len(asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "finish"),
+    [
+        ("Perhaps VERDICT: SAME, but", "length"),  # the template opened the thinking, so no tag says that it is one
+        ("Perhaps VERDICT: SAME, but", "max_tokens"),
+        ("Let me see. <think>\nPerhaps VERDICT: SAME, but", "stop"),
+    ],
+)
+def test_a_judge_that_was_still_thinking_has_not_judged(text: str, finish: str) -> None:
+    completion = Completion("", text, finish, "judge", Usage(), 0.1, 0.2)
+    after = judged(Verdict("unverifiable", "a", "last box"), completion)
+    assert (after.verdict, after.checked_by) == ("unverifiable", "")
+    assert after.reason == "last box; the judge did not come to an end: raise judge.max_tokens"
+
+
+def test_only_what_follows_a_judges_thinking_counts() -> None:
+    said = reply("VERDICT: SAME at first sight</think>They differ. VERDICT: DIFFERENT")
+    assert judged(Verdict("unverifiable", "a", "last box"), said).reason.endswith("judge: different: They differ.")

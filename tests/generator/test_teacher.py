@@ -4,10 +4,12 @@ import asyncio
 import socket
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from generator.config import TimeoutsConfig
+from generator.record import verdict_without_grading
 from generator.teacher import Clocks, Teacher
 from generator.terms import (
     Cut,
@@ -19,7 +21,7 @@ from generator.terms import (
     Unreachable,
 )
 from tests.generator.calling import COMMENT, KEY, PATIENT, REQUEST, WHOLE, failure, failure_of
-from tests.generator.dialect_streams import ANSWERS, SAID, STOP, THOUGHT, sayings, sse, thoughts
+from tests.generator.dialect_streams import ANSWERS, SAID, STOP, THOUGHT, chunk, sayings, sse, thoughts
 from tests.generator.scripted_server import floods, refuses, says, scripted
 
 
@@ -44,6 +46,25 @@ async def test_the_request_is_what_the_sample_asks_for() -> None:
     assert completion.usage.cached_tokens == 3
     assert completion.first_token_seconds is not None
     assert 0 < completion.first_token_seconds <= completion.total_seconds
+
+
+@pytest.mark.parametrize("finish", ["length", "max_tokens", "MAX_TOKENS"])
+@pytest.mark.parametrize(
+    "events",
+    [
+        thoughts(),
+        sayings("<think>\nperhaps \\boxed{4}, wait"),
+        sayings("perhaps \\boxed{4}, wait"),  # the template opened the thinking: no tag, and none that closes it
+    ],
+)
+async def test_a_thought_that_was_cut_is_truncated_however_it_is_sent(
+    events: list[dict[str, Any]], finish: str
+) -> None:
+    body = sse(*events, chunk({}, finish))
+    async with scripted(says([body])) as server, Teacher(server.url, KEY, PATIENT) as teacher:
+        verdict = verdict_without_grading(await teacher.call(REQUEST))
+    assert verdict is not None
+    assert (verdict.verdict, verdict.final_answer) == ("truncated", None)
 
 
 # Clocks
