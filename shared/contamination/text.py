@@ -43,7 +43,7 @@ _SPELLINGS = {
 
 LOOKED_AT = 20_000  # characters: no problem is longer, and no text may hold a run up
 _FIGURES = re.compile(
-    r"\[asy\].*?(?:\[/asy\]|\Z)|\\begin\{(asy|tikzpicture)\}.*?\\end\{\1\}|!\[[^\]]{0,200}\]\([^)]{0,500}\)",
+    r"\[asy\].*?(?:\[/asy\]|\Z)|\\begin\{(asy|tikzpicture)\}.*?(?:\\end\{\1\}|\Z)|!\[[^\]]{0,200}\]\([^)]{0,500}\)",
     re.S | re.I,
 )
 _LABEL = re.compile(  # "Problem 12.", "**Question:**", "(3) ", "7. "

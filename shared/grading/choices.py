@@ -16,6 +16,7 @@ _DRESSED = re.compile(
     rf"(?:{_DRESS})\s*\{{\s*(?:\\ )?(\(?)\s*([A-J])\s*(\)?[.:]?)\s*(?:\\ )?\}}(\s*[).:])?"
     rf"|\(\s*{_DRESS}\s*\{{\s*([A-J])\s*\}}\s*\)"
 )
+_SPACES = re.compile(r"[ \t]+|(?<=\n\n)\n+")  # runs of them would be read again from each of their places
 _OLD_DRESS = re.compile(r"\{\s*\\(?:bf|rm|it)\s*\(?([A-J])\)?\s*\}|\(\s*\\(?:bf|rm|it)\s+([A-J])\s*\)")
 _STYLES = (
     re.compile(r"\(\s*([A-J])\s*\)"),
@@ -70,7 +71,7 @@ def options(problem: str) -> dict[str, str]:
 
     A list is a run of labels A, B, … in order, all in one style: "(A)", "\\textbf{(A)}", "A.", "A)", "A:".
     """
-    text = problem[-TAIL:]
+    text = _SPACES.sub(" ", problem[-TAIL:])
     text = _DRESSED.sub(lambda match: f" ({match[2] or match[5]}) ", text)
     text = _OLD_DRESS.sub(lambda match: f" ({match[1] or match[2]}) ", text)
     for style in _STYLES:

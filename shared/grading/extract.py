@@ -22,14 +22,17 @@ _BETWEEN_BOXES = re.compile(
     re.DOTALL,
 )
 _MARKER = re.compile(
-    r"\b(?:answer|ans)\b[ \t]*\*{0,2}[ \t]*(?:[:：=]|\bis\b|\bare\b)[ \t]*(?::[ \t]*)?(?:\*\*(?=\s))?", re.I
+    r"\b(?:answer|ans)\b[ \t]{0,4}\*{0,2}[ \t]{0,4}(?:[:：=]|\bis\b|\bare\b)[ \t]{0,4}(?::[ \t]{0,4})?(?:\*\*(?=\s))?",
+    re.I,
 )
 _HEADING = re.compile(
-    r"^[ \t]*(?:#{1,6}[ \t]*)?\*{0,2}(?:final[ \t]+)?answer\*{0,2}[ \t]*:?\*{0,2}[ \t]*$", re.I | re.M
+    r"^[ \t]{0,8}(?:#{1,6}[ \t]{0,4})?\*{0,2}(?:final[ \t]{1,4})?answer\*{0,2}[ \t]{0,4}:?\*{0,2}[ \t]{0,8}$",
+    re.I | re.M,
 )
 _BOLD = re.compile(r"\*\*([^*\n]{1,200})\*\*(\s*:)?")
 _NUMBER = re.compile(r"[-−]?[ ]?(?:\\?\$|€|£)?[ ]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:\s*/\s*\d+)?(?:\s?\\?%)?")
-_AFTER_IS = re.compile(r"(?:=|\bis\b|\bare\b|\bequals\b)[\s*]*$", re.I)
+_AFTER_IS = re.compile(r"(?:=|\bis\b|\bare\b|\bequals\b)[\s*]{0,8}$", re.I)
+NEAR = 60  # characters before a number that say what it is
 _WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
 
 
@@ -206,6 +209,8 @@ def _answer_in(statement: str) -> str | None:
 def _number_of_sentence(sentence: str, numbers: list[re.Match[str]]) -> str | None:
     if len(numbers) > 1:
         money = [match for match in numbers if match[0].strip(" -−")[0] in "\\$€£"]
-        stated = [match for match in numbers if _AFTER_IS.search(sentence[: match.start()])]
+        stated = [
+            match for match in numbers if _AFTER_IS.search(sentence[max(0, match.start() - NEAR) : match.start()])
+        ]
         numbers = money if len(money) == 1 else stated[-1:]
     return numbers[0][0].strip() if numbers else None

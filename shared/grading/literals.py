@@ -23,7 +23,7 @@ _BASE = re.compile(
     r"|(?:\\text\{)?\s*\(?\s*\bbase\s+([a-z]+|\d{1,2})\s*\)?\s*\}?)$"
 )
 _STATEMENT = re.compile(r"^\\text\{[^{}]*\b(?:is|are|equals)\s*:?\s*\}\s*(\S.*)$", re.DOTALL)
-_TEXT = re.compile(r"^(?:\\text\{[^{}]*\}|[A-Za-z]{2,}|[\s,.'\"?-])+$")
+_TEXT = re.compile(r"^(?:\\text\{[^{}]*\}|[A-Za-z]{2,}(?![A-Za-z])|[\s,.'\"?-])+$")
 _SHORT_WORDS = frozenset(("yes", "no", "odd", "red", "none", "true", "even"))
 _NOTHING = frozenset(
     tuple(said.split()) for said in ("no solution", "no solutions", "no real solution", "no real solutions", "none")

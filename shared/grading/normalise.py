@@ -22,7 +22,7 @@ _SYMBOLS = str.maketrans(
     }
 )  # fmt: skip
 _DEGREE = re.compile(
-    r"\s*\^\s*(?:\\circ\b|\{\s*\\circ\s*\}|°)|\\degrees?\b|\^\s*\{\s*°\s*\}|\^\s*o(?![A-Za-z])|\\circ\b(?=\s*[CF]?$)"
+    r"\^\s*(?:\\circ\b|\{\s*\\circ\s*\}|°)|\\degrees?\b|\^\s*\{\s*°\s*\}|\^\s*o(?![A-Za-z])|\\circ\b(?=\s*[CF]?$)"
 )
 _SIZES = re.compile(
     r"\\(?:left|right|[bB]igg?[lrm]?|middle)(?![A-Za-z])\.?|\\(?:display|text|script)style\b|\\limits\b"
@@ -72,7 +72,7 @@ def clean(text: str) -> str:
     for ascii_form, command in _ASCII_RELATIONS:
         text = text.replace(ascii_form, command)
     text = _BARE_FUNCTIONS.sub(lambda match: "\\" + {"infinity": "infty"}.get(match[1], match[1]), text)
-    text = " ".join(text.split())
+    text = " ".join(text.split()).replace(" °", "°")
     return _strip(text)
 
 
