@@ -2,6 +2,7 @@
 
     CallError                 one HTTP call brought no whole answer; `kind` names it in one word
     ├── BadRequest            400, 413, 422: this request is bad; do not ask it again
+    ├── RequestRefused        the lane refuses every request in the same words: it stops, the sample stays unasked
     ├── FieldRefused          400 for a field that the teacher leaves out from now on: ask again at once
     ├── KeyRefused            401, 403: the lane stops
     ├── BalanceGone           402: the lane stops and is probed now and then
@@ -14,7 +15,9 @@
     ├── Cut                   the stream broke, or the server gave up (`insufficient_system_resource`)
     ├── Oversized             far more text than `max_tokens` allows; not asked again
     ├── EmptyAnswer           HTTP 200 and an orderly end, but no response text
-    └── ErrorEvent            an error event in the stream under HTTP 200
+    └── ErrorEvent            an error in the stream under HTTP 200 with no code, or one of the server's own faults
+
+An error under HTTP 200 with a code is the error of that status.
 
 A failed call is data: it is recorded and the run goes on. A bug is not a `CallError` and propagates.
 """
@@ -63,7 +66,8 @@ class LimitNews:
 class CallError(Exception):
     """One HTTP call brought no whole answer. No text in it contains the API key.
 
-    `partial` has the text and usage that came before the failure, None where no stream began.
+    `partial` has the text and usage that came before the failure, None where no stream began. `status`: of the reply,
+    or what the code of an error inside it stands for. `setting`: the configuration key that a refusal names, else "".
     """
 
     kind: ClassVar[str] = "error"
@@ -77,6 +81,7 @@ class CallError(Exception):
         retry_after_seconds: float | None = None,
         partial: Completion | None = None,
         headers_news: LimitNews | None = None,
+        setting: str = "",
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -84,10 +89,17 @@ class CallError(Exception):
         self.retry_after_seconds = retry_after_seconds
         self.partial = partial
         self.headers_news = headers_news
+        self.setting = setting
 
 
 class BadRequest(CallError):
     kind = "bad_request"
+
+
+class RequestRefused(CallError):
+    """What is wrong is the lane's settings or the request's, not the sample: another lane may take it."""
+
+    kind = "request_refused"
 
 
 class FieldRefused(CallError):

@@ -10,9 +10,9 @@ import aiohttp
 import orjson
 from yarl import URL
 
-from generator.teacher import refusals
+from generator.teacher import refusals, wire
 from generator.teacher.stream import Call, Clocks, bounded
-from generator.terms import FieldRefused, LimitNews, Request, Stalled, Unreachable
+from generator.terms import CallError, FieldRefused, LimitNews, Request, Unreachable
 from shared.records import Completion
 
 
@@ -89,10 +89,15 @@ class Teacher:
                 raise Unreachable(f"base_url is no URL: {self._url}") from None
             call.broke(_why(error, self._redactor))
         self._starts_thinking |= call.gathering.closes_only
-        return call.finish()
+        try:
+            return call.finish()
+        except CallError as error:  # a 429 inside the stream may name a limit
+            self._tell(error.headers_news)
+            raise
 
     async def _receive(self, reply: aiohttp.ClientResponse, call: Call, body: Mapping[str, Any]) -> None:
-        headers = {name.lower(): value for name, value in reply.headers.items()}
+        headers = wire.headers(reply.headers.items())
+        call.headers = headers
         if reply.status == 200:
             self._tell(refusals.news(headers))
             call.began = True
@@ -138,42 +143,13 @@ class Teacher:
             return "max_tokens"
         return ""
 
-    async def probe(self, model: str) -> str:
-        """Ask for one token through the openai SDK, which also validates the reply. Returns the model that answered.
-
-        It costs a call, and shows that address, key and model name are right. Errors: as `call`.
-        """
-        import openai  # a second to import: not for those who never probe
-
-        client = openai.AsyncOpenAI(
-            api_key=self._key or "none",
-            base_url=self._url.removesuffix("/chat/completions"),
-            max_retries=0,  # the lane alone retries
-            timeout=self._clocks.connect + 60,
-        )
-        try:
-            async with client:
-                answer = await client.chat.completions.create(
-                    model=model, messages=[{"role": "user", "content": "1+1="}], max_tokens=1
-                )
-            return answer.model
-        except openai.APIStatusError as error:
-            headers = {name.lower(): value for name, value in error.response.headers.items()}
-            raise refusals.refusal(
-                error.status_code, headers, error.response.content, url=self._url, model=model, redactor=self._redactor
-            ) from None
-        except openai.APITimeoutError:
-            raise Stalled("no answer to a probe within a minute") from None
-        except openai.APIConnectionError as error:
-            raise Unreachable(self._redactor.clean(refusals.one_line(f"{error.__cause__ or error}"))) from None
-
 
 def _why(error: aiohttp.ClientError, redactor: refusals.Redactor) -> str:
     if isinstance(error, aiohttp.ClientPayloadError):  # its text reads like an HTTP 400
         return "the connection closed in the middle of the stream"
     if isinstance(error, aiohttp.ClientResponseError):  # and so does this one's
-        return redactor.clean(refusals.one_line(f"the reply cannot be read: {error.message}"))
-    return redactor.clean(refusals.one_line(str(error) or type(error).__name__))
+        return redactor.clean(wire.one_line(f"the reply cannot be read: {error.message}"))
+    return redactor.clean(wire.one_line(str(error) or type(error).__name__))
 
 
 def _proxy_for(url: str) -> tuple[URL | None, dict[str, str] | None]:

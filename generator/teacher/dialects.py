@@ -9,20 +9,17 @@ Text stays byte for byte what was sent. Only where the reasoning stands in tags,
 breaks that belong to them: one after `<think>`, one before `</think>` and up to two after it.
 """
 
-import json
-import re
 from collections.abc import Iterable
 from typing import Any
 
-import orjson
-
+from generator.teacher import wire
 from shared.prompts import THINK_CLOSE, THINK_OPEN
 from shared.records import Usage
 
 DONE = b"[DONE]"
+_ERROR_LINE = b"error:"  # llama.cpp's name of a line with an error body
 _PIECES = 256  # so many strings are joined: a stream of 30,000 tokens would hold 2 MB of string headers
 _MOST_TOKENS = 10**9  # of one call; more is no count
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class EventSplitter:
@@ -66,8 +63,12 @@ def _payloads(events: bytes) -> list[bytes]:
         if b"\n" not in event:
             if event[:5] == b"data:":
                 found.append(event[5:])
+            elif event[:6] == _ERROR_LINE:
+                found.append(event[6:])
             continue
-        lines = [line[5:] for line in event.split(b"\n") if line[:5] == b"data:"]
+        lines = event.split(b"\n")
+        found += [line[6:] for line in lines if line[:6] == _ERROR_LINE]
+        lines = [line[5:] for line in lines if line[:5] == b"data:"]
         if len(lines) > 1 and _all_whole(lines):  # a server that ends its events with one line break
             found += lines
         elif lines:
@@ -101,44 +102,51 @@ class Gathering:
         for payload in payloads:
             if self.done:  # whatever still comes: it would count where one read brings both, and only there
                 break
+            if payload.strip() == DONE:
+                self.done = True
+                continue
             try:
-                event = orjson.loads(payload)
-            except orjson.JSONDecodeError:
-                if payload.strip() == DONE:
-                    self.done = True
-                    continue
-                if (event := _lenient(payload)) is None:
-                    self.error = f"an event that is not JSON: {payload[:200].decode('utf-8', 'replace')}"
-                    continue
-            self._event(event)
+                event = wire.document(payload)
+            except wire.NotJson:
+                text = wire.one_line(payload[:200].decode("utf-8", "replace"))
+                self.error = f"an event that is not JSON: {text}"
+                continue
+            self._event(event.clean, event.raw)
         if len(self._reasoning) > _PIECES:
             self._reasoning = ["".join(self._reasoning)]
         if len(self._content) > _PIECES:
             self._content = ["".join(self._content)]
         return self.chunks - before
 
-    def _event(self, event: Any) -> None:
+    def _event(self, event: Any, raw: Any) -> None:
+        if isinstance(event, list) and len(event) == 1:  # Google wraps its error bodies
+            event = event[0]
+            raw = raw[0]
         if not isinstance(event, dict):
-            self.error = f"an event that is no object: {str(event)[:200]}"
+            self.error = f"an event that is no object: {wire.one_line(str(event))[:200]}"
             return
         choices = event.get("choices")
         if choices and isinstance(choices, list) and isinstance(choices[0], dict):
-            choice = choices[0]
-            delta = choice.get("delta") or choice.get("message")
-            if isinstance(delta, dict):
-                self._delta(delta)
-            if reason := choice.get("finish_reason"):
-                self.finish_reason = str(reason)
-            if usage := choice.get("usage"):  # Moonshot puts it here
-                self.usage = usage
-        elif not choices and "message" in event:
+            self._choice(choices[0], raw["choices"][0])
+        elif not choices and _is_error(event):
             self.error = event
-        if error := event.get("error"):
-            self.error = error
+        if event.get("error"):
+            self.error = event
         if usage := event.get("usage"):
             self.usage = usage
-        if not self.model and (model := event.get("model")):
-            self.model = str(model)
+        if not self.model:
+            self.model = wire.name(event.get("model"))
+
+    def _choice(self, choice: dict[str, Any], raw: dict[str, Any]) -> None:
+        delta = raw.get("delta") or raw.get("message")
+        if isinstance(delta, dict):
+            self._delta(delta)
+        if reason := wire.name(choice.get("finish_reason")):
+            self.finish_reason = reason
+        if usage := choice.get("usage"):  # Moonshot puts it here
+            self.usage = usage
+        if choice.get("error"):  # OpenRouter puts it here
+            self.error = choice
 
     def _delta(self, delta: dict[str, Any]) -> None:
         thought = delta.get("reasoning_content") or delta.get("reasoning")
@@ -160,9 +168,9 @@ class Gathering:
 
     def texts(self, starts_thinking: bool = False) -> tuple[str, str]:
         """(reasoning, response). `starts_thinking`: this server's content begins inside the thinking, without a tag."""
-        content = _whole("".join(self._content))
+        content = wire.whole("".join(self._content))
         if self._reasoning:
-            return _whole("".join(self._reasoning)), content
+            return wire.whole("".join(self._reasoning)), content
         return split_tags(content, starts_thinking)
 
     @property
@@ -200,19 +208,15 @@ def split_tags(content: str, starts_thinking: bool = False) -> tuple[str, str]:
     return reasoning.removesuffix("\n"), (lead if lead.strip() else "") + response
 
 
-def _lenient(payload: bytes) -> Any:
-    """JSON that orjson refuses and servers send all the same: half surrogates, NaN. None where it is no JSON at all."""
-    try:
-        return json.loads(payload.decode("utf-8", "replace"))
-    except ValueError:
-        return None
-
-
-def _whole(text: str) -> str:
-    """`text` with surrogate pairs that two events halved put together; a half without its other half is replaced."""
-    if _SURROGATE.search(text) is None:
-        return text
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+def _is_error(event: dict[str, Any]) -> bool:
+    """Whether an event without choices is an error that stands by itself, as vLLM, DashScope and Qianfan send it."""
+    if event.get("code") in (0, 200, "0", "200"):
+        return False
+    names = ("message", "detail", "msg", "errors", "error_msg", "error_message")
+    answer = event.get("base_resp")  # MiniMax
+    if isinstance(answer, dict) and answer.get("status_code"):
+        return True
+    return any(event.get(each) for each in names)
 
 
 def _from_details(details: Any) -> str:

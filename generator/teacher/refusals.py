@@ -12,26 +12,29 @@ from typing import Any, Literal
 
 import orjson
 
+from generator.teacher import wire
+from generator.teacher.codes import setting_of, status_of
 from generator.terms import (
     SHORTEST_SECRET,
     BadRequest,
     BalanceGone,
     CallError,
+    ErrorEvent,
     KeyRefused,
     LimitNews,
     RateLimited,
     ServerFault,
     UnknownModel,
 )
+from shared.records import Completion
 
-_MESSAGE_CHARACTERS = 400
 _LONGEST_WAIT_SECONDS = 86400.0  # a server that names a longer one is asked again after a day
 _LARGEST_NUMBER = 2.0**53  # beyond it no number is a count or a time; some servers write "inf" for "no limit"
 # Not "insufficient_quota": OpenAI means money by it, Bailian tokens a minute. As a 429 it cools the lane either way.
 _EMPTY_ACCOUNT = re.compile(r"insufficient[ _]balance|balance is insufficient|arrearage|欠费|free ?tier ?only", re.I)
 _NO_SUCH_MODEL = re.compile(r"model[^.]{0,80}(not exist|not found|not supported|unknown)|no provider supported", re.I)
+_BAD_KEY = re.compile(r"api[ _]?key( is)? (not valid|invalid)|(invalid|incorrect)[ _]api[ _]?key", re.I)
 _FLAGGED = re.compile(r"moderation|flagged|content[ _]policy|data_?inspection", re.I)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _HIDDEN = re.compile(r"[*•…]{2,}|\.{3,}|…")
 _RUN = re.compile(r"[^\s\"'`,;:=<>(){}\[\]]{8,}")
 
@@ -51,15 +54,14 @@ def refusal(
     status: int, headers: Mapping[str, str], body: bytes, *, url: str, model: str, redactor: "Redactor"
 ) -> CallError:
     """The error that a reply with `status` other than 200 stands for. `headers` are looked up in lower case."""
+    tree = _tree(body)
     said = redactor.clean(message_of(body))
     kind = _kind(status, said)
     if kind is UnknownModel:
         text = f"model {model!r} or path {url} is unknown to the server (HTTP {status}): {said}"
     elif 300 <= status < 400:
-        kind, text = (
-            UnknownModel,
-            f"{url} has moved to {redactor.clean(headers.get('location', '?'))} (HTTP {status}): correct base_url",
-        )
+        kind = UnknownModel
+        text = f"{url} has moved to {redactor.clean(headers.get('location', '?'))} (HTTP {status}): correct base_url"
     else:
         text = f"HTTP {status}: {said}"
     return kind(
@@ -67,6 +69,32 @@ def refusal(
         status=status,
         retry_after_seconds=retry_after(headers),
         headers_news=news(headers, body if status == 429 else b""),
+        setting=setting_of(tree, said) if kind is BadRequest else "",
+    )
+
+
+def error_event(
+    error: Any, headers: Mapping[str, str], partial: Completion, *, model: str, redactor: "Redactor"
+) -> CallError:
+    """What an error in a stream or body under HTTP 200 stands for: by its code what a reply of that status would.
+
+    `error`: its parsed body, or a sentence. A fault of the server's, and what says nothing of itself, is `ErrorEvent`.
+    """
+    said = redactor.clean(wire.one_line(sentence(error)))
+    status = status_of(error)
+    kind: type[CallError] = ErrorEvent
+    if status is not None and status < 500:
+        kind = _kind(status, said)
+    text = f"error in the stream: {said}"
+    if kind is UnknownModel:
+        text = f"model {model!r} is unknown to the server (error in the stream): {said}"
+    return kind(
+        text,
+        status=status or 200,
+        retry_after_seconds=retry_after(headers),
+        partial=partial,
+        headers_news=news(headers, said.encode()) if kind is RateLimited else None,
+        setting=setting_of(error, said) if kind is BadRequest else "",
     )
 
 
@@ -75,6 +103,8 @@ def _kind(status: int, said: str) -> type[CallError]:
         return BalanceGone
     if status == 403 and _FLAGGED.search(said):
         return BadRequest
+    if status == 400 and _BAD_KEY.search(said):  # Google's status for it
+        return KeyRefused
     if status in (400, 422) and _NO_SUCH_MODEL.search(said):
         return UnknownModel
     return _CLASSES.get(status) or (ServerFault if status >= 500 else BadRequest)
@@ -82,29 +112,43 @@ def _kind(status: int, said: str) -> type[CallError]:
 
 def message_of(body: bytes) -> str:
     """The sentence in an error body (`error.message`, `message`, `detail`, …), else its text, in one line."""
+    tree = _tree(body)
+    if tree is not None:
+        return wire.one_line(sentence(tree)) or "no message"
     text = body.decode("utf-8", "replace")
+    page_text = re.sub(r"(?is)<(style|script).*?</\1>|<[^>]*>", " ", text)  # a gateway's page
+    return wire.one_line(page_text) or "no message"
+
+
+def _tree(body: bytes) -> Any:
+    """The body's JSON, None where it is none."""
     try:
-        text = sentence(orjson.loads(body))
-    except orjson.JSONDecodeError:
-        text = re.sub(r"(?is)<(style|script).*?</\1>|<[^>]*>", " ", text)  # a gateway's page
-    return one_line(text) or "no message"
+        return wire.document(body).clean
+    except wire.NotJson:
+        return None
 
 
 def sentence(error: Any) -> str:
     """What a parsed error body says, with its code where it has one."""
+    if isinstance(error, list) and len(error) == 1:
+        return sentence(error[0])
     if isinstance(error, dict):
-        for key in ("error", "errors", "message", "detail", "msg"):
+        for key in (
+            "error",
+            "errors",
+            "message",
+            "detail",
+            "msg",
+            "error_msg",
+            "error_message",
+            "base_resp",
+            "status_msg",
+        ):
             if error.get(key):
                 code = error.get("code")
                 inner = sentence(error[key])
                 return f"{inner} ({code})" if isinstance(code, str) and code not in inner else inner
     return error if isinstance(error, str) else orjson.dumps(error).decode()
-
-
-def one_line(text: str) -> str:
-    """`text` for a line of a log or a terminal, which no provider is to steer."""
-    line = " ".join(_CONTROL.sub(" ", text).split())
-    return line if len(line) <= _MESSAGE_CHARACTERS else line[: _MESSAGE_CHARACTERS - 1] + "…"
 
 
 class Redactor:
@@ -141,7 +185,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return _wait(seconds)
     try:
         return _wait(parsedate_to_datetime(given).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError):  # a date of no calendar, a year that no clock knows
         return None
 
 

@@ -7,15 +7,16 @@ second that is a seventh of the wake-ups, and most of a stream's CPU time is wak
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import aiohttp
 
-from generator.teacher import refusals
+from generator.teacher import refusals, wire
 from generator.teacher.dialects import EventSplitter, Gathering
-from generator.terms import Cut, EmptyAnswer, ErrorEvent, Overran, Oversized, Request, ServerFault, Stalled, Unreachable
+from generator.terms import CallError, Cut, EmptyAnswer, Overran, Oversized, Request, ServerFault, Stalled, Unreachable
 from shared.records import Completion, Usage, is_cut
 
 # A short answer ends promptly, a long one is cheap: the pause after a block grows with the age of the stream.
@@ -55,6 +56,7 @@ class Call:
         self._starts_thinking, self._redactor = starts_thinking, redactor
         self.gathering = Gathering()
         self.began = False  # HTTP 200 came
+        self.headers: Mapping[str, str] = {}  # of the reply
         self._bytes = 0
         self._broken = ""  # why the transport ended before the stream did
         self._started = time.monotonic()
@@ -77,6 +79,7 @@ class Call:
         while block and not block.strip():  # blank lines keep a connection alive, before a stream and before a body
             self._take([], len(block), 0)
             block = await content.readany()
+        block = wire.without_mark(block)
         if block.lstrip()[:1] in (b"{", b"<", b"["):
             await self._read_at_once(reply, block)
             return
@@ -124,9 +127,11 @@ class Call:
             size += len(block)
             self._take([], len(block), 0)
         body = b"".join(parts)
-        if first.lstrip()[:1] != b"{":
+        if first.lstrip()[:1] == b"<":
             said = self._redactor.clean(refusals.message_of(body))
-            raise ServerFault(f"HTTP 200 with something that is no completion: {said}", status=200)
+            raise ServerFault(
+                f"HTTP 200 with a web page where a completion belongs (is `base_url` right?): {said}", status=200
+            )
         self._take([body], 0, 0)
 
     def _pause(self) -> float:
@@ -155,9 +160,7 @@ class Call:
         """The whole answer, or the error that the stream amounts to."""
         gathering = self.gathering
         if gathering.error is not None:
-            said = self._redactor.clean(refusals.one_line(refusals.sentence(gathering.error)))
-            kind = "cut" if gathering.size else "error"
-            raise ErrorEvent(f"error in the stream: {said}", status=200, partial=self._partial(kind, said))
+            raise self._error_event(gathering.error)
         reason = gathering.finish_reason
         if reason is None and not gathering.size and not self._broken:
             raise EmptyAnswer("HTTP 200 without an answer", status=200, partial=self._partial("empty"))
@@ -172,6 +175,11 @@ class Call:
             empty = self._partial("empty", f"finish_reason {reason!r}, and no response text")
             raise EmptyAnswer(empty.error, status=200, partial=empty)
         return completion
+
+    def _error_event(self, error: Any) -> CallError:
+        said = self._redactor.clean(wire.one_line(refusals.sentence(error)))
+        partial = self._partial("cut" if self.gathering.size else "error", said)
+        return refusals.error_event(error, self.headers, partial, model=self._request.model, redactor=self._redactor)
 
     def _partial(self, finish_reason: str, error: str = "") -> Completion:
         reasoning, response = self.gathering.texts(self._starts_thinking)

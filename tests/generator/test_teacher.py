@@ -13,7 +13,6 @@ from generator.record import verdict_without_grading
 from generator.teacher import Clocks, Teacher
 from generator.terms import (
     Cut,
-    KeyRefused,
     Overran,
     Oversized,
     Request,
@@ -22,7 +21,7 @@ from generator.terms import (
 )
 from tests.generator.calling import COMMENT, KEY, PATIENT, REQUEST, WHOLE, failure, failure_of
 from tests.generator.dialect_streams import ANSWERS, SAID, STOP, THOUGHT, chunk, sayings, sse, thoughts
-from tests.generator.scripted_server import floods, refuses, says, scripted
+from tests.generator.scripted_server import floods, says, scripted
 
 
 async def test_the_request_is_what_the_sample_asks_for() -> None:
@@ -272,24 +271,3 @@ async def test_a_netrc_that_names_the_server_changes_nothing(tmp_path: Path, mon
     async with scripted(WHOLE) as server, Teacher(server.url, KEY, PATIENT) as teacher:
         await teacher.call(REQUEST)
     assert server.headers[0]["Authorization"] == f"Bearer {KEY}"
-
-
-async def test_a_probe_names_the_model_that_answered() -> None:
-    body = b'{"id": "1", "object": "chat.completion", "created": 1, "model": "r1-0528", "choices": [], "usage": null}'
-    async with scripted(says([body], "application/json")) as server, Teacher(server.url, KEY, PATIENT) as teacher:
-        assert await teacher.probe("r1") == "r1-0528"
-    assert server.bodies[0]["max_tokens"] == 1
-
-
-async def test_a_probe_fails_with_the_same_errors_as_a_call_and_is_not_repeated() -> None:
-    refusal = refuses(401, {"error": {"message": f"bad key {KEY}"}})
-    async with scripted(refusal) as server, Teacher(server.url, KEY, PATIENT) as teacher:
-        with pytest.raises(KeyRefused) as caught:
-            await teacher.probe("r1")
-    assert KEY not in str(caught.value)
-    assert len(server.bodies) == 1
-    with socket.socket() as reserved:
-        reserved.bind(("127.0.0.1", 0))
-        async with Teacher(f"http://127.0.0.1:{reserved.getsockname()[1]}/v1", clocks=PATIENT) as teacher:
-            with pytest.raises(Unreachable):
-                await teacher.probe("r1")
