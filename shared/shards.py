@@ -2,11 +2,14 @@
 
 A line is written by one `write` of the whole line, so a killed process leaves at most one torn tail, which opening the
 shard for appending cuts off. A sealed shard never changes again; `manifest.json` lists it with rows, bytes and sha256.
+
+A new corpus is its owner's alone, and what is made in it has the rights of its folder: `chmod` opens it to others.
 """
 
 import errno
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -110,7 +113,8 @@ class ShardWriter:
         self._name, self._rows, self._bytes = "", 0, 0
         self._hash = hashlib.sha256()
         with _writing(corpus / pile):
-            (corpus / pile).mkdir(parents=True, exist_ok=True)
+            make_corpus_folder(corpus)
+            make_folder_within(corpus / pile)
             if left := open_files(corpus, pile):
                 self._continue(left[-1])
 
@@ -181,8 +185,34 @@ class ShardWriter:
 
     def _open(self) -> int:
         with _writing(self._open_path):
-            self._fd = os.open(self._open_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+            self._fd = open_within(str(self._open_path), flags)
         return self._fd
+
+
+def make_corpus_folder(corpus: Path) -> None:
+    """Make the folder of a corpus where there is none: for its owner alone.
+
+    An umask that shuts everybody else out (027, 007) was set on purpose: its group rights hold.
+    """
+    umask = os.umask(0o077)
+    os.umask(umask)
+    corpus.parent.mkdir(parents=True, exist_ok=True)
+    corpus.mkdir(mode=0o777 if umask & 0o007 == 0o007 else 0o700, exist_ok=True)
+
+
+def make_folder_within(path: Path) -> None:
+    """Make a folder with the rights of the one that it is in."""
+    path.mkdir(mode=_rights(path.parent), exist_ok=True)
+
+
+def open_within(path: str, flags: int) -> int:
+    """An `opener` for `open`: a new file gets the rights of the folder that it is in."""
+    return os.open(path, flags, _rights(Path(path).parent) & 0o666)
+
+
+def _rights(folder: Path) -> int:
+    return stat.S_IMODE(folder.stat().st_mode) & 0o777
 
 
 @contextmanager
@@ -236,11 +266,14 @@ def _measure(path: Path) -> tuple[int, int, "hashlib._Hash"]:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a small file: a reader sees the old one or the new one, also after a crash. Errors: `CannotWrite`."""
+    """Replace a small file: a reader sees the old one or the new one, also after a crash. Errors: `CannotWrite`.
+
+    It has the rights of its folder.
+    """
     temporary = path.with_name(path.name + ".new")
     with _writing(path):
         try:
-            with temporary.open("wb") as file:
+            with open(temporary, "wb", opener=open_within) as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from shared.exits import CannotWrite, InputError
 from shared.records import Trace, Usage
-from shared.shards import PILES, Pile, Position, shard_name
+from shared.shards import PILES, Pile, Position, open_within, shard_name
 
 VERSION = 1
 
@@ -98,6 +98,8 @@ class Ledger:
             raise InputError(f"{path}: no such file: make it with `python -m generator reindex`")
         # A reader of a database in WAL mode writes as well, to tidy up after itself: "ro" is for foreign folders only.
         mode = "rwc" if not read_only else "rw" if os.access(path.parent, os.W_OK) else "ro"
+        if mode == "rwc":
+            self._make_private()
         with self._errors():
             name = f"{path.absolute().as_uri()}?mode={mode}"
             self._db = sqlite3.connect(name, uri=True, isolation_level=None, timeout=10, check_same_thread=False)
@@ -106,6 +108,13 @@ class Ledger:
             except BaseException:
                 self._db.close()
                 raise
+
+    def _make_private(self) -> None:
+        """An empty file with the rights of the corpus: SQLite would let everybody read. Its log takes after it."""
+        try:
+            os.close(open_within(str(self._path), os.O_RDWR | os.O_CREAT))
+        except OSError as error:
+            raise CannotWrite(f"{self._path}: {error.strerror}: correct the path or its permissions") from None
 
     def _prepare(self, read_only: bool) -> None:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from shared.exits import CannotWrite, InputError
+from shared.shards import make_corpus_folder, open_within
 
 NAME = ".lock"
 
@@ -15,8 +16,8 @@ class Lock:
 
     def __init__(self, corpus: Path) -> None:
         try:
-            corpus.mkdir(parents=True, exist_ok=True)
-            self._fd = os.open(corpus / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            make_corpus_folder(corpus)
+            self._fd = open_within(str(corpus / NAME), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
         except OSError as error:
             raise CannotWrite(f"{corpus}: {error.strerror}: correct `corpus` or the folder's permissions") from None
         try:

@@ -17,12 +17,15 @@ import orjson
 from generator.export.card import Facts, data_card
 from generator.export.choosing import PICKS, Choice, Chosen, choose, kept_traces, read_chosen, rejected_by_id
 from generator.export.hubs import push_to_hugging_face, push_to_modelscope
-from generator.export.writing import write_chat, write_held_out, write_parquet
+from generator.export.writing import write_chat, write_held_out, write_parquet, write_text
 from generator.flags import FLAGS
 from generator.suspects import Suspect, write_suspects
+from shared.destinations import check_destination
 from shared.exits import InputError
 from shared.records import Trace
 
+HUBS = ("hf:", "modelscope:")
+DATA_FILE, CARD_FILE = "data/train.parquet", "README.md"  # of a data set folder
 HELD_OUT_FILE = "held-out.jsonl"  # in the corpus, where `held-out:CORPUS` of the evaluation looks for it
 
 
@@ -54,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--unverifiable", action="store_true", help="kept traces without a verified answer too")
     add("--repair", action="store_true", help="on suspect problems, take the answer that samples agreed on as gold")
     add("--license", default="other", help="for the data card")
+    add("--force", action="store_true", help="replace files that this program did not write")
     add("--public", action="store_true", help="a public data set on the hub; private otherwise")
 
 
@@ -65,9 +69,31 @@ def run(args: argparse.Namespace) -> int:
         frozenset(args.source), args.min_tokens, args.max_tokens, args.pass_rate, args.pick, args.drop_flags,
         args.unverifiable, args.held_out, args.seed,
     )  # fmt: skip
+    check_files(args.dest, args.held_out > 0, args.force)  # before minutes of reading
     export = Export(args.corpus, choice, args.repair, args.license)
-    print(export.to(args.dest, private=not args.public))
+    print(export.to(args.dest, not args.public, args.force))
     return 0
+
+
+def check_files(dest: str, held_out: bool, force: bool) -> None:
+    """Errors: `InputError` for a destination that names no kind of export, or that an export must not write to."""
+    if dest.startswith(HUBS):
+        if dest.partition(":")[2].count("/") != 1:
+            raise InputError(f"{dest}: write {dest.partition(':')[0]}:OWNER/NAME")
+        return
+    path = Path(dest)
+    if _is_folder(dest):
+        files = [path / DATA_FILE, path / CARD_FILE]
+        held_out_file = path / HELD_OUT_FILE
+    elif dest.endswith((".jsonl", ".parquet")):
+        files = [path]
+        held_out_file = path.with_suffix(f".{HELD_OUT_FILE}")
+    else:
+        raise InputError(
+            f"{dest}: write x.jsonl, x.parquet, a folder ending in /, hf:OWNER/NAME or modelscope:OWNER/NAME"
+        )
+    for file in [*files, held_out_file] if held_out else files:
+        check_destination(file, force)
 
 
 class Export:
@@ -82,29 +108,27 @@ class Export:
             left = ", ".join(f"{reason} {count:,}" for reason, count in self._chosen.left.most_common())
             raise InputError(f"{corpus}: no trace to export ({left or 'no sealed shard has one'}): loosen the choice")
 
-    def to(self, dest: str, private: bool = True) -> str:
-        """Write to `dest`; the line for the user. Errors: `InputError`, `CannotWrite`."""
+    def to(self, dest: str, private: bool = True, force: bool = False) -> str:
+        """Write to `dest`; the line for the user. `force`: also in the place of files that are not ours.
+
+        Errors: `InputError`, `CannotWrite`.
+        """
+        check_files(dest, bool(self._chosen.held_out), force)
         place, facts = dest, Facts()
-        if dest.startswith(("hf:", "modelscope:")):
+        if dest.startswith(HUBS):
             hub, _, repo = dest.partition(":")
-            if repo.count("/") != 1:
-                raise InputError(f"{dest}: write {hub}:OWNER/NAME")
             with tempfile.TemporaryDirectory(prefix="stillhouse-export-") as folder:
                 self._folder(Path(folder), repo, facts)
                 push = push_to_hugging_face if hub == "hf" else push_to_modelscope
                 place = push(Path(folder), repo, private)
-        elif dest.endswith("/") or Path(dest).is_dir():
+        elif _is_folder(dest):
             self._folder(Path(dest), Path(dest).name, facts)
         elif dest.endswith(".jsonl"):
             write_chat(Path(dest), facts.counting(self._traces()))
             self._held_out(Path(dest).with_suffix(f".{HELD_OUT_FILE}"))
-        elif dest.endswith(".parquet"):
+        else:
             self._parquet(Path(dest), facts)
             self._held_out(Path(dest).with_suffix(f".{HELD_OUT_FILE}"))
-        else:
-            raise InputError(
-                f"{dest}: write x.jsonl, x.parquet, a folder ending in /, hf:OWNER/NAME or modelscope:OWNER/NAME"
-            )
         return self._told(place, facts)
 
     def _traces(self) -> Iterator[Trace]:
@@ -122,10 +146,10 @@ class Export:
         write_parquet(path, iter(facts.counting(self._traces())), self._chosen.pass_rates, repaired)
 
     def _folder(self, folder: Path, name: str, facts: Facts) -> None:
-        self._parquet(folder / "data" / "train.parquet", facts)
+        self._parquet(folder / DATA_FILE, facts)
         held_out = self._held_out(folder / HELD_OUT_FILE)
         card = data_card(name, facts, held_out, _screening(self._corpus), _in_words(self._choice), self._licence)
-        (folder / "README.md").write_text(card, encoding="utf-8")
+        write_text(folder / CARD_FILE, card)
 
     def _held_out(self, path: Path) -> int:
         """The held-out problems to `path` and into the corpus; none asked for: nothing."""
@@ -148,6 +172,10 @@ class Export:
         if self._chosen.held_out:
             lines.append(f"{len(self._chosen.held_out):,} problems held out: evaluate with held-out:{self._corpus}")
         return "\n".join(lines)
+
+
+def _is_folder(dest: str) -> bool:
+    return dest.endswith("/") or Path(dest).is_dir()
 
 
 def _repaired(trace: Trace, suspect: Suspect) -> Trace:

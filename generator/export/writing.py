@@ -1,4 +1,7 @@
-"""The files of an export: chat JSON lines, Parquet, held-out problems. Each appears whole or not at all."""
+"""The files of an export: chat JSON lines, Parquet, held-out problems, a card. Each appears whole or not at all.
+
+They are made to be given away, with the usual rights; a file in the corpus itself has the corpus'.
+"""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,9 +14,11 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from shared.destinations import is_corpus, note_ours
 from shared.exits import CannotWrite
 from shared.prompts import training_messages
 from shared.records import Message, Trace
+from shared.shards import open_within
 
 ROW_GROUP = 1_000
 SCHEMA = pa.schema(
@@ -71,6 +76,12 @@ def write_held_out(path: Path, traces: Iterable[Trace], wanted: Iterable[str]) -
     return rows
 
 
+def write_text(path: Path, text: str) -> None:
+    """A text file, UTF-8. Errors: `CannotWrite`."""
+    with _whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 def _row(trace: Trace, pass_rate: float | None, repaired: bool) -> dict[str, Any]:
     row = {name: getattr(trace, name) for name in SCHEMA.names if hasattr(trace, name) and name != "messages"}
     return {
@@ -82,11 +93,15 @@ def _row(trace: Trace, pass_rate: float | None, repaired: bool) -> dict[str, Any
 @contextmanager
 def _whole(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place at the end, and is gone if the writing failed."""
-    temporary = path.with_name(f"{path.name}.new")
+    path = path.resolve()  # where a link points, not the link itself
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if is_corpus(path.parent):
+            os.close(open_within(str(temporary), os.O_WRONLY | os.O_CREAT))
         yield temporary
         os.replace(temporary, path)
+        note_ours(path)
     except OSError as error:
         raise CannotWrite(
             f"{path}: {error.strerror or error}: free some space or correct the path, then export again"

@@ -27,7 +27,7 @@ from shared.contamination import EvaluationIndex, Finding, Hit
 from shared.contamination.text import tokens
 from shared.exits import CannotWrite
 from shared.records import Problem
-from shared.shards import whole_length, write_atomically
+from shared.shards import make_corpus_folder, make_folder_within, open_within, whole_length, write_atomically
 
 BATCH = 2048
 DUPLICATE, NEAR_DUPLICATE = "duplicate", "near-duplicate"
@@ -101,7 +101,8 @@ class Screening:
         `open_rows` gives every problem in a fixed order, from the start; `fingerprint` changes when that data does.
         `on_rows` is told the number of rows done now and then. Blocks: about 10,000 to 20,000 problems a second.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
+        make_corpus_folder(self._folder.parent)
+        make_folder_within(self._folder)
         wanted = f"{fingerprint} {self._settings}"
         state = _read_state(self._folder / "state.json")
         if state.get("fingerprint") != wanted:
@@ -147,7 +148,8 @@ class Screening:
         """A screen for one pass over a stream, 100 bytes a problem: the first of equal texts passes."""
         seen: set[int] = set()
         self.summary = Summary(evaluation_problems=len(self._evaluation))
-        self._folder.mkdir(parents=True, exist_ok=True)
+        make_corpus_folder(self._folder.parent)
+        make_folder_within(self._folder)
         (self._folder / "excluded.jsonl").unlink(missing_ok=True)
 
         def screen(problem: Problem) -> str:
@@ -162,7 +164,7 @@ class Screening:
             self.summary.count(finding)
             if finding.hit is None:
                 return ""
-            with (self._folder / "excluded.jsonl").open("ab") as file:
+            with open(self._folder / "excluded.jsonl", "ab", opener=open_within) as file:
                 file.write(_evidence(problem, finding.hit))
             reason = self._reason(finding.hit)
             self.summary.left_out[reason] += bool(reason)
@@ -230,13 +232,13 @@ class _Findings:
             if finding.shares_8 or finding.hit:
                 hit = None if finding.hit is None else _evidence_row(problem, finding.hit)
                 lines.append(orjson.dumps([problem.id, finding.shares_8, finding.shares_13, hit]) + b"\n")
-        with self._path.open("ab") as file:
+        with open(self._path, "ab", opener=open_within) as file:
             file.writelines(lines)
 
     def final(self, summary: Summary) -> Iterator[tuple[int, Hit]]:
         """Each problem's hit once, counted in `summary` and written to excluded.jsonl with its evidence."""
         seen: set[str] = set()
-        with self._excluded.open("wb") as excluded:
+        with open(self._excluded, "wb", opener=open_within) as excluded:
             for identity, shares_8, shares_13, evidence in self._lines():
                 if identity in seen:
                     continue

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from shared.contamination.text import squeeze, tokens
 from shared.records import Problem
+from shared.shards import open_within
 
 PERMUTATIONS = 128
 SHINGLE = 3
@@ -64,7 +65,7 @@ class DuplicateIndex:
             widths |= {"signatures": PERMUTATIONS} | {f"band-{band:03d}": 8 for band in range(self._bands)}
         self._paths = {name: folder / f"{name}.bin" for name in widths}
         self.rows = min(_records(self._paths[name], width) for name, width in widths.items())
-        self._files = {name: path.open("ab") for name, path in self._paths.items()}
+        self._files = {name: open(path, "ab", opener=open_within) for name, path in self._paths.items()}  # noqa: SIM115
         for name, width in widths.items():
             self._files[name].truncate(self.rows * width)  # what the other files do not have yet is done again
 

@@ -196,3 +196,49 @@ def test_the_command_line_exports_and_names_a_wrong_flag(corpus: Path, tmp_path:
     wrong = command("--drop-flags", "loops")
     assert wrong.returncode == 2
     assert "'loops' is no flag" in wrong.stderr
+
+
+@pytest.mark.parametrize("name", ["traces/shard-000000.jsonl", "x.jsonl", "x.parquet", "traces/", "", "set/"])
+def test_no_export_is_written_into_a_corpus(corpus: Path, name: str) -> None:
+    before = contents(corpus)
+    done = exported(corpus, f"{corpus}/{name}", "--force")
+    assert done.returncode == 2
+    assert "inside the corpus" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert contents(corpus) == before
+
+
+def test_an_export_replaces_its_own_files_and_asks_for_force_at_others(corpus: Path, tmp_path: Path) -> None:
+    own = [tmp_path / "x.jsonl", tmp_path / "x.parquet", tmp_path / "set"]
+    for _ in range(2):
+        for dest in own:
+            assert exported(corpus, f"{dest}/" if dest.suffix == "" else dest, "--held-out", "0.1").returncode == 0
+    for name in ("x.held-out.jsonl", "x.parquet", "set/README.md", "set/data/train.parquet"):
+        mine = tmp_path / name
+        mine.write_text("written by hand")
+        dest = tmp_path / ("x.jsonl" if "held" in name else "set/" if "set" in name else name)
+        done = exported(corpus, f"{dest}/" if dest.is_dir() else dest, "--held-out", "0.1")
+        assert done.returncode == 2
+        assert str(mine) in done.stderr
+        assert mine.read_text() == "written by hand"
+        assert exported(corpus, f"{dest}/" if dest.is_dir() else dest, "--held-out", "0.1", "--force").returncode == 0
+
+
+def test_exports_can_be_read_by_everybody_and_a_corpus_by_its_owner(corpus: Path, tmp_path: Path) -> None:
+    umask = os.umask(0o022)
+    try:
+        Export(corpus, Choice(held_out=0.1)).to(str(tmp_path / "x.jsonl"))
+        Export(corpus, Choice()).to(f"{tmp_path}/set/")
+    finally:
+        os.umask(umask)
+    assert {path.stat().st_mode & 0o777 for path in (*tmp_path.glob("x.*"), *tmp_path.glob("set/**/*.*"))} == {0o644}
+    assert {path.stat().st_mode & 0o077 for path in (corpus, *corpus.rglob("*"))} == {0}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def exported(corpus: Path, dest: object, *flags: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "generator", "export", str(corpus), str(dest), *flags]
+    return subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)

@@ -7,8 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from generator.report import write_report
 from generator.report.figures import collect
+from shared.exits import InputError
 from tests.generator.corpora import trace, write_corpus
 from tests.generator.running import environment
 
@@ -96,3 +99,18 @@ def test_the_command_writes_the_page_into_the_corpus(tmp_path: Path) -> None:
     missing = subprocess.run([*line, f"{corpus}x"], capture_output=True, text=True, check=False, env=environment())
     assert missing.returncode == 2
     assert missing.stderr.count("\n") == 1
+
+
+def test_a_page_replaces_no_shard_and_no_page_of_others(tmp_path: Path) -> None:
+    corpus = corpus_with_everything(tmp_path / "c")
+    shard = corpus / "traces/shard-000000.jsonl"
+    before = shard.read_bytes()
+    with pytest.raises(InputError, match="inside the corpus"):
+        write_report(corpus, shard, force=True)
+    assert shard.read_bytes() == before
+    (tmp_path / "page.html").write_text("by hand")
+    with pytest.raises(InputError, match="--force"):
+        write_report(corpus, tmp_path / "page.html")
+    for _ in range(2):
+        write_report(corpus, tmp_path / "new.html")
+        write_report(corpus, corpus / "report.html")
