@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from shared.destinations import check_destination, check_outside_corpora
 from shared.exits import loading, run_and_exit
 
 
@@ -26,6 +27,7 @@ def _run(args: argparse.Namespace) -> int:
     from shared.config import load
 
     config = load(EvaluationConfig, args.config, args.set)
+    check_outside_corpora(config.out)
     console = _console()
     from evaluation.pipeline import evaluate
 
@@ -37,6 +39,8 @@ def _run(args: argparse.Namespace) -> int:
 def _compare(args: argparse.Namespace) -> int:
     from evaluation.again import compare_runs
 
+    if args.out is not None:
+        check_outside_corpora(args.out)
     comparison = compare_runs(args.a, args.b, args.out)
     _show(comparison, args.out, _console())
     return 0
@@ -53,6 +57,8 @@ def _report(args: argparse.Namespace) -> int:
 def _weak(args: argparse.Namespace) -> int:
     from evaluation.weak import write_weak
 
+    if args.out is not None:
+        check_destination(args.out, args.force)  # before minutes of search
     print(write_weak(args.run_folder, args.model, args.source, args.neighbours, args.out))
     return 0
 
@@ -124,6 +130,7 @@ def _add_weak(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     )  # fmt: skip
     weak.add_argument("--neighbours", type=int, default=4, metavar="N", help="of each failed problem, with --source")
     weak.add_argument("--out", type=Path, help="default: RUN/weak.jsonl")
+    weak.add_argument("--force", action="store_true", help="replace a file that this program did not write")
     weak.set_defaults(run=_weak)
 
 

@@ -19,6 +19,7 @@ from evaluation.benchmarks import HELD_OUT, final_answer, parse_row
 from evaluation.comparison import right
 from evaluation.neighbours import Copies, nearest
 from evaluation.terms import Case, Question
+from shared.destinations import note_ours
 from shared.exits import InputError
 from shared.grading.extract import last_box
 from shared.records import read_traces
@@ -48,6 +49,7 @@ def write_weak(run: Path, model: str, source: Path | None, neighbours: int, out:
     path = out or run / WEAK
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in taken.rows))
+    note_ours(path)
     return (
         f"{path}: {len(taken.rows)} {taken.what} that {told['name']} fails ({_counts(failed)}){taken.note}\n"
         f"next: .venv/generator/bin/python -m generator run CONFIG.toml"

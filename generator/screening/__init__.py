@@ -211,7 +211,8 @@ class Screening:
             [(number, REASONS.index(reason), instead) for number, (reason, instead) in sorted(reasons.items())],
             _LEFT_OUT,
         )
-        np.save(self._folder / "left-out.npy", left_out)
+        with open(self._folder / "left-out.npy", "wb", opener=open_within) as file:
+            np.save(file, left_out)
         summary.left_out = Counter(reason for reason, _ in reasons.values())
         summary.left_out[DUPLICATE] += duplicates.repeated_rows
         return {"settled": True, "summary": summary.row(), "repeated": duplicates.repeated.tolist()}

@@ -177,6 +177,21 @@ def test_the_command_writes_it_and_says_where(tmp_path: Path, capsys: pytest.Cap
     assert f"{tmp_path}/w.jsonl: 4 problems" in capsys.readouterr().out
 
 
+def test_no_file_of_others_is_replaced_and_nothing_is_written_into_a_corpus(tmp_path: Path) -> None:
+    run, train = run_failing(tmp_path, "dice"), source(tmp_path / "train.jsonl")
+    mine, shard = tmp_path / "mine.jsonl", tmp_path / "corpus/traces/shard-000000.jsonl"
+    shard.parent.mkdir(parents=True)
+    for path, words in ((mine, "--force"), (shard, "inside the corpus")):
+        path.write_text("by hand")
+        with pytest.raises(InputError, match=words):
+            main(["weak", str(run), "--source", str(train), "--out", str(path)])
+        assert path.read_text() == "by hand"
+    with pytest.raises(InputError, match="inside the corpus"):
+        main(["compare", str(run), str(run), "--out", str(shard.parent)])
+    for _ in range(2):
+        assert main(["weak", str(run), "--source", str(train), "--out", str(mine), "--force"]) == 0
+
+
 def test_nearest_gives_everybodys_first_before_anybodys_second() -> None:
     pool = [(text(kind, a, 5), str(a)) for a in range(100, 103) for kind in ("eggs", "dice")]
     found = list(nearest([text("eggs", 7, 3), text("dice", 7, 3)], lambda: pool, 2, lambda _: False))
