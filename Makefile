@@ -13,7 +13,7 @@ ENVIRONMENTS := .venv/generator/.ready .venv/trainer/.ready .venv/evaluation/.re
 # The programs run from this checkout, whatever else is installed.
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help generate train evaluate weights demo test check bench setup-generator setup-trainer setup-evaluation
+.PHONY: help generate train evaluate weights demo test test-fast lint check bench setup-generator setup-trainer setup-evaluation
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -39,24 +39,21 @@ demo:  ## the whole chain on a processor: generate, train, evaluate, report (no 
 	@echo "the report: $(CURDIR)/runs/demo/evaluation/report.html"
 	@test -z "$${DISPLAY:-}$${WAYLAND_DISPLAY:-}" || ! command -v xdg-open >/dev/null || xdg-open runs/demo/evaluation/report.html
 
-# Tests here use real processes, signals and clocks: what fails on a busy machine is run once more, said and by itself.
-define suite
-$(1) -m pytest -q $(2) || { echo "== once more, only what failed"; $(1) -m pytest -q --last-failed --last-failed-no-failures=none $(2); } || failed=1
-endef
+# Every test that needs no GPU, on all cores; what fails runs once more, alone (tests/suite.py).
+test: $(ENVIRONMENTS)  ## every test that needs no GPU [COVERAGE=1]
+	@$(GENERATOR) -m tests.suite $(if $(COVERAGE),--coverage)
 
-test: $(ENVIRONMENTS)  ## every test that needs no GPU
-	@failed=0; \
-	$(call suite,$(GENERATOR),tests/shared tests/generator tests/test_architecture.py tests/test_demo.py tests/test_environments.py tests/test_configs.py); \
-	$(call suite,$(TRAINER),tests/shared/test_pins.py tests/shared/test_start.py tests/trainer); \
-	$(call suite,$(EVALUATION),tests/shared tests/evaluation); \
-	exit $$failed
+test-fast: $(ENVIRONMENTS)  ## the tests that start no process and no browser: under a minute
+	@$(GENERATOR) -m tests.suite --unit
 
-check: $(ENVIRONMENTS)  ## what CI runs: format, lint, types, tests
-	@$(GENERATOR) -m ruff format --check --quiet . && $(GENERATOR) -m ruff check --quiet .
+lint: $(ENVIRONMENTS)  ## format, lint, types
+	@$(GENERATOR) -m ruff format --check --quiet . || { echo "error: not formatted: run $(GENERATOR) -m ruff format ."; exit 1; }
+	@$(GENERATOR) -m ruff check --quiet .
 	@$(GENERATOR) -m mypy shared generator
 	@$(TRAINER) -m mypy trainer
 	@$(EVALUATION) -m mypy evaluation
-	@$(MAKE) --no-print-directory test
+
+check: lint test  ## what CI runs: format, lint, types, tests
 
 bench: $(ENVIRONMENTS)  ## the benchmarks, one table at the end
 	@$(GENERATOR) -m benchmarks

@@ -259,6 +259,7 @@ WORST = """() => {
 }"""
 
 
+@pytest.mark.timing
 def test_ten_thousand_cases_of_4000_tokens_open_in_three_seconds_and_filter_without_lag(
     page: Any, tmp_path: Path
 ) -> None:

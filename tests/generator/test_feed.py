@@ -88,6 +88,7 @@ async def test_a_stopped_feed_offers_nothing_more(tmp_path: Path, ledger: Ledger
     feed.close()
 
 
+@pytest.mark.timing
 async def test_a_slow_source_does_not_hold_up_the_event_loop(tmp_path: Path, ledger: Ledger) -> None:
     def slow() -> Iterator[Problem]:
         for problem in problems(3):

@@ -6,6 +6,8 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
 from generator.grader import Graders
 
 ENDLESS = "\\boxed{\\sum_{k=1}^{10^{12}} k^{k}}"
@@ -27,6 +29,7 @@ async def test_what_a_worker_decides_is_the_same_verdict() -> None:
         assert len(graders.pids) == 1
 
 
+@pytest.mark.timing
 async def test_the_event_loop_goes_on_while_a_worker_computes() -> None:
     async with Graders(workers=1, timeout_seconds=2) as graders:
         await graders.grade(SLOW, "6")
@@ -95,6 +98,7 @@ def is_running(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
+@pytest.mark.timing
 async def test_a_megabyte_of_text_holds_the_loop_up_for_a_moment_only() -> None:
     text = "So \\frac{1}{2} or {so}. " * 45_000 + "\\boxed{7}"
     async with Graders() as graders:

@@ -147,6 +147,7 @@ async def test_samples_of_one_problem_differ() -> None:
     assert all(isinstance(one, Completion) and f"\\boxed{{{gold}}}" in one.response for one in answers)
 
 
+@pytest.mark.timing
 async def test_the_pace_of_a_stream_is_the_one_asked_for() -> None:
     with rehearsal("--tokens-per-second", "100", "--latency", "0.3") as server:
         (completion,) = await ask_all(server.url, [problems(1)[0][0]])

@@ -84,6 +84,7 @@ def test_a_source_without_a_problem_has_nothing_to_screen(tmp_path: Path, near: 
 HOSTILE = ("(", "A ", "$\\text{", "as shown in the ", "[asy]", "![", "\\frac1", "1,", " ", "\\begin{asy}")
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("piece", HOSTILE)
 def test_no_text_holds_a_screening_up(piece: str) -> None:
     text = piece * (200_000 // len(piece))

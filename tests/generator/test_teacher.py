@@ -167,6 +167,7 @@ async def test_an_address_that_cannot_be_one_is_unreachable(url: str) -> None:
         assert isinstance(await failure(teacher), Unreachable)
 
 
+@pytest.mark.timing
 async def test_a_finished_answer_does_not_wait_for_the_next_block() -> None:
     """Ends within a fraction of the 0.25 s pause, over and over: 20 calls would take 5 s otherwise."""
     async with scripted(WHOLE) as server, Teacher(server.url, clocks=PATIENT) as teacher:

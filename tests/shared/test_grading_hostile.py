@@ -69,6 +69,7 @@ def test_hostile_text_gets_a_verdict_and_never_correct(name: str) -> None:
     assert time.monotonic() - started < 60  # three seconds, and a worker's start on a busy machine
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("name", HOSTILE)
 def test_what_runs_in_the_caller_on_hostile_text_is_short(name: str) -> None:
     started = time.process_time()

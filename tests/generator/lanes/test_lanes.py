@@ -129,6 +129,7 @@ async def test_a_refused_key_on_the_only_lane_ends_with_exit_4(tmp_path: Path) -
     assert len(server.bodies) == 1
 
 
+@pytest.mark.timing
 async def test_lanes_that_are_out_are_given_up_when_that_time_is_over_and_not_at_the_next_look(tmp_path: Path) -> None:
     gone = refuses(402, {"error": {"message": "Insufficient Balance"}})
     daemon = {"give_up_minutes": 0.01}

@@ -1,0 +1,26 @@
+"""A pytest plugin for tests/suite.py: the failures of one run as lines of JSON, `{"test": node id, "text": …}`."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--failures", type=Path, help="append each failure to this file, as a line of JSON")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    path = config.getoption("failures")
+    if path is not None and not hasattr(config, "workerinput"):  # a worker of pytest-xdist reports to the one that asks
+        config.pluginmanager.register(_Failures(path))
+
+
+class _Failures:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"test": report.nodeid, "text": report.longreprtext}) + "\n")
