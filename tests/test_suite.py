@@ -42,11 +42,10 @@ def add(project: Path, name: str, source: str) -> None:
 
 def suite(project: Path, *words: str) -> "subprocess.CompletedProcess[str]":
     outer = ("PYTEST_", "COVERAGE_", "COV_")  # of the run that this test is part of
+    quick = {"PYTHONPATH": str(project), "PYTEST_ADDOPTS": "-p no:hypothesispytest -p no:anyio"}
     variables = {name: value for name, value in os.environ.items() if not name.startswith(outer)}
     command = [sys.executable, "-m", "tests.suite", "generator", *words]
-    return subprocess.run(
-        command, cwd=project, env=variables | {"PYTHONPATH": str(project)}, capture_output=True, text=True, timeout=240
-    )
+    return subprocess.run(command, cwd=project, env=variables | quick, capture_output=True, text=True, timeout=240)
 
 
 def test_the_last_lines_are_pytests_own_closing_lines_of_every_part(project: Path) -> None:
