@@ -122,7 +122,27 @@ def compare(base_model: str, base: Cases, tuned_model: str, tuned: Cases) -> dic
         "gain": _count([cause(p.base) for p in fixed]),
         "loss": _count([cause(p.tuned) for p in broken]),
     }
-    return found | {"says": says(found), "warnings": _warnings(found)}
+    return found | {"says": says(found), "warnings": _warnings(found) + _asked_unlike(base, tuned)}
+
+
+def refused_fields(cases: Cases) -> set[str]:
+    """The fields that an endpoint refused for at least one of these answers."""
+    return {field for group in cases.values() for case in group for field in case.answer.without}
+
+
+def _asked_unlike(base: Cases, tuned: Cases) -> list[str]:
+    """Warnings where some answers were asked with a field that others could not be asked with."""
+    sides = {"base": base, "tuned": tuned}
+    answers = [case.answer for cases in sides.values() for group in cases.values() for case in group]
+    warnings = []
+    for field in sorted(refused_fields(base) | refused_fields(tuned)):
+        lacking = sum(field in answer.without for answer in answers)
+        if lacking < len(answers):
+            where = " and ".join(role for role, cases in sides.items() if field in refused_fields(cases))
+            warnings.append(
+                f"asked unlike: {lacking} of {len(answers)} answers ({where}) without {field}, which the server refused"
+            )
+    return warnings
 
 
 def says(found: Mapping[str, Any]) -> str:

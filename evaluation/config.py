@@ -4,10 +4,17 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, JsonValue, field_validator, model_validator
 
 from shared.config import Config
 from shared.prompts import PRESETS
+
+# Fields of a request that have a key of their own, or that the evaluation's reading of an answer depends on.
+_OWN_FIELDS = frozenset(
+    {"model", "messages", "stream", "n", "max_tokens", "max_completion_tokens", "seed"}
+    | {"temperature", "top_p", "top_k", "min_p", "chat_template_kwargs"}
+)
+ENDPOINT_ONLY = ("top_k", "min_p", "chat_template_kwargs", "extra_body")
 
 
 class GenerationConfig(Config):
@@ -18,12 +25,18 @@ class GenerationConfig(Config):
     )
     temperature: float = Field(0.0, ge=0.0, description="0: greedy")
     top_p: float = Field(1.0, gt=0.0, le=1.0, description="nucleus; R1's authors advise 0.95 with temperature 0.6")
+    top_k: int = Field(0, ge=0, description="endpoint: only the k most likely tokens; 0: all")
+    min_p: float = Field(0.0, ge=0.0, le=1.0, description="endpoint: least share of the likeliest token's probability")
     samples: int = Field(1, ge=1, description="answers a problem; more than 1: avg@n and pass@k")
     seed: int = Field(0, description="of sampled answers; each answer has its own stream, whatever the batch")
     system_prompt: str = Field("", description="empty: no system message, as in training")
     system: str = Field(
-        "template", description='the chat template\'s own system text: "template" keeps it, "" silences it'
+        "template", description='the chat template\'s own system text: "template" keeps it, "" silences it; or a text'
     )
+    chat_template_kwargs: dict[str, JsonValue] = Field(
+        {}, description="endpoint: for the chat template, for example {enable_thinking = false}"
+    )
+    extra_body: dict[str, JsonValue] = Field({}, description="endpoint: more fields of each request, sent as they are")
     prompt: str = Field(PRESETS["r1"].prompt, description="the user's turn; {problem} is put in last")
 
     @model_validator(mode="after")
@@ -32,6 +45,8 @@ class GenerationConfig(Config):
             raise ValueError(
                 "samples > 1 at temperature 0 gives the same answer each time: set temperature (0.6), or samples = 1"
             )
+        if taken := sorted(_OWN_FIELDS & self.extra_body.keys()):
+            raise ValueError(f"extra_body: {taken[0]} is set by the evaluation: use generation's own key for it")
         if "{problem}" not in self.prompt:
             raise ValueError("prompt has no {problem}: the model would not see the question")
         return self
@@ -90,6 +105,12 @@ class EvaluationConfig(Config):
         if out == "":
             raise ValueError("out is empty: name a folder")
         return out
+
+    @model_validator(mode="after")
+    def _no_setting_without_effect(self) -> "EvaluationConfig":
+        if self.engine.kind != "endpoint" and (given := [k for k in ENDPOINT_ONLY if getattr(self.generation, k)]):
+            raise ValueError(f'generation.{given[0]} is for endpoints: set engine.kind = "endpoint", or leave it out')
+        return self
 
     @model_validator(mode="after")
     def _something_to_do(self) -> "EvaluationConfig":

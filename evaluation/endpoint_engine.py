@@ -5,16 +5,17 @@ does not help the run ends with a message; what had come stays in the journal, a
 """
 
 import asyncio
-import hashlib
 import json
 import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
 
 from evaluation.config import EngineConfig, GenerationConfig
+from evaluation.request import RequestFields
 from evaluation.terms import Answer, Asked, Deliver, EndpointDead, Question
 from shared.exits import InputError, Stopped
 from shared.prompts import THINK_CLOSE, THINK_OPEN, assistant_text
@@ -37,13 +38,20 @@ class _Busy(Exception):
         self.seconds = seconds
 
 
+class _Refused(Exception):
+    """The server refuses a field that can be left out: the same call again, without it."""
+
+
 class EndpointEngine:
     """Asks one model at one server, `batch` calls in flight."""
 
     shows_opening = False  # a server sends what the model said, not what the template had begun
 
-    def __init__(self, name: str, engine: EngineConfig, generation: GenerationConfig) -> None:
-        self._name, self._engine, self._generation = name, engine, generation
+    def __init__(
+        self, name: str, engine: EngineConfig, generation: GenerationConfig, say: Callable[[str], None]
+    ) -> None:
+        self._name, self._engine, self._generation, self._say = name, engine, generation, say
+        self._fields = RequestFields(name, generation)
         self._url = engine.base_url.rstrip("/") + "/chat/completions"
         self._api_key = os.environ.get(KEY_ENV, "").strip()
         if not self._api_key.isprintable():
@@ -51,10 +59,15 @@ class EndpointEngine:
 
     def identity(self) -> dict[str, Any]:
         """A server does not say which weights it serves: address and model name must do (`--fresh` asks again)."""
-        return {"kind": "endpoint", "base_url": self._engine.base_url, "model": self._name}
+        return {
+            "kind": "endpoint",
+            "base_url": self._engine.base_url,
+            "model": self._name,
+            "sent": self._fields.sampling,
+        }
 
     def prompt(self, question: Question) -> str:
-        return json.dumps(question.messages, ensure_ascii=False)
+        return json.dumps(self._fields.messages(question), ensure_ascii=False)
 
     def answer(self, wanted: list[Asked], deliver: Deliver, tick: Callable[[int], None]) -> None:
         asyncio.run(self._answer(wanted, deliver, tick))
@@ -89,6 +102,8 @@ class EndpointEngine:
         while True:
             try:
                 return await self._call(session, asked)
+            except _Refused:
+                continue  # each time with fewer fields
             except _Busy as full:
                 busy += 1
                 if busy >= _PATIENCE:
@@ -106,31 +121,25 @@ class EndpointEngine:
 
     async def _call(self, session: aiohttp.ClientSession, asked: Asked) -> Answer:
         began = time.perf_counter()
-        async with session.post(self._url, json=self._body(asked)) as reply:
+        body = self._fields.body(asked)
+        async with session.post(self._url, json=body) as reply:
             text = await reply.text(errors="replace")
             if reply.status == 429:
                 raise _Busy(_retry_after(reply.headers.get("Retry-After"), 2.0))
+            if reply.status in (400, 422) and self._fields.give_way(text, body):
+                raise _Refused
             if 400 <= reply.status < 500 and reply.status not in (408, 409, 425):
                 hint = f": set {KEY_ENV}" if reply.status in (401, 403) else ""
+                cause = self._fields.cause(text) if reply.status in (400, 422) else ""
                 raise InputError(
-                    f"{self._url}: status {reply.status} for model {self._name!r}{hint}: {self._redacted(text)}"
+                    f"{self._url}: status {reply.status} for model {self._name!r}{hint}: {self._redacted(text)}{cause}"
                 )
             if reply.status != 200:
                 raise _Failed(f"status {reply.status}: {text}")
-        return self._read(text, time.perf_counter() - began)
-
-    def _body(self, asked: Asked) -> dict[str, Any]:
-        settings = self._generation
-        body: dict[str, Any] = {
-            "model": self._name, "messages": list(asked.question.messages), "max_tokens": settings.max_new_tokens,
-            "temperature": settings.temperature, "stream": False,
-        }  # fmt: skip
-        if settings.top_p < 1:
-            body["top_p"] = settings.top_p
-        if settings.temperature > 0:
-            stream = f"{settings.seed} {asked.question.id} {asked.sample}"
-            body["seed"] = int(hashlib.sha256(stream.encode()).hexdigest()[:7], 16)
-        return body
+        answer = self._read(text, time.perf_counter() - began)
+        if news := self._fields.accept(body):
+            self._say(news)
+        return replace(answer, without=self._fields.without(body))
 
     def _read(self, text: str, seconds: float) -> Answer:
         try:

@@ -65,6 +65,8 @@ class Journal:
             "prompt_tokens": answer.prompt_tokens, "completion_tokens": answer.completion_tokens,
             "seconds": round(answer.seconds, 4), "finished_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         }  # fmt: skip
+        if answer.without:
+            row["without"] = answer.without
         line = orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
         with self._lock:
             start = os.fstat(self._fd).st_size
@@ -127,4 +129,11 @@ def _row_of(line: bytes) -> dict[str, Any] | None:
 
 def answer_of(row: Mapping[str, Any]) -> Answer:
     """The answer in one line of a journal."""
-    return Answer(row["text"], row["finish_reason"], row["prompt_tokens"], row["completion_tokens"], row["seconds"])
+    return Answer(
+        row["text"],
+        row["finish_reason"],
+        row["prompt_tokens"],
+        row["completion_tokens"],
+        row["seconds"],
+        tuple(row.get("without", ())),
+    )

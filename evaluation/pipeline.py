@@ -1,17 +1,18 @@
 """An evaluation as a story: load questions, let models answer what their journals lack, judge, compare, report."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
 from evaluation import folder as files
 from evaluation.benchmarks import first, load_benchmark, slug
-from evaluation.comparison import compare, right, summary
-from evaluation.config import EvaluationConfig, GenerationConfig
+from evaluation.comparison import compare, refused_fields, right, summary
+from evaluation.config import ENDPOINT_ONLY, EvaluationConfig, GenerationConfig
 from evaluation.journal import Journal, key_of
 from evaluation.judging import Judge
 from evaluation.manifest import manifest_of, template_warning
@@ -131,6 +132,9 @@ class _Run:
         out = self._config.out / slug(model)
         run_lighteval(slug(model), benchmark, self._config.generation, out / "lighteval", cases)
         files.write_verdicts(out / benchmark.slug, self.identities[model]["key"], cases)
+        if refused := refused_fields(cases):
+            refused.update(self.identities[model].get("refused_fields", ()))
+            self.identities[model]["refused_fields"] = sorted(refused)
         return cases
 
     def _answer_some(self, model: str, engine: Engine, benchmark: Benchmark, questions: Sequence[Question]) -> Cases:
@@ -145,7 +149,7 @@ class _Run:
 
     @contextmanager
     def _opened(self, model: str) -> Iterator[Engine]:
-        engine = open_engine(model, self._config)
+        engine = open_engine(model, self._config, self._warn)
         identity = engine.identity()
         key = key_of(identity | _decisive(self._config.generation))
         if self._fresh and model not in self.identities:
@@ -153,11 +157,14 @@ class _Run:
                 path.unlink()
         self.identities[model] = identity | {"key": key}
         if warning := template_warning(model, identity):
-            self._console.print(f"[yellow]warning:[/] {warning}", soft_wrap=True)
+            self._warn(warning)
         try:
             yield engine
         finally:
             engine.close()
+
+    def _warn(self, line: str) -> None:
+        self._console.print(f"[yellow]warning:[/] {escape(line)}", soft_wrap=True)
 
 
 class _Answering:
@@ -204,20 +211,23 @@ def _nobody(_: bool) -> None:
     """Hears a verdict that the progress has counted already."""
 
 
-def open_engine(model: str, config: EvaluationConfig) -> Engine:
-    """The engine of the configured kind for one model."""
+def open_engine(model: str, config: EvaluationConfig, warn: Callable[[str], None]) -> Engine:
+    """The engine of the configured kind for one model; `warn` gets lines for the user while it answers."""
     if config.engine.kind == "endpoint":
         from evaluation.endpoint_engine import EndpointEngine
 
-        return EndpointEngine(model, config.engine, config.generation)
+        return EndpointEngine(model, config.engine, config.generation, warn)
     from evaluation.transformers_engine import TransformersEngine
 
     return TransformersEngine(model, config.engine, config.generation)
 
 
 def _decisive(settings: GenerationConfig) -> dict[str, Any]:
-    """The settings that decide an answer; what greedy decoding ignores is left out: changing it asks nothing again."""
-    ignored = {"samples"} | ({"seed", "top_p"} if settings.temperature == 0 else set())
+    """The settings that decide an answer; what greedy decoding ignores is left out: changing it asks nothing again.
+
+    What only endpoints are sent stands in their engine's identity.
+    """
+    ignored = {"samples", *ENDPOINT_ONLY} | ({"seed", "top_p"} if settings.temperature == 0 else set())
     return settings.model_dump(exclude=ignored)
 
 

@@ -60,6 +60,7 @@ class Answer:
     prompt_tokens: int
     completion_tokens: int
     seconds: float  # from its first token's step (endpoint: the request) to its last
+    without: tuple[str, ...] = ()  # fields that the endpoint refuses: asked without them, its own defaults held
 
     @property
     def cut(self) -> bool:

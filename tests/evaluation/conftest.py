@@ -32,6 +32,7 @@ class Endpoint:
 
     def __init__(self, script: Script) -> None:
         self.script = script
+        self.refuse: Callable[[dict[str, Any]], Reply | None] = lambda body: None  # asked before the script
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.asked: Counter[tuple[str, str]] = Counter()  # by model and problem, when a call comes in
@@ -66,7 +67,7 @@ class Endpoint:
             self.headers.append(dict(handler.headers))
             self.asked[body["model"], problem] += 1
             number = self.asked[body["model"], problem]
-        reply = self.script(problem, body["model"], number)
+        reply = self.refuse(body) or self.script(problem, body["model"], number)
         if reply.get("seconds"):
             threading.Event().wait(reply["seconds"])
         if reply.get("drop"):
