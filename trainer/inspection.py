@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.exits import InputError
+from shared.pages import document
 from shared.rendering import ChatRenderer
 from shared.shards import write_atomically
 from trainer.backends import check_model, load_tokenizer
@@ -85,13 +86,13 @@ def page_html(config: TrainerConfig, tokenizer: Any, rows: Sequence[Example], fi
     """One page without scripts; all text of the data is escaped."""
     body = "".join(_row_html(tokenizer, example, first + i) for i, example in enumerate(rows))
     title = f"Training rows {first} to {first + len(rows) - 1} of {total:,}"
-    return f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
-<meta name="viewport" content="width=device-width"><style>{STYLE}</style>
-<h1>{title}</h1>
-<p>{html.escape(config.model)}, at most {config.train.max_length:,} tokens a row.
-<span class="p">Grey: read, never learnt.</span> <span class="l a">Green: in the loss,</span><span class="l b"> one
-shade a token;</span> <span class="l s">control tokens</span> and the marks of the thinking are framed.
-A token's place and number appear under the pointer.</p>{body}"""
+    legend_html = (
+        '<span class="p">Grey: read, never learnt.</span> <span class="l a">Green: in the loss,</span>'
+        '<span class="l b"> one shade a token;</span> <span class="l s">control tokens</span> and the marks of the'
+        " thinking are framed. A token's place and number appear under the pointer."
+    )
+    head = f"<h1>{title}</h1>\n<p>{html.escape(config.model)}, at most {config.train.max_length:,} tokens a row."
+    return document(title, f"{head}\n{legend_html}</p>{body}", style=STYLE)
 
 
 def _row_html(tokenizer: Any, example: Example, number: int) -> str:
@@ -103,7 +104,7 @@ def _row_html(tokenizer: Any, example: Example, number: int) -> str:
         spans.append(f'<span class="{kind}" title="{piece.first}: {ids}">{text}</span>')
     learnt = len(example) - example.prompt_length
     return (
-        f"<section><h2>Row {number}</h2><p class=f>{html.escape(example.id)} · {html.escape(example.source)} · "
+        f"<section><h2>Row {number}</h2><p class=dim>{html.escape(example.id)} · {html.escape(example.source)} · "
         f"{len(example):,} tokens, {learnt:,} in the loss</p><pre>{''.join(spans)}</pre></section>\n"
     )
 
@@ -114,11 +115,13 @@ def _special(text: str) -> bool:
 
 
 STYLE = """
-:root{color-scheme:light dark}
-body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem}
-h1{font-size:1.4rem}h2{font-size:1rem;margin:0}.f{color:#777;margin:.2rem 0 .6rem}
-section{border:1px solid #8884;border-radius:.5rem;padding:1rem;margin:1rem 0}
-pre{white-space:pre-wrap;overflow-wrap:anywhere;margin:0;font:13px/1.7 ui-monospace,monospace}
-.p{color:#888}.l{border-radius:.15rem}.l.a{background:#3a93}.l.b{background:#3a96}.s{outline:1px solid #3a9}
-.p.s{outline-color:#8888}
+section { border: 1px solid var(--line); border-radius: 6px; padding: 1rem; margin: 1rem 0; }
+section h2 { font-size: 1rem; margin: 0; }
+section pre { font-size: 13px; line-height: 1.7; background: none; padding: 0; }
+.p { color: var(--dim); }
+.l { border-radius: 2px; }
+.l.a { background: #3a93; }
+.l.b { background: #3a96; }
+.s { outline: 1px solid #3a9; }
+.p.s { outline-color: var(--dim); }
 """

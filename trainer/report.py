@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from shared.exits import InputError
+from shared.pages import document
+from shared.pages.charts import Points, line_chart
 from shared.shards import write_atomically
-from trainer.curves import Points, chart
 from trainer.manifest import read_manifest
 from trainer.metrics import Line, read_lines
 
@@ -23,18 +24,17 @@ def write_report(run: Path) -> None:
 
 def report_html(name: str, manifest: Mapping[str, Any], metrics: Sequence[Line], probes: Sequence[Line]) -> str:
     """The whole page as text."""
-    return f"""<!doctype html><html lang="en"><meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>{escape(name)}: training report</title><style>{STYLE}</style>
-<h1>{escape(name)}</h1>
-{_summary(manifest, metrics, probes)}
-<h2>Curves</h2><div class="figures">{_curves(metrics, probes)}</div>
-{_probe(probes)}
-<h2>Data</h2>{_data(manifest["data"])}
-<h2>What it came from</h2>{_origin(manifest)}
-</html>
-"""
+    body = "\n".join(
+        (
+            f"<h1>{escape(name)}</h1>",
+            _summary(manifest, metrics, probes),
+            f"<h2>Curves</h2><div class=figures>{_curves(metrics, probes)}</div>",
+            _probe(probes),
+            f"<h2>Data</h2>{_data(manifest['data'])}",
+            f"<h2>What it came from</h2>{_origin(manifest)}",
+        )
+    )
+    return document(f"{name}: training report", body, style=STYLE)
 
 
 def _summary(manifest: Mapping[str, Any], metrics: Sequence[Line], probes: Sequence[Line]) -> str:
@@ -57,8 +57,8 @@ def _summary(manifest: Mapping[str, Any], metrics: Sequence[Line], probes: Seque
         tiles.append((said, f"merge: {proof['same_answers']} of {proof['prompts']} greedy answers the same"))
     boxes = "".join(f"<div><b>{escape(value)}</b><span>{escape(text)}</span></div>" for value, text in tiles)
     what = f"{manifest['model']} · {manifest['method']} · {manifest['backend']} on {manifest['card']['name']}"
-    unfinished = "" if "result" in manifest else "<p class=w>The run has not ended: this is its state so far.</p>"
-    return f'<p class="f">{escape(what)}</p>{unfinished}<div class="tiles">{boxes}</div>'
+    unfinished = "" if "result" in manifest else "<p class=note>The run has not ended: this is its state so far.</p>"
+    return f'<p class="dim">{escape(what)}</p>{unfinished}<div class="tiles">{boxes}</div>'
 
 
 def _curves(metrics: Sequence[Line], probes: Sequence[Line]) -> str:
@@ -68,12 +68,12 @@ def _curves(metrics: Sequence[Line], probes: Sequence[Line]) -> str:
     }
     lengths: Points = [(float(probe["step"]), float(probe["mean_tokens"])) for probe in probes]
     charts = (
-        chart("Loss", {"training": _points(metrics, "loss"), "held out": _points(metrics, "held_out_loss")}),
-        chart("Probe", asked, share=True),
-        chart("Length of the probe's answers", {"mean": lengths}, unit="tokens"),
-        chart("Speed", {"training": _points(metrics, "tokens_per_second")}, unit="tokens a second"),
-        chart("Learning rate", {"rate": _points(metrics, "learning_rate")}),
-        chart("Memory", {"in use": _points(metrics, "memory_gib")}, unit="GiB"),
+        line_chart("Loss", {"training": _points(metrics, "loss"), "held out": _points(metrics, "held_out_loss")}),
+        line_chart("Probe", asked, percent=True),
+        line_chart("Length of the probe's answers", {"mean": lengths}, unit="tokens"),
+        line_chart("Speed", {"training": _points(metrics, "tokens_per_second")}, unit="tokens a second"),
+        line_chart("Learning rate", {"rate": _points(metrics, "learning_rate")}),
+        line_chart("Memory", {"in use": _points(metrics, "memory_gib")}, unit="GiB"),
     )
     return "".join(charts) or "<p>No step has been logged yet.</p>"
 
@@ -104,10 +104,10 @@ def _probe(probes: Sequence[Line]) -> str:
 
 def _mark(answer: Mapping[str, Any]) -> tuple[str, str, str]:
     if answer["right"]:
-        return "r", "✓", "right"
+        return "good", "✓", "right"
     if not answer["closed"]:
-        return "u", "…", "thinking never closed"
-    return ("x", "✗", "wrong") if answer["boxed"] else ("u", "○", "no boxed answer")
+        return "dim", "…", "thinking never closed"
+    return ("bad", "✗", "wrong") if answer["boxed"] else ("dim", "○", "no boxed answer")
 
 
 def _data(data: Mapping[str, Any]) -> str:
@@ -148,22 +148,6 @@ def _points(metrics: Sequence[Line], key: str) -> Points:
 
 
 STYLE = """
-:root{color-scheme:light dark}
-body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem}
-h1{font-size:1.5rem;margin:0}h2{font-size:1.15rem;margin:2rem 0 .6rem}h4{margin:.8rem 0 .2rem;font-weight:600}
-.f{color:#777;margin:.2rem 0 1rem}.w{border-left:4px solid #d9932a;padding-left:.7rem}
-.tiles{display:flex;flex-wrap:wrap;gap:.7rem}
-.tiles div{border:1px solid #8884;border-radius:.5rem;padding:.6rem .9rem;flex:1 1 9rem}
-.tiles b{display:block;font-size:1.25rem;font-weight:600;white-space:nowrap}.tiles span{color:#777;font-size:.85rem}
-.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,21rem),1fr));gap:.8rem}
-figure{margin:0;border:1px solid #8884;border-radius:.5rem;padding:.6rem}figcaption{font-weight:600}
-svg{width:100%;height:auto}svg text{font:12px system-ui,sans-serif;fill:currentColor}svg .n{fill:#888;font-size:11px}
-.g{stroke:#8883;stroke-width:1}
-table{border-collapse:collapse}td,th{padding:.25rem .7rem;border-bottom:1px solid #8883;text-align:left;
-vertical-align:top;overflow-wrap:anywhere}
-.wide{overflow-x:auto}.probe td,.probe th{overflow-wrap:normal}.probe td:first-child{min-width:12rem}
-td code{font-size:.75rem}.probe td:not(:first-child),.probe th:not(:first-child){text-align:center;padding:.25rem .4rem}
-td.r{color:#2f9e5b;font-weight:700}td.x{color:#d94a2a}td.u{color:#888}
-pre{white-space:pre-wrap;overflow-wrap:anywhere;margin:0;padding:.5rem;background:#8881;border-radius:.3rem}
-summary{cursor:pointer}
+.probe td:first-child { min-width: 12rem; }
+.probe td:not(:first-child), .probe th:not(:first-child) { text-align: center; padding: .25rem .4rem; }
 """

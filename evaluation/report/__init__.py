@@ -3,7 +3,7 @@
     page.py      the static part, from comparison.json and the manifest; everything escaped
     plots.py     inline SVG
     packing.py   the cases as compressed blocks
-    page.css, cases.js, maths.js   style, the browser of cases, and LaTeX to MathML; put in by page.py
+    page.css, cases.js   style and the browser of cases; put in by page.py, with frame and formulas of shared/pages
 
 The script builds what it shows from text nodes only, and a content security policy names its hash: nothing else runs.
 """
@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.report.packing import Results, pack
-from evaluation.report.page import closing, opening
+from evaluation.report.page import opening
+from shared.pages.frame import CLOSING
 from shared.shards import write_atomically
 
 
 def write_report(path: Path, manifest: Mapping[str, Any], comparison: Mapping[str, Any], results: Results) -> None:
     """Write the report of judged answers. Errors: `CannotWrite`."""
     page = opening(manifest, comparison).encode(errors="replace")
-    write_atomically(path, b"".join([page, *pack(results), closing().encode()]))
+    write_atomically(path, b"".join([page, *pack(results), CLOSING.encode()]))

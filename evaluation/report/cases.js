@@ -187,7 +187,7 @@ async function select(found) {
   const withMath = $("math").checked;
   $("detail").replaceChildren(
     html("div", "dim", `${found.outcome}${found.cause ? ` · ${found.cause}` : ""} · ${found.id}`),
-    html("div", "problem text", rendered(found.problem, withMath)),
+    html("div", "problem text", renderText(found.problem, withMath)),
     html("p", "gold", "gold answer: ", html("b", "", answer(found.gold, withMath))),
     html("div", "sides", ...sides().map((at) => drawSide(index.models[at], found.models[at], texts[at], withMath))));
   $("detail").scrollTop = 0;
@@ -195,7 +195,7 @@ async function select(found) {
 
 // A final answer is LaTeX without its dollar signs.
 function answer(text, withMath) {
-  return (withMath && /[\\^_]/.test(text) && mathOf(text, false)) || document.createTextNode(text);
+  return (withMath && /[\\^_]/.test(text) && formulaElement(text, false)) || document.createTextNode(text);
 }
 
 function drawSide(model, samples, texts, withMath) {
@@ -226,7 +226,7 @@ function drawSample(sample, [reasoning, response, unclosed], withMath) {
   if (sample[SECOND] !== null && sample[SECOND] !== correct) facts.append(` · lighteval's metric says ${sample[SECOND] ? "right" : "wrong"}`);
   const made = [facts];
   if (reasoning) made.push(folded(reasoning, unclosed, withMath));
-  made.push(html("div", "text response", rendered(response, withMath)));
+  made.push(html("div", "text response", renderText(response, withMath)));
   if (!response.trim()) made.push(html("p", "dim", unclosed ? "The thinking never ended: nothing was answered." : "An empty answer."));
   return made;
 }
@@ -235,7 +235,7 @@ function folded(reasoning, unclosed, withMath) {
   const count = reasoning.split(/\s+/).length, words = `${count.toLocaleString("en")} word${count === 1 ? "" : "s"}`;
   const made = html("details", "", html("summary", "", `thinking, ${words}${unclosed ? ", never closed" : ""}`));
   made.ontoggle = () => { // rendered when it is first looked at
-    if (made.open && made.childElementCount === 1) made.append(html("div", "text thinking", rendered(reasoning, withMath)));
+    if (made.open && made.childElementCount === 1) made.append(html("div", "text thinking", renderText(reasoning, withMath)));
   };
   return made;
 }

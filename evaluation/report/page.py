@@ -1,15 +1,14 @@
 """The static part of the report, and the frame that the script fills with cases."""
 
-import base64
-import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from importlib import resources
 from typing import Any
 
 from evaluation.comparison import FEW, show_p
 from evaluation.report import plots
+from shared.pages.charts import legend
+from shared.pages.frame import asset, document_opening, math_script
 
 Found = Mapping[str, Any]
 
@@ -23,34 +22,12 @@ def opening(manifest: Found, comparison: Found) -> str:
         _head(manifest, benchmarks), *(_benchmark(name, found) for name, found in benchmarks.items()),
         _CASES, _manifest(manifest),
     ]  # fmt: skip
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Evaluation report</title>'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_policy()}">'
-        f"<style>{_asset('page.css')}</style></head><body>\n"
-        + "\n".join(sections)
-        + f"\n<script>{_script()}</script>\n"
-    )
-
-
-def closing() -> str:
-    return "</body></html>\n"
-
-
-def _asset(name: str) -> str:
-    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+    style = asset(__package__, "page.css")
+    return document_opening("Evaluation report", "\n".join(sections), style=style, script=_script())
 
 
 def _script() -> str:
-    return f'"use strict";\n(() => {{\n{_asset("maths.js")}\n{_asset("cases.js")}\n}})();\n'
-
-
-def _policy() -> str:
-    digest = base64.b64encode(hashlib.sha256(_script().encode()).digest()).decode()
-    return (
-        f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
-        "base-uri 'none'; form-action 'none'"
-    )
+    return f'"use strict";\n(() => {{\n{math_script()}\n{asset(__package__, "cases.js")}\n}})();\n'
 
 
 def _head(manifest: Found, benchmarks: Mapping[str, Found]) -> str:
@@ -150,12 +127,7 @@ def _figure(title: str, said: str, drawn: str) -> str:
 
 
 def _legend(summaries: Sequence[Found]) -> str:
-    items = "".join(
-        f'<span><svg viewBox="0 0 12 12"><rect class="m{at}" width="12" height="12" rx="2"/></svg> '
-        f"{escape(told['model'])}</span>"
-        for at, told in enumerate(summaries)
-    )
-    return f"<p class=legend>{items}</p>"
+    return legend([(plots.model_colour(at), told["model"]) for at, told in enumerate(summaries)])
 
 
 def _opinions(name: str, summaries: Sequence[Found]) -> str:

@@ -1,6 +1,6 @@
 """The report's plots as inline SVG, drawn from comparison.json. Text is escaped here; colours are the page's classes.
 
-Class `m0` is the base, `m1` and on the models compared with it. Every mark carries its numbers as a tooltip.
+The base is grey, the models compared with it follow. Every mark carries its numbers as a tooltip.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,26 +8,35 @@ from html import escape
 from typing import Any
 
 from evaluation.statistics import wilson
+from shared.pages.charts import WIDTH, svg_bar, svg_line, svg_open, svg_text
 
 Found = Mapping[str, Any]
 
-WIDTH = 620
 _LABEL, _VALUE = 186, 76
 _ROW, _AXIS = 34, 26
+_MODEL_COLOURS = ("grey", "blue", "purple", "teal")  # the base first
 _CAUSES = ("format", "finishing", "reasoning")
+
+
+def model_colour(number: int) -> str:
+    """The colour of a model by its place; the base is 0."""
+    return _MODEL_COLOURS[min(number, len(_MODEL_COLOURS) - 1)]
 
 
 def accuracy(summaries: Sequence[Found]) -> str:
     """A dot and its Wilson interval for each model, on 0 to 100%."""
     scale = _Scale(0.0, 1.0)
     height = _ROW * len(summaries) + _AXIS
-    out = [_open("accuracy with 95% Wilson intervals", height), *scale.grid(height, [i / 5 for i in range(6)], percent)]
+    out = [
+        svg_open("accuracy with 95% Wilson intervals", height),
+        *scale.grid(height, [i / 5 for i in range(6)], percent),
+    ]
     for row, told in enumerate(summaries):
         y = _ROW * row + _ROW / 2
         low, high = told["wilson95"]
         hint = f"{told['model']}: {percent(told['accuracy'], 1)} ({percent(low, 1)} to {percent(high, 1)})"
-        out += [_label(y, told["model"]), *scale.whisker(y, told["accuracy"], low, high, f"m{row}", hint)]
-        out.append(_text(WIDTH - _VALUE + 8, y + 4, percent(told["accuracy"], 1)))
+        out += [_label(y, told["model"]), *scale.whisker(y, told["accuracy"], low, high, model_colour(row), hint)]
+        out.append(svg_text(WIDTH - _VALUE + 8, y + 4, percent(told["accuracy"], 1)))
     return "".join([*out, "</svg>"])
 
 
@@ -38,15 +47,18 @@ def difference(entries: Sequence[Found]) -> str:
     scale = _Scale(-reach, reach)
     height = _ROW * len(entries) + _AXIS
     steps = [-reach, -reach / 2, 0.0, reach / 2, reach]
-    out = [_open("difference in accuracy with its 95% bootstrap interval", height), *scale.grid(height, steps, points)]
-    out.append(f'<line class="zero" x1="{scale.x(0):.1f}" x2="{scale.x(0):.1f}" y1="0" y2="{height - _AXIS}"/>')
+    out = [
+        svg_open("difference in accuracy with its 95% bootstrap interval", height),
+        *scale.grid(height, steps, points),
+    ]
+    out.append(svg_line(scale.x(0), 0, scale.x(0), height - _AXIS, "axis"))
     for row, entry in enumerate(entries):
         y = _ROW * row + _ROW / 2
         low, high = entry["interval95"]
         hint = f"{points(entry['difference'])} points ({points(low)} to {points(high)})"
         name = entry["tuned"]["model"] if len(entries) > 1 else "tuned − base"
-        out += [_label(y, name), *scale.whisker(y, entry["difference"], low, high, f"m{row + 1}", hint)]
-        out.append(_text(WIDTH - _VALUE + 8, y + 4, points(entry["difference"])))
+        out += [_label(y, name), *scale.whisker(y, entry["difference"], low, high, model_colour(row + 1), hint)]
+        out.append(svg_text(WIDTH - _VALUE + 8, y + 4, points(entry["difference"])))
     return "".join([*out, "</svg>"])
 
 
@@ -55,20 +67,20 @@ def gain(entry: Found) -> str:
     most = max([1, *entry["gain"].values(), *entry["loss"].values()])
     scale = _Scale(-float(most), float(most), left=_LABEL + 30)
     height = _ROW * len(_CAUSES) + _AXIS
-    out = [_open("fixed and broken problems by cause", height)]
+    out = [svg_open("fixed and broken problems by cause", height)]
     for row, cause in enumerate(_CAUSES):
         y = _ROW * row + 7
         out.append(_label(y + 10, cause))
-        for count, sign, kind in ((entry["gain"][cause], 1, "good"), (entry["loss"][cause], -1, "bad")):
+        for count, sign, kind in ((entry["gain"][cause], 1, "green"), (entry["loss"][cause], -1, "red")):
             width = abs(scale.x(count) - scale.x(0))
             x = scale.x(0) if sign > 0 else scale.x(0) - width
             said = f"{cause}: {count} {'fixed' if sign > 0 else 'broken'}"
-            out.append(_bar(x, y, width, 20, kind, said))
+            out.append(svg_bar(x, y, width, 20, kind, said))
             at = x + width + 5 if sign > 0 else x - 5
-            out.append(_text(at, y + 15, f"{sign * count:+d}" if count else "0", "start" if sign > 0 else "end"))
-    out.append(f'<line class="zero" x1="{scale.x(0):.1f}" x2="{scale.x(0):.1f}" y1="0" y2="{height - _AXIS}"/>')
-    out.append(_text(scale.x(0) - 8, height - 8, "← broken", "end", "dim"))
-    out.append(_text(scale.x(0) + 8, height - 8, "fixed →", "start", "dim"))
+            out.append(svg_text(at, y + 15, f"{sign * count:+d}" if count else "0", "start" if sign > 0 else "end"))
+    out.append(svg_line(scale.x(0), 0, scale.x(0), height - _AXIS, "axis"))
+    out.append(svg_text(scale.x(0) - 8, height - 8, "← broken", "end", "dim"))
+    out.append(svg_text(scale.x(0) + 8, height - 8, "fixed →", "start", "dim"))
     return "".join([*out, "</svg>"])
 
 
@@ -79,20 +91,20 @@ def by_length(summaries: Sequence[Found]) -> str:
         return '<p class="dim">no answers</p>'
     left, plot, height = 46, 170, 236
     step = (WIDTH - left - 10) / len(bins)
-    out = [_open("accuracy by length of the answer in tokens", height)]
+    out = [svg_open("accuracy by length of the answer in tokens", height)]
     for share in (0, 0.25, 0.5, 0.75, 1):
         y = 12 + plot * (1 - share)
-        out.append(f'<line class="grid" x1="{left}" x2="{WIDTH - 10}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        out.append(_text(left - 6, y + 4, percent(share), "end", "dim"))
+        out.append(svg_line(left, y, WIDTH - 10, y))
+        out.append(svg_text(left - 6, y + 4, percent(share), "end", "dim"))
     width = min(46.0, (step - 10) / len(summaries))
     for number, telling in enumerate(summaries):
         told = {(b["from"], b["below"]): b for b in telling["by_length"]}
         for at, span in enumerate(bins):
             if span in told:
                 x = left + step * at + (step - width * len(summaries)) / 2 + width * number
-                out += _length_bar(x, width, plot, told[span], f"m{number}", telling["model"])
+                out += _length_bar(x, width, plot, told[span], model_colour(number), telling["model"])
     for at, (low, below) in enumerate(bins):
-        out.append(_text(left + step * (at + 0.5), height - 8, _span(low, below), "middle"))
+        out.append(svg_text(left + step * (at + 0.5), height - 8, _span(low, below), "middle"))
     return "".join([*out, "</svg>"])
 
 
@@ -100,13 +112,16 @@ def tokens_per_correct(summaries: Sequence[Found]) -> str:
     """Tokens generated for one right answer: shorter is cheaper."""
     most = max([told["tokens_per_correct"] or 0 for told in summaries]) or 1
     height = _ROW * len(summaries)
-    out = [_open("tokens per right answer", height)]
+    out = [svg_open("tokens per right answer", height)]
     for row, told in enumerate(summaries):
         y, value = _ROW * row + 6, told["tokens_per_correct"]
         width = (WIDTH - _LABEL - _VALUE) * (value or 0) / most
         said = "none right" if value is None else f"{value:,.0f}"
-        out += [_label(y + 10, told["model"]), _bar(_LABEL, y, width, 20, f"m{row}", f"{told['model']}: {said}")]
-        out.append(_text(_LABEL + width + 6, y + 15, said))
+        out += [
+            _label(y + 10, told["model"]),
+            svg_bar(_LABEL, y, width, 20, model_colour(row), f"{told['model']}: {said}"),
+        ]
+        out.append(svg_text(_LABEL + width + 6, y + 15, said))
     return "".join([*out, "</svg>"])
 
 
@@ -145,14 +160,14 @@ class _Scale:
         out = []
         for value in values:
             x = self.x(value)
-            out.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{height - _AXIS}"/>')
-            out.append(_text(x, height - 8, show(value), "middle", "dim"))
+            out.append(svg_line(x, 0, x, height - _AXIS))
+            out.append(svg_text(x, height - 8, show(value), "middle", "dim"))
         return out
 
     def whisker(self, y: float, value: float, low: float, high: float, kind: str, hint: str) -> list[str]:
         x1, x2, x = self.x(low), self.x(high), self.x(value)
         return [
-            f'<g class="{kind}"><title>{escape(hint)}</title><path class="whisker" d="M{x1:.1f} {y}H{x2:.1f}'
+            f'<g class="{kind}"><title>{escape(hint)}</title><path class="whisker {kind}" d="M{x1:.1f} {y}H{x2:.1f}'
             f'M{x1:.1f} {y - 6}v12M{x2:.1f} {y - 6}v12"/><circle cx="{x:.1f}" cy="{y}" r="6"/></g>'
         ]
 
@@ -163,8 +178,8 @@ def _length_bar(x: float, width: float, plot: float, told: Found, kind: str, mod
     top, middle = 12 + plot * (1 - share), x + width / 2
     hint = f"{model}: {told['correct']} of {told['n']} right, {percent(share)} ({percent(low)} to {percent(high)})"
     lines = f"M{middle:.1f} {12 + plot * (1 - low):.1f}V{12 + plot * (1 - high):.1f}"
-    marks = [_bar(x, top, width - 2, plot * share, kind, hint), f'<path class="interval" d="{lines}"/>']
-    return [*marks, _text(middle, 12 + plot + 14, str(told["n"]), "middle", "dim small")] if width > 14 else marks
+    marks = [svg_bar(x, top, width - 2, plot * share, kind, hint), f'<path class="interval" d="{lines}"/>']
+    return [*marks, svg_text(middle, 12 + plot + 14, str(told["n"]), "middle", "dim small")] if width > 14 else marks
 
 
 def _span(low: int, below: int) -> str:
@@ -177,22 +192,8 @@ def _round_up(value: float) -> float:
     return next((step for step in (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8) if step >= value), 1.0)
 
 
-def _open(name: str, height: float) -> str:
-    return f'<svg role="img" aria-label="{escape(name)}" viewBox="0 0 {WIDTH} {height:.0f}">'
-
-
-def _bar(x: float, y: float, width: float, height: float, kind: str, hint: str) -> str:
-    box = f'x="{x:.1f}" y="{y:.1f}" width="{max(0.0, width):.1f}" height="{height:.1f}"'
-    return f'<rect class="{kind}" {box} rx="2"><title>{escape(hint)}</title></rect>'
-
-
 def _label(y: float, name: str) -> str:
     """A model's name is told from its end: the folders before it are often the same."""
     short = name if len(name) <= 24 else "…" + name[-23:]
     place = f'x="{_LABEL - 10}" y="{y + 4:.1f}" text-anchor="end"'
     return f"<text {place}>{escape(short)}<title>{escape(name)}</title></text>"
-
-
-def _text(x: float, y: float, text: str, anchor: str = "start", kind: str = "") -> str:
-    named = f' class="{kind}"' if kind else ""
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{named}>{escape(text)}</text>'

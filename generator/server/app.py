@@ -13,7 +13,7 @@ from aiohttp import web
 from generator.server.access import Access, is_loopback
 from generator.server.history import SAMPLE_SECONDS, History
 from generator.server.metrics import exposition
-from generator.server.page import page, policy
+from generator.server.page import page, page_policy
 from generator.status import RunStatus
 from shared.exits import InputError
 from shared.records import Trace
@@ -177,7 +177,7 @@ def _guard(access: Access) -> Callable[..., Awaitable[web.StreamResponse]]:
                 reply = await handler(request)
             except web.HTTPException as error:
                 reply = _json({"error": error.reason}, error.status)
-        reply.headers["Content-Security-Policy"] = policy()
+        reply.headers["Content-Security-Policy"] = page_policy()
         reply.headers["X-Content-Type-Options"] = "nosniff"
         reply.headers["X-Frame-Options"] = "DENY"
         reply.headers["Referrer-Policy"] = "no-referrer"

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.browser_page import chromium, page  # noqa: F401
+
 # Imported once, before the tests, which treat warnings as errors: lighteval's own are none of ours.
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

@@ -1,50 +1,17 @@
 """The report in a real browser: it opens fast, filters, searches, renders, and runs nothing that a model wrote."""
 
 import random
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from evaluation.report import write_report
+from tests.browser_page import playwright
 from tests.evaluation.judged import Results, by_id, comparison_of, judged, manifest_of, report_of
 from tests.evaluation.test_report import HOSTILE, two_models
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: no browser tests")
-
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 READY = "body[data-ready]"
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    found = next(filter(None, map(shutil.which, NAMES)), None)
-    if found is None:
-        pytest.skip("no Chromium here: install chromium to run the browser tests")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=found, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(chromium: Any) -> Iterator[Any]:
-    """A tab that fails the test where the page logs an error, opens a dialog or asks for anything but itself."""
-    context = chromium.new_context(viewport={"width": 1360, "height": 1000})
-    tab = context.new_page()
-    faults: list[str] = []
-    tab.on("pageerror", lambda error: faults.append(str(error)))
-    tab.on("dialog", lambda dialog: (faults.append(dialog.message), dialog.dismiss()))
-    tab.on("request", lambda request: None if request.is_navigation_request() else faults.append(request.url))
-    yield tab
-    context.close()
-    assert faults == []
 
 
 def shown(page: Any) -> str:
@@ -122,7 +89,7 @@ def test_arrow_keys_walk_through_the_cases_and_the_address_leads_back(page: Any,
         ("$x^2+1$", {"msup": 1}, ""),
         (r"\[ \sum_{i=1}^n \sqrt[3]{a_i} \]", {"munderover": 1, "mroot": 1, 'math[display="block"]': 1}, ""),
         (r"\begin{pmatrix} 1 & 2 \\ 3 & 4 \end{pmatrix}", {"mtr": 2, "mtd": 4}, ""),
-        (r"so \boxed{\frac12} it is", {".box": 1, "mfrac": 1}, ""),
+        (r"so \boxed{\frac12} it is", {".boxed": 1, "mfrac": 1}, ""),
         (r"${n \choose k}$", {"mfrac": 1}, ""),
         (r"\begin{align*} a &= b \\ &= c \end{align*}", {"mtr": 2}, ""),
         ("It costs $5 and later $10 more", {}, "It costs $5 and later $10 more"),

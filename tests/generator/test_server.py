@@ -244,12 +244,12 @@ async def test_math_is_readable_and_money_stays_money() -> None:
         await page.open(url)
         for text, selector in FORMULAS.items():
             found = await page.evaluate(
-                f"(() => {{ const box = document.createElement('div'); box.append(withMath({text!r}));"
+                f"(() => {{ const box = document.createElement('div'); box.append(renderText({text!r}));"
                 f" return box.querySelectorAll({selector!r}).length; }})()"
             )
             assert found == 1, text
         money = await page.evaluate(
-            "(() => { const box = document.createElement('div'); box.append(withMath('costs $5 and $7'));"
+            "(() => { const box = document.createElement('div'); box.append(renderText('costs $5 and $7'));"
             " return box.innerHTML; })()"
         )
         assert money == "costs $5 and $7"

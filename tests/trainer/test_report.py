@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from shared.pages.charts import line_chart
 from shared.rendering import ChatRenderer
 from tests.trainer.corpora import trace
 from trainer.config import TrainerConfig
-from trainer.curves import chart
 from trainer.examples import Encoder, Example
 from trainer.inspection import page_html, pieces
 from trainer.metrics import read_lines
@@ -85,7 +85,7 @@ def test_a_report_of_a_run_that_has_just_begun_is_whole() -> None:
 
 @pytest.mark.parametrize("values", [[0.0], [1.0, 1.0], [float("nan"), 2.0], [1e-9, 1e9], [-1.0, 1.0]])
 def test_a_chart_of_any_numbers_stays_in_its_frame(values: list[float]) -> None:
-    drawn = chart("t", {"a": list(enumerate(values))})
+    drawn = line_chart("t", {"a": list(enumerate(values))})
     for part in drawn.split('cy="')[1:]:
         assert 0 <= float(part.split('"')[0]) <= 220
 

@@ -38,11 +38,11 @@ function drawChart(canvas, samples, colours) {
   path(1, fast);
   pen.lineTo(x(now), floor);
   pen.lineTo(x(samples[0][0]), floor);
-  pen.fillStyle = colours.calm;
+  pen.fillStyle = colours.blue;
   pen.globalAlpha = 0.22;
   pen.fill();
   pen.globalAlpha = 1;
-  for (const [index, most, colour, dash] of [[1, fast, colours.calm, []], [2, many, colours.good, []], [3, many, colours.accent, [5, 4]]]) {
+  for (const [index, most, colour, dash] of [[1, fast, colours.blue, []], [2, many, colours.green, []], [3, many, colours.purple, [5, 4]]]) {
     path(index, most);
     pen.setLineDash(dash);
     pen.strokeStyle = colour;

@@ -87,7 +87,7 @@ function bars(id, counts, none, className) {
 function trace(t) {
   const kind = { correct: "good", unverifiable: "calm" }[t.verdict] || "bad";
   const facts = `${t.lane} · ${count(t.tokens)} tokens · ${t.seconds === null ? "" : span(t.seconds)}`;
-  const summary = make("summary", "", make("span", "chip " + kind, t.verdict), make("span", "text", withMath(t.problem.slice(0, 300))), make("span", "facts", facts));
+  const summary = make("summary", "", make("span", "chip " + kind, t.verdict), make("span", "text", renderText(t.problem.slice(0, 300))), make("span", "facts", facts));
   const box = make("details", "trace", summary);
   box.dataset.id = t.id;
   box.addEventListener("toggle", () => { if (box.open && box.children.length === 1) box.append(inside(t)); });
@@ -95,7 +95,7 @@ function trace(t) {
 }
 
 function inside(t) {
-  const prose = (text) => make("div", "prose", withMath(text));
+  const prose = (text) => make("div", "prose", renderText(text));
   const box = make("div", "inside", make("h3", "", "Problem"), prose(t.problem));
   const thinking = make("details", "", make("summary", "", `Reasoning, ${count(t.reasoning_characters)} characters`));
   thinking.addEventListener("toggle", () => { if (thinking.open && thinking.children.length === 1) thinking.append(prose(t.reasoning)); });
@@ -113,7 +113,7 @@ function showTraces(list) {
 
 function colours() {
   const style = getComputedStyle(document.documentElement);
-  return Object.fromEntries(["line", "dim", "calm", "good", "accent"].map((name) => [name, style.getPropertyValue("--" + name).trim()]));
+  return Object.fromEntries(["line", "dim", "blue", "green", "purple"].map((name) => [name, style.getPropertyValue("--" + name).trim()]));
 }
 
 async function ask(path) {
@@ -155,7 +155,7 @@ async function control(what) {
   look();
 }
 
-for (const [name, words] of [["calm", "tokens/s"], ["good", "in flight"], ["accent", "limit"]]) {
+for (const [name, words] of [["blue", "tokens/s"], ["green", "in flight"], ["purple", "limit"]]) {
   const swatch = make("i", "");
   swatch.style.background = `var(--${name})`;
   byId("legend").append(swatch, words);
