@@ -174,7 +174,7 @@ def ours(who: str, shape: str, what: dict[str, Any], steps: int, root: Path, dev
         saved=lambda _: None,
         say=print,
         model=model,
-        args=training_arguments(config, 1e-4, device, 1),
+        args=training_arguments(config, 1e-4, device),
         processing_class=_tokenizer(root / shape),
         callbacks=[Tick()],
     )

@@ -1,5 +1,6 @@
 """After the last step: the best checkpoint's weights in place, merged with proof, a model card, the report."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from typing import Any
 from shared.exits import InputError, ended_by_a_signal
 from trainer.checkpoints import Checkpoint, whole_checkpoints
 from trainer.config import TrainerConfig
+from trainer.launch import alone
 from trainer.manifest import read_manifest, write_manifest
 
 OUTCOME = ("result", "merge")  # the manifest's keys that this module and the merge add
@@ -53,7 +55,7 @@ def _call(command: Sequence[str]) -> int:
     """Run a program to its end, or to ours: Ctrl-C is for this process, which ends the other one."""
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # the child keeps them blocked
     try:
-        child = subprocess.Popen(command)
+        child = subprocess.Popen(command, env=alone(os.environ))
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     try:

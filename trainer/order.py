@@ -17,15 +17,30 @@ def run_order(sizes: Sequence[int], weights: Sequence[float], epochs: float, see
     corpus is used equally often to within one. A last part of an epoch (1.5 epochs) is the first part of its shuffle.
     """
     total = sum(sizes)
-    shares = _shares(total, sizes, weights)
+    counts = _counts(total, sizes, weights)
     starts = [sum(sizes[:i]) for i in range(len(sizes))]
     rounds = [_Rounds(start, size, seed + 7919 * i) for i, (start, size) in enumerate(zip(starts, sizes, strict=True))]
     order: list[int] = []
     for epoch in range(math.ceil(epochs)):
-        indices = [index for share, source in zip(shares, rounds, strict=True) for index in source.take(share)]
+        indices = [index for count, source in zip(counts, rounds, strict=True) for index in source.take(count)]
         random.Random(f"order {seed} {epoch}").shuffle(indices)
         order += indices
     return order[: round(epochs * total)]
+
+
+def shares(lengths: Sequence[int], world: int) -> list[list[int]]:
+    """A step's examples (their `lengths` in tokens) dealt to `world` processes: indices for each, as many tokens each.
+
+    Longest first, each to the process with the fewest tokens: all of them are to end the step together. There may be
+    processes without an example, in the last step of a run.
+    """
+    dealt: list[list[int]] = [[] for _ in range(world)]
+    tokens = [0] * world
+    for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        process = tokens.index(min(tokens))
+        dealt[process].append(index)
+        tokens[process] += lengths[index]
+    return dealt
 
 
 def micro_batches(lengths: Sequence[int], rows: int, tokens: int) -> list[list[int]]:
@@ -84,13 +99,13 @@ class _Rounds:
         return taken
 
 
-def _shares(total: int, sizes: Sequence[int], weights: Sequence[float]) -> list[int]:
+def _counts(total: int, sizes: Sequence[int], weights: Sequence[float]) -> list[int]:
     if not weights:
         return list(sizes)
     whole = sum(weight for weight, size in zip(weights, sizes, strict=True) if size)
     exact = [total * weight / whole if size else 0.0 for weight, size in zip(weights, sizes, strict=True)]
-    shares = [math.floor(share) for share in exact]
-    by_rest = sorted(range(len(exact)), key=lambda i: shares[i] - exact[i])
-    for i in by_rest[: total - sum(shares)]:
-        shares[i] += 1
-    return shares
+    counts = [math.floor(share) for share in exact]
+    by_rest = sorted(range(len(exact)), key=lambda i: counts[i] - exact[i])
+    for i in by_rest[: total - sum(counts)]:
+        counts[i] += 1
+    return counts

@@ -86,8 +86,9 @@ class Plan:
     steps: int
     tokens: int
     flops_per_token: float
-    tokens_per_second: float  # expected
-    micro_batches_a_step: float
+    tokens_per_second: float  # expected, of all cards together
+    micro_batches_a_step: float  # of one card
+    cards: int = 1
 
     @property
     def total_gib(self) -> float:
@@ -106,7 +107,8 @@ class Plan:
             f"checkpointing {'on' if self.setting.checkpointing else 'off'}, {self.dtype}"
             + (", layers compiled" if self.compile else ""),
             f"run: {self.steps:,} steps, {self.tokens:,} tokens, about {duration(self.seconds)} "
-            f"({self.tokens_per_second:,.0f} tokens/s expected)",
+            f"({self.tokens_per_second:,.0f} tokens/s expected"
+            + (f" of {self.cards} cards together)" if self.cards > 1 else ")"),
         ]
 
 
@@ -133,12 +135,13 @@ def make_plan(
     dtype = precision(config, card)
     budget = (config.train.memory_gib or card.free_gib) * (0.92 if card.kind == "cuda" else 0.8)
     longest = max(lengths)
-    share = max(1, config.train.batch // world)
-    steps = -(-len(lengths) // (share * world))
+    batch = config.train.batch
+    share = -(-batch // world)  # examples of a step on one card
+    steps = -(-len(lengths) // batch)
     steps = min(steps, config.train.max_steps or steps)
     base = Plan(
         Setting(longest, 1, checkpointing=False), {}, budget, dtype, False, steps,
-        sum(lengths[: steps * share * world]), 0.0, 1.0, 0.0,
+        sum(lengths[: steps * batch]), 0.0, 1.0, 0.0, world,
     )  # fmt: skip
     most = max(sum(lengths[i : i + share]) for i in range(0, len(lengths), share))  # in one step: no room beyond it
     plans = [
@@ -229,7 +232,7 @@ def _judged(
         setting=setting,
         memory_gib=memory(shape, config, base.dtype, setting, max(lengths)),
         flops_per_token=flops,
-        tokens_per_second=rate / flops,
+        tokens_per_second=base.cards * rate / flops,
         micro_batches_a_step=micros,
     )
 

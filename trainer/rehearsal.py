@@ -20,14 +20,12 @@ CHOOSING_SECONDS = 5.0
 
 
 def rehearse(
-    model: Any, examples: Sequence[Example], plan: Plan, card: Card, config: TrainerConfig, world: int = 1
+    model: Any, examples: Sequence[Example], plan: Plan, card: Card, config: TrainerConfig
 ) -> tuple[Setting, str]:
     """The setting that really fits, and a line that says so, with the time that the run will take at the speed seen.
 
-    No weight is changed. `world`: processes that train side by side.
-
-    Room is kept for the optimiser's state, which does not exist yet. Raises `InputError` where one example at a time
-    does not fit.
+    No weight is changed. Room is kept for the optimiser's state, which does not exist yet. Raises `InputError` where
+    one example at a time does not fit.
     """
     if card.kind == "cpu" and "OMP_NUM_THREADS" not in os.environ:
         _choose_threads(model, examples, plan)
@@ -42,7 +40,7 @@ def rehearse(
         model.zero_grad(set_to_none=True)
         tokens = sum(map(len, batch))
         if peak is not None and peak <= card.total_gib:
-            return setting, in_words(tokens, peak, seconds, plan, card, config, world)
+            return setting, in_words(tokens, peak, seconds, plan, card, config)
         if len(batch) == 1:
             raise InputError(
                 f"{config.model}: one example of {tokens:,} tokens does not fit {card.name}: set "
@@ -52,12 +50,11 @@ def rehearse(
         setting = _half(setting, len(batch), tokens)
 
 
-def in_words(
-    tokens: int, peak: float, seconds: float, plan: Plan, card: Card, config: TrainerConfig, world: int
-) -> str:
-    speed = world * tokens / seconds
+def in_words(tokens: int, peak: float, seconds: float, plan: Plan, card: Card, config: TrainerConfig) -> str:
+    speed = plan.cards * tokens / seconds
     line = (
-        f"rehearsal: two steps on the longest micro-batch ({tokens:,} tokens), {peak:.2f} GiB, {speed:,.0f} tokens/s: "
+        f"rehearsal: two steps on the longest micro-batch ({tokens:,} tokens), {peak:.2f} GiB, {speed:,.0f} tokens/s"
+        f"{f' of {plan.cards} cards' if plan.cards > 1 else ''}: "
         f"{duration(plan.tokens / speed)} for {plan.steps:,} steps"
     )
     share = plan.flops_per_token * tokens / seconds / 1e12 / (card.peak_tflops or float("inf"))

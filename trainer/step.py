@@ -20,7 +20,7 @@ from trainer.checkpoints import Checkpoint, mark_whole
 from trainer.config import TrainerConfig
 from trainer.examples import Example
 from trainer.flat import lay_flat, loss_sum, recompute
-from trainer.order import micro_batches
+from trainer.order import micro_batches, shares
 
 
 class Step(list[Example]):
@@ -89,14 +89,15 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
         """One whole optimiser step: every micro-batch forward and backward. Returns the step's mean loss a token."""
         model.train()
         step: Step = inputs["step"]
-        tokens = self._sum_over_processes(torch.tensor(float(_learnt(step)), device=self.args.device))
+        learnt = _learnt(step)
+        mine = Step(step[i] for i in shares([len(e) for e in step], self.args.world_size)[self.args.process_index])
         while True:
             began = time.perf_counter()
             try:
-                loss = self._forward_backward(step, tokens)
+                loss = self._forward_backward(mine, learnt)
                 break
             except torch.OutOfMemoryError:
-                longest = max(map(len, step))
+                longest = max(map(len, mine))
                 if not self.micro.halve(longest):
                     raise
             # Outside the except block: its traceback holds the tensors that did not fit.
@@ -105,11 +106,11 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
             self._say(f"out of memory: micro-batch now {self.micro.tokens:,} tokens; the step is done again")
         loss = self._sum_over_processes(loss)
         self._finish_gradients()
-        self.work = Work(float(loss), sum(map(len, step)), _learnt(step), time.perf_counter() - began)
+        self.work = Work(float(loss), sum(map(len, step)), learnt, time.perf_counter() - began)
         return loss
 
-    def _forward_backward(self, step: Step, tokens: Tensor) -> Tensor:
-        """This process's share of the step's mean loss; gradients are left in the parameters."""
+    def _forward_backward(self, step: Step, learnt: int) -> Tensor:
+        """This process's share of the step's mean loss over `learnt` tokens; gradients are left in the parameters."""
         total = torch.zeros((), device=self.args.device)
         for indices in micro_batches([len(e) for e in step], self.micro.rows, self.micro.tokens):
             rows = [step[i] for i in indices]
@@ -120,7 +121,7 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
             if self.micro.keep:
                 recompute(self.model, batch.ids.shape[1] > self.micro.keep)
             with self.precision():
-                loss = loss_sum(self.model, batch) / tokens
+                loss = loss_sum(self.model, batch) / learnt
             loss.backward()
             total += loss.detach()
         return total
@@ -143,12 +144,20 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
             torch.distributed.all_reduce(value)
         return value
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        data: Any = self.train_dataset if train_dataset is None else train_dataset
-        return torch.utils.data.SequentialSampler(data)
+    def get_train_dataloader(self) -> Any:
+        """Whole steps in order, the same ones in every process: each takes its share of each (`order.shares`).
+
+        Dealt by the libraries instead, the last step of a run would be filled up with examples from its beginning.
+        """
+        steps: Any = self.train_dataset
+        return torch.utils.data.DataLoader(
+            steps, batch_size=self.args.per_device_train_batch_size, collate_fn=self.data_collator
+        )
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
+        if self.args.world_size > 1:  # each process writes its random state there
+            torch.distributed.barrier()
         if self.args.should_save:
             path = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
             self._saved(mark_whole(path, self._state()))
@@ -158,7 +167,7 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
         return 0
 
 
-def training_arguments(config: TrainerConfig, rate: float, device: str, world: int, steps: int = 0) -> SFTConfig:
+def training_arguments(config: TrainerConfig, rate: float, device: str, steps: int = 0) -> SFTConfig:
     """TRL's arguments. What it would do to the data is switched off: examples are made, checked and cut by us.
 
     `steps`: as planned, never more than the data has, which the Trainer would begin again; 0: as configured.
@@ -166,7 +175,7 @@ def training_arguments(config: TrainerConfig, rate: float, device: str, world: i
     train = config.train
     arguments = SFTConfig(
         output_dir=str(Path(config.run) / "checkpoints"),
-        per_device_train_batch_size=max(1, train.batch // world),
+        per_device_train_batch_size=train.batch,  # of all processes together (`get_train_dataloader`)
         gradient_accumulation_steps=1,
         num_train_epochs=1,  # the order of the data spans all epochs
         max_steps=steps or train.max_steps or -1,
@@ -196,6 +205,7 @@ def training_arguments(config: TrainerConfig, rate: float, device: str, world: i
         project=config.track.project,  # trackio's
         seed=train.seed,
         use_cpu=device == "cpu",
+        log_level_replica="error",
         disable_tqdm=True,
         loss_type="nll",
         average_tokens_across_devices=False,

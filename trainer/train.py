@@ -6,7 +6,6 @@ The same command on the same folder goes on where the last one stopped.
 import fcntl
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from trainer.config import TrainerConfig
 from trainer.finish import OUTCOME, finish, is_finished
 from trainer.full_disk import full_disk_told
 from trainer.hardware import Card, find_card
+from trainer.launch import Launch, agree, check_launch, idle_cards, leave, take_card
 from trainer.learning_rate import LearningRate, choose_learning_rate
 from trainer.manifest import describe_run, identity, read_manifest, write_manifest
 from trainer.order import run_order
@@ -47,7 +47,7 @@ class Prepared:
     card: Card
     plan: Plan
     rate: LearningRate
-    world: int
+    launch: Launch
 
     @property
     def order_digest(self) -> str:
@@ -61,24 +61,29 @@ class Prepared:
     def lines(self) -> list[str]:
         warning = [f"warning: {self.rate.warning}"] if self.rate.warning else []
         few = few_steps(self.config, self.plan.steps, len(self.selection.train))
+        idle = idle_cards(self.launch)
+        cards = f"{self.launch.world} x " if self.launch.world > 1 else ""
         inserted = self.chat.default_system if self.config.system is None else ""
         return [
             f"model: {self.config.model}, {self.shape.parameters / 1e6:,.0f} million parameters, {self.config.method}, "
-            f"backend {self.backend.name} on {self.card.name}",
+            f"backend {self.backend.name} on {cards}{self.card.name}",
             *self.selection.lines(),
             *([f"system text: the chat template inserts {inserted!r}; training and chat agree"] if inserted else []),
             f"learning rate: {self.rate.value:g} ({self.rate.source})",
             *self.plan.lines(),
             *warning,
             *([few] if few else []),
+            *([idle] if idle else []),
         ]
 
 
 def prepare(config: TrainerConfig, card: Card | None = None) -> Prepared:
     """Everything that can be refused is refused here, cheapest first. `card`: plan for this one instead of ours."""
+    launch = check_launch(config.train.batch)
     check_corpora(config.corpora)
     check_model(config.model)
     check_trackers(config)
+    take_card(launch)
     backend = open_backend(config)  # the first import of the big libraries: Unsloth, where used, before all others
     tokenizer = load_tokenizer(config.model)
     chat = ChatRenderer.of(tokenizer, config.system, f"model {config.model}")
@@ -88,17 +93,14 @@ def prepare(config: TrainerConfig, card: Card | None = None) -> Prepared:
     if window and getattr(model_config, "use_sliding_window", True) and config.train.max_length > window:
         raise InputError(f"train.max_length {config.train.max_length}: above the model's attention window of {window}")
     selection = select(config, tokenizer, chat)
-    card = _as_begun(config, card or find_card())
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if config.train.batch % world:
-        raise InputError(f"train.batch {config.train.batch}: not divisible by the {world} processes of this launch")
+    card = _as_begun(config, agree(card or find_card(), launch))
     counts = [sum(e.corpus == i for e in selection.train) for i in range(len(config.corpora))]
     order = run_order(counts, config.weights, config.train.epochs, config.train.seed)
     if not order:
         raise InputError(f"train.epochs {config.train.epochs:g}: not one of {sum(counts):,} examples: give more")
-    plan = make_plan(config, shape, [len(selection.train[i]) for i in order], card, world, backend.name)
+    plan = make_plan(config, shape, [len(selection.train[i]) for i in order], card, launch.world, backend.name)
     rate = choose_learning_rate(config.train.learning_rate, config.method, shape.parameters)
-    return Prepared(config, backend, tokenizer, chat, shape, selection, order, card, plan, rate, world)
+    return Prepared(config, backend, tokenizer, chat, shape, selection, order, card, plan, rate, launch)
 
 
 def _as_begun(config: TrainerConfig, card: Card) -> Card:
@@ -112,7 +114,7 @@ def _as_begun(config: TrainerConfig, card: Card) -> Card:
 def run(config: TrainerConfig, say: Say) -> int:
     """Train as `config` says. Returns the exit code: 0 when done, and when stopped in order by a signal."""
     folder = Path(config.run)
-    first_process = os.environ.get("RANK", "0") == "0"
+    first_process = Launch.here().first
     if not first_process:
         say = _silence
     with _lock_file(folder) as lock, full_disk_told(folder):
@@ -132,6 +134,7 @@ def run(config: TrainerConfig, say: Say) -> int:
             with ended_by_a_signal(NO_STEP):
                 model, prepared = _load_and_rehearse(prepared, say)
             trained = _train(prepared, model, checkpoint, say)
+            leave()
             del model  # its memory is to be free for the merge
         return finish(config, prepared.backend.name, prepared.tokenizer, say) if trained and first_process else 0
 
@@ -158,7 +161,7 @@ def _train(prepared: Prepared, model: Any, checkpoint: Checkpoint | None, say: S
         saved=watch.saved,
         say=say,
         model=model,
-        args=training_arguments(config, prepared.rate.value, prepared.card.kind, prepared.world, plan.steps),
+        args=training_arguments(config, prepared.rate.value, prepared.card.kind, plan.steps),
         processing_class=prepared.tokenizer,
         callbacks=[watch],
     )
@@ -180,7 +183,7 @@ def _load_and_rehearse(prepared: Prepared, say: Say) -> tuple[Any, Prepared]:
     plan = prepared.plan
     setup = Setup(plan.dtype, plan.setting.checkpointing, plan.compile, prepared.card.device)
     model = prepared.backend.load_model(prepared.config, setup)
-    setting, line = rehearse(model, prepared.selection.train, plan, prepared.card, prepared.config, prepared.world)
+    setting, line = rehearse(model, prepared.selection.train, plan, prepared.card, prepared.config)
     say(line)
     return model, replace(prepared, plan=replace(plan, setting=setting))
 
@@ -199,7 +202,7 @@ def _where_to_go_on(prepared: Prepared, folder: Path, say: Say) -> Checkpoint | 
             )
     for line in torn:
         say(line)
-    if os.environ.get("RANK", "0") == "0":
+    if prepared.launch.first:
         if not whole:
             for name in ("metrics.jsonl", "probe.jsonl"):
                 (folder / name).unlink(missing_ok=True)

@@ -20,6 +20,7 @@ from trainer.config import TrainerConfig
 from trainer.examples import Example
 from trainer.flat import lay_flat, loss_sum
 from trainer.hardware import GIB, Card
+from trainer.launch import Launch
 from trainer.metrics import read_lines
 from trainer.order import micro_batches
 from trainer.plan import Plan
@@ -49,7 +50,7 @@ class StopAsked:
             die_of_a_second(number, self._first_at)
             return
         self.asked, self._first_at = signal.Signals(number).name, time.monotonic()
-        if os.environ.get("RANK", "0") == "0":  # told at once: a probe and a step may take a minute
+        if Launch.here().first:  # told at once: a probe and a step may take a minute
             os.write(2, f"{self.asked}: the run stops after this step and is saved; once more ends it now\n".encode())
 
 
@@ -101,13 +102,14 @@ class Watch(TrainerCallback):  # type: ignore[misc]
     ) -> TrainerControl:
         work, step, last = self.trainer.work, state.global_step, state.global_step >= state.max_steps
         self.memory.losses.append(work.loss)
-        self.memory.tokens += work.tokens * args.world_size
-        self._recent.append((work.tokens * args.world_size, work.seconds))
+        self.memory.tokens += work.tokens
+        self._recent.append((work.tokens, work.seconds))
         if step % self._config.train.logging_steps == 0 or last:
             self._log_training(state)
-        if self._look(state, last=last):
+        save, stop = self._agreed(self._look(state, last=last), bool(self._stop.asked))
+        if save:
             control.should_save = True
-        if self._asked_anywhere(args.world_size):
+        if stop:
             control.should_save = control.should_training_stop = self.stopped = True
         if last:
             control.should_save = True
@@ -157,7 +159,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]
             "memory_gib": round(memory_gib(self._card), 3),
         }
         if self._card.peak_tflops:
-            reached = self._plan.flops_per_token * speed / 1e12
+            reached = self._plan.flops_per_token * speed / 1e12 / self._plan.cards
             record["share_of_matrix_peak"] = round(reached / self._card.peak_tflops, 4)
         self._note(record | {"time": round(time.time(), 1)}, show=record)
         self.memory.losses = []
@@ -180,12 +182,17 @@ class Watch(TrainerCallback):  # type: ignore[misc]
             with (self._folder / name).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
 
-    def _asked_anywhere(self, world: int) -> bool:
-        if world == 1:
-            return bool(self._stop.asked)
-        flag = torch.tensor(float(bool(self._stop.asked)), device=self.trainer.args.device)
-        torch.distributed.all_reduce(flag)
-        return bool(flag.item() > 0)
+    def _agreed(self, best: bool, asked: bool) -> tuple[bool, bool]:
+        """Whether all processes save this step, and stop after it: as the first finds, and if any was asked to.
+
+        Each of them answers the probe, and cards may differ in a last digit; a checkpoint is made by all or none.
+        """
+        args = self.trainer.args
+        if args.world_size == 1:
+            return best, asked
+        flags = torch.tensor([float(best and args.process_index == 0), float(asked)], device=args.device)
+        torch.distributed.all_reduce(flags)
+        return bool(flags[0] > 0), bool(flags[1] > 0)
 
 
 def held_out_loss(trainer: Any, examples: Sequence[Example]) -> float:

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+# Not `--cpu`, with which accelerate starts one process whatever is asked: without a GPU, two share the processor.
+LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "2", "--num_machines", "1",
+          "--dynamo_backend", "no", "--main_process_port", "0"]  # fmt: skip
 
 
 def write_config(folder: Path, model: Path, corpus: Path, **tables: Any) -> Path:

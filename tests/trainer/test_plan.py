@@ -20,9 +20,9 @@ def card(gib: float, kind: Any = "cuda") -> Card:
     return Card("a card", kind, gib, gib, bf16=True, peak_tflops=100.0)
 
 
-def planned(gib: float, backend: str = "trl", **tables: Any) -> Plan:
+def planned(gib: float, backend: str = "trl", world: int = 1, **tables: Any) -> Plan:
     config = TrainerConfig.model_validate({"run": "r", "model": "m", "corpora": ["c"], **tables})
-    return make_plan(config, QWEN_1_5B, R1_LENGTHS, card(gib), backend=backend)
+    return make_plan(config, QWEN_1_5B, R1_LENGTHS, card(gib), world, backend)
 
 
 @pytest.mark.parametrize("gib", [8.0, 12.0, 24.0, 80.0])
@@ -62,11 +62,11 @@ def test_a_rehearsal_says_how_long_the_run_takes_and_where_the_card_waits(share:
     plan, one = planned(80.0), card(80.0)
     seconds = plan.flops_per_token * 8000 / (share * 100e12)
     config = TrainerConfig.model_validate({"run": "r", "model": "m", "corpora": ["c"]})
-    line = in_words(8000, 5.25, seconds, plan, one, config, world=1)
+    line = in_words(8000, 5.25, seconds, plan, one, config)
     assert f"5.25 GiB, {8000 / seconds:,.0f} tokens/s: {duration(plan.tokens * seconds / 8000)} for 25 steps" in line
     assert ("5% of the matrix peak is little: try the other backend" in line) == hint
     given = config.model_copy(update={"backend": "trl"})  # who has chosen is not told to choose
-    assert "little" not in in_words(8000, 5.25, seconds, plan, one, given, world=1)
+    assert "little" not in in_words(8000, 5.25, seconds, plan, one, given)
 
 
 def test_a_given_micro_batch_is_taken_as_it_is() -> None:

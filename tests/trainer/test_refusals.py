@@ -12,8 +12,9 @@ import pytest
 
 from shared.exits import InputError
 from tests.trainer.corpora import trace, write_corpus
-from tests.trainer.runs import ROOT, finish, start, write_config
+from tests.trainer.runs import LAUNCH, ROOT, finish, start, write_config
 from trainer.__main__ import main
+from trainer.launch import WRAPPERS
 
 
 def refused(tmp_path: Path, model: Path, corpus: Path, **tables: Any) -> str:
@@ -146,11 +147,29 @@ def test_a_tracker_that_is_too_new_for_the_pinned_transformers_is_refused_with_t
     assert "pip install 'swanlab<0.8'`" in line
 
 
-def test_a_batch_that_does_not_divide_among_processes_is_refused(
+def test_more_processes_than_examples_of_a_step_are_refused(
     tmp_path: Path, model_folder: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "3")
-    assert "train.batch 8: not divisible by the 3 processes" in refused(tmp_path, model_folder, corpus)
+    monkeypatch.setenv("WORLD_SIZE", "9")
+    assert "train.batch 8: less than the 9 processes of this launch" in refused(tmp_path, model_folder, corpus)
+
+
+def test_an_fsdp_launch_is_refused_with_the_reason(tmp_path: Path, model_folder: Path, corpus: Path) -> None:
+    config = write_config(tmp_path, model_folder, corpus)
+    command = [*LAUNCH, "--mixed_precision", "no", "--use_fsdp", "-m", "trainer", "run", str(config)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert "error: launched with FSDP, which wraps a forward pass that a step here never calls" in done.stderr
+    assert not (tmp_path / "run/manifest.json").exists()
+
+
+@pytest.mark.parametrize("variable", WRAPPERS)  # what accelerate's launcher sets
+def test_every_launch_that_wraps_the_forward_pass_is_refused_with_a_remedy(
+    tmp_path: Path, model_folder: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "true")
+    line = refused(tmp_path, model_folder, corpus)
+    assert f"launched with {WRAPPERS[variable]}, which wraps a forward pass" in line
+    assert "launch with `accelerate launch --multi_gpu --num_processes" in line
 
 
 @pytest.mark.parametrize("command", ["chat", "merge", "export", "report"])

@@ -1,4 +1,4 @@
-"""A run from corpus to chat on a tiny model: trained, merged with proof, exported, asked; and over two processes."""
+"""A run from corpus to chat on a tiny model: trained, merged with proof, exported, asked."""
 
 import json
 import shutil
@@ -146,23 +146,6 @@ def test_a_gguf_file_of_another_model_does_not_pass_the_proof(tmp_path: Path, mo
     chat, path = ChatRenderer.of(tokens), folder / "other.gguf"
     write_gguf(model_folder, tokens, chat, path, "f16")
     assert not read_again(folder, path, tokens, chat).result.holds
-
-
-def test_two_processes_under_accelerate_take_the_steps_of_one(tmp_path: Path, model_folder: Path, corpus: Path) -> None:
-    tables: dict[str, Any] = {"train": {"max_steps": 4, "merge": False}, "probe": {"problems": 0}}
-    alone = write_config(tmp_path / "alone", model_folder, corpus, **tables)
-    both = write_config(tmp_path / "both", model_folder, corpus, **tables)
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines",
-              "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]  # fmt: skip
-    done = subprocess.run(
-        [*launch, "-m", "trainer", "run", str(both)], cwd=ROOT, text=True, capture_output=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    code, output = finish(start("run", str(alone)))
-    assert code == 0, output
-    one, two = metrics(tmp_path / "alone/run"), metrics(tmp_path / "both/run")
-    assert list(one) == list(two) == [1, 2, 3, 4]
-    assert list(two.values()) == pytest.approx(list(one.values()), abs=1e-3)
 
 
 def test_out_of_memory_halves_a_micro_batch_down_to_one_example_and_no_further() -> None:
