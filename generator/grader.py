@@ -2,11 +2,14 @@
 
 What can be decided at once is decided on the loop (tens of microseconds; `shared.grading` bounds it); the rest goes to
 worker processes, one request each at a time. A worker that exceeds its time is killed and replaced, and the verdict is
-`unverifiable`.
+`unverifiable`. So it is where two workers end over one answer; a worker that ends otherwise is replaced, and where none
+can be started the run ends: a machine without room is no answer's fault.
 """
 
 import asyncio
+import contextlib
 import json
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,6 +17,7 @@ from shared.grading import grade_fast, processes, undecided, verdict_of_reply
 from shared.records import Verdict
 
 LINE_BYTES = 1 << 20
+PATIENT_PAUSES = (*processes.START_PAUSES, 10.0, 30.0, 60.0)  # seconds: answers that were paid for wait
 
 
 class Graders:
@@ -28,6 +32,8 @@ class Graders:
         self._all = [_Worker() for _ in range(workers)]
         for worker in self._all:
             self._free.put_nowait(worker)
+        self._closed = False
+        self._broken: processes.CannotStart | None = None  # for everybody, once it is for one
         self.kill_count = 0
 
     @property
@@ -45,23 +51,58 @@ class Graders:
 
     async def close(self) -> None:
         """End all workers. Verdicts still being waited for become `unverifiable`."""
+        self._closed = True
         for worker in self._all:
             await worker.kill()
 
+    async def check(self) -> None:
+        """Start one worker: whether this machine can is to be known before a call is paid. Errors: `CannotStart`."""
+        await self._started(self._all[0], processes.START_PAUSES)
+
     async def grade(self, response: str, gold: str | None, problem: str | None = None) -> Verdict:
-        """The verdict on `response`. Never raises for what a text contains; waiting for a free worker has no limit."""
+        """The verdict on `response`; waiting for a free worker has no limit.
+
+        Never raises for what a text contains. Errors: `CannotStart` for a machine that lacks the room for a worker.
+        """
         verdict, request = grade_fast(response, gold, problem)
         if request is None:
             return verdict
         worker = await self._free.get()
         try:
-            reply = await worker.ask(request, self._timeout_seconds)
+            reply = await self._ask(worker, request)
         except processes.WorkerLost as error:
-            self.kill_count += 1
             return undecided(verdict, str(error))
         finally:
             self._free.put_nowait(worker)
         return verdict_of_reply(verdict, reply)
+
+    async def _ask(self, worker: "_Worker", request: dict[str, Any]) -> dict[str, Any]:
+        for attempt in range(1, processes.MOST_DEATHS + 1):
+            await self._started(worker, PATIENT_PAUSES)
+            try:
+                return await worker.ask(request, self._timeout_seconds)
+            except processes.WorkerDied:
+                self.kill_count += 1
+                if attempt == processes.MOST_DEATHS or self._closed:
+                    raise
+            except processes.WorkerLost:
+                self.kill_count += 1
+                raise
+        raise AssertionError("not reached")
+
+    async def _started(self, worker: "_Worker", pauses: Sequence[float]) -> None:
+        """See to it that `worker` runs, trying again after each of `pauses` (seconds). Errors: `CannotStart`."""
+        for pause in (*pauses, None):
+            if self._broken is not None:
+                raise self._broken
+            try:
+                await worker.start()
+                return
+            except processes.CannotStart as error:
+                if error.final or pause is None:
+                    self._broken = error
+                    raise
+            await asyncio.sleep(pause)
 
 
 class _Worker:
@@ -74,12 +115,32 @@ class _Worker:
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
 
+    async def start(self) -> None:
+        """Start the process and wait until it is ready, unless it is there. Errors: `CannotStart`; then it is gone."""
+        if self._process is not None and self._process.returncode is None:
+            return
+        await self.kill()
+        ready = False
+        try:
+            process = await self._spawned()
+            processes.check_ready(await self._line(process, processes.START_SECONDS))
+            ready = True
+        except processes.WorkerDied:
+            raise processes.CannotStart(
+                f"it ended by {processes.in_words(process.returncode)} before it was ready"
+            ) from None
+        except processes.WorkerLost:
+            raise processes.CannotStart(f"it was not ready within {processes.START_SECONDS:g} s") from None
+        finally:
+            if not ready:
+                await asyncio.shield(self.kill())
+
     async def ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
-        """The reply to `request` within `seconds`, start-up not counted. Errors: `WorkerLost`; then it is gone."""
+        """The reply to `request` within `seconds`. It must run. Errors: `WorkerLost`; then it is gone."""
+        process = self._process
+        assert process is not None and process.stdin is not None  # noqa: PT018
         answered = False
         try:
-            process = self._process or await self._start()
-            assert process.stdin is not None
             process.stdin.write(json.dumps({**request, "seconds": seconds}).encode() + b"\n")
             reply: dict[str, Any] = json.loads(await self._line(process, seconds))
             answered = True
@@ -97,17 +158,19 @@ class _Worker:
             if process.stdin is not None:
                 process.stdin.close()
 
-    async def _start(self) -> asyncio.subprocess.Process:
-        self._process = await asyncio.create_subprocess_exec(
-            *processes.COMMAND,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            env=processes.environment(),
-            start_new_session=True,
-            limit=LINE_BYTES,
-        )
-        await self._line(self._process, processes.START_SECONDS)
+    async def _spawned(self) -> asyncio.subprocess.Process:
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *processes.COMMAND,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+                env=processes.environment(),
+                start_new_session=True,
+                limit=LINE_BYTES,
+            )
+        except OSError as error:
+            raise processes.CannotStart(error.strerror or str(error)) from None
         return self._process
 
     async def _line(self, process: asyncio.subprocess.Process, seconds: float) -> bytes:
@@ -117,5 +180,11 @@ class _Worker:
         except TimeoutError:
             raise processes.WorkerLost(f"no decision within {seconds:g} s") from None
         if not line.endswith(b"\n"):
-            raise processes.WorkerLost("the grading process ended (out of memory or killed)")
+            raise processes.WorkerDied(await self._ended(process))
         return line
+
+    async def _ended(self, process: asyncio.subprocess.Process) -> int | None:
+        """The return code of a process that closed its pipes; None where it lives on without them."""
+        with contextlib.suppress(TimeoutError):
+            return await asyncio.wait_for(process.wait(), 1.0)
+        return None

@@ -75,6 +75,7 @@ async def _start_work_stop(
                 config = await parts.enter_async_context(rehearsal_teacher(config))
             processes = config.grading.workers or min(4, os.cpu_count() or 1)
             graders = await parts.enter_async_context(Graders(processes, config.grading.timeout_seconds))
+            await graders.check()
             lanes = await parts.enter_async_context(_lanes(config, corpus.ledger))
             run = Run(config, corpus, feed, lanes, graders, read_again)
             if config.daemon.port:

@@ -17,6 +17,7 @@ import orjson
 from generator.config import REHEARSAL_URL, GeneratorConfig, LaneConfig
 from generator.terms import UNBOUNDED
 from shared.exits import InputError
+from shared.grading import processes
 
 FILES_OF_OUR_OWN = 128  # shards, ledger, grading processes, the server and who looks at it
 
@@ -135,7 +136,9 @@ async def rehearsal_teacher(config: GeneratorConfig) -> AsyncIterator[GeneratorC
     command += ["--tokens-per-second", str(rehearsal.tokens_per_second), "--faults", rehearsal.faults]
     if rehearsal.replay:
         command += ["--replay", rehearsal.replay]
-    child = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, start_new_session=True)
+    child = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, env=processes.environment(), start_new_session=True
+    )
     try:
         assert child.stdout is not None
         first_line = (await child.stdout.readline()).decode().strip()

@@ -14,10 +14,9 @@ from typing import Any
 from shared.grading.compare import compare
 from shared.grading.findings import Undecidable
 
-MEMORY_BYTES = 3 * 1024**3
+MEMORY_BYTES = 3 * 1024**3  # less where the machine allows less
+ROOM_BYTES = 256 * 1024**2  # above what is loaded: with less, right answers would not be decided
 GRACE_SECONDS = 2.0
-
-READY = {"ready": True}
 
 
 def main() -> None:
@@ -26,9 +25,14 @@ def main() -> None:
     os.dup2(2, 1)  # whatever a library prints must not look like a reply
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, resource.getrlimit(resource.RLIMIT_AS)[1]))
-    _warm_up()
-    _reply(replies, READY)
+    try:
+        allowed_bytes = _limit_memory()
+        _warm_up()
+        _check_room(allowed_bytes)
+    except (ImportError, MemoryError, OSError, RuntimeError) as error:
+        _reply(replies, {"ready": False, "why": f"{type(error).__name__}: {error}".removesuffix(": ")[:300]})
+        sys.exit(1)
+    _reply(replies, {"ready": True})
     for line in requests:
         request = json.loads(line)
         # Virtual time: math-verify uses SIGALRM itself, and a suspended laptop must not kill an idle worker.
@@ -50,6 +54,27 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
     except Exception as error:  # sympy and antlr raise anything at all on what they cannot read
         return {"undecided": f"{type(error).__name__} while comparing: {error}"[:300]}
     return {"equal": found.equal, "how": found.how, "checked_by": found.checked_by}
+
+
+def _limit_memory() -> int:
+    """Bound the address space; the bound, in bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    limits = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
+    allowed_bytes = min([MEMORY_BYTES, *limits])
+    resource.setrlimit(resource.RLIMIT_AS, (allowed_bytes, hard))
+    return allowed_bytes
+
+
+def _check_room(allowed_bytes: int) -> None:
+    """Errors: `MemoryError` where what is allowed would not do for ordinary answers."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as facts:
+            used_bytes = int(facts.read().split()[0]) * resource.getpagesize()
+    except FileNotFoundError:  # elsewhere than Linux
+        return
+    needed_bytes = used_bytes + ROOM_BYTES
+    if needed_bytes > allowed_bytes:
+        raise MemoryError(f"{allowed_bytes >> 20} MiB are allowed and {needed_bytes >> 20} MiB needed")
 
 
 def _warm_up() -> None:

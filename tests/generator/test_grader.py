@@ -3,13 +3,17 @@
 import asyncio
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from generator import grader
 from generator.grader import Graders
+from shared.grading import processes
 
+LOADED_SECONDS = 1.0  # of a processor: more than starting takes, so the worker has a request before it
 ENDLESS = "\\boxed{\\sum_{k=1}^{10^{12}} k^{k}}"
 SLOW = "\\boxed{\\sum_{k=1}^{3} k}"  # decided by a worker
 
@@ -57,13 +61,76 @@ async def test_a_worker_that_exceeds_its_time_is_killed_alone_and_replaced() -> 
         assert (await graders.grade(SLOW, "6")).verdict == "correct"
 
 
-async def test_a_worker_that_dies_by_itself_costs_one_verdict_only() -> None:
+async def test_a_worker_that_dies_by_itself_costs_no_verdict() -> None:
     async with Graders(workers=1, timeout_seconds=60) as graders:
         await graders.grade(SLOW, "6")
         os.kill(graders.pids[0], signal.SIGKILL)
-        lost = await graders.grade(SLOW, "6")
-        assert lost.verdict in ("unverifiable", "correct")  # correct where the loop saw the death first
         assert (await graders.grade(SLOW, "6")).verdict == "correct"
+
+
+def kill_when_it_computes(graders: Graders, times: int) -> None:
+    """Kill the one worker `times` times, each time while it has a request before it."""
+    for _ in range(times):
+        while not graders.pids or processor_seconds(graders.pids[0]) < LOADED_SECONDS:
+            time.sleep(0.01)
+        pid = graders.pids[0]
+        os.kill(pid, signal.SIGKILL)
+        while pid in graders.pids:
+            time.sleep(0.01)
+
+
+def processor_seconds(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def test_a_worker_killed_under_an_answer_is_replaced_once_and_a_second_death_is_the_answers() -> None:
+    async with Graders(workers=1, timeout_seconds=60) as graders:
+        killing = asyncio.ensure_future(asyncio.to_thread(kill_when_it_computes, graders, 2))
+        verdict = await graders.grade(ENDLESS, "6")
+        await killing
+        assert verdict.verdict == "unverifiable"
+        assert verdict.reason.endswith("2 grading processes ended over this answer, the last by SIGKILL")
+        assert (await graders.grade(SLOW, "6")).verdict == "correct"
+
+
+async def test_a_machine_that_cannot_start_a_worker_gives_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "START_PAUSES", (0.01,))
+    monkeypatch.setattr(grader, "PATIENT_PAUSES", (0.01,))
+    for command, why in (
+        (["/nowhere/python"], "No such file or directory"),
+        ([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"], "ended by SIGKILL before it was ready"),
+        ([sys.executable, "-c", "raise SystemExit(3)"], "ended by exit code 3 before it was ready"),
+    ):
+        monkeypatch.setattr(processes, "COMMAND", command)
+        async with Graders(workers=2) as graders:
+            with pytest.raises(processes.CannotStart, match=why):
+                await graders.check()
+        async with Graders(workers=2) as graders:
+            outcomes = await asyncio.gather(
+                *(graders.grade(SLOW, "6") for _ in range(4)), graders.grade("\\boxed{6}", "6"), return_exceptions=True
+            )
+            assert [type(one) for one in outcomes[:4]] == [processes.CannotStart] * 4
+            assert outcomes[4] == await graders.grade("\\boxed{6}", "6")
+
+
+async def test_a_worker_that_cannot_start_for_a_moment_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grader, "PATIENT_PAUSES", (0.05,) * 200)
+    flag = tmp_path / "room"
+    late = f"import os, runpy; os.path.exists({str(flag)!r}) or os._exit(1); "
+    late += "runpy.run_module('shared.grading.worker', run_name='__main__')"
+    monkeypatch.setattr(processes, "COMMAND", [sys.executable, "-c", late])
+    async with Graders(workers=1, timeout_seconds=60) as graders:
+        grading = asyncio.ensure_future(graders.grade(SLOW, "6"))
+        await asyncio.sleep(0.5)
+        assert not grading.done()
+        flag.touch()
+        assert (await grading).verdict == "correct"
 
 
 async def test_workers_survive_the_signals_that_drain_their_owner() -> None:

@@ -1,6 +1,7 @@
 """Whole runs: a real generator process against a real teacher process, judged by what stands on disk."""
 
 import json
+import os
 import signal
 import time
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from tests.generator.running import (
     LONG,
+    ROOT,
     configure,
     eventually,
     free_port,
@@ -265,3 +267,17 @@ def test_the_embedded_default_runs_with_no_configuration_no_key_and_no_server(tm
     again = generator("run", *quick)
     assert again.returncode == 0
     assert "no call was made" in again.stdout
+
+
+def test_a_machine_without_room_for_a_grader_ends_the_run_before_a_call_is_paid(tmp_path: Path) -> None:
+    with rehearsal() as teacher:
+        config = configure(tmp_path, teacher.url)
+        hook = "import os, sys\nif 'shared.grading.worker' in sys.orig_argv: os.kill(os.getpid(), 9)\n"
+        (tmp_path / "sitecustomize.py").write_text(hook)
+        done = generator("run", config, PYTHONPATH=f"{ROOT}{os.pathsep}{tmp_path}")
+        assert done.returncode == 2
+        assert done.stderr.splitlines()[-1].startswith("error: a grading process cannot start: it ended by SIGKILL")
+        assert "Traceback" not in done.stderr
+        assert teacher.stats()["calls"] == 0
+        assert generator("run", config).returncode == 0
+    assert len(rows(tmp_path / "corpus")) == 20
