@@ -13,16 +13,17 @@ from generator.config import REHEARSAL_URL, GeneratorConfig, LaneConfig
 from generator.corpus import Ledger
 from generator.intake import Intake
 from generator.lanes.forecast import Expected, Forecast, forecast
+from generator.lanes.lane import request_for
+from generator.lanes.remedies import with_remedy
 from generator.lanes.telling import span
 from generator.startup import key_of, rehearsal_teacher
 from generator.teacher import Clocks, Teacher
-from generator.terms import CallError, LimitNews, Request
+from generator.terms import CallError, LimitNews
 from shared.prompts import messages_for
 from shared.records import Completion
 
 GUESS = Expected(prompt_tokens=150, completion_tokens=4000, seconds=130)  # R1 on mixed problems, at 30 tokens/s
 GUESSED_SPEED = 30.0  # tokens a second of one stream
-PROBE_TOKENS = 1024
 PROBE_QUESTION = "A box holds 3 red and 4 blue pens. How many pens are in 12 boxes?"
 
 
@@ -146,9 +147,9 @@ async def _probe(config: GeneratorConfig) -> list[Probed]:
 
 async def _probe_lane(config: GeneratorConfig, lane: LaneConfig) -> Probed:
     sampling, heard = config.sampling, list[LimitNews]()
-    limit = min(PROBE_TOKENS, lane.max_tokens or PROBE_TOKENS)
     messages = messages_for(PROBE_QUESTION, sampling.system_prompt, sampling.prompt)
-    request = Request(messages, lane.model, sampling.temperature, sampling.top_p, limit)
+    params = {"temperature": sampling.temperature, "top_p": sampling.top_p, "max_tokens": sampling.max_tokens}
+    request = request_for(lane, messages, params)  # to the letter what a run sends: what is refused shows here
     refused: list[str] = []
     async with Teacher(lane.base_url, key_of(lane), Clocks(**config.timeouts.model_dump()), heard.append) as teacher:
         for _ in range(3):  # a field that the server does not know costs a call each
@@ -156,7 +157,9 @@ async def _probe_lane(config: GeneratorConfig, lane: LaneConfig) -> Probed:
                 return _told(lane, await teacher.call(request), heard, refused)
             except CallError as error:
                 if error.kind != "field_refused":
-                    return Probed([f"probe      {lane.name}: {error.kind.replace('_', ' ')}: {error.message}"])
+                    return Probed(
+                        [f"probe      {lane.name}: {error.kind.replace('_', ' ')}: {with_remedy(error, lane)}"]
+                    )
                 refused.append(error.message)
     return Probed([f"probe      {lane.name}: refuses {'; '.join(refused)}"])
 

@@ -21,6 +21,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from contextvars import ContextVar
+from math import inf
 from types import TracebackType
 from typing import Any, Self
 
@@ -30,13 +31,14 @@ from generator.config import GeneratorConfig, LaneConfig
 from generator.lanes.budgets import Budget, Spent
 from generator.lanes.forecast import Expected, lane_pace, quota_seconds
 from generator.lanes.gate import Gate, Pass, Wait, by_account, gates, run_budget, run_limits
-from generator.lanes.lane import CallsTeacher, Lane, SpendBook, Waiter
+from generator.lanes.lane import CallsTeacher, Lane, SpendBook, Waiter, request_for
 from generator.lanes.reloading import taken_up
 from generator.lanes.tally import Answer, Tally
 from generator.lanes.telling import budget_status, lane_status
-from generator.lanes.verdict import Drained, NoLane, OutOfBudget, verdict
+from generator.lanes.trial import SAMPLES
+from generator.lanes.verdict import Drained, NoLane, OutOfBudget, look_again_at, verdict
 from generator.status import BudgetStatus, LaneStatus
-from generator.terms import BalanceGone, CallError, KeyRefused, LimitNews, Request, UnknownModel
+from generator.terms import BadRequest, BalanceGone, CallError, KeyRefused, LimitNews, RequestRefused, UnknownModel
 from shared.records import Completion, Message, Usage
 
 __all__ = ["Answer", "CallsTeacher", "Drained", "Lanes", "NoLane", "OutOfBudget", "SpendBook"]
@@ -44,6 +46,7 @@ __all__ = ["Answer", "CallsTeacher", "Drained", "Lanes", "NoLane", "OutOfBudget"
 _ENTERED: ContextVar[Pass] = ContextVar("entered")  # the call that the running task makes
 BACK_OFF_SECONDS, BACK_OFF_SECONDS_MAX = 0.25, 30.0  # between two attempts of one sample, doubled each time
 OUT_UNTIL = "out until: "  # a note's name, with the account: when its server allows calls again
+TRIAL_SECONDS = 0.5  # between two looks at whose fault a refusal was; so long nothing else was asked: its sample's
 LOOK_AGAIN_SECONDS = 30.0  # longest sleep without a look at the clock: it may be set, a laptop may have slept
 
 
@@ -114,7 +117,7 @@ class Lanes:
     ) -> Completion:
         lane, entered, call_id = await self._enter(tally, wanted)
         gate, config = lane.gate, lane.config
-        request = self._request(config, messages, params)
+        request = request_for(config, messages, params)
         _ENTERED.set(entered)
         tally.calls += 1
         tally.lane, tally.model = config.name, config.model
@@ -132,6 +135,9 @@ class Lanes:
             completion = await lane.teacher.call(request, on_tokens)
         except CallError as error:
             self._failed(lane, entered, call_id, tally, error)
+            if isinstance(error, BadRequest) and await self._is_the_lanes_fault(lane, error):
+                tally.excuse()
+                raise RequestRefused(error.message, status=error.status) from None
             raise
         except BaseException:  # cancelled by a drain that ran out, or a bug: either way the call is over
             self._give_up(gate, entered, call_id)
@@ -146,21 +152,34 @@ class Lanes:
         gate = lane.gate
         now = self._now()
         cost = gate.fail(now, entered, error, random.uniform(0.8, 1.2))
+        if isinstance(error, BadRequest):
+            gate.refuse(now, error, tally.sample_id)
         tally.charge(cost if gate.priced else None)
         tally.failed(error, not gate.circuit.closed, self.config.retry.attempts)
         self._book.settle_call(call_id, error.kind, error.partial.usage if error.partial else Usage(), cost)
         self._pump()
 
-    @staticmethod
-    def _request(config: LaneConfig, messages: list[Message], params: Mapping[str, Any]) -> Request:
-        most = int(params["max_tokens"])
-        return Request(
-            messages,
-            config.model,
-            float(params["temperature"]),
-            float(params["top_p"]),
-            min(most, config.max_tokens) if config.max_tokens else most,
-        )
+    async def _is_the_lanes_fault(self, lane: Lane, error: BadRequest) -> bool:
+        """Whether the lane refuses every request as it did this one: waits until that can be told.
+
+        Errors: Drained, and the sample is left as if it had not been asked.
+        """
+        gate = lane.gate
+        while gate.trial.undecided:
+            if gate.trial.suspect and not gate.in_flight:
+                gate.lose(self._now(), error)
+                break
+            await self._sleep(TRIAL_SECONDS)
+            nothing_to_come = not gate.in_flight and not self._anyone_waits()
+            if gate.trial.undecided and nothing_to_come:  # too few samples to tell by their number
+                if not error.setting:
+                    return False
+                gate.lose(self._now(), error)
+        self._pump()
+        return gate.trial.lost
+
+    def _anyone_waits(self) -> bool:
+        return any(not waiter.future.done() for queue in self._queues.values() for waiter in queue)
 
     async def _enter(self, tally: Tally, wanted: str) -> tuple[Lane, Pass, int]:
         """Wait for a lane's leave to start a call."""
@@ -208,8 +227,8 @@ class Lanes:
                     continue
                 again += [wait.until for wait in waits if wait.until is not None]
                 if not self._paused:
-                    self._end_if_nothing_can_help(queue, wanted, waits, now)
-                    again += [at for at in self._gives_up_at(wanted) if at > now]
+                    self._end_if_nothing_can_help(queue, wanted, now)
+                    again.append(self._look_again_at(wanted, now))
                 break
         self._set_timer(min(again, default=None), now)
 
@@ -243,24 +262,22 @@ class Lanes:
             return [self._lanes[wanted]]
         return [lane for name, lane in self._lanes.items() if name != self.config.judge.lane]
 
-    def _end_if_nothing_can_help(self, queue: deque[Waiter], wanted: str, waits: list[Wait], now: float) -> None:
-        usable = self._usable(wanted)
-        if any(lane.gate.in_flight for lane in usable):
+    def _end_if_nothing_can_help(self, queue: deque[Waiter], wanted: str, now: float) -> None:
+        gates = [lane.gate for lane in self._usable(wanted)]
+        if any(gate.in_flight for gate in gates):
             return  # what is in flight may free a part of a budget, and must not be lost
         daemon = self.config.daemon
-        opened = [lane.gate.circuit.opened_at for lane in usable]
-        end = verdict(waits, opened, now, daemon.wait, daemon.give_up_minutes * 60)
+        end = verdict(gates, now, daemon.wait, daemon.give_up_minutes * 60)
         while end and queue:
             waiter = queue.popleft()
             if not waiter.future.done():
                 waiter.future.set_exception(end)
 
-    def _gives_up_at(self, wanted: str) -> list[float]:
-        """When all these lanes will have been out for `daemon.give_up_minutes`; nothing while one of them works."""
-        seconds = self.config.daemon.give_up_minutes * 60
-        opened = [lane.gate.circuit.opened_at for lane in self._usable(wanted)]
-        known = [at for at in opened if at is not None]
-        return [max(known) + seconds] if seconds and len(known) == len(opened) else []
+    def _look_again_at(self, wanted: str, now: float) -> float:
+        daemon = self.config.daemon
+        gates = [lane.gate for lane in self._usable(wanted)]
+        at = look_again_at(gates, now, daemon.wait, daemon.give_up_minutes * 60)
+        return at if at > now else inf
 
     def _set_timer(self, at: float | None, now: float) -> None:
         if self._timer:
@@ -321,9 +338,12 @@ class Lanes:
 
     @property
     def most_in_flight(self) -> int:
-        """The ceiling over all lanes that take samples: so many workers are enough."""
+        """The ceiling over all lanes that take samples, and those that wait to hear whose fault their refusal was.
+
+        So many workers are enough.
+        """
         accounts = {id(lane.gate.account): lane.gate.account for lane in self._usable("")}
-        return sum(account.concurrency.ceiling for account in accounts.values())
+        return sum(account.concurrency.ceiling for account in accounts.values()) + SAMPLES
 
     @property
     def in_flight(self) -> int:
@@ -389,5 +409,5 @@ class Lanes:
 
 def _may_be_asked_again(error: BaseException) -> bool:
     """On this lane or on another one."""
-    lane_is_out = isinstance(error, KeyRefused | UnknownModel | BalanceGone)
+    lane_is_out = isinstance(error, KeyRefused | UnknownModel | BalanceGone | RequestRefused)
     return isinstance(error, CallError) and (error.retryable or lane_is_out)

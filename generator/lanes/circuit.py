@@ -14,9 +14,10 @@ class Circuit:
 
     why: str = ""  # one sentence while it is open
     retry_at: float = -inf  # inf: never by itself (key refused)
-    stopped: bool = False  # by a refused key, an unknown model or a balance that is gone
+    stopped: bool = False  # by a refused key, an unknown model, settings that it refuses or a balance that is gone
     probing: bool = False
     opened_at: float | None = None
+    failed_probes: int = 0  # in a row
     _row: int = 0
     _row_began: float = -inf
     _pause: float = PAUSE_SECONDS
@@ -40,6 +41,7 @@ class Circuit:
     def succeed(self) -> None:
         """A probe was answered."""
         self.why, self.retry_at, self.opened_at, self.probing, self.stopped = "", -inf, None, False, False
+        self.failed_probes = 0
         self._row, self._pause = 0, PAUSE_SECONDS
 
     def fail(self, now: float, message: str, probe: bool, jitter: float = 1.0) -> None:
@@ -49,6 +51,7 @@ class Circuit:
         self._row += 1
         if probe and not self.closed:
             self.probing = self.stopped = False
+            self.failed_probes += 1
             self._pause = min(2 * self._pause, PAUSE_SECONDS_MAX)
             self.why, self.retry_at = message, now + self._pause * jitter
         elif self.closed and self._row >= FAILURES_IN_A_ROW:

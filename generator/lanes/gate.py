@@ -14,9 +14,12 @@ from generator.lanes.budgets import Budget, Limits, Reservation, UsedUp, stricte
 from generator.lanes.circuit import BALANCE_SECONDS, Circuit
 from generator.lanes.concurrency import Concurrency, Flight
 from generator.lanes.pace import Pace, TokenBucket
+from generator.lanes.remedies import with_remedy
+from generator.lanes.trial import Trial
 from generator.lanes.windows import windows_of
 from generator.status import LaneState
 from generator.terms import (
+    BadRequest,
     BalanceGone,
     CallError,
     ErrorEvent,
@@ -69,6 +72,7 @@ class Account:
         self.concurrency = Concurrency(_ceiling(lanes))
         self.pace = Pace()
         self.bucket = TokenBucket()
+        self.day_over_until = -inf  # the server says that the day's calls are used up
         self.budget = Budget(strictest(list(lanes)), lanes[0].day_timezone)
         self.reload(lanes)
 
@@ -133,6 +137,8 @@ class Gate:
         self.account = account
         self.run_budget = run_budget
         self.circuit = Circuit()
+        self.trial = Trial()
+        self.busy_since: float | None = None  # the first 429 after which no call was taken up
         self.expected = Expectation()
         self.counts = Counts()
         self.in_flight = 0
@@ -168,6 +174,8 @@ class Gate:
         self.account.concurrency.first_token(now, entered.flight)
         self.account.pace.taken_up(now, entered.started_at)
         self.circuit.answered(entered.started_at)
+        self.trial.answered()
+        self.busy_since = None
         if entered.probe and not self.circuit.closed:
             self.circuit.succeed()
             self.account.concurrency.begin()
@@ -186,12 +194,8 @@ class Gate:
         self.counts.errors[error.kind] += 1
         usage = error.partial.usage if error.partial else Usage()
         cost = self._leave(now, entered, usage)
-        if isinstance(error, KeyRefused):
-            variable = self.lane.api_key_env
-            remedy = f"correct the key in {variable}" if variable else "set `api_key_env` to the variable with a key"
-            self.circuit.stop(now, f"{error.message} ({remedy})")
-        elif isinstance(error, UnknownModel):
-            self.circuit.stop(now, error.message)
+        if isinstance(error, KeyRefused | UnknownModel):
+            self.circuit.stop(now, with_remedy(error, self.lane))
         elif isinstance(error, BalanceGone):
             self.circuit.stop(now, error.message, BALANCE_SECONDS)
         elif isinstance(error, RateLimited):
@@ -202,6 +206,17 @@ class Gate:
         elif entered.probe:
             self.circuit.give_up_probe()
         return cost
+
+    def refuse(self, now: float, error: BadRequest, sample_id: str) -> None:
+        """Note that a sample was refused, after `fail`: while the lane has answered nothing it may be its own fault."""
+        self.trial.refuse(error.message, sample_id)
+        if self.trial.lost:  # resumed by hand, and nothing was corrected
+            self.lose(now, error)
+
+    def lose(self, now: float, error: BadRequest) -> None:
+        """It was: the lane stops."""
+        self.trial.lose()
+        self.circuit.stop(now, f"it refuses every request in the same words: {with_remedy(error, self.lane)}")
 
     def cancel(self, now: float, entered: Pass) -> None:
         """The call was given up by us: what was reserved is taken as spent."""
@@ -217,7 +232,8 @@ class Gate:
         if left and news.per == "day":
             account.budget.announce(now, min(left), entered.account)
         elif news.requests_limit and news.per == "day":  # a 429 that names the day's limit: it is used up
-            account.pace.cool(min(now + DAY_LIMIT_SECONDS, account.budget.day_ends(now)))
+            account.day_over_until = min(now + DAY_LIMIT_SECONDS, account.budget.day_ends(now))
+            account.pace.cool(account.day_over_until)
         elif left and min(left) == 0 and news.resets_in_seconds is not None:
             account.pace.cool(now + news.resets_in_seconds)
         if news.requests_limit and news.per == "minute":
@@ -254,6 +270,8 @@ class Gate:
     def _out_of_service(self, now: float) -> Wait | None:
         if self.paused:
             return Wait("paused", f"{self.name} is paused")
+        if self.trial.suspect:
+            return Wait("probing", f"{self.name} has refused its first requests, and others are still out")
         if self.circuit.closed or self.circuit.may_probe(now):
             return None
         if self.circuit.probing:
@@ -282,6 +300,8 @@ class Gate:
 
     def _too_busy(self, now: float) -> Wait | None:
         account = self.account
+        if account.day_over_until > now:
+            return Wait("used up", f"{self.name} has no calls left today, says its server", account.day_over_until)
         if account.pace.cool_until > now:
             return Wait("cooling", f"{self.name} cools after a 429", account.pace.cool_until)
         if account.concurrency.full:
@@ -307,6 +327,8 @@ class Gate:
 
     def _refused(self, now: float, entered: Pass, error: RateLimited) -> None:
         too_many = self.account.concurrency.refuse(now, entered.flight)
+        if self.busy_since is None:
+            self.busy_since = now
         self.account.pace.refused(now, error.retry_after_seconds, not too_many)
         if entered.probe:
             self.circuit.succeed()  # it works; it is only busy

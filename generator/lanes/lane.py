@@ -1,10 +1,10 @@
 """One lane as the run has it: a gate, a teacher, a limiter; and what a lane needs from the ledger and the teacher."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from aiolimiter import AsyncLimiter
 
@@ -12,7 +12,19 @@ from generator.config import LaneConfig
 from generator.lanes.gate import Gate, Pass
 from generator.lanes.tally import Tally
 from generator.terms import Request
-from shared.records import Completion, Usage
+from shared.records import Completion, Message, Usage
+
+
+def request_for(lane: LaneConfig, messages: list[Message], params: Mapping[str, Any]) -> Request:
+    """What a lane is asked. `params`: temperature, top_p, max_tokens; its own ceiling may lower the last."""
+    most = int(params["max_tokens"])
+    return Request(
+        messages,
+        lane.model,
+        float(params["temperature"]),
+        float(params["top_p"]),
+        min(most, lane.max_tokens) if lane.max_tokens else most,
+    )
 
 
 class CallsTeacher(Protocol):

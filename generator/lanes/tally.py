@@ -68,6 +68,11 @@ class Tally:
         self.counted += not free
         self.last_was_free = free
 
+    def excuse(self) -> None:
+        """The last failure was the lane's own fault: it does not count."""
+        self.counted -= 1
+        self.last_was_free = True
+
     def answer(self, completion: Completion) -> Answer:
         return Answer(completion, self.lane, self.model, self.params, self.calls, self.cost_usd)
 

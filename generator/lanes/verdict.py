@@ -1,9 +1,15 @@
 """Whether waiting can help when no lane may take a call now, and how the run ends when it cannot. Pure."""
 
 from collections.abc import Sequence
+from math import inf
 
-from generator.lanes.gate import Wait
+from generator.lanes.gate import Gate, Wait
 from shared.exits import Stopped
+
+# With `daemon.wait = false`, of lanes that do not work:
+PROBES = 2  # so many failed in a row are enough
+OUT_SECONDS = 30.0  # and so long without one
+BUSY_SECONDS = 75.0  # a lane that has answered and says 429 since: its minute has turned by then
 
 
 class Drained(Exception):
@@ -22,21 +28,54 @@ class NoLane(Stopped):
     exit_code = 4
 
 
-def verdict(
-    waits: Sequence[Wait], opened: Sequence[float | None], now: float, wait: bool, give_up_seconds: float
-) -> Stopped | None:
-    """How the run ends, given why each lane takes no call; None while waiting may help.
+def verdict(gates: Sequence[Gate], now: float, wait: bool, give_up_seconds: float) -> Stopped | None:
+    """How the run ends, given the lanes, of which none takes a call; None while waiting may help.
 
-    `opened`: since when each lane's circuit is open. `wait`: `daemon.wait`. `give_up_seconds`: 0 is never.
+    `wait`: `daemon.wait`. `give_up_seconds`: 0 is never.
     """
-    states = {each.state for each in waits}
-    reasons = "; ".join(each.reason for each in waits)
+    waits = [gate.wait(now) for gate in gates]
+    states = {each.state for each in waits if each is not None}
+    reasons = "; ".join(each.reason for each in waits if each is not None)
     if states == {"stopped"}:
         return NoLane(f"no lane can be used: {reasons}")
-    if give_up_seconds and all(since is not None and now - since >= give_up_seconds for since in opened):
+    if now >= _given_up_at(gates, give_up_seconds):
         return NoLane(f"no lane has worked for {give_up_seconds / 60:g} minutes: {reasons}")
-    if wait or not states <= {"stopped", "balance gone", "used up", "closed window"}:
+    if wait or now < _hopeless_at(gates, waits, now):
         return None
     if states & {"used up", "closed window"}:
         return OutOfBudget(f"{reasons} (daemon.wait = false)")
     return NoLane(f"no lane can be used: {reasons} (daemon.wait = false)")
+
+
+def look_again_at(gates: Sequence[Gate], now: float, wait: bool, give_up_seconds: float) -> float:
+    """When the verdict may become another one by time alone; inf: not."""
+    waits = [gate.wait(now) for gate in gates]
+    hopeless_at = inf if wait else _hopeless_at(gates, waits, now)
+    return min(_given_up_at(gates, give_up_seconds), hopeless_at)
+
+
+def _given_up_at(gates: Sequence[Gate], give_up_seconds: float) -> float:
+    """When all of these lanes will have been out for so long; inf while one of them works."""
+    if not give_up_seconds:
+        return inf
+    opened = [gate.circuit.opened_at for gate in gates]
+    return max((inf if at is None else at + give_up_seconds for at in opened), default=inf)
+
+
+def _hopeless_at(gates: Sequence[Gate], waits: Sequence[Wait | None], now: float) -> float:
+    """From when on waiting is no use to a run that does not want to wait."""
+    return max((_out_at(gate, wait, now) for gate, wait in zip(gates, waits, strict=True)), default=inf)
+
+
+def _out_at(gate: Gate, wait: Wait | None, now: float) -> float:
+    if wait is None:
+        return inf
+    if wait.state in ("stopped", "balance gone", "used up", "closed window"):
+        return -inf
+    if wait.state == "circuit open" and gate.circuit.opened_at is not None:
+        return -inf if gate.circuit.failed_probes >= PROBES else gate.circuit.opened_at + OUT_SECONDS
+    if wait.state in ("cooling", "pacing", "full") and gate.busy_since is not None:
+        if wait.state == "cooling" and wait.until is not None and wait.until - now > BUSY_SECONDS:
+            return -inf
+        return gate.busy_since + (BUSY_SECONDS if gate.trial.proven else OUT_SECONDS)
+    return inf
