@@ -21,11 +21,14 @@ class PromptPreset:
 PRESETS = {
     # No system prompt, no examples, the boxed request in the user's turn.
     "r1": PromptPreset("", "{problem}\nPlease reason step by step, and put your final answer within \\boxed{{}}."),
-    # The distillation tutorial: a system prompt that asks for the tags.
+    # The distillation tutorial, in substance: a system prompt that asks for the tags, the boxed request in the user's
+    # turn. Its template is a raw string, whose \\n goes out as two characters; here it is a line break.
     "tutorial": PromptPreset(
-        "You are a helpful assistant. Think through the problem first and write the reasoning between <think> and "
-        "</think>, then give the solution between <answer> and </answer>, with the final answer within \\boxed{}.",
-        "{problem}",
+        "A conversation between User and Assistant. The User asks a question and the Assistant solves it. The Assistant "
+        "first thinks about the reasoning in its mind, then gives the User the answer. The reasoning stands between "
+        "<think> and </think>, the answer between <answer> and </answer>: <think> reasoning here </think> <answer> "
+        "answer here </answer>",
+        "{problem}\nPlease reason step by step, and put your final answer within \\boxed{{}}.",
     ),
 }
 

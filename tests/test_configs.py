@@ -3,6 +3,7 @@
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,14 +58,66 @@ def test_what_evaluates_is_kept_out_of_every_corpus_of_real_problems(path: Path)
     assert config.problems.source.startswith("synthetic:") or config.problems.exclude
 
 
-def test_the_tutorials_run_is_the_tutorials() -> None:
-    config = load(TrainerConfig, ROOT / "configs/tutorial.toml", environ={})
-    train = config.train
-    assert (config.model, config.method, config.lora.r) == ("Qwen/Qwen2.5-1.5B-Instruct", "lora", 16)
-    assert (train.max_length, train.epochs, train.batch, train.micro_batch) == (4096, 1, 16, 1)
-    assert (train.learning_rate, train.precision) == (1e-5, "bf16")
-    assert (train.save_steps, train.save_total_limit, train.logging_steps) == (100, 10, 5)
-    assert config.track.to == ("swanlab",)
+# The tutorial's flags of `swift sft`, and our key for each.
+TUTORIALS_FLAGS: dict[str, tuple[str, object]] = {
+    "--model": ("model", "Qwen/Qwen2.5-1.5B-Instruct"),
+    "--train_type lora": ("method", "lora"),
+    "--lora_rank 16": ("lora.r", 16),
+    "--torch_dtype bfloat16": ("train.precision", "bf16"),
+    "--split_dataset_ratio 0": ("train.holdout", 0.0),
+    "--max_length 4096": ("train.max_length", 4096),
+    "--num_train_epochs 1": ("train.epochs", 1),
+    "--per_device_train_batch_size 1": ("train.micro_batch", 1),
+    "--gradient_accumulation_steps 16": ("train.batch", 16),
+    "--learning_rate 1e-5": ("train.learning_rate", 1e-5),
+    "--save_steps 100": ("train.save_steps", 100),
+    "--save_total_limit 10": ("train.save_total_limit", 10),
+    "--logging_steps 5": ("train.logging_steps", 5),
+    "--report_to swanlab": ("track.to", ["swanlab"]),
+}
+# What ms-swift does where the tutorial has no flag.
+MS_SWIFTS_DEFAULTS: dict[str, tuple[str, object]] = {
+    "default: --lora_alpha": ("lora.alpha", 32),
+    "default: --lora_dropout": ("lora.dropout", 0.05),
+    "default: --target_modules": ("lora.target", "all-linear"),
+    "default: --lr_scheduler_type": ("train.schedule", "cosine"),
+    "default: --warmup_ratio": ("train.warmup", 0.0),
+    "default: --weight_decay": ("train.weight_decay", 0.1),
+    "default: --adam_beta2": ("train.adam_beta2", 0.95),
+    "default: --max_grad_norm": ("train.max_grad_norm", 1.0),
+    "default: --gradient_checkpointing": ("train.checkpointing", "on"),
+    "default: --seed": ("train.seed", 42),
+    "default: --system": ("data.system", "template"),
+}
+
+
+@pytest.mark.parametrize("flag", [*TUTORIALS_FLAGS, *MS_SWIFTS_DEFAULTS])
+def test_the_tutorials_configuration_has_its_flags_and_says_which_is_which(flag: str) -> None:
+    key, value = (TUTORIALS_FLAGS | MS_SWIFTS_DEFAULTS)[flag]
+    path = ROOT / "configs/tutorial.toml"
+    node: Any = tomllib.loads(path.read_text())  # written out, not a default of ours
+    for name in key.split("."):
+        node = node[name]
+    assert node == value
+    (line,) = (line for line in path.read_text().splitlines() if line.startswith(f"{key.rpartition('.')[2]} = "))
+    assert flag in line.partition("#")[2]
+
+
+def test_every_line_of_the_tutorials_configuration_says_where_it_comes_from() -> None:
+    lines = (ROOT / "configs/tutorial.toml").read_text().splitlines()
+    for line in lines:
+        if " = " in line and not line.startswith("#"):
+            assert re.search(r"# (?:--|default: --|ours\b)", line), line
+    every_row = load(TrainerConfig, ROOT / "configs/tutorial.toml", environ={})
+    assert (every_row.data.max_per_problem, every_row.probe.problems) == (0, 0)
+
+
+def test_the_page_attributes_nothing_to_the_tutorial_that_is_ours() -> None:
+    rows = [line.split("|")[1] for line in (ROOT / "docs/tutorial.md").read_text().splitlines() if line.startswith("|")]
+    assert any("swift sft" in row for row in rows)
+    assert any("evalscope" in row for row in rows)
+    for ours in ("asyncio", "Unsloth", "TRL", "lighteval", "alpha 16"):
+        assert not [row for row in rows if ours in row]
 
 
 def test_each_card_has_its_configuration() -> None:

@@ -180,7 +180,11 @@ def _with_adapters(model: Any, config: TrainerConfig) -> Any:
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     target = config.lora.target if isinstance(config.lora.target, str) else list(config.lora.target)
     lora = LoraConfig(
-        r=config.lora.r, lora_alpha=config.lora.alpha, target_modules=target, lora_dropout=0.0, task_type="CAUSAL_LM"
+        r=config.lora.r,
+        lora_alpha=config.lora.alpha,
+        lora_dropout=config.lora.dropout,
+        target_modules=target,
+        task_type="CAUSAL_LM",
     )
     try:
         model = get_peft_model(model, lora)
@@ -212,7 +216,7 @@ def _load_unsloth(config: TrainerConfig, setup: Setup) -> Any:
         model,
         r=config.lora.r,
         lora_alpha=config.lora.alpha,
-        lora_dropout=0,
+        lora_dropout=config.lora.dropout,
         bias="none",
         target_modules=names if target == "all-linear" else list(target),
         # Not "unsloth": that offloads activations to the host, which a model that fits has no need to wait for.

@@ -25,6 +25,7 @@ class Data(Config):
 class Lora(Config):
     r: int = Field(16, ge=1, description="rank")
     alpha: int = Field(32, ge=1, description="scale = alpha / r")
+    dropout: float = Field(0.0, ge=0, lt=1, description="of an adapter's input; above 0 the faster layers stay unused")
     target: str | tuple[str, ...] = Field("all-linear", description='"all-linear" (no output head) or module names')
 
 
@@ -38,6 +39,7 @@ class Train(Config):
     schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="after the warm-up")
     warmup: float = Field(0.03, ge=0, lt=1, description="share of the steps")
     weight_decay: float = Field(0.0, ge=0, description="AdamW's")
+    adam_beta2: float = Field(0.999, ge=0, lt=1, description="AdamW's decay of squared gradients")
     max_grad_norm: float = Field(1.0, ge=0, description="gradients are clipped to this; 0: never")
     precision: Literal["auto", "bf16", "fp32"] = Field(
         "auto", description="auto: bf16 where the card has it or the processor is measured to be faster, else fp32"

@@ -22,6 +22,8 @@ LIBRARIES = (
     "bitsandbytes",
 )  # fmt: skip
 GIT_SECONDS = 10.0
+# What a run had whose manifest was written before these were keys.
+_EARLIER = {"lora.dropout": 0.0, "train.adam_beta2": 0.999}
 
 
 def describe_run(
@@ -75,7 +77,8 @@ def identity(config: TrainerConfig, chat: ChatRenderer, order_digest: str) -> di
     return {
         "model": config.model,
         "method": config.method,
-        "lora": config.lora.model_dump(mode="json") if config.method != "full" else None,
+        "lora": config.lora.model_dump(mode="json", exclude={"dropout"}) if config.method != "full" else None,
+        "lora.dropout": config.lora.dropout,
         "template": chat.digest,
         "examples and their order": order_digest,
         "train.batch": train.batch,
@@ -85,6 +88,7 @@ def identity(config: TrainerConfig, chat: ChatRenderer, order_digest: str) -> di
         "train.schedule": train.schedule,
         "train.warmup": train.warmup,
         "train.weight_decay": train.weight_decay,
+        "train.adam_beta2": train.adam_beta2,
         "train.max_grad_norm": train.max_grad_norm,
         "train.seed": train.seed,
     }
@@ -131,6 +135,7 @@ def read_manifest(run: Path) -> dict[str, Any] | None:
         raise InputError(f"{path}: damaged ({error}): remove it, then run the training again") from None
     if not isinstance(manifest, dict) or not {"identity", "data", "plan"} <= manifest.keys():
         raise InputError(f"{path}: not a training run's: give another `run` folder")
+    manifest["identity"] = _EARLIER | manifest["identity"]
     return manifest
 
 

@@ -173,7 +173,9 @@ def memory(shape: Shape, config: TrainerConfig, dtype: str, setting: Setting, lo
     else:
         trained = shape.adapters(config.lora.r)
     tokens = max(setting.tokens, longest) if setting.rows == ANY else setting.rows * longest
-    if config.method == "lora":  # as `trainer.fused` keeps them, one of the four wide ones to spare
+    if (
+        config.method == "lora" and not config.lora.dropout
+    ):  # as `trainer.fused` keeps them, one of the four wide ones to spare
         layer, again = 6 * shape.hidden + 4 * shape.inner + 3 * shape.queries + 2 * shape.keys, 0.9
     else:
         layer, again = 7 * shape.hidden + 4 * shape.inner + 4 * shape.queries + 3 * shape.keys, 1.5

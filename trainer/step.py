@@ -183,6 +183,7 @@ def training_arguments(config: TrainerConfig, rate: float, device: str, steps: i
         lr_scheduler_type="constant_with_warmup" if train.schedule == "constant" else train.schedule,
         warmup_steps=train.warmup,  # below 1: a share of the steps
         weight_decay=train.weight_decay,
+        adam_beta2=train.adam_beta2,
         max_grad_norm=train.max_grad_norm,
         optim="adamw_torch_fused" if device != "mps" else "adamw_torch",
         bf16=False,  # precision is set around the loss alone (`StepTrainer.precision`)
