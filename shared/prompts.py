@@ -22,12 +22,12 @@ PRESETS = {
     # No system prompt, no examples, the boxed request in the user's turn.
     "r1": PromptPreset("", "{problem}\nPlease reason step by step, and put your final answer within \\boxed{{}}."),
     # The distillation tutorial, in substance: a system prompt that asks for the tags, the boxed request in the user's
-    # turn. Its template is a raw string, whose \\n goes out as two characters; here it is a line break.
+    # turn. Its template is a raw string, whose \n goes out as two characters; here it is a line break.
     "tutorial": PromptPreset(
-        "A conversation between User and Assistant. The User asks a question and the Assistant solves it. The Assistant "
-        "first thinks about the reasoning in its mind, then gives the User the answer. The reasoning stands between "
-        "<think> and </think>, the answer between <answer> and </answer>: <think> reasoning here </think> <answer> "
-        "answer here </answer>",
+        "A conversation between User and Assistant. The User asks a question and the Assistant solves it. The "
+        "Assistant first thinks about the reasoning in its mind, then gives the User the answer. The reasoning stands "
+        "between <think> and </think>, the answer between <answer> and </answer>: <think> reasoning here </think> "
+        "<answer> answer here </answer>",
         "{problem}\nPlease reason step by step, and put your final answer within \\boxed{{}}.",
     ),
 }
