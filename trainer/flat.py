@@ -4,11 +4,12 @@
     positions  0 1 2 3 4 5 | 0 1 2 3 4 5 6
     loss at    . . x x x . | . x x x x x .      where the NEXT token is in the loss: no logits are made elsewhere
 
-There is no pad token anywhere, so no loss can be hidden by one, and no step pays for padding.
+There is no pad token anywhere, so no loss can be hidden by one, and no step pays for padding. Students whose layers
+carry a state over that border (`trainer.apart`) get one example a row instead, padded on the right.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
 
@@ -25,13 +26,14 @@ ATTENTION = "stillhouse_segments"  # the name under which transformers finds `se
 class FlatBatch:
     """Examples laid end to end. Shapes: T tokens, D examples, N tokens in the loss."""
 
-    ids: Tensor  # [1, T] int64
-    positions: Tensor  # [1, T] int64, from 0 in each example
+    ids: Tensor  # [1, T] int64; apart: [D, L]
+    positions: Tensor  # as `ids`, from 0 in each example
     starts: Tensor  # [D + 1] int32 or longer: where each example starts, and T; then T again for empty segments
-    at: Tensor  # [N] int64: positions in the row whose next token is in the loss
+    at: Tensor  # [N] int64: positions in `ids`, flattened, whose next token is in the loss
     targets: Tensor  # [N] int64: those next tokens
     lengths: tuple[int, ...]
     longest: int  # an upper bound of `lengths`, the same for the whole run so that nothing is compiled twice
+    apart: bool = False  # one example a row
 
     def to(self, device: torch.device) -> "FlatBatch":
         def move(tensor: Tensor) -> Tensor:
@@ -40,7 +42,7 @@ class FlatBatch:
             return tensor.to(device)
 
         ids, positions, starts = move(self.ids), move(self.positions), move(self.starts)
-        return FlatBatch(ids, positions, starts, move(self.at), move(self.targets), self.lengths, self.longest)
+        return replace(self, ids=ids, positions=positions, starts=starts, at=move(self.at), targets=move(self.targets))
 
 
 def lay_flat(examples: Sequence[Example], longest: int = 0, multiple: int = 1, segments: int = 0) -> FlatBatch:
@@ -74,16 +76,46 @@ def lay_flat(examples: Sequence[Example], longest: int = 0, multiple: int = 1, s
     )
 
 
+def lay_apart(examples: Sequence[Example], multiple: int = 1) -> FlatBatch:
+    """One example a row, padded on the right to the longest, rounded up to `multiple`. Causal layers never see that."""
+    longest = max(map(len, examples))
+    width = longest + -longest % multiple
+    ids = torch.zeros(len(examples), width, dtype=torch.int64)
+    for row, example in enumerate(examples):
+        ids[row, : len(example)] = torch.tensor(example.ids)
+    at = [
+        row * width + i
+        for row, example in enumerate(examples)
+        for i in range(example.prompt_length - 1, len(example) - 1)
+    ]
+    places = torch.tensor(at)
+    return FlatBatch(
+        ids,
+        torch.arange(width).repeat(len(examples), 1),
+        torch.arange(len(examples) + 1, dtype=torch.int32) * width,
+        places,
+        ids.flatten()[places + 1],
+        (width,) * len(examples),
+        width,
+        apart=True,
+    )
+
+
+def hidden_states(model: Any, batch: FlatBatch) -> Tensor:
+    """What the decoder makes of every token: [T, H], or [D * L, H] where examples are apart."""
+    decoder = _causal_lm(model).get_decoder()
+    segments = _segments(decoder, batch)
+    hidden: Tensor = decoder(input_ids=batch.ids, position_ids=batch.positions, use_cache=False, **segments)[0]
+    return hidden.flatten(0, 1)
+
+
 def loss_sum(model: Any, batch: FlatBatch) -> Tensor:
     """The sum (not the mean) of the cross-entropies of the N tokens in the loss, with its graph.
 
     `model` is a causal language model with ATTENTION in force, with or without adapters. Divide by the tokens of the
     whole optimiser step: then no micro-batch size changes the loss or its gradient.
     """
-    decoder = _causal_lm(model).get_decoder()
-    segments = _segments(decoder, batch)
-    hidden = decoder(input_ids=batch.ids, position_ids=batch.positions, use_cache=False, **segments)
-    return linear_cross_entropy(hidden[0][0, batch.at], head_weight(model), batch.targets)
+    return linear_cross_entropy(hidden_states(model, batch)[batch.at], head_weight(model), batch.targets)
 
 
 def head_weight(model: Any) -> Tensor:
@@ -153,22 +185,29 @@ def segment_attention(
     cu_seq_lens_q: Tensor | None = None,
     max_length_q: int = 0,
     segment_lengths: tuple[int, ...] | None = None,
+    rows_apart: bool = False,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """Causal attention within each segment of a flat batch.
+    """Causal attention within each segment of a flat batch, or within each row (`rows_apart`).
 
-    Shapes: query [1, heads, T, d], key and value [1, kv, T, d]; returned [1, T, heads, d].
+    Shapes: query [1, heads, T, d], key and value [1, kv, T, d]; returned [1, T, heads, d]. Rows apart: as many as
+    there are, instead of 1.
 
     On an NVIDIA GPU in half precision one variable-length flash kernel; elsewhere scaled_dot_product_attention for
     each segment: the same numbers, and still no work between segments.
     """
+    grouped = query.shape[1] != key.shape[1]
+    if rows_apart:
+        out = functional.scaled_dot_product_attention(
+            query, key, value, is_causal=True, scale=scaling, enable_gqa=grouped
+        )
+        return out.transpose(1, 2).contiguous(), None
     if segment_lengths is None and cu_seq_lens_q is not None and query.is_cuda and query.dtype != torch.float32:
         query, key, value = (t[0].transpose(0, 1) for t in (query, key, value))
         return _flash(query, key, value, cu_seq_lens_q, max_length_q, scaling)[None], None
     if segment_lengths is None:
         assert cu_seq_lens_q is not None, "segment attention needs the segments of a flat batch"
         segment_lengths = tuple(length for length in cu_seq_lens_q.diff().tolist() if length)
-    grouped = query.shape[1] != key.shape[1]
     parts = [
         functional.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling, enable_gqa=grouped)
         for q, k, v in zip(*(t.split(segment_lengths, dim=2) for t in (query, key, value)), strict=True)
@@ -199,7 +238,11 @@ def _causal_lm(model: Any) -> Any:
 def _segments(decoder: Any, batch: FlatBatch) -> dict[str, Any]:
     """The segments of a batch in the words of whoever computes attention: Unsloth's own, or `segment_attention`."""
     if type(decoder).forward.__module__.startswith("unsloth"):
+        if batch.apart:
+            return {}
         return {"packed_seq_lengths": torch.tensor(batch.lengths, dtype=torch.int32)}
+    if batch.apart:
+        return {"rows_apart": True}
     if batch.ids.device.type == "cpu":
         return {"segment_lengths": batch.lengths}
     return {"cu_seq_lens_q": batch.starts, "max_length_q": batch.longest}

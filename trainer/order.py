@@ -43,13 +43,17 @@ def shares(lengths: Sequence[int], world: int) -> list[list[int]]:
     return dealt
 
 
-def micro_batches(lengths: Sequence[int], rows: int, tokens: int) -> list[list[int]]:
+def micro_batches(lengths: Sequence[int], rows: int, tokens: int, apart: bool = False) -> list[list[int]]:
     """A step's examples (their `lengths`) in as few micro-batches of at most `rows` examples and `tokens` tokens as
     best fit decreasing finds, and those as even as it finds them.
 
     A single example longer than `tokens` stands alone. Even ones take the least memory, and none is so small that the
     GPU waits for its launches: of 21,000 tokens at 16,384 two of 10,500 are better than 16,300 and 4,700.
+
+    `apart`: each example on a row of its own, padded to the longest of its micro-batch; padding counts as tokens.
     """
+    if apart:
+        return _alike(lengths, rows, tokens)
     batches = _best_fit(lengths, rows, tokens)
     low, high = -(-sum(lengths) // max(1, len(batches))), tokens
     while low < high:
@@ -59,6 +63,18 @@ def micro_batches(lengths: Sequence[int], rows: int, tokens: int) -> list[list[i
             batches, high = tried, middle
         else:
             low = middle + 1
+    return batches
+
+
+def _alike(lengths: Sequence[int], rows: int, tokens: int) -> list[list[int]]:
+    """Examples of like length together, the longest first, so that little is padded."""
+    batches: list[list[int]] = []
+    for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        last = batches[-1] if batches else []
+        if last and len(last) < rows and (len(last) + 1) * lengths[last[0]] <= tokens:
+            last.append(index)
+        else:
+            batches.append([index])
     return batches
 
 

@@ -72,6 +72,7 @@ class Setting:
     rows: int
     checkpointing: bool  # activations are computed again ...
     keep: int = 0  # ... by micro-batches of more tokens than this
+    apart: bool = False  # one example a row, padded: for layers that carry a state from token to token
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +102,10 @@ class Plan:
     def lines(self) -> list[str]:
         parts = ", ".join(f"{name} {gib:.2f}" for name, gib in self.memory_gib.items())
         cut = f"at most {self.setting.tokens:,} tokens" if self.setting.rows == ANY else f"{self.setting.rows} examples"
+        laid = "one example a row, padded" if self.setting.apart else "end to end without padding"
         return [
             f"memory: {self.total_gib:.2f} of {self.budget_gib:.1f} GiB expected ({parts})",
-            f"micro-batch: {cut} end to end without padding, {self.micro_batches_a_step:.1f} a step; "
+            f"micro-batch: {cut} {laid}, {self.micro_batches_a_step:.1f} a step; "
             f"checkpointing {'on' if self.setting.checkpointing else 'off'}, {self.dtype}"
             + (", layers compiled" if self.compile else ""),
             f"run: {self.steps:,} steps, {self.tokens:,} tokens, about {duration(self.seconds)} "
@@ -126,9 +128,16 @@ def few_steps(config: TrainerConfig, steps: int, examples: int) -> str:
 
 
 def make_plan(
-    config: TrainerConfig, shape: Shape, lengths: Sequence[int], card: Card, world: int = 1, backend: str = "trl"
+    config: TrainerConfig,
+    shape: Shape,
+    lengths: Sequence[int],
+    card: Card,
+    world: int = 1,
+    backend: str = "trl",
+    apart: bool = False,
 ) -> Plan:
-    """The fastest setting that fits the card. `lengths`: tokens of each example of the whole run, in its order.
+    """The fastest setting that fits the card. `lengths`: tokens of each example of the whole run, in its order;
+    `apart`: one example a row (`trainer.apart`).
 
     Raises `InputError` where not even one longest example at a time fits.
     """
@@ -145,7 +154,7 @@ def make_plan(
     )  # fmt: skip
     most = max(sum(lengths[i : i + share]) for i in range(0, len(lengths), share))  # in one step: no room beyond it
     plans = [
-        _judged(base, setting, config, shape, lengths, card, share)
+        _judged(base, replace(setting, apart=apart), config, shape, lengths, card, share)
         for setting in _settings(config, longest, most, share, backend)
     ]
     fitting = [plan for plan in plans if plan.total_gib <= budget]
@@ -222,7 +231,7 @@ def _judged(
     mean = sum(length * length for length in lengths) / sum(lengths)  # seen from a token
     flops = flops_per_token(shape, config.method, mean, 0.9, setting.checkpointing)
     sample = [lengths[i : i + share] for i in range(0, min(len(lengths), 64 * share), share)]
-    cuts = [micro_batches(step, setting.rows, setting.tokens) for step in sample]
+    cuts = [micro_batches(step, setting.rows, setting.tokens, setting.apart) for step in sample]
     micros = sum(map(len, cuts)) / len(cuts)
     filled = sum(map(sum, sample)) / len(sample) / micros
     if card.kind == "cuda":  # half of the peak once about 2,000 tokens are there to share out; a launch cost below

@@ -11,7 +11,7 @@ import torch
 from shared.exits import InputError
 from trainer.config import TrainerConfig
 from trainer.examples import Example
-from trainer.flat import lay_flat, loss_sum
+from trainer.flat import lay_apart, lay_flat, loss_sum
 from trainer.hardware import GIB, Card
 from trainer.plan import ANY, Plan, Setting, duration
 
@@ -65,7 +65,7 @@ def in_words(tokens: int, peak: float, seconds: float, plan: Plan, card: Card, c
 
 def _choose_threads(model: Any, examples: Sequence[Example], plan: Plan) -> None:
     """All cores or one? On a busy machine, or with a small model, threads that wait for one another lose."""
-    batch = lay_flat(examples[:2])
+    batch = lay_apart(examples[:2]) if plan.setting.apart else lay_flat(examples[:2])
     seconds: dict[int, float] = {}
     deadline = time.perf_counter() + CHOOSING_SECONDS
     for threads in (torch.get_num_threads(), 1, torch.get_num_threads(), 1):
@@ -85,7 +85,8 @@ def _worst(examples: Sequence[Example], setting: Setting, plan: Plan) -> list[Ex
     taken: list[Example] = []
     total = 0
     for example in sorted(examples, key=len, reverse=True):
-        if taken and (total + len(example) > setting.tokens and setting.rows == ANY):
+        size = (len(taken) + 1) * len(taken[0]) if taken and setting.apart else total + len(example)
+        if taken and (size > setting.tokens and setting.rows == ANY):
             continue
         if len(taken) >= setting.rows:
             break
@@ -105,7 +106,8 @@ def _two_steps(model: Any, examples: Sequence[Example], plan: Plan, card: Card, 
     model.train()
     for _ in range(2):
         began = time.perf_counter()
-        batch = lay_flat(examples, max(map(len, examples))).to(device)
+        laid = lay_apart(examples) if plan.setting.apart else lay_flat(examples, max(map(len, examples)))
+        batch = laid.to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=plan.dtype == "bf16"):
             loss = loss_sum(model, batch) / max(1, len(batch.targets))
         loss.backward()

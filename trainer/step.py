@@ -19,7 +19,7 @@ from trl import SFTConfig, SFTTrainer  # type: ignore[attr-defined]
 from trainer.checkpoints import Checkpoint, mark_whole
 from trainer.config import TrainerConfig
 from trainer.examples import Example
-from trainer.flat import lay_flat, loss_sum, recompute
+from trainer.flat import lay_apart, lay_flat, loss_sum, recompute
 from trainer.order import micro_batches, shares
 
 
@@ -34,6 +34,7 @@ class MicroBatch:
     rows: int
     tokens: int
     keep: int = 0  # up to so many tokens activations are kept; a larger micro-batch computes them again
+    apart: bool = False  # one example a row
     compiled: bool = False  # then shapes are rounded, so that few of them are met
 
     def halve(self, longest: int) -> bool:
@@ -112,14 +113,17 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
     def _forward_backward(self, step: Step, learnt: int) -> Tensor:
         """This process's share of the step's mean loss over `learnt` tokens; gradients are left in the parameters."""
         total = torch.zeros((), device=self.args.device)
-        for indices in micro_batches([len(e) for e in step], self.micro.rows, self.micro.tokens):
+        micro = self.micro
+        for indices in micro_batches([len(e) for e in step], micro.rows, micro.tokens, micro.apart):
             rows = [step[i] for i in indices]
-            if self.micro.compiled:
-                batch = lay_flat(rows, self._longest, multiple=128, segments=len(step) + 1).to(self.args.device)
+            multiple = 128 if micro.compiled else 1
+            if micro.apart:
+                batch = lay_apart(rows, multiple)
             else:
-                batch = lay_flat(rows, self._longest).to(self.args.device)
-            if self.micro.keep:
-                recompute(self.model, batch.ids.shape[1] > self.micro.keep)
+                batch = lay_flat(rows, self._longest, multiple, segments=len(step) + 1 if micro.compiled else 0)
+            batch = batch.to(self.args.device)
+            if micro.keep:
+                recompute(self.model, batch.ids.numel() > micro.keep)
             with self.precision():
                 loss = loss_sum(self.model, batch) / learnt
             loss.backward()

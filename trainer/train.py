@@ -14,6 +14,7 @@ from typing import Any, TextIO
 from shared.exits import CannotWrite, InputError, ended_by_a_signal
 from shared.rendering import ChatRenderer
 from shared.shards import write_atomically
+from trainer.apart import carries_state, sees_neighbours
 from trainer.backends import Backend, Setup, check_model, load_config, load_tokenizer, open_backend
 from trainer.checkpoints import Checkpoint, whole_checkpoints
 from trainer.config import TrainerConfig
@@ -98,7 +99,8 @@ def prepare(config: TrainerConfig, card: Card | None = None) -> Prepared:
     order = run_order(counts, config.weights, config.train.epochs, config.train.seed)
     if not order:
         raise InputError(f"train.epochs {config.train.epochs:g}: not one of {sum(counts):,} examples: give more")
-    plan = make_plan(config, shape, [len(selection.train[i]) for i in order], card, launch.world, backend.name)
+    lengths, apart = [len(selection.train[i]) for i in order], carries_state(model_config)
+    plan = make_plan(config, shape, lengths, card, launch.world, backend.name, apart)
     rate = choose_learning_rate(config.train.learning_rate, config.method, shape.parameters)
     return Prepared(config, backend, tokenizer, chat, shape, selection, order, card, plan, rate, launch)
 
@@ -154,7 +156,9 @@ def _train(prepared: Prepared, model: Any, checkpoint: Checkpoint | None, say: S
     trainer = StepTrainer(
         examples=selection.train,
         order=prepared.order,
-        micro=MicroBatch(plan.setting.rows, plan.setting.tokens, plan.setting.keep, plan.compile),
+        micro=MicroBatch(
+            plan.setting.rows, plan.setting.tokens, plan.setting.keep, plan.setting.apart, compiled=plan.compile
+        ),
         longest=max(map(len, selection.train)),
         autocast=plan.dtype == "bf16",
         state=watch.state,
@@ -178,11 +182,16 @@ def _train(prepared: Prepared, model: Any, checkpoint: Checkpoint | None, say: S
 
 def _load_and_rehearse(prepared: Prepared, say: Say) -> tuple[Any, Prepared]:
     """The model on its device, and the plan as two real steps on the longest micro-batch left it."""
+    import torch
+
     from trainer.rehearsal import rehearse
 
     plan = prepared.plan
     setup = Setup(plan.dtype, plan.setting.checkpointing, plan.compile, prepared.card.device)
     model = prepared.backend.load_model(prepared.config, setup)
+    if not plan.setting.apart and sees_neighbours(model, torch.device(prepared.card.device), plan.dtype):
+        say("layers of this model carry a state from one example into the next: one example a row, padded")
+        plan = replace(plan, setting=replace(plan.setting, apart=True))
     setting, line = rehearse(model, prepared.selection.train, plan, prepared.card, prepared.config)
     say(line)
     return model, replace(prepared, plan=replace(plan, setting=setting))

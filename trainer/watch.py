@@ -18,7 +18,7 @@ from shared.shards import write_atomically
 from trainer.checkpoints import Checkpoint, drop_old
 from trainer.config import TrainerConfig
 from trainer.examples import Example
-from trainer.flat import lay_flat, loss_sum
+from trainer.flat import lay_apart, lay_flat, loss_sum
 from trainer.hardware import GIB, Card
 from trainer.launch import Launch
 from trainer.metrics import read_lines
@@ -202,8 +202,9 @@ def held_out_loss(trainer: Any, examples: Sequence[Example]) -> float:
     training = model.training
     model.eval()
     with torch.no_grad(), trainer.precision():
-        for indices in micro_batches([len(e) for e in examples], micro.rows, micro.tokens):
-            batch = lay_flat([examples[i] for i in indices]).to(trainer.args.device)
+        lay = lay_apart if micro.apart else lay_flat
+        for indices in micro_batches([len(e) for e in examples], micro.rows, micro.tokens, micro.apart):
+            batch = lay([examples[i] for i in indices]).to(trainer.args.device)
             total += float(loss_sum(model, batch))
             tokens += len(batch.targets)
     model.train(training)
