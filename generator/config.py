@@ -1,6 +1,7 @@
 """The generator's configuration: every key, its default and what it means (`--help` prints this)."""
 
 import os.path
+import re
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -11,6 +12,7 @@ from generator import presets
 from shared.config import Config
 from shared.prompts import PRESETS
 
+LONG_AS_A_KEY = 20  # characters; variables are named in capitals
 REHEARSAL_URL = "rehearsal:"  # a lane with this base_url is served by a rehearsal teacher that the run starts itself
 
 # What `make generate` does without CONFIG; it takes about a minute.
@@ -41,7 +43,17 @@ def _timezone(name: str) -> str:
     return name
 
 
+def _variable(name: str) -> str:
+    """Mistaken for the place of the key, it would show the key in messages."""
+    if name and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise ValueError("the name of an environment variable belongs here, never a key itself")
+    if len(name) >= LONG_AS_A_KEY and re.search(r"[a-z]", name) and re.search(r"\d", name):
+        raise ValueError("this looks like a key: put it into an environment variable, and the variable's name here")
+    return name
+
+
 TimeZone = Annotated[str, AfterValidator(_timezone)]
+Variable = Annotated[str, AfterValidator(_variable)]
 Count = Annotated[int, Field(ge=0)]
 Amount = Annotated[float, Field(ge=0)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -147,7 +159,7 @@ class LaneConfig(Config):
         "", description='"https://…/v1" of an OpenAI-compatible server; "rehearsal:" starts the rehearsal teacher'
     )
     model: str = Field("", description="model name as this provider spells it")
-    api_key_env: str = Field("", description="environment variable with the key; a key never stands in a file")
+    api_key_env: Variable = Field("", description="environment variable with the key; a key never stands in a file")
     account: str = Field("", description="lanes with the same account share its limits; empty: the lane's own")
     concurrency: Count = Field(64, description="ceiling of calls in flight; the real limit is found; 0: no ceiling")
     max_tokens: Count = Field(0, description="this provider's ceiling for max_tokens; 0: none known")
@@ -183,6 +195,10 @@ class LaneConfig(Config):
             whole = False
         if not whole:
             raise ValueError('no server in this address: write it like "https://api.example.com/v1"')
+        if parts.query or parts.fragment:  # the path of each call comes behind it
+            raise ValueError(
+                "a base_url has no ? and no #: leave them out; a key belongs in the variable of api_key_env"
+            )
         return url.rstrip("/")
 
     @model_validator(mode="after")
@@ -251,7 +267,7 @@ class DaemonConfig(Config):
     give_up_minutes: Amount = Field(0, description="all circuits open for so long: exit 4; 0: never give up")
     host: str = Field("127.0.0.1", description="elsewhere than loopback only with a token")
     port: int = Field(8700, ge=0, le=65535, description="0: no server")
-    token_env: str = Field("GENERATOR_TOKEN", description="environment variable with the token that POSTs need")
+    token_env: Variable = Field("GENERATOR_TOKEN", description="environment variable with the token that POSTs need")
 
 
 class ShardsConfig(Config):

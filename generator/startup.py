@@ -10,12 +10,11 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import orjson
 
 from generator.config import REHEARSAL_URL, GeneratorConfig, LaneConfig
-from generator.terms import UNBOUNDED
+from generator.terms import UNBOUNDED, Address
 from shared.exits import InputError
 from shared.grading import processes
 
@@ -64,7 +63,8 @@ def secrets(config: GeneratorConfig, environ: Mapping[str, str] = os.environ) ->
     """Every text that must reach no file and no output: keys, the server's token, passwords in URLs."""
     found = [key_of(lane, environ) for lane in config.lane]
     found.append(environ.get(config.daemon.token_env, ""))
-    found += [urlsplit(lane.base_url).password or "" for lane in config.lane]
+    for lane in config.lane:
+        found += Address.of(lane.base_url).secrets
     return [secret for secret in found if secret]
 
 
@@ -72,12 +72,7 @@ def resolved(config: GeneratorConfig) -> dict[str, Any]:
     """The configuration as JSON-ready data without secrets: what CORPUS/config.json holds."""
     tree = config.model_dump(mode="json")
     for lane in tree["lane"]:
-        parts = urlsplit(lane["base_url"])
-        if parts.username or parts.password or parts.query:
-            host = parts.hostname or ""
-            lane["base_url"] = urlunsplit(
-                parts._replace(netloc=f"{host}:{parts.port}" if parts.port else host, query="")
-            )
+        lane["base_url"] = Address.of(lane["base_url"]).url
     return tree
 
 

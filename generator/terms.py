@@ -22,8 +22,10 @@ An error under HTTP 200 with a code is the error of that status.
 A failed call is data: it is recorded and the run goes on. A bug is not a `CallError` and propagates.
 """
 
+import base64
 from dataclasses import dataclass
 from typing import ClassVar, Literal
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from shared.exits import InputError
 from shared.records import Completion, Message
@@ -36,6 +38,37 @@ UNBOUNDED = 4096  # calls in flight, where no ceiling is set
 
 class HalfWritten(InputError):
     """A file of problems ends in the middle of its last line. Where it is followed, the rest is on its way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a server is, apart from what is secret in its `base_url`: "https://user:password@host/v1"."""
+
+    url: str  # without user and password
+    user: str
+    password: str
+    _written: tuple[str, str]  # both as they stand in the URL, percent-encoded
+
+    @classmethod
+    def of(cls, base_url: str) -> "Address":
+        parts = urlsplit(base_url)
+        plain = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+        written = (parts.username or "", parts.password or "")
+        return cls(plain, unquote(written[0]), unquote(written[1]), written)
+
+    @property
+    def authorization(self) -> str:
+        """The header that stands for user and password, "" where there is neither."""
+        if not self.user and not self.password:
+            return ""
+        return "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
+
+    @property
+    def secrets(self) -> list[str]:
+        """Every spelling of the password; of the user, where that is all there is (a token)."""
+        secret = (self.password, self._written[1]) if self.password else (self.user, self._written[0])
+        encoded = self.authorization.removeprefix("Basic ")
+        return [text for text in dict.fromkeys((*secret, encoded)) if text]
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,10 +66,10 @@ def load(
     for item in sets:
         key, equals, value = item.partition("=")
         if not equals:
-            raise InputError(f"--set {item}: write --set key=value")
+            raise InputError(f"--set {_without_credentials(item)}: write --set key=value")
         keys = key.strip().split(".")
         places[*keys,] = f"--set {key.strip()}"  # without the value, which may be a secret
-        _put(tree, keys, _value(value), f"--set {item}")
+        _put(tree, keys, _value(value), places[*keys,])
     _hold_to_64_bits(tree, str(path) if path else "configuration")
     return validate(model, tree, str(path) if path else "configuration", text, places)
 
@@ -182,8 +182,15 @@ def _one_line(model: type[Config], error: ValidationError, place: str) -> str:
     alike = [first, *(other for other in others if _path_of(model, other["loc"]) == path)]
     messages = dict.fromkeys(_IN_TOML.get(one["type"]) or _message(one["msg"]) for one in alike)
     given = first["input"]
-    shown = f" (got {str(given)[:80]!r})" if isinstance(given, str | int | float) else ""
+    is_told = isinstance(given, str | int | float) and not (path and path[-1].endswith("_env"))  # perhaps a key itself
+    shown = f" (got {_without_credentials(str(given))[:80]!r})" if is_told else ""
     return f"{where}: {', or '.join(messages)}{shown}"
+
+
+def _without_credentials(text: str) -> str:
+    """A value that may be shown: user, password and query of an address are left out."""
+    text = re.sub(r"(^|//|=)\S*@(?=\S)", r"\1[hidden]@", text)
+    return re.sub(r"(://[^\s?#]*[?#])\S*", r"\1[hidden]", text)
 
 
 def _message(told: str) -> str:

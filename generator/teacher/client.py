@@ -12,7 +12,7 @@ from yarl import URL
 
 from generator.teacher import refusals, wire
 from generator.teacher.stream import Call, Clocks, bounded
-from generator.terms import CallError, FieldRefused, LimitNews, Request, Unreachable
+from generator.terms import Address, CallError, FieldRefused, LimitNews, Request, Unreachable
 from shared.records import Completion
 
 
@@ -30,15 +30,17 @@ class Teacher:
         on_news: Callable[[LimitNews], None] | None = None,
         extra: Mapping[str, Any] | None = None,
     ) -> None:
-        self._url = base_url.rstrip("/") + "/chat/completions"
+        address = Address.of(base_url)
+        self._url = address.url.rstrip("/") + "/chat/completions"
         self._key, self._clocks = api_key, clocks or Clocks()
         self._on_news, self._extra = on_news, dict(extra or {})
-        self._redactor = refusals.Redactor(api_key)
+        self._redactor = refusals.Redactor(api_key, *address.secrets)
         # Given with each call: aiohttp sends a session's own headers, the key among them, to a proxy as well.
         self._headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
         self._headers["Content-Type"] = "application/json"
-        if api_key:
-            self._headers["Authorization"] = f"Bearer {api_key}"
+        authorization = f"Bearer {api_key}" if api_key else address.authorization
+        if authorization:
+            self._headers["Authorization"] = authorization
         self._proxy_headers: dict[str, str] | None = None
         self._left_out: set[str] = set()  # fields that this server does not know
         self._starts_thinking = False  # its template opens the thinking, its stream only closes it

@@ -152,25 +152,28 @@ def sentence(error: Any) -> str:
 
 
 class Redactor:
-    """Takes a key out of text: whole, in part, or masked by a provider that shows its ends ("sk-1…f3a9")."""
+    """Takes keys out of text: whole, in part, or masked by a provider that shows the ends ("sk-1…f3a9")."""
 
-    def __init__(self, key: str) -> None:
-        self._key = key if len(key) >= SHORTEST_SECRET else ""
-        self._grams = {key[i : i + 8] for i in range(len(key) - 7)}
+    def __init__(self, *keys: str) -> None:
+        self._keys = [key for key in keys if len(key) >= SHORTEST_SECRET]
+        self._grams = {key[i : i + 8] for key in self._keys for i in range(len(key) - 7)}
 
     def clean(self, text: str) -> str:
         text = self.whole(text)
         return _RUN.sub(lambda match: self._clean_run(match[0]), text) if self._grams else text
 
     def whole(self, text: str) -> str:
-        """Only where all of the key stands: for names, which may well share a part with it."""
-        return text.replace(self._key, "[key]") if self._key else text
+        """Only where all of a key stands: for names, which may well share a part with it."""
+        for key in self._keys:
+            text = text.replace(key, "[key]")
+        return text
 
     def _clean_run(self, run: str) -> str:
         if any(run[i : i + 8] in self._grams for i in range(len(run) - 7)):
             return "[key]"
         parts = _HIDDEN.split(run) if _HIDDEN.search(run) else []
-        ends = [p for p in parts if len(p) >= 3 and (self._key.startswith(p) or self._key.endswith(p.rstrip(".")))]
+        shown = [part for part in parts if len(part) >= 3]
+        ends = [p for p in shown for key in self._keys if key.startswith(p) or key.endswith(p.rstrip("."))]
         return "[key]" if ends else run
 
 

@@ -1,11 +1,14 @@
 """What other users of the machine, and whoever reads the log, get to see: no key, no password, no corpus."""
 
+import asyncio
 import os
 from pathlib import Path
 
 import pytest
 
+from generator.terms import Address
 from tests.generator.running import configure, generator, rehearsal
+from tests.generator.scripted_server import refuses, scripted
 
 
 def modes(corpus: Path) -> dict[str, str]:
@@ -46,3 +49,58 @@ def test_a_corpus_that_was_opened_by_hand_stays_open(tmp_path: Path) -> None:
             path.chmod(0o755 if path.is_dir() else 0o644)
         assert generator("run", config, "--set", "problems.limit=6").returncode == 0
     assert set(modes(tmp_path / "corpus").values()) == {"755", "644"}
+
+
+PASSWORDS = ["pw-0123456789abcdef", "p%40ss%2Fword%3A1", "0123456789abcdef-token-alone"]
+
+
+@pytest.mark.parametrize(
+    ("userinfo", "status"),
+    [
+        *((f"user:{PASSWORDS[0]}", status) for status in (200, 307, 400, 404, 500)),
+        (f"user:{PASSWORDS[1]}", 400), (PASSWORDS[2], 401),
+    ],
+)  # fmt: skip
+async def test_a_password_in_the_address_is_sent_and_shown_nowhere(tmp_path: Path, userinfo: str, status: int) -> None:
+    address = Address.of(f"http://{userinfo}@h/v1")
+    body = {"error": {"message": f"model not found for {address.authorization} {userinfo} {address.password}"}}
+    async with scripted(refuses(status, body, {"Location": f"http://{userinfo}@elsewhere/"})) as server:
+        config = configure(
+            tmp_path, server.url.replace("//", f"//{userinfo}@"), problems__limit=3, daemon__wait=False,
+            daemon__give_up_minutes=0.02, retry__attempts=1,
+        )  # fmt: skip
+        said = await asyncio.to_thread(outputs, config, tmp_path / "corpus")
+    assert {headers["Authorization"] for headers in server.headers} == {address.authorization}
+    written = {path.name: path.read_bytes() for path in (tmp_path / "corpus").rglob("*") if path.is_file()}
+    for secret in [*address.secrets, userinfo]:
+        assert secret not in said
+        assert [name for name, content in written.items() if secret.encode() in content] == []
+
+
+def outputs(config: Path, corpus: Path) -> str:
+    done = [generator("run", config), generator("status", corpus), generator("plan", config, "--probe")]
+    return "".join(one.stdout + one.stderr for one in done)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "lane.0.base_url=htp://user:SECRET-0123456789@host/v1",
+        "lane.0.base_url=user:SECRET-0123456789@host/v1",
+        "lane.0.base_url=http://user:SECRET-0123456789/x@host/v1",
+        "lane.0.base_url=http://user:a@SECRET-0123456789@host:99999/v1",
+        "lane.0.base_url=http://host/v1?key=SECRET-0123456789",
+        "lane.0.base_url=http://host/v1#SECRET-0123456789",
+        "lane.7.base_url=http://user:SECRET-0123456789@host/v1",
+        "lane.0.api_key_env=sk-SECRET-0123456789",
+        "lane.0.api_key_env=hf_SECRETabcdefghij0123456789",
+        "daemon.token_env=SECRET-0123456789",
+        "http://user:SECRET-0123456789@host/v1",
+    ],
+)
+def test_a_refused_setting_is_told_without_what_is_secret_in_it(tmp_path: Path, setting: str) -> None:
+    done = generator("plan", configure(tmp_path, "http://127.0.0.1:9/v1"), "--set", setting)
+    assert done.returncode == 2
+    assert "SECRET" not in done.stdout + done.stderr
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
