@@ -70,7 +70,9 @@ class EngineConfig(Config):
     kind: Literal["transformers", "endpoint"] = Field(
         "transformers", description="transformers, or endpoint: an OpenAI-compatible server (vLLM, SGLang, llama.cpp)"
     )
-    base_url: str = Field("", description="of the endpoint, with /v1; the key is read from OPENAI_API_KEY")
+    base_url: str | list[str] = Field(
+        "", description="of the endpoint, with /v1, or of several that serve the same; the key: OPENAI_API_KEY"
+    )
     batch: int | Literal["auto"] = Field("auto", description="answers decoded at once (endpoint: calls in flight)")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
@@ -79,10 +81,17 @@ class EngineConfig(Config):
     timeout_seconds: float = Field(3600.0, gt=0, description="of one call to the endpoint")
     attempts: int = Field(4, ge=1, description="calls for one answer before the endpoint counts as dead (exit 4)")
 
+    @property
+    def base_urls(self) -> list[str]:
+        return [self.base_url] if isinstance(self.base_url, str) else self.base_url
+
     @model_validator(mode="after")
     def _endpoint_has_an_address(self) -> "EngineConfig":
         if self.kind == "endpoint":
-            _check_address(self.base_url)
+            for url in self.base_urls or [""]:
+                _check_address(url)
+            if len(set(self.base_urls)) < len(self.base_urls):
+                raise ValueError("base_url names one address twice")
         if isinstance(self.batch, int) and self.batch < 1:
             raise ValueError('batch is at least 1, or "auto"')
         return self

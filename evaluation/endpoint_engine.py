@@ -8,8 +8,9 @@ import asyncio
 import json
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import aiohttp
@@ -42,8 +43,16 @@ class _Refused(Exception):
     """The server refuses a field that can be left out: the same call again, without it."""
 
 
+@dataclass(slots=True)
+class _Server:
+    """One of the addresses that serve the model, and what it is asked."""
+
+    url: str
+    fields: RequestFields
+
+
 class EndpointEngine:
-    """Asks one model at one server, `batch` calls in flight."""
+    """Asks one model at one server or several, `batch` calls in flight on all of them together."""
 
     shows_opening = False  # a server sends what the model said, not what the template had begun
 
@@ -51,8 +60,9 @@ class EndpointEngine:
         self, name: str, engine: EngineConfig, generation: GenerationConfig, say: Callable[[str], None]
     ) -> None:
         self._name, self._engine, self._generation, self._say = name, engine, generation, say
-        self._fields = RequestFields(name, generation)
-        self._url = engine.base_url.rstrip("/") + "/chat/completions"
+        self._servers = [
+            _Server(f"{url.rstrip('/')}/chat/completions", RequestFields(name, generation)) for url in engine.base_urls
+        ]
         self._api_key = os.environ.get(KEY_ENV, "").strip()
         if not self._api_key.isprintable():
             raise InputError(f"{KEY_ENV}: holds characters that no key has: copy it again")
@@ -63,11 +73,11 @@ class EndpointEngine:
             "kind": "endpoint",
             "base_url": self._engine.base_url,
             "model": self._name,
-            "sent": self._fields.sampling,
+            "sent": self._servers[0].fields.sampling,
         }
 
     def prompt(self, question: Question) -> str:
-        return json.dumps(self._fields.messages(question), ensure_ascii=False)
+        return json.dumps(self._servers[0].fields.messages(question), ensure_ascii=False)
 
     def answer(self, wanted: list[Asked], deliver: Deliver, tick: Callable[[int], None]) -> None:
         asyncio.run(self._answer(wanted, deliver, tick))
@@ -76,7 +86,7 @@ class EndpointEngine:
         pass
 
     async def _answer(self, wanted: list[Asked], deliver: Deliver, tick: Callable[[int], None]) -> None:
-        calls = self._engine.batch if isinstance(self._engine.batch, int) else _CALLS
+        calls = self._engine.batch if isinstance(self._engine.batch, int) else _CALLS * len(self._servers)
         timeout = aiohttp.ClientTimeout(total=self._engine.timeout_seconds, sock_connect=10)
         headers = {"Authorization": f"Bearer {self._api_key}"} if self._api_key else {}
         connector = aiohttp.TCPConnector(limit=calls)
@@ -84,64 +94,75 @@ class EndpointEngine:
             queue = iter(wanted)
             try:
                 async with asyncio.TaskGroup() as workers:
-                    for _ in range(min(calls, len(wanted))):
-                        workers.create_task(self._work(session, queue, deliver, tick))
+                    for number in range(min(calls, len(wanted))):
+                        workers.create_task(self._work(session, number, queue, deliver, tick))
             except ExceptionGroup as group:
                 raise _first_cause(group) from None
 
     async def _work(
-        self, session: aiohttp.ClientSession, queue: Iterator[Asked], deliver: Deliver, tick: Callable[[int], None]
+        self,
+        session: aiohttp.ClientSession,
+        number: int,
+        queue: Iterator[Asked],
+        deliver: Deliver,
+        tick: Callable[[int], None],
     ) -> None:
+        """Ask what the queue still holds: one of the calls in flight. Each has its server, until that one fails."""
+        servers = deque(self._servers)
+        servers.rotate(-number)
         for asked in queue:
-            answer = await self._ask(session, asked)
+            answer = await self._ask(session, servers, asked)
             deliver(asked, answer)
             tick(answer.completion_tokens)
 
-    async def _ask(self, session: aiohttp.ClientSession, asked: Asked) -> Answer:
+    async def _ask(self, session: aiohttp.ClientSession, servers: deque[_Server], asked: Asked) -> Answer:
         failures = busy = 0
         while True:
+            server = servers[0]
             try:
-                return await self._call(session, asked)
+                return await self._call(session, server, asked)
             except _Refused:
                 continue  # each time with fewer fields
             except _Busy as full:
                 busy += 1
                 if busy >= _PATIENCE:
-                    raise EndpointDead(f"{self._url}: 429 for {busy} calls in a row: lower engine.batch") from None
+                    raise EndpointDead(f"{server.url}: 429 for {busy} calls in a row: lower engine.batch") from None
                 await asyncio.sleep(min(full.seconds, _LONGEST_WAIT_SECONDS))
             except (_Failed, aiohttp.ClientError, TimeoutError) as error:
                 failures += 1
+                servers.rotate(-1)
                 why = self._redacted(str(error) or type(error).__name__)
-                if failures >= self._engine.attempts:
+                if failures >= self._engine.attempts * len(servers):
                     raise EndpointDead(
-                        f"{self._url}: no answer after {failures} calls ({why}): "
+                        f"{server.url}: no answer after {failures} calls ({why}): "
                         "see that the server is up and serves this model; answers so far are kept, run again to go on"
                     ) from None
-                await asyncio.sleep(min(0.5 * 2**failures, _LONGEST_WAIT_SECONDS))
+                if failures % len(servers) == 0:  # each of them has failed once more
+                    await asyncio.sleep(min(0.5 * 2 ** (failures // len(servers)), _LONGEST_WAIT_SECONDS))
 
-    async def _call(self, session: aiohttp.ClientSession, asked: Asked) -> Answer:
+    async def _call(self, session: aiohttp.ClientSession, server: _Server, asked: Asked) -> Answer:
         began = time.perf_counter()
-        body = self._fields.body(asked)
-        async with session.post(self._url, json=body) as reply:
+        body = server.fields.body(asked)
+        async with session.post(server.url, json=body) as reply:
             text = await reply.text(errors="replace")
             if reply.status == 429:
                 raise _Busy(_retry_after(reply.headers.get("Retry-After"), 2.0))
-            if reply.status in (400, 422) and self._fields.give_way(text, body):
+            if reply.status in (400, 422) and server.fields.give_way(text, body):
                 raise _Refused
             if 400 <= reply.status < 500 and reply.status not in (408, 409, 425):
                 hint = f": set {KEY_ENV}" if reply.status in (401, 403) else ""
-                cause = self._fields.cause(text) if reply.status in (400, 422) else ""
+                cause = server.fields.cause(text) if reply.status in (400, 422) else ""
                 raise InputError(
-                    f"{self._url}: status {reply.status} for model {self._name!r}{hint}: {self._redacted(text)}{cause}"
+                    f"{server.url}: status {reply.status} for model {self._name!r}{hint}: {self._redacted(text)}{cause}"
                 )
             if reply.status != 200:
                 raise _Failed(f"status {reply.status}: {text}")
-        answer = self._read(text, time.perf_counter() - began)
-        if news := self._fields.accept(body):
-            self._say(news)
-        return replace(answer, without=self._fields.without(body))
+        answer = self._read(text, time.perf_counter() - began, server.url)
+        if news := server.fields.accept(body):
+            self._say(f"{server.url}: {news}")
+        return replace(answer, without=server.fields.without(body))
 
-    def _read(self, text: str, seconds: float) -> Answer:
+    def _read(self, text: str, seconds: float, url: str) -> Answer:
         try:
             reply = json.loads(text)
             choice = reply["choices"][0]
@@ -154,19 +175,19 @@ class EndpointEngine:
             raise _Failed(f"not a chat completion: {text}") from None
         if not content.strip() and not reasoning.strip():
             raise _Failed("empty text")
-        self._check_length(count, reason)
+        self._check_length(count, reason, url)
         return Answer(_joined(reasoning, content), reason, asked, count, seconds)
 
-    def _check_length(self, count: int, reason: str) -> None:
+    def _check_length(self, count: int, reason: str, url: str) -> None:
         """The limit is what the user said: neither ignored by the server nor undercut by a smaller one of its own."""
         limit = self._generation.max_new_tokens
         if count > limit:
             raise InputError(
-                f"{self._url}: an answer of {count} tokens where max_new_tokens = {limit}: the server ignores the limit"
+                f"{url}: an answer of {count} tokens where max_new_tokens = {limit}: the server ignores the limit"
             )
         if is_cut(reason) and 0 < count < limit:
             raise InputError(
-                f"{self._url}: the server cut an answer at {count} tokens where max_new_tokens = {limit}: give it "
+                f"{url}: the server cut an answer at {count} tokens where max_new_tokens = {limit}: give it "
                 "a longer context (vLLM: --max-model-len) or lower generation.max_new_tokens"
             )
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from evaluation.second_opinion import SecondOpinion
-from evaluation.terms import Answer, Asked, Case, Thought, thought_of
+from evaluation.terms import Answer, Asked, Case, Thought, is_untagged, thought_of
 from shared.grading import grade
 from shared.grading.extract import last_box
 from shared.records import Verdict
@@ -47,6 +47,8 @@ class Judge:
 def judge_answer(asked: Asked, answer: Answer, thought: Thought) -> Verdict:
     """The verdict on one answer. Thinking that never ended is no answer, whatever stands in it."""
     if thought.unclosed:
+        if answer.cut and is_untagged(answer.text):
+            return Verdict("truncated", None, "cut off by the token limit before a thinking was closed")
         ended = "the token limit came first" if answer.cut else "it stopped inside"
         return Verdict("truncated", None, f"the thinking never ended: {ended}")
     verdict = grade(thought.response, asked.question.gold, asked.question.problem, timeout_seconds=_GRADE_SECONDS)

@@ -66,7 +66,7 @@ def template_warning(model: str, identity: Mapping[str, Any]) -> str:
 
 def _card(config: EvaluationConfig) -> str:
     if config.engine.kind == "endpoint":
-        return f"served by {config.engine.base_url}"
+        return f"served by {', '.join(config.engine.base_urls)}"
     from evaluation.transformers_engine import card
 
     return card()

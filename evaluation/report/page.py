@@ -202,7 +202,8 @@ def _manifest(manifest: Found) -> str:
 
 def _weights(model: Found) -> str:
     """The weights' fingerprint; a server does not tell it."""
-    return str(model.get("weights") or f"not told by {model.get('base_url', 'the server')}")
+    served = model.get("base_url", "the server")
+    return str(model.get("weights") or f"not told by {served if isinstance(served, str) else ', '.join(served)}")
 
 
 def _pairs(items: Iterable[tuple[str, Any]]) -> str:

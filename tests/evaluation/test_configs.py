@@ -31,6 +31,8 @@ def test_gsm8k_is_asked_as_the_tutorial_asks_it() -> None:
         ("generation.max_new_token=5", "did you mean generation.max_new_tokens"),
         ("generation.samples=4", "samples > 1 at temperature 0"),
         ("engine.kind=endpoint", "needs base_url"),
+        ('engine={kind = "endpoint", base_url = []}', "needs base_url"),
+        ('engine={kind = "endpoint", base_url = ["http://a/v1", "http://a/v1"]}', "one address twice"),
         ("engine.batch=0", "at least 1"),
         ('benchmarks=["gsm8k","gsm8k"]', "twice"),
         ("models=[]", "models is empty"),

@@ -176,3 +176,31 @@ def test_a_setting_without_effect_is_refused(tmp_path: Path, change: str, says: 
     config = write_config(tmp_path / "c.toml", None, ["m"], str(write_problems(tmp_path / "p.jsonl", 1)))
     with pytest.raises(InputError, match=says):
         main(["run", str(config), "--set", change])
+
+
+def several(config: Path, *endpoints: Endpoint) -> list[str]:
+    return ["run", str(config), "--set", f"engine.base_url={json.dumps([one.base_url for one in endpoints])}"]
+
+
+def test_several_servers_share_the_questions_and_one_that_is_gone_is_passed_over(start: Start) -> None:
+    config, first = start()
+    _, second = start()
+    assert main(several(config, first, second)) == 0
+    asked = first.asked + second.asked
+    assert (len(first.asked) > 0, len(second.asked) > 0, sum(asked.values()), len(asked)) == (True, True, 6, 6)
+    second.close()
+    assert main([*several(config, first, second), "--fresh"]) == 0
+    comparison = json.loads((config.parent / "out/comparison.json").read_text())["benchmarks"]["p"]
+    assert comparison["base"]["correct"] == 6
+    report = (config.parent / "out/report.html").read_text()
+    assert f"{first.base_url}, {second.base_url}" in report
+
+
+def test_what_one_of_several_servers_refuses_is_still_sent_to_the_other(start: Start) -> None:
+    config, first = start(("base", "tuned"))
+    _, second = start(("base", "tuned"))
+    second.refuse = refusing("top_k")
+    assert main(several(config, first, second)) == 0
+    assert all("top_k" in body for body in first.bodies)
+    warnings = json.loads((config.parent / "out/comparison.json").read_text())["benchmarks"]["p"]["warnings"]
+    assert any("without top_k" in warning for warning in warnings)
