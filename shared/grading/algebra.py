@@ -69,7 +69,12 @@ def proportional(a: Form, b: Form) -> bool | None:
 
 
 def difference(a: Form, b: Form) -> Form:
-    return _Arithmetic().add(a, _negative(b))
+    return _Arithmetic().add(a, negative(b))
+
+
+def quotient(a: Form, b: Form) -> Form:
+    """Errors: `TooHard`; `Unreadable` for a division by zero."""
+    return _Arithmetic().reduced(_Arithmetic().divide(a, b))
 
 
 def approximate(form: Form) -> float | None:
@@ -112,7 +117,7 @@ def square_free(n: int) -> tuple[int, int]:
     return (outside * root, inside) if root * root == n else (outside, inside * n)
 
 
-def _negative(a: Form) -> Form:
+def negative(a: Form) -> Form:
     return Form({key: -value for key, value in a.above.items()}, a.below, a.opaque)
 
 
@@ -147,6 +152,16 @@ class _Arithmetic:
         if not b.above:
             raise Unreadable("division by zero")
         return self.multiply(a, Form(b.below, b.above, b.opaque))
+
+    def reduced(self, a: Form) -> Form:
+        """A quotient of two polynomials that are multiples of one another as that rational number."""
+        if not a.above:
+            return _constant(Fraction(0))
+        key = next(iter(a.below))
+        factor = a.above.get(key, Fraction(0)) / a.below[key]
+        if a.above.keys() == a.below.keys() and all(a.above[name] == factor * a.below[name] for name in a.below):
+            return _constant(factor)
+        return a
 
     def power(self, a: Form, n: int) -> Form:
         if n < 0:
@@ -198,7 +213,7 @@ class _Arithmetic:
         return _indeterminate(node.name)
 
     def _neg(self, node: Node) -> Form:
-        return _negative(self.form(node.args[0]))
+        return negative(self.form(node.args[0]))
 
     def _add(self, node: Node) -> Form:
         total = self.form(node.args[0])

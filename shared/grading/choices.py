@@ -29,6 +29,8 @@ _LETTER = re.compile(
     re.DOTALL | re.IGNORECASE,
 )
 
+_ANY_LETTER = re.compile(r"[A-Za-z]")
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -40,7 +42,7 @@ class Choice:
 
 def named_choice(cleaned: str) -> Choice | None:
     """The choice that a cleaned answer names: `B`, `(B)`, `\\text{(B)} 7`, `B. 7`, `\\text{option B}`."""
-    if len(cleaned) > MAX_OPTION:
+    if len(cleaned) > MAX_OPTION or not _ANY_LETTER.search(cleaned):
         return None
     plain = re.sub(r"\\text\{\s*([^{}]*?)\s*\}", r" \1 ", cleaned).strip()
     match = _LETTER.match(" ".join(plain.split()))
@@ -58,7 +60,7 @@ def named_choice(cleaned: str) -> Choice | None:
 
 def named_letters(cleaned: str) -> str:
     """The letters of an answer that names several options: "ACD" of `A, C and D` or `ACD`; else ""."""
-    if len(cleaned) > 60:
+    if len(cleaned) > 60 or not _ANY_LETTER.search(cleaned):
         return ""
     plain = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", cleaned)
     match = re.fullmatch(r"[\s(]*[A-J](?:[\s,;()]*(?:\band\b)?[\s,;()]*[A-J])+[\s)]*", plain)

@@ -66,6 +66,10 @@ def _value(digits: str) -> Fraction:
     return Fraction(digits if digits[-1] != "." else digits[:-1])
 
 
+def _has_letters(node: Node) -> bool:
+    return (node.op == "sym" and node.name not in ("i", "e", "\\pi")) or any(map(_has_letters, node.args))
+
+
 class _Reader:
     """Reads tokens from `text` at `position`. Token kinds: number, command (with its backslash left out), other."""
 
@@ -214,6 +218,8 @@ class _Reader:
             return Node("root", (self.argument(depth), degree))
         if name == "pi" or name in _GREEK:
             return Node("sym", name="\\" + name + self.subscript())
+        if name in ("bar", "hat"):
+            return self.barred(name, depth)
         if name in ("lfloor", "lceil"):
             node = self.sum(depth + 1)
             self.expect("rfloor" if name == "lfloor" else "rceil")
@@ -221,6 +227,13 @@ class _Reader:
         if name in FUNCTIONS:
             return self.function(name, depth)
         raise Unreadable(f"\\{name} is no part of an expression")
+
+    def barred(self, name: str, depth: int) -> Node:
+        """A letter with a bar is another name; a bar over a number is its conjugate. Over letters it may be either."""
+        node = self.argument(depth)
+        if node.op == "sym" and node.name not in ("i", "e", "\\pi"):
+            return Node("sym", name=f"\\{name} {node.name}" + self.subscript())
+        return Node("conj" if name == "bar" and not _has_letters(node) else name, (node,))
 
     def argument(self, depth: int) -> Node:
         """The argument of a command: a group, or as in TeX a single digit, letter or command."""

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from shared.grading.marked import answer_in, marked_answer
 from shared.prompts import THINK_CLOSE, THINK_OPEN
 
 MAX_ANSWER = 10_000  # characters of one answer; a box that is not closed within them is not an answer
@@ -21,19 +22,6 @@ _BETWEEN_BOXES = re.compile(
     r"(?:[\s,;&$、，]|\\[()\[\],;:! ]|\\(?:q?quad|text|mathrm|mbox|and)\b|[{}~]|\b(?:and|or)\b|[A-Za-z]\w{0,3}\s*=)*",
     re.DOTALL,
 )
-_MARKER = re.compile(
-    r"\b(?:answer|ans)\b[ \t]{0,4}\*{0,2}[ \t]{0,4}(?:[:：=]|\bis\b|\bare\b)[ \t]{0,4}(?::[ \t]{0,4})?(?:\*\*(?=\s))?",
-    re.I,
-)
-_HEADING = re.compile(
-    r"^[ \t]{0,8}(?:#{1,6}[ \t]{0,4})?\*{0,2}(?:final[ \t]{1,4})?answer\*{0,2}[ \t]{0,4}:?\*{0,2}[ \t]{0,8}$",
-    re.I | re.M,
-)
-_BOLD = re.compile(r"\*\*([^*\n]{1,200})\*\*(\s*:)?")
-_NUMBER = re.compile(r"[-−]?[ ]?(?:\\?\$|€|£)?[ ]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:\s*/\s*\d+)?(?:\s?\\?%)?")
-_AFTER_IS = re.compile(r"(?:=|\bis\b|\bare\b|\bequals\b)[\s*]{0,8}$", re.I)
-NEAR = 60  # characters before a number that say what it is
-_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,73 +132,16 @@ def _box_content(text: str, start: int) -> tuple[int, int, int] | None:
 
 def _marked(tail: str) -> Answer | Missing:
     """An answer that is marked without a box, from the end of the text."""
-    lines = tail.rstrip().splitlines()
-    if lines and lines[-1].lstrip().startswith("####"):
-        return _found(lines[-1].lstrip()[4:], "no box; after '####'")
-    markers = [*_MARKER.finditer(tail), *_HEADING.finditer(tail)]
-    if markers:
-        marker = max(markers, key=lambda match: match.end())
-        return _found(_first_statement(tail[marker.end() :]), f"no box; after {' '.join(marker[0].split())!r}")
-    for bold, colon in reversed(_BOLD.findall(tail)):
-        if not colon and _NUMBER.search(bold) and len(_WORD.findall(bold)) <= 6:
-            return _found(bold, "no box; last number in bold")
-    return Missing("no_answer", "no box and no marked answer")
-
-
-def _first_statement(text: str) -> str:
-    """The first line with something on it, or the whole displayed formula that begins there."""
-    text = text.lstrip("\r\n \t*:") if not text.lstrip().startswith("**") else text.lstrip()
-    for opening, closing in (("\\[", "\\]"), ("$$", "$$")):
-        if text.startswith(opening):
-            end = text.find(closing, 2)
-            return text[2 : end if end >= 0 else len(text)]
-    line = text.partition("\n")[0]
-    mate = {"$": "$", "\\(": "\\)"}.get(line.strip())  # an inline formula that begins on a line of its own
-    return line if mate is None else text[len(line) : max(text.find(mate, len(line)), len(line))]
-
-
-def _found(statement: str, how: str) -> Answer | Missing:
-    chosen = _answer_in(statement)
-    if chosen is None:
-        return Missing("no_answer", f"{how}: no single answer in the sentence")
-    return Answer((chosen,), how)
+    chosen, how = marked_answer(tail)
+    return Missing("no_answer", how) if chosen is None else Answer((chosen,), how)
 
 
 def _bare(tagged: str) -> Answer | Missing:
     """The text inside `<answer>` tags without a box: the whole if it is short, else the answer marked in it."""
     bare = tagged.strip()
     if len(bare) <= 200 and "\n" not in bare:
-        return _found(bare, "no box; inside <answer>")
+        chosen = answer_in(bare)
+        how = "no box; inside <answer>"
+        return Missing("no_answer", f"{how}: no single answer") if chosen is None else Answer((chosen,), how)
     marked = _marked(bare[-TAIL:])
     return Answer(marked.items, f"{marked.how}, inside <answer>") if isinstance(marked, Answer) else marked
-
-
-def _answer_in(statement: str) -> str | None:
-    """The answer that a short statement gives: the bold part, the formula, the only number, or the statement itself."""
-    statement = statement.strip()
-    for bold in reversed(re.findall(r"\*\*([^*\n]{1,200})\*\*", statement)):
-        if bold.strip(" :"):
-            statement = bold.strip()
-            break
-    statement = statement.strip("* \t").rstrip(".。 ")
-    formulas = re.findall(r"\\\((.{1,300}?)\\\)|(?<!\\)\$([^$]{1,300}?)(?<!\\)\$(?!\d)", statement)
-    spoken = _WORD.findall(re.sub(r"\\[A-Za-z]+\s*\{[^{}]*\}", "", statement))
-    words = [word for word in spoken if not word.isupper()]  # AB, ABC: points and segments
-    if not statement:
-        return None
-    if len(formulas) == 1 and words:
-        return str(formulas[0][0] or formulas[0][1]).strip()
-    numbers = list(_NUMBER.finditer(statement))
-    if not words or (len(words) <= 4 and (not numbers or numbers[0].start() == 0)):
-        return statement
-    return _number_of_sentence(statement, numbers)
-
-
-def _number_of_sentence(sentence: str, numbers: list[re.Match[str]]) -> str | None:
-    if len(numbers) > 1:
-        money = [match for match in numbers if match[0].strip(" -−")[0] in "\\$€£"]
-        stated = [
-            match for match in numbers if _AFTER_IS.search(sentence[max(0, match.start() - NEAR) : match.start()])
-        ]
-        numbers = money if len(money) == 1 else stated[-1:]
-    return numbers[0][0].strip() if numbers else None

@@ -1,16 +1,16 @@
 r"""Lists, tuples and sets as an answer writes them, and the labels of their items (`x = 1, y = 2`)."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shared.grading.normalise import squash
-from shared.grading.splitting import bracketed, read_matrix, split_outside
+from shared.grading.splitting import Matrix, bracketed, cut_outside, read_matrix
 
 # The name of what was asked: a letter, f(x), AB, |AB|, \angle ABC, [ABC], P(A), (x, y), plain words.
 _LABEL = re.compile(
     r"^(?:\\?[A-Za-z]+'*(?:\s*_\s*(?:\{[^{}]{1,20}\}|\w))?(?:\s*\([^()=]{1,30}\))?|\|[A-Z]{2}\|"
     r"|m?\s*\\angle\s*[A-Z]{1,3}|\[[A-Z]{3,6}\]|(?:\\text\{[^{}]*\}\s*)+(?:_\{?\w+\}?)?|\([a-z\\, ]{1,40}\)"
-    r"|[A-Za-z ]{3,40}|\\triangle\s*[A-Z]{3})$"
+    r"|[A-Za-z ]{3,40}|\\triangle\s*[A-Z]{3}|\\(?:bar|hat)\{[A-Za-z]\}|[fgh]\s*\^\s*\{[^{}]{1,6}\}\s*\([^()=]{1,30}\))$"
 )
 _SEPARATORS = r",|;|\\text\{[\s,]*(?:and|or)\s*\}|\b(?:and|or)\b"
 _PLUS_MINUS = re.compile(r"\\(pm|mp)(?![A-Za-z])")
@@ -23,6 +23,8 @@ class Listed:
     kind: str
     items: tuple[str, ...]
     brackets: str = ""
+    connectives: tuple[str, ...] = ()  # "and", "or" where they stand between the items, in order
+    label: str = ""  # of the whole: "(x,y)" of (x,y) = (1,2)
 
 
 def is_label(text: str) -> bool:
@@ -33,8 +35,28 @@ def split_label(item: str) -> tuple[str, str]:
     """("x", "5") of "x = 5"; ("", item) without a label."""
     name, equals, value = item.partition("=")
     if equals and "=" not in value and is_label(name.strip()):
-        return squash(name.strip()), value.strip()
+        return label_key(name.strip()), value.strip()
     return "", item
+
+
+def label_key(name: str) -> str:
+    """One spelling for one label: `AB`, `|AB|` and `BA`; `a_{n}` and `a_n`. Indices, primes and arguments all count."""
+    key = re.sub(r"\\text\{([^{}]*)\}", r"\1", name)
+    key = re.sub(r"_\s*\{\s*(\w)\s*\}", r"_\1", re.sub(r"^m\s*(?=\\angle)", "", key))
+    key = squash(key).replace(" ", "")
+    segment = re.fullmatch(r"\|([A-Z]{2})\||([A-Z]{2})", key)
+    if segment:
+        return "".join(sorted(segment[1] or segment[2]))
+    figure = re.fullmatch(r"\\angle([A-Z]{3})", key)
+    if figure:
+        return "\\angle" + min(figure[1], figure[1][::-1])
+    return key.casefold() if re.fullmatch(r"[A-Za-z]{4,}|[A-Za-z]\([a-z]\)", key) else key
+
+
+def base_of_label(key: str) -> str:
+    """The letter of an indexed label: "x" of "x_1"; else the label itself."""
+    match = re.fullmatch(r"([a-z])_\{?\d\}?", key)
+    return match[1] if match else key
 
 
 def read_list(text: str) -> Listed | None:
@@ -42,37 +64,60 @@ def read_list(text: str) -> Listed | None:
     group = bracketed(text)
     if group is not None and group[0] != "{":
         opening, body, closing = group
-        parts = _parts(body)
+        parts, connectives = _parts(body)
         if opening == "\\{" and closing == "\\}":
-            return Listed("set", parts)
-        if len(parts) > 1 and opening in "([" and closing in ")]":
-            return Listed("tuple", parts, opening + closing)
+            return Listed("set", parts, connectives=connectives)
+        whole = len(parts) == 2 or opening + closing in ("()", "[]")  # (1,2] is an interval, (1,2,3] is nothing
+        if len(parts) > 1 and opening in "([" and closing in ")]" and whole:
+            return Listed("tuple", parts, opening + closing, connectives)
         return None
     label, value = split_label(text)
     if label and bracketed(value) is not None:
-        return read_list(value)
-    parts = _parts(text)
-    return Listed("list", parts) if len(parts) > 1 else None
+        listed = read_list(value)
+        return None if listed is None else replace(listed, label=label)
+    parts, connectives = _parts(text)
+    return Listed("list", parts, connectives=connectives) if len(parts) > 1 else None
 
 
-def read_rows(text: str) -> list[list[str]] | None:
-    """The entries of a matrix, the factor in front multiplied in; a tuple stands for a column."""
+def in_order_of_label(gold: Listed, answer: Listed) -> Listed | None:
+    """The answer's tuple in the order of the gold's label; None where the two labels name different things."""
+    names = [[part.strip() for part in label[1:-1].split(",")] for label in (gold.label, answer.label)]
+    tuples = [label.startswith("(") and "," in label for label in (gold.label, answer.label)]
+    if not all(tuples):
+        return answer if any(tuples) or gold.label == answer.label else None
+    if names[0] == names[1] or len(set(names[1])) != len(answer.items):
+        return answer if names[0] == names[1] else None
+    if set(names[0]) != set(names[1]):
+        return None
+    return replace(answer, items=tuple(answer.items[names[1].index(name)] for name in names[0]))
+
+
+def read_rows(text: str) -> Matrix | None:
+    """A matrix with the factor in front multiplied in; a tuple stands for a column."""
     matrix = read_matrix(text)
     if matrix is None:
         listed = read_list(text)
-        return [[item] for item in listed.items] if listed is not None and listed.kind == "tuple" else None
-    factor, rows = matrix
-    name, equals, behind = factor.rpartition("=")
-    factor = behind.strip() if equals and is_label(name.strip()) else factor
-    return rows if not factor else [[f"({factor})({entry})" for entry in row] for row in rows]
+        if listed is None or listed.kind != "tuple" or listed.connectives:
+            return None
+        return Matrix("", [[item] for item in listed.items], "matrix")
+    name, equals, behind = matrix.factor.rpartition("=")
+    factor = behind.strip() if equals and is_label(name.strip()) else matrix.factor
+    if factor:
+        front = "-" if factor == "-" else f"({factor})"
+        rows = [[f"{front}({entry})" for entry in row] for row in matrix.rows]
+    else:
+        rows = matrix.rows
+    return Matrix(name.strip() if equals else "", rows, matrix.kind)
 
 
-def _parts(body: str) -> tuple[str, ...]:
+def _parts(body: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    pieces, separators = cut_outside(body, _SEPARATORS)
     parts: list[str] = []
-    for part in split_outside(body, _SEPARATORS):
-        if part.strip(" \\"):
-            parts += _both_signs(part.strip())
-    return tuple(parts)
+    for piece in pieces:
+        if piece.strip(" \\"):
+            parts += _both_signs(piece.strip())
+    words = (re.sub(r"\\text|[^a-z]", "", separator) for separator in separators)
+    return tuple(parts), tuple(word for word in words if word)
 
 
 def _both_signs(text: str) -> tuple[str, ...]:

@@ -2,6 +2,7 @@ r"""Answers that are read as they stand: digits of any length, times of day, num
 
 import re
 
+from shared.grading.marked import is_bound
 from shared.grading.normalise import words
 
 _NUMBERS_TEXT = """
@@ -23,8 +24,18 @@ _BASE = re.compile(
     r"|(?:\\text\{)?\s*\(?\s*\bbase\s+([a-z]+|\d{1,2})\s*\)?\s*\}?)$"
 )
 _STATEMENT = re.compile(r"^\\text\{[^{}]*\b(?:is|are|equals)\s*:?\s*\}\s*(\S.*)$", re.DOTALL)
-_TEXT = re.compile(r"^(?:\\text\{[^{}]*\}|[A-Za-z]{2,}(?![A-Za-z])|[\s,.'\"?-])+$")
+_TEXT = re.compile(r"^(?!\s*-)(?:\\text\{[^{}]*\}|[A-Za-z]{2,}(?![A-Za-z])|[\s,.'\"?-])+$")
+_WHOLE_TEXT = re.compile(r"^\\text\{([^{}]*)\}$")
+_NUMBER = re.compile(r"(?<![\w.])-?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:/\d+)?(?![\w/])")
+_NOT_ALONE_TEXT = "or neither nor maybe perhaps cannot never million billion thousand hundred dozen half"
+_NOT_ALONE = frozenset(_NOT_ALONE_TEXT.split())  # with them the number of a sentence is not its answer
 _SHORT_WORDS = frozenset(("yes", "no", "odd", "red", "none", "true", "even"))
+# Words of a sentence that add nothing to the one that answers: "It is Tuesday", "Alice wins".
+_FILLER_TEXT = """
+it is are was the a an this that there answer result wins win winner player has strategy winning be will
+"""
+_FILLER = frozenset(_FILLER_TEXT.split())
+_BUT = frozenset(["not", "but", "unless", "except", "only", "if", "no", "never", "cannot", "without"])
 _NOTHING = frozenset(
     tuple(said.split()) for said in ("no solution", "no solutions", "no real solution", "no real solutions", "none")
 )
@@ -69,7 +80,7 @@ def read_statement(text: str) -> str | None:
 def read_based(text: str) -> tuple[str, str] | None:
     """(digits, base) of `52_8`, `52_{\\text{eight}}`, `52 \\text{ (base 8)}`."""
     match = _BASE.match(text)
-    if match is None:
+    if match is None or (match[1] and match[2]):
         return None
     base = NUMBER_WORDS.get(match[4] or match[5], match[4] or match[5])
     return (f"{match[1] or match[2]}{match[3]}", base) if base.isdigit() else None
@@ -85,12 +96,36 @@ def names_base(problem: str, base: str) -> bool:
 
 def read_words(text: str) -> tuple[str, ...] | None:
     """The words of an answer that is text and nothing else; bare letters that may be a product are no text."""
-    if not _TEXT.match(text):
+    if not _TEXT.match(text) or re.search("[①-⑳]", text):
         return None
     said = words(text)
     if "\\text{" in text or any(len(word) >= 4 for word in said) or _SHORT_WORDS.intersection(said):
         return said or None
     return None
+
+
+def same_words(gold: tuple[str, ...], answer: tuple[str, ...]) -> bool:
+    """Whether two answers in words say the same: word by word, or but for words that add nothing."""
+    if gold == answer or "".join(gold) == "".join(answer):
+        return True
+    for short, long in ((gold, answer), (answer, gold)):
+        if short in (("yes",), ("no",), ("true",), ("false",)) and long[:1] == short:
+            return _BUT.isdisjoint(long[1:])
+    bare = [tuple(word for word in said if word not in _FILLER) for said in (gold, answer)]
+    return bool(bare[0]) and bare[0] == bare[1]
+
+
+def read_sentence(text: str) -> str | None:
+    """The only number of an answer that is a sentence in a text command; None where it is a bound or one of several."""
+    match = _WHOLE_TEXT.match(text)
+    if match is None:
+        return None
+    said = words(text)
+    numbers = list(_NUMBER.finditer(match[1]))
+    if len(said) < 3 or len(numbers) != 1 or not _NOT_ALONE.isdisjoint(said):
+        return None
+    only = numbers[0]
+    return None if is_bound(match[1], only.start(), only.end()) else only[0]
 
 
 def says_nothing(text: str) -> bool:

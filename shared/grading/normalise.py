@@ -7,6 +7,8 @@ text stands in `\text{...}`, degrees as `°`, money as the sign `¤` (dollars), 
 import re
 import unicodedata
 
+from shared.grading import notation
+
 _SUPERSCRIPTS = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n", strict=True))
 _SUBSCRIPTS = dict(zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=True))
 _SYMBOLS = str.maketrans(
@@ -17,8 +19,10 @@ _SYMBOLS = str.maketrans(
         "ℝ": "\\mathbb{R}", "π": "\\pi ", "𝜋": "\\pi ", "θ": "\\theta ", "α": "\\alpha ", "β": "\\beta ",
         "γ": "\\gamma ", "λ": "\\lambda ", "φ": "\\phi ", "ω": "\\omega ", "≈": "\\approx ", "º": "°", "˚": "°",
         "∖": "\\setminus ", "，": ",", "；": ";", "：": ":", "（": "(", "）": ")", "、": ",", "＝": "=", "％": "%",
-        "≡": "\\equiv ", "∠": "\\angle ", "′": "'", "\u00a0": " ", "\u2009": "\\,", "\u202f": "\\,", "\u2005": "\\,",
-        "\u200a": " ", "\u200b": "", "\ufeff": "", "\u2061": "", "\u2062": "", "⟨": "(", "⟩": ")",
+        "≡": "\\equiv ", "∧": "\\land ", "∨": "\\lor ", "¬": "\\neg ",
+        "ℤ": "\\mathbb{Z}", "ℕ": "\\mathbb{N}", "∠": "\\angle ", "′": "'", "\u00a0": " ", "\u2009": "\\,",
+        "\u202f": "\\,", "\u2005": "\\,", "\u200a": " ",
+        "\u200b": "", "\ufeff": "", "\u2061": "", "\u2062": "", "⟨": "(", "⟩": ")",
     }
 )  # fmt: skip
 _DEGREE = re.compile(
@@ -32,9 +36,9 @@ _TEXT = re.compile(
     r"\\(?:text|mbox|hbox|textbf|textit|textrm|textsf|texttt|textnormal|mathrm|mathsf|mathtt|operatorname\*?|rm|emph)"
     r"\s*\{([^{}]*)\}"
 )
-_PLAIN = re.compile(
-    r"\\(?:mathbf|boldsymbol|bm|mathit|mathcal|underline|overline|bar|vec|hat|widehat|overrightarrow)\s*\{([^{}]*)\}"
-)
+_PLAIN = re.compile(r"\\(?:mathbf|boldsymbol|bm|mathit|mathcal|underline|vec|overrightarrow)\s*\{([^{}]*)\}")
+# A bar over points names their segment. Over anything else it says something: a conjugate, a mean, a negation.
+_BARRED = re.compile(r"\\(overline|bar|widebar|hat|widehat)\s*(?:\{([^{}]*)\}|(?!\{)\s*([A-Za-z\d]))")
 _SYNONYMS = {
     "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "dbinom": "binom", "tbinom": "binom", "leq": "le",
     "leqslant": "le", "geq": "ge", "geqslant": "ge", "neq": "ne", "lt": "<", "gt": ">", "lbrace": "\\{",
@@ -46,10 +50,13 @@ _SYNONYMS = {
     "to": "rightarrow", "percent": "%", "textdegree": "°", "lparen": "(", "rparen": ")", "nobreakspace": " ",
     "euro": "€", "pounds": "£",
 }  # fmt: skip
+_SPACING = re.compile(r"(\\\\)|\\[,;:! ]|~")  # `\\\\` ends a row of a matrix
+_WHOLE_NUMBER = re.compile(r"-?\d+", re.ASCII)
+_SPACE_OF_STYLE = re.compile(r"(?<!\d) | (?!\d)")
 _COMMAND = re.compile(r"\\([A-Za-z]+)")
 _THOUSANDS = re.compile(r"(?<=\d)(?:\{,\}|,\\!|,\\,|\\,|\\ |\{\\,\}|'(?=\d{3}))\s*(?=\d{3}(?!\d))")
 _BARE_FUNCTIONS = re.compile(
-    r"(?<![\\A-Za-z{])(sqrt|pi|sin|cos|tan|cot|ln|log|infty|infinity|arcsin|arccos|arctan)(?![A-Za-z])"
+    r"(?<![\\A-Za-z{])(sqrt|pi|sin|cos|tan|cot|ln|log|exp|infty|infinity|arcsin|arccos|arctan)(?![A-Za-z])"
 )
 _SCIENTIFIC = re.compile(r"(?<![\w.\\])(\d+(?:\.\d+)?)[eE]([+-]?\d{1,3})(?![\w.])")
 _ARTICLES = frozenset(("a", "an", "the"))
@@ -58,16 +65,14 @@ _ASCII_RELATIONS = (("<=", "\\le "), (">=", "\\ge "), ("!=", "\\ne "), ("=<", "\
 
 def clean(text: str) -> str:
     """`text` in the one spelling. At most 10,000 characters are expected; time and size are linear in them."""
-    text = _unicode(" ".join(text.replace("\x00", "").split()))
-    text = _delimiters(text)
-    text = _PLAIN.sub(r"\1", _PLAIN.sub(r"\1", text))
-    text = _TEXT.sub(_text, text)
-    text = text.replace("{:}", ":").replace("\\%", "%").replace("\\_", "_").replace("\\#", "#").replace("\\&", "&")
+    if _WHOLE_NUMBER.fullmatch(text):  # what most answers are
+        return text
+    text = notation.from_plain_tex(_delimiters(_unicode(" ".join(text.replace("\x00", "").split()))))
+    if "\\" in text:
+        text = _without_commands(text)
+    text = text.replace("{:}", ":")
     text = _THOUSANDS.sub("", text)
-    text = _SIZES.sub(" ", text)
-    text = re.sub(r"(\\\\)|\\[,;:! ]|~", lambda match: match[1] or " ", text)  # `\\\\` ends a row of a matrix
-    text = _COMMAND.sub(_synonym, text)
-    text = _DEGREE.sub("°", text)
+    text = _DEGREE.sub("°", text.replace("~", " "))
     text = _SCIENTIFIC.sub(r"\1\\cdot 10^{\2}", text)
     for ascii_form, command in _ASCII_RELATIONS:
         text = text.replace(ascii_form, command)
@@ -76,9 +81,20 @@ def clean(text: str) -> str:
     return _strip(text)
 
 
+def _without_commands(text: str) -> str:
+    """Without fonts, sizes and spacing; commands of one meaning in one spelling."""
+    text = _BARRED.sub(_barred, _PLAIN.sub(r"\1", _PLAIN.sub(r"\1", text)))
+    text = _TEXT.sub(_text, text)
+    text = text.replace("\\%", "%").replace("\\_", "_").replace("\\#", "#").replace("\\&", "&")
+    text = _THOUSANDS.sub("", text)
+    text = _SIZES.sub(" ", text)
+    text = _SPACING.sub(lambda match: match[1] or " ", text)
+    return _COMMAND.sub(_synonym, text)
+
+
 def squash(cleaned: str) -> str:
     """For comparing spellings: no space except between two digits ("1 4/5" must not become "14/5")."""
-    return re.sub(r"(?<!\d) | (?!\d)", "", cleaned)
+    return _SPACE_OF_STYLE.sub("", cleaned) if " " in cleaned else cleaned
 
 
 def without_text(cleaned: str) -> str:
@@ -104,7 +120,7 @@ def _unicode(text: str) -> str:
         f"[{''.join(_SUBSCRIPTS)}]+", lambda m: "_{" + "".join(map(_SUBSCRIPTS.__getitem__, m[0])) + "}", text
     )
     text = re.sub(r"([√∛])\s*(\d+(?:\.\d+)?|[A-Za-z]|\(([^()]*)\))", _root, text.replace("π", "\\pi "))
-    text = text.translate(_SYMBOLS)
+    text = notation.from_han(text.translate(_SYMBOLS))
     return "".join(char if char.isascii() else _one_char(char) for char in text)
 
 
@@ -137,10 +153,17 @@ def _delimiters(text: str) -> str:
     return re.sub(r"(?<=\w)\*\*(?=[\w({-])", "^", text)
 
 
+def _barred(match: re.Match[str]) -> str:
+    inner = (match[2] or match[3] or "").strip()
+    if re.fullmatch(r"[A-Z]{2,4}" if "hat" not in match[1] else r"[ijk]|[A-Z]{2,4}", inner):
+        return inner
+    return f"\\{'hat' if 'hat' in match[1] else 'bar'}{{{inner}}}"
+
+
 def _text(match: re.Match[str]) -> str:
     """Words stay text; numbers and formulas inside a text command are taken out of it."""
     inner = match[1]
-    if not re.search(r"[A-Za-z]", inner) or "=" in inner:
+    if "=" in inner or (not any(map(str.isalpha, inner)) and not re.search(r"[①-⑳]", inner)):
         return f" {inner} "
     leading = re.match(r"\s*([-+]?[¤\d][\d.,/ ]*)(?=[ A-Za-z])(.*)$", inner, re.DOTALL)
     if leading and not re.match(r"[A-Z\d]*$", inner):

@@ -16,8 +16,20 @@ _FACTORS = {
     "mass": "g 1 kg 1000 mg 1/1000 lb 453.59237 oz 28.349523125",
     "volume": "l 1 ml 1/1000",
     "money": "dollar 1 cent 1/100",
+    "yuan": "yuan 1 jiao 1/10 fen 1/100",
     "angle": "degree 1",
 }
+# Words behind a number that are part of the number.
+_MULTIPLES_TEXT = """
+hundred 100 thousand 1000 million 1000000 billion 1000000000 trillion 1000000000000 dozen 12 gross 144
+wan 10000 yi 100000000 lakh 100000 crore 10000000 half 1/2 tenth 1/10 hundredth 1/100 thousandth 1/1000 millionth
+1/1000000 fifth 1/5 sixth 1/6 eighth 1/8 ninth 1/9 mn 1000000 bn 1000000000 k 1000
+"""
+_MULTIPLES = {
+    word: Fraction(size) for word, size in zip(_MULTIPLES_TEXT.split()[::2], _MULTIPLES_TEXT.split()[1::2], strict=True)
+}
+# Words that say that the number is a bound, one of several, or not the answer.
+_NO_UNIT = frozenset(("or", "and", "not", "least", "most", "plus", "minus", "except", "but"))
 _KNOWN = {
     unit: (kind, Fraction(size))
     for kind, table in _FACTORS.items()
@@ -37,25 +49,35 @@ _SHORT = frozenset(["m", "s", "h", "g", "l", "L"])  # one letter: a unit only in
 _POWERS = {"square": 2, "sq": 2, "cubic": 3, "cube": 3}
 _SIGNS = {"¤": "dollar", "€": "euro", "£": "pound sterling", "¥": "yen"}
 _FILLER = frozenset(
-    ["of", "a", "an", "the", "unit", "units", "long", "more", "total", "each", "approximately", "about"]
+    ["of", "a", "an", "the", "unit", "units", "long", "more", "total", "each", "approximately", "about", "个", "共"]
 )
 _TEXT_UNIT = re.compile(
     r"^(.*?[\d})\]!.a-z])\s*\\text\{([^{}]*)\}\s*((?:[\^/\s\d{}°-]|\\cdot|\\text\{[^{}]*\})*)$", re.DOTALL
 )
 _BARE_UNIT = re.compile(r"^(.*?[\d})\]!.])\s*([A-Za-z][A-Za-z /²³.^\d-]*)$", re.DOTALL)
+_SHORT_NAMES = r"(?:cm|mm|km|kg|mg|ft|in|yd|mi|lb|lbs|oz|mL|ml|min|mins|hr|hrs|sec|mph|cents?|USD|deg)"
+_POWER = r"(?:\^?[23]|\^\d|\^\{\d\})?"
 _BARE_SHORT = re.compile(
-    r"^(?:cm|mm|km|kg|mg|ft|in|yd|mi|lb|lbs|oz|mL|ml|min|mins|hr|hrs|sec|mph|cents?|USD|deg)(?:\^?[23]|\^\d|\^\{\d\})?$"
+    rf"^(?:{_SHORT_NAMES}{_POWER}(?:\s?/\s?(?:{_SHORT_NAMES}|[smhgl]){_POWER})?|m\s?/\s?(?:s|min|h){_POWER})$"
 )
+_COMPOUND_PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*(?:,|\band\b)*")
+
+
+_UNIT_TOKEN = re.compile(r"[^\W\d_]+|\^-?\d|°|/|%")
 
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """`value` is the text of the number; `unit` maps kinds to powers, or is empty; `factor` turns into base units."""
+    """`value` is the text of the number; `unit` maps kinds to powers, or is empty; `factor` turns into base units.
+
+    `multiple` is what words such as "million" multiply the number with.
+    """
 
     value: str
     unit: tuple[tuple[str, int], ...] = ()
     factor: Fraction = Fraction(1)
     percent: bool = False
+    multiple: Fraction = Fraction(1)
 
 
 def read_quantity(text: str) -> Quantity:
@@ -72,7 +94,7 @@ def read_quantity(text: str) -> Quantity:
         if kind == "money" and unit.get("money") == 1:  # "$5 dollars"
             return Quantity(value, inner.unit, inner.factor)
         unit[kind] = unit.get(kind, 0) + 1
-        return Quantity(value, tuple(sorted(unit.items())), inner.factor * factor)
+        return Quantity(value, tuple(sorted(unit.items())), inner.factor * factor, multiple=inner.multiple)
     if text.endswith(("¤", "€", "£")):
         return read_quantity(text[-1] + text[:-1].rstrip())
     if text.endswith("%"):
@@ -83,6 +105,27 @@ def read_quantity(text: str) -> Quantity:
         name = {"C": "celsius", "F": "fahrenheit"}.get(match[2] or match[3] or "", "angle")
         return Quantity(match[1], ((name, 1),))
     return _worded(text)
+
+
+def read_compound(text: str) -> Quantity | None:
+    """`1 hour and 30 minutes`, `5 ft 6 in`: several units of one kind, added up; None where it is something else."""
+    if len(text) > MAX_LENGTH or not text[:1].isdigit():
+        return None
+    plain = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text).strip()
+    total = Fraction(0)
+    kinds = []
+    end = 0
+    while end < len(plain):
+        match = _COMPOUND_PART.match(plain, end)
+        kind, size = _KNOWN.get(_canonical(match[2]), ("", Fraction(0))) if match else ("", Fraction(0))
+        if match is None or not kind:
+            return None
+        total += Fraction(match[1]) * size
+        kinds.append(kind)
+        end = match.end()
+    if len(kinds) < 2 or len(set(kinds)) > 1:
+        return None
+    return Quantity(f"\\frac{{{total.numerator}}}{{{total.denominator}}}", ((kinds[0], 1),))
 
 
 def is_plain(text: str) -> bool:
@@ -129,11 +172,11 @@ def _worded(text: str) -> Quantity:
         unit = _read_unit(match[2], "", spelled_out=False)
     if unit is None:
         return Quantity(text)
-    kinds, factor = unit
+    kinds, factor, multiple = unit
     value = match[1].strip()
     if kinds == {"%": 1}:
-        return Quantity(value, percent=True)
-    return Quantity(value, tuple(sorted(kinds.items())), factor)
+        return Quantity(value, percent=True, multiple=multiple)
+    return Quantity(value, tuple(sorted(kinds.items())), factor, multiple=multiple)
 
 
 def _looks_like_words(text: str, space: str) -> bool:
@@ -148,21 +191,34 @@ def _looks_like_words(text: str, space: str) -> bool:
     )
 
 
-def _read_unit(head: str, tail: str, spelled_out: bool) -> tuple[dict[str, int], Fraction] | None:
-    """Kinds with their powers, and the factor into base units. None if it is no unit."""
+def _read_unit(head: str, tail: str, spelled_out: bool) -> tuple[dict[str, int], Fraction, Fraction] | None:
+    """Kinds with their powers, the factor into base units, what number words multiply with. None if it is no unit."""
     text = f"{head} {tail}".replace("{", "").replace("}", "").replace("\\cdot", " ").replace(".", " ")
     text = re.sub(r"\^\s*(-?\d)|(?<=[A-Za-z])([23])(?!\d)", lambda match: f"^{match[1] or match[2]}", text)
     if re.search(r"(?<!\^)(?<!\^-)\d", text):
         return None  # a digit that is no power says something else
     parts: list[tuple[str, int]] = []  # unit and power
     direction, power = 1, 1
-    for token in re.findall(r"[A-Za-z]+|\^-?\d|°|/|%", text):
+    multiple = Fraction(1)
+    tokens = _UNIT_TOKEN.findall(text)
+    if not _NO_UNIT.isdisjoint(token.casefold() for token in tokens) or ("than" in tokens and len(tokens[-1]) < 3):
+        return None
+    for token in tokens:
         lowered = token.casefold()
-        if token == "/" or lowered in ("per", "every"):
+        size = _MULTIPLES.get(lowered) or _MULTIPLES.get(lowered.removesuffix("s")) if direction > 0 else None
+        if lowered == "halves":
+            size = Fraction(1, 2)
+        if size is not None:
+            if parts:
+                return None  # "2 boxes of a dozen"
+            multiple *= size
+        elif token == "/" or lowered in ("per", "every"):
             direction = -1
         elif lowered in _POWERS:
             power = _POWERS[lowered]
         elif token[0] == "^" or lowered in ("squared", "cubed"):
+            if not parts:
+                return None  # "5 squared"
             raised = int(token[1:]) if token[0] == "^" else _POWERS[lowered[:-1]]
             parts = [*parts[:-1], *((name, exponent * raised) for name, exponent in parts[-1:])]
         elif lowered not in _FILLER and not (lowered == "in" and parts and direction > 0):  # "dogs in total"
@@ -176,7 +232,7 @@ def _read_unit(head: str, tail: str, spelled_out: bool) -> tuple[dict[str, int],
         kind, size = _KNOWN.get(name, (name, Fraction(1)))
         kinds[kind] = kinds.get(kind, 0) + exponent
         factor *= size**exponent
-    return (kinds, factor) if spelled_out or kinds else None
+    return (kinds, factor, multiple) if spelled_out or kinds or multiple != 1 else None
 
 
 def _canonical(word: str) -> str:

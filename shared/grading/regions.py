@@ -15,6 +15,7 @@ from shared.grading.splitting import bracketed, split_outside
 MAX_PIECES = 40
 
 _HINT = re.compile(r"\\(?:le|ge|ne|cup|cap|setminus|in|infty|mathbb\{R\})(?![A-Za-z])|[<>]|\ball real")
+_CLOSED_AT_INFINITY = re.compile(r"\[\s*-?\s*\\infty|\\infty\s*\]")
 _RELATION = re.compile(r"(\\le|\\ge|\\ne)(?![A-Za-z])|([<>=])")
 _VARIABLE = re.compile(r"^(?:[a-zA-Z]|\\(?:theta|alpha|beta|lambda|phi|gamma|omega|mu))(?:_\{?\w\}?)?$")
 _ABSOLUTE = re.compile(r"^\|\s*(\\?[A-Za-z]+)\s*(?:([+-])\s*([^|]+))?\|$")
@@ -51,6 +52,11 @@ class Stated:
 
 def hints_at_region(text: str) -> bool:
     return _HINT.search(text) is not None
+
+
+def closed_at_infinity(text: str) -> bool:
+    """Whether an interval takes in infinity itself: `[-\\infty, 3)` is no set of real numbers."""
+    return _CLOSED_AT_INFINITY.search(text) is not None
 
 
 def read_region(text: str) -> Stated | None:
@@ -127,6 +133,8 @@ def _simple(text: str) -> Stated:
         return Stated(points)
     if opening in "([" and closing in ")]" and len(items) == 2:
         low, high = _point(items[0]), _point(items[1])
+        if (opening == "[" and isinstance(low, float)) or (closing == "]" and isinstance(high, float)):
+            raise Unreadable("closed at infinity")
         return Stated(_between(low, opening == "[", high, closing == "]"))
     raise Unreadable("no region")
 

@@ -1,6 +1,7 @@
 r"""Cutting an answer where no bracket is open: lists, brackets around the whole, rows of a matrix."""
 
 import re
+from dataclasses import dataclass
 from functools import lru_cache
 
 _OPEN = ("(", "[", "\\{", "{")
@@ -16,18 +17,25 @@ def _scanner(separator: str) -> re.Pattern[str]:
 
 def split_outside(text: str, separator: str) -> list[str]:
     """`text` cut at every match of the pattern `separator` that stands outside all brackets."""
+    return cut_outside(text, separator)[0]
+
+
+def cut_outside(text: str, separator: str) -> tuple[list[str], list[str]]:
+    """The same, and the separators between the parts."""
     parts: list[str] = []
+    separators: list[str] = []
     start = depth = 0
     for match in _scanner(separator).finditer(text):
         if match["separator"] is not None:
             if depth == 0 and len(parts) < MAX_PARTS:
                 parts.append(text[start : match.start()])
+                separators.append(match["separator"])
                 start = match.end()
         elif match[0] in _OPEN:
             depth += 1
         elif match[0] in _CLOSE:
             depth = max(0, depth - 1)
-    return [*parts, text[start:]]
+    return [*parts, text[start:]], separators
 
 
 def bracketed(text: str) -> tuple[str, str, str] | None:
@@ -52,16 +60,38 @@ def bracketed(text: str) -> tuple[str, str, str] | None:
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """`factor` stands in front. `kind`: matrix, determinant, norm, or cases (a system, a function in pieces)."""
+
+    factor: str
+    rows: list[list[str]]
+    kind: str
+
+
 _MATRIX = re.compile(
-    r"^(.*?)\\begin\s*\{([pbvBV]?(?:small)?matrix|array)\}\s*(?:\{[lcr| ]*\})?(.*)\\end\s*\{\2\}$", re.DOTALL
+    r"^(?P<factor>.*?)(?P<opening>[(\[|]|\\\||\\\{)?\s*\\begin\s*\{(?P<name>[pbvBV]?(?:small)?matrix|array|cases)\}"
+    r"\s*(?:\{[lcr| ]*\})?(?P<body>.*)\\end\s*\{(?P=name)\}\s*(?P<closing>[)\]|]|\\\||\\\})?"
+    r"\s*(?P<transposed>\^\s*(?:\{\s*(?:T|\\top)\s*\}|T|\\top))?$",
+    re.DOTALL,
 )
+_ROW_END = re.compile(r"\\\\(?:\[[^\]]*\])?")
+_KINDS = {"v": "determinant", "V": "norm", "|": "determinant", "\\|": "norm"}
 
 
-def read_matrix(text: str) -> tuple[str, list[list[str]]] | None:
-    """(factor in front, rows of entries) of a matrix or column vector; None if the text is none."""
+def read_matrix(text: str) -> Matrix | None:
+    """The matrix, column vector, determinant or system of cases that a text is; None if it is none."""
     match = _MATRIX.match(text)
-    if match is None or "\\begin" in match[3]:
+    if match is None or "\\begin" in match["body"]:
         return None
-    rows = re.split(r"\\\\(?:\[[^\]]*\])?", match[3])
-    entries = [[entry.strip() for entry in row.split("&")] for row in rows if row.strip()]
-    return (match[1].strip(), entries) if len(entries) <= MAX_PARTS else None
+    opening, closing, name = match["opening"] or "", match["closing"] or "", match["name"]
+    rows = [[entry.strip() for entry in row.split("&")] for row in _ROW_END.split(match["body"]) if row.strip()]
+    if len(rows) > MAX_PARTS or bool(closing) > bool(opening):
+        return None
+    if name == "cases" or (opening == "\\{" and not closing):
+        return Matrix(match["factor"].strip(), rows, "cases")
+    if bool(opening) != bool(closing):
+        return None
+    if match["transposed"] and len({len(row) for row in rows}) == 1:
+        rows = [list(column) for column in zip(*rows, strict=True)]
+    return Matrix(match["factor"].strip(), rows, _KINDS.get(opening or name[0], "matrix"))

@@ -7,11 +7,11 @@ from functools import lru_cache
 
 from shared.grading import algebra, quantities
 from shared.grading.expressions import Unreadable, parse
-from shared.grading.lists import is_label
-from shared.grading.normalise import squash
+from shared.grading.lists import is_label, label_key
 from shared.grading.splitting import split_outside
 
 MAX_ROUNDED = 40  # digits of an approximation
+_NAMES_A_THING = re.compile(r"[_'(\[{|]|^[A-Z]{2,}$|^[A-Za-z]{4,}$")
 
 
 @lru_cache(maxsize=256)
@@ -59,10 +59,14 @@ def is_value(text: str) -> bool:
 
 def same_name(left: str, right: str) -> bool:
     """Labels of one thing, perhaps spelled differently: `AB` and `|AB|`, `P(x)` and `p(x)`."""
-    if not (is_label(left) and is_label(right)):
+    return is_label(left) and is_label(right) and label_key(left) == label_key(right)
+
+
+def other_name(left: str, right: str) -> bool:
+    """Labels of two things of which neither is an unknown to solve for: `a_n` and `a_{n+1}`, `f(x)` and `f'(x)`."""
+    if not (is_label(left) and is_label(right)) or same_name(left, right):
         return False
-    names = [re.sub(r"\\[a-z]+|[^a-z]", "", side.casefold()) for side in (left, right)]
-    return squash(left) == squash(right) or (names[0] == names[1] and len(names[0]) > 1)
+    return any(_NAMES_A_THING.search(label_key(side)) for side in (left, right))
 
 
 def same_when_rounded(left: str, right: str) -> bool:

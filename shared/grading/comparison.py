@@ -1,0 +1,43 @@
+"""One comparison of a gold with an answer: what the readings share."""
+
+from collections.abc import Callable
+
+from shared.grading.findings import Finding, NeedsWorker, Undecidable
+from shared.grading.normalise import squash, without_text
+
+MAX_DEPTH = 6
+
+# (gold, answer, problem), gold and answer cleaned. Raises `Undecidable` where it cannot tell.
+Symbolic = Callable[[str, str, str], Finding]
+
+# (comparison, gold, answer, depth) -> equal, not equal, or None: not for this reading.
+Reading = Callable[["Comparison", str, str, int], bool | None]
+
+
+class Comparison:
+    """The problem that a gold and an answer belong to, how they are read, and what `symbolic` said last."""
+
+    def __init__(self, problem: str, symbolic: Symbolic | None, readings: tuple[Reading, ...]) -> None:
+        self.problem = problem
+        self.symbolic = symbolic
+        self.readings = readings
+        self.opinion: Finding | None = None
+
+    def equal(self, gold: str, answer: str, depth: int = 0) -> bool:
+        """Whether two cleaned texts say the same. Errors: `NeedsWorker`, `Undecidable`."""
+        if squash(without_text(gold)) == squash(without_text(answer)):
+            return True
+        if depth > MAX_DEPTH:
+            raise Undecidable("nested too deep to compare")
+        for read in self.readings:
+            decided = read(self, gold, answer, depth)
+            if decided is not None:
+                return decided
+        return self.ask(gold, answer)
+
+    def ask(self, gold: str, answer: str) -> bool:
+        """What `symbolic` says of two expressions. Errors: `NeedsWorker`, `Undecidable`."""
+        if self.symbolic is None:
+            raise NeedsWorker
+        self.opinion = self.symbolic(gold, answer, self.problem)
+        return self.opinion.equal

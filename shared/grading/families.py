@@ -1,0 +1,104 @@
+r"""Families of numbers with an integer that runs: `\frac{\pi}{2} + k\pi, k \in \mathbb{Z}`, `n \equiv 2 \pmod{3}`."""
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+from shared.grading import algebra
+from shared.grading.comparison import Comparison
+from shared.grading.expressions import Node, Unreadable, number, parse
+from shared.grading.lists import is_label, label_key
+from shared.grading.splitting import split_outside
+
+_INTEGER_TEXT = r"(?:\\mathbb\{Z\}|Z|\\text\{\s*(?:Z|the integers|integers?)\s*\})"
+# "k \in Z" behind an answer, with the words that lead to it.
+_RUNS = re.compile(
+    rf"[\s,;(]*(?:\\text\{{[^{{}}]*\}})?\s*\b([a-zA-Z])\s*(?:\\in\s*{_INTEGER_TEXT}"
+    r"|\\text\{\s*(?:is|are)?\s*(?:an?\s+|any\s+)?integers?\s*\})[\s)]*$"
+)
+_WORDS_BEFORE = re.compile(
+    r"[\s,;(]*\\text\{\s*(?:for|where|with)?\s*(?:all|any|an|every|some)?\s*integers?\s*\}\s*([a-zA-Z])[\s)]*$"
+)
+_CONGRUENCE = re.compile(r"^([a-zA-Z])\s*\\equiv\s*(-?\d{1,12})\s*\\pmod\{(\d{1,12})\}$")
+_BUILDER = re.compile(r"^\\\{\s*([a-zA-Z])\s*(?:\||:)\s*(.*)\\\}$", re.DOTALL)
+_RUNNING_LETTERS = frozenset("klmnt")
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """`start + k·step` for all integers k; `label` is what the family is of, or ""."""
+
+    label: str
+    start: algebra.Form
+    step: algebra.Form
+
+
+def as_families(comparison: Comparison, gold: str, answer: str, depth: int) -> bool | None:
+    """Two families are the same where their steps are and their starts differ by a multiple of it."""
+    if not any(sign in gold + answer for sign in ("\\in", "\\equiv", "integer")):
+        return None
+    declared = [_declared(text) for text in (gold, answer)]
+    if declared[0] is None and declared[1] is None:
+        return None
+    left = declared[0] or _undeclared(gold)
+    right = declared[1] or _undeclared(answer)
+    if left is None or right is None:
+        return None
+    if left.label and right.label and left.label != right.label:
+        return False
+    try:
+        return _same(left, right)
+    except (algebra.TooHard, Unreadable):
+        return None
+
+
+def _same(left: Family, right: Family) -> bool | None:
+    steps = [algebra.equal(left.step, sign) for sign in (right.step, algebra.negative(right.step))]
+    if True not in steps:
+        return None if None in steps else False
+    apart = algebra.quotient(algebra.difference(left.start, right.start), left.step)
+    rational = apart.rational
+    if rational is None:
+        return None if apart.opaque or len(apart.below) > 1 else False
+    return rational.denominator == 1
+
+
+def _declared(text: str) -> Family | None:
+    """The family that says which letter runs over the integers."""
+    builder = _BUILDER.match(text)
+    if builder is not None:
+        text = builder[2].strip()
+    congruence = _CONGRUENCE.match(text)
+    if congruence is not None and int(congruence[3]):
+        start, step = (algebra.exact(number(Fraction(int(congruence[at])))) for at in (2, 3))
+        return Family(congruence[1], start, step)
+    match = _RUNS.search(text) or _WORDS_BEFORE.search(text)
+    return None if match is None else _family(text[: match.start()].strip().rstrip(",; "), match[1])
+
+
+def _undeclared(text: str) -> Family | None:
+    """A family whose running letter nobody names: the only letter, or the only one of those in use for it."""
+    body = text.rpartition("=")[2]
+    letters = {letter for letter in re.findall(r"(?<![A-Za-z\\])[a-zA-Z](?![A-Za-z])", body) if letter not in "ei"}
+    return _family(text, letters.pop()) if len(letters) == 1 and letters <= _RUNNING_LETTERS else None
+
+
+def _family(text: str, letter: str) -> Family | None:
+    sides = [side.strip() for side in split_outside(text, "=")]
+    if len(sides) > 2 or (len(sides) == 2 and not is_label(sides[0])):
+        return None
+    try:
+        node = parse(sides[-1])
+        at = [algebra.exact(_substituted(node, letter, value)) for value in (0, 1, 2)]
+        step = algebra.difference(at[1], at[0])
+        if algebra.equal(step, algebra.difference(at[2], at[1])) is not True or not step.above:
+            return None
+    except (Unreadable, algebra.TooHard):
+        return None
+    return Family(label_key(sides[0]) if len(sides) == 2 else "", at[0], step)
+
+
+def _substituted(node: Node, letter: str, value: int) -> Node:
+    if node.op == "sym" and node.name == letter:
+        return number(value)
+    return Node(node.op, tuple(_substituted(part, letter, value) for part in node.args), node.value, node.name)

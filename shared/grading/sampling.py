@@ -1,0 +1,126 @@
+r"""Where two expressions with letters are evaluated: negative, near zero, large, whole and half numbers.
+
+Points of one kind make unequal expressions equal: `|x|` is `x` above zero, `\lfloor n/3 \rfloor` is
+`\lfloor n/4 \rfloor` below three.
+"""
+
+import random
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+from shared.grading.evaluation import Point, rational
+from shared.grading.expressions import Node
+
+_COORDINATES = frozenset(("x", "y", "z", "w", "u", "v", "t", "\\theta"))  # they take any sign unless a problem says
+_COUNTERS = frozenset("klmnN")  # whole numbers where an expression makes sense for these only
+_WHOLE = frozenset(("floor", "ceil", "fact", "binom", "gcd"))
+_LETTERS = r"((?:\\?[A-Za-z](?:_\{?\w\}?)?(?:\s*(?:,|and)\s*)?){1,6})"
+_POSITIVE = re.compile(
+    rf"(?:positive|non-?negative)\s+(?:real\s+|whole\s+|rational\s+)?(?:numbers?|integers?|constants?|reals?)?\s*{_LETTERS}"
+    r"(?![A-Za-z])"
+)
+_ABOVE_ZERO = re.compile(rf"{_LETTERS}\s*(?:>|\\gt?e?q?|\\ge|≥)\s*[01](?![\d.])")
+_INTEGERS = re.compile(
+    rf"(?:integers?|natural numbers?|whole numbers?|odd|even|primes?)\s+{_LETTERS}(?![A-Za-z])"
+    rf"|{_LETTERS}\s*\\in\s*\\(?:mathbb|mathbf)\s*\{{?\s*[ZN]"
+)
+_MEASURED = re.compile(
+    r"\b(?:triangle|circle|radius|side|length|area|volume|perimeter|rectangle|square|cube|sphere|cone|distance|height"
+    r"|width|mass|probability|polygon|trapezoid|rhombus|segment|edge)s?\b",
+    re.I,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A point, and whether a letter that may stand for a size is negative there."""
+
+    point: Point
+    sign_in_doubt: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """What the letters of two expressions stand for, as far as problem and expressions tell."""
+
+    names: tuple[str, ...]
+    positive: frozenset[str]
+    whole: frozenset[str]
+
+
+def domain_of(problem: str, gold: Node, answer: Node) -> Domain:
+    names = tuple(sorted(letters(gold) | letters(answer)))
+    text = problem.replace("$", "").replace("\\(", "").replace("\\)", "")
+    positive = _named(_POSITIVE, text) | _named(_ABOVE_ZERO, text)
+    whole = _named(_INTEGERS, text)
+    if _MEASURED.search(text):
+        positive |= {name for name in names if name not in _COORDINATES}
+    if _for_whole_numbers(gold) or _for_whole_numbers(answer):
+        whole |= _COUNTERS
+    bases = {name: name.partition("_")[0] for name in names}
+    return Domain(
+        names,
+        frozenset(name for name in names if name in positive or bases[name] in positive),
+        frozenset(name for name in names if name in whole or bases[name] in whole),
+    )
+
+
+def samples(domain: Domain) -> list[Sample]:
+    """The points, the generic ones first; one point without letters where there are none."""
+    if not domain.names:
+        return [Sample({})]
+    draw = random.Random(20)
+    count = 64 if domain.whole else 28
+    columns = {name: _column(name in domain.whole, count, at, draw) for at, name in enumerate(domain.names)}
+    made = []
+    for row in range(count):
+        point = {name: columns[name][row] for name in domain.names}
+        point = {name: abs(value) if name in domain.positive else value for name, value in point.items()}
+        doubtful = any(value < 0 and name.partition("_")[0] not in _COORDINATES for name, value in point.items())
+        made.append(Sample(point, doubtful))
+    return made
+
+
+def letters(node: Node) -> set[str]:
+    own = {node.name} if node.op == "sym" and node.name not in ("\\pi", "e", "i") else set()
+    return own.union(*(letters(argument) for argument in node.args))
+
+
+def _column(whole: bool, count: int, at: int, draw: random.Random) -> list[Fraction]:
+    """The values of one letter: the first three generic, then of every kind, in another order for each letter."""
+    if whole:
+        kinds = [*range(1, 41), *range(-14, 0), 0, *(draw.randrange(41, 400) for _ in range(count))][:count]
+        return _shuffled([Fraction(value) for value in kinds], at, draw)
+    generic = [Fraction(draw.randrange(10**30, 10**31), 4 * 10**30) for _ in range(3)]
+    kinds_of_numbers = [
+        *(-Fraction(draw.randrange(10**12, 10**13), 4 * 10**12) for _ in range(5)),
+        *(sign * Fraction(draw.randrange(1, 10**9), 10**11) for sign in (1, -1, 1)),
+        *(sign * Fraction(draw.randrange(10**6, 10**8), 10**5) for sign in (1, -1, 1, -1)),
+        *map(Fraction, (0, 1, 2, 3, 5, 12, -1, -2, -4)),
+        *(Fraction(odd, 2) for odd in (1, 3, 7, -1, -5)),
+    ]
+    return generic + _shuffled(kinds_of_numbers, at, draw)[: count - 3]
+
+
+def _shuffled(values: list[Fraction], at: int, draw: random.Random) -> list[Fraction]:
+    return draw.sample(values, len(values)) if at else values
+
+
+def _named(pattern: re.Pattern[str], text: str) -> set[str]:
+    named: set[str] = set()
+    for match in pattern.finditer(text):
+        said = next(group for group in match.groups() if group)
+        named.update(re.findall(r"\\?[A-Za-z](?:_\{?\w\}?)?", said.replace("and", ",")))
+    return named
+
+
+def _for_whole_numbers(node: Node) -> bool:
+    """Whether an expression is made for whole numbers: floors, factorials, powers of a negative number."""
+    if node.op in _WHOLE:
+        return True
+    if node.op == "pow" and letters(node.args[1]):
+        base = rational(node.args[0])
+        if base is not None and base < 0:
+            return True
+    return any(map(_for_whole_numbers, node.args))
