@@ -1,4 +1,6 @@
-"""Where questions come from: GSM8K, MATH-500, AIME, a corpus's held-out problems, any JSONL; local copies or the hub.
+"""Where questions come from: the public benchmarks by name, a corpus's held-out problems, any JSONL or Parquet file.
+
+The names are those of `shared.benchmarks`, spelling aside; local copies or the hub.
 
     gsm8k       {"question": "Janet’s ducks lay 16 eggs…", "answer": "Janet sells 16 - 3 - 4 = … #### 18"}
     math_500    {"problem": "Convert the point $(0,3)$…", "answer": "\\\\left( 3, \\\\frac{\\\\pi}{2}…", "level": 2}
@@ -18,7 +20,7 @@ from typing import Any
 import orjson
 
 from evaluation.terms import Benchmark, Question
-from shared.benchmarks import PUBLIC
+from shared.benchmarks import PUBLIC, key_of
 from shared.exits import InputError
 from shared.holdout import held_out_problems
 from shared.prompts import messages_for
@@ -27,13 +29,14 @@ from shared.records import problem_id, read_traces
 Row = Mapping[str, Any]
 
 
-# What can be asked by name, with the places where a local copy is looked for.
-LOCAL_COPIES = {
+# Where a local copy is looked for first, by the benchmark's key.
+_COPIES = {
     "gsm8k": ("gsm8k/test.jsonl", "gsm8k.jsonl", "gsm8k/main/test-00000-of-00001.parquet"),
     "math_500": ("math_500/test.jsonl", "math500/test.jsonl", "math_500.jsonl", "math500.jsonl", "MATH-500/test.jsonl"),
     "aime24": ("aime24/test.jsonl", "aime24.jsonl", "aime/aime24.jsonl", "aime_2024.jsonl"),
     "aime25": ("aime25/test.jsonl", "aime25.jsonl", "aime/aime25.jsonl", "aime_2025.jsonl"),
 }
+_FILES = (".jsonl", ".parquet")
 
 HELD_OUT = "held-out:"
 HELD_OUT_SHARE, HELD_OUT_SEED = 0.02, 0  # the trainer's defaults, where neither a list nor a run says more
@@ -73,8 +76,8 @@ def first(benchmark: Benchmark, count: int) -> Benchmark:
 
 
 def shown_name(name: str) -> str:
-    """The benchmark's key in comparison.json: a JSONL file goes by its stem, all others by the name as written."""
-    return Path(name).stem if name.endswith(".jsonl") and not name.startswith(HELD_OUT) else name
+    """The benchmark's key in comparison.json: a file goes by its stem, all others by the name as written."""
+    return Path(name).stem if name.endswith(_FILES) and not name.startswith(HELD_OUT) else name
 
 
 def slug(name: str) -> str:
@@ -89,22 +92,41 @@ def slug(name: str) -> str:
 def _open(name: str, data: str, runs: Sequence[Path]) -> tuple[Iterator[tuple[str, str]], str]:
     if name.startswith(HELD_OUT):
         return _held_out(Path(name.removeprefix(HELD_OUT)), runs)
-    if name.endswith(".jsonl"):
+    if name.endswith(_FILES):
         return _from_file(Path(name)), name
-    if name not in LOCAL_COPIES:
-        known = ", ".join(LOCAL_COPIES)
-        raise InputError(f"benchmarks: {name!r} is unknown: use {known}, held-out:CORPUS or a path ending in .jsonl")
+    key = key_of(name)
+    if key is None:
+        known = ", ".join(PUBLIC)
+        raise InputError(
+            f"benchmarks: {name!r} is unknown: use {known}, held-out:CORPUS or a path ending in .jsonl or .parquet"
+        )
     if data:
-        path = next((Path(data) / file for file in LOCAL_COPIES[name] if (Path(data) / file).exists()), None)
+        copies = local_copies(key)
+        path = next((Path(data) / file for file in copies if (Path(data) / file).exists()), None)
         if path is None:
-            raise InputError(f'data = "{data}": no copy of {name} there: looked for {", ".join(LOCAL_COPIES[name])}')
-        return _from_file(path), str(path)
-    return _from_hub(name)
+            raise InputError(f'data = "{data}": no copy of {name} there: looked for {", ".join(copies)}')
+        return _from_file(path, public=True), str(path)
+    return _from_hub(key)
 
 
-def _from_file(path: Path) -> Iterator[tuple[str, str]]:
+def local_copies(key: str) -> list[str]:
+    """The paths below `data` where a copy of a public benchmark may stand, the likeliest first."""
+    folders = (key, PUBLIC[key].data_set.rpartition("/")[2])
+    names = [f"{folder}{end}{suffix}" for suffix in _FILES for folder in folders for end in ("/test", "")]
+    return list(dict.fromkeys((*_COPIES.get(key, ()), *names)))
+
+
+def _from_file(path: Path, public: bool = False) -> Iterator[tuple[str, str]]:
     for place, row in _read_parquet(path) if path.suffix == ".parquet" else _read_jsonl(path):
-        yield _pair(row, place)
+        yield _pair(_in_one(row) if public else row, place)
+
+
+def _in_one(row: Row) -> Row:
+    """A row whose answer is a list of its parts (OlympiadBench's), as one text: all of them are asked for."""
+    joined = {
+        name: ", ".join(map(str, row[name])) for name in _GOLD_FIELDS if isinstance(row.get(name), list) and row[name]
+    }
+    return {**row, **joined}
 
 
 def _read_jsonl(path: Path) -> Iterator[tuple[str, Row]]:
@@ -131,9 +153,15 @@ def parse_row(line: bytes, place: str) -> Row:
 
 
 def _read_parquet(path: Path) -> Iterator[tuple[str, Row]]:
+    import pyarrow
     import pyarrow.parquet
 
-    for number, row in enumerate(pyarrow.parquet.read_table(path).to_pylist(), 1):
+    try:
+        rows = pyarrow.parquet.read_table(path).to_pylist()
+    except (OSError, pyarrow.ArrowException) as error:
+        why = " ".join(str(error).split())[:160]
+        raise InputError(f"{path}: cannot be read ({why}): give a Parquet file with problem and answer") from None
+    for number, row in enumerate(rows, 1):
         yield f"{path}:{number}", row
 
 
@@ -147,9 +175,11 @@ def _from_hub(name: str) -> tuple[Iterator[tuple[str, str]], str]:
     except Exception as error:  # the hub's client raises a dozen kinds, each of them "it cannot be had"
         why = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
         raise InputError(
-            f'{origin}: cannot be loaded ({why}): set data = "FOLDER" with {LOCAL_COPIES[name][0]} in it'
+            f'{origin}: cannot be loaded ({why}): set data = "FOLDER" with {local_copies(name)[0]} in it'
         ) from None
-    return (_pair(row, f"{origin}:{number}") for number, row in enumerate(rows, 1)), f"{origin} {rows._fingerprint}"
+    return (
+        _pair(_in_one(row), f"{origin}:{number}") for number, row in enumerate(rows, 1)
+    ), f"{origin} {rows._fingerprint}"
 
 
 def _pair(row: Row, place: str) -> tuple[str, str]:

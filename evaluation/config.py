@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
+from shared.benchmarks import PUBLIC
 from shared.config import Config
 from shared.prompts import PRESETS
 
@@ -97,12 +98,15 @@ class EngineConfig(Config):
         return self
 
 
+_BENCHMARKS = f"{', '.join(PUBLIC)}, held-out:CORPUS, path/to/file.jsonl (or .parquet)"
+
+
 class EvaluationConfig(Config):
     """One evaluation: some models, the first of them the base, over some benchmarks."""
 
     out: Path = Field(description="folder for answers, comparison.json and report.html")
     models: list[str] = Field(description="hub names or folders (endpoint: model names); the first is the base")
-    benchmarks: list[str] = Field(description="gsm8k, math_500, aime24, aime25, held-out:CORPUS, path/to/file.jsonl")
+    benchmarks: list[str] = Field(description=_BENCHMARKS)
     limit: int = Field(0, ge=0, description="0: all; N: the first N problems")
     data: str = Field("", description="folder with local copies of the benchmarks; empty: the hub")
     generation: GenerationConfig = Field(GenerationConfig(), description="how answers are asked for")

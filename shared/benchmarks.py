@@ -22,12 +22,19 @@ PUBLIC = {
     "aime25": HubSet("yentinglin/aime_2025", None, "train"),
     "amc23": HubSet("math-ai/amc23", None, "test"),
     "olympiadbench": HubSet("math-ai/olympiadbench", None, "test"),
+    "minerva_math": HubSet("math-ai/minervamath", None, "test"),
 }
 
 
 def public(name: str) -> HubSet | None:
     """The benchmark of that name, spelling aside: "MATH-500", "math_500" and "math500", "gsm8k" and "gsm8k:test"."""
-    return next((place for key, place in PUBLIC.items() if _core(key) == _core(name)), None)
+    key = key_of(name)
+    return PUBLIC[key] if key else None
+
+
+def key_of(name: str) -> str | None:
+    """The key in `PUBLIC` of the benchmark of that name, spelling aside; None where there is none."""
+    return next((key for key in PUBLIC if _core(key) == _core(name)), None)
 
 
 def plain(name: str) -> str:

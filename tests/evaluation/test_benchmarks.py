@@ -48,13 +48,35 @@ def test_gsm8k_is_found_among_local_copies_and_its_golds_are_read(tmp_path: Path
     assert (found.name, found.whole) == ("gsm8k", 5)
 
 
+@pytest.mark.parametrize(
+    ("name", "copy"),
+    [
+        ("MATH-500", "math_500/test.jsonl"),
+        ("gsm8k:test", "gsm8k.jsonl"),
+        ("amc23", "amc23/test.jsonl"),
+        ("AMC23", "amc23.jsonl"),
+        ("minerva_math", "minervamath/test.jsonl"),
+    ],
+)
+def test_the_names_that_are_kept_out_of_a_corpus_can_be_asked(tmp_path: Path, name: str, copy: str) -> None:
+    write_rows(tmp_path / copy, [{"question": "What is 7?", "answer": "7.0"}])
+    found = loaded(name, str(tmp_path))
+    assert (found.name, [q.problem for q in found.questions]) == (name, ["What is 7?"])
+
+
+def test_olympiadbenchs_lists_of_answers_are_asked_for_as_one(tmp_path: Path) -> None:
+    rows = [{"question": "One?", "final_answer": ["4"]}, {"question": "Two?", "final_answer": ["$1$", "$2$"]}]
+    write_rows(tmp_path / "olympiadbench/test.jsonl", rows)
+    assert [q.gold for q in loaded("olympiadbench", str(tmp_path)).questions] == ["4", "$1$, $2$"]
+
+
 def test_a_missing_local_copy_names_the_files_that_are_looked_for(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no copy of math_500 there: looked for math_500/test\.jsonl"):
         loaded("math_500", str(tmp_path))
 
 
 def test_an_unknown_benchmark_names_the_known_ones() -> None:
-    with pytest.raises(InputError, match="'gsm9k' is unknown: use gsm8k, math_500, aime24, aime25, held-out:CORPUS"):
+    with pytest.raises(InputError, match=r"'gsm9k' is unknown: use gsm8k, math_500, .*held-out:CORPUS"):
         loaded("gsm9k")
 
 
@@ -85,6 +107,20 @@ def test_a_parquet_copy_reads_like_a_jsonl_one(tmp_path: Path) -> None:
     (tmp_path / "gsm8k/main").mkdir(parents=True)
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "gsm8k/main/test-00000-of-00001.parquet")
     assert [q.gold for q in loaded("gsm8k", str(tmp_path)).questions] == ["0", "1", "2", "3"]
+
+
+def test_a_parquet_file_is_a_benchmark_and_a_damaged_one_is_one_line(tmp_path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    path = tmp_path / "sums.parquet"
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist([{"problem": "What is 1?", "answer": 1}]), path)
+    assert (loaded(str(path)).name, [q.gold for q in loaded(str(path)).questions]) == ("sums", ["1"])
+    path.write_bytes(b"PAR1")
+    for damaged in (path, tmp_path / "nowhere.parquet"):
+        with pytest.raises(InputError, match=r"\.parquet: cannot be read .*: give a Parquet file") as stopped:
+            loaded(str(damaged))
+        assert "\n" not in str(stopped.value)
 
 
 def test_held_out_problems_of_a_corpus_follow_the_trainers_rule(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from shared.benchmarks import PUBLIC, public
         ("MATH-500", "math_500"),
         ("math500", "math_500"),
         ("aime24", "aime24"),
+        ("OlympiadBench", "olympiadbench"),
+        ("MinervaMath", "minerva_math"),
     ],
 )
 def test_spelling_does_not_make_another_benchmark(name: str, key: str) -> None:
