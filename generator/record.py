@@ -38,7 +38,7 @@ def verdict_without_grading(completion: Completion) -> Verdict | None:
     if is_cut(reason):
         count = completion.usage.completion_tokens
         return Verdict("truncated", None, f"cut by max_tokens after {count} tokens")
-    if reason not in STOPPED:
+    if reason.lower() not in STOPPED:
         return Verdict("failed", None, f"the teacher ended with finish_reason {reason!r}")
     return None
 

@@ -52,6 +52,8 @@ def key_of(lane: LaneConfig, environ: Mapping[str, str] = os.environ) -> str:
         raise InputError(
             f"lane {lane.name}: the environment variable {lane.api_key_env} is empty: export it with your key"
         )
+    if key[0] in "\"'" or key[-1] in "\"'":
+        raise InputError(f"lane {lane.name}: the key in {lane.api_key_env} has quotes around it: take them off")
     if not key.isascii() or not key.isprintable() or " " in key:
         raise InputError(
             f"lane {lane.name}: {lane.api_key_env} holds no usable key (spaces or non-ASCII in it): copy it again"

@@ -6,6 +6,7 @@ from math import inf
 FAILURES_IN_A_ROW = 5
 PAUSE_SECONDS, PAUSE_SECONDS_MAX = 2.0, 60.0  # doubled at each probe that fails
 BALANCE_SECONDS = 3600.0  # a lane without balance is probed every hour
+KEY_SECONDS = 60.0  # a key that worked before and is refused now is tried again so often
 
 
 @dataclass(slots=True)
@@ -63,6 +64,17 @@ class Circuit:
         if self.opened_at is None:
             self.opened_at = now
         self.why, self.retry_at, self.probing, self.stopped = why, now + pause, False, True
+
+    def suspend(self, now: float, why: str, pause: float, probe: bool) -> None:
+        """What worked before is refused, perhaps by mistake: open at once, `pause` seconds until a probe."""
+        if self.opened_at is None:
+            self.opened_at = now
+        if probe:
+            self.failed_probes += 1
+        self.why = why
+        self.retry_at = now + pause
+        self.probing = False
+        self.stopped = False
 
     def give_up_probe(self) -> None:
         """The probe ended without saying anything about the lane (it was cancelled, or refused for its own sake)."""

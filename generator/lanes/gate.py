@@ -11,7 +11,7 @@ from math import inf
 
 from generator.config import BudgetConfig, LaneConfig
 from generator.lanes.budgets import Budget, Limits, Reservation, UsedUp, strictest
-from generator.lanes.circuit import BALANCE_SECONDS, Circuit
+from generator.lanes.circuit import BALANCE_SECONDS, KEY_SECONDS, Circuit
 from generator.lanes.concurrency import Concurrency, Flight
 from generator.lanes.pace import Pace, TokenBucket
 from generator.lanes.remedies import with_remedy
@@ -194,7 +194,9 @@ class Gate:
         self.counts.errors[error.kind] += 1
         usage = error.partial.usage if error.partial else Usage()
         cost = self._leave(now, entered, usage)
-        if isinstance(error, KeyRefused | UnknownModel):
+        if isinstance(error, KeyRefused) and self.trial.proven:
+            self.circuit.suspend(now, with_remedy(error, self.lane), KEY_SECONDS, entered.probe)
+        elif isinstance(error, KeyRefused | UnknownModel):
             self.circuit.stop(now, with_remedy(error, self.lane))
         elif isinstance(error, BalanceGone):
             self.circuit.stop(now, error.message, BALANCE_SECONDS)

@@ -13,6 +13,7 @@ from yarl import URL
 from generator.teacher import refusals, wire
 from generator.teacher.stream import Call, Clocks, bounded
 from generator.terms import Address, CallError, FieldRefused, LimitNews, Request, Unreachable
+from shared.exits import InputError
 from shared.records import Completion
 
 
@@ -158,15 +159,23 @@ def _proxy_for(url: str) -> tuple[URL | None, dict[str, str] | None]:
     """The proxy that the environment names for `url`, and what it is to be told. This machine is never behind one.
 
     Not left to aiohttp's `trust_env`: that reads .netrc for each call and refuses to run where it names the host.
+    Errors: `InputError` for a proxy that is not HTTP.
     """
     target = URL(url)
     host = target.host or ""
     if host in ("localhost", "::1") or host.startswith("127.") or urllib.request.proxy_bypass(host):
         return None, None
-    found = urllib.request.getproxies().get(target.scheme)
+    proxies = urllib.request.getproxies()
+    found = proxies.get(target.scheme) or proxies.get("all")
     if not found:
         return None, None
     proxy = URL(found if "://" in found else f"http://{found}")
+    if proxy.scheme not in ("http", "https"):
+        variable = f"{target.scheme}_proxy" if proxies.get(target.scheme) else "all_proxy"
+        raise InputError(
+            f"{variable} names a {proxy.scheme} proxy: only HTTP proxies can be used; "
+            f"set {target.scheme}_proxy to one, or no_proxy={host}"
+        )
     if not proxy.user:
         return proxy, None
     # aiohttp makes Proxy-Authorization of it, in the tunnel's request or in ours.

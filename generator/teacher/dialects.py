@@ -19,6 +19,7 @@ from shared.records import Usage
 DONE = b"[DONE]"
 _ERROR_LINE = b"error:"  # llama.cpp's name of a line with an error body
 _PIECES = 256  # so many strings are joined: a stream of 30,000 tokens would hold 2 MB of string headers
+_SURE_CHARACTERS = 6  # different ones in a first piece: a second that begins with it repeats it
 _MOST_TOKENS = 10**9  # of one call; more is no count
 
 
@@ -28,10 +29,11 @@ class EventSplitter:
     Only `data` is of use here; event names, ids and retry hints go. Payloads keep a leading space: JSON does not mind.
     """
 
-    __slots__ = ("_rest",)
+    __slots__ = ("_begun", "_rest")
 
     def __init__(self) -> None:
         self._rest = b""
+        self._begun = False  # a byte order mark may come before
 
     @property
     def waiting_bytes(self) -> int:
@@ -41,6 +43,9 @@ class EventSplitter:
     def feed(self, block: bytes) -> list[bytes]:
         """The payloads of the events that `block` completes."""
         data = self._rest + block if self._rest else block
+        if not self._begun:
+            data = wire.without_mark(data)
+            self._begun = len(data) >= wire.MARK_BYTES
         if b"\r" in data:
             held = b"\r" if data.endswith(b"\r") else b""  # a CRLF may be cut in two
             data = data[: len(data) - len(held)].replace(b"\r\n", b"\n").replace(b"\r", b"\n") + held
@@ -80,16 +85,60 @@ def _all_whole(lines: list[bytes]) -> bool:
     return all(line.strip() == DONE or (line.lstrip()[:1] == b"{" and line.rstrip()[-1:] == b"}") for line in lines)
 
 
+class Pieces:
+    """One text as it comes, also where each piece repeats all before it (Bailian without `incremental_output`).
+
+    That is told by what no ordinary stream does: from the start on, each piece begins with the whole one before.
+    """
+
+    __slots__ = ("_first", "_last", "_pieces", "_repeating", "_seen", "size")
+
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
+        self._first = ""
+        self._last = ""
+        self._seen = 0  # pieces that grew, while all of them did
+        self._repeating: bool | None = None  # None: not known yet
+        self.size = 0  # characters
+
+    def add(self, piece: str) -> None:
+        if self._repeating is not False:
+            self._look(piece)
+        if self._repeating and piece.startswith(self._last):
+            self._pieces = [piece]
+            self.size = len(piece)
+        else:
+            self._pieces.append(piece)
+            self.size += len(piece)
+        self._last = piece if self._repeating is not False else ""
+        if len(self._pieces) > _PIECES:
+            self._pieces = [self.text]
+
+    def _look(self, piece: str) -> None:
+        if not self._seen:
+            self._first = piece
+            self._seen = 1
+        elif not piece.startswith(self._last):
+            self._repeating = bool(self._repeating)
+        elif len(piece) > len(self._last):
+            self._seen += 1
+            sure = len(set(piece)) >= 3 and self._seen >= 3
+            self._repeating = self._repeating or sure or len(set(self._first)) >= _SURE_CHARACTERS or None
+
+    @property
+    def text(self) -> str:
+        return "".join(self._pieces)
+
+
 class Gathering:
     """What one stream has brought so far. `take` never raises on anything that a server may send."""
 
-    __slots__ = ("_content", "_reasoning", "chunks", "done", "error", "finish_reason", "model", "size", "usage")
+    __slots__ = ("_content", "_reasoning", "chunks", "done", "error", "finish_reason", "model", "usage")
 
     def __init__(self) -> None:
-        self._reasoning: list[str] = []
-        self._content: list[str] = []
+        self._reasoning = Pieces()
+        self._content = Pieces()
         self.chunks = 0  # events that brought text
-        self.size = 0  # characters of text
         self.finish_reason: str | None = None
         self.model = ""
         self.usage: dict[str, Any] | None = None
@@ -112,11 +161,12 @@ class Gathering:
                 self.error = f"an event that is not JSON: {text}"
                 continue
             self._event(event.clean, event.raw)
-        if len(self._reasoning) > _PIECES:
-            self._reasoning = ["".join(self._reasoning)]
-        if len(self._content) > _PIECES:
-            self._content = ["".join(self._content)]
         return self.chunks - before
+
+    @property
+    def size(self) -> int:
+        """Characters of text."""
+        return self._reasoning.size + self._content.size
 
     def _event(self, event: Any, raw: Any) -> None:
         if isinstance(event, list) and len(event) == 1:  # Google wraps its error bodies
@@ -138,7 +188,9 @@ class Gathering:
             self.model = wire.name(event.get("model"))
 
     def _choice(self, choice: dict[str, Any], raw: dict[str, Any]) -> None:
-        delta = raw.get("delta") or raw.get("message")
+        delta = raw.get("delta")
+        if not delta and not self.size:  # after deltas, MiniMax's last event has the whole message once more
+            delta = raw.get("message")
         if isinstance(delta, dict):
             self._delta(delta)
         if reason := wire.name(choice.get("finish_reason")):
@@ -157,27 +209,28 @@ class Gathering:
             more, said = _from_parts(said)
             thought = thought or more
         if thought and isinstance(thought, str):
-            self._reasoning.append(thought)
-            self.size += len(thought)
+            self._reasoning.add(thought)
         elif not said:
             return
         if said:
-            self._content.append(said)
-            self.size += len(said)
+            self._content.add(said)
         self.chunks += 1
 
     def texts(self, starts_thinking: bool = False) -> tuple[str, str]:
         """(reasoning, response). `starts_thinking`: this server's content begins inside the thinking, without a tag."""
-        content = wire.whole("".join(self._content))
-        if self._reasoning:
-            return wire.whole("".join(self._reasoning)), content
+        content = wire.whole(self._content.text)
+        if self._reasoning.size:
+            reasoning = wire.whole(self._reasoning.text)
+            return reasoning, _without_thought(content, reasoning)
         return split_tags(content, starts_thinking)
 
     @property
     def closes_only(self) -> bool:
         """Whether this stream shows a server whose template opens the thinking and whose stream only closes it."""
-        content = "".join(self._content)
-        return not self._reasoning and THINK_CLOSE in content and THINK_OPEN not in content.partition(THINK_CLOSE)[0]
+        content = self._content.text
+        return (
+            not self._reasoning.size and THINK_CLOSE in content and THINK_OPEN not in content.partition(THINK_CLOSE)[0]
+        )
 
     def counted(self, prompt_characters: int) -> Usage:
         """Tokens as the provider counted them; where it did not, estimated, rather too high than too low."""
@@ -187,7 +240,7 @@ class Gathering:
                 return _usage(self.usage)
         # An event is about a token; a server that sends several at once has about four characters in each.
         tokens = max(self.chunks, self.size // 4)
-        thought = sum(map(len, self._reasoning))
+        thought = self._reasoning.size
         return Usage(prompt_characters // 4 + 4, tokens, tokens * thought // max(1, self.size), 0, estimated=True)
 
 
@@ -206,6 +259,19 @@ def split_tags(content: str, starts_thinking: bool = False) -> tuple[str, str]:
         return (content, "") if starts_thinking and not opened else ("", content)
     response = response.removeprefix("\n").removeprefix("\n")
     return reasoning.removesuffix("\n"), (lead if lead.strip() else "") + response
+
+
+def _without_thought(content: str, reasoning: str) -> str:
+    """The content of a stream that had a reasoning field too: what leads it of tags, and of the same thought, goes."""
+    lead = content.lstrip()
+    opened = lead.startswith(THINK_OPEN)
+    head, closing, rest = lead.removeprefix(THINK_OPEN).partition(THINK_CLOSE)
+    is_copy = opened or head.strip() in ("", reasoning.strip())
+    if closing and is_copy:
+        return rest.removeprefix("\n").removeprefix("\n")
+    if opened and reasoning.strip().startswith(head.strip()):  # a copy that was never closed: no answer came
+        return ""
+    return content
 
 
 def _is_error(event: dict[str, Any]) -> bool:

@@ -38,6 +38,9 @@ _FLAGGED = re.compile(r"moderation|flagged|content[ _]policy|data_?inspection", 
 _HIDDEN = re.compile(r"[*•…]{2,}|\.{3,}|…")
 _RUN = re.compile(r"[^\s\"'`,;:=<>(){}\[\]]{8,}")
 
+_PAGE = re.compile(rb"\s*(<!doctype html|<html|<head|<title|<body)", re.I)
+_PASSING = re.compile(r"\b(busy|overloaded|try again|retry (later|after|your)|temporar(y|ily))\b|繁忙|稍后|稍候", re.I)
+
 _CLASSES: dict[int, type[CallError]] = {
     401: KeyRefused,
     402: BalanceGone,
@@ -57,6 +60,8 @@ def refusal(
     tree = _tree(body)
     said = redactor.clean(message_of(body))
     kind = _kind(status, said)
+    if _is_passing(status, kind, said, body):
+        kind = ServerFault
     if kind is UnknownModel:
         text = f"model {model!r} or path {url} is unknown to the server (HTTP {status}): {said}"
     elif 300 <= status < 400:
@@ -85,6 +90,8 @@ def error_event(
     kind: type[CallError] = ErrorEvent
     if status is not None and status < 500:
         kind = _kind(status, said)
+        if _is_passing(status, kind, said, b""):
+            kind = ErrorEvent
     text = f"error in the stream: {said}"
     if kind is UnknownModel:
         text = f"model {model!r} is unknown to the server (error in the stream): {said}"
@@ -96,6 +103,15 @@ def error_event(
         headers_news=news(headers, said.encode()) if kind is RateLimited else None,
         setting=setting_of(error, said) if kind is BadRequest else "",
     )
+
+
+def _is_passing(status: int, kind: type[CallError], said: str, body: bytes) -> bool:
+    """Whether a 4xx is an outage whatever its number: a gateway's or firewall's page, a server that is busy."""
+    if not 400 <= status < 500 or kind in (RateLimited, BalanceGone):
+        return False
+    is_page = _PAGE.match(wire.without_mark(body)) is not None
+    # A page at a path that is not there is what a wrong base_url brings; waiting makes it no better.
+    return (is_page and status not in (404, 405)) or _PASSING.search(said) is not None
 
 
 def _kind(status: int, said: str) -> type[CallError]:

@@ -29,6 +29,8 @@ _ERROR_BODY_BYTES, _ERROR_BODY_SECONDS = 1 << 16, 5.0
 _WIRE_BYTES = (1 << 20, 2048)  # at least, and for each token of max_tokens
 _TEXT_CHARACTERS = (1 << 16, 64)
 _EVENT_BYTES = 1 << 22
+# finish_reasons of a server that could not go on: DeepSeek, SGLang, OpenRouter, Zhipu
+_GIVEN_UP = frozenset({"insufficient_system_resource", "abort", "error", "network_error"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,20 +163,34 @@ class Call:
         gathering = self.gathering
         if gathering.error is not None:
             raise self._error_event(gathering.error)
-        reason = gathering.finish_reason
+        reason = gathering.finish_reason or self._reason_left_out()
         if reason is None and not gathering.size and not self._broken:
             raise EmptyAnswer("HTTP 200 without an answer", status=200, partial=self._partial("empty"))
         if reason is None:
             why = self._broken or "the stream ended without a finish_reason"
             raise Cut(why, status=200, partial=self._partial("cut", why))
-        if reason in ("insufficient_system_resource", "abort", "error"):
+        if reason.lower() in _GIVEN_UP:
             raise Cut(f"the server gave up: {reason}", status=200, partial=self._partial(reason))
         completion = self._partial(reason)
-        ended_by_itself = reason != "content_filter" and not is_cut(reason)
+        ended_by_itself = reason.lower() != "content_filter" and not is_cut(reason)
         if ended_by_itself and not completion.response.strip():
             empty = self._partial("empty", f"finish_reason {reason!r}, and no response text")
             raise EmptyAnswer(empty.error, status=200, partial=empty)
         return completion
+
+    def _reason_left_out(self) -> str | None:
+        """The reason of an orderly end that names none: `[DONE]`, and tokens counted, with an answer in them.
+
+        A server that counts at the end and says that it is done has ended by itself: a cut stream has neither.
+        """
+        gathering = self.gathering
+        if self._broken or not gathering.done:
+            return None
+        usage = gathering.counted(0)
+        _, response = gathering.texts(self._starts_thinking)
+        if usage.estimated or not usage.completion_tokens or not response.strip():
+            return None
+        return "length" if usage.completion_tokens >= self._request.max_tokens else "stop"
 
     def _error_event(self, error: Any) -> CallError:
         said = self._redactor.clean(wire.one_line(refusals.sentence(error)))

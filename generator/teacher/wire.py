@@ -16,6 +16,7 @@ import orjson
 DEPTH = 32  # levels; a chunk of a stream has five
 LINE_CHARACTERS = 400
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+MARK_BYTES = len(_BYTE_ORDER_MARK)
 _LARGEST_INTEGER = 2**63 - 1
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")  # line breaks, and the direction of writing

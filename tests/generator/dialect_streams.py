@@ -128,9 +128,50 @@ ANSWERS = [
     ),
     Stream(
         "tags inside a response are text when the thought has its own field",
-        sse(*thoughts(), *sayings("</think>" + SAID), STOP, COUNT),
-        response="</think>" + SAID,
+        sse(*thoughts(), *sayings("I </think> " + SAID), STOP, COUNT),
+        response="I </think> " + SAID,
     ),
+    Stream(
+        "a closing tag that leads the response when the thought has its own field",
+        sse(*thoughts(), *sayings("</think>\n\n" + SAID), STOP, COUNT),
+    ),
+    Stream(
+        "empty tags that lead the response when the thought has its own field",
+        sse(*thoughts(), *sayings("<think>\n\n</think>\n\n" + SAID), STOP, COUNT),
+    ),
+    Stream(
+        "the same thought once more, in tags",
+        sse(*thoughts(), *sayings(f"<think>\n{THOUGHT}\n</think>\n\n{SAID}"), STOP, COUNT),
+    ),
+    Stream(
+        "the same thought once more, only closed",
+        sse(*thoughts(), *sayings(f"{THOUGHT}\n</think>\n\n{SAID}"), STOP, COUNT),
+    ),
+    Stream(
+        "each delta repeats the text so far",
+        sse(
+            *(chunk({"reasoning_content": THOUGHT[:end]}) for end in (6, 12, 13, len(THOUGHT), len(THOUGHT))),
+            *(chunk({"content": SAID[:end]}) for end in (1, 2, 3, 12, len(SAID))),
+            STOP,
+            COUNT,
+        ),
+    ),
+    Stream(
+        "two deltas, the second of which repeats the first",
+        sse(*thoughts(), chunk({"content": SAID[:12]}), chunk({"content": SAID}), STOP, COUNT),
+    ),
+    Stream(
+        "minimax: the last event has the whole message once more",
+        sse(
+            *thoughts(),
+            *sayings(),
+            {"choices": [{"message": {"content": SAID, "reasoning_content": THOUGHT}, "finish_reason": "stop"}]},
+            COUNT,
+        ),
+    ),
+    Stream("[DONE] and a count, no finish_reason", sse(*thoughts(), *sayings(), COUNT)),
+    Stream("a reason in capitals", sse(*thoughts(), *sayings(), chunk({}, "STOP"), COUNT), finish_reason="STOP"),
+    Stream("a byte order mark", b"\xef\xbb\xbf" + sse(*thoughts(), *sayings(), STOP, COUNT)),
     Stream("llama.cpp: no usage", sse(*sayings(TAGGED), STOP), completion_tokens=None),
     Stream("transformers serve: no [DONE]", sse(*thoughts(), *sayings(), STOP, COUNT, done=False)),
     Stream(
@@ -293,6 +334,13 @@ FAILURES = [
         sse(*thoughts(), chunk({"content": ""}, "insufficient_system_resource"), COUNT),
         response="",
         finish_reason="insufficient_system_resource",
+        error=Cut,
+    ),
+    Stream(
+        "a network error of the server's own",
+        sse(*thoughts(), chunk({"content": ""}, "network_error"), COUNT),
+        response="",
+        finish_reason="network_error",
         error=Cut,
     ),
     Stream(

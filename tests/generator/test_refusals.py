@@ -46,6 +46,13 @@ from tests.generator.scripted_server import refuses, says, scripted
         (502, b"", ServerFault),
         (503, {"message": "warming up"}, ServerFault),
         (529, {"error": {"message": "overloaded"}}, ServerFault),
+        (403, b"<html><title>Checking your browser</title></html>", ServerFault),
+        (400, b"  <!DOCTYPE html><h1>Bad Request</h1>", ServerFault),
+        (404, b"<html><title>404 Not Found</title></html>", UnknownModel),
+        (400, {"error": {"message": "The service is busy, please try again later"}}, ServerFault),
+        (403, {"message": "temporarily unavailable"}, ServerFault),
+        (400, {"message": "系统繁忙，请稍后再试"}, ServerFault),
+        (400, {"error": {"message": "API key not valid. Please pass a valid API key."}}, KeyRefused),
     ],
 )
 async def test_a_status_becomes_the_error_that_it_means(status: int, body: object, kind: type[CallError]) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from generator.config import TimeoutsConfig
+from generator.config import LaneConfig, TimeoutsConfig
 from generator.record import verdict_without_grading
+from generator.startup import key_of
 from generator.teacher import Clocks, Teacher
 from generator.terms import (
     Cut,
@@ -19,6 +20,7 @@ from generator.terms import (
     Stalled,
     Unreachable,
 )
+from shared.exits import InputError
 from tests.generator.calling import COMMENT, KEY, PATIENT, REQUEST, WHOLE, failure, failure_of
 from tests.generator.dialect_streams import ANSWERS, SAID, STOP, THOUGHT, chunk, sayings, sse, thoughts
 from tests.generator.scripted_server import floods, says, scripted
@@ -272,3 +274,21 @@ async def test_a_netrc_that_names_the_server_changes_nothing(tmp_path: Path, mon
     async with scripted(WHOLE) as server, Teacher(server.url, KEY, PATIENT) as teacher:
         await teacher.call(REQUEST)
     assert server.headers[0]["Authorization"] == f"Bearer {KEY}"
+
+
+async def test_a_proxy_for_everything_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with scripted(WHOLE) as server:
+        monkeypatch.setenv("all_proxy", server.url.removesuffix("/v1"))
+        async with Teacher("http://provider.invalid/v1", clocks=PATIENT) as teacher:
+            assert (await teacher.call(REQUEST)).response == SAID
+    monkeypatch.setenv("all_proxy", "socks5://user:secret@127.0.0.1:1080")
+    with pytest.raises(InputError, match="all_proxy names a socks5 proxy") as refused:
+        await Teacher("https://provider.invalid/v1").__aenter__()
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("value", ['"sk-0123456789"', "'sk-0123456789'", '"sk-0123456789'])
+def test_a_key_in_quotes_is_told(value: str) -> None:
+    lane = LaneConfig(name="a", base_url="https://provider.invalid/v1", model="m", api_key_env="KEY")
+    with pytest.raises(InputError, match="KEY has quotes around it"):
+        key_of(lane, {"KEY": value})

@@ -3,17 +3,19 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from math import inf
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 
 from generator.lanes import Answer, Drained, Lanes, NoLane, OutOfBudget
+from generator.lanes.circuit import KEY_SECONDS
 from generator.lanes.concurrency import START
 from generator.lanes.gate import Gate
 from generator.lanes.trial import SAMPLES, Trial
 from generator.lanes.verdict import BUSY_SECONDS, OUT_SECONDS, look_again_at, verdict
-from generator.terms import LimitNews, RateLimited, ServerFault
+from generator.terms import KeyRefused, LimitNews, RateLimited, ServerFault
 from shared.exits import Stopped
 from tests.generator.dialect_streams import sse
 from tests.generator.lanes.lane_simulation import one_gate
@@ -249,6 +251,20 @@ def test_a_day_that_the_server_calls_used_up_is_a_budget_that_is_over() -> None:
     gate.fail(0.0, entered, RateLimited("Daily limit of 200 calls reached", status=429))
     assert isinstance(verdict([gate], 1.0, False, 0.0), OutOfBudget)
     assert verdict([gate], 1.0, True, 0.0) is None
+
+
+def test_a_key_that_worked_before_is_tried_again_and_one_that_never_did_is_not() -> None:
+    gate, never = one_gate(), one_gate()
+    gate.first_token(0.0, gate.enter(0.0))
+    for each in (gate, never):
+        each.fail(1.0, each.enter(1.0), KeyRefused("HTTP 401: no", status=401))
+    wait = gate.wait(2.0)
+    assert wait is not None
+    assert (wait.state, wait.until) == ("circuit open", 1.0 + KEY_SECONDS)
+    assert never.circuit.retry_at == inf
+    probe = gate.enter(1.0 + KEY_SECONDS)
+    gate.first_token(62.0, probe)
+    assert gate.circuit.closed
 
 
 # The whole command
