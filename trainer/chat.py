@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from shared.decoding import decoding
 from shared.exits import InputError
 from shared.prompts import THINK_CLOSE, THINK_OPEN
 from shared.records import Message
@@ -79,16 +80,15 @@ class Speaker:
         end = end_token_id(self.tokenizer, self.chat)
         prompt = self.tokenizer(self.chat.prompt(messages), add_special_tokens=False, return_tensors="pt")["input_ids"]
         prompt = prompt.to(self._tuned.device)
-        drawn: dict[str, Any] = {"do_sample": False, "temperature": None}
-        if settings.temperature > 0:
-            drawn = {"do_sample": True, "temperature": settings.temperature}
         model, without = self._model(base)
-        with torch.inference_mode(), without:
+        asked = {"max_new_tokens": settings.max_new_tokens, "eos_token_id": end, "pad_token_id": end}
+        with torch.inference_mode(), without, decoding(model, settings.temperature, **asked) as drawn:
             out = model.generate(
-                input_ids=prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=settings.max_new_tokens,
-                eos_token_id=end, pad_token_id=end, top_p=None, top_k=None, streamer=_streamer(self.tokenizer, show),
-                **drawn,
-            )  # fmt: skip
+                input_ids=prompt,
+                attention_mask=torch.ones_like(prompt),
+                generation_config=drawn,
+                streamer=_streamer(self.tokenizer, show),
+            )
         ids = out[0, prompt.shape[1] :].tolist()
         text: str = self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
         if ids[-1:] != [end]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.exits import InputError, ended_by_a_signal
+from shared.rendering import ChatRenderer
 from trainer.checkpoints import Checkpoint, whole_checkpoints
 from trainer.config import TrainerConfig
 from trainer.launch import alone
@@ -33,6 +34,13 @@ def _finish(config: TrainerConfig, backend: str, tokenizer: Any, say: Callable[[
     (folder / "report.html").unlink(missing_ok=True)  # written last: `is_finished` looks for it
     destination = folder / ("adapter" if config.method != "full" else "merged")
     copy_weights(best, destination, ADAPTER_FILES if config.method != "full" else ("*.safetensors*", "*config.json"))
+    if config.method == "full":
+        from transformers import GenerationConfig
+
+        from trainer.merge import as_measured
+
+        chat = ChatRenderer.of(tokenizer, config.system)
+        as_measured(GenerationConfig.from_pretrained(destination), tokenizer, chat).save_pretrained(destination)
     tokenizer.save_pretrained(destination)
     manifest = read_manifest(folder) or {}
     manifest["result"] = {"best_step": best.step, **best.state["best"], "tokens": best.state["tokens"]}

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.config import validate
+from shared.decoding import NEUTRAL, decoding, neutral
 from shared.exits import InputError, Stopped
 from shared.rendering import ChatRenderer
 from trainer.config import TrainerConfig
@@ -72,7 +73,8 @@ def merge(run: Path, say: Callable[[str], None]) -> int:
     shutil.rmtree(fresh, ignore_errors=True)
     trained.float()  # the product is added in float32 and rounded once
     merged = trained.merge_and_unload(safe_merge=True).to(torch.bfloat16)
-    _fix_end_tokens(merged, tokenizer, ChatRenderer.of(tokenizer, config.system))
+    chat = ChatRenderer.of(tokenizer, config.system)
+    merged.generation_config = as_measured(merged.generation_config, tokenizer, chat)
     merged.save_pretrained(fresh)
     tokenizer.save_pretrained(fresh)
     del trained, merged
@@ -106,19 +108,10 @@ def observe(model: Any, tokenizer: Any, prompts: Sequence[str]) -> list[Observed
     pad = tokenizer.pad_token_id or 0
     ids = torch.tensor([[pad] * (width - len(row)) + row for row in rows], device=model.device)
     real = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=model.device)
-    with torch.no_grad():
-        out = model.generate(
-            input_ids=ids,
-            attention_mask=real,
-            max_new_tokens=NEW_TOKENS,
-            do_sample=False,
-            temperature=None,
-            top_p=None,
-            top_k=None,
-            output_logits=True,
-            return_dict_in_generate=True,
-            pad_token_id=pad,
-        )
+    asked = {"max_new_tokens": NEW_TOKENS, "pad_token_id": pad}
+    wanted = {"output_logits": True, "return_dict_in_generate": True}
+    with torch.no_grad(), decoding(model, **asked, **wanted) as greedy:
+        out = model.generate(input_ids=ids, attention_mask=real, generation_config=greedy)
     logits = torch.stack([step.float().cpu() for step in out.logits], dim=1)  # [prompts, new tokens, V]
     ends = model.generation_config.eos_token_id
     ends = set(ends if isinstance(ends, list) else [ends])
@@ -169,17 +162,19 @@ def run_config(run: Path) -> TrainerConfig:
     return validate(TrainerConfig, tree, str(path))
 
 
-def _fix_end_tokens(model: Any, tokenizer: Any, chat: ChatRenderer) -> None:
-    """Whoever loads the merged model must stop at the token that it was taught to end with."""
+def as_measured(known: Any, tokenizer: Any, chat: ChatRenderer) -> Any:
+    """The `GenerationConfig` of a folder that we write, from the base's. Sets the tokenizer's end token as well.
+
+    Whoever loads the model stops at the token that it was taught to end with, and decodes as it was measured: the
+    base's penalties and sampling are left behind (`shared.decoding`), since probe and evaluation were without them.
+    """
     from trainer.examples import end_token_id
 
     end = end_token_id(tokenizer, chat)
-    known = model.generation_config.eos_token_id
-    others = known if isinstance(known, list) else [] if known is None else [known]
-    model.generation_config.eos_token_id = [end, *(token for token in others if token != end)]
-    model.generation_config.do_sample = False
-    model.generation_config.temperature = model.generation_config.top_p = model.generation_config.top_k = None
+    ends = known.eos_token_id
+    others = ends if isinstance(ends, list) else [] if ends is None else [ends]
     tokenizer.eos_token = tokenizer.convert_ids_to_tokens(end)
+    return neutral(known, **(NEUTRAL | {"eos_token_id": [end, *(token for token in others if token != end)]}))
 
 
 def _record(run: Path, proof: Proof) -> None:

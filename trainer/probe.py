@@ -9,6 +9,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from shared.decoding import decoding
 from shared.prompts import THINK_CLOSE
 from shared.rendering import ChatRenderer
 from trainer.examples import Example, end_token_id
@@ -119,19 +120,9 @@ def generate(
         width = max(len(ids[i]) for i in group)
         tokens = torch.tensor([[end] * (width - len(ids[i])) + ids[i] for i in group], device=model.device)
         mask = torch.tensor([[0] * (width - len(ids[i])) + [1] * len(ids[i]) for i in group], device=model.device)
-        with torch.no_grad():
-            out = model.generate(
-                input_ids=tokens,
-                attention_mask=mask,
-                max_new_tokens=max_new_tokens,
-                do_sample=False,
-                temperature=None,
-                top_p=None,
-                top_k=None,
-                eos_token_id=end,
-                pad_token_id=end,
-                use_cache=True,
-            )
+        ends = {"eos_token_id": end, "pad_token_id": end}
+        with torch.no_grad(), decoding(model, max_new_tokens=max_new_tokens, use_cache=True, **ends) as greedy:
+            out = model.generate(input_ids=tokens, attention_mask=mask, generation_config=greedy)
         for i, row in zip(group, out[:, width:].tolist(), strict=True):
             length = row.index(end) if end in row else len(row)
             text = tokenizer.decode(row[:length], skip_special_tokens=False)
