@@ -17,6 +17,7 @@ from shared.prompts import THINK_CLOSE, THINK_OPEN
 from shared.records import Usage
 
 DONE = b"[DONE]"
+_DONE_BYTES_MAX = 32  # with white space around it
 _ERROR_LINE = b"error:"  # llama.cpp's name of a line with an error body
 _PIECES = 256  # so many strings are joined: a stream of 30,000 tokens would hold 2 MB of string headers
 _SURE_CHARACTERS = 6  # different ones in a first piece: a second that begins with it repeats it
@@ -110,9 +111,10 @@ class Pieces:
         else:
             self._pieces.append(piece)
             self.size += len(piece)
-        self._last = piece if self._repeating is not False else ""
-        if len(self._pieces) > _PIECES:
-            self._pieces = [self.text]
+            if len(self._pieces) > _PIECES:
+                self._pieces = [self.text]
+        if self._repeating is not False:
+            self._last = piece
 
     def _look(self, piece: str) -> None:
         if not self._seen:
@@ -151,7 +153,7 @@ class Gathering:
         for payload in payloads:
             if self.done:  # whatever still comes: it would count where one read brings both, and only there
                 break
-            if payload.strip() == DONE:
+            if len(payload) < _DONE_BYTES_MAX and payload.strip() == DONE:
                 self.done = True
                 continue
             try:
@@ -193,8 +195,8 @@ class Gathering:
             delta = raw.get("message")
         if isinstance(delta, dict):
             self._delta(delta)
-        if reason := wire.name(choice.get("finish_reason")):
-            self.finish_reason = reason
+        if reason := choice.get("finish_reason"):
+            self.finish_reason = wire.name(reason) or self.finish_reason
         if usage := choice.get("usage"):  # Moonshot puts it here
             self.usage = usage
         if choice.get("error"):  # OpenRouter puts it here

@@ -184,6 +184,10 @@ class Redactor:
             text = text.replace(key, "[key]")
         return text
 
+    def name(self, text: str) -> str:
+        """A name from a reply; where it was cut, a part of a key may stand at its end."""
+        return self.clean(text) if text.endswith("…") else self.whole(text)
+
     def _clean_run(self, run: str) -> str:
         if any(run[i : i + 8] in self._grams for i in range(len(run) - 7)):
             return "[key]"

@@ -203,8 +203,8 @@ class Call:
         return Completion(
             reasoning,
             response,
-            self._redactor.whole(finish_reason),
-            self._redactor.whole(self.gathering.model),
+            self._redactor.name(finish_reason),
+            self._redactor.name(self.gathering.model),
             self.gathering.counted(asked) if self.began else Usage(),
             self._first_token,
             time.monotonic() - self._started,

@@ -8,8 +8,7 @@ import json
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -26,8 +25,7 @@ class NotJson(ValueError):
     """Bytes that no reader of JSON takes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(NamedTuple):
     """A reply's JSON. `raw` keeps half a surrogate pair: the other half may come with the stream's next event."""
 
     clean: Any

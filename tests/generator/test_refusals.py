@@ -5,7 +5,7 @@ from email.utils import formatdate
 
 import pytest
 
-from generator.teacher import Teacher
+from generator.teacher import Teacher, wire
 from generator.teacher.refusals import Redactor, news, retry_after
 from generator.terms import (
     BadRequest,
@@ -229,6 +229,15 @@ async def test_a_key_in_the_names_that_a_stream_gives_is_taken_out() -> None:
     async with scripted(says([body])) as server, Teacher(server.url, KEY, PATIENT) as teacher:
         answer = await teacher.call(REQUEST)
     assert (answer.model_returned, answer.finish_reason) == ("[key]", "[key]")
+
+
+async def test_a_key_that_is_cut_in_a_name_too_long_is_taken_out() -> None:
+    name = "m" * (wire.LINE_CHARACTERS - 12) + " " + KEY
+    body = sse({"model": name, "choices": [{"delta": {"content": "4"}, "finish_reason": "stop"}]})
+    async with scripted(says([body])) as server, Teacher(server.url, KEY, PATIENT) as teacher:
+        answer = await teacher.call(REQUEST)
+    assert KEY[:8] not in answer.model_returned
+    assert len(answer.model_returned) <= wire.LINE_CHARACTERS
 
 
 @pytest.mark.parametrize("stand_in", ["0", "EMPTY", "none"])
