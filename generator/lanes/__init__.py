@@ -170,7 +170,7 @@ class Lanes:
                 gate.lose(self._now(), error)
                 break
             await self._sleep(TRIAL_SECONDS)
-            nothing_to_come = not gate.in_flight and not self._anyone_waits()
+            nothing_to_come = not gate.in_flight and not self._anyone_waits_for(lane)
             if gate.trial.undecided and nothing_to_come:  # too few samples to tell by their number
                 if not error.setting:
                     return False
@@ -178,8 +178,9 @@ class Lanes:
         self._pump()
         return gate.trial.lost
 
-    def _anyone_waits(self) -> bool:
-        return any(not waiter.future.done() for queue in self._queues.values() for waiter in queue)
+    def _anyone_waits_for(self, lane: Lane) -> bool:
+        queues = [queue for wanted, queue in self._queues.items() if lane in self._usable(wanted)]
+        return any(not waiter.future.done() for queue in queues for waiter in queue)
 
     async def _enter(self, tally: Tally, wanted: str) -> tuple[Lane, Pass, int]:
         """Wait for a lane's leave to start a call."""

@@ -70,7 +70,8 @@ class Tally:
 
     def excuse(self) -> None:
         """The last failure was the lane's own fault: it does not count."""
-        self.counted -= 1
+        if not self.last_was_free:
+            self.counted -= 1
         self.last_was_free = True
 
     def answer(self, completion: Completion) -> Answer:
