@@ -9,7 +9,7 @@ A problem flows one way: row -> `Problem` -> lane -> `Completion` -> `Verdict` -
 
 import hashlib
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import UnionType
@@ -203,11 +203,16 @@ def _without_surrogates(value: Any) -> Any:
     return [_without_surrogates(item) for item in value] if isinstance(value, list) else value
 
 
-def read_traces(corpus: str | Path) -> Iterator[Trace]:
-    """Every kept trace of a corpus, from its sealed shards in order. Errors: `InputError` with file and line."""
+def read_traces(corpus: str | Path, passed_over: Collection[str] = ()) -> Iterator[Trace]:
+    """Every kept trace of a corpus, from its sealed shards in order. Errors: `InputError` with file and line.
+
+    `passed_over`: names of shards that are not read, as the manifest gives them ("traces/shard-000000.jsonl").
+    """
     from shared.shards import read_rows, sealed_files
 
     for path in sealed_files(Path(corpus), "traces"):
+        if str(path.relative_to(corpus)) in passed_over:
+            continue
         for number, row in read_rows(path):
             try:
                 yield Trace.from_row(row)

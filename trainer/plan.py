@@ -114,6 +114,17 @@ class Plan:
         ]
 
 
+def context_length(config: Any) -> int:
+    """Positions that a transformers configuration knows, its RoPE scaling included; 0 where it does not say."""
+    known = int(getattr(config, "max_position_embeddings", 0) or 0)
+    rope = getattr(config, "rope_parameters", None) or {}
+    original = int(rope.get("original_max_position_embeddings") or 0)
+    factor = float(rope.get("factor") or 1.0)
+    if rope.get("rope_type") in ("linear", "dynamic", "yarn"):
+        return max(known, round(factor * (original or known)))
+    return known  # llama3's and longrope's already count it
+
+
 def few_steps(config: TrainerConfig, steps: int, examples: int) -> str:
     """What to say of a run that is over before it has learnt much; "" where it is not, or is short on purpose."""
     if steps >= FEW_STEPS or config.train.max_steps or config.train.epochs < 1:

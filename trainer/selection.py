@@ -7,7 +7,7 @@ Every trace read ends as exactly one of: learnt, held out, or left out with a re
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ class Selection:
     read: int
     shards: list[tuple[str, SealedShard]] = field(default_factory=list)  # (corpus, entry)
     open_shards: int = 0
+    newer: list[tuple[str, str]] = field(default_factory=list)  # (corpus, shard) sealed after the run began
 
     @property
     def reasons(self) -> dict[str, int]:
@@ -69,11 +70,20 @@ class Selection:
             lines.append(f"left out: {count:,} {reason}{extra}" + (f", ${cost:.2f} to make" if cost else ""))
         if self.open_shards:
             lines.append(f"not read: {self.open_shards} open shards (a generator writes them, or was killed)")
+        if self.newer:
+            names = ", ".join(f"{corpus}/{name}" for corpus, name in self.newer[:3])
+            more = f" and {len(self.newer) - 3} more" if len(self.newer) > 3 else ""
+            lines.append(f"not read: sealed after this run began: {names}{more}; another `run` folder learns from them")
         return lines
 
 
-def select(config: TrainerConfig, tokenizer: Any, chat: ChatRenderer) -> Selection:
-    """Read, choose and encode the corpora of `config`. Errors: `InputError` with the remedy where nothing is left."""
+def select(
+    config: TrainerConfig, tokenizer: Any, chat: ChatRenderer, begun: Collection[tuple[str, str]] | None = None
+) -> Selection:
+    """Read, choose and encode the corpora of `config`. Errors: `InputError` with the remedy where nothing is left.
+
+    `begun`: (corpus, shard) of each that a run began with: it goes on with those, and newer ones are passed over.
+    """
     benchmarks = read_benchmarks(config.data.exclude)
     selection = Selection([], [], [], [], 0)
     encoder = Encoder(tokenizer, chat, config.train.max_length)
@@ -81,7 +91,7 @@ def select(config: TrainerConfig, tokenizer: Any, chat: ChatRenderer) -> Selecti
     kept: list[Example] = []
     asked: dict[str, Trace] = {}
     for number, corpus in enumerate(config.corpora):
-        _list_shards(corpus, selection)
+        _list_shards(corpus, selection, begun)
         # An example is encoded before its problem's cap is counted, so that a trace too long does not use the cap up.
         for example, trace in _encoded(encoder, choice.candidates(corpus), number, selection):
             if choice.under_cap(example):
@@ -120,7 +130,7 @@ class _Choice:
         self._contaminated: dict[str, bool] = {}
 
     def candidates(self, corpus: str) -> Iterator[Trace]:
-        for trace in read_traces(corpus):
+        for trace in read_traces(corpus, {name for of, name in self._selection.newer if of == corpus}):
             self._selection.read += 1
             reason = self._fault(trace)
             if reason:
@@ -180,18 +190,26 @@ def _question(trace: Trace, chat: ChatRenderer) -> HeldOut:
     return HeldOut(trace.problem_id, chat.prompt([{"role": "user", "content": turn}]), trace.problem, trace.gold)
 
 
-def _list_shards(corpus: str, selection: Selection) -> None:
-    """Note the shards that are read. Errors: `InputError` for one that is not what was sealed."""
+def _list_shards(corpus: str, selection: Selection, begun: Collection[tuple[str, str]] | None) -> None:
+    """Note the shards that are read. Errors: `InputError` for one that is not what was sealed, or is gone."""
     folder = Path(corpus)
     listed = listed_sha256(folder)
     for path in sealed_files(folder, "traces"):
         shard = describe(folder, path)
+        if begun is not None and (corpus, shard.name) not in begun:
+            selection.newer.append((corpus, shard.name))
+            continue
         if listed.get(shard.name, shard.sha256) != shard.sha256:
             raise InputError(
                 f"{path}: its sha256 is not the one in {folder}/manifest.json: changed or damaged after it was sealed: "
                 "put the right file back, or remove manifest.json if the change is yours"
             )
         selection.shards.append((corpus, shard))
+    gone = sorted({name for of, name in begun or () if of == corpus} - {shard.name for _, shard in selection.shards})
+    if gone:
+        raise InputError(
+            f"{folder / gone[0]}: this run began with it and it is gone: put it back, or begin another run"
+        )
     selection.open_shards += len(open_files(folder, "traces"))
 
 

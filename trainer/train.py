@@ -25,7 +25,7 @@ from trainer.launch import Launch, agree, check_launch, idle_cards, leave, take_
 from trainer.learning_rate import LearningRate, choose_learning_rate
 from trainer.manifest import describe_run, identity, read_manifest, write_manifest
 from trainer.order import run_order
-from trainer.plan import Plan, Shape, few_steps, make_plan
+from trainer.plan import Plan, Shape, context_length, few_steps, make_plan
 from trainer.selection import Selection, check_corpora, select
 from trainer.trackers import check_trackers, set_environment
 
@@ -90,10 +90,17 @@ def prepare(config: TrainerConfig, card: Card | None = None) -> Prepared:
     chat = ChatRenderer.of(tokenizer, config.system, f"model {config.model}")
     model_config = load_config(config.model)
     shape = Shape.of(model_config)
+    longest = context_length(model_config)
+    if longest and config.train.max_length > longest:
+        raise InputError(
+            f"train.max_length {config.train.max_length}: above the {longest:,} positions that {config.model} knows "
+            f"(max_position_embeddings): set train.max_length = {longest}, which leaves longer traces out, or extend "
+            "the model with rope_scaling in its config.json"
+        )
     window = getattr(model_config, "sliding_window", None)
     if window and getattr(model_config, "use_sliding_window", True) and config.train.max_length > window:
         raise InputError(f"train.max_length {config.train.max_length}: above the model's attention window of {window}")
-    selection = select(config, tokenizer, chat)
+    selection = select(config, tokenizer, chat, _begun_with(config))
     card = _as_begun(config, agree(card or find_card(), launch))
     counts = [sum(e.corpus == i for e in selection.train) for i in range(len(config.corpora))]
     order = run_order(counts, config.weights, config.train.epochs, config.train.seed)
@@ -103,6 +110,16 @@ def prepare(config: TrainerConfig, card: Card | None = None) -> Prepared:
     plan = make_plan(config, shape, lengths, card, launch.world, backend.name, apart)
     rate = choose_learning_rate(config.train.learning_rate, config.method, shape.parameters)
     return Prepared(config, backend, tokenizer, chat, shape, selection, order, card, plan, rate, launch)
+
+
+def _begun_with(config: TrainerConfig) -> set[tuple[str, str]] | None:
+    """(corpus, shard) of each shard that the run in this folder began with; None for a new run."""
+    folder = Path(config.run)
+    manifest = read_manifest(folder)
+    if manifest is None or not whole_checkpoints(folder / "checkpoints")[0]:
+        return None
+    begun = {(shard["corpus"], shard["name"]) for shard in manifest["data"]["shards"]}
+    return begun if {corpus for corpus, _ in begun} == set(config.corpora) else None  # other paths: judged by examples
 
 
 def _as_begun(config: TrainerConfig, card: Card) -> Card:

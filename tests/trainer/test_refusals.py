@@ -215,3 +215,19 @@ def test_the_pins_leave_out_the_releases_that_do_not_work() -> None:
     assert "unsloth" not in pins  # refuses to be imported without a GPU: added by `make setup-trainer` where one is
     extra = dict(line.split("==") for line in (ROOT / "constraints/unsloth.txt").read_text().split() if "==" in line)
     assert extra["unsloth"] != "2026.10.9"  # asks for a package that is not published
+
+
+def test_a_max_length_above_the_models_context_is_refused_unless_rope_scaling_reaches_it(
+    tmp_path: Path, model_folder: Path, corpus: Path
+) -> None:
+    short = shutil.copytree(model_folder, tmp_path / "short")
+    config = json.loads((short / "config.json").read_bytes())
+    (short / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 256}))
+    line = refused(tmp_path, short, corpus, train={"max_length": 512})
+    assert "train.max_length 512: above the 256 positions" in line
+    assert "max_position_embeddings" in line
+    assert "set train.max_length = 256" in line
+    rope = {"rope_type": "yarn", "factor": 2.0, "original_max_position_embeddings": 256, "rope_theta": 10000.0}
+    longer = config | {"max_position_embeddings": 256, "rope_parameters": rope}
+    (short / "config.json").write_text(json.dumps(longer))
+    assert main(["plan", str(write_config(tmp_path, short, corpus, train={"max_length": 512}))]) == 0

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.small_disk import mounted
+from tests.trainer.corpora import trace, write_corpus
 from tests.trainer.runs import finish, metrics, start, wait_for, write_config
 
 STEPS = {"max_steps": 40, "epochs": 4, "merge": False}
@@ -164,3 +166,28 @@ def test_the_manifest_ties_data_template_versions_and_plan_together(
     assert manifest["libraries"]["trl"]
     assert manifest["result"]["best_step"] == 1
     assert manifest["data"]["train"] + manifest["data"]["held_out"] == 120
+
+
+def test_a_shard_sealed_while_training_was_down_is_named_and_the_run_goes_on_without_it(
+    tmp_path: Path, model_folder: Path
+) -> None:
+    corpus = write_corpus(tmp_path / "corpus", [trace(i) for i in range(40)])
+    steps = {"max_steps": 4, "merge": False, "save_steps": 2}
+    config = write_config(tmp_path, model_folder, corpus, train=steps, probe={"problems": 0})
+    code, output = finish(start("run", str(config)))
+    assert code == 0, output
+    before = metrics(tmp_path / "run")
+    shutil.rmtree(tmp_path / "run/checkpoints/checkpoint-4")
+    (tmp_path / "run/report.html").unlink()
+    write_corpus(corpus, [trace(i) for i in range(40, 60)])
+    code, output = finish(start("run", str(config)))
+    assert code == 0, output
+    assert f"not read: sealed after this run began: {corpus}/traces/shard-000001.jsonl" in output
+    assert "going on from step 2" in output
+    assert metrics(tmp_path / "run") == before
+    shards = json.loads((tmp_path / "run/manifest.json").read_bytes())["data"]["shards"]
+    assert [shard["name"] for shard in shards] == ["traces/shard-000000.jsonl"]
+    (corpus / "traces/shard-000000.jsonl").unlink()
+    code, output = finish(start("plan", str(config)))
+    assert code == 2
+    assert "this run began with it and it is gone" in output
