@@ -65,7 +65,9 @@ class ProblemsConfig(Config):
     source: str = Field(
         min_length=1, description='hub data set, .jsonl/.parquet file or folder, or "synthetic:arithmetic"'
     )
-    split: str = Field("train", description="split of a hub data set")
+    split: str = Field(
+        "train", description='split of a hub data set, or of a folder by the names in it; "all": every file'
+    )
     problem_field: str = Field("problem", description="column with the problem (GSM8K's `question` is found as well)")
     answer_field: str = Field("", description="column with the final answer; empty: taken from the solution")
     solution_field: str = Field("solution", description="column with the solution: last \\boxed{…}, or after ####")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from generator.config import ProblemsConfig, ScreeningConfig
-from generator.problems import ProblemStream, fingerprint, local_path, open_problems, whole_data_set
+from generator.problems import ProblemStream, Tally, fingerprint, local_path, open_problems, whole_data_set
 from generator.problems.evaluation_sets import evaluation_texts, shown_name
 from generator.screening import Screening
 
@@ -23,9 +23,14 @@ class Intake:
         screening: ScreeningConfig,
         corpus: Path,
         on_rows: Callable[[int], None] | None = None,
+        needs_gold: bool = False,
     ) -> None:
-        """Loads the evaluation sets. Blocks. Errors: `InputError` for one in `problems.exclude` that cannot be read."""
-        self._problems, self._on_rows = problems, on_rows
+        """Loads the evaluation sets. Blocks. `needs_gold`: problems without a gold answer are left out.
+
+        Errors: `InputError` for a set in `problems.exclude` that cannot be read.
+        """
+        self._problems, self._on_rows, self._needs_gold = problems, on_rows, needs_gold
+        self.tally = Tally()  # of the stream opened last
         self._screened_by = screening.model_dump_json()
         self.screening = Screening(
             corpus / "screening",
@@ -45,7 +50,7 @@ class Intake:
         if path is None:
             return ""
         chosen = f"{self._problems.seed} {sorted(self._problems.exclude)} {self._screened_by}"
-        return f"{fingerprint(self._problems, path)} {chosen}"
+        return f"{fingerprint(self._problems, path, self._needs_gold)} {chosen}"
 
     def open(self, read: int = 0, taken: int = 0) -> ProblemStream:
         """The problems that pass, from the start, or from where the tally of an earlier stream in this `order` stood.
@@ -54,12 +59,19 @@ class Intake:
 
         Errors: `InputError` for a source that cannot be read, `CannotWrite` for a corpus that cannot be written.
         """
+        stream = self._opened(read, taken)
+        self.tally = stream.tally
+        return stream
+
+    def _opened(self, read: int, taken: int) -> ProblemStream:
         path = local_path(self._problems.source)
         if path is None:
-            return open_problems(self._problems, self.screening.passing())
+            return open_problems(self._problems, self.screening.passing(), needs_gold=self._needs_gold)
         self.screening.prepare(
-            lambda: whole_data_set(self._problems, path), fingerprint(self._problems, path), self._on_rows
+            lambda: whole_data_set(self._problems, path, self._needs_gold),
+            fingerprint(self._problems, path, self._needs_gold),
+            self._on_rows,
         )
         if self._problems.limit and self.screening.has_repeats:
             read = taken = 0  # a repeated row must pass once, or fewer than `limit` problems are taken
-        return open_problems(self._problems, self.screening.prepared(), read, taken)
+        return open_problems(self._problems, self.screening.prepared(), read, taken, self._needs_gold)

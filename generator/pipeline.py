@@ -67,7 +67,10 @@ async def _start_work_stop(
     orderly = False
     try:
         # Start: whatever the user got wrong shows here, before a call is spent.
-        feed = _feed(config, retry, corpus)
+        intake = Intake(
+            config.problems, config.screening, corpus.path, _say_now_and_then(), not config.sampling.keep_unverifiable
+        )
+        feed = _feed(config, retry, corpus, intake)
         write_atomically(corpus.path / "config.json", orjson.dumps(resolved(config), option=orjson.OPT_INDENT_2))
         async with AsyncExitStack() as parts:
             parts.callback(feed.close)
@@ -88,6 +91,8 @@ async def _start_work_stop(
             orderly = True
 
             # Stop: in reverse order, each part by its own end.
+            for line in intake.tally.in_words():
+                print(f"problems: {line}", flush=True)
             print(panel.summary(run.status(), f"{typed('generator')} export {config.corpus} traces.jsonl"), flush=True)
             if run.ended_by:
                 raise run.ended_by
@@ -95,13 +100,14 @@ async def _start_work_stop(
         await corpus.close(seal=orderly)
 
 
-def _feed(config: GeneratorConfig, retry: frozenset[str], corpus: Corpus) -> Feed:
+def _feed(config: GeneratorConfig, retry: frozenset[str], corpus: Corpus, intake: Intake) -> Feed:
     """The problems that pass the screening, opened once here so that a source that cannot be read ends the run."""
-    intake = Intake(config.problems, config.screening, corpus.path, _say_now_and_then())
     order = f"{intake.order} {config.sampling.samples}"
     place = orjson.loads(corpus.ledger.noted("place") or "{}")
     known = place.get("order") == order and intake.order and not retry
     opened = [intake.open(place["read"], place["taken"]) if known else intake.open()]
+    if intake.tally.files:
+        print(f"problems: {intake.tally.files}", flush=True)
     for bad in opened[0].tally.bad:
         print(f"skipped: {bad}", flush=True)
     sampling = config.sampling

@@ -38,7 +38,7 @@ class Plan:
 def plan(config: GeneratorConfig, probe: bool = False) -> Plan:
     """What a run will be. Reads and screens the problems; makes calls only to probe. Errors: `InputError`."""
     corpus = Path(config.corpus)
-    stream = Intake(config.problems, config.screening, corpus).open()
+    stream = Intake(config.problems, config.screening, corpus, needs_gold=not config.sampling.keep_unverifiable).open()
     endless = config.problems.source.startswith("synthetic:") and not config.problems.limit
     problems = 0 if endless else sum(1 for _ in stream)
     done, expected, source = _so_far(corpus)

@@ -48,7 +48,7 @@ def shown_name(name: str) -> str:
 
 def _read(path: Path, name: str) -> list[str]:
     try:
-        _, rows = open_files(data_files(path), _SHAPE.text, _SHAPE.columns(), "stop", None)
+        _, rows = open_files(data_files(path)[0], _SHAPE.text, _SHAPE.columns(), "stop", None)
     except InputError as error:
         raise InputError(f"problems.exclude {name!r}: {error}") from None
     return [_SHAPE.text(row) for _, row in rows]

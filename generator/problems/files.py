@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from struct import Struct
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import orjson
 import pyarrow as pa
@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 
 from generator.problems.order import order_of, shuffled
 from generator.problems.rows import BadRow
+from generator.problems.splits import files_of_split
 from generator.terms import HalfWritten
 from shared.exits import InputError
 
@@ -54,16 +55,19 @@ class Scan:
             self.bad.append(f"{place}: {why}")
 
 
-def data_files(path: Path) -> list[Path]:
-    """The data files at `path`: itself, or every .jsonl and .parquet below a folder. Errors: `InputError`."""
+def data_files(path: Path, split: str = "") -> tuple[list[Path], str]:
+    """The data files at `path`, and a line on what was taken: itself, or every .jsonl and .parquet below a folder.
+
+    `split`: of a folder, only the files of this split; "": all. Errors: `InputError`.
+    """
     if path.is_file():
-        return [path]
+        return [path], ""
     if not path.is_dir():
         raise InputError(f"{path}: no such file or folder: correct problems.source")
     found = sorted(p for p in path.rglob("*") if p.suffix in {".jsonl", ".parquet"} and p.is_file())
     if not found:
         raise InputError(f"{path}: no .jsonl or .parquet file in this folder: correct problems.source")
-    return found
+    return files_of_split(path, found, split)
 
 
 def open_files(
@@ -104,13 +108,16 @@ class _Lines:
         self._paths = paths
         self._starts: list[int] = []  # the number of each file's first good line
         self._rows = 0
-        self._index = tempfile.TemporaryFile(prefix="stillhouse-lines-")  # noqa: SIM115  (closed with this object)
+        self._index = _temporary_file()
         weakref.finalize(self, self._index.close)
         for path in paths:
             self._starts.append(self._rows)
             with _open(path) as file:
                 self._scan(path, file, check, on_bad_line, scan)
-        self._index.flush()
+        try:
+            self._index.flush()
+        except OSError as error:
+            raise _no_room(error) from None
 
     def _scan(self, path: Path, file: BinaryIO, check: RowCheck, on_bad_line: str, scan: Scan) -> None:
         offset = 0
@@ -126,7 +133,10 @@ class _Lines:
                 scan.refuse(f"{path}:{number}", str(error), on_bad_line, torn)
                 continue
             _count(row, scan)
-            self._index.write(_OFFSET.pack(start))
+            try:
+                self._index.write(_OFFSET.pack(start))
+            except OSError as error:
+                raise _no_room(error) from None
             self._rows += 1
 
     def read(self, seed: int | None, first: int = 0) -> Iterator[tuple[Path, Row]]:
@@ -139,6 +149,17 @@ class _Lines:
                 which = bisect_right(self._starts, number) - 1
                 files[which].seek(offset)
                 yield self._paths[which], _parse(files[which].readline())
+
+
+def _temporary_file() -> BinaryIO:
+    try:
+        return cast(BinaryIO, tempfile.TemporaryFile(prefix="stillhouse-lines-"))
+    except OSError as error:
+        raise _no_room(error) from None
+
+
+def _no_room(error: OSError) -> InputError:
+    return InputError(f"no room for a temporary file: {error.strerror}: set TMPDIR to a folder that has some")
 
 
 def _open(path: Path) -> BinaryIO:
@@ -165,6 +186,11 @@ def _count(row: Row, scan: Scan) -> None:
     subset = row.get("source")
     if isinstance(subset, str) and (subset in scan.subsets or len(scan.subsets) < 1000):
         scan.subsets[subset] += 1
+
+
+def column_names(paths: list[Path]) -> set[str]:
+    """The columns of the Parquet files among `paths`, those that are not read as well."""
+    return {name for path in paths if path.suffix == ".parquet" for name in pq.read_schema(path).names}
 
 
 def _open_parquet(path: Path) -> tuple[Path, pq.ParquetFile]:

@@ -20,6 +20,9 @@ PARTS = "several parts"
 NO_GOLD = "no gold in the solution"
 MANY_GOLDS = "gold is not one answer"
 
+MARKED = "marked as not whole"
+COLUMNS = frozenset({"question_type", "problem_is_valid", "solution_is_valid"})  # of NuminaMath-1.5
+
 LOOKED_AT = 20_000  # characters: no problem is longer, and no text may hold a run up
 _PROVE = re.compile(
     r"\b(?:prove|show|demonstrate|verify)\s+(?:that|the\b|if\b|:|this|whether|it\b)|\bprove\b|\bshow how\b|证明", re.I
@@ -56,8 +59,17 @@ _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 
 
 def is_numina_row(row: Mapping[str, Any]) -> bool:
-    """Whether a row has NuminaMath-CoT's shape: one of its sources, with problem and solution."""
-    return row.get("source") in SOURCES and "problem" in row and "solution" in row
+    """Whether a row has the shape of NuminaMath-CoT or -1.5: one of the sources, with problem and solution."""
+    return (row.get("source") in SOURCES or "question_type" in row) and "problem" in row and "solution" in row
+
+
+def why_marked(row: Mapping[str, Any]) -> str:
+    """The reason to leave out a row of NuminaMath-1.5 that its own columns give, "" where they give none."""
+    if row.get("question_type") == "proof":
+        return PROOF
+    if any(row.get(column) not in (None, "", "Yes") for column in COLUMNS - {"question_type"}):
+        return MARKED
+    return ""
 
 
 def why_skipped(problem: str, solution: str, gold: str | None) -> str:

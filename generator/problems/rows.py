@@ -5,8 +5,8 @@
     {"source": "cn_k12", "problem": "…", "solution": "…\\boxed{B}", "messages": […]}                  NuminaMath-CoT
 
 Where the gold is looked for when `answer_field` is empty: a short `answer` column that is an answer by itself (AIME
-solutions box `\\textbf{(073)}`, while the answer column says 73), else the last `\\boxed{…}` of the solution, else what
-follows `####` in the solution or the answer.
+solutions box `\\textbf{(073)}`, while the answer column says 73), else the last `\\boxed{…}` of the solution, else the
+line after `####` in the solution or the answer. A row whose gold is no answer is skipped (`golds`).
 """
 
 from collections.abc import Mapping
@@ -14,12 +14,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from generator.problems import numina
-from shared.grading.extract import last_box
+from generator.problems.golds import (
+    MISSING,
+    NO_ANSWER,
+    NoGold,
+    checked_solution,
+    gold_of_column,
+    gold_of_solution,
+    is_solution,
+)
 from shared.records import Problem
+
+__all__ = ["BadRow", "RowShape", "Skipped", "gold_of_solution"]
 
 # The field names that the three shapes use; a configured name comes first.
 PROBLEM_FIELDS = ("problem", "question")
-MAX_ANSWER_CHARACTERS = 200  # a longer `answer` is a solution, not an answer
 
 
 class BadRow(Exception):
@@ -36,18 +45,23 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class RowShape:
-    """Which fields hold what. `data_set` names the rows' origin in `Problem.source`."""
+    """Which fields hold what. `data_set` names the rows' origin in `Problem.source`.
+
+    `needs_gold`: rows without an answer to compare with are skipped; else they are problems whose gold is None.
+    """
 
     data_set: str
     problem_field: str = "problem"
     answer_field: str = ""
     solution_field: str = "solution"
     only_sources: frozenset[str] = frozenset()
+    needs_gold: bool = False
 
     def columns(self) -> frozenset[str]:
         """Every column that may be read: a Parquet reader can leave the others on the disk."""
         return frozenset(
             {*PROBLEM_FIELDS, self.problem_field, self.answer_field, self.solution_field, "answer", "source"}
+            | numina.COLUMNS
         )
 
     def read(self, row: Mapping[str, Any], data_set: str = "") -> Problem | Skipped:
@@ -59,11 +73,14 @@ class RowShape:
         source = f"{data_set}/{subset}" if subset else data_set
         if self.only_sources and subset not in self.only_sources:
             return Skipped("not in only_sources", source)
-        gold = self.gold(row)
+        stated = self.gold(row)
+        gold = stated if isinstance(stated, str) else None
         if numina.is_numina_row(row):
-            reason = numina.why_skipped(text, str(row.get(self.solution_field) or ""), gold)
+            reason = numina.why_marked(row) or numina.why_skipped(text, str(row.get(self.solution_field) or ""), gold)
             if reason:
                 return Skipped(reason, source)
+        if isinstance(stated, NoGold) and self.needs_gold:
+            return Skipped(stated.reason, source)
         return Problem.of(text, gold, source)
 
     def text(self, row: Mapping[str, Any]) -> str:
@@ -79,35 +96,14 @@ class RowShape:
             raise BadRow(f"field {name!r} is {'empty' if isinstance(text, str) else type(text).__name__}, not a text")
         return text
 
-    def gold(self, row: Mapping[str, Any]) -> str | None:
-        """The gold final answer, or None where the row gives none."""
+    def gold(self, row: Mapping[str, Any]) -> str | NoGold:
+        """The gold final answer, or why the row gives none."""
         if self.answer_field:
-            return _answer(row.get(self.answer_field))
-        solution, answer = row.get(self.solution_field), row.get("answer")
-        if answer is not None and _is_answer(str(answer)):
-            return str(answer).strip()
-        for text in (solution, answer):
-            if isinstance(text, str) and (gold := gold_of_solution(text)) is not None:
-                return gold
-        return None
-
-
-def gold_of_solution(solution: str) -> str | None:
-    """The last `\\boxed{…}` of a worked solution, else what follows its last `####`; None without either."""
-    boxed = last_box(solution)
-    if boxed is not None:
-        return boxed.strip() or None
-    _, mark, after = solution.rpartition("####")
-    return (after.strip() or None) if mark else None
-
-
-def _is_answer(text: str) -> bool:
-    text = text.strip()
-    return bool(text) and len(text) <= MAX_ANSWER_CHARACTERS and "####" not in text and "\\boxed" not in text
-
-
-def _answer(value: Any) -> str | None:
-    if value is None:
-        return None
-    text = str(value).strip()
-    return text if _is_answer(text) else gold_of_solution(text) or text or None
+            return gold_of_column(row.get(self.answer_field))
+        stated = gold_of_column(row.get("answer"))
+        if isinstance(stated, str) and not is_solution(str(row["answer"])):
+            return stated
+        if stated == NoGold(NO_ANSWER):  # "proof": then a box in the solution is no answer either
+            return stated
+        solved = checked_solution(row.get(self.solution_field))
+        return stated if solved == NoGold(MISSING) else solved

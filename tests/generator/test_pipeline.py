@@ -281,3 +281,37 @@ def test_a_machine_without_room_for_a_grader_ends_the_run_before_a_call_is_paid(
         assert teacher.stats()["calls"] == 0
         assert generator("run", config).returncode == 0
     assert len(rows(tmp_path / "corpus")) == 20
+
+
+def test_golds_that_are_no_answers_and_other_splits_cost_no_call(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    golds = ["5", "proof", "notfound", ["1", "2"], "2 + 3 = 5, so she has 5 pens."]
+    lines = [json.dumps({"problem": f"What is {n} and 3?", "answer": gold}) for n, gold in enumerate(golds)]
+    (folder / "train.jsonl").write_text("\n".join(lines) + "\n")
+    (folder / "test.jsonl").write_text('{"problem": "What is 9 and 9?", "answer": "18"}\n')
+    with rehearsal() as teacher:
+        config = configure(tmp_path, teacher.url, problems__source=str(folder), problems__limit=0)
+        done = generator("run", config)
+        assert done.returncode == 0
+        assert teacher.stats()["calls"] == 1
+        assert "split train of" in done.stdout
+        assert "left out of 5: gold is no answer 2" in done.stdout
+        assert [row["problem"] for row in rows(tmp_path / "corpus")] == ["What is 0 and 3?"]
+
+
+def test_a_source_without_golds_is_refused_unless_unverifiable_samples_are_wanted(tmp_path: Path) -> None:
+    problems = tmp_path / "deepmath.jsonl"
+    problems.write_text('{"question": "What is 11 plus 31?", "final_answer": "42"}\n')
+    with rehearsal() as teacher:
+        config = configure(tmp_path, teacher.url, problems__source=str(problems))
+        for command in ("run", "plan"):
+            done = generator(command, config)
+            assert done.returncode == 2
+            assert "problems.answer_field = 'final_answer'" in done.stderr
+            assert done.stderr.count("\n") == 1
+        assert teacher.stats()["calls"] == 0
+        assert generator("plan", config, "--set", "problems.answer_field=final_answer").returncode == 0
+        assert generator("run", config, "--set", "sampling.keep_unverifiable=true").returncode == 0
+        assert teacher.stats()["calls"] == 1
+    assert [row["gold"] for row in rows(tmp_path / "corpus")] == [None]

@@ -364,3 +364,138 @@ def test_the_plan_shows_what_is_taken_by_source_and_what_is_left_out_and_why(tmp
     assert "left out of 16: " in out
     assert "several parts 2" in out
     assert "a proof, not an answer 2" in out
+
+
+@pytest.mark.parametrize(
+    ("answer", "gold"),
+    [
+        ("42", "42"), (42, "42"), (["42"], "42"), ("['42']", "42"), ('["42"]', "42"), ([7], "7"),
+        ("work\n#### 42\nThe answer is: 42", "42"), ("work\n####  42 \n", "42"), ("####\n42", "42"),
+        ("20 + 22 = 42, so she has 42 melons. The answer is: 42", "42"),
+        ("So it is $\\boxed{42}$. The answer is: 42", "42"),
+        ("all real numbers x except 0", "all real numbers x except 0"), ("none of these", "none of these"),
+        ("f(x) = x for all positive integers n", "f(x) = x for all positive integers n"), ("Monday", "Monday"),
+        ("\\text{no real solutions}", "\\text{no real solutions}"), ("[2, 3]", "[2, 3]"),
+        ("[1,\\infty)", "[1,\\infty)"),
+    ],
+)  # fmt: skip
+def test_a_gold_is_read_however_it_is_stored(tmp_path: Path, answer: Any, gold: str) -> None:
+    path = write_lines(tmp_path / "p.jsonl", [{"problem": "How many?", "answer": answer}])
+    for field in ("", "answer"):
+        assert [p.gold for p in opened_with_golds(path, answer_field=field)] == [gold]
+
+
+def opened_with_golds(source: Path | str, **keys: Any) -> ProblemStream:
+    return open_problems(ProblemsConfig(source=str(source), **keys), needs_gold=True)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ("proof", "gold is no answer"), ("Proof.", "gold is no answer"), ("notfound", "gold is no answer"),
+        ("not found", "gold is no answer"), ("N/A", "gold is no answer"), ("nan", "gold is no answer"),
+        ("None", "gold is no answer"), ("see solution", "gold is no answer"), ({"value": 1}, "gold is no answer"),
+        ("", "no gold answer"), ("  ", "no gold answer"), (None, "no gold answer"), ([], "no gold answer"),
+        (["1", "2"], "gold is several answers"), ("['1', '2']", "gold is several answers"),
+        (["proof"], "gold is no answer"), ("\\boxed{proof}", "gold is no answer"),
+        ("20 + 22 = 42, so she has 42 melons.", "gold is a sentence, not an answer"),
+        ("Tom keeps 42 pens left over.", "gold is a sentence, not an answer"),
+        ("First we add the numbers and see how large the sum gets " * 5, "gold is a sentence, not an answer"),
+    ],
+)  # fmt: skip
+def test_a_gold_that_is_no_answer_is_skipped_with_a_reason(tmp_path: Path, answer: Any, reason: str) -> None:
+    rows = [{"problem": "How many?", "answer": answer}, {"problem": "And now?", "answer": "5"}]
+    for field in ("", "answer"):
+        stream = opened_with_golds(write_lines(tmp_path / "p.jsonl", rows), answer_field=field)
+        assert [p.gold for p in stream] == ["5"]
+        assert dict(stream.tally.skipped) == {reason: 1}
+
+
+def test_a_missing_number_of_a_table_is_no_gold(tmp_path: Path) -> None:
+    rows = [{"problem": "How many?", "answer": float("nan")}, {"problem": "And now?", "answer": 5.0}]
+    stream = opened_with_golds(write_parquet(tmp_path / "p.parquet", rows))
+    assert [p.gold for p in stream] == ["5.0"]
+    assert dict(stream.tally.skipped) == {"no gold answer": 1}
+
+
+def test_rows_of_numina_1_5_say_themselves_what_they_are(tmp_path: Path) -> None:
+    marks = {"problem_type": "Algebra", "problem_is_valid": "Yes", "solution_is_valid": "Yes", "source": "inequalities"}
+    row = {"problem": "Stack them. How many?", "solution": "so 42", "answer": "42", "question_type": "MCQ", **marks}
+    rows = [
+        row, {**row, "question_type": "proof"}, {**row, "answer": "proof"}, {**row, "answer": "notfound"},
+        {**row, "problem_is_valid": "Incomplete"}, {**row, "solution_is_valid": "Problem not solved"},
+    ]  # fmt: skip
+    for path in (write_lines(tmp_path / "p.jsonl", rows), write_parquet(tmp_path / "p.parquet", rows)):
+        stream = opened_with_golds(path)
+        assert [p.gold for p in stream] == ["42"]
+        assert sum(stream.tally.skipped.values()) == 5
+        assert stream.tally.skipped["a proof, not an answer"] == 1
+        assert stream.tally.skipped["marked as not whole"] == 2
+
+
+@pytest.mark.parametrize("write", [write_lines, write_parquet])
+@pytest.mark.parametrize(
+    ("row", "advice"),
+    [
+        ({"question": "1+1?", "final_answer": "2", "topic": "sums"}, "problems.answer_field = 'final_answer'"),
+        ({"problem": "1+1?", "response": "so 2", "n": 1}, "problems.solution_field = 'response'"),
+        ({"problem": "1+1?", "zahl": "2"}, r"set problems.answer_field \(its columns: problem, zahl\)"),
+        ({"problem": "1+1?", "answer": "notfound"}, "gold is no answer"),
+    ],
+)
+def test_a_source_without_any_gold_is_refused_with_its_likely_columns(
+    tmp_path: Path, write: Callable[[Path, Any], Path], row: dict[str, Any], advice: str
+) -> None:
+    path = write(tmp_path / f"p.{'jsonl' if write is write_lines else 'parquet'}", [row] * 3)
+    with pytest.raises(InputError, match=advice) as refused:
+        opened_with_golds(path)
+    assert "keep_unverifiable = true" in str(refused.value)
+    assert len(list(opened(path))) == 3
+
+
+SPLIT_FOLDERS = [
+    (["main/train.jsonl", "main/test.jsonl"], "train", ["main/train.jsonl"]),
+    (["main/train.jsonl", "main/test.jsonl"], "test", ["main/test.jsonl"]),
+    (["main/train.jsonl", "main/test.jsonl"], "train+test", ["main/test.jsonl", "main/train.jsonl"]),
+    (["main/train.jsonl", "main/test.jsonl"], "all", ["main/test.jsonl", "main/train.jsonl"]),
+    (["data/train-00000-of-00002.jsonl", "data/train-00001-of-00002.jsonl", "data/test-00000-of-00001.jsonl"], "train",
+     ["data/train-00000-of-00002.jsonl", "data/train-00001-of-00002.jsonl"]),
+    (["train/0000.jsonl", "test/0000.jsonl", "validation/0000.jsonl"], "train", ["train/0000.jsonl"]),
+    (["train/0000.jsonl", "dev/0000.jsonl"], "validation", ["dev/0000.jsonl"]),
+    (["a.jsonl", "b.jsonl"], "train", ["a.jsonl", "b.jsonl"]),
+    (["a.jsonl", "my_test.jsonl"], "train", ["a.jsonl"]),
+    (["MATH-train.jsonl", "MATH-500-test.jsonl", "contest.jsonl"], "train", ["MATH-train.jsonl"]),
+    (["algebra-00000-of-00001.jsonl", "train-00000-of-00001.jsonl"], "algebra", ["algebra-00000-of-00001.jsonl"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("names", "split", "taken"), SPLIT_FOLDERS)
+def test_the_split_of_a_folder_is_chosen_by_the_names_in_it(
+    tmp_path: Path, names: list[str], split: str, taken: list[str]
+) -> None:
+    for name in names:
+        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        write_lines(tmp_path / "set" / name, [{"problem": name, "answer": "1"}])
+    stream = opened(tmp_path / "set", split=split)
+    assert sorted(problem.text for problem in stream) == taken
+    line = stream.tally.files
+    assert bool(line) == (len(taken) < len(names))
+    for name in set(names) - set(taken) if line else ():
+        assert name in line.partition("left out")[2]
+
+
+def test_a_split_that_no_file_has_is_refused_and_a_file_named_by_itself_is_taken(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "test.jsonl", ROWS[:2])
+    with pytest.raises(InputError, match=r"problems.split: no file of .* belongs to 'train' .*test: test.jsonl"):
+        opened(tmp_path)
+    with pytest.raises(InputError, match=r"use problems\.limit"):
+        opened(tmp_path, split="test[:10]")
+    assert len(list(opened(path))) == 2
+
+
+def test_a_configuration_folder_is_named_behind_a_colon(tmp_path: Path) -> None:
+    for name in ("main", "socratic"):
+        (tmp_path / "gsm8k" / name).mkdir(parents=True)
+        write_lines(tmp_path / "gsm8k" / name / "train.jsonl", [{"question": name, "answer": "#### 1"}])
+    assert [problem.text for problem in opened(f"{tmp_path}/gsm8k:socratic")] == ["socratic"]
+    assert len(list(opened(tmp_path / "gsm8k"))) == 2
