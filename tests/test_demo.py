@@ -149,7 +149,7 @@ def killed_corpus(tmp_path: Path) -> tuple[Path, list[str]]:
     """The demo's first step, killed once it has some traces."""
     corpus = tmp_path / "corpus"
     command = [sys.executable, "-m", "generator", "run", "configs/demo-generate.toml", "--set", "problems.limit=150"]
-    command += ["--set", f"corpus={corpus}", "--set", "rehearsal.tokens_per_second=12"]
+    command += ["--set", f"corpus={corpus}", "--set", "rehearsal.tokens_per_second=12", "--set", "daemon.port=0"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
         try:
             wait_for(corpus / "traces" / "shard-000000.jsonl.open", size=1000)

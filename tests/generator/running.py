@@ -1,8 +1,10 @@
 """The real thing for tests: rehearsal teachers and generators as processes, and what they left on disk."""
 
 import contextlib
+import itertools
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -51,10 +53,17 @@ def rehearsal(*flags: str, port: int = 0) -> Iterator[Rehearsal]:
         server.stop()
 
 
+# Below the ports that the system gives to port 0 and to clients, and from another start in every worker of the tests:
+# between the choice of a port and the start of its server, nothing else takes it.
+_ports = itertools.count(random.SystemRandom().randrange(20_000, 32_000))
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    for port in _ports:
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("never: the count has no end")
 
 
 def configure(folder: Path, url: str, **keys: Any) -> Path:
