@@ -148,6 +148,9 @@ def print_coverage(folder: Path) -> None:
     coverage = [sys.executable, "-m", "coverage"]
     report = folder / "coverage.json"
     files = sorted(map(str, folder.glob(".coverage.*")))
+    if not files:
+        print("== coverage: nothing was measured")
+        return
     variables = os.environ | {"COVERAGE_FILE": str(folder / "combined")}
     for command in (["combine", "-q", *files], ["json", "-q", "-o", str(report)]):
         subprocess.run([*coverage, *command], cwd=ROOT, env=variables, check=True)
