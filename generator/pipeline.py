@@ -79,7 +79,7 @@ async def _start_work_stop(
             processes = config.grading.workers or min(4, os.cpu_count() or 1)
             graders = await parts.enter_async_context(Graders(processes, config.grading.timeout_seconds))
             await graders.check()
-            lanes = await parts.enter_async_context(_lanes(config, corpus.ledger))
+            lanes = await parts.enter_async_context(_lanes(config, corpus))
             run = Run(config, corpus, feed, lanes, graders, read_again)
             if config.daemon.port:
                 print(f"dashboard: {await parts.enter_async_context(_server(config, corpus, run))}", flush=True)
@@ -143,13 +143,13 @@ def _say_now_and_then() -> Callable[[int], None]:
     return say
 
 
-def _lanes(config: GeneratorConfig, ledger: Ledger) -> Lanes:
+def _lanes(config: GeneratorConfig, corpus: Corpus) -> Lanes:
     clocks = Clocks(**config.timeouts.model_dump())
 
     def teacher_for(lane: LaneConfig) -> Teacher:
         return Teacher(lane.base_url, key_of(lane), clocks, lambda news: lanes.news(lane.name, news))
 
-    lanes = Lanes(config, teacher_for, ledger)
+    lanes = Lanes(config, teacher_for, corpus.ledger, corpus.high_water)
     return lanes
 
 

@@ -20,7 +20,7 @@ from generator.feed import Ask, Feed
 from generator.grader import Graders
 from generator.journal import Journal
 from generator.judge import judge
-from generator.lanes import Drained, Lanes
+from generator.lanes import Drained, Lanes, NoLane, OutOfBudget
 from generator.picture import Picture
 from generator.record import trace_of, utc_now, verdict_without_grading
 from generator.status import Phase, Progress, RunStatus
@@ -28,6 +28,7 @@ from shared.exits import SAME_SIGNAL_SECONDS, CannotWrite, InputError, Stopped, 
 from shared.prompts import messages_for
 from shared.records import Completion, Message, Trace, trace_id
 
+NEVER = -inf  # by time.monotonic()
 NOTE_SECONDS = 2.0  # how often the ledger takes a picture of the run for `status`, and the log looks what changed
 
 
@@ -55,7 +56,7 @@ class Run:
         self._phase: Phase = "running"
         self._signalled_at: float | None = None  # time.monotonic() of the first signal
         self._note = ""
-        self._noted_at = 0.0
+        self._noted_at = NEVER
         self._workers: set[asyncio.Task[None]] = set()
         self._group: asyncio.TaskGroup | None = None
         sampling = config.sampling
@@ -70,12 +71,15 @@ class Run:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._corpus.keep_writing(self._tell))
+                dispatching = group.create_task(self._lanes.dispatch())
                 showing = group.create_task(panel.show(self.status))
                 await self._work_until_done()
                 self._corpus.stop_writing()
+                dispatching.cancel()
                 showing.cancel()
         except BaseExceptionGroup as errors:
             _raise_the_cause(errors)
+        await self._lanes.give_back()
         self._phase = "stopped" if self.ended_by or self._phase == "draining" else "done"
         self._tell(every_seconds=0)
 
@@ -137,7 +141,7 @@ class Run:
         params = {"temperature": 0.0, "top_p": 1.0, "max_tokens": config.max_tokens}
         try:
             return (await self._lanes.ask(sample_id, messages, params, lane=config.lane)).completion
-        except (Drained, Stopped):
+        except (Drained, NoLane, OutOfBudget):
             return None
 
     # Ending
@@ -163,9 +167,10 @@ class Run:
             return
         seconds = self._config.daemon.drain_seconds
         self._phase, self._note = "draining", f"{why}: calls in flight have {seconds:g} s, a second signal kills"
-        self._tell(every_seconds=0)
         self._stop_asking()
         asyncio.get_running_loop().call_later(seconds, self._give_up)
+        self._journal.look(self.status())
+        self._noted_at = NEVER  # the ledger's picture is taken by who writes to it: here an error would be swallowed
 
     def _give_up(self) -> None:
         for worker in self._workers:
@@ -251,7 +256,7 @@ def _raise_the_cause(errors: BaseExceptionGroup[BaseException]) -> NoReturn:
     _, bugs = errors.split(Stopped)
     if bugs is not None:
         raise errors
-    cause: BaseException = errors
+    cause: BaseException = errors.subgroup(CannotWrite) or errors
     while isinstance(cause, BaseExceptionGroup):
         cause = cause.exceptions[0]
     raise cause from None

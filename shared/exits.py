@@ -8,6 +8,7 @@
 Codes 3 and 4 (budgets, lanes) belong to the generator and are raised there.
 """
 
+import errno
 import os
 import signal
 import sys
@@ -20,6 +21,7 @@ from typing import Any
 # The first signal asks for an orderly end, the second kills; within this time it is the first one once more: `make`
 # hands on to its child the SIGTERM that the whole group got (systemd's stop, `kill -- -PGID`).
 SAME_SIGNAL_SECONDS = 0.1
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)  # never a bug of ours
 
 
 class Stopped(Exception):
@@ -53,6 +55,13 @@ def run_and_exit(main: Callable[[], int]) -> None:
     except BrokenPipeError:  # `... | head` closed our output: nothing is wrong with the run
         sys.stderr.close()
         code = 0
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        print(
+            f"stopped: {error.filename or 'output'}: {error.strerror}: free some space, then run again", file=sys.stderr
+        )
+        code = CannotWrite.exit_code
     sys.exit(code)
 
 

@@ -112,7 +112,7 @@ class ShardWriter:
         self._fd: int | None = None
         self._name, self._rows, self._bytes = "", 0, 0
         self._hash = hashlib.sha256()
-        with _writing(corpus / pile):
+        with writing(corpus / pile):
             make_corpus_folder(corpus)
             make_folder_within(corpus / pile)
             if left := open_files(corpus, pile):
@@ -122,7 +122,7 @@ class ShardWriter:
         """Write one whole line (newline included) and say where it stands."""
         fd = self._start() if self._fd is None else self._fd
         offset = self._bytes
-        with _writing(self._open_path):
+        with writing(self._open_path):
             try:
                 written = os.write(fd, line)
                 while written < len(line):  # a full disk takes a part: the next write says so
@@ -142,7 +142,7 @@ class ShardWriter:
     def sync(self) -> None:
         """Force what was appended to the disk."""
         if self._fd is not None:
-            with _writing(self._open_path):
+            with writing(self._open_path):
                 os.fsync(self._fd)
 
     def seal(self) -> SealedShard | None:
@@ -152,7 +152,7 @@ class ShardWriter:
         self.sync()
         self.close()
         path = self._corpus / self._name
-        with _writing(path):
+        with writing(path):
             if self._rows == 0:  # a shard of no rows would be no JSON lines to some readers
                 self._open_path.unlink()
                 return None
@@ -184,7 +184,7 @@ class ShardWriter:
         self._open()
 
     def _open(self) -> int:
-        with _writing(self._open_path):
+        with writing(self._open_path):
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
             self._fd = open_within(str(self._open_path), flags)
         return self._fd
@@ -216,7 +216,7 @@ def _rights(folder: Path) -> int:
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
     """An `OSError` inside becomes the `CannotWrite` that names the path and the remedy."""
     try:
         yield
@@ -271,7 +271,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     It has the rights of its folder.
     """
     temporary = path.with_name(path.name + ".new")
-    with _writing(path):
+    with writing(path):
         try:
             with open(temporary, "wb", opener=open_within) as file:
                 file.write(data)

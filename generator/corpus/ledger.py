@@ -9,15 +9,25 @@ run in another thread.
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-from shared.exits import CannotWrite, InputError
-from shared.records import Trace, Usage
+from shared.exits import CannotWrite, InputError, Stopped
+from shared.records import Trace, Usage, trace_id
 from shared.shards import PILES, Pile, Position, open_within, shard_name
 
 VERSION = 1
+_CANNOT_WRITE = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_NOLFS,
+    sqlite3.SQLITE_PROTOCOL,
+}
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS samples (
@@ -73,6 +83,17 @@ class Spent:
     usd: float
 
 
+class Amount(Protocol):
+    """What a number of calls took."""
+
+    @property
+    def calls(self) -> int: ...
+    @property
+    def tokens(self) -> int: ...
+    @property
+    def usd(self) -> float: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Total:
     """Finished samples of one verdict in one pile."""
@@ -89,11 +110,15 @@ class Total:
 class Ledger:
     """The index of one corpus. Owns the connection; every method blocks for well under a millisecond.
 
-    Errors: `CannotWrite` on a full disk, `InputError` for a file that is no ledger of this version.
+    Errors: `CannotWrite` on a full disk, `InputError` for a file that is no ledger of this version. After the first
+    error nothing is written any more: SQLite may have taken back, unasked, what was written before it and not yet
+    committed, and what came after it would be committed without that. Every later write, `commit` and `close` raises
+    it again.
     """
 
     def __init__(self, path: Path, read_only: bool = False) -> None:
         self._path = path
+        self._failure: Stopped | None = None
         if read_only and not path.exists():
             raise InputError(f"{path}: no such file: make it with `python -m generator reindex`")
         # A reader of a database in WAL mode writes as well, to tidy up after itself: "ro" is for foreign folders only.
@@ -121,6 +146,8 @@ class Ledger:
         if version not in (0, VERSION):
             raise InputError(f"{self._path}: version {version}, this program knows {VERSION}: run `reindex`")
         if read_only:
+            if version == 0:  # a full disk, or a kill, came before its tables
+                raise InputError(f"{self._path}: has no tables yet: the next run, or `reindex`, makes them")
             self._db.execute("PRAGMA query_only = ON")
             return
         self._db.execute("PRAGMA journal_mode = WAL")
@@ -184,15 +211,26 @@ class Ledger:
             for problem, sample, offset, length in rows:
                 yield problem, sample, Position(shard, offset, length)
 
+    def sample_ids(self) -> set[str]:
+        """Of every sample that is noted. About 100 bytes of memory each."""
+        with self._errors():
+            return {trace_id(*row) for row in self._db.execute("SELECT problem_id, sample FROM samples")}
+
+    def rows_by_shard(self) -> dict[str, int]:
+        """How many samples are noted to stand in each shard. Reads an index only: some 50 ms a million samples."""
+        with self._errors():
+            rows = self._db.execute("SELECT pile, shard, count(*) FROM samples GROUP BY pile, shard").fetchall()
+        return {shard_name(PILES[pile], shard): count for pile, shard, count in rows}
+
     # --- shards --------------------------------------------------------------------------------------------------
 
     def shards(self) -> set[str]:
-        """The sealed shards whose rows are all noted."""
+        """The shards that are noted as sealed."""
         with self._errors():
             return {shard_name(PILES[pile], shard) for pile, shard in self._db.execute("SELECT * FROM shards")}
 
     def note_sealed(self, shard: str) -> None:
-        """A shard is sealed and all its rows are noted (committed with its group)."""
+        """A shard is sealed (committed with its group)."""
         self._write("INSERT OR IGNORE INTO shards VALUES (?, ?)", _numbers(shard))
 
     def forget_shard(self, shard: str) -> int:
@@ -239,9 +277,15 @@ class Ledger:
             ).fetchone()
         return Spent(*row)
 
-    def has_calls(self) -> bool:
+    def last_call(self) -> int:
+        """The number of the last call, 0 where there is none. No call is ever taken back."""
         with self._errors():
-            return self._db.execute("SELECT 1 FROM calls LIMIT 1").fetchone() is not None
+            return int(self._db.execute("SELECT ifnull(max(id), 0) FROM calls").fetchone()[0])
+
+    def calls_by_sample(self) -> dict[str, int]:
+        """How many calls each sample has taken. Reads all calls; about 100 bytes of memory each."""
+        with self._errors():
+            return dict(self._db.execute("SELECT sample_id, count(*) FROM calls GROUP BY 1").fetchall())
 
     def outcomes(self) -> dict[str, int]:
         """Calls by outcome; "unsettled" for those that a kill left without one."""
@@ -251,15 +295,26 @@ class Ledger:
             )
             return dict(rows.fetchall())
 
-    def add_past_calls(self, trace: Trace, account: str, at: float) -> None:
-        """Calls as a trace remembers them, for a ledger that is rebuilt: `attempts` calls, the cost on the last."""
+    def add_past_calls(self, trace: Trace, account: str, at: float, known: int = 0) -> None:
+        """A trace's calls for a ledger that lost them: `attempts` less those `known`, with the cost on the last."""
         tokens = trace.usage.prompt_tokens + trace.usage.completion_tokens
-        for number in range(trace.attempts):
+        for number in range(known, trace.attempts):
             last = number == trace.attempts - 1
             self._write(
                 "INSERT INTO calls (lane, account, sample_id, at, outcome, tokens, usd) VALUES (?,?,?,?,'rebuilt',?,?)",
                 (trace.lane, account, trace.id, at, tokens if last else 0, (trace.cost_usd or 0) if last else 0.0),
             )
+
+    def add_lost_calls(self, account: str, at: float, spent: Amount) -> None:
+        """Calls that this ledger lost, or never knew, and that count as spent: tokens and dollars on the last."""
+        rows = max(spent.calls, 1)
+        for number in range(rows):
+            last = number == rows - 1
+            self._write(
+                "INSERT INTO calls (lane, account, sample_id, at, outcome, tokens, usd) VALUES (?,?,'',?,'lost',?,?)",
+                (account, account, at, spent.tokens if last else 0, spent.usd if last else 0.0),
+            )
+        self.commit()
 
     # --- notes and the file itself -------------------------------------------------------------------------------
 
@@ -274,6 +329,7 @@ class Ledger:
 
     def commit(self) -> None:
         """Make everything written so far survive a kill."""
+        self._refuse_after_a_failure()
         if self._db.in_transaction:
             with self._errors():
                 self._db.execute("COMMIT")
@@ -287,45 +343,61 @@ class Ledger:
         return "" if found == "ok" else str(found)
 
     def close(self) -> None:
-        self.commit()
-        with self._errors():
+        """Commit and let go. What a failure left uncommitted is rolled back: the shards have it."""
+        try:
+            self.commit()
+        finally:
             self._db.close()
 
     def _write(self, statement: str, values: Iterable[object]) -> sqlite3.Cursor:
+        self._refuse_after_a_failure()
         with self._errors():
             if not self._db.in_transaction:
                 self._db.execute("BEGIN IMMEDIATE")
             return self._db.execute(statement, tuple(values))
 
+    def _refuse_after_a_failure(self) -> None:
+        if self._failure is not None:
+            raise type(self._failure)(str(self._failure))
+
     @contextmanager
     def _errors(self) -> Iterator[None]:
-        """SQLite's errors as ours."""
+        """SQLite's errors as ours; the first of them is the last thing that happens to this ledger."""
         try:
             yield
-        except sqlite3.OperationalError as error:
-            what = str(error)
-            if any(word in what for word in ("disk", "full", "readonly", "unable to open")):
-                raise CannotWrite(
-                    f"{self._path}: {what}: free some space, then run again: it goes on from here"
-                ) from None
-            if "locked" in what:
-                raise InputError(
-                    f"{self._path}: another program holds this database: close it, then run again"
-                ) from None
-            raise
         except sqlite3.DatabaseError as error:
-            raise InputError(f"{self._path}: {error}: rebuild it with `python -m generator reindex`") from None
+            failure = _as_ours(error, self._path)
+            if failure is None:
+                raise
+            self._failure = self._failure or failure
+            raise failure from None
+
+
+def _as_ours(error: sqlite3.DatabaseError, path: Path) -> Stopped | None:
+    """None for what can only be a bug."""
+    code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF  # the rest of the bits says which I/O error
+    if code in _CANNOT_WRITE:
+        return CannotWrite(f"{path}: {error}: free some space, then run again: it goes on from here")
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return InputError(f"{path}: another program holds this database: close it, then run again")
+    if isinstance(error, sqlite3.OperationalError | sqlite3.ProgrammingError):
+        return None
+    return InputError(f"{path}: {error}: rebuild it with `python -m generator reindex`")
 
 
 def checkpoint(path: Path) -> None:
-    """Move the write-ahead log into the ledger's file. May take as long as the disk; for a thread of its own."""
-    db = sqlite3.connect(path, isolation_level=None, timeout=10)
+    """Move the write-ahead log into the ledger's file. May take as long as the disk; for a thread of its own.
+
+    Errors: `CannotWrite`.
+    """
     try:
-        db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-    except sqlite3.OperationalError:
-        pass  # busy or full: the next one will do it, nothing is lost meanwhile
-    finally:
-        db.close()
+        name = f"{path.absolute().as_uri()}?mode=rw"  # a folder that was moved away gets no second ledger
+        with closing(sqlite3.connect(name, uri=True, isolation_level=None, timeout=10)) as db:
+            db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    except sqlite3.DatabaseError as error:
+        failure = _as_ours(error, path)
+        if not isinstance(failure, InputError):  # else it is busy: the next one will do it, nothing is lost meanwhile
+            raise failure or error from None
 
 
 def _numbers(shard: str) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import orjson
 
+from generator.corpus.high_water import HighWaterFile
 from generator.corpus.ledger import Ledger, checkpoint
 from generator.corpus.lock import Lock
 from generator.corpus.manifest import read_manifest, write_manifest
@@ -38,7 +39,8 @@ class _Line:
 class Corpus:
     """One corpus, held by this process from `open_corpus` to `close`.
 
-    `ledger` belongs to the event loop's thread; shards and manifest are written by a thread of their own.
+    `ledger` belongs to the event loop's thread; shards and manifest are written by a thread of their own. `high_water`:
+    what budgets may have been used up to, whatever becomes of the ledger.
     """
 
     def __init__(
@@ -46,11 +48,12 @@ class Corpus:
         path: Path,
         lock: Lock,
         ledger: Ledger,
+        high_water: HighWaterFile,
         writers: dict[Pile, ShardWriter],
         secrets: Iterable[str],
         finish: Callable[[Trace], Trace],
     ) -> None:
-        self.path, self.ledger = path, ledger
+        self.path, self.ledger, self.high_water = path, ledger, high_water
         self._lock, self._writers, self._finish = lock, writers, finish
         self._manifest = read_manifest(path)
         self._secrets = [secret for secret in secrets if len(secret) >= SHORTEST_SECRET]
@@ -99,6 +102,7 @@ class Corpus:
             self.ledger.close()
         finally:
             self._thread.shutdown()
+            self.high_water.close()
             for writer in self._writers.values():
                 writer.close()
             self._lock.release()
@@ -210,8 +214,9 @@ def open_corpus(
     try:
         writers: dict[Pile, ShardWriter] = {pile: ShardWriter(path, pile, rows, megabytes) for pile in PILES}
         ledger = Ledger(path / "ledger.sqlite")
+        high_water = HighWaterFile(path, ledger.last_call())  # before lost calls are rebuilt
         reconcile(path, ledger, account_of)
-        return Corpus(path, lock, ledger, writers, secrets, finish)
+        return Corpus(path, lock, ledger, high_water, writers, secrets, finish)
     except BaseException:
         lock.release()
         raise

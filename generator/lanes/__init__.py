@@ -1,7 +1,9 @@
 """The lanes: which teacher is asked, when, and how often. The ONE place of retry.
 
-    async with Lanes(config, teacher_for, book) as lanes:
+    async with Lanes(config, teacher_for, book, marks) as lanes, asyncio.TaskGroup() as group:
+        dispatching = group.create_task(lanes.dispatch())
         answer = await lanes.ask(sample_id, messages, params)
+        dispatching.cancel()
 
 `ask` waits until the cheapest lane that may take the sample now takes it, makes the call, and tries again where that
 helps, on another lane where there is one. It never raises for what a teacher did: a sample that fails for good comes
@@ -17,11 +19,9 @@ and the last two only when no call is in flight any more, so a caller may end th
 import asyncio
 import random
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from contextvars import ContextVar
-from math import inf
 from types import TracebackType
 from typing import Any, Self
 
@@ -29,25 +29,36 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from generator.config import GeneratorConfig, LaneConfig
 from generator.lanes.budgets import Budget, Spent
+from generator.lanes.dispatch import LOOK_AGAIN_SECONDS, Dispatcher
 from generator.lanes.forecast import Expected, lane_pace, quota_seconds
-from generator.lanes.gate import Gate, Pass, Wait, by_account, gates, run_budget, run_limits
-from generator.lanes.lane import CallsTeacher, Lane, SpendBook, Waiter, request_for
+from generator.lanes.gate import Pass, by_account, gates, run_budget, run_limits
+from generator.lanes.lane import CallsTeacher, Lane, MarkBook, SpendBook, request_for
 from generator.lanes.reloading import taken_up
 from generator.lanes.tally import Answer, Tally
 from generator.lanes.telling import budget_status, lane_status
 from generator.lanes.trial import SAMPLES
-from generator.lanes.verdict import Drained, NoLane, OutOfBudget, look_again_at, verdict
+from generator.lanes.verdict import Drained, NoLane, OutOfBudget
 from generator.status import BudgetStatus, LaneStatus
 from generator.terms import BadRequest, BalanceGone, CallError, KeyRefused, LimitNews, RequestRefused, UnknownModel
 from shared.records import Completion, Message, Usage
 
-__all__ = ["Answer", "CallsTeacher", "Drained", "Lanes", "NoLane", "OutOfBudget", "SpendBook"]
+__all__ = [
+    "LOOK_AGAIN_SECONDS",
+    "Answer",
+    "CallsTeacher",
+    "Drained",
+    "Lanes",
+    "MarkBook",
+    "NoLane",
+    "OutOfBudget",
+    "SpendBook",
+]
 
 _ENTERED: ContextVar[Pass] = ContextVar("entered")  # the call that the running task makes
 BACK_OFF_SECONDS, BACK_OFF_SECONDS_MAX = 0.25, 30.0  # between two attempts of one sample, doubled each time
+ROUNDING_USD = 1e-9  # sums of the same costs in another order differ by less
 OUT_UNTIL = "out until: "  # a note's name, with the account: when its server allows calls again
 TRIAL_SECONDS = 0.5  # between two looks at whose fault a refusal was; so long nothing else was asked: its sample's
-LOOK_AGAIN_SECONDS = 30.0  # longest sleep without a look at the clock: it may be set, a laptop may have slept
 
 
 class Lanes:
@@ -58,19 +69,22 @@ class Lanes:
         config: GeneratorConfig,
         teacher_for: Callable[[LaneConfig], CallsTeacher],
         book: SpendBook,
+        marks: MarkBook,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.config = config
-        self._book = book
+        self._book, self._marks = book, marks
         self._now = now
         self._run_budget = run_budget(config.budget)
         self._gates = gates(config.lane, self._run_budget)
         self._lanes = {lane.name: Lane(lane, self._gates[lane.name], teacher_for(lane)) for lane in config.lane}
         self._out_until: dict[str, float] = {}  # by account, as noted in the book
-        self._queues: dict[str, deque[Waiter]] = {}  # by the lane that is asked for; "" is any
-        self._timer: asyncio.TimerHandle | None = None
+        self._budgets: dict[str | None, Budget] = {
+            gate.account.name: gate.account.budget for gate in self._gates.values()
+        }
+        self._budgets[None] = self._run_budget
+        self._dispatcher = Dispatcher(self._lanes, config.judge.lane, config.daemon, self._budgets, book, marks, now)
         self._sleeping = asyncio.Event()  # set at drain: whoever sleeps between two attempts wakes
-        self._paused = False
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -82,9 +96,15 @@ class Lanes:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._timer:
-            self._timer.cancel()
         await self._stack.aclose()
+
+    async def dispatch(self) -> None:
+        """Let waiting samples in until cancelled: nothing is asked without it. Errors: `CannotWrite`."""
+        await self._dispatcher.run()
+
+    async def give_back(self) -> None:
+        """At an orderly end, with no call in flight: what budgets reserved and did not use. Errors: `CannotWrite`."""
+        await self._dispatcher.give_back()
 
     # Asking
 
@@ -115,7 +135,9 @@ class Lanes:
     async def _call_once(
         self, tally: Tally, messages: list[Message], params: Mapping[str, Any], wanted: str
     ) -> Completion:
-        lane, entered, call_id = await self._enter(tally, wanted)
+        if self._sleeping.is_set():
+            raise Drained
+        lane, entered, call_id = await self._dispatcher.enter(tally, wanted)
         gate, config = lane.gate, lane.config
         request = request_for(config, messages, params)
         _ENTERED.set(entered)
@@ -126,7 +148,7 @@ class Lanes:
         def on_tokens(count: int) -> None:
             if count and not entered.flight.answered:
                 gate.first_token(self._now(), entered)
-                self._pump()
+                self._dispatcher.wake()
             gate.counts.tokens += count
 
         try:
@@ -140,12 +162,12 @@ class Lanes:
                 raise RequestRefused(error.message, status=error.status) from None
             raise
         except BaseException:  # cancelled by a drain that ran out, or a bug: either way the call is over
-            self._give_up(gate, entered, call_id)
+            self._dispatcher.give_up(gate, entered, call_id)
             raise
         cost = gate.succeed(self._now(), entered, completion.usage)
         tally.charge(cost if gate.priced else None)
         self._book.settle_call(call_id, "ok", completion.usage, cost)
-        self._pump()
+        self._dispatcher.wake()
         return completion
 
     def _failed(self, lane: Lane, entered: Pass, call_id: int, tally: Tally, error: CallError) -> None:
@@ -157,7 +179,7 @@ class Lanes:
         tally.charge(cost if gate.priced else None)
         tally.failed(error, not gate.circuit.closed, self.config.retry.attempts)
         self._book.settle_call(call_id, error.kind, error.partial.usage if error.partial else Usage(), cost)
-        self._pump()
+        self._dispatcher.wake()
 
     async def _is_the_lanes_fault(self, lane: Lane, error: BadRequest) -> bool:
         """Whether the lane refuses every request as it did this one: waits until that can be told.
@@ -170,38 +192,13 @@ class Lanes:
                 gate.lose(self._now(), error)
                 break
             await self._sleep(TRIAL_SECONDS)
-            nothing_to_come = not gate.in_flight and not self._anyone_waits_for(lane)
+            nothing_to_come = not gate.in_flight and not self._dispatcher.waiting(lane.config.name)
             if gate.trial.undecided and nothing_to_come:  # too few samples to tell by their number
                 if not error.setting:
                     return False
                 gate.lose(self._now(), error)
-        self._pump()
+        self._dispatcher.wake()
         return gate.trial.lost
-
-    def _anyone_waits_for(self, lane: Lane) -> bool:
-        queues = [queue for wanted, queue in self._queues.items() if lane in self._usable(wanted)]
-        return any(not waiter.future.done() for queue in queues for waiter in queue)
-
-    async def _enter(self, tally: Tally, wanted: str) -> tuple[Lane, Pass, int]:
-        """Wait for a lane's leave to start a call."""
-        if self._sleeping.is_set():
-            raise Drained
-        waiter = Waiter(tally, asyncio.get_running_loop().create_future(), self._now())
-        self._queues.setdefault(wanted, deque()).append(waiter)
-        self._pump()
-        try:
-            return await waiter.future
-        except asyncio.CancelledError:
-            if waiter.future.done() and not waiter.future.cancelled():  # leave was given, and we are gone
-                lane, entered, call_id = waiter.future.result()
-                self._give_up(lane.gate, entered, call_id)
-            raise
-
-    def _give_up(self, gate: Gate, entered: Pass, call_id: int) -> None:
-        """A call that we ended ourselves: what it cost is not known, so what was reserved is taken as spent."""
-        gate.cancel(self._now(), entered)
-        self._book.settle_call(call_id, "cancelled", Usage(completion_tokens=entered.tokens), entered.usd)
-        self._pump()
 
     async def _sleep(self, seconds: float) -> None:
         """Between two attempts of one sample. Errors: Drained."""
@@ -212,100 +209,20 @@ class Lanes:
                 return
             raise Drained
 
-    # Choosing
-
-    def _pump(self) -> None:
-        """Let every waiting sample in that may go in, then sleep until the next moment at which one may."""
-        now = self._now()
-        again: list[float] = []
-        for wanted, queue in self._queues.items():
-            while queue:
-                if queue[0].future.done():
-                    queue.popleft()
-                    continue
-                waits = self._serve_first(queue, wanted, now)
-                if waits is None:
-                    continue
-                again += [wait.until for wait in waits if wait.until is not None]
-                if not self._paused:
-                    self._end_if_nothing_can_help(queue, wanted, now)
-                    again.append(self._look_again_at(wanted, now))
-                break
-        self._set_timer(min(again, default=None), now)
-
-    def _serve_first(self, queue: deque[Waiter], wanted: str, now: float) -> list[Wait] | None:
-        """Let the first of a queue in. None: done. Otherwise why not, lane by lane."""
-        usable = self._usable(wanted)
-        if self._paused:
-            return [Wait("paused", "paused")]
-        waits = [(lane, lane.gate.wait(now)) for lane in usable]
-        ready = [lane for lane, wait in waits if wait is None]
-        if not ready:
-            return [wait for _, wait in waits if wait is not None]
-        waiter = queue.popleft()
-        lane = min(ready, key=lambda lane: self._preference(lane, waiter.tally))
-        entered = lane.gate.enter(now)
-        call_id = self._book.reserve_call(
-            lane.config.name, lane.gate.account.name, waiter.tally.sample_id, now, entered.tokens, entered.usd
-        )
-        waiter.future.set_result((lane, entered, call_id))
-        return None
-
-    @staticmethod
-    def _preference(lane: Lane, tally: Tally) -> tuple[int, float, float]:
-        """The lane that failed this sample least, then the cheapest, then the emptiest."""
-        gate = lane.gate
-        load = gate.in_flight / gate.account.concurrency.limit
-        return tally.failures[lane.config.name], gate.list_price, load
-
-    def _usable(self, wanted: str) -> list[Lane]:
-        if wanted:
-            return [self._lanes[wanted]]
-        return [lane for name, lane in self._lanes.items() if name != self.config.judge.lane]
-
-    def _end_if_nothing_can_help(self, queue: deque[Waiter], wanted: str, now: float) -> None:
-        gates = [lane.gate for lane in self._usable(wanted)]
-        if any(gate.in_flight for gate in gates):
-            return  # what is in flight may free a part of a budget, and must not be lost
-        daemon = self.config.daemon
-        end = verdict(gates, now, daemon.wait, daemon.give_up_minutes * 60)
-        while end and queue:
-            waiter = queue.popleft()
-            if not waiter.future.done():
-                waiter.future.set_exception(end)
-
-    def _look_again_at(self, wanted: str, now: float) -> float:
-        daemon = self.config.daemon
-        gates = [lane.gate for lane in self._usable(wanted)]
-        at = look_again_at(gates, now, daemon.wait, daemon.give_up_minutes * 60)
-        return at if at > now else inf
-
-    def _set_timer(self, at: float | None, now: float) -> None:
-        if self._timer:
-            self._timer.cancel()
-            self._timer = None
-        if any(self._queues.values()):
-            pause = LOOK_AGAIN_SECONDS if at is None else min(max(at - now, 0.001), LOOK_AGAIN_SECONDS)
-            self._timer = asyncio.get_running_loop().call_later(pause, self._pump)
-
     # Controls
 
     def drain(self) -> None:
         """No call starts any more; samples without a call in flight come back as Drained."""
         self._sleeping.set()
-        for queue in self._queues.values():
-            while queue:
-                waiter = queue.popleft()
-                if not waiter.future.done():
-                    waiter.future.set_exception(Drained())
+        self._dispatcher.drain()
 
     def pause(self, lane: str = "") -> None:
         """No call starts, on one lane or anywhere; those in flight go on. Errors: KeyError for an unknown lane."""
         if lane:
             self._lanes[lane].gate.paused = True
         else:
-            self._paused = True
-        self._pump()
+            self._dispatcher.paused = True
+        self._dispatcher.wake()
 
     def resume(self, lane: str = "") -> None:
         """Undo `pause`. A named lane that was stopped (key, model, balance) is tried again."""
@@ -315,8 +232,8 @@ class Lanes:
             if not gate.circuit.closed:
                 gate.circuit.retry_at = self._now()
         else:
-            self._paused = False
-        self._pump()
+            self._dispatcher.paused = False
+        self._dispatcher.wake()
 
     def reload(self, config: GeneratorConfig) -> list[str]:
         """Take up budgets, windows, limits and `daemon` waiting from a changed configuration; calls in flight go on.
@@ -332,7 +249,8 @@ class Lanes:
             lane.reload(lanes[name])
         self._run_budget.limits = run_limits(config.budget)
         self.config = self.config.model_copy(update={"daemon": config.daemon, "retry": config.retry})
-        self._pump()
+        self._dispatcher.daemon = config.daemon
+        self._dispatcher.wake()
         return notes
 
     # Telling
@@ -343,7 +261,7 @@ class Lanes:
 
         So many workers are enough.
         """
-        accounts = {id(lane.gate.account): lane.gate.account for lane in self._usable("")}
+        accounts = {id(lane.gate.account): lane.gate.account for lane in self._dispatcher.usable("")}
         return sum(account.concurrency.ceiling for account in accounts.values()) + SAMPLES
 
     @property
@@ -356,7 +274,7 @@ class Lanes:
 
     @property
     def paused(self) -> bool:
-        return self._paused
+        return self._dispatcher.paused
 
     def news(self, lane: str, news: LimitNews) -> None:
         """What a lane's server said about its limits, told by the teacher within the call that heard it."""
@@ -372,17 +290,15 @@ class Lanes:
     def status(self) -> list[LaneStatus]:
         """Every lane now."""
         now = self._now()
-        waiting = {name: sum(not w.future.done() for w in queue) for name, queue in self._queues.items()}
-        judge = self.config.judge.lane
+        dispatcher = self._dispatcher
         return [
-            lane_status(gate, waiting.get(name if name == judge else "", 0), now, self._paused)
-            for name, gate in self._gates.items()
+            lane_status(gate, dispatcher.waiting(name), now, dispatcher.paused) for name, gate in self._gates.items()
         ]
 
     def time_left(self, samples: int, by_rate: float) -> tuple[float, bool]:
         """(seconds until so many more samples are done, whether quotas say so and not the present rate)."""
         now, quotas = self._now(), []
-        accounts = {lane.gate.account.name: lane for lane in self._usable("")}
+        accounts = {lane.gate.account.name: lane for lane in self._dispatcher.usable("")}
         for lane in accounts.values():
             gate, budget = lane.gate, lane.gate.account.budget
             took = gate.counts.calls / max(gate.counts.answers, 1) if gate.counts.answers else 1.0
@@ -398,14 +314,28 @@ class Lanes:
         return [budget_status("", bar) for bar in self._run_budget.bars(self._now())]
 
     def _remember(self) -> None:
-        now = self._now()
-        budgets: dict[str | None, Budget] = {gate.account.name: gate.account.budget for gate in self._gates.values()}
-        budgets[None] = self._run_budget
-        for account, budget in budgets.items():
+        """What was spent: by the ledger, and by the disk's marks where the ledger has lost some of it."""
+        for account, budget in self._budgets.items():
+            mark = self._marks.get(account)
+            now = max(self._now(), mark.day if mark else 0.0)  # a clock that was set back turns no day back
             today = self._book.spent(account, budget.day_began(now))
             total = self._book.spent(account, 0.0)
             out_until = float(self._book.noted(OUT_UNTIL + account) or 0.0) if account else 0.0
-            budget.resume(now, Spent(today.calls, today.tokens, today.usd), total.usd, out_until)
+            known = Spent(today.calls, today.tokens, today.usd)
+            budget.resume(now, known, total.usd, out_until, mark)
+            self._note_what_was_lost(account, budget, now, known, total.usd)
+
+    def _note_what_was_lost(
+        self, account: str | None, budget: Budget, now: float, known: Spent, known_usd: float
+    ) -> None:
+        """So that the ledger knows of all that counts as spent, and what is lost next is told from this."""
+        today = budget.today(now)
+        lost = Spent(today.calls - known.calls, today.tokens - known.tokens, today.usd - known.usd)
+        if lost.calls or lost.tokens or lost.usd > ROUNDING_USD:
+            self._book.add_lost_calls(account or "", now, lost)
+        before_today = budget.total_usd - known_usd - lost.usd
+        if before_today > ROUNDING_USD:
+            self._book.add_lost_calls(account or "", 0.0, Spent(0, 0, before_today))
 
 
 def _may_be_asked_again(error: BaseException) -> bool:

@@ -2,6 +2,9 @@
 
 A call's worth is reserved before it starts and settled when its real cost is known, so calls are never overspent and
 tokens and dollars by no more than what is in flight. A call counts on the day it was started, by the provider's clock.
+
+What a crash or a lost ledger must not give out again is kept as a high-water mark on the disk. It runs ahead of what is
+spent by a block, so that it is written seldom; whoever finds it after a crash takes all of it as spent.
 """
 
 from dataclasses import dataclass
@@ -9,6 +12,11 @@ from datetime import datetime, timedelta
 from math import inf
 from typing import Protocol
 from zoneinfo import ZoneInfo
+
+from generator.terms import HighWater
+
+BLOCK_SHARE = 0.002  # of an allowance: what a crash may cost of it, and 500 writes to the disk until it is used up
+BLOCKS_AHEAD_MAX = 10.0  # a mark further ahead, as early guesses of what a call takes leave it, is brought down
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,17 +106,37 @@ class Budget:
         self._today = Spent()
         self._number = 0
         self._announced: tuple[float, int, int] | None = None  # day, calls left then, number of the call that said so
+        self._mark: HighWater | None = None  # as it stands on the disk
 
-    def resume(self, now: float, today: Spent, total_usd: float, out_until: float = 0.0) -> None:
-        """Take up what the ledger remembers of the day that `now` lies in.
+    def resume(
+        self, now: float, today: Spent, total_usd: float, out_until: float = 0.0, mark: HighWater | None = None
+    ) -> None:
+        """Take up what the ledger remembers of the day that `now` lies in, and the mark that was on the disk.
 
         `out_until`: the server had said that it allows no more calls until then. One call asks if that still holds:
-        an allowance may have been raised since.
+        an allowance may have been raised since. A mark of a day that is still to come by this clock holds: the clock
+        was set back, and no day is given twice.
         """
         self._turn(now)
         self._today, self.total_usd = today, total_usd
+        if mark is not None:
+            self._turn(mark.day)
+            self._take_up(mark)
         if now < out_until:
             self._announced = (self._day[0], 1, self._number)
+
+    def _take_up(self, mark: HighWater) -> None:
+        """Only what is limited: of the rest a mark tells no more than what calls in flight were guessed to take."""
+        today, limits = self._today, self.limits
+        if limits.usd_total:
+            self.total_usd = max(self.total_usd, mark.total_usd)
+        if mark.day_ends > self._day[0]:
+            self._today = Spent(
+                max(today.calls, mark.calls) if limits.calls_per_day else today.calls,
+                max(today.tokens, mark.tokens) if limits.tokens_per_day else today.tokens,
+                max(today.usd, mark.usd) if limits.usd_per_day else today.usd,
+            )
+        self._mark = mark
 
     def out_until(self, now: float) -> float | None:
         """When the server allows calls again that has said it allows none today; None where it has not said so."""
@@ -146,6 +174,56 @@ class Budget:
         if limits.usd_total and self.total_usd >= limits.usd_total:
             return UsedUp(f"{self.total_usd:,.2f} of {limits.usd_total:,.2f} dollars in total", None, self.zone)
         return None
+
+    @property
+    def mark(self) -> HighWater | None:
+        """The high-water mark that is on the disk; None where this budget was never limited."""
+        return self._mark
+
+    @property
+    def limited(self) -> bool:
+        limits = self.limits
+        return bool(limits.calls_per_day or limits.tokens_per_day or limits.usd_per_day or limits.usd_total)
+
+    def is_marked(self, now: float, tokens: int, usd: float) -> bool:
+        """Whether a call of this size stays below the mark on the disk, so that it may start."""
+        self._turn(now)
+        if not self.limited:
+            return True
+        mark, spent = self._mark, self.spent(now)
+        if mark is None or mark.day != spent.day:
+            return False
+        ahead = [
+            (self.limits.calls_per_day, mark.calls - spent.calls, 1),
+            (self.limits.tokens_per_day, mark.tokens - spent.tokens, tokens),
+            (self.limits.usd_per_day, mark.usd - spent.usd, usd),
+            (self.limits.usd_total, mark.total_usd - spent.total_usd, usd),
+        ]
+        return all(
+            call <= room <= call + BLOCKS_AHEAD_MAX * max(_block(limit), call) for limit, room, call in ahead if limit
+        )
+
+    def spent(self, now: float) -> HighWater:
+        """What is spent and in flight: the mark that an orderly end leaves."""
+        self._turn(now)
+        day, today = self._day, self._today
+        return HighWater(day[0], day[1], today.calls, today.tokens, today.usd, self.total_usd)
+
+    def next_mark(self, now: float, calls: int = 0, tokens: int = 0, usd: float = 0.0) -> HighWater:
+        """What must be on the disk before so much more is spent: that and a block."""
+        spent, limits = self.spent(now), self.limits
+        return HighWater(
+            spent.day,
+            spent.day_ends,
+            spent.calls + max(calls, int(_block(limits.calls_per_day))),
+            spent.tokens + tokens + int(_block(limits.tokens_per_day)),
+            spent.usd + usd + _block(limits.usd_per_day),
+            spent.total_usd + usd + _block(limits.usd_total),
+        )
+
+    def marked(self, mark: HighWater) -> None:
+        """This mark is on the disk now."""
+        self._mark = mark
 
     def reserve(self, now: float, tokens: int, usd: float) -> Reservation:
         """Count a call that starts now. Ask `used_up` first."""
@@ -222,3 +300,7 @@ class Budget:
         midnight = datetime(local.year, local.month, local.day, tzinfo=self._zone)
         tomorrow = midnight + timedelta(days=1)  # wall-clock arithmetic: right on days of 23 or 25 hours
         return midnight.timestamp(), tomorrow.timestamp()
+
+
+def _block(limit: float) -> float:
+    return BLOCK_SHARE * limit

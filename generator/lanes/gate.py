@@ -154,8 +154,14 @@ class Gate:
         """None: a call may start now."""
         return self._out_of_service(now) or self._not_now(now) or self._too_busy(now)
 
+    def is_marked(self, now: float) -> bool:
+        """Whether what the next call may take is below the budgets' marks on the disk."""
+        tokens = self.expected.tokens
+        usd = self.expected_usd(tokens)
+        return self.account.budget.is_marked(now, tokens, usd) and self.run_budget.is_marked(now, tokens, usd)
+
     def enter(self, now: float) -> Pass:
-        """Start a call, `wait` having said that it may."""
+        """Start a call, `wait` and `is_marked` having said that it may."""
         tokens = self.expected.tokens
         usd = self.expected_usd(tokens)
         probe = not self.circuit.closed

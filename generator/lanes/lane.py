@@ -11,7 +11,7 @@ from aiolimiter import AsyncLimiter
 from generator.config import LaneConfig
 from generator.lanes.gate import Gate, Pass
 from generator.lanes.tally import Tally
-from generator.terms import Request
+from generator.terms import HighWater, Request
 from shared.records import Completion, Message, Usage
 
 
@@ -63,12 +63,32 @@ class SpendBook(Protocol):
         """What the calls started at or after `since` took, of one account or of all (None), reservations included."""
         ...
 
+    def add_lost_calls(self, account: str, at: float, spent: SpentInBook) -> None:
+        """Put down what counts as spent and was not known here ("": by no account, but by the run)."""
+        ...
+
     def note(self, name: str, value: str) -> None:
         """Keep a small text under a name."""
         ...
 
     def noted(self, name: str) -> str:
         """What `note` kept, "" where nothing was."""
+        ...
+
+
+class MarkBook(Protocol):
+    """The disk's memory of how far each budget may have been used, for when the ledger's is lost. None: the run's."""
+
+    def get(self, account: str | None) -> HighWater | None:
+        """What counts as spent at least."""
+        ...
+
+    def booked(self, call: int) -> None:
+        """The ledger knows all calls up to this one."""
+        ...
+
+    async def put(self, marks: Mapping[str | None, HighWater]) -> None:
+        """Returns when these marks would survive a power cut."""
         ...
 
 

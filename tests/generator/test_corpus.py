@@ -4,9 +4,11 @@ import asyncio
 import dataclasses
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -257,3 +259,53 @@ def test_the_latest_traces_are_read_from_open_and_sealed_shards(tmp_path: Path) 
 
     assert sorted(asyncio.run(work())) == sorted(one.id for one in some(3))
     assert json.loads((tmp_path / "manifest.json").read_text())["schema"] == 1
+
+
+def forget_a_row(corpus: Path) -> None:
+    """What was left when SQLite rolled a sample back and the shard was noted as sealed all the same."""
+    with closing(sqlite3.connect(corpus / "ledger.sqlite")) as db:
+        db.execute("DELETE FROM samples WHERE (pile, shard, offset) IN (SELECT 0, 0, max(offset) FROM samples "
+                   "WHERE pile = 0 AND shard = 0)")  # fmt: skip
+        db.commit()
+
+
+def test_a_row_that_the_ledger_lost_is_noted_again_although_its_shard_is_noted_as_sealed(tmp_path: Path) -> None:
+    fill(tmp_path, some(10))
+    forget_a_row(tmp_path)
+    assert any("is not in the ledger" in fault for fault in check(tmp_path).faults)
+    fill(tmp_path, [])
+    assert check(tmp_path).faults == []
+    ledger = Ledger(tmp_path / "ledger.sqlite", read_only=True)
+    assert sum(total.samples for total in ledger.totals()) == 10
+    ledger.close()
+
+
+def test_an_older_copy_of_the_ledger_gets_the_calls_that_it_does_not_know(tmp_path: Path) -> None:
+    def with_a_call(one: Trace) -> Trace:
+        return dataclasses.replace(one, attempts=2, cost_usd=0.5)
+
+    first, second = [with_a_call(one) for one in some(4)], [with_a_call(one) for one in some(9)[4:]]
+    fill(tmp_path, first)
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    for one in first:
+        for _ in range(one.attempts):
+            ledger.reserve_call(one.lane, one.lane, one.id, 1.0)
+    ledger.close()
+    old = (tmp_path / "ledger.sqlite").read_bytes()
+    fill(tmp_path, second)
+    (tmp_path / "ledger.sqlite").write_bytes(old)
+    fill(tmp_path, [])
+    ledger = Ledger(tmp_path / "ledger.sqlite", read_only=True)
+    assert ledger.outcomes() == {"rebuilt": 10, "unsettled": 8}
+    assert ledger.spent(None, 0.0).usd == pytest.approx(2.5)
+    ledger.close()
+
+
+def test_a_ledger_that_never_got_its_tables_is_told_in_one_line(tmp_path: Path) -> None:
+    fill(tmp_path, some(3))
+    (tmp_path / "ledger.sqlite").write_bytes(b"")
+    assert any("has no tables yet" in fault for fault in check(tmp_path).faults)
+    with pytest.raises(InputError, match="reindex"):
+        standing(tmp_path)
+    fill(tmp_path, [])
+    assert check(tmp_path).faults == []

@@ -4,7 +4,10 @@ import json
 import random
 import signal
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from generator.corpus import Ledger
 from tests.generator.running import LONG, configure, eventually, generator, rehearsal, rows, started
@@ -94,3 +97,37 @@ def test_a_kill_between_sealing_and_noting_it_costs_one_shard_read_again(tmp_pat
         assert generator("run", config).returncode == 0
         assert teacher.stats()["calls"] == 10
     assert generator("check", corpus).returncode == 0
+
+
+def lose_the_ledger(corpus: Path) -> None:
+    for path in corpus.glob("ledger.sqlite*"):
+        path.unlink()
+
+
+def lose_the_write_ahead_log(corpus: Path) -> None:
+    for path in corpus.glob("ledger.sqlite-*"):
+        path.unlink()
+
+
+def lose_what_was_not_forced_to_the_disk(corpus: Path) -> None:
+    """A power cut: the ledger's last commits and the rows of the open shards were in memory only."""
+    lose_the_ledger(corpus)
+    for path in corpus.glob("*/*.open"):
+        path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("lose", [lose_the_ledger, lose_the_write_ahead_log, lose_what_was_not_forced_to_the_disk])
+def test_a_days_calls_are_not_given_twice_whatever_a_crash_takes(tmp_path: Path, lose: Callable[[Path], None]) -> None:
+    with rehearsal("--tokens-per-second", "2000") as teacher:
+        config = configure(tmp_path, teacher.url, lane__calls_per_day=12, lane__concurrency=3, daemon__wait=False)
+        for calls in (3, 6):
+            with started("run", config) as process:
+                eventually(lambda calls=calls: teacher.stats()["calls"] >= calls, "calls to be made")
+                process.send_signal(signal.SIGKILL)
+                process.wait(timeout=LONG)
+            lose(tmp_path / "corpus")
+        for _ in range(2):
+            final = generator("run", config)
+            assert final.returncode == 3, final.stderr
+        assert teacher.stats()["calls"] in (11, 12)  # one that was reserved may have been killed before it was sent
+    assert generator("check", tmp_path / "corpus").returncode == 0

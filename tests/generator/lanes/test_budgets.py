@@ -6,7 +6,8 @@ from zoneinfo import ZoneInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from generator.lanes.budgets import Budget, Limits, Spent, strictest
+from generator.lanes.budgets import BLOCK_SHARE, Budget, Limits, Spent, strictest
+from generator.terms import HighWater
 
 SHANGHAI = "Asia/Shanghai"
 NOON = datetime(2026, 11, 25, 12, tzinfo=ZoneInfo(SHANGHAI)).timestamp()
@@ -128,3 +129,94 @@ def test_calls_are_never_overspent_on_any_day(steps: list[tuple[int, bool]], lim
         if settles:
             budget.settle(now, call, 20, 0.3)
     assert all(calls <= limit for calls in started.values())
+
+
+def restarted(limits: Limits, now: float, mark: HighWater | None, zone: str = SHANGHAI) -> Budget:
+    """After a crash that took the ledger: only the mark is left."""
+    budget = Budget(limits, zone)
+    budget.resume(now, Spent(), 0.0, mark=mark)
+    return budget
+
+
+def start(budget: Budget, now: float, tokens: int = 0, usd: float = 0.0) -> None:
+    """Start a call as the dispatcher does: never beyond the mark on the disk."""
+    if not budget.is_marked(now, tokens, usd):
+        budget.marked(budget.next_mark(now, 1, tokens, usd))
+    assert budget.is_marked(now, tokens, usd)
+    budget.reserve(now, tokens, usd)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 400), st.booleans(), st.integers(0, 50)), max_size=80),
+    st.sampled_from([Limits(calls_per_day=12), Limits(calls_per_day=2000), Limits(tokens_per_day=400, usd_total=9.0)]),
+)
+def test_after_a_crash_without_a_ledger_nothing_is_given_out_again(
+    steps: list[tuple[int, bool, int]], limits: Limits
+) -> None:
+    budget, now, calls = Budget(limits, SHANGHAI), NOON, dict[float, int]()
+    tokens, dollars = dict[float, int](), 0.0
+    for minutes, crashes, size in steps:
+        now += minutes * 60
+        if crashes:
+            budget = restarted(limits, now, budget.mark)
+        if budget.used_up(now):
+            continue
+        start(budget, now, size, size / 100)
+        day = budget.day_began(now)
+        calls[day] = calls.get(day, 0) + 1
+        tokens[day] = tokens.get(day, 0) + size
+        dollars += size / 100
+    assert not limits.calls_per_day or all(count <= limits.calls_per_day for count in calls.values())
+    assert not limits.tokens_per_day or all(count < limits.tokens_per_day + 50 for count in tokens.values())
+    assert not limits.usd_total or dollars < limits.usd_total + 0.5
+
+
+def test_a_crash_costs_no_more_than_a_block_of_each_allowance() -> None:
+    limits = Limits(calls_per_day=2000, tokens_per_day=1_000_000, usd_per_day=5.0, usd_total=100.0)
+    budget = Budget(limits, SHANGHAI)
+    for _ in range(101):
+        start(budget, NOON, 400, 0.001)
+    after = restarted(limits, NOON, budget.mark)
+    today = after.today(NOON)
+    assert 101 <= today.calls <= 101 + BLOCK_SHARE * 2000
+    assert 40_400 <= today.tokens <= 40_400 + BLOCK_SHARE * 1_000_000
+    assert 0.101 <= today.usd <= 0.101 + BLOCK_SHARE * 5.0 + 1e-9
+    assert 0.101 <= after.total_usd <= 0.101 + BLOCK_SHARE * 100.0 + 1e-9
+
+
+def test_a_mark_that_early_guesses_drove_up_is_brought_down_again() -> None:
+    limits = Limits(tokens_per_day=1_000_000)
+    budget = Budget(limits, SHANGHAI)
+    budget.marked(budget.next_mark(NOON, 1, 4000, 0.0))
+    calls = []
+    for _ in range(100):
+        budget.marked(budget.next_mark(NOON, 1, 4000, 0.0))
+        calls.append(budget.reserve(NOON, 4000, 0.0))
+    for call in calls:
+        budget.settle(NOON, call, 300, 0.0)
+    start(budget, NOON, 300)
+    assert budget.mark is not None
+    assert budget.mark.tokens <= 30_300 + BLOCK_SHARE * 1_000_000
+
+
+def test_a_mark_of_yesterday_counts_in_total_only() -> None:
+    budget = Budget(Limits(calls_per_day=10, usd_total=5.0), SHANGHAI)
+    start(budget, MIDNIGHT - 60, 0, 1.0)
+    after = restarted(budget.limits, MIDNIGHT + 60, budget.mark)
+    assert after.today(MIDNIGHT + 60) == Spent()
+    assert after.total_usd >= 1.0
+
+
+def test_a_day_that_the_mark_knows_and_the_clock_does_not_yet_is_not_given_twice() -> None:
+    budget = Budget(Limits(calls_per_day=1), SHANGHAI)
+    start(budget, NOON)
+    after = restarted(budget.limits, NOON - 86_400, budget.mark)
+    used = after.used_up(NOON - 86_400)
+    assert used is not None
+    assert used.until == MIDNIGHT
+
+
+def test_a_mark_made_in_another_time_zone_still_counts() -> None:
+    budget = Budget(Limits(calls_per_day=1), SHANGHAI)
+    start(budget, NOON)
+    assert restarted(budget.limits, NOON, budget.mark, "UTC").used_up(NOON) is not None
