@@ -7,14 +7,15 @@ worker process (`worker`, with math-verify behind it) that is killed when its ti
 """
 
 from shared.grading import processes
-from shared.grading.compare import compare
-from shared.grading.extract import Missing, extract, last_box
+from shared.grading.compare import compare, several
+from shared.grading.extract import Missing, boxes_in_parts, extract, last_box
 from shared.grading.findings import NeedsWorker, Undecidable
 from shared.records import Verdict
 
 __all__ = ["grade", "grade_fast", "undecided", "verdict_of_reply"]
 
 FAULT = "a fault of the grader, please report it"
+MAX_PARTED = 400  # characters of a gold whose boxes are its parts; longer ones are solutions, of which the last counts
 MAX_PROBLEM = 20_000  # characters of a problem that are looked at
 
 
@@ -38,8 +39,10 @@ def grade_fast(response: str, gold: str | None, problem: str | None = None) -> t
     found = extract(response)
     if isinstance(found, Missing):
         return Verdict(found.verdict, None, found.reason), None
-    pending = Verdict("unverifiable", found.text, found.how)
     gold = _bare_gold(gold)
+    if gold and len(found.items) == 1 and several(found.items[0]) == 1:
+        found = boxes_in_parts(response, several(gold)) or found
+    pending = Verdict("unverifiable", found.text, found.how)
     if not gold:
         return Verdict("unverifiable", found.text, f"{found.how}; no gold answer to compare with"), None
     try:
@@ -71,6 +74,8 @@ def _bare_gold(gold: str | None) -> str:
     """The gold answer itself, should it come inside a box, behind `####` or as a whole solution."""
     if gold is None:
         return ""
-    if "\\boxed" in gold or "\\fbox" in gold:
-        return last_box(gold) or ""
+    count = gold.count("\\boxed") + gold.count("\\fbox")
+    if count:
+        parts = boxes_in_parts(gold, count) if count > 1 and len(gold) <= MAX_PARTED else None
+        return ", ".join(parts.items) if parts is not None else last_box(gold) or ""
     return gold.rpartition("####")[2].strip() if "####" in gold else gold.strip()

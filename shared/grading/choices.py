@@ -24,7 +24,7 @@ _STYLES = (
     re.compile(r"(?:(?<=[\s$~,;}])|^)([A-J])\s?[:：、．]\s*(?=\S)"),
 )
 _LETTER = re.compile(
-    r"^(?:(?:the )?(?:correct )?(?:option|choice|answer)(?: is)?:?\s*)?"
+    r"^(?:选\s?|(?:the )?(?:correct )?(?:option|choice|answer)(?: is)?:?\s*)?"
     r"(?:\(\s*(?P<round>[A-Za-z])\s*\)|(?P<bare>[A-Z])(?=\s*$|\s*[).:、．]))\s*[).:、．]?\s*(?P<rest>.*)$",
     re.DOTALL | re.IGNORECASE,
 )

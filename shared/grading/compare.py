@@ -5,18 +5,25 @@ number bases, lists, sets, tuples, intervals and inequalities, equations, famili
 Each reading of `READINGS` decides or passes on to the next; what is left is asked of `symbolic`.
 """
 
+import re
+
 from shared.grading import equalities, families, literals, sets, wording
 from shared.grading.choices import by_choice
 from shared.grading.comparison import Comparison, Symbolic
 from shared.grading.findings import Finding, NeedsWorker, Undecidable
 from shared.grading.lists import Listed, read_list
 from shared.grading.normalise import clean, squash
+from shared.grading.parts import read_parts
 
 MAX_IN_PROCESS = 400  # characters of gold and answer together that are compared outside a worker process
 MAX_COMPARED = 10_000
+_SEVERAL = re.compile(
+    r"[,;和或、；，①]|\\pm|\\text|\b(?:and|or)\b|\((?:1|i|a)\)|(?:^|\s)1[.)]|(?:part|question|problem)\s?\(?1"
+)
 
 READINGS = (
     wording.as_digits,
+    sets.as_parts,
     wording.as_thousands,
     wording.as_times,
     families.as_families,
@@ -55,12 +62,25 @@ def compare(gold: str, items: tuple[str, ...], problem: str | None, symbolic: Sy
     return _finding(Comparison(problem or "", symbolic, READINGS), cleaned, answers)
 
 
+def several(gold: str) -> int:
+    """How many answers a gold asks for: the parts or items it has, 1 for anything else."""
+    if len(gold) > MAX_IN_PROCESS or not _SEVERAL.search(gold.casefold()):
+        return 1
+    cleaned = clean(gold)
+    parts = read_parts(cleaned)
+    if parts is not None:
+        return len(parts)
+    listed = read_list(cleaned)
+    return len(listed.items) if listed is not None and listed.kind != "tuple" else 1
+
+
 def _finding(comparison: Comparison, gold: str, answers: tuple[str, ...]) -> Finding:
     if len(answers) > 1:
         equal = _boxes_equal(comparison, gold, answers)
         how = "as lists"
     else:
-        chosen = by_choice(gold, answers[0], comparison.problem, comparison.equal)
+        parted = read_parts(gold) is not None  # "(I) 5 (II) 7" names no option
+        chosen = None if parted else by_choice(gold, answers[0], comparison.problem, comparison.equal)
         if chosen is not None:
             return chosen
         equal = comparison.equal(gold, answers[0])
@@ -71,7 +91,8 @@ def _finding(comparison: Comparison, gold: str, answers: tuple[str, ...]) -> Fin
 
 
 def _boxes_equal(comparison: Comparison, gold: str, answers: tuple[str, ...]) -> bool:
-    listed = read_list(gold)
+    parts = read_parts(gold)
+    listed = read_list(gold) if parts is None else Listed("tuple", parts)
     if listed is None:
         # "\boxed{15\frac{3}{4}} or \boxed{\frac{63}{4}}": one value in several forms. Boxes that are spelled alike
         # are a list: nothing is merged.

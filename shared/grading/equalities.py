@@ -12,6 +12,7 @@ from shared.grading.quantities import Quantity
 from shared.grading.splitting import split_outside
 
 MAX_CHAIN = 12  # equals signs of a calculation
+_SUM_OF_SEGMENTS = re.compile(r"[A-Z]{2}(?:\s*[+-]\s*[A-Z]{2})+")
 _ASKED = re.compile(r"(?:find|compute|determine|evaluate|calculate|value of|what is|求)[^.?!]{0,20}$", re.I)
 
 
@@ -55,7 +56,12 @@ def _without_label(comparison: Comparison, left: list[str], right: list[str], de
 
 def _names_a_result(comparison: Comparison, chain: list[str]) -> bool:
     head = chain[0]
-    if is_label(head) or all(map(values.is_value, chain[:-1])) or re.search(r"[(\\|]", head):
+    if (
+        is_label(head)
+        or _SUM_OF_SEGMENTS.fullmatch(head)
+        or all(map(values.is_value, chain[:-1]))
+        or re.search(r"[(\\|]", head)
+    ):
         return True
     asked = squash(comparison.problem)  # "find x + y": then x + y = 7 names what was asked
     at = asked.find(squash(head))

@@ -65,6 +65,23 @@ def extract(response: str) -> Answer | Missing:
     return _marked(text[-TAIL:])
 
 
+def boxes_in_parts(response: str, count: int) -> Answer | None:
+    """The boxes of a response that has exactly `count` of them, each on a line of its own; else None."""
+    text = response[response.rfind(THINK_CLOSE) + len(THINK_CLOSE) :] if THINK_CLOSE in response else response
+    if not 1 < count <= MAX_BOXES or sum(text.count(name) for name in _BOXES) != count:
+        return None
+    boxes: list[str] = []
+    end = 0
+    for _ in range(count):
+        start = min(at for at in (text.find(name, end) for name in _BOXES) if at >= 0)
+        content = _box_content(text, start)
+        if content is None or (boxes and "\n" not in text[end:start]):
+            return None
+        boxes.append(text[content[0] : content[1]].strip())
+        end = content[2]
+    return Answer(tuple(boxes), f"{count} boxes, one for each part") if all(boxes) else None
+
+
 def last_box(text: str) -> str | None:
     """What the last box holds, or None where there is no box, or it is blank or never closed."""
     found = _boxed(text)

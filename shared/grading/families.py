@@ -39,17 +39,36 @@ def as_families(comparison: Comparison, gold: str, answer: str, depth: int) -> b
         return None
     declared = [_declared(text) for text in (gold, answer)]
     if declared[0] is None and declared[1] is None:
-        return None
+        return _with_one_letter(comparison, gold, answer, depth)
     left = declared[0] or _undeclared(gold)
     right = declared[1] or _undeclared(answer)
     if left is None or right is None:
-        return None
+        return _with_one_letter(comparison, gold, answer, depth)
     if left.label and right.label and left.label != right.label:
         return False
     try:
         return _same(left, right)
     except (algebra.TooHard, Unreadable):
         return None
+
+
+def _with_one_letter(comparison: Comparison, gold: str, answer: str, depth: int) -> bool | None:
+    """Intervals, lists and conditions in which an integer runs: its name is of no account."""
+    golds, answers = _split_running(gold), _split_running(answer)
+    if golds is None and answers is None:
+        return None
+    (left, letter), (right, other) = golds or (gold, ""), answers or (answer, "")
+    if letter and other and letter != other:
+        right = re.sub(rf"(?<![A-Za-z\\]){other}(?![A-Za-z])", letter, right)
+    return comparison.equal(left, right, depth + 1)
+
+
+def _split_running(text: str) -> tuple[str, str] | None:
+    """(the answer, the letter that runs over the integers) of a text that says so at its end."""
+    builder = _BUILDER.match(text)
+    body = text if builder is None else builder[2].strip()
+    match = _RUNS.search(body) or _WORDS_BEFORE.search(body)
+    return None if match is None or not match.start() else (body[: match.start()].strip().rstrip(",; "), match[1])
 
 
 def _same(left: Family, right: Family) -> bool | None:

@@ -10,7 +10,8 @@ from shared.grading.splitting import Matrix, bracketed, cut_outside, read_matrix
 _LABEL = re.compile(
     r"^(?:\\?[A-Za-z]+'*(?:\s*_\s*(?:\{[^{}]{1,20}\}|\w))?(?:\s*\([^()=]{1,30}\))?|\|[A-Z]{2}\|"
     r"|m?\s*\\angle\s*[A-Z]{1,3}|\[[A-Z]{3,6}\]|(?:\\text\{[^{}]*\}\s*)+(?:_\{?\w+\}?)?|\([a-z\\, ]{1,40}\)"
-    r"|[A-Za-z ]{3,40}|\\triangle\s*[A-Z]{3}|\\(?:bar|hat)\{[A-Za-z]\}|[fgh]\s*\^\s*\{[^{}]{1,6}\}\s*\([^()=]{1,30}\))$"
+    r"|[A-Za-z ]{3,40}|\\triangle\s*[A-Z]{3}|\\(?:bar|hat)\{[A-Za-z]\}|\\vec\{[A-Z]{2}\}"
+    r"|[fgh]\s*\^\s*\{[^{}]{1,6}\}\s*\([^()=]{1,30}\))$"
 )
 _SEPARATORS = r",|;|\\text\{[\s,]*(?:and|or)\s*\}|\b(?:and|or)\b"
 _PLUS_MINUS = re.compile(r"\\(pm|mp)(?![A-Za-z])")

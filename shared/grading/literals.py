@@ -27,7 +27,9 @@ _STATEMENT = re.compile(r"^\\text\{[^{}]*\b(?:is|are|equals)\s*:?\s*\}\s*(\S.*)$
 _TEXT = re.compile(r"^(?!\s*-)(?:\\text\{[^{}]*\}|[A-Za-z]{2,}(?![A-Za-z])|[\s,.'\"?-])+$")
 _WHOLE_TEXT = re.compile(r"^\\text\{([^{}]*)\}$")
 _NUMBER = re.compile(r"(?<![\w.])-?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:/\d+)?(?![\w/])")
-_NOT_ALONE_TEXT = "or neither nor maybe perhaps cannot never million billion thousand hundred dozen half"
+_NOT_ALONE_TEXT = """
+or neither nor maybe perhaps cannot never million billion thousand hundred dozen half except excluding besides other
+"""
 _NOT_ALONE = frozenset(_NOT_ALONE_TEXT.split())  # with them the number of a sentence is not its answer
 _SHORT_WORDS = frozenset(("yes", "no", "odd", "red", "none", "true", "even"))
 # Words of a sentence that add nothing to the one that answers: "It is Tuesday", "Alice wins".
@@ -110,7 +112,8 @@ def same_words(gold: tuple[str, ...], answer: tuple[str, ...]) -> bool:
         return True
     for short, long in ((gold, answer), (answer, gold)):
         if short in (("yes",), ("no",), ("true",), ("false",)) and long[:1] == short:
-            return _BUT.isdisjoint(long[1:])
+            doubts = _BUT - {"not", "no", "cannot"} if short == ("no",) else _BUT
+            return doubts.isdisjoint(long[1:])
     bare = [tuple(word for word in said if word not in _FILLER) for said in (gold, answer)]
     return bool(bare[0]) and bare[0] == bare[1]
 

@@ -36,7 +36,9 @@ _TEXT = re.compile(
     r"\\(?:text|mbox|hbox|textbf|textit|textrm|textsf|texttt|textnormal|mathrm|mathsf|mathtt|operatorname\*?|rm|emph)"
     r"\s*\{([^{}]*)\}"
 )
-_PLAIN = re.compile(r"\\(?:mathbf|boldsymbol|bm|mathit|mathcal|underline|vec|overrightarrow)\s*\{([^{}]*)\}")
+_PLAIN = re.compile(
+    r"\\(?:mathbf|boldsymbol|bm|mathit|mathcal|underline|vec(?!\s*\{[A-Z]{2}\})|overrightarrow(?!\s*\{[A-Z]{2}\}))\s*\{([^{}]*)\}"
+)
 # A bar over points names their segment. Over anything else it says something: a conjugate, a mean, a negation.
 _BARRED = re.compile(r"\\(overline|bar|widebar|hat|widehat)\s*(?:\{([^{}]*)\}|(?!\{)\s*([A-Za-z\d]))")
 _SYNONYMS = {
@@ -45,11 +47,13 @@ _SYNONYMS = {
     "rbrace": "\\}", "lbrack": "[", "rbrack": "]", "vert": "|", "lvert": "|", "rvert": "|", "mid": "|", "colon": ":",
     "ast": "\\cdot", "varnothing": "emptyset", "backslash": "setminus", "infin": "infty", "R": "mathbb{R}",
     "Reals": "mathbb{R}", "quad": " ", "qquad": " ", "land": "\\text{and}", "wedge": "\\text{and}",
-    "lor": "\\text{or}", "vee": "\\text{or}", "approxeq": "approx", "simeq": "approx", "div": "/", "langle": "(",
+    "lor": "\\text{or}", "vee": "\\text{or}", "overrightarrow": "vec",
+    "approxeq": "approx", "simeq": "approx", "div": "/", "langle": "(",
     "rangle": ")", "varphi": "phi", "arctg": "arctan", "tg": "tan", "ctg": "cot", "mathbb R": "mathbb{R}",
     "to": "rightarrow", "percent": "%", "textdegree": "°", "lparen": "(", "rparen": ")", "nobreakspace": " ",
     "euro": "€", "pounds": "£",
 }  # fmt: skip
+_NUMBER_SET = re.compile(r"\\in\s*([ZNRQ])(?![A-Za-z])")
 _SPACING = re.compile(r"(\\\\)|\\[,;:! ]|~")  # `\\\\` ends a row of a matrix
 _WHOLE_NUMBER = re.compile(r"-?\d+", re.ASCII)
 _SPACE_OF_STYLE = re.compile(r"(?<!\d) | (?!\d)")
@@ -89,7 +93,7 @@ def _without_commands(text: str) -> str:
     text = _THOUSANDS.sub("", text)
     text = _SIZES.sub(" ", text)
     text = _SPACING.sub(lambda match: match[1] or " ", text)
-    return _COMMAND.sub(_synonym, text)
+    return _NUMBER_SET.sub(r"\\in \\mathbb{\1}", _COMMAND.sub(_synonym, text))
 
 
 def squash(cleaned: str) -> str:

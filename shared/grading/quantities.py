@@ -23,13 +23,16 @@ _FACTORS = {
 _MULTIPLES_TEXT = """
 hundred 100 thousand 1000 million 1000000 billion 1000000000 trillion 1000000000000 dozen 12 gross 144
 wan 10000 yi 100000000 lakh 100000 crore 10000000 half 1/2 tenth 1/10 hundredth 1/100 thousandth 1/1000 millionth
-1/1000000 fifth 1/5 sixth 1/6 eighth 1/8 ninth 1/9 mn 1000000 bn 1000000000 k 1000
+1/1000000 third 1/3 fifth 1/5 sixth 1/6 seventh 1/7 eighth 1/8 ninth 1/9 mn 1000000 bn 1000000000 k 1000
 """
 _MULTIPLES = {
     word: Fraction(size) for word, size in zip(_MULTIPLES_TEXT.split()[::2], _MULTIPLES_TEXT.split()[1::2], strict=True)
 }
 # Words that say that the number is a bound, one of several, or not the answer.
-_NO_UNIT = frozenset(("or", "and", "not", "least", "most", "plus", "minus", "except", "but"))
+_NO_UNIT_TEXT = """
+or and not least most plus minus except but factorial th st nd rd mod modulo base pi choose 以上 以下
+"""
+_NO_UNIT = frozenset(_NO_UNIT_TEXT.split())
 _KNOWN = {
     unit: (kind, Fraction(size))
     for kind, table in _FACTORS.items()
@@ -43,11 +46,11 @@ _NAMES = {
     "milliliter": "ml", "millilitre": "ml", "USD": "dollar", "usd": "dollar", "buck": "dollar", "deg": "degree",
     "L": "l", "mL": "ml", "people": "person", "children": "child", "mph": "mi/h", "kmh": "km/h", "kph": "km/h",
     "percent": "%", "percentage": "%", "pt": "point", "C": "celsius", "F": "fahrenheit", "hrs": "h", "secs": "s",
-    "lbs": "lb",
+    "lbs": "lb", "yen": "yuan",
 }  # fmt: skip
 _SHORT = frozenset(["m", "s", "h", "g", "l", "L"])  # one letter: a unit only inside \text{}
 _POWERS = {"square": 2, "sq": 2, "cubic": 3, "cube": 3}
-_SIGNS = {"¤": "dollar", "€": "euro", "£": "pound sterling", "¥": "yen"}
+_SIGNS = {"¤": "dollar", "€": "euro", "£": "pound sterling", "¥": "yuan"}
 _FILLER = frozenset(
     ["of", "a", "an", "the", "unit", "units", "long", "more", "total", "each", "approximately", "about", "个", "共"]
 )

@@ -14,6 +14,7 @@ from shared.grading.lists import (
     split_label,
 )
 from shared.grading.normalise import squash
+from shared.grading.parts import read_parts
 from shared.grading.splitting import Matrix
 
 MAX_ITEMS = 100
@@ -82,6 +83,19 @@ def _as_relations(comparison: Comparison, gold: str, answer: str, depth: int) ->
     return comparison.equal(left[0], right[0], depth + 1) and comparison.equal(left[2], right[2], depth + 1)
 
 
+def as_parts(comparison: Comparison, gold: str, answer: str, depth: int) -> bool | None:
+    """`(1) 5; (2) 7`: part by part, in order, also against a plain list."""
+    left, right = read_parts(gold), read_parts(answer)
+    if left is None and right is None:
+        return None
+    other = read_list(gold if left is None else answer)
+    golds = left or (other.items if other else (gold,))
+    answers = right or (other.items if other else (answer,))
+    if len(golds) != len(answers):
+        return None if left is None else False
+    return all(comparison.equal(a, b, depth + 1) for a, b in zip(golds, answers, strict=True))
+
+
 def as_lists(comparison: Comparison, gold: str, answer: str, depth: int) -> bool | None:
     """Lists, tuples and sets, where one side at least is one."""
     left, right = read_list(gold), read_list(answer)
@@ -101,6 +115,8 @@ def lists_equal(comparison: Comparison, gold: Listed, answer: Listed, depth: int
         return False
     if len(gold.items) == 2 and gold.brackets and answer.brackets and gold.brackets != answer.brackets:
         return False  # (1,2), [1,2] and (1,2] are different intervals
+    if kinds == {"set", "single"} and not values.is_value(gold.items[0]) and not values.is_value(answer.items[0]):
+        return False  # {x} is the fractional part of x, or a set, not x
     if "single" in kinds:
         return comparison.equal(gold.items[0], answer.items[0], depth + 1)
     if gold.label and answer.label:

@@ -116,6 +116,8 @@ def as_words(comparison: Comparison, gold: str, answer: str, depth: int) -> bool
     stated = literals.read_statement(answer)
     if stated is not None:
         return comparison.equal(gold, stated, depth + 1)
+    if gold.isupper() and answer.isupper() and min(len(gold), len(answer)) > 2 and (gold + answer).isalpha():
+        return gold == answer  # ABC and ACB: an order or a figure, no product
     said = _as_sentences(comparison, gold, answer, depth)
     if said is not None:
         return said

@@ -12,14 +12,21 @@ from hypothesis import strategies as st
 
 from shared.grading import grade, grade_fast
 
-CASES = [json.loads(line) for line in (Path(__file__).parent / "grading_cases.jsonl").read_text("utf-8").splitlines()]
-KINDS = sorted({case["kind"] for case in CASES})
+
+def cases_of(name: str) -> list[dict[str, str]]:
+    lines = (Path(__file__).parent / name).read_text("utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+CASES = cases_of("grading_cases.jsonl")  # what responses usually look like
+TRAPS = cases_of("grading_traps.jsonl")  # look-alikes that are wrong, and right answers in rare notations
+KINDS = sorted({case["kind"] for case in CASES + TRAPS})
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_case_of_the_table_gets_its_verdict(kind: str) -> None:
     wrong = []
-    for case in CASES:
+    for case in CASES + TRAPS:
         if case["kind"] == kind:
             verdict = grade(case["response"], case["gold"], case.get("problem"), timeout_seconds=60)
             if verdict.verdict != case["expected"]:

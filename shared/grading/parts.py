@@ -1,0 +1,41 @@
+r"""Answers in parts: `(1) 5; (2) 7`, `(I) x>2 (II) 4`, `① 3 ② 8`, `1. 6 2. 9`."""
+
+import re
+
+MAX_PARTS = 12
+
+_ROMAN = ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x", "xi", "xii")
+_DRESSED = r"(?:\\text\{{\s*)?\(\s*(?:\\text\{{\s*)?({label})(?:\s*\}})?\s*\)(?:\s*\}})?"
+_LABELS = (
+    re.compile(_DRESSED.format(label=r"\d{1,2}")),
+    re.compile(_DRESSED.format(label="[ivx]{1,4}"), re.I),
+    re.compile(_DRESSED.format(label="[a-h]")),
+    re.compile(r"(?:\\text\{)?([①-⑫])\}?,?"),
+    re.compile(r"(?:(?<=^)|(?<=[\s;,]))(\d{1,2})[.)](?=\s)"),
+    re.compile(r"(?:\\text\{\s*)?(?:question|part|problem)\s*\(?(\d{1,2})\)?\s*[.:]?\s*\}?\s*:?", re.I),
+)
+
+
+def read_parts(text: str) -> tuple[str, ...] | None:
+    """The parts of a cleaned answer whose labels count up from the first, or None where it has none."""
+    for label in _LABELS:
+        if not label.match(text):
+            continue
+        found = list(label.finditer(text))
+        numbers = [_number(match[1]) for match in found]
+        if not 1 < len(found) <= MAX_PARTS or numbers != list(range(1, len(found) + 1)):
+            continue
+        ends = [match.start() for match in found[1:]] + [len(text)]
+        parts = tuple(text[match.end() : end].strip(" ,;.:\\") for match, end in zip(found, ends, strict=True))
+        if all(parts) and not any(part[0] in "+-*/^=" and len(part) < 2 for part in parts):
+            return parts
+    return None
+
+
+def _number(label: str) -> int:
+    if label.isdigit() and label.isascii():
+        return int(label)
+    if "①" <= label <= "⑫":
+        return ord(label) - ord("①") + 1
+    lowered = label.casefold()
+    return _ROMAN.index(lowered) + 1 if lowered in _ROMAN else ord(lowered[0]) - ord("a") + 1
