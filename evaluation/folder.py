@@ -6,8 +6,6 @@ OUT/<model>/<benchmark>/verdicts.jsonl   what became of each answer
 OUT/<model>/lighteval/                   lighteval's own results and details
 """
 
-import fcntl
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +16,7 @@ import orjson
 from evaluation.journal import answer_of
 from evaluation.terms import Benchmark, Case, Question
 from shared.exits import CannotWrite, InputError
+from shared.folder_lock import FolderLock
 from shared.records import Verdict
 from shared.shards import write_atomically
 
@@ -35,22 +34,11 @@ def held(out: Path) -> Iterator[None]:
     try:
         out.mkdir(parents=True, exist_ok=True)
         _refuse_foreign(out)
-        lock = (out / ".lock").open("a+")
     except (FileExistsError, NotADirectoryError) as error:
         raise InputError(f"out = {str(out)!r}: {error.strerror}: give a folder that can be made") from None
     except OSError as error:
         raise CannotWrite(f"{out}: {error.strerror}: correct `out` or the folder's permissions") from None
-    with lock as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            raise InputError(
-                f"{out}: process {file.read().strip() or '?'} is evaluating here: wait for it or stop it"
-            ) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+    with FolderLock(out, key="out"):
         yield
 
 

@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import platform
-import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +13,7 @@ from evaluation.benchmarks import slug
 from evaluation.config import EvaluationConfig
 from evaluation.folder import describe
 from evaluation.terms import Benchmark
+from shared.git_commit import git_commit
 
 _LIBRARIES = (
     "lighteval",
@@ -44,7 +44,7 @@ def manifest_of(
         "card": _card(config),
         "libraries": {name: importlib.metadata.version(name) for name in _LIBRARIES},
         "python": platform.python_version(),
-        "git_commit": _git_commit(),
+        "git_commit": git_commit(),
         "command": command,
         "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "quick": dict(decisions),
@@ -70,13 +70,3 @@ def _card(config: EvaluationConfig) -> str:
     from evaluation.transformers_engine import card
 
     return card()
-
-
-def _git_commit() -> str:
-    """The commit of this checkout; "" outside of one."""
-    here = Path(__file__).resolve().parent
-    try:
-        found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return found.stdout.strip()

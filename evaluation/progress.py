@@ -10,6 +10,8 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from shared.durations import duration
+
 LINE_SECONDS = 30.0
 
 
@@ -82,13 +84,3 @@ class Progress:
             self._title, ProgressBar(total=self._total, completed=self._kept + self._came, width=24), self._counts()
         )
         return row
-
-
-def duration(seconds: float) -> str:
-    """75 -> "1 min 15 s"."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    return (
-        f"{whole // 60} min {whole % 60:02d} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-    )

@@ -13,7 +13,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from generator.status import LaneStatus, RunStatus, counts, duration
+from generator.status import LaneStatus, RunStatus, counts
+from shared.durations import duration
 
 FRAME_SECONDS = 0.5
 LINE_SECONDS = 30.0

@@ -119,15 +119,3 @@ def counts(by_name: Mapping[str, int]) -> str:
     """{"cut": 3, "stalled": 1} -> "3 cut, 1 stalled"."""
     ordered = sorted(by_name.items(), key=lambda item: -item[1])
     return ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in ordered)
-
-
-def duration(seconds: float) -> str:
-    """75 -> "1 min 15 s"."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    if whole < 48 * 3600:
-        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-    return f"{whole / 86400:.1f} days"

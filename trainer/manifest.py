@@ -3,12 +3,12 @@
 import importlib.metadata
 import json
 import platform
-import subprocess
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from shared.exits import InputError
+from shared.git_commit import git_commit
 from shared.rendering import ChatRenderer
 from shared.shards import write_atomically
 from trainer.config import TrainerConfig
@@ -21,7 +21,6 @@ LIBRARIES = (
     "torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "unsloth", "unsloth_zoo",
     "bitsandbytes",
 )  # fmt: skip
-GIT_SECONDS = 10.0
 # What a run had whose manifest was written before these were keys.
 _EARLIER = {"lora.dropout": 0.0, "train.adam_beta2": 0.999}
 
@@ -102,24 +101,6 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
-
-
-def git_commit() -> str:
-    """The commit of this checkout, "+changes" where files differ from it; "" outside of one."""
-    commit = _git("rev-parse", "HEAD")
-    return commit and commit + ("+changes" if _git("status", "--porcelain", "-uno") else "")
-
-
-def _git(*arguments: str) -> str:
-    """What git says of this checkout; "" where it cannot say it soon."""
-    here = Path(__file__).resolve().parent
-    try:
-        done = subprocess.run(
-            ["git", *arguments], cwd=here, capture_output=True, text=True, check=True, timeout=GIT_SECONDS
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.strip()
 
 
 def read_manifest(run: Path) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from shared.durations import duration
 from shared.exits import InputError
 from trainer.config import TrainerConfig
 from trainer.hardware import GIB, Card
@@ -274,9 +275,3 @@ def _too_big(config: TrainerConfig, shape: Shape, card: Card, least: Plan) -> st
         f"needs about {least.total_gib:.1f} GiB, {card.name} leaves {least.budget_gib:.1f}; "
         f"use {', '.join(remedies[:-1])} or {remedies[-1]}"
     )
-
-
-def duration(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s"

@@ -3,15 +3,16 @@
 The same command on the same folder goes on where the last one stopped.
 """
 
-import fcntl
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from shared.exits import CannotWrite, InputError, ended_by_a_signal
+from shared.folder_lock import FolderLock
 from shared.rendering import ChatRenderer
 from shared.shards import write_atomically
 from trainer.apart import carries_state, sees_neighbours
@@ -136,9 +137,7 @@ def run(config: TrainerConfig, say: Say) -> int:
     first_process = Launch.here().first
     if not first_process:
         say = _silence
-    with _lock_file(folder) as lock, full_disk_told(folder):
-        if first_process:
-            _hold(lock, folder)
+    with _held_by_the_first(folder, first_process), full_disk_told(folder):
         with ended_by_a_signal(NO_STEP):
             prepared = prepare(config)
             for line in prepared.lines():
@@ -246,23 +245,17 @@ def _where_to_go_on(prepared: Prepared, folder: Path, say: Say) -> Checkpoint | 
     return whole[-1]
 
 
-def _lock_file(folder: Path) -> TextIO:
+@contextmanager
+def _held_by_the_first(folder: Path, first_process: bool) -> Iterator[None]:
+    """Make the run's folder; the first of several processes holds it for all."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return (folder / ".lock").open("w")
     except (FileExistsError, NotADirectoryError) as error:
         raise InputError(f"run = {str(folder)!r}: {error.strerror}: give a folder that can be made") from None
     except OSError as error:
         raise CannotWrite(f"{folder}: {error.strerror}: correct `run` or the folder's permissions") from None
-
-
-def _hold(lock: Any, folder: Path) -> None:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # dies with its holder
-    except BlockingIOError:
-        raise InputError(
-            f"{folder}: another process trains in this folder: wait for it, or give another `run`"
-        ) from None
+    with FolderLock(folder, key="run") if first_process else nullcontext():
+        yield
 
 
 def _only_our_lines(trainer: Any) -> None:

@@ -7,10 +7,10 @@ shards that the ledger does not know as sealed: the open ones, and one more if a
 from generator.corpus.check import check
 from generator.corpus.high_water import HighWaterFile
 from generator.corpus.ledger import Finished, Ledger, Spent, Total
-from generator.corpus.lock import holder
 from generator.corpus.reconcile import reindex
 from generator.corpus.standing import standing
 from generator.corpus.store import Corpus, open_corpus
+from shared.folder_lock import holder
 
 __all__ = [
     "Corpus",

@@ -8,9 +8,9 @@ from typing import TypeVar
 import orjson
 
 from generator.corpus.ledger import Ledger
-from generator.corpus.lock import holder
 from generator.corpus.manifest import read_manifest
 from shared.exits import InputError, Stopped
+from shared.folder_lock import holder
 from shared.records import Trace, problem_id, trace_id
 from shared.shards import OPEN, PILES, Pile, SealedShard, describe, open_files, read_lines, sealed_files
 

@@ -8,7 +8,7 @@ import orjson
 
 from generator.corpus.high_water import forget_proof
 from generator.corpus.ledger import Ledger
-from generator.corpus.lock import Lock
+from generator.corpus.lock import lock_corpus
 from generator.corpus.manifest import NAME as MANIFEST
 from generator.corpus.manifest import read_manifest, write_manifest
 from shared.exits import InputError
@@ -54,7 +54,7 @@ def reindex(corpus: Path, account_of: AccountOf) -> int:
     """
     if not any((corpus / pile).is_dir() for pile in PILES):
         raise InputError(f"{corpus}: no corpus here (it has neither traces/ nor rejected/): correct the path")
-    lock = Lock(corpus)
+    lock = lock_corpus(corpus)
     try:
         for pile in PILES:
             ShardWriter(corpus, pile, 1, 1).close()  # cuts a torn tail

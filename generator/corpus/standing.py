@@ -6,9 +6,10 @@ from typing import Any
 import orjson
 
 from generator.corpus.ledger import Ledger
-from generator.corpus.lock import holder
-from generator.status import counts, duration
+from generator.status import counts
+from shared.durations import duration
 from shared.exits import InputError
+from shared.folder_lock import holder
 
 
 def standing(corpus: Path) -> str:

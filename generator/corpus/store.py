@@ -13,11 +13,12 @@ import orjson
 
 from generator.corpus.high_water import HighWaterFile
 from generator.corpus.ledger import Ledger, checkpoint
-from generator.corpus.lock import Lock
+from generator.corpus.lock import lock_corpus
 from generator.corpus.manifest import read_manifest, write_manifest
 from generator.corpus.reconcile import AccountOf, reconcile
 from generator.terms import SHORTEST_SECRET
 from shared.exits import CannotWrite, InputError
+from shared.folder_lock import FolderLock
 from shared.records import Trace
 from shared.shards import OPEN, PILES, Pile, Position, SealedShard, ShardWriter
 
@@ -46,7 +47,7 @@ class Corpus:
     def __init__(
         self,
         path: Path,
-        lock: Lock,
+        lock: FolderLock,
         ledger: Ledger,
         high_water: HighWaterFile,
         writers: dict[Pile, ShardWriter],
@@ -210,7 +211,7 @@ def open_corpus(
     account of a lane (a lost ledger's calls are rebuilt for it), `finish` is done to each trace in the writing thread.
     Errors: `InputError` where another process holds it.
     """
-    lock = Lock(path)
+    lock = lock_corpus(path)
     try:
         writers: dict[Pile, ShardWriter] = {pile: ShardWriter(path, pile, rows, megabytes) for pile in PILES}
         ledger = Ledger(path / "ledger.sqlite")

@@ -132,4 +132,4 @@ def test_a_second_process_on_the_same_folder_is_refused(serve: Serve, start: Sta
     second = start(config)
     _, errors = second.communicate(timeout=240)
     assert second.returncode == 2
-    assert f"process {process.pid} is evaluating here" in errors.decode()
+    assert f"held by process {process.pid}" in errors.decode()

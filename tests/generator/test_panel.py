@@ -13,7 +13,7 @@ from rich.console import Console
 
 from generator import panel
 from generator.journal import Journal
-from generator.status import LaneStatus, RunStatus, counts, duration
+from generator.status import LaneStatus, RunStatus, counts
 
 LANE = LaneStatus("modelscope", "r1", "ready", "", 40, 2, 48, 64, 1200, {"rate_limited": 3}, 5_000_000, 1.25)
 
@@ -96,13 +96,6 @@ def test_a_run_that_was_stopped_before_its_first_sample_does_not_say_that_nothin
     assert "nothing was left" not in text
     assert "no sample was finished" in text
     assert "failed calls: 3 key refused" in text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(5, "5 s"), (75, "1 min 15 s"), (7260, "2 h 01 min"), (400_000, "4.6 days")]
-)
-def test_durations_are_told_as_people_do(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
 
 
 def test_counts_come_with_the_largest_first() -> None:

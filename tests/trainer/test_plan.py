@@ -4,12 +4,13 @@ from typing import Any
 
 import pytest
 
+from shared.durations import duration
 from shared.exits import InputError
 from trainer.config import TrainerConfig
 from trainer.hardware import Card
 from trainer.learning_rate import choose_learning_rate
 from trainer.order import micro_batches
-from trainer.plan import ANY, Plan, Shape, duration, few_steps, make_plan
+from trainer.plan import ANY, Plan, Shape, few_steps, make_plan
 from trainer.rehearsal import in_words
 
 QWEN_1_5B = Shape(28, 1536, 8960, 1536, 256, 151936, tied=True)

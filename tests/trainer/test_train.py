@@ -141,7 +141,7 @@ def test_two_processes_share_no_run_folder_and_a_changed_run_is_refused(
         wait_for(first, "step 4/")
         code, output = finish(start("run", str(config)))
         assert code == 2
-        assert "another process trains in this folder" in output
+        assert "held by process" in output
         while not list((tmp_path / "run/checkpoints").glob("checkpoint-*/whole.json")):
             time.sleep(0.1)
     finally:
