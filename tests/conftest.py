@@ -8,11 +8,15 @@ gpu       needs an NVIDIA GPU: written at the test
 """
 
 import inspect
+import os
 import types
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
+# Before torch is loaded. Threads of tiny models that wait for one another on busy cores are fifty times slower.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 MODULES_THAT_START_PROCESSES = {"subprocess", "multiprocessing", "concurrent.futures.process"}
 CALLS_THAT_START_PROCESSES = {"create_subprocess_exec", "create_subprocess_shell", "fork", "posix_spawn"}
