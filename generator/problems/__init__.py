@@ -264,8 +264,9 @@ class _GoldSearch:
         likely = [f"problems.answer_field = {name!r}" for name in answers]
         likely += [f"problems.solution_field = {name!r}" for name in solutions]
         advice = f"likely {' or '.join(likely)}" if likely else "set problems.answer_field"
+        why = "" if self._first_reason == MISSING else f" ({self._first_reason})"
         return InputError(
-            f"no row of {place} has a gold answer ({self._first_reason}), and without one every sample is paid for and "
+            f"no row of {place} has a gold answer{why}, and without one every sample is paid for and "
             f"rejected: {advice} (its columns: {', '.join(sorted(known)[:20])}), or sampling.keep_unverifiable = true"
         )
 

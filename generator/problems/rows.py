@@ -77,6 +77,8 @@ class RowShape:
         gold = stated if isinstance(stated, str) else None
         if numina.is_numina_row(row):
             reason = numina.why_marked(row) or numina.why_skipped(text, str(row.get(self.solution_field) or ""), gold)
+            if reason == numina.NO_GOLD and isinstance(stated, NoGold) and stated.reason != MISSING:
+                reason = stated.reason
             if reason:
                 return Skipped(reason, source)
         if isinstance(stated, NoGold) and self.needs_gold:

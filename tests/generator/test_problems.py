@@ -431,6 +431,7 @@ def test_rows_of_numina_1_5_say_themselves_what_they_are(tmp_path: Path) -> None
         assert sum(stream.tally.skipped.values()) == 5
         assert stream.tally.skipped["a proof, not an answer"] == 1
         assert stream.tally.skipped["marked as not whole"] == 2
+        assert stream.tally.skipped["gold is no answer"] == 2
 
 
 @pytest.mark.parametrize("write", [write_lines, write_parquet])
