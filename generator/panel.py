@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from generator.status import LaneStatus, RunStatus, counts
+from generator.status import LaneStatus, RunStatus, counts, pace_of
 from shared.durations import duration
 
 FRAME_SECONDS = 0.5
@@ -54,6 +54,8 @@ def line(status: RunStatus) -> str:
     ]
     if status.errors:
         parts.append("failed calls: " + counts(status.errors))
+    paces = [(lane.name, pace_of(lane)) for lane in status.lanes if lane.per_minute]
+    parts += [f"{name} keeps to {pace}" for name, pace in paces]
     if status.usd:
         parts.append(f"${status.usd:,.2f}")
     if status.eta_seconds is not None and status.phase == "running":
@@ -82,7 +84,7 @@ def panel(status: RunStatus) -> RenderableType:
     if status.errors:
         rows.add_row("failed calls", Text(counts(status.errors), style="yellow"))
     parts: list[RenderableType] = [rows]
-    if len(status.lanes) > 1 or any(lane.reason for lane in status.lanes):
+    if len(status.lanes) > 1 or any(lane.reason or lane.per_minute for lane in status.lanes):
         parts.append(_lanes(status.lanes))
     if status.phase != "running":
         parts.append(Text(f"{status.phase}: {status.note}" if status.note else status.phase, style="bold yellow"))
@@ -91,11 +93,12 @@ def panel(status: RunStatus) -> RenderableType:
 
 def _lanes(lanes: list[LaneStatus]) -> Table:
     table = Table(box=None, padding=(0, 2), header_style="dim")
-    for heading in ("lane", "in flight", "limit", "calls", "now"):
-        table.add_column(heading, justify="left" if heading in ("lane", "now") else "right")
+    for heading in ("lane", "in flight", "limit", "calls", "now", "pace"):
+        table.add_column(heading, justify="left" if heading in ("lane", "now", "pace") else "right")
     for lane in lanes:
         now = Text(lane.reason or lane.state, style="yellow" if lane.reason else "green")
-        table.add_row(Text(lane.name), f"{lane.in_flight:,}", f"{lane.limit:,}", f"{lane.calls:,}", now)
+        numbers = (f"{lane.in_flight:,}", f"{lane.limit:,}", f"{lane.calls:,}")
+        table.add_row(Text(lane.name), *numbers, now, pace_of(lane))
     return table
 
 

@@ -53,8 +53,14 @@ class LaneStatus:
     usd: float
     budgets: list[BudgetStatus] = field(default_factory=list)
     first_token_seconds: float = 0.0  # median of the last calls
-    per_minute: float = 0.0  # calls a minute, as set or as learnt from 429; 0: no such limit
+    per_minute: float = 0.0  # calls a minute in force; 0: no such limit
+    pace_source: str = ""  # "configured", "named by the provider" or "learnt from 429s"
     seconds_p95: float = 0.0  # 95th percentile of a call's duration; 0: not known yet
+
+
+def pace_of(lane: LaneStatus) -> str:
+    """ "285 calls a minute (learnt from 429s)"; "" where none is kept."""
+    return f"{lane.per_minute:,.0f} calls a minute ({lane.pace_source})" if lane.per_minute else ""
 
 
 @dataclass(slots=True)

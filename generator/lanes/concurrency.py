@@ -6,14 +6,16 @@
 - Only congestion shrinks it, to what the server is still serving: a 429; or, at servers that queue and never say 429
   (vLLM, SGLang), a rising time to the first token (the idea of TCP Vegas: Brakmo and Peterson 1995).
 - The level that congested is remembered. From then on the limit grows by one a round below it and tries it rarely.
-- A single 429 at a level that was just carried is chance, or a call whose end the server has not noticed yet: two in
-  a row are needed to shrink the limit there.
+- A single 429 is chance, or a call whose end the server has not noticed yet: three in a row are needed to shrink the
+  limit, five at a level that was just carried, one at the level that is known to congest. "In a row" goes by the
+  order of the starts, among calls at that level or above: refusals come sooner than first tokens, so by the order of
+  arrival ten chance 429 look like a row of ten.
 - 5xx holds it: each takes back the growth that the next few calls would have brought.
 """
 
 from collections import deque
 from dataclasses import dataclass
-from itertools import islice
+from itertools import dropwhile, islice
 from math import inf
 from statistics import median
 
@@ -22,14 +24,17 @@ from generator.terms import UNBOUNDED
 START = 8  # calls in flight before anything is known
 GROWTH = 2  # for each call taken up, while no level that congests is known
 APART_SECONDS = 0.005  # between starts above the highest level carried so far
+LATE_SECONDS = 0.05  # a busy client makes up for so much of that
 SETTLED_SECONDS = 3.0  # a call that lives so long was taken up: refusals come at once
 CARRIED_SECONDS = 300.0  # how long a level that was carried counts as proof
 FAULT_DEBT = 4  # calls taken up that bring no growth for each 5xx: none at all when one call in five fails
-# Before the level that congested is tried again; doubled when it does so again, a quarter when it does not: what came
+# Before the level that congested is tried again; doubled when it does so again, the least when it does not: what came
 # by chance is soon forgotten, a real limit is left in peace.
 REFUSED_SECONDS, QUEUED_SECONDS, PROBE_SECONDS_MAX = 5.0, 15.0, 900.0
 FORGET_STEP = 8  # a level that drew a 429 is forgotten when it could be raised by so much
-CUT_AGAIN = 0.85  # when refusals follow each other and none is taken up in between
+ROW, ROW_CARRIED = 3, 5  # so many 429 in a row mean a limit: at a new level; at one that was just carried
+LATEST, BELOW_MAX = 4096, 64  # starts that are remembered for this; those below the level that a row may have in it
+CUT_AGAIN = 0.85  # when a row goes on after the limit shrank
 BASE_SECONDS = 1800.0  # how far back the undisturbed time to the first token is looked for
 QUEUE_FACTOR, QUEUE_SECONDS = 3.0, 5.0  # first tokens later than 3 x usual + 5 s mean a queue
 QUEUE_SPARE = 0.05  # of what is served: so many calls may queue, to keep the server busy; and the first step upwards
@@ -44,6 +49,7 @@ class Flight:
     round: int  # of the limit's life; a new one begins at each shrink
     answered: bool = False  # its first token came
     settled: bool = False  # taken up, as far as can be told: answered, or not refused for some seconds; or over
+    refused: bool = False  # a 429
 
 
 class Concurrency:
@@ -55,10 +61,11 @@ class Concurrency:
         self.delays = FirstTokenDelays()
         self._carried: deque[tuple[float, int]] = deque()  # (when, level) that the server took up, highest first
         self._fresh: deque[Flight] = deque()  # those that may still be refused, oldest first, and some that may not
+        self._latest: deque[Flight] = deque(maxlen=LATEST)  # by their start
         self._unsettled = 0  # those that may still be refused
         self._unanswered: dict[Flight, None] = {}  # oldest first
         self._round = 0
-        self._started_at = -inf
+        self._apart_at = -inf  # when the next call above the highest level may start
         self.begin()
 
     def begin(self) -> None:
@@ -71,8 +78,9 @@ class Concurrency:
         self._probe_seconds = self._least_probe_seconds = REFUSED_SECONDS
         self._step = 1
         self._refused_at = -inf
-        self._refused_in_a_row = 0
+        self.limit_met = False  # the last 429 was one of a row
         self._carried.clear()
+        self._latest.clear()
 
     def set_ceiling(self, ceiling: int) -> None:
         """Takes effect at once; calls above a lower ceiling are let finish."""
@@ -89,15 +97,19 @@ class Concurrency:
 
     def ready_at(self) -> float:
         """When the next call may start, `full` aside (in the past: now)."""
-        growing = self.congested_level is None and self.in_flight >= max(self._highest, START)
-        return self._started_at + APART_SECONDS if growing else -inf
+        return self._apart_at if self._is_growing() else -inf
+
+    def _is_growing(self) -> bool:
+        return self.congested_level is None and self.in_flight >= max(self._highest, START)
 
     def start(self, now: float) -> Flight:
+        if self._is_growing():
+            self._apart_at = max(self._apart_at, now - LATE_SECONDS) + APART_SECONDS
         self.in_flight += 1
-        self._started_at = now
         flight = Flight(now, self.in_flight, self._round)
         self._unsettled += 1
         self._fresh.append(flight)
+        self._latest.append(flight)
         self._unanswered[flight] = None
         return flight
 
@@ -136,22 +148,48 @@ class Concurrency:
         self._debt = min(self._debt + FAULT_DEBT, max(self.limit, START))
 
     def refuse(self, now: float, flight: Flight) -> bool:
-        """A 429, its call already ended. True: too many in flight, and the limit shrinks. False: too many a minute.
+        """A 429, its call already ended. True: a matter of the number in flight, if of any. False: not of that.
 
-        A 429 far below a level that the server carried a moment ago says nothing about that level.
+        `limit_met` says afterwards whether it was one of a row; the limit shrinks only then. A 429 far below a level
+        that the server carried a moment ago says nothing about that level.
         """
+        flight.refused = True
         for later in self._fresh:
             later.level -= later.started_at >= flight.started_at and not later.settled
         others, carried = self.in_flight, self._carried_lately(now)
         anew = flight.started_at > self._refused_at  # not on its way when the last 429 came
-        self._refused_in_a_row += anew
         self._refused_at = now if anew else self._refused_at
-        if others < carried / 2:
-            return False
-        if flight.level > carried or self._refused_in_a_row > 1:
-            cut = CUT_AGAIN if anew and self._refused_in_a_row > 1 else 1.0
+        low = others < carried / 2
+        needed = self._needed(flight, carried)
+        row = self._row(flight, 0 if low else flight.level)
+        self.limit_met = row >= needed
+        if self.limit_met and not low:
+            cut = CUT_AGAIN if anew and row > needed > 1 else 1.0
             self._congest(now, flight, max(1, int(others * cut)), REFUSED_SECONDS)
-        return True
+        return not low
+
+    def _needed(self, flight: Flight, carried: int) -> int:
+        """So many 429 in a row mean a limit at the flight's level."""
+        if flight.level <= carried:
+            return ROW_CARRIED
+        known = self.congested_level is not None and flight.level >= self.congested_level
+        return 1 if known else ROW
+
+    def _row(self, flight: Flight, level: int) -> int:
+        """How many starts up to this one, among those at `level` or above, were refused without one in between that
+        was not, or not yet."""
+        length = below = 0
+        up_to_this = dropwhile(lambda other: other is not flight, reversed(self._latest))
+        for other in up_to_this:
+            if other.level < level:
+                below += 1
+            elif other.refused:
+                length += 1
+            else:
+                break
+            if below > BELOW_MAX or length > ROW_CARRIED:
+                break
+        return length
 
     def announce(self, level: int) -> None:
         """The server named its limit of calls in flight."""
@@ -194,8 +232,6 @@ class Concurrency:
         if not flight.settled:
             flight.settled = True
             self._unsettled -= 1
-            if flight.started_at > self._refused_at:
-                self._refused_in_a_row = 0
             self._remember_carried(now, flight.level)
             self._highest = max(self._highest, flight.level)
 
@@ -207,7 +243,7 @@ class Concurrency:
             forget = self._step >= FORGET_STEP and self._least_probe_seconds == REFUSED_SECONDS
             self.congested_level = None if forget else known + self._step
             self._step *= 2
-            self._probe_seconds = max(self._probe_seconds / 4, self._least_probe_seconds)
+            self._probe_seconds = self._least_probe_seconds
             self._probe_at = now + self._probe_seconds
             self._limit = min(self._limit + 1, self.ceiling)
         elif self._limit < known - 1:

@@ -13,7 +13,7 @@ from generator.config import BudgetConfig, LaneConfig
 from generator.lanes.budgets import Budget, Limits, Reservation, UsedUp, strictest
 from generator.lanes.circuit import BALANCE_SECONDS, KEY_SECONDS, Circuit
 from generator.lanes.concurrency import Concurrency, Flight
-from generator.lanes.pace import Pace, TokenBucket
+from generator.lanes.pace import PAUSE_OF_A_LIMIT, Pace, TokenBucket
 from generator.lanes.remedies import with_remedy
 from generator.lanes.trial import Trial
 from generator.lanes.windows import windows_of
@@ -337,7 +337,11 @@ class Gate:
         too_many = self.account.concurrency.refuse(now, entered.flight)
         if self.busy_since is None:
             self.busy_since = now
-        self.account.pace.refused(now, error.retry_after_seconds, not too_many)
+        pause, pace = error.retry_after_seconds, self.account.pace
+        if self.account.concurrency.limit_met or (pause or 0.0) >= PAUSE_OF_A_LIMIT:
+            pace.refused(now, pause, not too_many)
+        else:
+            pace.chance(now, pause)
         if entered.probe:
             self.circuit.succeed()  # it works; it is only busy
 

@@ -31,6 +31,7 @@ def lane_status(gate: Gate, waiting: int, now: float, paused: bool = False) -> L
         budgets=[budget_status(gate.name, bar) for bar in gate.account.budget.bars(now)],
         first_token_seconds=round(delays.recent, 3),
         per_minute=round(gate.account.pace.per_minute, 1),
+        pace_source=gate.account.pace.source,
         seconds_p95=round(gate.expected.seconds_p95, 1) if gate.expected.calls else 0.0,
     )
 

@@ -6,6 +6,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from math import ceil
 from typing import Any, Protocol
 
 from generator.config import BudgetConfig, LaneConfig
@@ -153,8 +154,12 @@ def simulate(
     seconds: float,
     begin: float = 0.0,
     at: Sequence[tuple[float, Callable[[], None]]] = (),
+    stall: float = 0.0,
 ) -> Log:
-    """Endless work for the gates until `begin + seconds`; `at`: things to do at moments."""
+    """Endless work for the gates until `begin + seconds`; `at`: things to do at moments.
+
+    `stall`: a loaded client, which looks at what happened, and starts calls, only every so many seconds.
+    """
     log = Log()
     numbers = count()
     wakes: dict[str, float] = {}
@@ -163,6 +168,9 @@ def simulate(
     def push(when: float, what: Callable[[float], None]) -> None:
         heapq.heappush(events, (when, next(numbers), what))
 
+    def seen(when: float) -> float:
+        return ceil(when / stall) * stall if stall else when
+
     def start(now: float, gate: Gate, server: Server) -> None:
         entered = gate.enter(now)
         log.started.append((now, gate.name))
@@ -170,7 +178,6 @@ def simulate(
         call = server.take(now)
 
         def end(now: float) -> None:
-            server.release(now, call)
             if call.error is None:
                 gate.succeed(now, entered, USAGE)
             else:
@@ -178,8 +185,9 @@ def simulate(
             log.ended.append((now, gate.name, "ok" if call.error is None else call.error.kind))
 
         if call.first is not None:
-            push(now + call.first, lambda now: gate.first_token(now, entered))
-        push(now + call.end, end)
+            push(seen(now + call.first), lambda now: gate.first_token(now, entered))
+        push(now + call.end, lambda now: server.release(now, call))
+        push(seen(now + call.end), end)
 
     for when, what in at:
         push(when, lambda _, what=what: what())  # type: ignore[misc]
@@ -187,12 +195,17 @@ def simulate(
     while events and events[0][0] < begin + seconds:
         now, _, happen = heapq.heappop(events)
         happen(now)
+        if now != seen(now):
+            continue
         for gate, server in pairs:
             wait: Wait | None
             while (wait := gate.wait(now)) is None:
                 start(now, gate, server)
             log.waits[wait.state] += 1
-            if wait.until is not None and not now < wakes.get(gate.name, 0.0) <= wait.until:
-                wakes[gate.name] = max(wait.until, now + 0.001)
-                push(wakes[gate.name], lambda _: None)
+            if wait.until is None:
+                continue
+            wake = seen(max(wait.until, now + 0.001))
+            if not now < wakes.get(gate.name, 0.0) <= wake:
+                wakes[gate.name] = wake
+                push(wake, lambda _: None)
     return log
