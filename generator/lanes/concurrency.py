@@ -28,7 +28,7 @@ LATE_SECONDS = 0.05  # a busy client makes up for so much of that
 SETTLED_SECONDS = 3.0  # a call that lives so long was taken up: refusals come at once
 CARRIED_SECONDS = 300.0  # how long a level that was carried counts as proof
 FAULT_DEBT = 4  # calls taken up that bring no growth for each 5xx: none at all when one call in five fails
-# Before the level that congested is tried again; doubled when it does so again, the least when it does not: what came
+# Before the level that congested is tried again; doubled when it does so again, a quarter when it does not: what came
 # by chance is soon forgotten, a real limit is left in peace.
 REFUSED_SECONDS, QUEUED_SECONDS, PROBE_SECONDS_MAX = 5.0, 15.0, 900.0
 FORGET_STEP = 8  # a level that drew a 429 is forgotten when it could be raised by so much
@@ -170,10 +170,9 @@ class Concurrency:
 
     def _needed(self, flight: Flight, carried: int) -> int:
         """So many 429 in a row mean a limit at the flight's level."""
-        if flight.level <= carried:
-            return ROW_CARRIED
-        known = self.congested_level is not None and flight.level >= self.congested_level
-        return 1 if known else ROW
+        if self.congested_level is not None and flight.level >= self.congested_level:
+            return 1
+        return ROW_CARRIED if flight.level <= carried else ROW
 
     def _row(self, flight: Flight, level: int) -> int:
         """How many starts up to this one, among those at `level` or above, were refused without one in between that
@@ -243,7 +242,7 @@ class Concurrency:
             forget = self._step >= FORGET_STEP and self._least_probe_seconds == REFUSED_SECONDS
             self.congested_level = None if forget else known + self._step
             self._step *= 2
-            self._probe_seconds = self._least_probe_seconds
+            self._probe_seconds = max(self._probe_seconds / 4, self._least_probe_seconds)
             self._probe_at = now + self._probe_seconds
             self._limit = min(self._limit + 1, self.ceiling)
         elif self._limit < known - 1:

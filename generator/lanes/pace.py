@@ -118,7 +118,7 @@ class Pace:
         if not in_the_same_breath:
             self._breaths += 1
             long_pause = first and (retry_after or 0.0) >= PAUSE_OF_A_LIMIT
-            if too_fast or long_pause or self.on_trial_since is not None:
+            if too_fast or long_pause:
                 self._learn(now, self._before_row)
             else:
                 self._learn_from_share(now)
