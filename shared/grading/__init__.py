@@ -40,8 +40,10 @@ def grade_fast(response: str, gold: str | None, problem: str | None = None) -> t
     if isinstance(found, Missing):
         return Verdict(found.verdict, None, found.reason), None
     gold = _bare_gold(gold)
-    if gold and len(found.items) == 1 and several(found.items[0]) == 1:
-        found = boxes_in_parts(response, several(gold)) or found
+    if len(found.items) == 1 and not gold.isdigit() and response.count("boxed") > 1:
+        count = several(gold)
+        if count > 1 and several(found.items[0]) == 1:
+            found = boxes_in_parts(response, count) or found
     pending = Verdict("unverifiable", found.text, found.how)
     if not gold:
         return Verdict("unverifiable", found.text, f"{found.how}; no gold answer to compare with"), None

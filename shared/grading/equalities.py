@@ -87,6 +87,8 @@ def as_ratios(comparison: Comparison, gold: str, answer: str, depth: int) -> boo
 
 def as_compounds(comparison: Comparison, gold: str, answer: str, depth: int) -> bool | None:
     """`1 hour and 30 minutes` is 90 minutes, 5400 seconds or 1.5 hours; without a unit it is none of them."""
+    if gold[-1:].isdigit() and answer[-1:].isdigit():
+        return None  # no unit at either end
     left, right = quantities.read_compound(gold), quantities.read_compound(answer)
     if left is None and right is None:
         return None
@@ -110,7 +112,7 @@ def _quantities_equal(comparison: Comparison, left: Quantity, right: Quantity, u
         return False
     a, b = values.exact_form(left.value), values.exact_form(right.value)
     convert = bool(left.unit) and left.unit == right.unit
-    factors = [side.multiple * (side.factor if convert else 1) for side in (left, right)]
+    factors = [side.multiple * side.factor if convert else side.multiple for side in (left, right)]
     if isinstance(a, algebra.Form) and isinstance(b, algebra.Form):
         a, b = values.scaled(a, factors[0]), values.scaled(b, factors[1])
         same = values.bounded(algebra.equal, a, b)

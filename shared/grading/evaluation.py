@@ -20,6 +20,7 @@ AGREE = 40  # digits that must agree, beyond those that magnitudes take up
 MAX_SPREAD = 20_000  # decimal digits between the magnitudes of one expression
 MAX_EXPONENT = 10**15
 MAX_FACTORIAL = 10_000  # larger ones are approximated
+ROUGH = 6  # digits between magnitudes that the first evaluation has to spare
 LOG10_2 = math.log10(2)
 
 Point = dict[str, Fraction]  # letter -> value
@@ -51,7 +52,7 @@ def evaluate(gold: Node, answer: Node, point: Point, log_base: int | None) -> Va
     spread = int(first.spread) + 1
     digits = DIGITS + 3 * spread
     with mp.workdps(digits):
-        if spread > 4:
+        if spread > ROUGH:
             again = _Evaluation(digits, point, log_base)
             values = again.value(gold), again.value(answer)
             if None in values:
@@ -100,7 +101,10 @@ class _Evaluation:
             if node.name == "\\infty":
                 raise Undecidable("infinity in an expression")
             constants = {"\\pi": mp.pi, "e": mp.e, "i": mp.j}
-            return +constants[node.name] if node.name in constants else self._number(self.point[node.name])
+            if node.name in constants:
+                return +constants[node.name]
+            value = self.point[node.name]
+            return mp.mpf(value.numerator) / value.denominator
         values = [self._of(argument) for argument in node.args]
         if node.op == "pow":
             return self._power(node, *values)

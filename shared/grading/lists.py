@@ -117,7 +117,7 @@ def _parts(body: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     for piece in pieces:
         if piece.strip(" \\"):
             parts += _both_signs(piece.strip())
-    words = (re.sub(r"\\text|[^a-z]", "", separator) for separator in separators)
+    words = (re.sub(r"\\text|[^a-z]", "", separator) for separator in separators if len(separator) > 1)
     return tuple(parts), tuple(word for word in words if word)
 
 

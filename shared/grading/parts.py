@@ -15,9 +15,13 @@ _LABELS = (
     re.compile(r"(?:\\text\{\s*)?(?:question|part|problem)\s*\(?(\d{1,2})\)?\s*[.:]?\s*\}?\s*:?", re.I),
 )
 
+_FIRST = frozenset("(\\①1qQpP")  # what a label can begin with
+
 
 def read_parts(text: str) -> tuple[str, ...] | None:
     """The parts of a cleaned answer whose labels count up from the first, or None where it has none."""
+    if text[:1] not in _FIRST:
+        return None
     for label in _LABELS:
         if not label.match(text):
             continue

@@ -35,6 +35,8 @@ def bounded(
 
 def scaled(form: algebra.Form, factor: Fraction) -> algebra.Form:
     """`factor` times the value."""
+    if factor == 1:
+        return form
     above = {key: value * factor for key, value in form.above.items()}
     return algebra.Form(above, form.below, form.opaque)
 

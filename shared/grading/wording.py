@@ -137,6 +137,8 @@ def as_words(comparison: Comparison, gold: str, answer: str, depth: int) -> bool
 
 def _as_sentences(comparison: Comparison, gold: str, answer: str, depth: int) -> bool | None:
     r"""`\text{She needs 12 eggs}` against the number 12."""
+    if not gold.startswith("\\text") and not answer.startswith("\\text"):
+        return None
     left, right = literals.read_sentence(gold), literals.read_sentence(answer)
     if right is not None and values.is_value(gold):
         return comparison.equal(gold, right, depth + 1)
