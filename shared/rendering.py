@@ -17,13 +17,17 @@ The agreement:
    completion = content + the template's own end of turn. Where the template already opens the thinking in its
    generation prompt (`opening`), the completion does not open it again.
 4. Earlier assistant turns of a conversation are shown without their thinking, as R1's authors advise.
-5. `digest` names template and policy together: equal digests render equal prompts. It stands in every manifest.
+5. The student is to think: where a template closes the thinking in its generation prompt (Qwen3.5's small models), it
+   is asked with `enable_thinking`, and an empty thought that still stands there is taken out of the prompt.
+6. A template's date is that of `today`, so that a run which goes on tomorrow renders what it began with.
+7. `digest` names template and policy together: equal digests render equal prompts. It stands in every manifest.
 
 No torch and no transformers here: a tokenizer is anything with `chat_template` and `special_tokens_map`.
 """
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
@@ -34,6 +38,8 @@ from shared.records import Message
 
 # Texts that no template contains, to find in a rendering where the parts of a turn begin and end.
 _USER, _ASSISTANT, _SYSTEM = "\x01user\x01", "\x01assistant\x01", "\x01system\x01"
+
+_EMPTY_THOUGHT = re.compile(rf"{THINK_OPEN}\s*{THINK_CLOSE}\s*\Z")
 
 
 class Tokenizer(Protocol):
@@ -56,17 +62,34 @@ class ChatRenderer:
     Raises `InputError` where there is no template, or it cannot render a user's turn followed by an assistant's.
     """
 
-    def __init__(self, template: str, special_tokens: Mapping[str, Any], system: str | None = None) -> None:
+    def __init__(
+        self,
+        template: str,
+        special_tokens: Mapping[str, Any],
+        system: str | None = None,
+        today: datetime | None = None,
+    ) -> None:
         self._special = {name: str(token) for name, token in special_tokens.items() if isinstance(token, str)}
-        self._template = _compile(template)
+        self.today = today or datetime.now()
+        self._template = _compile(template, self.today)
         self.system = system
+        self._arguments: dict[str, bool] = {}
+        self._closed = self._find_closed_thought()
         self.default_system = self._find_default_system()
         self.opening, self.end = self._find_turn()
-        identity = [template, sorted(self._special.items()), system]
+        identity: list[Any] = [template, sorted(self._special.items()), system]
+        if self._arguments:
+            identity.append([sorted(self._arguments), self._closed])
         self.digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
 
     @classmethod
-    def of(cls, tokenizer: Tokenizer, system: str | None = None, place: str = "the model folder") -> "ChatRenderer":
+    def of(
+        cls,
+        tokenizer: Tokenizer,
+        system: str | None = None,
+        place: str = "the model folder",
+        today: datetime | None = None,
+    ) -> "ChatRenderer":
         """The renderer of a tokenizer's own template. `place` names the model in the message when it has none."""
         template = tokenizer.chat_template
         if isinstance(template, Mapping):
@@ -76,11 +99,11 @@ class ChatRenderer:
                 f"{place}: the tokenizer has no chat template: use an instruct model, or put chat_template.jinja "
                 "in its folder"
             )
-        return cls(template, tokenizer.special_tokens_map, system)
+        return cls(template, tokenizer.special_tokens_map, system, today)
 
     def prompt(self, messages: Sequence[Message]) -> str:
         """The text up to where the assistant begins to answer; the last message is the user's."""
-        return self._render(self._with_system(messages), generate=True)
+        return self._render(self._with_system(messages), generate=True).removesuffix(self._closed)
 
     def example(self, messages: Sequence[Message]) -> Rendered:
         """Prompt and completion of a conversation whose last message is the assistant's."""
@@ -114,10 +137,22 @@ class ChatRenderer:
         from jinja2 import TemplateError
 
         try:
-            text: str = self._template.render(messages=list(messages), add_generation_prompt=generate, **self._special)
+            text: str = self._template.render(
+                messages=list(messages), add_generation_prompt=generate, **self._special, **self._arguments
+            )
         except TemplateError as error:
             raise InputError(f"chat template: {error}: correct the template in the model's folder") from None
         return text
+
+    def _find_closed_thought(self) -> str:
+        """The empty thought that the generation prompt ends with, also when asked to leave thinking open; mostly ""."""
+        for arguments in ({}, {"enable_thinking": True, "thinking": True}):
+            self._arguments = arguments
+            thought = _EMPTY_THOUGHT.search(self._render([{"role": "user", "content": _USER}], generate=True))
+            closed = thought[0] if thought else ""
+            if not closed:
+                break
+        return closed
 
     def _find_default_system(self) -> str:
         """What the template inserts by itself as system text; "" for nothing."""
@@ -139,12 +174,25 @@ class ChatRenderer:
         start, found, end = whole.partition(_ASSISTANT)
         if not found:
             raise InputError("chat template: it does not show the assistant's content: correct the template")
-        prompt = self._render([user], generate=True)
+        prompt = self._render([user], generate=True).removesuffix(self._closed)
         opened = prompt.rfind(THINK_OPEN)
         opening = prompt[opened:] if opened > prompt.rfind(_USER) else ""
         if prompt.removesuffix(opening) != start and not start.startswith(prompt.removesuffix(opening)):
             raise InputError("chat template: its generation prompt differs from the start of an assistant's turn")
-        return opening, end.removesuffix("\n")  # a newline after the end token is the frame of the next turn
+        # A newline after the end token is the frame of the next turn.
+        return opening, self._without_end_of_text(end.removesuffix("\n"))
+
+    def _without_end_of_text(self, end: str) -> str:
+        """The end of a turn without the token that a template (Phi's) puts after the last turn of all."""
+        shorter = end.removesuffix(self._special.get("eos_token", "")).removesuffix("\n")
+        if not shorter or shorter == end:
+            return end
+        user, assistant = ({"role": "user", "content": _USER}, {"role": "assistant", "content": _ASSISTANT})
+        try:
+            _, _, after = self._render([user, assistant, user], generate=False).partition(_ASSISTANT)
+        except InputError:  # a template of one turn
+            return end
+        return shorter if after.startswith(shorter) and not after.startswith(end) else end
 
 
 def without_thinking(content: str) -> str:
@@ -153,10 +201,10 @@ def without_thinking(content: str) -> str:
     return answer.lstrip("\n") if closed and THINK_OPEN in head else content
 
 
-def _compile(template: str) -> Any:
+def _compile(template: str, today: datetime) -> Any:
     """The template in the same sandbox, with the same extras, that transformers gives it."""
     from jinja2 import TemplateError
-    from jinja2.ext import loopcontrols
+    from jinja2.ext import Extension, loopcontrols
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     def raise_exception(message: str) -> None:
@@ -165,11 +213,23 @@ def _compile(template: str) -> Any:
     def tojson(value: Any, ensure_ascii: bool = False, indent: int | None = None) -> str:
         return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent)
 
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+    # transformers' tag around what the assistant says: it marks, and changes no text. Made by `type`, since jinja2 has
+    # no types in every environment of ours.
+    generation: Any = type("Generation", (Extension,), {"tags": {"generation"}, "parse": _parse_generation})
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, generation]
+    )
     environment.filters["tojson"] = tojson
     environment.globals["raise_exception"] = raise_exception
-    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+    environment.globals["strftime_now"] = lambda form: today.strftime(form)
     try:
         return environment.from_string(template)
     except TemplateError as error:
         raise InputError(f"chat template: {error}: correct the template in the model's folder") from None
+
+
+def _parse_generation(_: Any, parser: Any) -> Any:
+    from jinja2.nodes import Scope
+
+    line = next(parser.stream).lineno
+    return Scope(parser.parse_statements(["name:endgeneration"], drop_needle=True), lineno=line)

@@ -4,6 +4,7 @@ import importlib.metadata
 import json
 import platform
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,7 @@ def describe_run(
             "digest": chat.digest,
             "system": config.data.system,
             "inserted_by_template": chat.default_system,
+            "date": chat.today.date().isoformat(),
             "end": chat.end,
         },
         "learning_rate": {"value": rate.value, "source": rate.source},
@@ -91,6 +93,12 @@ def identity(config: TrainerConfig, chat: ChatRenderer, order_digest: str) -> di
         "train.max_grad_norm": train.max_grad_norm,
         "train.seed": train.seed,
     }
+
+
+def template_date(manifest: dict[str, Any]) -> datetime | None:
+    """The day that a run's chat template saw, where its manifest has one."""
+    day = manifest.get("template", {}).get("date")
+    return datetime.fromisoformat(day) if day else None
 
 
 def versions() -> dict[str, str]:

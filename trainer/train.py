@@ -24,7 +24,7 @@ from trainer.full_disk import full_disk_told
 from trainer.hardware import Card, find_card
 from trainer.launch import Launch, agree, check_launch, idle_cards, leave, take_card
 from trainer.learning_rate import LearningRate, choose_learning_rate
-from trainer.manifest import describe_run, identity, read_manifest, write_manifest
+from trainer.manifest import describe_run, identity, read_manifest, template_date, write_manifest
 from trainer.order import run_order
 from trainer.plan import Plan, Shape, context_length, few_steps, make_plan
 from trainer.selection import Selection, check_corpora, select
@@ -88,7 +88,8 @@ def prepare(config: TrainerConfig, card: Card | None = None) -> Prepared:
     take_card(launch)
     backend = open_backend(config)  # the first import of the big libraries: Unsloth, where used, before all others
     tokenizer = load_tokenizer(config.model)
-    chat = ChatRenderer.of(tokenizer, config.system, f"model {config.model}")
+    begun = _begun(config)
+    chat = ChatRenderer.of(tokenizer, config.system, f"model {config.model}", template_date(begun) if begun else None)
     model_config = load_config(config.model)
     shape = Shape.of(model_config)
     longest = context_length(model_config)
@@ -101,7 +102,7 @@ def prepare(config: TrainerConfig, card: Card | None = None) -> Prepared:
     window = getattr(model_config, "sliding_window", None)
     if window and getattr(model_config, "use_sliding_window", True) and config.train.max_length > window:
         raise InputError(f"train.max_length {config.train.max_length}: above the model's attention window of {window}")
-    selection = select(config, tokenizer, chat, _begun_with(config))
+    selection = select(config, tokenizer, chat, _shards_of(config, begun) if begun else None)
     card = _as_begun(config, agree(card or find_card(), launch))
     counts = [sum(e.corpus == i for e in selection.train) for i in range(len(config.corpora))]
     order = run_order(counts, config.weights, config.train.epochs, config.train.seed)
@@ -113,14 +114,17 @@ def prepare(config: TrainerConfig, card: Card | None = None) -> Prepared:
     return Prepared(config, backend, tokenizer, chat, shape, selection, order, card, plan, rate, launch)
 
 
-def _begun_with(config: TrainerConfig) -> set[tuple[str, str]] | None:
-    """(corpus, shard) of each shard that the run in this folder began with; None for a new run."""
+def _begun(config: TrainerConfig) -> dict[str, Any] | None:
+    """The manifest of the run in this folder that is to go on; None for a new run."""
     folder = Path(config.run)
     manifest = read_manifest(folder)
-    if manifest is None or not whole_checkpoints(folder / "checkpoints")[0]:
-        return None
+    return manifest if manifest and whole_checkpoints(folder / "checkpoints")[0] else None
+
+
+def _shards_of(config: TrainerConfig, manifest: dict[str, Any]) -> set[tuple[str, str]] | None:
+    """(corpus, shard) of each that a run began with; None where corpora go by other names: examples then decide."""
     begun = {(shard["corpus"], shard["name"]) for shard in manifest["data"]["shards"]}
-    return begun if {corpus for corpus, _ in begun} == set(config.corpora) else None  # other paths: judged by examples
+    return begun if {corpus for corpus, _ in begun} == set(config.corpora) else None
 
 
 def _as_begun(config: TrainerConfig, card: Card) -> Card:

@@ -1,5 +1,7 @@
 """One renderer for training, chat and evaluation: what it promises about prompts, system texts and end tokens."""
 
+from datetime import datetime
+
 import pytest
 
 from shared.exits import InputError
@@ -91,3 +93,44 @@ def test_rendering_needs_neither_torch_nor_transformers() -> None:
 
     code = "import sys, shared.rendering; sys.exit(any(m in sys.modules for m in ('torch', 'transformers')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+DATED = "{{- strftime_now('%d %b %Y') }}" + CHATML
+TAGGED = CHATML.replace("{%- for message in messages %}\n", "{%- for message in messages %}{% generation %}").replace(
+    "{%- endfor %}", "{%- endgeneration %}{%- endfor %}"
+)
+NO_THINK = (
+    CHATML + "{%- if add_generation_prompt and not (enable_thinking is defined and enable_thinking) %}"
+    "{{- '<think>\\n\\n</think>\\n\\n' }}{%- endif %}"
+)
+NEVER_THINK = CHATML + "{%- if add_generation_prompt %}{{- '<think>\\n\\n</think>\\n\\n' }}{%- endif %}"
+# Phi's: each turn ends with <|end|>, the last of all with the end of text as well.
+PHI = (
+    "{%- for m in messages %}{{- '<|' + m['role'] + '|>' + m['content'] + '<|end|>' }}{%- endfor %}"
+    "{%- if add_generation_prompt %}{{- '<|assistant|>' }}{%- else %}{{- eos_token }}{%- endif %}"
+)
+
+
+@pytest.mark.parametrize("template", [NO_THINK, NEVER_THINK])
+def test_a_prompt_that_closes_the_thinking_does_not_teach_to_think_twice(template: str) -> None:
+    rendered = ChatRenderer(template, {}).example([USER, ANSWER])
+    assert (rendered.prompt + rendered.completion).count("<think>") == 1
+    assert rendered == ChatRenderer(CHATML, {}).example([USER, ANSWER])
+
+
+def test_the_date_in_a_template_is_the_given_day_and_today_otherwise() -> None:
+    day = datetime(2026, 1, 2)
+    assert ChatRenderer(DATED, {}, today=day).prompt([USER]).startswith("02 Jan 2026")
+    assert ChatRenderer(DATED, {}).prompt([USER]).startswith(datetime.now().strftime("%d %b %Y"))
+
+
+def test_transformers_generation_tag_marks_and_changes_no_text() -> None:
+    assert "{% generation %}" in TAGGED
+    assert ChatRenderer(TAGGED, {}).example([USER, ANSWER]) == ChatRenderer(CHATML, {}).example([USER, ANSWER])
+
+
+def test_the_end_of_a_turn_is_not_the_end_of_the_whole_text_after_it() -> None:
+    chat = ChatRenderer(PHI, {"eos_token": "<|endoftext|>"})
+    assert chat.end == "<|end|>"
+    assert chat.example([USER, ANSWER]).completion.endswith("\\boxed{4}.<|end|>")
+    assert ChatRenderer(CHATML, {"eos_token": "<|im_end|>"}).end == "<|im_end|>"

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from tests.small_disk import mounted
 from tests.trainer.corpora import trace, write_corpus
-from tests.trainer.runs import finish, metrics, start, wait_for, write_config
+from tests.trainer.runs import ROOT, finish, metrics, start, wait_for, write_config
 
 STEPS = {"max_steps": 40, "epochs": 4, "merge": False}
 
@@ -191,3 +192,32 @@ def test_a_shard_sealed_while_training_was_down_is_named_and_the_run_goes_on_wit
     code, output = finish(start("plan", str(config)))
     assert code == 2
     assert "this run began with it and it is gone" in output
+
+
+def test_a_date_in_the_template_does_not_keep_a_run_from_going_on_the_next_day(
+    tmp_path: Path, model_folder: Path, corpus: Path
+) -> None:
+    dated = shutil.copytree(model_folder, tmp_path / "dated")
+    template = dated / "chat_template.jinja"
+    template.write_text("{{- strftime_now('%d %b %Y') }}" + template.read_text())
+    steps = {"max_steps": 4, "merge": False, "save_steps": 2}
+    config = write_config(tmp_path, dated, corpus, train=steps, probe={"problems": 0})
+    tomorrow = (
+        "import runpy, sys, datetime, shared.rendering\n"
+        "class Tomorrow(datetime.datetime):\n"
+        "    @classmethod\n"
+        "    def now(cls, *zone): return datetime.datetime.now(*zone) + datetime.timedelta(days=1)\n"
+        "shared.rendering.datetime = Tomorrow\n"
+        "sys.argv = ['trainer', 'run', sys.argv[1]]\n"
+        "runpy.run_module('trainer', run_name='__main__', alter_sys=True)\n"
+    )
+    code, output = finish(start("run", str(config)))
+    assert code == 0, output
+    before = metrics(tmp_path / "run")
+    shutil.rmtree(tmp_path / "run/checkpoints/checkpoint-4")
+    (tmp_path / "run/report.html").unlink()
+    done = subprocess.run([sys.executable, "-c", tomorrow, str(config)], cwd=ROOT, capture_output=True, text=True,
+                          check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "going on from step 2" in done.stdout
+    assert metrics(tmp_path / "run") == before
