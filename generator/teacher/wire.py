@@ -79,8 +79,11 @@ def one_line(text: str) -> str:
 
 
 def name(value: Any) -> str:
-    """A model's name or a finish_reason: one short line, "" where the server sent a structure in its place."""
-    return "" if value is None or isinstance(value, dict | list) else one_line(str(value))
+    """A model's name or a finish_reason as one short line; what no server calls one stays recognisable as that."""
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else str(value)
+    return one_line(_CONTROL.sub("\ufffd", text[: 2 * LINE_CHARACTERS]))
 
 
 def headers(sent: Iterable[tuple[str, str]]) -> dict[str, str]:

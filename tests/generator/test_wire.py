@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from generator.record import verdict_without_grading
 from generator.teacher import Teacher, wire
 from generator.teacher.refusals import Redactor, news, refusal, retry_after
 from generator.terms import CallError, Request
@@ -199,3 +200,13 @@ def test_halves_that_two_events_share_are_put_together_in_texts_and_nowhere_else
     outcome = real_wire.outcome_of(says([sse(first, second)]))
     assert isinstance(outcome, Completion)
     assert (outcome.response, outcome.model_returned) == ("🍎", "�")
+
+
+@pytest.mark.parametrize("reason", [["stop"], {"stop": 1}, "STOP\n", True, 7])
+def test_a_finish_reason_that_is_none_is_not_taken_for_an_orderly_end(real_wire: Wire, reason: object) -> None:
+    event = {"choices": [{"delta": {"content": "4"}, "finish_reason": reason}], "usage": {"completion_tokens": 3}}
+    outcome = real_wire.outcome_of(says([sse(event)]))
+    assert isinstance(outcome, Completion)
+    verdict = verdict_without_grading(outcome)
+    assert verdict is not None
+    assert verdict.verdict == "failed"
