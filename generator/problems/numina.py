@@ -23,6 +23,9 @@ MANY_GOLDS = "gold is not one answer"
 MARKED = "marked as not whole"
 COLUMNS = frozenset({"question_type", "problem_is_valid", "solution_is_valid"})  # of NuminaMath-1.5
 
+END_LOOKED_AT = 1_000  # characters of a solution in which its last lines are
+MOST_BESIDE_A_BOX = 60  # characters of a line that gives an answer and no working
+PART_LOOKED_AT = 300  # characters behind the mark of a part
 LOOKED_AT = 20_000  # characters: no problem is longer, and no text may hold a run up
 _PROVE = re.compile(
     r"\b(?:prove|show|demonstrate|verify)\s+(?:that|the\b|if\b|:|this|whether|it\b)|\bprove\b|\bshow how\b|证明", re.I
@@ -42,11 +45,24 @@ _FIGURE = re.compile(
 )
 # The text carries its own figure.
 _DRAWN = re.compile(r"\[asy\]|\\begin\{(?:tikzpicture|tabular|array|asy)\}|\\draw\b", re.I)
-_PART = re.compile(r"(?:^|[\s.;:,。；])[(（]\s*(?P<mark>[1-9]|[a-e]|i{1,3}|iv|v|Ⅰ|Ⅱ|Ⅲ|Ⅳ)\s*[)）]\s*(?=\S)")
-_PART_ORDERS = (("1", "2"), ("a", "b"), ("i", "ii"), ("Ⅰ", "Ⅱ"))
+# The marks of parts, a style each: (1), (a), (i), (I), Ⅰ, ①, "1." at the start of a line, "Question 1".
+_MARKS = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"(?:^|[\s.;:,。；])[(（]\s*([1-9])\s*[)）]\s*(?=\S)",
+        r"(?:^|[\s.;:,。；])[(（]\s*([a-e])\s*[)）]\s*(?=\S)",
+        r"(?:^|[\s.;:,。；])[(（]\s*(i{1,3}|iv|v)\s*[)）]\s*(?=\S)",
+        r"(?:^|[\s.;:,。；])[(（]\s*(I{1,3}|IV|V|[Ⅰ-Ⅴ])\s*[)）]\s*(?=\S)",
+        r"([①-⑨])\s*(?=\S)",
+        r"(?:^|\n)[ \t]{0,8}([1-9])[.、]\s*(?=\S)",
+        r"(?:^|[\s*])(?:[Qq]uestion|[Pp]art|问题)[ ]?([1-9])\b",
+    )
+)
+_FIRST_TWO = ({"1", "a", "i", "I", "Ⅰ", "①"}, {"2", "b", "ii", "II", "Ⅱ", "②"})
+# A part asks or orders. A numbered condition ("(1) f(0) = 1; (2) f is even") does neither.
 _ASKED = re.compile(
-    r"\b(?:find|determine|prove|show|what|how|calculate|compute|if|when|for|write|discuss|solve|let|given|is|does|"
-    r"complete|express|evaluate|the)\b",
+    r"\?|？|\b(?:find|determine|prove|show|what|how|calculate|compute|write|discuss|solve|complete|express|evaluate|which"
+    r"|simplify|sketch|is there|does there)\b|求|证明|写出|计算",
     re.I,
 )
 _OPTION = re.compile(
@@ -55,6 +71,11 @@ _OPTION = re.compile(
 )
 _NO_ANSWER = re.compile(r"\b(?:proof|proved|proven|Q\.?E\.?D|see solution|not found)\b|\\blacksquare|\\square$", re.I)
 _SEPARATE = re.compile(r"\\(?:qquad|quad|newline)\b|\\\\|\$\s*$|^\s*\$|\\ ")
+_GOLD_IN_PARTS = re.compile(
+    r"(?:^|[\s;,])(?:\(?(?:1|a|i|I)\)\s*\S.*[\s;,]\(?(?:2|b|ii|II)\)\s*\S|①\s*[^\s①-⑨,、].*②\s*[^\s①-⑨]"
+    r"|[Qq]uestion 1\b.*[Qq]uestion 2\b)",
+    re.S,
+)
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 
 
@@ -100,14 +121,21 @@ def needs_figure(problem: str) -> bool:
 
 
 def has_parts(problem: str) -> bool:
-    """Whether the text asks (1) this and (2) that: marks in order, each followed by a question or an order."""
-    found: dict[str, str] = {}
-    for match in _PART.finditer(problem):
-        found.setdefault(match["mark"], problem[match.end() : match.end() + 160])
-    for first, second in _PART_ORDERS:
-        if first in found and second in found and all(_ASKED.search(found[mark]) for mark in (first, second)):
-            return True
-    return False
+    """Whether the text asks (1) this and (2) that: marks of one style in order, a question or an order behind each."""
+    return any(_asked_in_parts(problem, style) for style in _MARKS)
+
+
+def _asked_in_parts(problem: str, style: re.Pattern[str]) -> bool:
+    marks = list(style.finditer(problem))
+    if len(marks) < 2:
+        return False
+    ends = [match.start() for match in marks[1:]] + [len(problem)]
+    asked = [
+        match[1]
+        for match, end in zip(marks, ends, strict=True)
+        if _ASKED.search(problem[match.end() : end][:PART_LOOKED_AT])
+    ]
+    return all(any(mark in asked for mark in names) for names in _FIRST_TWO)
 
 
 def options(problem: str) -> dict[str, str]:
@@ -144,16 +172,27 @@ def is_one_answer(gold: str, solution: str) -> bool:
         r"\b(?:proof|proved|proven|Q\.?E\.?D|shown above|see solution|not found)\b|\\blacksquare|\\square$", plain, re.I
     ):
         return False
-    if re.search(r"(?:^|[\s;,])\(?(?:1|a|i)\)\s*\S.*[\s;,]\(?(?:2|b|ii)\)\s*\S", plain):
+    bare = re.sub(r"\\[{}]", "", plain)
+    if bare.count("{") != bare.count("}"):
+        return False  # cut off, or the end of something else
+    if _GOLD_IN_PARTS.search(plain):
         return False
     return not _ends_in_several_boxes(solution)
 
 
 def _ends_in_several_boxes(solution: str) -> bool:
-    """Several boxes in the last line of a solution are several answers; boxes on the way to it are not."""
-    last = solution.rstrip().rpartition("\n")[2]
-    starts = [match.end() for match in _BOX.finditer(last)]
-    if len(starts) < 2:
+    """Several boxes in the last line of a solution are several answers; so are lines at its end that hold little else.
+
+    Boxes on the way to the answer are not.
+    """
+    lines = [line for line in solution[-END_LOOKED_AT:].splitlines() if line.strip()]
+    closing = lines[-1:]
+    for line in reversed(lines[:-1]):
+        if not _BOX.search(line) or len(line) > MOST_BESIDE_A_BOX or len(lines[-1]) > MOST_BESIDE_A_BOX:
+            break
+        closing.append(line)
+    boxes = [(line, match.end()) for line in closing for match in _BOX.finditer(line)]
+    if len(boxes) < 2:
         return False
-    contents = {last[start : start + 40].partition("}")[0].strip() for start in starts}
+    contents = {line[start : start + 40].partition("}")[0].strip() for line, start in boxes}
     return len(contents) > 1
