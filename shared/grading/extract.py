@@ -73,8 +73,8 @@ def boxes_in_parts(response: str, count: int) -> Answer | None:
     boxes: list[str] = []
     end = 0
     for _ in range(count):
-        start = min(at for at in (text.find(name, end) for name in _BOXES) if at >= 0)
-        content = _box_content(text, start)
+        start = min((at for at in (text.find(name, end) for name in _BOXES) if at >= 0), default=-1)
+        content = _box_content(text, start) if start >= 0 else None  # else one box lies within another
         if content is None or (boxes and "\n" not in text[end:start]):
             return None
         boxes.append(text[content[0] : content[1]].strip())
