@@ -6,6 +6,7 @@ import io
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, TextIO
 
 import pytest
@@ -49,6 +50,13 @@ def test_the_panel_says_why_it_waits() -> None:
     text = drawn(status(phase="idle", note="next at 00:00", lanes=[waiting]), width=140)
     assert "idle: next at 00:00" in text
     assert "used 2,000 calls [today]" in text
+
+
+def test_the_panel_and_the_line_say_the_pace_and_where_it_comes_from() -> None:
+    paced = status(lanes=[replace(LANE, per_minute=285.0, pace_source="learnt from 429s")])
+    assert "285 calls a minute (learnt from 429s)" in drawn(paced, width=140)
+    assert "modelscope keeps to 285 calls a minute (learnt from 429s)" in panel.line(paced)
+    assert "a minute" not in panel.line(status())
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])
