@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from generator.status import LaneStatus, RunStatus, counts, pace_of
+from generator.status import LaneStatus, RunStatus, counts, pace
 from shared.durations import duration
 
 FRAME_SECONDS = 0.5
@@ -54,8 +54,8 @@ def line(status: RunStatus) -> str:
     ]
     if status.errors:
         parts.append("failed calls: " + counts(status.errors))
-    paces = [(lane.name, pace_of(lane)) for lane in status.lanes if lane.per_minute]
-    parts += [f"{name} keeps to {pace}" for name, pace in paces]
+    paced = [lane for lane in status.lanes if lane.per_minute]
+    parts += [f"{lane.name} keeps to {pace(lane.per_minute, lane.pace_source)}" for lane in paced]
     if status.usd:
         parts.append(f"${status.usd:,.2f}")
     if status.eta_seconds is not None and status.phase == "running":
@@ -98,7 +98,7 @@ def _lanes(lanes: list[LaneStatus]) -> Table:
     for lane in lanes:
         now = Text(lane.reason or lane.state, style="yellow" if lane.reason else "green")
         numbers = (f"{lane.in_flight:,}", f"{lane.limit:,}", f"{lane.calls:,}")
-        table.add_row(Text(lane.name), *numbers, now, pace_of(lane))
+        table.add_row(Text(lane.name), *numbers, now, pace(lane.per_minute, lane.pace_source))
     return table
 
 

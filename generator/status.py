@@ -58,9 +58,9 @@ class LaneStatus:
     seconds_p95: float = 0.0  # 95th percentile of a call's duration; 0: not known yet
 
 
-def pace_of(lane: LaneStatus) -> str:
+def pace(per_minute: float, source: str) -> str:
     """ "285 calls a minute (learnt from 429s)"; "" where none is kept."""
-    return f"{lane.per_minute:,.0f} calls a minute ({lane.pace_source})" if lane.per_minute else ""
+    return f"{per_minute:,.0f} calls a minute ({source})" if per_minute else ""
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from generator.corpus.ledger import Ledger
-from generator.status import counts
+from generator.status import counts, pace
 from shared.durations import duration
 from shared.exits import InputError
 from shared.folder_lock import holder
@@ -59,6 +59,8 @@ def _running(picture: dict[str, Any]) -> list[str]:
         now = lane["reason"] or lane["state"]
         calls = f"{lane['in_flight']:,} in flight, limit {lane['limit']:,}, {lane['calls']:,} calls"
         lines.append(f"lane       {lane['name']}: {calls}, {now}")
+        if lane.get("pace_source"):  # absent in the picture of an older version
+            lines.append(f"           keeps to {pace(lane['per_minute'], lane['pace_source'])}")
         lines += [f"           {b['name']}: {b['used']:,} of {b['limit']:,}" for b in lane["budgets"]]
     return lines
 

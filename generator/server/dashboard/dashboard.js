@@ -61,7 +61,7 @@ function lane(lane) {
   const facts = [`${count(lane.in_flight)} in flight, limit ${count(lane.limit)}` + (lane.ceiling ? ` of ${count(lane.ceiling)}` : ""), `${count(lane.calls)} calls`];
   if (lane.waiting) facts.push(`${count(lane.waiting)} samples wait`);
   if (lane.first_token_seconds) facts.push(`first token ${lane.first_token_seconds.toFixed(2)} s`);
-  if (lane.per_minute) facts.push(`${count(lane.per_minute)} calls a minute`);
+  if (lane.per_minute) facts.push(`${count(lane.per_minute)} calls a minute (${lane.pace_source})`);
   if (lane.usd) facts.push("$" + lane.usd.toFixed(4));
   const failed = Object.entries(lane.errors).map(([name, n]) => `${count(n)} ${name.replaceAll("_", " ")}`);
   if (failed.length) facts.push("failed: " + failed.join(", "));
