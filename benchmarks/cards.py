@@ -5,7 +5,7 @@
 Estimates, not measurements: 160 traces, each exactly `train.max_length` long, on a card with one GiB in use by others.
 """
 
-from shared.exits import InputError
+from shared.errors import InputError
 from trainer.config import TrainerConfig
 from trainer.hardware import Card
 from trainer.plan import Shape, make_plan

@@ -101,9 +101,9 @@ def measure(name: str, rows: list[Row]) -> Measured:
     before = os.times()
     verdicts, asked = grader(rows)
     if name == "stillhouse":
-        from shared.grading import processes
+        from shared.grading import worker_pool
 
-        processes.stop()  # a child's CPU time is counted once it has ended
+        worker_pool.stop()  # a child's CPU time is counted once it has ended
     after = os.times()
     cpu = sum(
         getattr(after, key) - getattr(before, key) for key in ("user", "system", "children_user", "children_system")

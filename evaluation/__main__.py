@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.destinations import check_destination, check_outside_corpora
-from shared.exits import loading, run_and_exit
+from shared.errors import loading, run_and_exit
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 from evaluation import folder as files
 from evaluation.pipeline import Results, compared, write_results
-from shared.exits import InputError, typed
+from shared.errors import InputError, typed
 
 
 def report_again(run: Path) -> Path:

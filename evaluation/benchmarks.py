@@ -21,7 +21,7 @@ import orjson
 
 from evaluation.terms import Benchmark, Question
 from shared.benchmarks import PUBLIC, key_of
-from shared.exits import InputError
+from shared.errors import InputError
 from shared.holdout import held_out_problems
 from shared.prompts import messages_for
 from shared.records import problem_id, read_traces

@@ -18,7 +18,7 @@ import aiohttp
 from evaluation.config import EngineConfig, GenerationConfig
 from evaluation.request import RequestFields
 from evaluation.terms import Answer, Asked, Deliver, EndpointDead, Question
-from shared.exits import InputError, Stopped
+from shared.errors import InputError, Stopped
 from shared.prompts import THINK_CLOSE, THINK_OPEN, assistant_text
 from shared.records import is_cut
 

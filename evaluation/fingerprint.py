@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from shared.exits import InputError
+from shared.errors import InputError
 
 # What changes an answer: the weights, their shape, the tokenizer with its template, the end tokens.
 _WEIGHTS = ("*.safetensors", "*.bin")

@@ -15,7 +15,7 @@ import orjson
 
 from evaluation.journal import answer_of
 from evaluation.terms import Benchmark, Case, Question
-from shared.exits import CannotWrite, InputError
+from shared.errors import CannotWrite, InputError
 from shared.folder_lock import FolderLock
 from shared.records import Verdict
 from shared.shards import write_atomically

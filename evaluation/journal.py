@@ -22,7 +22,7 @@ from typing import Any
 import orjson
 
 from evaluation.terms import Answer, Asked
-from shared.exits import CannotWrite
+from shared.errors import CannotWrite
 from shared.shards import whole_length, write_atomically
 
 _KEYS = {"key", "id", "sample", "prompt_sha", "problem", "gold", "text", "finish_reason", "prompt_tokens",

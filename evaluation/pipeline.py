@@ -20,7 +20,7 @@ from evaluation.progress import Progress
 from evaluation.sequential import ALPHA, BETA, ODDS, decide
 from evaluation.terms import Answer, Asked, Benchmark, Case, Engine, Question, closes_only, is_untagged
 from evaluation.without_litellm import without_litellm
-from shared.exits import InputError, ended_by_a_signal
+from shared.errors import InputError, ended_by_a_signal
 
 Cases = Mapping[str, Sequence[Case]]
 Results = dict[str, dict[str, Cases]]  # by model, by benchmark

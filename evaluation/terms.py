@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from shared.exits import Stopped
+from shared.errors import Stopped
 from shared.prompts import THINK_CLOSE, THINK_OPEN
 from shared.records import Message, Verdict, is_cut
 

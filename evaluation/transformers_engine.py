@@ -17,7 +17,7 @@ from evaluation.decoding import Decoder, Generated, Prompt, Sampling
 from evaluation.fingerprint import fingerprint
 from evaluation.static import StaticDecoder
 from evaluation.terms import Answer, Asked, Deliver, Question
-from shared.exits import InputError, Stopped
+from shared.errors import InputError, Stopped
 from shared.rendering import ChatRenderer
 
 _CPU_ROWS, _GPU_ROWS = 32, 512  # measured: docs/experiments/evaluation.md

@@ -20,7 +20,7 @@ from evaluation.comparison import right
 from evaluation.neighbours import Copies, nearest
 from evaluation.terms import Case, Question
 from shared.destinations import note_ours
-from shared.exits import InputError
+from shared.errors import InputError
 from shared.grading.extract import last_box
 from shared.records import read_traces
 from shared.shards import write_atomically

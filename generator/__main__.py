@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shared.exits import InputError, loading, run_and_exit
+from shared.errors import InputError, loading, run_and_exit
 
 if TYPE_CHECKING:
     from generator.config import GeneratorConfig

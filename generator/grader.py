@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from shared.grading import grade_fast, processes, undecided, verdict_of_reply
+from shared.grading import grade_fast, undecided, verdict_of_reply, worker_pool
 from shared.records import Verdict
 
 LINE_BYTES = 1 << 20
-PATIENT_PAUSES = (*processes.START_PAUSES, 10.0, 30.0, 60.0)  # seconds: answers that were paid for wait
+PATIENT_PAUSES = (*worker_pool.START_PAUSES, 10.0, 30.0, 60.0)  # seconds: answers that were paid for wait
 
 
 class Graders:
@@ -33,7 +33,7 @@ class Graders:
         for worker in self._all:
             self._free.put_nowait(worker)
         self._closed = False
-        self._broken: processes.CannotStart | None = None  # for everybody, once it is for one
+        self._broken: worker_pool.CannotStart | None = None  # for everybody, once it is for one
         self.kill_count = 0
 
     @property
@@ -57,7 +57,7 @@ class Graders:
 
     async def check(self) -> None:
         """Start one worker: whether this machine can is to be known before a call is paid. Errors: `CannotStart`."""
-        await self._started(self._all[0], processes.START_PAUSES)
+        await self._started(self._all[0], worker_pool.START_PAUSES)
 
     async def grade(self, response: str, gold: str | None, problem: str | None = None) -> Verdict:
         """The verdict on `response`; waiting for a free worker has no limit.
@@ -70,22 +70,22 @@ class Graders:
         worker = await self._free.get()
         try:
             reply = await self._ask(worker, request)
-        except processes.WorkerLost as error:
+        except worker_pool.WorkerLost as error:
             return undecided(verdict, str(error))
         finally:
             self._free.put_nowait(worker)
         return verdict_of_reply(verdict, reply)
 
     async def _ask(self, worker: "_Worker", request: dict[str, Any]) -> dict[str, Any]:
-        for attempt in range(1, processes.MOST_DEATHS + 1):
+        for attempt in range(1, worker_pool.MOST_DEATHS + 1):
             await self._started(worker, PATIENT_PAUSES)
             try:
                 return await worker.ask(request, self._timeout_seconds)
-            except processes.WorkerDied:
+            except worker_pool.WorkerDied:
                 self.kill_count += 1
-                if attempt == processes.MOST_DEATHS or self._closed:
+                if attempt == worker_pool.MOST_DEATHS or self._closed:
                     raise
-            except processes.WorkerLost:
+            except worker_pool.WorkerLost:
                 self.kill_count += 1
                 raise
         raise AssertionError("not reached")
@@ -98,7 +98,7 @@ class Graders:
             try:
                 await worker.start()
                 return
-            except processes.CannotStart as error:
+            except worker_pool.CannotStart as error:
                 if error.final or pause is None:
                     self._broken = error
                     raise
@@ -123,14 +123,14 @@ class _Worker:
         ready = False
         try:
             process = await self._spawned()
-            processes.check_ready(await self._line(process, processes.START_SECONDS))
+            worker_pool.check_ready(await self._line(process, worker_pool.START_SECONDS))
             ready = True
-        except processes.WorkerDied:
-            raise processes.CannotStart(
-                f"it ended by {processes.in_words(process.returncode)} before it was ready"
+        except worker_pool.WorkerDied:
+            raise worker_pool.CannotStart(
+                f"it ended by {worker_pool.in_words(process.returncode)} before it was ready"
             ) from None
-        except processes.WorkerLost:
-            raise processes.CannotStart(f"it was not ready within {processes.START_SECONDS:g} s") from None
+        except worker_pool.WorkerLost:
+            raise worker_pool.CannotStart(f"it was not ready within {worker_pool.START_SECONDS:g} s") from None
         finally:
             if not ready:
                 await asyncio.shield(self.kill())
@@ -161,16 +161,16 @@ class _Worker:
     async def _spawned(self) -> asyncio.subprocess.Process:
         try:
             self._process = await asyncio.create_subprocess_exec(
-                *processes.COMMAND,
+                *worker_pool.COMMAND,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL,
-                env=processes.environment(),
+                env=worker_pool.environment(),
                 start_new_session=True,
                 limit=LINE_BYTES,
             )
         except OSError as error:
-            raise processes.CannotStart(error.strerror or str(error)) from None
+            raise worker_pool.CannotStart(error.strerror or str(error)) from None
         return self._process
 
     async def _line(self, process: asyncio.subprocess.Process, seconds: float) -> bytes:
@@ -178,9 +178,9 @@ class _Worker:
         try:
             line = await asyncio.wait_for(process.stdout.readline(), seconds)
         except TimeoutError:
-            raise processes.WorkerLost(f"no decision within {seconds:g} s") from None
+            raise worker_pool.WorkerLost(f"no decision within {seconds:g} s") from None
         if not line.endswith(b"\n"):
-            raise processes.WorkerDied(await self._ended(process))
+            raise worker_pool.WorkerDied(await self._ended(process))
         return line
 
     async def _ended(self, process: asyncio.subprocess.Process) -> int | None:

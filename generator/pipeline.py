@@ -27,7 +27,7 @@ from generator.sampling import Rule
 from generator.server import Access, dashboard_server
 from generator.startup import EarlySignals, key_of, rehearsal_teacher, resolved, secrets, within_open_files
 from generator.teacher import Clocks, Teacher
-from shared.exits import typed
+from shared.errors import typed
 from shared.records import Problem
 from shared.shards import write_atomically
 

@@ -24,7 +24,7 @@ from generator.lanes import Drained, Lanes, NoLane, OutOfBudget
 from generator.picture import Picture
 from generator.record import trace_of, utc_now, verdict_without_grading
 from generator.status import Phase, Progress, RunStatus
-from shared.exits import SAME_SIGNAL_SECONDS, CannotWrite, InputError, Stopped, die_of_a_second
+from shared.errors import SAME_SIGNAL_SECONDS, CannotWrite, InputError, Stopped, die_of_a_second
 from shared.prompts import messages_for
 from shared.records import Completion, Message, Trace, trace_id
 

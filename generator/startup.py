@@ -15,8 +15,8 @@ import orjson
 
 from generator.config import REHEARSAL_URL, GeneratorConfig, LaneConfig
 from generator.terms import UNBOUNDED, Address
-from shared.exits import InputError
-from shared.grading import processes
+from shared.errors import InputError
+from shared.grading import worker_pool
 
 FILES_OF_OUR_OWN = 128  # shards, ledger, grading processes, the server and who looks at it
 
@@ -134,7 +134,7 @@ async def rehearsal_teacher(config: GeneratorConfig) -> AsyncIterator[GeneratorC
     if rehearsal.replay:
         command += ["--replay", rehearsal.replay]
     child = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.PIPE, env=processes.environment(), start_new_session=True
+        *command, stdout=asyncio.subprocess.PIPE, env=worker_pool.environment(), start_new_session=True
     )
     try:
         assert child.stdout is not None

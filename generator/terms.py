@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from shared.exits import InputError
+from shared.errors import InputError
 from shared.records import Completion, Message
 
 # A key of fewer characters ("EMPTY", "none", "1") stands in for one at a server that asks for none: it is no secret,

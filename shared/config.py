@@ -19,7 +19,7 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from shared.exits import InputError
+from shared.errors import InputError
 
 PREFIX = "STILLHOUSE_"
 

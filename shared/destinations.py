@@ -12,7 +12,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from shared.exits import InputError
+from shared.errors import InputError
 from shared.shards import PILES
 
 ATTRIBUTE = "user.stillhouse"

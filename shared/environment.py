@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from shared.exits import CannotWrite, InputError, Stopped, die_of_a_second, run_and_exit
+from shared.errors import CannotWrite, InputError, Stopped, die_of_a_second, run_and_exit
 
 # What may be put on top of a finished environment, with constraints/ADDITION.txt beside the environment's own.
 ADDITIONS = {"unsloth": ("unsloth", "bitsandbytes", "liger-kernel")}

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from shared.exits import CannotWrite, InputError
+from shared.errors import CannotWrite, InputError
 
 NAME = ".lock"
 HELD = (errno.EAGAIN, errno.EACCES)

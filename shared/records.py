@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 
 import orjson
 
-from shared.exits import InputError
+from shared.errors import InputError
 
 SCHEMA = 1
 

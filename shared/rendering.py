@@ -32,7 +32,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
-from shared.exits import InputError
+from shared.errors import InputError
 from shared.prompts import THINK_CLOSE, THINK_OPEN
 from shared.records import Message
 

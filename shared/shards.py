@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import orjson
 
-from shared.exits import CannotWrite, InputError
+from shared.errors import CannotWrite, InputError
 
 Pile = Literal["traces", "rejected"]
 PILES: tuple[Pile, ...] = ("traces", "rejected")

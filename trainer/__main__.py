@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from shared.exits import loading, run_and_exit
+from shared.errors import loading, run_and_exit
 
 
 def main(argv: Sequence[str]) -> int:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from shared.exits import InputError
+from shared.errors import InputError
 from trainer.config import TrainerConfig
 
 BackendName = Literal["unsloth", "trl"]

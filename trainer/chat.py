@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shared.decoding import decoding
-from shared.exits import InputError
+from shared.errors import InputError
+from shared.inference.generation_config import decoding
 from shared.prompts import THINK_CLOSE, THINK_OPEN
 from shared.records import Message
 from shared.rendering import ChatRenderer

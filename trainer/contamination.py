@@ -12,7 +12,7 @@ import orjson
 
 from shared.benchmarks import PUBLIC, public
 from shared.contamination import EvaluationIndex
-from shared.exits import InputError
+from shared.errors import InputError
 
 PROBLEM_FIELDS = ("problem", "question", "prompt", "input")
 

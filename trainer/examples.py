@@ -103,7 +103,7 @@ def end_token_id(tokenizer: Any, chat: ChatRenderer) -> int:
 
     Raises `InputError` where the template's end of turn is not one token: nothing would teach the model to stop.
     """
-    from shared.exits import InputError
+    from shared.errors import InputError
 
     ids: list[int] = tokenizer(chat.end, add_special_tokens=False)["input_ids"]
     if len(ids) != 1:

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from shared.exits import InputError
+from shared.errors import InputError
 from shared.rendering import ChatRenderer
 from trainer.manifest import read_manifest, write_manifest
 from trainer.merge import LOGIT_TOLERANCE, MergeRefused, Proof, compare, observe, probe_prompts, run_config

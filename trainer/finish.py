@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from shared.exits import InputError, ended_by_a_signal
+from shared.errors import InputError, ended_by_a_signal
 from shared.rendering import ChatRenderer
 from trainer.checkpoints import Checkpoint, whole_checkpoints
 from trainer.config import TrainerConfig

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from shared.exits import CannotWrite, Stopped
+from shared.errors import CannotWrite, Stopped
 
 NOTHING = 1 << 20  # bytes free: no library writes less at a time
 

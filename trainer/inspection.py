@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shared.exits import InputError
+from shared.errors import InputError
 from shared.pages import document
 from shared.rendering import ChatRenderer
 from shared.shards import write_atomically

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from shared.exits import InputError
+from shared.errors import InputError
 from trainer.hardware import Card
 
 # Each wraps the model's `forward` and shards what it holds. A step here calls the decoder and multiplies by the head's

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from shared.exits import InputError
+from shared.errors import InputError
 from shared.git_commit import git_commit
 from shared.rendering import ChatRenderer
 from shared.shards import write_atomically

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from shared.config import validate
-from shared.decoding import NEUTRAL, decoding, neutral
-from shared.exits import InputError, Stopped
+from shared.errors import InputError, Stopped
+from shared.inference.generation_config import NEUTRAL, decoding, neutral
 from shared.rendering import ChatRenderer
 from trainer.config import TrainerConfig
 from trainer.manifest import read_manifest, write_manifest
@@ -166,7 +166,7 @@ def as_measured(known: Any, tokenizer: Any, chat: ChatRenderer) -> Any:
     """The `GenerationConfig` of a folder that we write, from the base's. Sets the tokenizer's end token as well.
 
     Whoever loads the model stops at the token that it was taught to end with, and decodes as it was measured: the
-    base's penalties and sampling are left behind (`shared.decoding`), since probe and evaluation were without them.
+    base's penalties and sampling are left behind (`shared.inference.generation_config`), since probe and evaluation were without them.
     """
     from trainer.examples import end_token_id
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from shared.durations import duration
-from shared.exits import InputError
+from shared.errors import InputError
 from trainer.config import TrainerConfig
 from trainer.hardware import GIB, Card
 from trainer.order import micro_batches

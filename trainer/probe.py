@@ -9,7 +9,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from shared.decoding import decoding
+from shared.inference.generation_config import decoding
 from shared.prompts import THINK_CLOSE
 from shared.rendering import ChatRenderer
 from trainer.examples import Example, end_token_id

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from shared.durations import duration
-from shared.exits import InputError
+from shared.errors import InputError
 from trainer.config import TrainerConfig
 from trainer.examples import Example
 from trainer.flat import lay_apart, lay_flat, loss_sum

@@ -5,7 +5,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from shared.exits import InputError
+from shared.errors import InputError
 from shared.pages import document
 from shared.pages.charts import Points, line_chart
 from shared.shards import write_atomically

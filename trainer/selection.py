@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.contamination import EvaluationIndex
-from shared.exits import InputError
+from shared.errors import InputError
 from shared.holdout import held_out_problems
 from shared.records import Trace, read_traces
 from shared.rendering import ChatRenderer

@@ -9,7 +9,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from shared.exits import InputError
+from shared.errors import InputError
 from trainer.config import TrainerConfig
 
 # What pip is asked for where the newest release does not work with the pinned transformers: SwanLab 0.10.3 ends the

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from shared.exits import CannotWrite, InputError, ended_by_a_signal
+from shared.errors import CannotWrite, InputError, ended_by_a_signal
 from shared.folder_lock import FolderLock
 from shared.rendering import ChatRenderer
 from shared.shards import write_atomically

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from shared.exits import die_of_a_second
+from shared.errors import die_of_a_second
 from shared.shards import write_atomically
 from trainer.checkpoints import Checkpoint, drop_old
 from trainer.config import TrainerConfig

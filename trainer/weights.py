@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from shared.exits import CannotWrite, InputError
+from shared.errors import CannotWrite, InputError
 from shared.shards import write_atomically
 
 MARK = "weights.json"  # written last: the source that the folder was made from, and the sha256 of each of its files

@@ -9,7 +9,7 @@ import orjson
 
 from generator.corpus.ledger import Ledger
 from generator.corpus.manifest import read_manifest
-from shared.exits import InputError, Stopped
+from shared.errors import InputError, Stopped
 from shared.folder_lock import holder
 from shared.records import Trace, problem_id, trace_id
 from shared.shards import OPEN, PILES, Pile, SealedShard, describe, open_files, read_lines, sealed_files

@@ -22,7 +22,7 @@ from typing import Any
 import orjson
 
 from generator.terms import HighWater
-from shared.exits import InputError
+from shared.errors import InputError
 from shared.shards import open_within, write_atomically, writing
 
 NAME = "budgets.json"

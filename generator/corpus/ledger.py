@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from shared.exits import CannotWrite, InputError, Stopped
+from shared.errors import CannotWrite, InputError, Stopped
 from shared.records import Trace, Usage, trace_id
 from shared.shards import PILES, Pile, Position, open_within, shard_name
 

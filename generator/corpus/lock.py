@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from shared.exits import CannotWrite
+from shared.errors import CannotWrite
 from shared.folder_lock import FolderLock
 from shared.shards import make_corpus_folder
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import orjson
 
-from shared.exits import InputError
+from shared.errors import InputError
 from shared.records import SCHEMA
 from shared.shards import PILES, SealedShard, write_atomically
 

@@ -11,7 +11,7 @@ from generator.corpus.ledger import Ledger
 from generator.corpus.lock import lock_corpus
 from generator.corpus.manifest import NAME as MANIFEST
 from generator.corpus.manifest import read_manifest, write_manifest
-from shared.exits import InputError
+from shared.errors import InputError
 from shared.records import Trace, trace_id
 from shared.shards import OPEN, PILES, Position, ShardWriter, describe, open_files, read_lines, sealed_files
 

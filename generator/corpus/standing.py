@@ -8,7 +8,7 @@ import orjson
 from generator.corpus.ledger import Ledger
 from generator.status import counts, pace
 from shared.durations import duration
-from shared.exits import InputError
+from shared.errors import InputError
 from shared.folder_lock import holder
 
 

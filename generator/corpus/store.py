@@ -17,7 +17,7 @@ from generator.corpus.lock import lock_corpus
 from generator.corpus.manifest import read_manifest, write_manifest
 from generator.corpus.reconcile import AccountOf, reconcile
 from generator.terms import SHORTEST_SECRET
-from shared.exits import CannotWrite, InputError
+from shared.errors import CannotWrite, InputError
 from shared.folder_lock import FolderLock
 from shared.records import Trace
 from shared.shards import OPEN, PILES, Pile, Position, SealedShard, ShardWriter

@@ -21,7 +21,7 @@ from generator.export.writing import write_chat, write_held_out, write_parquet, 
 from generator.flags import FLAGS
 from generator.suspects import Suspect, write_suspects
 from shared.destinations import check_destination
-from shared.exits import InputError
+from shared.errors import InputError
 from shared.records import Trace
 
 HUBS = ("hf:", "modelscope:")

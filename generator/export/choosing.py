@@ -12,7 +12,7 @@ from typing import Literal, get_args
 
 import orjson
 
-from shared.exits import InputError
+from shared.errors import InputError
 from shared.holdout import held_out_problems
 from shared.records import Trace
 from shared.shards import sealed_files

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from shared.exits import InputError
+from shared.errors import InputError
 
 
 def push_to_hugging_face(folder: Path, repo: str, private: bool) -> str:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shared.destinations import is_corpus, note_ours
-from shared.exits import CannotWrite
+from shared.errors import CannotWrite
 from shared.prompts import training_messages
 from shared.records import Message, Trace
 from shared.shards import open_within

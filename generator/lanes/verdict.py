@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from math import inf
 
 from generator.lanes.gate import Gate, Wait
-from shared.exits import Stopped
+from shared.errors import Stopped
 
 # With `daemon.wait = false`, of lanes that do not work:
 PROBES = 2  # so many failed in a row are enough

@@ -16,7 +16,7 @@ from math import inf
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from generator.config import LaneConfig
-from shared.exits import InputError
+from shared.errors import InputError
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 SUNDAY = 6

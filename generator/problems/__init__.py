@@ -22,7 +22,7 @@ from generator.problems.files import Row, column_names, data_files, open_files
 from generator.problems.golds import MISSING, NO_ANSWER, SENTENCE, SEVERAL
 from generator.problems.hub import MODELSCOPE, is_hub_name, open_hub
 from generator.problems.rows import BadRow, RowShape, Skipped
-from shared.exits import InputError
+from shared.errors import InputError
 from shared.records import Problem
 
 __all__ = [

@@ -11,7 +11,7 @@ from generator.problems.files import data_files, open_files
 from generator.problems.hub import is_hub_name, open_hub
 from generator.problems.rows import RowShape
 from shared.benchmarks import PUBLIC, plain, public
-from shared.exits import InputError
+from shared.errors import InputError
 
 _SHAPE = RowShape("evaluation")
 

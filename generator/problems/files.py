@@ -25,7 +25,7 @@ from generator.problems.order import order_of, shuffled
 from generator.problems.rows import BadRow
 from generator.problems.splits import files_of_split
 from generator.terms import HalfWritten
-from shared.exits import InputError
+from shared.errors import InputError
 
 Row = dict[str, Any]
 RowCheck = Callable[[Row], object]  # raises BadRow

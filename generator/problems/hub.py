@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from generator.problems.order import BUFFER_ROWS, shuffled
-from shared.exits import InputError
+from shared.errors import InputError
 
 Row = dict[str, Any]
 MODELSCOPE = "modelscope:"

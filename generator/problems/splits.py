@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from shared.exits import InputError
+from shared.errors import InputError
 
 WORDS = {
     "train": "train", "training": "train",

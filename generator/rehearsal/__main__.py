@@ -3,7 +3,7 @@
 import sys
 
 from generator.rehearsal.command import main
-from shared.exits import run_and_exit
+from shared.errors import run_and_exit
 
 if __name__ == "__main__":
     run_and_exit(lambda: main(sys.argv[1:]))

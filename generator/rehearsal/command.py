@@ -15,7 +15,7 @@ from aiohttp import web
 from generator.rehearsal.faults import KINDS, Faults, Limits
 from generator.rehearsal.replay import Replay
 from generator.rehearsal.server import Manner, Teacher
-from shared.exits import InputError
+from shared.errors import InputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

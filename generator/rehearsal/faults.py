@@ -8,7 +8,7 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from shared.exits import InputError
+from shared.errors import InputError
 
 KINDS = {
     "stall": "the stream falls silent after a few tokens; only comments keep coming",

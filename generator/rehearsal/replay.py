@@ -8,7 +8,7 @@ A row may say `finish_reason`, and `status` for a call that is to be refused wit
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.exits import InputError
+from shared.errors import InputError
 from shared.shards import read_rows
 
 

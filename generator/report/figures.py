@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from shared.exits import InputError
+from shared.errors import InputError
 from shared.records import VERDICTS, Trace
 from shared.shards import PILES, Pile, open_files, sealed_files
 

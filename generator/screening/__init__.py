@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from generator.screening.duplicates import DuplicateIndex, Duplicates, text_key
 from shared.contamination import EvaluationIndex, Finding, Hit
 from shared.contamination.text import tokens
-from shared.exits import CannotWrite
+from shared.errors import CannotWrite
 from shared.records import Problem
 from shared.shards import make_corpus_folder, make_folder_within, open_within, whole_length, write_atomically
 

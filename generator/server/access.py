@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from shared.exits import InputError
+from shared.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from generator.server.history import SAMPLE_SECONDS, History
 from generator.server.metrics import exposition
 from generator.server.page import page, page_policy
 from generator.status import RunStatus
-from shared.exits import InputError
+from shared.errors import InputError
 from shared.records import Trace
 
 TRACE_CHARACTERS = 40_000  # of a trace's reasoning and response each; longer ones are cut for the eye

@@ -13,7 +13,7 @@ from yarl import URL
 from generator.teacher import refusals, wire
 from generator.teacher.stream import Call, Clocks, bounded
 from generator.terms import Address, CallError, FieldRefused, LimitNews, Request, Unreachable
-from shared.exits import InputError
+from shared.errors import InputError
 from shared.records import Completion
 
 

@@ -6,10 +6,10 @@ r"""Grading: is the final answer of a response the gold answer?
 worker process (`worker`, with math-verify behind it) that is killed when its time is up.
 """
 
-from shared.grading import processes
+from shared.grading import worker_pool
 from shared.grading.compare import compare, several
 from shared.grading.extract import Missing, boxes_in_parts, extract, last_box
-from shared.grading.findings import NeedsWorker, Undecidable
+from shared.grading.outcome import NeedsWorker, Undecidable
 from shared.records import Verdict
 
 __all__ = ["grade", "grade_fast", "undecided", "verdict_of_reply"]
@@ -29,8 +29,8 @@ def grade(response: str, gold: str | None, problem: str | None = None, timeout_s
     if request is None:
         return verdict
     try:
-        return verdict_of_reply(verdict, processes.ask(request, timeout_seconds))
-    except processes.WorkerLost as error:
+        return verdict_of_reply(verdict, worker_pool.ask(request, timeout_seconds))
+    except worker_pool.WorkerLost as error:
         return undecided(verdict, str(error))
 
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from shared.grading.findings import Finding, NeedsWorker, Undecidable
 from shared.grading.normalise import clean
+from shared.grading.outcome import Finding, NeedsWorker, Undecidable
 
 TAIL = 6_000  # characters from the end of a problem in which its options are looked for
 MAX_OPTION = 600

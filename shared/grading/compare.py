@@ -10,9 +10,9 @@ import re
 from shared.grading import equalities, families, literals, sets, wording
 from shared.grading.choices import by_choice
 from shared.grading.comparison import Comparison, Symbolic
-from shared.grading.findings import Finding, NeedsWorker, Undecidable
 from shared.grading.lists import Listed, read_list
 from shared.grading.normalise import clean, squash
+from shared.grading.outcome import Finding, NeedsWorker, Undecidable
 from shared.grading.parts import read_parts
 
 MAX_IN_PROCESS = 400  # characters of gold and answer together that are compared outside a worker process

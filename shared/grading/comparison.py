@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from shared.grading.findings import Finding, NeedsWorker, Undecidable
 from shared.grading.normalise import squash, without_text
+from shared.grading.outcome import Finding, NeedsWorker, Undecidable
 
 MAX_DEPTH = 6
 

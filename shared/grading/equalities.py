@@ -5,9 +5,9 @@ from fractions import Fraction
 
 from shared.grading import algebra, literals, quantities, values
 from shared.grading.comparison import Comparison
-from shared.grading.findings import Undecidable
 from shared.grading.lists import is_label
 from shared.grading.normalise import squash
+from shared.grading.outcome import Undecidable
 from shared.grading.quantities import Quantity
 from shared.grading.splitting import split_outside
 

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from shared.grading.marked import answer_in, marked_answer
+from shared.grading.answer_markers import answer_in, marked_answer
 from shared.prompts import THINK_CLOSE, THINK_OPEN
 
 MAX_ANSWER = 10_000  # characters of one answer; a box that is not closed within them is not an answer

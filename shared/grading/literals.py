@@ -2,7 +2,7 @@ r"""Answers that are read as they stand: digits of any length, times of day, num
 
 import re
 
-from shared.grading.marked import is_bound
+from shared.grading.answer_markers import is_bound
 from shared.grading.normalise import words
 
 _NUMBERS_TEXT = """

@@ -4,7 +4,6 @@ import itertools
 
 from shared.grading import algebra, regions, values
 from shared.grading.comparison import Comparison
-from shared.grading.findings import Undecidable
 from shared.grading.lists import (
     Listed,
     base_of_label,
@@ -14,6 +13,7 @@ from shared.grading.lists import (
     split_label,
 )
 from shared.grading.normalise import squash
+from shared.grading.outcome import Undecidable
 from shared.grading.parts import read_parts
 from shared.grading.splitting import Matrix
 

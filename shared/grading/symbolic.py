@@ -8,10 +8,10 @@ cannot read one of them, math-verify reads and compares both. In this order beca
 import logging
 import re
 
-from shared.grading.evaluation import AGREE, Values, evaluate
 from shared.grading.expressions import Node, Unreadable, parse
-from shared.grading.findings import Finding, Undecidable
-from shared.grading.sampling import Domain, Sample, domain_of, samples
+from shared.grading.numeric import AGREE, Values, evaluate
+from shared.grading.outcome import Finding, Undecidable
+from shared.grading.sample_points import Domain, Sample, domain_of, samples
 
 MAX_LENGTH = 2_000  # characters that math-verify gets to see
 MAX_ROUNDED = 10**12  # larger values that math-verify finds equal may differ behind the places that it compares

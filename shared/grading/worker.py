@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 from shared.grading.compare import compare
-from shared.grading.findings import Undecidable
+from shared.grading.outcome import Undecidable
 
 MEMORY_BYTES = 3 * 1024**3  # less where the machine allows less
 ROOM_BYTES = 256 * 1024**2  # above what is loaded: with less, right answers would not be decided

@@ -9,7 +9,7 @@ import pytest
 from evaluation.__main__ import main
 from evaluation.benchmarks import final_answer, load_benchmark
 from evaluation.terms import Benchmark
-from shared.exits import InputError
+from shared.errors import InputError
 from shared.holdout import held_out_problems
 from shared.prompts import PRESETS
 from shared.records import problem_id

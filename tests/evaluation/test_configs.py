@@ -7,7 +7,7 @@ import pytest
 from evaluation.__main__ import main
 from evaluation.config import EvaluationConfig
 from shared.config import load
-from shared.exits import InputError
+from shared.errors import InputError
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 

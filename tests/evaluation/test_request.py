@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from evaluation.__main__ import main
-from shared.exits import InputError
+from shared.errors import InputError
 from tests.evaluation.conftest import Endpoint, Reply, Script, number_of, rows_of, write_config, write_problems
 
 Serve = Callable[[Script], Endpoint]

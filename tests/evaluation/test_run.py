@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from evaluation.__main__ import main
-from shared.exits import InputError
+from shared.errors import InputError
 from tests.evaluation.conftest import Endpoint, Reply, Script, number_of, write_config, write_problems
 
 Serve = Callable[[Script], Endpoint]

@@ -10,7 +10,7 @@ import pytest
 from evaluation.__main__ import main
 from evaluation.neighbours import Copies, nearest
 from evaluation.weak import write_weak
-from shared.exits import InputError
+from shared.errors import InputError
 from shared.records import Trace, Usage, problem_id
 from tests.evaluation.judged import Results, by_id, finished_run, judged
 

@@ -15,7 +15,7 @@ import pytest
 
 from generator.corpus import Ledger, check, holder, open_corpus, reindex
 from generator.corpus.standing import standing
-from shared.exits import CannotWrite, InputError
+from shared.errors import CannotWrite, InputError
 from shared.records import Trace, read_traces
 from tests.generator.running import ROOT, manifest, rows
 from tests.generator.traces import trace

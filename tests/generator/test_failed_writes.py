@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from generator.corpus.ledger import Ledger, checkpoint
-from shared.exits import CannotWrite
+from shared.errors import CannotWrite
 from shared.records import Usage
 from shared.shards import Position
 from tests.generator.running import (

@@ -14,7 +14,7 @@ from generator.corpus.ledger import Ledger
 from generator.feed import Ask, Feed
 from generator.problems import Tally, open_problems
 from generator.sampling import Rule
-from shared.exits import InputError
+from shared.errors import InputError
 from shared.records import Problem
 from shared.shards import Position
 from tests.generator.traces import trace

@@ -11,7 +11,7 @@ import pytest
 
 from generator import grader
 from generator.grader import Graders
-from shared.grading import processes
+from shared.grading import worker_pool
 
 LOADED_SECONDS = 1.0  # of a processor: more than starting takes, so the worker has a request before it
 ENDLESS = "\\boxed{\\sum_{k=1}^{10^{12}} k^{k}}"
@@ -98,22 +98,22 @@ async def test_a_worker_killed_under_an_answer_is_replaced_once_and_a_second_dea
 
 
 async def test_a_machine_that_cannot_start_a_worker_gives_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "START_PAUSES", (0.01,))
+    monkeypatch.setattr(worker_pool, "START_PAUSES", (0.01,))
     monkeypatch.setattr(grader, "PATIENT_PAUSES", (0.01,))
     for command, why in (
         (["/nowhere/python"], "No such file or directory"),
         ([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"], "ended by SIGKILL before it was ready"),
         ([sys.executable, "-c", "raise SystemExit(3)"], "ended by exit code 3 before it was ready"),
     ):
-        monkeypatch.setattr(processes, "COMMAND", command)
+        monkeypatch.setattr(worker_pool, "COMMAND", command)
         async with Graders(workers=2) as graders:
-            with pytest.raises(processes.CannotStart, match=why):
+            with pytest.raises(worker_pool.CannotStart, match=why):
                 await graders.check()
         async with Graders(workers=2) as graders:
             outcomes = await asyncio.gather(
                 *(graders.grade(SLOW, "6") for _ in range(4)), graders.grade("\\boxed{6}", "6"), return_exceptions=True
             )
-            assert [type(one) for one in outcomes[:4]] == [processes.CannotStart] * 4
+            assert [type(one) for one in outcomes[:4]] == [worker_pool.CannotStart] * 4
             assert outcomes[4] == await graders.grade("\\boxed{6}", "6")
 
 
@@ -124,7 +124,7 @@ async def test_a_worker_that_cannot_start_for_a_moment_is_waited_for(
     flag = tmp_path / "room"
     late = f"import os, runpy; os.path.exists({str(flag)!r}) or os._exit(1); "
     late += "runpy.run_module('shared.grading.worker', run_name='__main__')"
-    monkeypatch.setattr(processes, "COMMAND", [sys.executable, "-c", late])
+    monkeypatch.setattr(worker_pool, "COMMAND", [sys.executable, "-c", late])
     async with Graders(workers=1, timeout_seconds=60) as graders:
         grading = asyncio.ensure_future(graders.grade(SLOW, "6"))
         await asyncio.sleep(0.5)

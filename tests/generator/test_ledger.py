@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from generator.corpus.ledger import Ledger, checkpoint
-from shared.exits import InputError
+from shared.errors import InputError
 from shared.records import Trace, Usage
 from shared.shards import Position
 from tests.generator.traces import trace

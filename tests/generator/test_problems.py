@@ -18,7 +18,7 @@ from generator.problems import ProblemStream, open_problems
 from generator.problems.hub import is_hub_name, open_hub
 from generator.problems.order import Permutation, shuffled
 from generator.problems.rows import gold_of_solution
-from shared.exits import InputError
+from shared.errors import InputError
 from shared.records import Problem
 
 ROWS = [{"problem": f"What is {n} + {n}?", "solution": f"It is \\boxed{{{2 * n}}}."} for n in range(200)]

@@ -21,7 +21,7 @@ from generator.rehearsal.faults import Faults, Limits
 from generator.rehearsal.stream import tokens
 from generator.teacher import Clocks, Teacher
 from generator.terms import CallError, Request
-from shared.exits import InputError
+from shared.errors import InputError
 from shared.prompts import PRESETS, messages_for
 from shared.records import Completion
 from tests.generator.running import environment, rehearsal

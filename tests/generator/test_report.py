@@ -11,7 +11,7 @@ import pytest
 
 from generator.report import write_report
 from generator.report.figures import collect
-from shared.exits import InputError
+from shared.errors import InputError
 from tests.generator.corpora import trace, write_corpus
 from tests.generator.running import environment
 

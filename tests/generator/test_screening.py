@@ -21,7 +21,7 @@ from generator.screening import COPY, DUPLICATE, NEAR_DUPLICATE, OTHER_NUMBERS, 
 from generator.screening.duplicates import bands_for
 from shared.contamination import EvaluationIndex
 from shared.contamination.text import squeeze, tokens
-from shared.exits import InputError
+from shared.errors import InputError
 from shared.records import Problem
 
 LONG = "Maria sells 12 jars of honey at the market every day for 3 weeks. How many jars of honey does she sell in all?"
@@ -231,7 +231,7 @@ def test_a_full_disk_while_screening_ends_with_exit_5(tmp_path: Path) -> None:
     source = write_problems(tmp_path / "x.jsonl", [made_up("training", n) for n in range(4000)])
     program = (
         "import resource, sys\nfrom pathlib import Path\nfrom generator.config import ProblemsConfig, ScreeningConfig\n"
-        "from generator.intake import Intake\nfrom shared.exits import CannotWrite\n"
+        "from generator.intake import Intake\nfrom shared.errors import CannotWrite\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))\n"
         "try:\n    Intake(ProblemsConfig(source=sys.argv[1]), ScreeningConfig(), Path(sys.argv[2])).open()\n"
         "except CannotWrite as stop:\n    print(stop)"

@@ -11,7 +11,7 @@ import pytest
 
 from generator.server import Access, dashboard_server
 from generator.status import BudgetStatus, LaneState, LaneStatus, RunStatus
-from shared.exits import InputError
+from shared.errors import InputError
 from shared.records import Trace, Usage
 from tests.generator.browser import browser, chromium
 from tests.generator.running import free_port

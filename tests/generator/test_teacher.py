@@ -20,7 +20,7 @@ from generator.terms import (
     Stalled,
     Unreachable,
 )
-from shared.exits import InputError
+from shared.errors import InputError
 from tests.generator.calling import COMMENT, KEY, PATIENT, REQUEST, WHOLE, failure, failure_of
 from tests.generator.dialect_streams import ANSWERS, SAID, STOP, THOUGHT, chunk, sayings, sse, thoughts
 from tests.generator.scripted_server import floods, says, scripted

@@ -8,7 +8,7 @@ import pytest
 from pydantic import Field, model_validator
 
 from shared.config import Config, explain, load
-from shared.exits import InputError
+from shared.errors import InputError
 
 
 class Engine(Config):

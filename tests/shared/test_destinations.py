@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from shared.destinations import check_destination, check_outside_corpora, note_ours
-from shared.exits import InputError
+from shared.errors import InputError
 from shared.shards import ShardWriter
 
 

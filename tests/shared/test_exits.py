@@ -11,7 +11,7 @@ def test_a_signal_is_not_lost_where_a_library_passes_over_whatever_goes_wrong() 
     """As transformers, datasets and lighteval do while they import what may not be installed."""
     inside = (
         "import contextlib, os, signal\n"
-        "from shared.exits import ended_by_a_signal, run_and_exit\n"
+        "from shared.errors import ended_by_a_signal, run_and_exit\n"
         "def main():\n"
         "    with ended_by_a_signal('what is there is kept'), contextlib.suppress(Exception):\n"
         "        os.kill(os.getpid(), signal.SIGTERM)\n"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.exits import CannotWrite, InputError
+from shared.errors import CannotWrite, InputError
 from shared.folder_lock import FolderLock, holder
 
 ROOT = Path(__file__).parents[2]

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from shared.grading import FAULT, grade, grade_fast, processes
+from shared.grading import FAULT, grade, grade_fast, worker_pool
 
 ROOT = Path(__file__).resolve().parents[2]
 ENDLESS = "\\boxed{\\sum_{k=1}^{10^{12}} k^{k}}"
@@ -122,10 +122,10 @@ def test_a_comparison_that_does_not_end_is_unverifiable_and_the_next_call_works(
 
 def test_the_worker_is_kept_for_the_next_call() -> None:
     grade("\\boxed{\\sum_{k=1}^{3} k}", "6", timeout_seconds=60)
-    kept = list(processes._idle)
+    kept = list(worker_pool._idle)
     grade("\\boxed{\\sum_{k=1}^{4} k}", "10", timeout_seconds=60)
     assert kept
-    assert processes._idle == kept
+    assert worker_pool._idle == kept
 
 
 def test_threads_grade_at_the_same_time() -> None:

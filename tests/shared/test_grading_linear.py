@@ -3,8 +3,8 @@
 from shared.grading import grade_fast
 from shared.grading.choices import named_choice, options
 from shared.grading.compare import compare
-from shared.grading.findings import NeedsWorker, Undecidable
 from shared.grading.normalise import clean
+from shared.grading.outcome import NeedsWorker, Undecidable
 from tests.shared.hostile_texts import BOUND, TEXTS, seconds
 
 

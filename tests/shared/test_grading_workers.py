@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.grading import grade, processes
+from shared.grading import grade, worker_pool
 
 ROOT = Path(__file__).parents[2]
 HARD = ("So \\boxed{\\sum_{k=1}^{3} k}.", "6")  # needs a worker
@@ -23,7 +23,7 @@ GRADED = f"from shared.grading import grade; print(grade(*{HARD!r}, timeout_seco
 
 @pytest.fixture(autouse=True)
 def no_worker_from_before() -> None:
-    processes.stop()
+    worker_pool.stop()
 
 
 def in_a_process(code: str, **limits: int) -> subprocess.CompletedProcess[str]:
@@ -77,9 +77,9 @@ def test_no_file_descriptor_is_a_fault_of_the_machine() -> None:
 def test_a_worker_that_ends_as_it_starts_is_no_verdict(
     monkeypatch: pytest.MonkeyPatch, command: list[str], why: str
 ) -> None:
-    monkeypatch.setattr(processes, "COMMAND", command)
-    monkeypatch.setattr(processes, "START_PAUSES", (0.01,))
-    with pytest.raises(processes.CannotStart, match=why):
+    monkeypatch.setattr(worker_pool, "COMMAND", command)
+    monkeypatch.setattr(worker_pool, "START_PAUSES", (0.01,))
+    with pytest.raises(worker_pool.CannotStart, match=why):
         grade(*HARD)
 
 
@@ -127,4 +127,4 @@ def test_a_worker_gets_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = Path(f"/proc/{pid}/environ").read_bytes()
     assert b"sk-secret" not in seen
     assert b"LC_ALL=C.UTF-8" in seen
-    assert "sk-secret" not in json.dumps(processes.environment())
+    assert "sk-secret" not in json.dumps(worker_pool.environment())

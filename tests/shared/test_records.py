@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.exits import InputError
+from shared.errors import InputError
 from shared.records import Trace, problem_id, read_traces, trace_id
 from tests.generator.traces import trace
 

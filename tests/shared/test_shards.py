@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.exits import CannotWrite, InputError
+from shared.errors import CannotWrite, InputError
 from shared.shards import ShardWriter, describe, open_files, read_rows, sealed_files, whole_length, write_atomically
 
 LINES = [b'{"n": %d}\n' % n for n in range(7)]
@@ -115,7 +115,7 @@ def test_a_write_that_does_not_fit_leaves_whole_lines_and_the_writer_goes_on_whe
     script = f"""
 import resource, sys
 from pathlib import Path
-from shared.exits import CannotWrite
+from shared.errors import CannotWrite
 from shared.shards import ShardWriter
 writer = ShardWriter(Path({str(tmp_path)!r}), "traces", 100, 1)
 writer.append(b"1" * 600 + b"\\n")

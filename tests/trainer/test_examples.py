@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from shared.exits import InputError
+from shared.errors import InputError
 from shared.rendering import ChatRenderer
 from tests.trainer import tiny
 from tests.trainer.corpora import trace

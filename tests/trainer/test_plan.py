@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from shared.durations import duration
-from shared.exits import InputError
+from shared.errors import InputError
 from trainer.config import TrainerConfig
 from trainer.hardware import Card
 from trainer.learning_rate import choose_learning_rate

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from shared.exits import InputError
+from shared.errors import InputError
 from tests.trainer.corpora import trace, write_corpus
 from tests.trainer.runs import LAUNCH, ROOT, finish, start, write_config
 from trainer.__main__ import main

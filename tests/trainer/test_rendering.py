@@ -4,7 +4,7 @@ from datetime import datetime
 
 import pytest
 
-from shared.exits import InputError
+from shared.errors import InputError
 from shared.prompts import assistant_text
 from shared.rendering import ChatRenderer
 from tests.trainer.templates import CHATML, NO_SYSTEM, QWEN, R1_DISTILL

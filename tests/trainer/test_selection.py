@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared.exits import InputError
+from shared.errors import InputError
 from shared.holdout import held_out_problems
 from shared.rendering import ChatRenderer
 from shared.shards import describe, sealed_files

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from shared.config import load
-from shared.exits import InputError
+from shared.errors import InputError
 from tests.trainer.runs import ROOT, finish, start
 from trainer.__main__ import main
 from trainer.config import TrainerConfig

@@ -19,7 +19,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.models.llama import LlamaForCausalLM
 
-from shared.exits import CannotWrite, InputError
+from shared.errors import CannotWrite, InputError
 from trainer import gguf_model, weights
 
 HEADS, KEY_HEADS, WIDTH, LAYERS, INNER = 4, 2, 64, 2, 96

@@ -10,7 +10,7 @@ from generator.config import BudgetConfig
 from generator.lanes.gate import Gate, gates, run_budget
 from generator.lanes.telling import sentence, span
 from generator.terms import BadRequest, BalanceGone, KeyRefused, LimitNews, RateLimited, ServerFault
-from shared.exits import InputError
+from shared.errors import InputError
 from shared.records import Usage
 from tests.generator.lanes.lane_simulation import USAGE, Allows, Down, lane_config, one_gate, simulate
 

@@ -16,7 +16,7 @@ from generator.config import GeneratorConfig, LaneConfig
 from generator.corpus import HighWaterFile, Ledger
 from generator.lanes import LOOK_AGAIN_SECONDS, Answer, Drained, Lanes, NoLane, OutOfBudget
 from generator.teacher import Clocks, Teacher
-from shared.exits import InputError
+from shared.errors import InputError
 from tests.generator.scripted_server import Reply, Script, refuses, says, scripted
 
 PARAMS = {"temperature": 0.6, "top_p": 0.95, "max_tokens": 100}

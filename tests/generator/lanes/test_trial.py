@@ -16,7 +16,7 @@ from generator.lanes.gate import Gate
 from generator.lanes.trial import SAMPLES, Trial
 from generator.lanes.verdict import BUSY_SECONDS, OUT_SECONDS, look_again_at, verdict
 from generator.terms import KeyRefused, LimitNews, RateLimited, ServerFault
-from shared.exits import Stopped
+from shared.errors import Stopped
 from tests.generator.dialect_streams import sse
 from tests.generator.lanes.lane_simulation import one_gate
 from tests.generator.lanes.test_lanes import ANSWER, ask, lanes_on

@@ -9,8 +9,8 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from shared.grading.evaluation import Point, rational
 from shared.grading.expressions import Node
+from shared.grading.numeric import Point, rational
 
 _COORDINATES = frozenset(("x", "y", "z", "w", "u", "v", "t", "\\theta"))  # they take any sign unless a problem says
 _COUNTERS = frozenset("klmnN")  # whole numbers where an expression makes sense for these only

@@ -13,7 +13,7 @@ from typing import Any
 import mpmath as mp
 
 from shared.grading.expressions import Node
-from shared.grading.findings import Undecidable
+from shared.grading.outcome import Undecidable
 
 DIGITS = 60  # that an evaluation begins with
 AGREE = 40  # digits that must agree, beyond those that magnitudes take up

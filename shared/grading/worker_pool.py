@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from shared.exits import InputError
+from shared.errors import InputError
 
 START_SECONDS = 120.0  # a worker imports sympy first; this does not count against a request's time
 START_PAUSES = (0.2, 1.0, 3.0)  # seconds between attempts to start one: what a machine lacks may be back in a moment

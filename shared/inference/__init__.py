@@ -1,0 +1,1 @@
+"""What runs a language model in this process: the one place in shared/ that may import torch."""
