@@ -73,8 +73,8 @@ def measure(run: Callable[[], Awaitable[int]]) -> Measured:
 
 
 async def with_teacher(url: str, streams: int) -> int:
-    from generator.teacher import Teacher
-    from generator.terms import Request
+    from shared.chat_api import Teacher
+    from shared.chat_api.calls import Request
 
     request = Request([{"role": "user", "content": QUESTION}], "rehearsal-r1", 0.6, 0.95, 32768)
     chunks = 0
@@ -167,7 +167,7 @@ def main(argv: list[str] | None = None) -> int:
         if args.client == "sdk":
             import openai  # noqa: F401 - before the clock starts
         else:
-            import generator.teacher  # noqa: F401
+            import shared.chat_api  # noqa: F401
         print(json.dumps(asdict(measure(lambda: client(args.url, args.streams)))))
         return 0
     rows = compare(args.streams, args.tokens, args.rate)

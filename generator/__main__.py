@@ -74,7 +74,7 @@ def _reindex(args: argparse.Namespace) -> int:
 
 
 def _suspects(args: argparse.Namespace) -> int:
-    from generator.suspects import FILE, write_suspects
+    from generator.quality.suspect_golds import FILE, write_suspects
 
     print(f"{args.corpus / FILE}: {len(write_suspects(args.corpus)):,} problems whose samples agree against the gold")
     return 0

@@ -14,19 +14,19 @@ from pathlib import Path
 import orjson
 import uvloop
 
-from generator import panel
 from generator.config import REHEARSAL_URL, GeneratorConfig, LaneConfig
 from generator.corpus import Corpus, Ledger, open_corpus
-from generator.feed import Feed, Place
-from generator.grader import Graders
+from generator.grading.pool import Graders
 from generator.intake import Intake
 from generator.lanes import Lanes
+from generator.monitor import console
+from generator.monitor.server import Access, dashboard_server
 from generator.record import utc_now, with_flags
 from generator.run import Run
-from generator.sampling import Rule
-from generator.server import Access, dashboard_server
+from generator.sample_policy import Rule
 from generator.startup import EarlySignals, key_of, rehearsal_teacher, resolved, secrets, within_open_files
-from generator.teacher import Clocks, Teacher
+from generator.work_queue import Feed, Place
+from shared.chat_api import Clocks, Teacher
 from shared.errors import typed
 from shared.records import Problem
 from shared.shards import write_atomically
@@ -93,7 +93,9 @@ async def _start_work_stop(
             # Stop: in reverse order, each part by its own end.
             for line in intake.tally.in_words():
                 print(f"problems: {line}", flush=True)
-            print(panel.summary(run.status(), f"{typed('generator')} export {config.corpus} traces.jsonl"), flush=True)
+            print(
+                console.summary(run.status(), f"{typed('generator')} export {config.corpus} traces.jsonl"), flush=True
+            )
             if run.ended_by:
                 raise run.ended_by
     finally:

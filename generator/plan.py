@@ -12,13 +12,13 @@ from pathlib import Path
 from generator.config import REHEARSAL_URL, GeneratorConfig, LaneConfig
 from generator.corpus import Ledger
 from generator.intake import Intake
+from generator.lanes.describe import span
 from generator.lanes.forecast import Expected, Forecast, forecast
 from generator.lanes.lane import request_for
 from generator.lanes.remedies import with_remedy
-from generator.lanes.telling import span
 from generator.startup import key_of, rehearsal_teacher
-from generator.teacher import Clocks, Teacher
-from generator.terms import CallError, LimitNews
+from shared.chat_api import Clocks, Teacher
+from shared.chat_api.calls import CallError, LimitNews
 from shared.prompts import messages_for
 from shared.records import Completion
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from generator.flags import flags_of
+from generator.quality.flags import flags_of
 from shared.records import Completion, Message, Problem, Trace, Verdict, is_cut, trace_id
 
 # How servers spell an orderly end: OpenAI's word, and those of Together, TGI and Anthropic-like gateways.

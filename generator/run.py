@@ -13,17 +13,17 @@ from typing import NoReturn
 
 import orjson
 
-from generator import panel
 from generator.config import GeneratorConfig
 from generator.corpus import Corpus
-from generator.feed import Ask, Feed
-from generator.grader import Graders
-from generator.journal import Journal
-from generator.judge import judge
+from generator.grading.llm_judge import judge
+from generator.grading.pool import Graders
 from generator.lanes import Drained, Lanes, NoLane, OutOfBudget
-from generator.picture import Picture
+from generator.monitor import console
+from generator.monitor.event_log import Journal
+from generator.monitor.snapshot import Picture
+from generator.monitor.status import Phase, Progress, RunStatus
 from generator.record import trace_of, utc_now, verdict_without_grading
-from generator.status import Phase, Progress, RunStatus
+from generator.work_queue import Ask, Feed
 from shared.errors import SAME_SIGNAL_SECONDS, CannotWrite, InputError, Stopped, die_of_a_second
 from shared.prompts import messages_for
 from shared.records import Completion, Message, Trace, trace_id
@@ -72,7 +72,7 @@ class Run:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._corpus.keep_writing(self._tell))
                 dispatching = group.create_task(self._lanes.dispatch())
-                showing = group.create_task(panel.show(self.status))
+                showing = group.create_task(console.show(self.status))
                 await self._work_until_done()
                 self._corpus.stop_writing()
                 dispatching.cancel()

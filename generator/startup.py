@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from generator.config import REHEARSAL_URL, GeneratorConfig, LaneConfig
-from generator.terms import UNBOUNDED, Address
+from shared.chat_api.calls import UNBOUNDED, Address
 from shared.errors import InputError
 from shared.grading import worker_pool
 

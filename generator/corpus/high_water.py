@@ -21,7 +21,7 @@ from typing import Any
 
 import orjson
 
-from generator.terms import HighWater
+from shared.chat_api.calls import HighWater
 from shared.errors import InputError
 from shared.shards import open_within, write_atomically, writing
 

@@ -15,11 +15,11 @@ from typing import Any
 import orjson
 
 from generator.export.card import Facts, data_card
-from generator.export.choosing import PICKS, Choice, Chosen, choose, kept_traces, read_chosen, rejected_by_id
 from generator.export.hubs import push_to_hugging_face, push_to_modelscope
+from generator.export.selection import PICKS, Choice, Chosen, choose, kept_traces, read_chosen, rejected_by_id
 from generator.export.writing import write_chat, write_held_out, write_parquet, write_text
-from generator.flags import FLAGS
-from generator.suspects import Suspect, write_suspects
+from generator.quality.flags import FLAGS
+from generator.quality.suspect_golds import Suspect, write_suspects
 from shared.destinations import check_destination
 from shared.errors import InputError
 from shared.records import Trace

@@ -28,18 +28,26 @@ from typing import Any, Self
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from generator.config import GeneratorConfig, LaneConfig
+from generator.lanes.attempts import Answer, Tally
 from generator.lanes.budgets import Budget, Spent
+from generator.lanes.describe import budget_status, lane_status
 from generator.lanes.dispatch import LOOK_AGAIN_SECONDS, Dispatcher
 from generator.lanes.forecast import Expected, lane_pace, quota_seconds
 from generator.lanes.gate import Pass, by_account, gates, run_budget, run_limits
 from generator.lanes.lane import CallsTeacher, Lane, MarkBook, SpendBook, request_for
+from generator.lanes.refusal_streak import SAMPLES
 from generator.lanes.reloading import taken_up
-from generator.lanes.tally import Answer, Tally
-from generator.lanes.telling import budget_status, lane_status
-from generator.lanes.trial import SAMPLES
-from generator.lanes.verdict import Drained, NoLane, OutOfBudget
-from generator.status import BudgetStatus, LaneStatus
-from generator.terms import BadRequest, BalanceGone, CallError, KeyRefused, LimitNews, RequestRefused, UnknownModel
+from generator.lanes.stop_conditions import Drained, NoLane, OutOfBudget
+from generator.monitor.status import BudgetStatus, LaneStatus
+from shared.chat_api.calls import (
+    BadRequest,
+    BalanceGone,
+    CallError,
+    KeyRefused,
+    LimitNews,
+    RequestRefused,
+    UnknownModel,
+)
 from shared.records import Completion, Message, Usage
 
 __all__ = [

@@ -13,7 +13,7 @@ from math import inf
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
-from generator.terms import HighWater
+from shared.chat_api.calls import HighWater
 
 BLOCK_SHARE = 0.002  # of an allowance: what a crash may cost of it, and 500 writes to the disk until it is used up
 BLOCKS_AHEAD_MAX = 10.0  # a mark further ahead, as early guesses of what a call takes leave it, is brought down

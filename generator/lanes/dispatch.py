@@ -15,12 +15,12 @@ from collections.abc import Callable, Mapping
 from math import inf
 
 from generator.config import DaemonConfig
+from generator.lanes.attempts import Tally
 from generator.lanes.budgets import Budget
 from generator.lanes.gate import Gate, Pass, Wait
 from generator.lanes.lane import Lane, MarkBook, SpendBook, Waiter
-from generator.lanes.tally import Tally
-from generator.lanes.verdict import Drained, look_again_at, verdict
-from generator.terms import HighWater
+from generator.lanes.stop_conditions import Drained, look_again_at, verdict
+from shared.chat_api.calls import HighWater
 from shared.records import Usage
 
 LOOK_AGAIN_SECONDS = 30.0  # longest sleep without a look at the clock: it may be set, a laptop may have slept

@@ -14,11 +14,11 @@ from generator.lanes.budgets import Budget, Limits, Reservation, UsedUp, stricte
 from generator.lanes.circuit import BALANCE_SECONDS, KEY_SECONDS, Circuit
 from generator.lanes.concurrency import Concurrency, Flight
 from generator.lanes.pace import PAUSE_OF_A_LIMIT, Pace, TokenBucket
+from generator.lanes.refusal_streak import Trial
 from generator.lanes.remedies import with_remedy
-from generator.lanes.trial import Trial
 from generator.lanes.windows import windows_of
-from generator.status import LaneState
-from generator.terms import (
+from generator.monitor.status import LaneState
+from shared.chat_api.calls import (
     BadRequest,
     BalanceGone,
     CallError,

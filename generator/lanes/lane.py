@@ -9,9 +9,9 @@ from typing import Any, Protocol, Self
 from aiolimiter import AsyncLimiter
 
 from generator.config import LaneConfig
+from generator.lanes.attempts import Tally
 from generator.lanes.gate import Gate, Pass
-from generator.lanes.tally import Tally
-from generator.terms import HighWater, Request
+from shared.chat_api.calls import HighWater, Request
 from shared.records import Completion, Message, Usage
 
 

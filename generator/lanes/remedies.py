@@ -1,7 +1,7 @@
 """What a user can do about a lane that stops: the key of the configuration that its refusal points at. Pure."""
 
 from generator.config import LaneConfig
-from generator.terms import BadRequest, CallError, KeyRefused, UnknownModel
+from shared.chat_api.calls import BadRequest, CallError, KeyRefused, UnknownModel
 
 
 def with_remedy(error: CallError, lane: LaneConfig) -> str:

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from generator.problems.order import order_of, shuffled
 from generator.problems.rows import BadRow
 from generator.problems.splits import files_of_split
-from generator.terms import HalfWritten
+from shared.chat_api.calls import HalfWritten
 from shared.errors import InputError
 
 Row = dict[str, Any]

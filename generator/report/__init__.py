@@ -4,9 +4,9 @@ import argparse
 from datetime import UTC, datetime
 from pathlib import Path
 
+from generator.quality.suspect_golds import write_suspects
 from generator.report.figures import collect
 from generator.report.page import page
-from generator.suspects import write_suspects
 from shared.destinations import check_destination, note_ours
 from shared.shards import write_atomically
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from generator.teacher import Clocks, Teacher
-from generator.terms import CallError, Request
+from shared.chat_api import Clocks, Teacher
+from shared.chat_api.calls import CallError, Request
 from tests.generator.dialect_streams import ANSWERS
 from tests.generator.scripted_server import Reply, says, scripted
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from generator.corpus import Ledger, check, holder, open_corpus, reindex
-from generator.corpus.standing import standing
+from generator.corpus.status import standing
 from shared.errors import CannotWrite, InputError
 from shared.records import Trace, read_traces
 from tests.generator.running import ROOT, manifest, rows

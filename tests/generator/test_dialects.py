@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from generator.teacher import Clocks, Teacher, stream
-from generator.teacher.dialects import EventSplitter, Gathering, split_tags
-from generator.terms import CallError, Request
+from shared.chat_api import Clocks, Teacher, stream
+from shared.chat_api.calls import CallError, Request
+from shared.chat_api.dialects import EventSplitter, Gathering, split_tags
 from shared.records import Completion, Usage
 from tests.generator.dialect_streams import ANSWERS, FAILURES, Stream
 from tests.generator.scripted_server import says, scripted

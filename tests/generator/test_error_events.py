@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from generator.teacher import Teacher
-from generator.terms import (
+from shared.chat_api import Teacher
+from shared.chat_api.calls import (
     BadRequest,
     BalanceGone,
     CallError,

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from generator.export import Export
-from generator.export.choosing import Choice
+from generator.export.selection import Choice
 from shared.errors import CannotWrite, InputError
 from tests.generator.corpora import trace, write_corpus
 from tests.generator.running import environment
@@ -175,7 +175,7 @@ def test_a_full_disk_leaves_no_half_export(corpus: Path, tmp_path: Path) -> None
     (tmp_path / "out").mkdir()
     program = (
         "import resource, sys\nfrom pathlib import Path\nfrom generator.export import Export\n"
-        "from generator.export.choosing import Choice\nfrom shared.errors import CannotWrite\n"
+        "from generator.export.selection import Choice\nfrom shared.errors import CannotWrite\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (9_000, 9_000))\n"
         "try:\n    Export(Path(sys.argv[1]), Choice()).to(sys.argv[2])\nexcept CannotWrite as stop:\n    print(stop)"
     )

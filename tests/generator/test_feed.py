@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-import generator.feed
+import generator.work_queue
 from generator.config import ProblemsConfig
 from generator.corpus.ledger import Ledger
-from generator.feed import Ask, Feed
 from generator.problems import Tally, open_problems
-from generator.sampling import Rule
+from generator.sample_policy import Rule
+from generator.work_queue import Ask, Feed
 from shared.errors import InputError
 from shared.records import Problem
 from shared.shards import Position

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from generator import grader
-from generator.grader import Graders
+from generator.grading import pool
+from generator.grading.pool import Graders
 from shared.grading import worker_pool
 
 LOADED_SECONDS = 1.0  # of a processor: more than starting takes, so the worker has a request before it
@@ -99,7 +99,7 @@ async def test_a_worker_killed_under_an_answer_is_replaced_once_and_a_second_dea
 
 async def test_a_machine_that_cannot_start_a_worker_gives_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_pool, "START_PAUSES", (0.01,))
-    monkeypatch.setattr(grader, "PATIENT_PAUSES", (0.01,))
+    monkeypatch.setattr(pool, "PATIENT_PAUSES", (0.01,))
     for command, why in (
         (["/nowhere/python"], "No such file or directory"),
         ([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"], "ended by SIGKILL before it was ready"),
@@ -120,7 +120,7 @@ async def test_a_machine_that_cannot_start_a_worker_gives_no_verdict(monkeypatch
 async def test_a_worker_that_cannot_start_for_a_moment_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(grader, "PATIENT_PAUSES", (0.05,) * 200)
+    monkeypatch.setattr(pool, "PATIENT_PAUSES", (0.05,) * 200)
     flag = tmp_path / "room"
     late = f"import os, runpy; os.path.exists({str(flag)!r}) or os._exit(1); "
     late += "runpy.run_module('shared.grading.worker', run_name='__main__')"

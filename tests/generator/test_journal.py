@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from generator.journal import Journal
-from generator.status import LaneStatus, RunStatus
+from generator.monitor.event_log import Journal
+from generator.monitor.status import LaneStatus, RunStatus
 
 
 def a_lane(state: str = "ready", reason: str = "", limit: int = 10, **errors: int) -> LaneStatus:

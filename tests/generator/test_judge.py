@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from generator.judge import judged, needs_judge, question
+from generator.grading.llm_judge import judged, needs_judge, question
 from shared.records import Completion, Usage, Verdict
 from tests.generator.running import configure, generator, rehearsal, rows
 

@@ -12,9 +12,9 @@ from typing import Any, TextIO
 import pytest
 from rich.console import Console
 
-from generator import panel
-from generator.journal import Journal
-from generator.status import LaneStatus, RunStatus, counts
+from generator.monitor import console
+from generator.monitor.event_log import Journal
+from generator.monitor.status import LaneStatus, RunStatus, counts
 
 LANE = LaneStatus("modelscope", "r1", "ready", "", 40, 2, 48, 64, 1200, {"rate_limited": 3}, 5_000_000, 1.25)
 
@@ -32,7 +32,7 @@ def status(**changes: Any) -> RunStatus:
 
 def drawn(status: RunStatus, width: int = 100) -> str:
     out = io.StringIO()
-    Console(file=out, width=width).print(panel.panel(status))
+    Console(file=out, width=width).print(console.panel(status))
     return out.getvalue()
 
 
@@ -55,8 +55,8 @@ def test_the_panel_says_why_it_waits() -> None:
 def test_the_panel_and_the_line_say_the_pace_and_where_it_comes_from() -> None:
     paced = status(lanes=[replace(LANE, per_minute=285.0, pace_source="learnt from 429s")])
     assert "285 calls a minute (learnt from 429s)" in drawn(paced, width=140)
-    assert "modelscope keeps to 285 calls a minute (learnt from 429s)" in panel.line(paced)
-    assert "a minute" not in panel.line(status())
+    assert "modelscope keeps to 285 calls a minute (learnt from 429s)" in console.line(paced)
+    assert "a minute" not in console.line(status())
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])
@@ -65,7 +65,7 @@ def test_the_panel_fits_the_terminal(width: int) -> None:
 
 
 def test_the_line_is_one_line_with_what_matters() -> None:
-    line = panel.line(status())
+    line = console.line(status())
     assert "\n" not in line
     for part in ("1,000 of 2,000 done", "900 kept", "40 in flight", "3 rate limited", "$1.25", "ready in 1 h 00 min"):
         assert part in line
@@ -82,10 +82,10 @@ def pipe_that_nobody_reads() -> Iterator[TextIO]:
 
 
 async def test_a_run_goes_on_when_nobody_sees_it_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(panel, "LINE_SECONDS", 0.01)
+    monkeypatch.setattr(console, "LINE_SECONDS", 0.01)
     with pipe_that_nobody_reads() as out:
         async with asyncio.timeout(60):
-            await panel.show(status, out)
+            await console.show(status, out)
     with pipe_that_nobody_reads() as err:
         monkeypatch.setattr(sys, "stderr", err)
         Journal().look(status())
@@ -93,14 +93,14 @@ async def test_a_run_goes_on_when_nobody_sees_it_any_more(monkeypatch: pytest.Mo
 
 
 def test_the_summary_gives_path_and_next_command() -> None:
-    text = panel.summary(status(), "python -m generator export data/x traces.jsonl")
+    text = console.summary(status(), "python -m generator export data/x traces.jsonl")
     assert "data/[bold]x/traces/*.jsonl" in text
     assert text.splitlines()[-1] == "next: python -m generator export data/x traces.jsonl"
-    assert "no call was made" in panel.summary(status(verdicts={}, phase="done"), "x")
+    assert "no call was made" in console.summary(status(verdicts={}, phase="done"), "x")
 
 
 def test_a_run_that_was_stopped_before_its_first_sample_does_not_say_that_nothing_was_left() -> None:
-    text = panel.summary(status(verdicts={}, phase="stopped", errors={"key_refused": 3}), "x")
+    text = console.summary(status(verdicts={}, phase="stopped", errors={"key_refused": 3}), "x")
     assert "nothing was left" not in text
     assert "no sample was finished" in text
     assert "failed calls: 3 key refused" in text

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from generator.terms import Address
+from shared.chat_api.calls import Address
 from tests.generator.running import configure, generator, rehearsal
 from tests.generator.scripted_server import refuses, scripted
 

@@ -5,9 +5,8 @@ from email.utils import formatdate
 
 import pytest
 
-from generator.teacher import Teacher, wire
-from generator.teacher.refusals import Redactor, news, retry_after
-from generator.terms import (
+from shared.chat_api import Teacher, wire
+from shared.chat_api.calls import (
     BadRequest,
     BalanceGone,
     CallError,
@@ -18,6 +17,7 @@ from generator.terms import (
     ServerFault,
     UnknownModel,
 )
+from shared.chat_api.error_mapping import Redactor, news, retry_after
 from tests.generator.calling import KEY, PATIENT, REQUEST, WHOLE, failure, failure_of
 from tests.generator.dialect_streams import ANSWERS, sse
 from tests.generator.scripted_server import refuses, says, scripted

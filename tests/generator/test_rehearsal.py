@@ -19,8 +19,8 @@ import pytest
 from generator.problems import synthetic
 from generator.rehearsal.faults import Faults, Limits
 from generator.rehearsal.stream import tokens
-from generator.teacher import Clocks, Teacher
-from generator.terms import CallError, Request
+from shared.chat_api import Clocks, Teacher
+from shared.chat_api.calls import CallError, Request
 from shared.errors import InputError
 from shared.prompts import PRESETS, messages_for
 from shared.records import Completion

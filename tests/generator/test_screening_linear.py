@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from generator.flags import flags_of
+from generator.quality.flags import flags_of
 from shared.contamination import text as contamination
 from tests.generator.corpora import trace
 from tests.shared.hostile_texts import BOUND, TEXTS, seconds

@@ -9,8 +9,8 @@ from typing import Any, get_args
 import aiohttp
 import pytest
 
-from generator.server import Access, dashboard_server
-from generator.status import BudgetStatus, LaneState, LaneStatus, RunStatus
+from generator.monitor.server import Access, dashboard_server
+from generator.monitor.status import BudgetStatus, LaneState, LaneStatus, RunStatus
 from shared.errors import InputError
 from shared.records import Trace, Usage
 from tests.generator.browser import browser, chromium

@@ -7,10 +7,10 @@ import orjson
 import pytest
 
 from generator.corpus import open_corpus
-from generator.corpus.standing import standing
-from generator.lanes.telling import lane_status
-from generator.status import LaneStatus, RunStatus
-from generator.terms import LimitNews
+from generator.corpus.status import standing
+from generator.lanes.describe import lane_status
+from generator.monitor.status import LaneStatus, RunStatus
+from shared.chat_api.calls import LimitNews
 from tests.generator.lanes.lane_simulation import one_gate
 
 

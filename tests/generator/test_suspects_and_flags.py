@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from generator.flags import FLAGS, flags_of
-from generator.suspects import FILE, find_suspects, write_suspects
+from generator.quality.flags import FLAGS, flags_of
+from generator.quality.suspect_golds import FILE, find_suspects, write_suspects
 from tests.generator.corpora import REASONING as TEMPLATE
 from tests.generator.corpora import trace, write_corpus
 

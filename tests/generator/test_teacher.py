@@ -11,8 +11,8 @@ import pytest
 from generator.config import LaneConfig, TimeoutsConfig
 from generator.record import verdict_without_grading
 from generator.startup import key_of
-from generator.teacher import Clocks, Teacher
-from generator.terms import (
+from shared.chat_api import Clocks, Teacher
+from shared.chat_api.calls import (
     Cut,
     Overran,
     Oversized,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from generator.sampling import Rule, asks_longer, chance_of_reaching, next_samples
+from generator.sample_policy import Rule, asks_longer, chance_of_reaching, next_samples
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from generator.record import verdict_without_grading
-from generator.teacher import Teacher, wire
-from generator.teacher.refusals import Redactor, news, refusal, retry_after
-from generator.terms import CallError, Request
+from shared.chat_api import Teacher, wire
+from shared.chat_api.calls import CallError, Request
+from shared.chat_api.error_mapping import Redactor, news, refusal, retry_after
 from shared.records import Completion
 from tests.generator.calling import PATIENT, REQUEST
 from tests.generator.dialect_streams import sse

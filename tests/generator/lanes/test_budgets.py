@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from generator.lanes.budgets import BLOCK_SHARE, Budget, Limits, Spent, strictest
-from generator.terms import HighWater
+from shared.chat_api.calls import HighWater
 
 SHANGHAI = "Asia/Shanghai"
 NOON = datetime(2026, 11, 25, 12, tzinfo=ZoneInfo(SHANGHAI)).timestamp()

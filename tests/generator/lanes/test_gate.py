@@ -7,9 +7,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from generator.config import BudgetConfig
+from generator.lanes.describe import sentence, span
 from generator.lanes.gate import Gate, gates, run_budget
-from generator.lanes.telling import sentence, span
-from generator.terms import BadRequest, BalanceGone, KeyRefused, LimitNews, RateLimited, ServerFault
+from shared.chat_api.calls import BadRequest, BalanceGone, KeyRefused, LimitNews, RateLimited, ServerFault
 from shared.errors import InputError
 from shared.records import Usage
 from tests.generator.lanes.lane_simulation import USAGE, Allows, Down, lane_config, one_gate, simulate

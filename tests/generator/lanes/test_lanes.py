@@ -15,7 +15,7 @@ from aiohttp import web
 from generator.config import GeneratorConfig, LaneConfig
 from generator.corpus import HighWaterFile, Ledger
 from generator.lanes import LOOK_AGAIN_SECONDS, Answer, Drained, Lanes, NoLane, OutOfBudget
-from generator.teacher import Clocks, Teacher
+from shared.chat_api import Clocks, Teacher
 from shared.errors import InputError
 from tests.generator.scripted_server import Reply, Script, refuses, says, scripted
 

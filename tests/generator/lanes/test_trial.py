@@ -13,9 +13,9 @@ from generator.lanes import Answer, Drained, Lanes, NoLane, OutOfBudget
 from generator.lanes.circuit import KEY_SECONDS
 from generator.lanes.concurrency import START
 from generator.lanes.gate import Gate
-from generator.lanes.trial import SAMPLES, Trial
-from generator.lanes.verdict import BUSY_SECONDS, OUT_SECONDS, look_again_at, verdict
-from generator.terms import KeyRefused, LimitNews, RateLimited, ServerFault
+from generator.lanes.refusal_streak import SAMPLES, Trial
+from generator.lanes.stop_conditions import BUSY_SECONDS, OUT_SECONDS, look_again_at, verdict
+from shared.chat_api.calls import KeyRefused, LimitNews, RateLimited, ServerFault
 from shared.errors import Stopped
 from tests.generator.dialect_streams import sse
 from tests.generator.lanes.lane_simulation import one_gate

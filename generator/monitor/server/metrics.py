@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from generator.status import LaneState, LaneStatus, RunStatus
+from generator.monitor.status import LaneState, LaneStatus, RunStatus
 
 PREFIX = "stillhouse_"
 

@@ -11,7 +11,7 @@ from typing import Any, TextIO, cast
 
 import structlog
 
-from generator.status import LaneStatus, RunStatus
+from generator.monitor.status import LaneStatus, RunStatus
 
 BUSY = ("ready", "full", "pacing", "cooling", "probing")  # a lane at its work, with its short pauses
 LIMIT_CHANGE = 0.25  # a concurrency limit is worth a line when it moved by so much

@@ -10,11 +10,11 @@ from typing import Any, Protocol
 import orjson
 from aiohttp import web
 
-from generator.server.access import Access, is_loopback
-from generator.server.history import SAMPLE_SECONDS, History
-from generator.server.metrics import exposition
-from generator.server.page import page, page_policy
-from generator.status import RunStatus
+from generator.monitor.server.access import Access, is_loopback
+from generator.monitor.server.history import SAMPLE_SECONDS, History
+from generator.monitor.server.metrics import exposition
+from generator.monitor.server.page import page, page_policy
+from generator.monitor.status import RunStatus
 from shared.errors import InputError
 from shared.records import Trace
 

@@ -10,9 +10,9 @@ import aiohttp
 import orjson
 from yarl import URL
 
-from generator.teacher import refusals, wire
-from generator.teacher.stream import Call, Clocks, bounded
-from generator.terms import Address, CallError, FieldRefused, LimitNews, Request, Unreachable
+from shared.chat_api import error_mapping, wire
+from shared.chat_api.calls import Address, CallError, FieldRefused, LimitNews, Request, Unreachable
+from shared.chat_api.stream import Call, Clocks, bounded
 from shared.errors import InputError
 from shared.records import Completion
 
@@ -35,7 +35,7 @@ class Teacher:
         self._url = address.url.rstrip("/") + "/chat/completions"
         self._key, self._clocks = api_key, clocks or Clocks()
         self._on_news, self._extra = on_news, dict(extra or {})
-        self._redactor = refusals.Redactor(api_key, *address.secrets)
+        self._redactor = error_mapping.Redactor(api_key, *address.secrets)
         # Given with each call: aiohttp sends a session's own headers, the key among them, to a proxy as well.
         self._headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
         self._headers["Content-Type"] = "application/json"
@@ -102,12 +102,12 @@ class Teacher:
         headers = wire.headers(reply.headers.items())
         call.headers = headers
         if reply.status == 200:
-            self._tell(refusals.news(headers))
+            self._tell(error_mapping.news(headers))
             call.began = True
             await call.read(reply)
             return
         raw = await bounded(reply)
-        error = refusals.refusal(
+        error = error_mapping.refusal(
             reply.status, headers, raw, url=self._url, model=str(body["model"]), redactor=self._redactor
         )
         self._tell(error.headers_news)
@@ -147,7 +147,7 @@ class Teacher:
         return ""
 
 
-def _why(error: aiohttp.ClientError, redactor: refusals.Redactor) -> str:
+def _why(error: aiohttp.ClientError, redactor: error_mapping.Redactor) -> str:
     if isinstance(error, aiohttp.ClientPayloadError):  # its text reads like an HTTP 400
         return "the connection closed in the middle of the stream"
     if isinstance(error, aiohttp.ClientResponseError):  # and so does this one's

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from generator.terms import (
+from shared.chat_api.calls import (
     BalanceGone,
     CallError,
     FieldRefused,

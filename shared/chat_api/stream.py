@@ -14,9 +14,19 @@ from typing import Any
 
 import aiohttp
 
-from generator.teacher import refusals, wire
-from generator.teacher.dialects import EventSplitter, Gathering
-from generator.terms import CallError, Cut, EmptyAnswer, Overran, Oversized, Request, ServerFault, Stalled, Unreachable
+from shared.chat_api import error_mapping, wire
+from shared.chat_api.calls import (
+    CallError,
+    Cut,
+    EmptyAnswer,
+    Overran,
+    Oversized,
+    Request,
+    ServerFault,
+    Stalled,
+    Unreachable,
+)
+from shared.chat_api.dialects import EventSplitter, Gathering
 from shared.records import Completion, Usage, is_cut
 
 # A short answer ends promptly, a long one is cheap: the pause after a block grows with the age of the stream.
@@ -52,7 +62,7 @@ class Call:
         on_tokens: Callable[[int], None],
         clocks: Clocks,
         starts_thinking: bool,
-        redactor: refusals.Redactor,
+        redactor: error_mapping.Redactor,
     ) -> None:
         self._request, self._on_tokens, self._clocks = request, on_tokens, clocks
         self._starts_thinking, self._redactor = starts_thinking, redactor
@@ -130,7 +140,7 @@ class Call:
             self._take([], len(block), 0)
         body = b"".join(parts)
         if first.lstrip()[:1] == b"<":
-            said = self._redactor.clean(refusals.message_of(body))
+            said = self._redactor.clean(error_mapping.message_of(body))
             raise ServerFault(
                 f"HTTP 200 with a web page where a completion belongs (is `base_url` right?): {said}", status=200
             )
@@ -193,9 +203,11 @@ class Call:
         return "length" if usage.completion_tokens >= self._request.max_tokens else "stop"
 
     def _error_event(self, error: Any) -> CallError:
-        said = self._redactor.clean(wire.one_line(refusals.sentence(error)))
+        said = self._redactor.clean(wire.one_line(error_mapping.sentence(error)))
         partial = self._partial("cut" if self.gathering.size else "error", said)
-        return refusals.error_event(error, self.headers, partial, model=self._request.model, redactor=self._redactor)
+        return error_mapping.error_event(
+            error, self.headers, partial, model=self._request.model, redactor=self._redactor
+        )
 
     def _partial(self, finish_reason: str, error: str = "") -> Completion:
         reasoning, response = self.gathering.texts(self._starts_thinking)

@@ -12,7 +12,7 @@ breaks that belong to them: one after `<think>`, one before `</think>` and up to
 from collections.abc import Iterable
 from typing import Any
 
-from generator.teacher import wire
+from shared.chat_api import wire
 from shared.prompts import THINK_CLOSE, THINK_OPEN
 from shared.records import Usage
 

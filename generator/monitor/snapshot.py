@@ -5,7 +5,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from generator.status import BudgetStatus, LaneStatus, Phase, Progress, RunStatus
+from generator.monitor.status import BudgetStatus, LaneStatus, Phase, Progress, RunStatus
 
 RATE_SECONDS = 10.0  # tokens a second are shown over this time
 

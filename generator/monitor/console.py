@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from generator.status import LaneStatus, RunStatus, counts, pace
+from generator.monitor.status import LaneStatus, RunStatus, counts, pace
 from shared.durations import duration
 
 FRAME_SECONDS = 0.5

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from generator.corpus.ledger import Ledger
-from generator.status import counts, pace
+from generator.monitor.status import counts, pace
 from shared.durations import duration
 from shared.errors import InputError
 from shared.folder_lock import holder

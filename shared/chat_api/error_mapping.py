@@ -12,9 +12,8 @@ from typing import Any, Literal
 
 import orjson
 
-from generator.teacher import wire
-from generator.teacher.codes import setting_of, status_of
-from generator.terms import (
+from shared.chat_api import wire
+from shared.chat_api.calls import (
     SHORTEST_SECRET,
     BadRequest,
     BalanceGone,
@@ -26,6 +25,7 @@ from generator.terms import (
     ServerFault,
     UnknownModel,
 )
+from shared.chat_api.error_codes import setting_of, status_of
 from shared.records import Completion
 
 _LONGEST_WAIT_SECONDS = 86400.0  # a server that names a longer one is asked again after a day

@@ -1,6 +1,6 @@
 """One call to a teacher: asked over HTTP, read as a stream, understood in every dialect, failed with a typed error."""
 
-from generator.teacher.client import Teacher
-from generator.teacher.stream import Clocks
+from shared.chat_api.client import Teacher
+from shared.chat_api.stream import Clocks
 
 __all__ = ["Clocks", "Teacher"]

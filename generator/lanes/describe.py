@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 from generator.lanes.budgets import Bar
 from generator.lanes.gate import Gate, Wait
-from generator.status import BudgetStatus, LaneStatus
+from generator.monitor.status import BudgetStatus, LaneStatus
 
 AT_WORK = ("full", "pacing")  # waiting of this kind is what a busy lane does
 

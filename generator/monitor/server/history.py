@@ -3,7 +3,7 @@
 from collections import deque
 from typing import Any
 
-from generator.status import RunStatus
+from generator.monitor.status import RunStatus
 
 SAMPLE_SECONDS = 2.0
 KEPT_SAMPLES = 900

@@ -9,7 +9,7 @@
 It reads one `RunStatus` and never touches the run but through `Controls`.
 """
 
-from generator.server.access import Access
-from generator.server.app import Controls, dashboard_server
+from generator.monitor.server.access import Access
+from generator.monitor.server.app import Controls, dashboard_server
 
 __all__ = ["Access", "Controls", "dashboard_server"]

@@ -1,1 +1,0 @@
-"""The parts of the dashboard's page: body, style, scripts. `generator/server/page.py` puts them together."""
