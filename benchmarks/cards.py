@@ -7,8 +7,8 @@ Estimates, not measurements: 160 traces, each exactly `train.max_length` long, o
 
 from shared.errors import InputError
 from trainer.config import TrainerConfig
-from trainer.hardware import Card
-from trainer.plan import Shape, make_plan
+from trainer.planning.hardware import Card
+from trainer.planning.plan import Shape, make_plan
 
 # Qwen2.5's dimensions, from its models' configurations.
 SHAPES = {

@@ -79,7 +79,7 @@ def examples(count: int, shape: str) -> list[Any]:
     import random
     from array import array
 
-    from trainer.examples import Example
+    from trainer.data.examples import Example
 
     rng, prompt = random.Random(1), PROMPT if shape == "qwen2.5-1.5b" else 60
     top = SHAPES[shape]["vocab_size"] - 1
@@ -131,8 +131,8 @@ class Clock:
 
 def ours(who: str, shape: str, what: dict[str, Any], steps: int, root: Path, device: str) -> dict[str, Any]:
     """Our trainer, its real optimiser steps, with one of its backends."""
-    from trainer.backends import Setup, open_backend
     from trainer.config import TrainerConfig
+    from trainer.layers.backends import Setup, open_backend
 
     config = TrainerConfig.model_validate(
         {"run": str(root / "run"), "model": str(root / shape), "corpora": ["none"], "backend": who,
@@ -145,15 +145,15 @@ def ours(who: str, shape: str, what: dict[str, Any], steps: int, root: Path, dev
     import torch
     from transformers import TrainerCallback
 
-    from trainer.step import MicroBatch, StepTrainer, training_arguments
+    from trainer.loop.step import MicroBatch, StepTrainer, training_arguments
 
     keep = what.get("keep", 0)
     checkpointing = what.get("checkpointing", False) or bool(keep)
     setup = Setup(what.get("dtype", "bf16" if device == "cuda" else "fp32"), checkpointing, False, device)
     if what.get("unfused"):
-        from trainer import fused
+        from trainer.layers import fused_lora
 
-        fused.fuse = lambda *_, **__: None
+        fused_lora.fuse = lambda *_, **__: None
     model = backend.load_model(config, setup)
     if what.get("compile"):
         for layer in model.get_base_model().get_decoder().layers:

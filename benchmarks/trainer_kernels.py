@@ -11,7 +11,7 @@ def check_kernels(tiny: dict[str, int], batch: Sequence[Any]) -> dict[str, Any]:
     """
     import torch
 
-    from trainer.flat import linear_cross_entropy, segment_attention
+    from trainer.layers.packing import linear_cross_entropy, segment_attention
 
     if not torch.cuda.is_available():
         return {}
@@ -41,7 +41,7 @@ def check_kernels(tiny: dict[str, int], batch: Sequence[Any]) -> dict[str, Any]:
     print("kernels", errors)
     errors += _fused_errors(tiny, batch)
     assert max(errors) < 3e-2, errors
-    from trainer.hardware import matrix_peak
+    from trainer.planning.hardware import matrix_peak
 
     return {"relative_errors": errors, "matrix_peak_tflops": matrix_peak("cuda:0", "bf16")}
 
@@ -52,8 +52,8 @@ def _fused_errors(tiny: dict[str, int], examples: Sequence[Any]) -> list[float]:
     from peft import LoraConfig, get_peft_model
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
-    from trainer.flat import ATTENTION, lay_flat, loss_sum, register_attention
-    from trainer.fused import fuse
+    from trainer.layers.fused_lora import fuse
+    from trainer.layers.packing import ATTENTION, lay_flat, loss_sum, register_attention
 
     register_attention()
     shape = {**tiny, "hidden_size": 512, "num_hidden_layers": 4, "intermediate_size": 1024}

@@ -148,7 +148,7 @@ def main() -> None:
     began, out = time.monotonic(), Path(os.environ.get("OUT", "."))
     given.work.mkdir(parents=True, exist_ok=True)
     if given.gguf and not given.model.exists():
-        from trainer.gguf_model import convert
+        from trainer.demo_weights.gguf_model import convert
 
         given.model.mkdir(parents=True)
         convert(given.gguf, given.model)

@@ -20,7 +20,7 @@ def main(argv: Sequence[str]) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TQDM_DISABLE", "1")  # progress is told in our own lines
     if argv[:1] == ["weights"]:
-        from trainer.weights import main as weights
+        from trainer.demo_weights.smollm2 import main as weights
 
         return weights(argv[1:])
     with loading():
@@ -33,16 +33,16 @@ def main(argv: Sequence[str]) -> int:
 
         return chat(run, temperature=given.temperature, max_new_tokens=given.max_new_tokens)
     if given.command == "merge":
-        from trainer.full_disk import full_disk_told
-        from trainer.merge import merge
+        from trainer.artifacts.merge import merge
+        from trainer.disk_errors import full_disk_told
 
         with full_disk_told(run):
             return merge(run, say)
     if given.command == "export":
-        from trainer.export import export_gguf
+        from trainer.artifacts.gguf import export_gguf
 
         return export_gguf(run, given.type, say)
-    from trainer.report import write_report
+    from trainer.artifacts.report import write_report
 
     write_report(run)
     say(str(run / "report.html"))
@@ -59,11 +59,11 @@ def _with_config(given: argparse.Namespace) -> int:
 
     config = load(TrainerConfig, Path(given.config), given.set)
     if given.command == "run":
-        from trainer.train import run
+        from trainer.loop.train import run
 
         return run(config, say)
     if given.command == "plan":
-        from trainer.train import prepare
+        from trainer.loop.train import prepare
 
         for line in prepare(config).lines():
             say(line)

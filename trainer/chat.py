@@ -55,8 +55,8 @@ class Speaker:
     """The tuned model, and the base beside it. Owns the weights."""
 
     def __init__(self, run: Path) -> None:
-        from trainer.backends import load_adapted, load_to_answer, load_tokenizer
-        from trainer.merge import run_config
+        from trainer.artifacts.merge import run_config
+        from trainer.layers.backends import load_adapted, load_to_answer, load_tokenizer
 
         self._config = run_config(run)
         adapter = (run / "adapter" / "adapter_config.json").exists()
@@ -75,7 +75,7 @@ class Speaker:
         """The whole completion; `show` gets its text as it comes. Raises KeyboardInterrupt as it happens."""
         import torch
 
-        from trainer.examples import end_token_id
+        from trainer.data.examples import end_token_id
 
         end = end_token_id(self.tokenizer, self.chat)
         prompt = self.tokenizer(self.chat.prompt(messages), add_special_tokens=False, return_tensors="pt")["input_ids"]
@@ -101,7 +101,7 @@ class Speaker:
         if hasattr(self._tuned, "disable_adapter"):
             return self._tuned, self._tuned.disable_adapter()
         if self._base is None:
-            from trainer.backends import load_to_answer
+            from trainer.layers.backends import load_to_answer
 
             self._base = load_to_answer(self._config.model)
         return self._base, nullcontext()

@@ -10,11 +10,11 @@ from peft import LoraConfig, get_peft_model
 from shared.rendering import ChatRenderer
 from tests.trainer.corpora import trace
 from tests.trainer.runs import finish, metrics, start, write_config
-from trainer.apart import carries_state, sees_neighbours
-from trainer.examples import Encoder, Example
-from trainer.flat import ATTENTION, FlatBatch, lay_apart, lay_flat, loss_sum, register_attention
-from trainer.fused import fuse
-from trainer.order import micro_batches
+from trainer.data.data_order import micro_batches
+from trainer.data.examples import Encoder, Example
+from trainer.layers.fused_lora import fuse
+from trainer.layers.packing import ATTENTION, FlatBatch, lay_apart, lay_flat, loss_sum, register_attention
+from trainer.layers.recurrent_state import carries_state, sees_neighbours
 
 HYBRID: dict[str, dict[str, Any]] = {
     "qwen3_5_text": {"layer_types": ["linear_attention", "full_attention"] * 2, "head_dim": 16,

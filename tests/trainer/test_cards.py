@@ -13,9 +13,9 @@ from tests.trainer.corpora import trace, write_corpus
 from tests.trainer.runs import LAUNCH, ROOT, finish, metrics, start, write_config
 from tests.trainer.test_plan import R1_LENGTHS, card, planned
 from trainer.config import TrainerConfig
-from trainer.launch import Launch, check_launch
-from trainer.order import shares
-from trainer.rehearsal import in_words
+from trainer.data.data_order import shares
+from trainer.planning.launch import Launch, check_launch
+from trainer.planning.memory_check import in_words
 
 
 def launched(*arguments: str, precision: str = "no") -> str:

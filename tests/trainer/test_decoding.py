@@ -12,12 +12,12 @@ from shared.config import load
 from shared.rendering import ChatRenderer
 from tests.trainer.corpora import trace
 from tests.trainer.runs import finish, start, write_config
-from trainer.backends import load_to_answer, load_tokenizer
+from trainer.artifacts.merge import observe
 from trainer.chat import Settings, Speaker
 from trainer.config import TrainerConfig
-from trainer.examples import end_token_id
-from trainer.merge import observe
-from trainer.probe import generate
+from trainer.data.examples import end_token_id
+from trainer.layers.backends import load_to_answer, load_tokenizer
+from trainer.loop.generation_eval import generate
 
 SHIPPED: list[dict[str, Any]] = [
     {"do_sample": True, "temperature": 0.7, "top_p": 0.8, "top_k": 20, "repetition_penalty": 1.1},  # Qwen2.5-Instruct

@@ -10,7 +10,7 @@ from shared.rendering import ChatRenderer
 from tests.trainer import tiny
 from tests.trainer.corpora import trace
 from tests.trainer.templates import CHATML, QWEN, R1_DISTILL
-from trainer.examples import Encoder, Example, LeftOut, end_token_id
+from trainer.data.examples import Encoder, Example, LeftOut, end_token_id
 
 
 def encode(tokenizer: Any, *traces: Any, max_length: int = 512) -> list[Example | LeftOut]:

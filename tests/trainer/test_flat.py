@@ -8,9 +8,9 @@ import torch
 from shared.rendering import ChatRenderer
 from tests.trainer import tiny
 from tests.trainer.corpora import trace
-from trainer.examples import Encoder, Example
-from trainer.flat import ATTENTION, lay_flat, linear_cross_entropy, loss_sum, register_attention
-from trainer.order import micro_batches
+from trainer.data.data_order import micro_batches
+from trainer.data.examples import Encoder, Example
+from trainer.layers.packing import ATTENTION, lay_flat, linear_cross_entropy, loss_sum, register_attention
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from shared.rendering import ChatRenderer
 from tests.trainer import tiny
 from tests.trainer.corpora import trace
-from trainer.examples import Encoder, Example
-from trainer.flat import ATTENTION, FlatBatch, lay_flat, loss_sum, register_attention
-from trainer.fused import fuse
+from trainer.data.examples import Encoder, Example
+from trainer.layers.fused_lora import fuse
+from trainer.layers.packing import ATTENTION, FlatBatch, lay_flat, loss_sum, register_attention
 
 
 @pytest.fixture(scope="module")

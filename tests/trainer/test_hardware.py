@@ -11,7 +11,7 @@ from tests.trainer.runs import ROOT
 MEASURE = """
 import time
 import torch
-from trainer.hardware import find_card
+from trainer.planning.hardware import find_card
 began = time.process_time()
 card = find_card()
 print(time.process_time() - began, card.kind, card.peak_tflops)

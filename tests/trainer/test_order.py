@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.order import micro_batches, run_order
+from trainer.data.data_order import micro_batches, run_order
 
 
 def test_an_epoch_takes_every_example_once_in_an_order_of_its_seed() -> None:

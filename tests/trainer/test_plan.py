@@ -7,11 +7,11 @@ import pytest
 from shared.durations import duration
 from shared.errors import InputError
 from trainer.config import TrainerConfig
-from trainer.hardware import Card
-from trainer.learning_rate import choose_learning_rate
-from trainer.order import micro_batches
-from trainer.plan import ANY, Plan, Shape, few_steps, make_plan
-from trainer.rehearsal import in_words
+from trainer.data.data_order import micro_batches
+from trainer.planning.hardware import Card
+from trainer.planning.learning_rate import choose_learning_rate
+from trainer.planning.memory_check import in_words
+from trainer.planning.plan import ANY, Plan, Shape, few_steps, make_plan
 
 QWEN_1_5B = Shape(28, 1536, 8960, 1536, 256, 151936, tied=True)
 R1_LENGTHS = [700, 900, 1100, 1300, 1600, 2000, 2600, 4000] * 50

@@ -4,8 +4,8 @@ import pytest
 
 from shared.rendering import ChatRenderer
 from tests.trainer.templates import CHATML, R1_DISTILL
-from trainer.probe import Prober
-from trainer.selection import HeldOut
+from trainer.data.selection import HeldOut
+from trainer.loop.generation_eval import Prober
 
 
 @pytest.mark.parametrize("template", [CHATML, R1_DISTILL])  # the second opens the thinking: no tag in the completion

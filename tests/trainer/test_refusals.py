@@ -14,7 +14,7 @@ from shared.errors import InputError
 from tests.trainer.corpora import trace, write_corpus
 from tests.trainer.runs import LAUNCH, ROOT, finish, start, write_config
 from trainer.__main__ import main
-from trainer.launch import WRAPPERS
+from trainer.planning.launch import WRAPPERS
 
 
 def refused(tmp_path: Path, model: Path, corpus: Path, **tables: Any) -> str:
@@ -202,7 +202,7 @@ def test_help_explains_every_key(command: list[str], capsys: pytest.CaptureFixtu
 
 def test_no_library_that_unsloth_patches_is_imported_before_the_backend_is_opened() -> None:
     code = (
-        "import sys, trainer.train, trainer.backends, trainer.selection, trainer.plan\n"
+        "import sys, trainer.loop.train, trainer.layers.backends, trainer.data.selection, trainer.planning.plan\n"
         "print(sorted({'trl', 'transformers', 'peft', 'accelerate', 'torch'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

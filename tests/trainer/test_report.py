@@ -10,11 +10,11 @@ import pytest
 from shared.pages.charts import line_chart
 from shared.rendering import ChatRenderer
 from tests.trainer.corpora import trace
+from trainer.artifacts.metrics import read_lines
+from trainer.artifacts.report import report_html, write_report
 from trainer.config import TrainerConfig
-from trainer.examples import Encoder, Example
+from trainer.data.examples import Encoder, Example
 from trainer.inspection import page_html, pieces
-from trainer.metrics import read_lines
-from trainer.report import report_html, write_report
 
 HOSTILE = "</pre><script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
 

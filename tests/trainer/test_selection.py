@@ -13,7 +13,7 @@ from shared.rendering import ChatRenderer
 from shared.shards import describe, sealed_files
 from tests.trainer.corpora import trace, write_corpus
 from trainer.config import TrainerConfig
-from trainer.selection import Selection, check_corpora, select
+from trainer.data.selection import Selection, check_corpora, select
 
 
 def chosen(tokenizer: Any, *corpora: Path, **tables: Any) -> Selection:

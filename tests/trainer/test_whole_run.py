@@ -14,9 +14,9 @@ from tests.trainer import tiny
 from tests.trainer.corpora import trace, write_corpus
 from tests.trainer.runs import ROOT, finish, metrics, start, write_config
 from trainer.__main__ import main
-from trainer.export import export_gguf, read_again, write_gguf
-from trainer.merge import LOGIT_TOLERANCE, Observed, compare, observe, probe_prompts
-from trainer.step import MicroBatch
+from trainer.artifacts.gguf import export_gguf, read_again, write_gguf
+from trainer.artifacts.merge import LOGIT_TOLERANCE, Observed, compare, observe, probe_prompts
+from trainer.loop.step import MicroBatch
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from shared.errors import InputError
 from shared.pages import document
 from shared.pages.charts import Points, line_chart
 from shared.shards import write_atomically
-from trainer.manifest import read_manifest
-from trainer.metrics import Line, read_lines
+from trainer.artifacts.manifest import read_manifest
+from trainer.artifacts.metrics import Line, read_lines
 
 
 def write_report(run: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.shards import write_atomically
-from trainer.manifest import read_manifest
+from trainer.artifacts.manifest import read_manifest
 
 
 def write_card(run: Path) -> None:

@@ -11,8 +11,8 @@ from typing import Any, Literal
 from shared.durations import duration
 from shared.errors import InputError
 from trainer.config import TrainerConfig
-from trainer.hardware import GIB, Card
-from trainer.order import micro_batches
+from trainer.data.data_order import micro_batches
+from trainer.planning.hardware import GIB, Card
 
 ANY = 1 << 40  # "no limit" of rows or tokens
 TOKENS = (1024, 2048, 4096, 8192, 16384, 32768)  # sizes of a flat micro-batch that are tried
@@ -149,7 +149,7 @@ def make_plan(
     apart: bool = False,
 ) -> Plan:
     """The fastest setting that fits the card. `lengths`: tokens of each example of the whole run, in its order;
-    `apart`: one example a row (`trainer.apart`).
+    `apart`: one example a row (`trainer.layers.recurrent_state`).
 
     Raises `InputError` where not even one longest example at a time fits.
     """
@@ -196,7 +196,7 @@ def memory(shape: Shape, config: TrainerConfig, dtype: str, setting: Setting, lo
     tokens = max(setting.tokens, longest) if setting.rows == ANY else setting.rows * longest
     if (
         config.method == "lora" and not config.lora.dropout
-    ):  # as `trainer.fused` keeps them, one of the four wide ones to spare
+    ):  # as `trainer.layers.fused_lora` keeps them, one of the four wide ones to spare
         layer, again = 6 * shape.hidden + 4 * shape.inner + 3 * shape.queries + 2 * shape.keys, 0.9
     else:
         layer, again = 7 * shape.hidden + 4 * shape.inner + 4 * shape.queries + 3 * shape.keys, 1.5

@@ -147,8 +147,8 @@ def _load_trl(config: TrainerConfig, setup: Setup) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from trainer.flat import ATTENTION, register_attention
-    from trainer.fused import fuse
+    from trainer.layers.fused_lora import fuse
+    from trainer.layers.packing import ATTENTION, register_attention
 
     register_attention()
     options: dict[str, Any] = {"attn_implementation": ATTENTION, "dtype": _dtype(setup)}

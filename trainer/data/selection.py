@@ -19,8 +19,8 @@ from shared.records import Trace, read_traces
 from shared.rendering import ChatRenderer
 from shared.shards import SealedShard, describe, listed_sha256, open_files, sealed_files
 from trainer.config import TrainerConfig
-from trainer.contamination import read_benchmarks
-from trainer.examples import Encoder, Example, LeftOut
+from trainer.data.decontamination import read_benchmarks
+from trainer.data.examples import Encoder, Example, LeftOut
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from typing import Any
 from shared.inference.generation_config import decoding
 from shared.prompts import THINK_CLOSE
 from shared.rendering import ChatRenderer
-from trainer.examples import Example, end_token_id
-from trainer.selection import HeldOut
+from trainer.data.examples import Example, end_token_id
+from trainer.data.selection import HeldOut
 
 
 @dataclass(frozen=True, slots=True)

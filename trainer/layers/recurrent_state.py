@@ -28,8 +28,8 @@ def sees_neighbours(model: Any, device: Any, dtype: str) -> bool:
     """
     import torch
 
-    from trainer.examples import Example
-    from trainer.flat import hidden_states, lay_flat
+    from trainer.data.examples import Example
+    from trainer.layers.packing import hidden_states, lay_flat
 
     vocabulary = model.get_input_embeddings().weight.shape[0]
     generator = torch.Generator().manual_seed(0)

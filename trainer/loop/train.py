@@ -15,20 +15,20 @@ from shared.errors import CannotWrite, InputError, ended_by_a_signal
 from shared.folder_lock import FolderLock
 from shared.rendering import ChatRenderer
 from shared.shards import write_atomically
-from trainer.apart import carries_state, sees_neighbours
-from trainer.backends import Backend, Setup, check_model, load_config, load_tokenizer, open_backend
-from trainer.checkpoints import Checkpoint, whole_checkpoints
+from trainer.artifacts.checkpoints import Checkpoint, whole_checkpoints
+from trainer.artifacts.finalize import OUTCOME, finish, is_finished
+from trainer.artifacts.manifest import describe_run, identity, read_manifest, template_date, write_manifest
 from trainer.config import TrainerConfig
-from trainer.finish import OUTCOME, finish, is_finished
-from trainer.full_disk import full_disk_told
-from trainer.hardware import Card, find_card
-from trainer.launch import Launch, agree, check_launch, idle_cards, leave, take_card
-from trainer.learning_rate import LearningRate, choose_learning_rate
-from trainer.manifest import describe_run, identity, read_manifest, template_date, write_manifest
-from trainer.order import run_order
-from trainer.plan import Plan, Shape, context_length, few_steps, make_plan
-from trainer.selection import Selection, check_corpora, select
-from trainer.trackers import check_trackers, set_environment
+from trainer.data.data_order import run_order
+from trainer.data.selection import Selection, check_corpora, select
+from trainer.disk_errors import full_disk_told
+from trainer.layers.backends import Backend, Setup, check_model, load_config, load_tokenizer, open_backend
+from trainer.layers.recurrent_state import carries_state, sees_neighbours
+from trainer.loop.trackers import check_trackers, set_environment
+from trainer.planning.hardware import Card, find_card
+from trainer.planning.launch import Launch, agree, check_launch, idle_cards, leave, take_card
+from trainer.planning.learning_rate import LearningRate, choose_learning_rate
+from trainer.planning.plan import Plan, Shape, context_length, few_steps, make_plan
 
 Say = Callable[[str], None]
 
@@ -163,9 +163,9 @@ def run(config: TrainerConfig, say: Say) -> int:
 
 def _train(prepared: Prepared, model: Any, checkpoint: Checkpoint | None, say: Say) -> bool:
     """The optimiser steps. False if a signal ended them early."""
-    from trainer.probe import Prober, answer_limit
-    from trainer.step import MicroBatch, StepTrainer, training_arguments
-    from trainer.watch import StopAsked, Watch
+    from trainer.loop.callback import StopAsked, Watch
+    from trainer.loop.generation_eval import Prober, answer_limit
+    from trainer.loop.step import MicroBatch, StepTrainer, training_arguments
 
     config, plan, selection = prepared.config, prepared.plan, prepared.selection
     limit = answer_limit(config.probe.max_new_tokens, selection.train, config.train.max_length)
@@ -204,7 +204,7 @@ def _load_and_rehearse(prepared: Prepared, say: Say) -> tuple[Any, Prepared]:
     """The model on its device, and the plan as two real steps on the longest micro-batch left it."""
     import torch
 
-    from trainer.rehearsal import rehearse
+    from trainer.planning.memory_check import rehearse
 
     plan = prepared.plan
     setup = Setup(plan.dtype, plan.setting.checkpointing, plan.compile, prepared.card.device)

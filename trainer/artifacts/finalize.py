@@ -11,10 +11,10 @@ from typing import Any
 
 from shared.errors import InputError, ended_by_a_signal
 from shared.rendering import ChatRenderer
-from trainer.checkpoints import Checkpoint, whole_checkpoints
+from trainer.artifacts.checkpoints import Checkpoint, whole_checkpoints
+from trainer.artifacts.manifest import read_manifest, write_manifest
 from trainer.config import TrainerConfig
-from trainer.launch import alone
-from trainer.manifest import read_manifest, write_manifest
+from trainer.planning.launch import alone
 
 OUTCOME = ("result", "merge")  # the manifest's keys that this module and the merge add
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
@@ -37,7 +37,7 @@ def _finish(config: TrainerConfig, backend: str, tokenizer: Any, say: Callable[[
     if config.method == "full":
         from transformers import GenerationConfig
 
-        from trainer.merge import as_measured
+        from trainer.artifacts.merge import as_measured
 
         chat = ChatRenderer.of(tokenizer, config.system)
         as_measured(GenerationConfig.from_pretrained(destination), tokenizer, chat).save_pretrained(destination)
@@ -50,8 +50,8 @@ def _finish(config: TrainerConfig, backend: str, tokenizer: Any, say: Callable[[
     if config.method != "full" and config.train.merge:
         # A process of its own: Unsloth has changed the libraries in this one, and its memory is to be free again.
         code = _call([sys.executable, "-m", "trainer", "merge", str(folder)])
-    from trainer.card import write_card
-    from trainer.report import write_report
+    from trainer.artifacts.model_card import write_card
+    from trainer.artifacts.report import write_report
 
     write_card(folder)
     write_report(folder)

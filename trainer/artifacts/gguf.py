@@ -14,8 +14,8 @@ from typing import Any
 
 from shared.errors import InputError
 from shared.rendering import ChatRenderer
-from trainer.manifest import read_manifest, write_manifest
-from trainer.merge import LOGIT_TOLERANCE, MergeRefused, Proof, compare, observe, probe_prompts, run_config
+from trainer.artifacts.manifest import read_manifest, write_manifest
+from trainer.artifacts.merge import LOGIT_TOLERANCE, MergeRefused, Proof, compare, observe, probe_prompts, run_config
 
 Say = Callable[[str], None]
 ARCHITECTURES = ("llama", "qwen2", "qwen3")
@@ -32,7 +32,7 @@ def export_gguf(run: Path, kind: str, say: Say) -> int:
     config = run_config(run)
     if not (merged / "config.json").exists():
         raise InputError(f"{run}: no merged/: run `python -m trainer merge {run}` first")
-    from trainer.backends import load_tokenizer
+    from trainer.layers.backends import load_tokenizer
 
     tokenizer = load_tokenizer(str(merged))
     chat = ChatRenderer.of(tokenizer, config.system)
@@ -124,7 +124,7 @@ def _ask_llama_cpp(path: Path, prompts: list[str], tokenizer: Any) -> list[list[
     """Greedy answers of llama.cpp, asked with the prompts' text: its tokenizer is on trial as well."""
     import xllamacpp
 
-    from trainer.merge import NEW_TOKENS
+    from trainer.artifacts.merge import NEW_TOKENS
 
     params = xllamacpp.CommonParams()
     params.model.path = str(path)
@@ -171,7 +171,7 @@ def _write_shape(writer: Any, config: dict[str, Any]) -> None:
 
 
 def _write_tokenizer(writer: Any, tokenizer: Any, chat: ChatRenderer, size: int) -> None:
-    from trainer.examples import end_token_id
+    from trainer.data.examples import end_token_id
 
     inner = json.loads(tokenizer.backend_tokenizer.to_str())
     if inner["model"]["type"] != "BPE":

@@ -13,10 +13,10 @@ from shared.git_commit import git_commit
 from shared.rendering import ChatRenderer
 from shared.shards import write_atomically
 from trainer.config import TrainerConfig
-from trainer.hardware import Card
-from trainer.learning_rate import LearningRate
-from trainer.plan import Plan
-from trainer.selection import Selection
+from trainer.data.selection import Selection
+from trainer.planning.hardware import Card
+from trainer.planning.learning_rate import LearningRate
+from trainer.planning.plan import Plan
 
 LIBRARIES = (
     "torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "unsloth", "unsloth_zoo",

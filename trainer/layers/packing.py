@@ -5,7 +5,7 @@
     loss at    . . x x x . | . x x x x x .      where the NEXT token is in the loss: no logits are made elsewhere
 
 There is no pad token anywhere, so no loss can be hidden by one, and no step pays for padding. Students whose layers
-carry a state over that border (`trainer.apart`) get one example a row instead, padded on the right.
+carry a state over that border (`trainer.layers.recurrent_state`) get one example a row instead, padded on the right.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trainer.examples import Example
+from trainer.data.examples import Example
 
 ATTENTION = "stillhouse_segments"  # the name under which transformers finds `segment_attention`
 

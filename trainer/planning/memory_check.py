@@ -11,10 +11,10 @@ import torch
 from shared.durations import duration
 from shared.errors import InputError
 from trainer.config import TrainerConfig
-from trainer.examples import Example
-from trainer.flat import lay_apart, lay_flat, loss_sum
-from trainer.hardware import GIB, Card
-from trainer.plan import ANY, Plan, Setting
+from trainer.data.examples import Example
+from trainer.layers.packing import lay_apart, lay_flat, loss_sum
+from trainer.planning.hardware import GIB, Card
+from trainer.planning.plan import ANY, Plan, Setting
 
 SLOW = 0.1  # of the card's matrix peak: 23,900 tokens/s of a 1.5B model were 0.28 of an H100's, 5,000 were 0.06
 CHOOSING_SECONDS = 5.0

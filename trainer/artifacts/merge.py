@@ -16,9 +16,9 @@ from shared.config import validate
 from shared.errors import InputError, Stopped
 from shared.inference.generation_config import NEUTRAL, decoding, neutral
 from shared.rendering import ChatRenderer
+from trainer.artifacts.manifest import read_manifest, write_manifest
+from trainer.artifacts.metrics import read_lines
 from trainer.config import TrainerConfig
-from trainer.manifest import read_manifest, write_manifest
-from trainer.metrics import read_lines
 
 PROMPTS = 20
 NEW_TOKENS = 32
@@ -62,7 +62,7 @@ def merge(run: Path, say: Callable[[str], None]) -> int:
         raise InputError(f"{run}: no adapter/: let `python -m trainer run` end first")
     import torch
 
-    from trainer.backends import load_adapted, load_to_answer, load_tokenizer
+    from trainer.layers.backends import load_adapted, load_to_answer, load_tokenizer
 
     tokenizer = load_tokenizer(str(run / "adapter"))
     trained = load_adapted(config.model, run / "adapter")
@@ -168,7 +168,7 @@ def as_measured(known: Any, tokenizer: Any, chat: ChatRenderer) -> Any:
     Whoever loads the model stops at the token that it was taught to end with, and decodes as it was measured: the
     base's penalties and sampling are left behind (`shared.inference.generation_config`), since probe and evaluation were without them.
     """
-    from trainer.examples import end_token_id
+    from trainer.data.examples import end_token_id
 
     end = end_token_id(tokenizer, chat)
     ends = known.eos_token_id

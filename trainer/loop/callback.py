@@ -15,16 +15,16 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from shared.errors import die_of_a_second
 from shared.shards import write_atomically
-from trainer.checkpoints import Checkpoint, drop_old
+from trainer.artifacts.checkpoints import Checkpoint, drop_old
+from trainer.artifacts.metrics import read_lines
 from trainer.config import TrainerConfig
-from trainer.examples import Example
-from trainer.flat import lay_apart, lay_flat, loss_sum
-from trainer.hardware import GIB, Card
-from trainer.launch import Launch
-from trainer.metrics import read_lines
-from trainer.order import micro_batches
-from trainer.plan import Plan
-from trainer.probe import Prober, ready_to_generate
+from trainer.data.data_order import micro_batches
+from trainer.data.examples import Example
+from trainer.layers.packing import lay_apart, lay_flat, loss_sum
+from trainer.loop.generation_eval import Prober, ready_to_generate
+from trainer.planning.hardware import GIB, Card
+from trainer.planning.launch import Launch
+from trainer.planning.plan import Plan
 
 
 @dataclass(slots=True)

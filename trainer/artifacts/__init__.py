@@ -1,0 +1,1 @@
+"""What a run leaves: checkpoints, manifest, metrics, merged weights, GGUF, card and report."""

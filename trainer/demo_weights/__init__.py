@@ -1,0 +1,1 @@
+"""Real, small weights without a model hub, for the demo and the tests."""
