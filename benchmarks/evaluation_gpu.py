@@ -100,7 +100,7 @@ def write_model(folder: Path, shape: dict[str, Any], device: str) -> None:
 
 
 def questions(count: int) -> list[Any]:
-    from evaluation.terms import Asked, Question
+    from evaluation.records import Asked, Question
     from shared.prompts import PRESETS, messages_for
 
     preset = PRESETS["r1"]
@@ -112,9 +112,9 @@ def questions(count: int) -> list[Any]:
 
 def ours(folder: Path, lengths: list[int], device: str) -> tuple[float, int]:
     """(seconds, tokens) of our engine for all answers: tokenize, decode, hand over as text. Loading is not counted."""
-    import evaluation.transformers_engine as module
+    import evaluation.engines.transformers_engine as module
     from evaluation.config import EngineConfig, GenerationConfig
-    from evaluation.decoding import Prompt
+    from shared.inference.continuous_batching import Prompt
 
     class Scheduled(module.TransformersEngine):
         def _prompt_of(self, asked: Any) -> Prompt:

@@ -37,7 +37,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _compare(args: argparse.Namespace) -> int:
-    from evaluation.again import compare_runs
+    from evaluation.results.finished_runs import compare_runs
 
     if args.out is not None:
         check_outside_corpora(args.out)
@@ -47,7 +47,7 @@ def _compare(args: argparse.Namespace) -> int:
 
 
 def _report(args: argparse.Namespace) -> int:
-    from evaluation.again import report_again
+    from evaluation.results.finished_runs import report_again
 
     for run in args.runs:
         print(report_again(run))
@@ -55,7 +55,7 @@ def _report(args: argparse.Namespace) -> int:
 
 
 def _weak(args: argparse.Namespace) -> int:
-    from evaluation.weak import write_weak
+    from evaluation.failure_mining import write_weak
 
     if args.out is not None:
         check_destination(args.out, args.force)  # before minutes of search
@@ -64,7 +64,7 @@ def _weak(args: argparse.Namespace) -> int:
 
 
 def _show(comparison: dict[str, Any], out: Path | None, console: Any) -> None:
-    from evaluation.table import show
+    from evaluation.report.terminal import show
 
     show(comparison, console)
     if out is not None:

@@ -19,7 +19,7 @@ from typing import Any
 
 import orjson
 
-from evaluation.terms import Benchmark, Question
+from evaluation.records import Benchmark, Question
 from shared.benchmarks import PUBLIC, key_of
 from shared.errors import InputError
 from shared.holdout import held_out_problems

@@ -9,17 +9,17 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from evaluation import folder as files
+from evaluation.answer_cache import Journal, key_of
 from evaluation.benchmarks import first, load_benchmark, slug
-from evaluation.comparison import compare, refused_fields, right, summary
 from evaluation.config import ENDPOINT_ONLY, EvaluationConfig, GenerationConfig
-from evaluation.journal import Journal, key_of
-from evaluation.judging import Judge
-from evaluation.manifest import manifest_of, template_warning
+from evaluation.lighteval.loading import without_litellm
 from evaluation.progress import Progress
-from evaluation.sequential import ALPHA, BETA, ODDS, decide
-from evaluation.terms import Answer, Asked, Benchmark, Case, Engine, Question, closes_only, is_untagged
-from evaluation.without_litellm import without_litellm
+from evaluation.records import Answer, Asked, Benchmark, Case, Engine, Question, closes_only, is_untagged
+from evaluation.results import folder as files
+from evaluation.results.manifest import manifest_of, template_warning
+from evaluation.scoring import Judge
+from evaluation.stats.comparison import compare, refused_fields, right, summary
+from evaluation.stats.sprt import ALPHA, BETA, ODDS, decide
 from shared.errors import InputError, ended_by_a_signal
 
 Cases = Mapping[str, Sequence[Case]]
@@ -127,7 +127,7 @@ class _Run:
         cases = self._answer_some(model, engine, benchmark, benchmark.questions)
         # imported only now: it takes seconds, in which a model can answer
         with without_litellm():
-            from evaluation.lighteval_run import evaluate as run_lighteval
+            from evaluation.lighteval.tasks import evaluate as run_lighteval
 
         out = self._config.out / slug(model)
         run_lighteval(slug(model), benchmark, self._config.generation, out / "lighteval", cases)
@@ -214,10 +214,10 @@ def _nobody(_: bool) -> None:
 def open_engine(model: str, config: EvaluationConfig, warn: Callable[[str], None]) -> Engine:
     """The engine of the configured kind for one model; `warn` gets lines for the user while it answers."""
     if config.engine.kind == "endpoint":
-        from evaluation.endpoint_engine import EndpointEngine
+        from evaluation.engines.endpoint import EndpointEngine
 
         return EndpointEngine(model, config.engine, config.generation, warn)
-    from evaluation.transformers_engine import TransformersEngine
+    from evaluation.engines.transformers_engine import TransformersEngine
 
     return TransformersEngine(model, config.engine, config.generation)
 
@@ -239,7 +239,7 @@ def _refuse_same_folders(models: Sequence[str], benchmarks: Sequence[Benchmark])
 
 def _find_models(models: Sequence[str]) -> None:
     """All of them, before the first answers: one that is missing would end a run whose first model took an hour."""
-    from evaluation.transformers_engine import find_model
+    from evaluation.engines.transformers_engine import find_model
 
     for model in models:
         find_model(model)

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from evaluation.report.packing import Results, pack
 from evaluation.report.page import opening
+from evaluation.report.payload import Results, pack
 from shared.pages.frame import CLOSING
 from shared.shards import write_atomically
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from evaluation.comparison import FEW, show_p
 from evaluation.report import plots
+from evaluation.stats.comparison import FEW, show_p
 from shared.pages.charts import legend
 from shared.pages.frame import asset, document_opening, math_script
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from evaluation.statistics import wilson
+from evaluation.stats.paired import wilson
 from shared.pages.charts import WIDTH, svg_bar, svg_line, svg_open, svg_text
 
 Found = Mapping[str, Any]

@@ -16,10 +16,10 @@ from tests.browser_page import chromium, page  # noqa: F401
 # Imported once, before the tests, which treat warnings as errors: lighteval's own are none of ours.
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    from evaluation.without_litellm import without_litellm
+    from evaluation.lighteval.loading import without_litellm
 
     with without_litellm():
-        import evaluation.lighteval_run  # noqa: F401
+        import evaluation.lighteval.tasks  # noqa: F401
 
 Reply = dict[str, Any]
 Script = Callable[[str, str, int], Reply]

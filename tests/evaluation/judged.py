@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evaluation.comparison import compare, summary
-from evaluation.folder import COMPARISON, MANIFEST, write_json, write_verdicts
-from evaluation.journal import Journal
+from evaluation.answer_cache import Journal
+from evaluation.records import Answer, Asked, Case, Question
 from evaluation.report import write_report
-from evaluation.terms import Answer, Asked, Case, Question
+from evaluation.results.folder import COMPARISON, MANIFEST, write_json, write_verdicts
+from evaluation.stats.comparison import compare, summary
 from shared.records import Verdict, problem_id
 
 Results = dict[str, dict[str, dict[str, list[Case]]]]

@@ -8,7 +8,7 @@ import pytest
 
 from evaluation.__main__ import main
 from evaluation.benchmarks import final_answer, load_benchmark
-from evaluation.terms import Benchmark
+from evaluation.records import Benchmark
 from shared.errors import InputError
 from shared.holdout import held_out_problems
 from shared.prompts import PRESETS

@@ -2,8 +2,8 @@
 
 import pytest
 
-from evaluation.comparison import compare, summary
-from evaluation.terms import Answer, Case, Question, take_apart, thought_of
+from evaluation.records import Answer, Case, Question, take_apart, thought_of
+from evaluation.stats.comparison import compare, summary
 from shared.records import Verdict
 
 

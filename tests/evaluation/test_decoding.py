@@ -15,9 +15,9 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from evaluation.choosing import choose, uniforms
-from evaluation.decoding import Decoder, Generated, Prompt, Sampling
-from evaluation.static import StaticDecoder
+from shared.inference.continuous_batching import Decoder, Generated, Prompt, Sampling
+from shared.inference.hf_generate import StaticDecoder
+from shared.inference.sampling import choose, uniforms
 from tests.evaluation.models import write_model
 
 STOP = 7

@@ -13,7 +13,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from evaluation.__main__ import main
-from evaluation.terms import EndpointDead
+from evaluation.records import EndpointDead
 from shared.errors import InputError
 from tests.evaluation.conftest import Endpoint, Reply, Script, number_of, rows_of, write_config, write_problems
 from tests.evaluation.models import write_model

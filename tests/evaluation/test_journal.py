@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.journal import Journal, key_of
-from evaluation.terms import Answer, Asked, Question
+from evaluation.answer_cache import Journal, key_of
+from evaluation.records import Answer, Asked, Question
 from tests.evaluation.conftest import rows_of
 
 

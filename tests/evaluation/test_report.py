@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from evaluation.again import report_again
-from evaluation.report.packing import CHUNK_CHARACTERS
+from evaluation.report.payload import CHUNK_CHARACTERS
+from evaluation.results.finished_runs import report_again
 from tests.evaluation.judged import by_id, finished_run, judged, report_of
 
 HOSTILE = '</script><script>window.owned=1</script><img src=x onerror="window.owned=1">\'"&amp;'

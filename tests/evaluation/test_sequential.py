@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from evaluation.sequential import ALPHA, BETA, ODDS, Decision, decide
+from evaluation.stats.sprt import ALPHA, BETA, ODDS, Decision, decide
 
 _RUNS, _LONGEST = 3_000, 1_500
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from evaluation.statistics import detectable_difference, mcnemar_exact, paired_bootstrap, pass_at_k, wilson
+from evaluation.stats.paired import detectable_difference, mcnemar_exact, paired_bootstrap, pass_at_k, wilson
 
 counts = st.integers(0, 400)
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from evaluation.__main__ import main
+from evaluation.failure_mining import write_weak
 from evaluation.neighbours import Copies, nearest
-from evaluation.weak import write_weak
 from shared.errors import InputError
 from shared.records import Trace, Usage, problem_id
 from tests.evaluation.judged import Results, by_id, finished_run, judged

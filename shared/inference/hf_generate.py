@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from evaluation.choosing import choose
-from evaluation.decoding import Finished, Generated, Prompt, Sampling
+from shared.inference.continuous_batching import Finished, Generated, Prompt, Sampling
+from shared.inference.sampling import choose
 
 
 class StaticDecoder:

@@ -21,7 +21,7 @@ from typing import Any
 
 import orjson
 
-from evaluation.terms import Answer, Asked
+from evaluation.records import Answer, Asked
 from shared.errors import CannotWrite
 from shared.shards import whole_length, write_atomically
 

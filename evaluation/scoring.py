@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from evaluation.second_opinion import SecondOpinion
-from evaluation.terms import Answer, Asked, Case, Thought, is_untagged, thought_of
+from evaluation.lighteval.metric import SecondOpinion
+from evaluation.records import Answer, Asked, Case, Thought, is_untagged, thought_of
 from shared.grading import grade
 from shared.grading.extract import last_box
 from shared.records import Verdict
@@ -25,7 +25,7 @@ class Judge:
     ) -> "Future[Case]":
         """The case, once judged; `graded(correct)` is called as soon as the first opinion is there.
 
-        `starts_inside`: see `evaluation.terms.thought_of`.
+        `starts_inside`: see `evaluation.records.thought_of`.
         """
         thought = thought_of(answer, starts_inside)
         response = "" if thought.unclosed else thought.response

@@ -11,13 +11,13 @@ import torch
 import transformers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from evaluation.choosing import uniforms
 from evaluation.config import EngineConfig, GenerationConfig
-from evaluation.decoding import Decoder, Generated, Prompt, Sampling
-from evaluation.fingerprint import fingerprint
-from evaluation.static import StaticDecoder
-from evaluation.terms import Answer, Asked, Deliver, Question
+from evaluation.engines.fingerprint import fingerprint
+from evaluation.records import Answer, Asked, Deliver, Question
 from shared.errors import InputError, Stopped
+from shared.inference.continuous_batching import Decoder, Generated, Prompt, Sampling
+from shared.inference.hf_generate import StaticDecoder
+from shared.inference.sampling import uniforms
 from shared.rendering import ChatRenderer
 
 _CPU_ROWS, _GPU_ROWS = 32, 512  # measured: docs/experiments/evaluation.md

@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from evaluation.comparison import show_p
+from evaluation.stats.comparison import show_p
 
 
 def show(comparison: Mapping[str, Any], console: Console) -> None:

@@ -15,7 +15,7 @@ import subprocess
 import sys
 from typing import Any
 
-from evaluation.without_litellm import without_litellm
+from evaluation.lighteval.loading import without_litellm
 
 _START_SECONDS, _ANSWER_SECONDS = 300.0, 10.0
 _MOST_RESTARTS = 5
@@ -63,7 +63,7 @@ class SecondOpinion:
 
     def _start(self) -> None:
         self._child = subprocess.Popen(
-            [sys.executable, "-m", "evaluation.second_opinion"],
+            [sys.executable, "-m", "evaluation.lighteval.metric"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         self._started = False

@@ -16,8 +16,8 @@ from typing import Any
 import aiohttp
 
 from evaluation.config import EngineConfig, GenerationConfig
-from evaluation.request import RequestFields
-from evaluation.terms import Answer, Asked, Deliver, EndpointDead, Question
+from evaluation.engines.request import RequestFields
+from evaluation.records import Answer, Asked, Deliver, EndpointDead, Question
 from shared.errors import InputError, Stopped
 from shared.prompts import THINK_CLOSE, THINK_OPEN, assistant_text
 from shared.records import is_cut

@@ -18,7 +18,7 @@ from typing import Any
 
 import orjson
 
-from evaluation.terms import Case
+from evaluation.records import Case
 
 Results = Mapping[str, Mapping[str, Mapping[str, Sequence[Case]]]]  # model, benchmark, problem id, samples
 

@@ -11,8 +11,8 @@ import orjson
 
 from evaluation.benchmarks import slug
 from evaluation.config import EvaluationConfig
-from evaluation.folder import describe
-from evaluation.terms import Benchmark
+from evaluation.records import Benchmark
+from evaluation.results.folder import describe
 from shared.git_commit import git_commit
 
 _LIBRARIES = (
@@ -67,6 +67,6 @@ def template_warning(model: str, identity: Mapping[str, Any]) -> str:
 def _card(config: EvaluationConfig) -> str:
     if config.engine.kind == "endpoint":
         return f"served by {', '.join(config.engine.base_urls)}"
-    from evaluation.transformers_engine import card
+    from evaluation.engines.transformers_engine import card
 
     return card()

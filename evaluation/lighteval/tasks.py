@@ -26,7 +26,7 @@ from lighteval.tasks.registry import Registry
 from lighteval.tasks.requests import Doc, SamplingMethod
 
 from evaluation.config import GenerationConfig
-from evaluation.terms import Benchmark, Case
+from evaluation.records import Benchmark, Case
 
 Cases = Mapping[str, Sequence[Case]]  # by question id, the samples in order
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from evaluation.choosing import choose
-from evaluation.slots import ATTENTION, Slots
+from shared.inference.kv_cache import ATTENTION, Slots
+from shared.inference.sampling import choose
 
 # Batch sizes for which a step is captured; a batch between two of them runs as the next larger one.
 _GRAPH_SIZES = (1, 2, 4, 8, 16, 32, 48, 64, 96, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 896, 1024)

@@ -14,11 +14,11 @@ from typing import Any
 
 import orjson
 
-from evaluation import folder as files
 from evaluation.benchmarks import HELD_OUT, final_answer, parse_row
-from evaluation.comparison import right
 from evaluation.neighbours import Copies, nearest
-from evaluation.terms import Case, Question
+from evaluation.records import Case, Question
+from evaluation.results import folder as files
+from evaluation.stats.comparison import right
 from shared.destinations import note_ours
 from shared.errors import InputError
 from shared.grading.extract import last_box

@@ -118,7 +118,7 @@ def attend(
         return out.transpose(1, 2), None
     n, heads, _one, size = query.shape
     if slots.by_kernel:
-        from evaluation.kernels import attend_rows
+        from shared.inference.attention_kernel import attend_rows
 
         return attend_rows(query, key, value, slots.lengths, scaling or size**-0.5), None
     # The heads that share keys become the query's tokens: nothing is repeated in memory.

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from evaluation.statistics import detectable_difference, mcnemar_exact, paired_bootstrap, pass_at_k, wilson
-from evaluation.terms import Case
+from evaluation.records import Case
+from evaluation.stats.paired import detectable_difference, mcnemar_exact, paired_bootstrap, pass_at_k, wilson
 
 Cases = Mapping[str, Sequence[Case]]
 Cause = Literal["format", "finishing", "reasoning"]

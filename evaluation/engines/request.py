@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from evaluation.config import GenerationConfig
-from evaluation.terms import Asked, Question
+from evaluation.records import Asked, Question
 from shared.records import Message
 
 # -1 is "off" for every vLLM, SGLang and llama.cpp; 0 is refused by vLLM before 0.9 and by SGLang.

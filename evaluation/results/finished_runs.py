@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evaluation import folder as files
 from evaluation.pipeline import Results, compared, write_results
+from evaluation.results import folder as files
 from shared.errors import InputError, typed
 
 

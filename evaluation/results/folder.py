@@ -13,8 +13,8 @@ from typing import Any
 
 import orjson
 
-from evaluation.journal import answer_of
-from evaluation.terms import Benchmark, Case, Question
+from evaluation.answer_cache import answer_of
+from evaluation.records import Benchmark, Case, Question
 from shared.errors import CannotWrite, InputError
 from shared.folder_lock import FolderLock
 from shared.records import Verdict

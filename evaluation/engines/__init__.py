@@ -1,0 +1,1 @@
+"""What answers: a model folder on this machine, or a server."""

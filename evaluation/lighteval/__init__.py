@@ -1,0 +1,1 @@
+"""Everything that touches lighteval: its import, our tasks as its tasks, its metric."""

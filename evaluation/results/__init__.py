@@ -1,0 +1,1 @@
+"""An evaluation's folder: written, read back, compared again."""
