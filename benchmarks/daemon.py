@@ -24,7 +24,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tests.generator.running import Rehearsal, configure, free_port, rehearsal, started
+from tests.generator.process_runs import Rehearsal, configure, free_port, rehearsal, started
 
 OFTEN = 20  # the watchers ask so many times as often as they do
 DASHBOARD_SECONDS, SCRAPE_SECONDS = 2.0, 15.0

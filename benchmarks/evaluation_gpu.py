@@ -88,7 +88,7 @@ def write_model(folder: Path, shape: dict[str, Any], device: str) -> None:
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
     sys.path.insert(0, str(Path(__file__).parent.parent))
-    from tests.evaluation.models import byte_tokenizer
+    from tests.evaluation.tiny_models import byte_tokenizer
 
     tokenizer = byte_tokenizer()
     torch.manual_seed(0)

@@ -22,7 +22,7 @@ from typing import Any
 
 from benchmarks.trainer_gpu import ROOT, SHAPES, lengths, model_folder
 from tests.trainer.corpora import trace, write_corpus
-from tests.trainer.runs import write_config
+from tests.trainer.process_runs import write_config
 
 WARM = 10  # steps: kernels are compiled, memory is found
 BATCH = 16

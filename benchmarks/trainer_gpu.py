@@ -97,7 +97,7 @@ def model_folder(shape: str, root: Path) -> Path:
     import torch
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
-    from tests.trainer.tiny import tokenizer
+    from tests.trainer.tiny_models import tokenizer
 
     tokenizer().save_pretrained(folder)
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -14,7 +14,7 @@ from shared.holdout import held_out_problems
 from shared.prompts import PRESETS
 from shared.records import problem_id
 from tests.evaluation.conftest import rows_of
-from tests.evaluation.models import write_model
+from tests.evaluation.tiny_models import write_model
 from tests.trainer.corpora import trace, write_corpus
 
 PROMPT = PRESETS["r1"].prompt

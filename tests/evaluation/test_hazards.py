@@ -16,7 +16,7 @@ from evaluation.__main__ import main
 from evaluation.records import EndpointDead
 from shared.errors import InputError
 from tests.evaluation.conftest import Endpoint, Reply, Script, number_of, rows_of, write_config, write_problems
-from tests.evaluation.models import write_model
+from tests.evaluation.tiny_models import write_model
 
 Serve = Callable[[Script], Endpoint]
 ROOT = Path(__file__).parents[2]

@@ -4,8 +4,8 @@ import pytest
 
 from shared.chat_api import Clocks, Teacher
 from shared.chat_api.calls import CallError, Request
-from tests.generator.dialect_streams import ANSWERS
-from tests.generator.scripted_server import Reply, says, scripted
+from tests.generator.fake_server import Reply, says, scripted
+from tests.shared.chat_api.dialect_streams import ANSWERS
 
 REQUEST = Request([{"role": "user", "content": "2 + 2?"}], "r1", 0.6, 0.95, 1000)
 PATIENT = Clocks(connect=5, first_token=30, stall=30, total=60)

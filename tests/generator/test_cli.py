@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.generator.running import configure, generator, rehearsal
+from tests.generator.process_runs import configure, generator, rehearsal
 
 NOWHERE = "http://127.0.0.1:9/v1"
 

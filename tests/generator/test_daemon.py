@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.generator.running import (
+from tests.generator.process_runs import (
     LONG,
     Rehearsal,
     command,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.generator.running import (
+from tests.generator.process_runs import (
     LONG,
     ROOT,
     configure,

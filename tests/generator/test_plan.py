@@ -9,7 +9,7 @@ from generator.config import BudgetConfig
 from generator.lanes.forecast import Expected, forecast, lane_pace, open_share, quota_seconds
 from generator.lanes.windows import Windows
 from tests.generator.lanes.lane_simulation import lane_config
-from tests.generator.running import configure, generator, rehearsal
+from tests.generator.process_runs import configure, generator, rehearsal
 
 ONE = Expected(prompt_tokens=100, completion_tokens=900, seconds=30)
 MONDAY = 1_763_942_400.0  # 2025-11-24 00:00 UTC

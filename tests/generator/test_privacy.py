@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from shared.chat_api.calls import Address
-from tests.generator.running import configure, generator, rehearsal
-from tests.generator.scripted_server import refuses, scripted
+from tests.generator.fake_server import refuses, scripted
+from tests.generator.process_runs import configure, generator, rehearsal
 
 
 def modes(corpus: Path) -> dict[str, str]:

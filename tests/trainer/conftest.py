@@ -12,16 +12,16 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 @pytest.fixture(scope="session")
 def tokenizer() -> Any:
-    from tests.trainer import tiny
+    from tests.trainer import tiny_models
 
-    return tiny.tokenizer()
+    return tiny_models.tokenizer()
 
 
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tests.trainer import tiny
+    from tests.trainer import tiny_models
 
-    return tiny.save_model(tmp_path_factory.mktemp("model"))
+    return tiny_models.save_model(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="session")

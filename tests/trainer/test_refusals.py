@@ -12,7 +12,7 @@ import pytest
 
 from shared.errors import InputError
 from tests.trainer.corpora import trace, write_corpus
-from tests.trainer.runs import LAUNCH, ROOT, finish, start, write_config
+from tests.trainer.process_runs import LAUNCH, ROOT, finish, start, write_config
 from trainer.__main__ import main
 from trainer.planning.launch import WRAPPERS
 

@@ -8,7 +8,7 @@ import torch
 
 from shared.config import load
 from shared.errors import InputError
-from tests.trainer.runs import ROOT, finish, start
+from tests.trainer.process_runs import ROOT, finish, start
 from trainer.__main__ import main
 from trainer.artifacts.manifest import read_manifest, write_manifest
 from trainer.config import TrainerConfig

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from shared.rendering import ChatRenderer
-from tests.trainer import tiny
+from tests.trainer import tiny_models
 from tests.trainer.corpora import trace, write_corpus
-from tests.trainer.runs import ROOT, finish, metrics, start, write_config
+from tests.trainer.process_runs import ROOT, finish, metrics, start, write_config
 from trainer.__main__ import main
 from trainer.artifacts.gguf import export_gguf, read_again, write_gguf
 from trainer.artifacts.merge import LOGIT_TOLERANCE, Observed, compare, observe, probe_prompts
@@ -75,7 +75,7 @@ def test_a_run_that_is_asked_for_more_steps_than_its_data_has_ends_with_the_data
 
 def test_the_merged_folder_stops_at_the_token_that_was_taught(run: Path, model_folder: Path) -> None:
     generation = json.loads((run / "merged/generation_config.json").read_bytes())
-    end = tiny.tokenizer().convert_tokens_to_ids("<|im_end|>")
+    end = tiny_models.tokenizer().convert_tokens_to_ids("<|im_end|>")
     ends = generation["eos_token_id"]
     assert end in (ends if isinstance(ends, list) else [ends])
     assert ChatRenderer.of(_tokenizer(model_folder)).digest == ChatRenderer.of(_tokenizer(run / "merged")).digest

@@ -17,7 +17,7 @@ from generator.corpus import HighWaterFile, Ledger
 from generator.lanes import LOOK_AGAIN_SECONDS, Answer, Drained, Lanes, NoLane, OutOfBudget
 from shared.chat_api import Clocks, Teacher
 from shared.errors import InputError
-from tests.generator.scripted_server import Reply, Script, refuses, says, scripted
+from tests.generator.fake_server import Reply, Script, refuses, says, scripted
 
 PARAMS = {"temperature": 0.6, "top_p": 0.95, "max_tokens": 100}
 

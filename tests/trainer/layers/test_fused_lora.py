@@ -1,0 +1,129 @@
+"""The fused layers give PEFT's numbers, follow the optimiser, step aside when asked, and save what they promise."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from shared.rendering import ChatRenderer
+from tests.trainer import tiny_models
+from tests.trainer.corpora import trace
+from trainer.data.examples import Encoder, Example
+from trainer.layers.fused_lora import fuse
+from trainer.layers.packing import ATTENTION, FlatBatch, lay_flat, loss_sum, register_attention
+
+
+@pytest.fixture(scope="module")
+def batch(tokenizer: Any) -> FlatBatch:
+    encoder = Encoder(tokenizer, ChatRenderer.of(tokenizer), 512)
+    return lay_flat([e for e in encoder.encode([trace(i) for i in range(4)]) if isinstance(e, Example)])
+
+
+def adapted(fused: bool, *, checkpointing: bool = False, r: int = 8, dropout: float = 0.0) -> Any:
+    """A tiny model with adapters that say something, trained from here on."""
+    register_attention()
+    made = tiny_models.model()
+    made.set_attn_implementation(ATTENTION)
+    torch.manual_seed(3)
+    lora = LoraConfig(r=r, lora_alpha=3 * r, target_modules="all-linear", lora_dropout=dropout, init_lora_weights=False)
+    made = get_peft_model(made, lora)
+    if fused:
+        fuse(made, gpu=False)
+    if checkpointing:
+        made.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    return made.train()
+
+
+def step(model: Any, batch: FlatBatch) -> tuple[float, dict[str, torch.Tensor]]:
+    """Loss and adapter gradients, then a step of training's optimiser, which leaves tensors' versions alone."""
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    optimiser = torch.optim.AdamW(trained.values(), lr=1e-2, fused=True)
+    loss = loss_sum(model, batch)
+    loss.backward()
+    slopes = {name: p.grad.clone() for name, p in trained.items()}
+    optimiser.step()
+    optimiser.zero_grad()
+    return loss.item(), slopes
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_losses_and_gradients_are_those_of_peft_also_after_the_optimiser_moved(
+    batch: FlatBatch, checkpointing: bool
+) -> None:
+    plain, fused = adapted(False), adapted(True, checkpointing=checkpointing)
+    for _ in range(3):
+        (loss, slopes), (fused_loss, fused_slopes) = step(plain, batch), step(fused, batch)
+        assert fused_loss == pytest.approx(loss, rel=1e-5)
+        for name, slope in slopes.items():
+            assert (fused_slopes[name] - slope).norm() <= 2e-4 * slope.norm(), name
+
+
+def test_bfloat16_is_as_near_to_float32_as_peft_is(batch: FlatBatch) -> None:
+    exact, slopes = step(adapted(False), batch)
+    found = []
+    for fused in (False, True):
+        model = adapted(False)
+        for parameter in model.parameters():
+            if not parameter.requires_grad:
+                parameter.data = parameter.data.to(torch.bfloat16)
+        if fused:
+            fuse(model, gpu=False)
+        with torch.autocast("cpu", torch.bfloat16):
+            loss, rounded = step(model, batch)
+        assert loss == pytest.approx(exact, rel=2e-3)
+        found.append(sum(float((rounded[n] - s).norm() / s.norm()) for n, s in slopes.items()) / len(slopes))
+    assert found[1] < 1.2 * found[0]
+
+
+def test_an_adapter_that_is_off_or_merged_leaves_the_base_or_the_merged_model(batch: FlatBatch) -> None:
+    plain, fused = adapted(False).eval(), adapted(True).eval()
+    with torch.no_grad():
+        with plain.disable_adapter(), fused.disable_adapter():
+            assert loss_sum(fused, batch).item() == pytest.approx(loss_sum(plain, batch).item(), rel=1e-6)
+        adapted_loss = loss_sum(plain, batch).item()
+        assert loss_sum(fused, batch).item() == pytest.approx(adapted_loss, rel=1e-5)
+        fused.merge_adapter()
+        assert loss_sum(fused, batch).item() == pytest.approx(adapted_loss, rel=1e-4)
+        fused.unmerge_adapter()
+        merged = fused.merge_and_unload()
+        reference = plain.merge_and_unload()
+        for name, weight in reference.state_dict().items():
+            torch.testing.assert_close(merged.state_dict()[name].contiguous(), weight, rtol=1e-4, atol=1e-6)
+
+
+def test_layers_with_dropout_keep_their_own_way() -> None:
+    model = adapted(False, dropout=0.1)
+    fuse(model, gpu=False)
+    assert all("forward" not in vars(module) for module in model.modules())
+
+
+def test_what_is_saved_is_the_same(batch: FlatBatch, tmp_path: Any) -> None:
+    plain, fused = adapted(False), adapted(True)
+    for name, model in (("plain", plain), ("fused", fused)):
+        model.save_pretrained(tmp_path / name)
+    assert (tmp_path / "plain/adapter_model.safetensors").read_bytes() == (
+        tmp_path / "fused/adapter_model.safetensors"
+    ).read_bytes()
+
+
+def test_a_checkpointed_layer_does_not_compute_its_last_product_again(batch: FlatBatch) -> None:
+    seen: Counter[str] = Counter()
+    model = adapted(True, checkpointing=True)
+    inner = model.config.intermediate_size
+
+    class Count(TorchDispatchMode):
+        def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            # Products from the MLP's width to the model's.
+            if "addmm_" in str(function) and args[1].shape[1] == inner and args[2].shape[1] == model.config.hidden_size:
+                seen[str(function)] += 1
+            return function(*args, **(kwargs or {}))
+
+    loss_sum(model, batch).backward()
+    with Count():
+        loss = loss_sum(model, batch)
+        assert sum(seen.values()) == model.config.num_hidden_layers
+        loss.backward()
+    assert sum(seen.values()) == model.config.num_hidden_layers

@@ -1,0 +1,114 @@
+"""Several processes, one a card: they take the steps of one, together; the plan counts them. Two of them on a CPU."""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.trainer.corpora import trace, write_corpus
+from tests.trainer.planning.test_plan import R1_LENGTHS, card, planned
+from tests.trainer.process_runs import LAUNCH, ROOT, finish, metrics, start, write_config
+from trainer.config import TrainerConfig
+from trainer.data.data_order import shares
+from trainer.planning.launch import Launch, check_launch
+from trainer.planning.memory_check import in_words
+
+
+def launched(*arguments: str, precision: str = "no") -> str:
+    """The output of two processes, which must succeed."""
+    done = subprocess.run(
+        [*LAUNCH, "--multi_gpu", "--mixed_precision", precision, "-m", "trainer", *arguments],
+        cwd=ROOT, env={**os.environ, "CUDA_VISIBLE_DEVICES": ""}, text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def short_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """21 examples: with 8 a step the last step has 5, which no two processes share evenly."""
+    return write_corpus(tmp_path_factory.mktemp("short"), [trace(i, sample=i % 3) for i in range(21)])
+
+
+TABLES: dict[str, Any] = {
+    "train": {"max_steps": 0, "holdout": 0, "merge": False, "save_steps": 2},
+    "probe": {"problems": 0},
+}
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory, model_folder: Path, short_corpus: Path) -> Path:
+    folder = tmp_path_factory.mktemp("alone")
+    code, output = finish(start("run", str(write_config(folder, model_folder, short_corpus, **TABLES))))
+    assert code == 0, output
+    return folder / "run"
+
+
+def test_two_processes_take_the_steps_of_one_to_the_last_example_and_finish_as_one(
+    tmp_path: Path, model_folder: Path, short_corpus: Path, alone: Path
+) -> None:
+    tables = {**TABLES, "train": {**TABLES["train"], "merge": True}, "probe": {"problems": 2, "every_steps": 1}}
+    output = launched("run", str(write_config(tmp_path, model_folder, short_corpus, **tables)))
+    both = tmp_path / "run"
+    assert list(metrics(both)) == [1, 2, 3]
+    assert list(metrics(both).values()) == pytest.approx(list(metrics(alone).values()), abs=1e-4)
+    assert metrics(both, "tokens") == metrics(alone, "tokens")
+    assert output.count("step 3/3") == 1  # told once
+    assert "2 x processor" in output
+    assert "tokens/s expected of 2 cards together" in output
+    manifest = json.loads((both / "manifest.json").read_bytes())
+    assert "merge" in manifest  # by the first process, which waited for nobody
+    assert (both / "report.html").exists()
+
+
+def test_a_run_goes_on_with_another_number_of_processes(
+    tmp_path: Path, model_folder: Path, short_corpus: Path, alone: Path
+) -> None:
+    config = write_config(tmp_path, model_folder, short_corpus, **TABLES)
+    launched("run", str(config))
+    run = tmp_path / "run"
+    shutil.rmtree(run / "checkpoints/checkpoint-3")
+    (run / "report.html").unlink()
+    code, output = finish(start("run", str(config)))
+    assert code == 0, output
+    assert "going on from step 2" in output
+    assert list(metrics(run).values()) == pytest.approx(list(metrics(alone).values()), abs=1e-4)
+
+
+def test_the_precision_in_a_launchers_configuration_does_not_change_the_run(
+    tmp_path: Path, model_folder: Path, short_corpus: Path, alone: Path
+) -> None:
+    launched("run", str(write_config(tmp_path, model_folder, short_corpus, **TABLES)), precision="fp16")
+    assert list(metrics(tmp_path / "run").values()) == pytest.approx(list(metrics(alone).values()), abs=1e-4)
+
+
+def test_a_plan_counts_the_cards_in_its_speed_time_and_share_of_peak() -> None:
+    config = TrainerConfig.model_validate({"run": "r", "model": "m", "corpora": ["c"]})
+    one, two = planned(80.0), planned(80.0, world=2)
+    assert two.steps == one.steps
+    assert two.tokens == one.tokens
+    assert two.seconds < 0.6 * one.seconds
+    assert "of 2 cards together" in two.lines()[-1]
+    line = in_words(8000, 5.25, 1.0, two, card(80.0), config)
+    assert "16,000 tokens/s of 2 cards" in line
+
+
+def test_a_step_is_dealt_whole_and_evenly_in_tokens() -> None:
+    step = R1_LENGTHS[:16]
+    for world in (1, 2, 3, 5):
+        dealt = shares(step, world)
+        assert sorted(i for mine in dealt for i in mine) == list(range(16))
+        tokens = [sum(step[i] for i in mine) for mine in dealt]
+        assert max(tokens) - min(tokens) <= max(step)
+    assert shares([10, 20], 3) == [[1], [0], []]
+
+
+def test_a_launch_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("WORLD_SIZE", "4"), ("RANK", "3"), ("LOCAL_RANK", "1"), ("LOCAL_WORLD_SIZE", "2")):
+        monkeypatch.setenv(name, value)
+    assert check_launch(batch=16) == Launch(rank=3, local_rank=1, world=4, local_world=2)
