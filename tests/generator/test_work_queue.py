@@ -133,7 +133,7 @@ async def test_a_failed_sample_is_asked_again_once_where_that_is_asked_for(tmp_p
 async def test_a_followed_file_whose_last_line_is_still_being_written_is_looked_at_again(
     tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(generator.feed, "FOLLOW_SECONDS", 0.05)
+    monkeypatch.setattr(generator.work_queue, "FOLLOW_SECONDS", 0.05)
     path, torn_looks = tmp_path / "problems.jsonl", queue.Queue[bool]()
     path.write_text('{"problem": "one", "answer": "1"}\n')
 

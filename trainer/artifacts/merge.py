@@ -166,7 +166,8 @@ def as_measured(known: Any, tokenizer: Any, chat: ChatRenderer) -> Any:
     """The `GenerationConfig` of a folder that we write, from the base's. Sets the tokenizer's end token as well.
 
     Whoever loads the model stops at the token that it was taught to end with, and decodes as it was measured: the
-    base's penalties and sampling are left behind (`shared.inference.generation_config`), since probe and evaluation were without them.
+    base's penalties and sampling are left behind (`shared.inference.generation_config`), since probe and evaluation
+    were without them.
     """
     from trainer.data.examples import end_token_id
 

@@ -12,7 +12,8 @@ For that, the frozen weights of gate, up and down live in a slightly wider matri
 the optimiser moves stays where PEFT keeps it, in float32; before each forward pass it is copied to where it is used.
 
 On an NVIDIA GPU with Liger's kernels installed, RMSNorm, SiLU x up and the rotary embedding take one kernel each.
-Nothing here is needed to be right: without it the same loss comes out, slower (tests/trainer/layers/test_fused_lora.py).
+Nothing here is needed to be right: without it the same loss comes out, slower
+(tests/trainer/layers/test_fused_lora.py).
 """
 
 import importlib.util
