@@ -1,4 +1,5 @@
-"""Every benchmark that needs no GPU, one after the other: `make bench`. Each prints its table; the last one sums up.
+"""Every benchmark that needs no GPU, one after the other: `make bench`. Each prints its table; the
+last one sums up.
 
 python -m benchmarks [NAME ...]
 """
@@ -7,8 +8,9 @@ import subprocess
 import sys
 import time
 
-# Run by hand, each says how in its docstring: those of the GPU (trainer_gpu, trainer_cards, trainer_real,
-# evaluation_gpu, effect), the table of cards, and weak_round, which goes on from a finished demo.
+# Run by hand, each says how in its docstring: those of the GPU (trainer_gpu, trainer_cards,
+# trainer_real, evaluation_gpu, effect), the table of cards, and weak_round, which goes on from a
+# finished demo.
 NAMES = ("streaming", "generator", "resume", "grading", "screening", "daemon")
 
 
@@ -22,7 +24,9 @@ def main() -> int:
         rows.append((name, time.perf_counter() - began, code))
     print(f"\n{'benchmark':<14}{'seconds':>9}  result")
     for name, seconds, code in rows:
-        print(f"{name:<14}{seconds:>9.0f}  {'as promised' if code == 0 else f'FAILED (exit {code})'}")
+        print(
+            f"{name:<14}{seconds:>9.0f}  {'as promised' if code == 0 else f'FAILED (exit {code})'}"
+        )
     return int(any(code for _, _, code in rows))
 
 

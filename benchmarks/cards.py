@@ -2,7 +2,8 @@
 
     .venv/trainer/bin/python -m benchmarks.cards
 
-Estimates, not measurements: 160 traces, each exactly `train.max_length` long, on a card with one GiB in use by others.
+Estimates, not measurements: 160 traces, each exactly `train.max_length` long, on a card with one
+GiB in use by others.
 """
 
 from shared.errors import InputError
@@ -34,12 +35,20 @@ def main() -> None:
 def _fits(shape: Shape, method: str, length: int, gib: float) -> str:
     """The memory that the plan for this card expects, or a dash where there is none."""
     config = TrainerConfig.model_validate(
-        {"run": "run", "model": "model", "corpora": ["corpus"], "method": method, "train": {"max_length": length}}
+        {
+            "run": "run",
+            "model": "model",
+            "corpora": ["corpus"],
+            "method": method,
+            "train": {"max_length": length},
+        }
     )
     card = Card(f"{gib} GB", "cuda", gib, gib - IN_USE_GIB, bf16=True, peak_tflops=40.0)
     try:
         # what `backend = "auto"` takes on such a card
-        plan = make_plan(config, shape, [length] * 160, card, backend="unsloth" if method == "qlora" else "trl")
+        plan = make_plan(
+            config, shape, [length] * 160, card, backend="unsloth" if method == "qlora" else "trl"
+        )
     except InputError:
         return "–"
     return f"{plan.total_gib:.1f} GiB"

@@ -1,12 +1,13 @@
-"""The daemon's promises measured with real processes: limits found by itself, limits kept, and what watching costs.
+"""The daemon's promises measured with real processes: limits found by itself, limits kept, and what
+watching costs.
 
     python -m benchmarks.daemon [--seconds 180]
 
-Three generators run side by side against rehearsal teachers: one has to find a limit of 60 calls in flight, which the
-server only shows by 429; one is told that limit; one is paced at 230 calls a minute under a limit of 240. Then a
-generator with 1,000 streams (of 8 tokens/s, so that the rehearsal's short answers last) is watched by a dashboard and a
-metrics scraper that ask twenty times as often as they do; a twentieth of the CPU time that this adds is what watching
-costs.
+Three generators run side by side against rehearsal teachers: one has to find a limit of 60 calls in
+flight, which the server only shows by 429; one is told that limit; one is paced at 230 calls a
+minute under a limit of 240. Then a generator with 1,000 streams (of 8 tokens/s, so that the
+rehearsal's short answers last) is watched by a dashboard and a metrics scraper that ask twenty
+times as often as they do; a twentieth of the CPU time that this adds is what watching costs.
 """
 
 import argparse
@@ -34,7 +35,9 @@ TICKS = os.sysconf("SC_CLK_TCK")
 class Watched:
     """A generator against its own teacher, and the teacher's counts second by second."""
 
-    def __init__(self, name: str, folder: Path, teacher: Rehearsal, process: "subprocess.Popen[str]") -> None:
+    def __init__(
+        self, name: str, folder: Path, teacher: Rehearsal, process: "subprocess.Popen[str]"
+    ) -> None:
         self.name, self.folder, self.teacher, self.process = name, folder, teacher, process
         self.seen: list[tuple[float, dict[str, Any]]] = []
 
@@ -66,7 +69,10 @@ def limits(seconds: float) -> list[tuple[str, str, str]]:
         watched("found", at_most_60, lane__concurrency=0) as found,
         watched("told", at_most_60, lane__concurrency=60) as told,
         watched(
-            "paced", ("--requests-per-minute", "240"), lane__concurrency=64, lane__requests_per_minute=230
+            "paced",
+            ("--requests-per-minute", "240"),
+            lane__concurrency=64,
+            lane__requests_per_minute=230,
         ) as paced,
     ):
         begun = time.monotonic()
@@ -88,8 +94,16 @@ def limits(seconds: float) -> list[tuple[str, str, str]]:
             "< 3%",
         ),
         ("calls answered 429 in the first minute", f"{found.between(0, 60)[1]:,}", ""),
-        ("throughput against a limit set to 60 by hand", f"{good / by_hand:.1%} of {by_hand:,}", "> 90%"),
-        ("calls answered 429 at 230 a minute under 240", f"{whole[1]:,} of {sum(whole[:2]):,}", "<= 3"),
+        (
+            "throughput against a limit set to 60 by hand",
+            f"{good / by_hand:.1%} of {by_hand:,}",
+            "> 90%",
+        ),
+        (
+            "calls answered 429 at 230 a minute under 240",
+            f"{whole[1]:,} of {sum(whole[:2]):,}",
+            "<= 3",
+        ),
     ]
 
 
@@ -97,7 +111,9 @@ def watching(streams: int, seconds: float = 12.0) -> list[tuple[str, str, str]]:
     port = free_port()
     keys = {"lane__concurrency": streams, "daemon__port": port, "sampling__samples": 1}
     with watched("streams", ("--tokens-per-second", "8"), **keys) as run:
-        patience = time.monotonic() + 180  # a slow machine may carry fewer: the table says how many there were
+        patience = (
+            time.monotonic() + 180
+        )  # a slow machine may carry fewer: the table says how many there were
         while run.teacher.stats()["in_flight"] < 0.9 * streams and time.monotonic() < patience:
             time.sleep(1)
         alone, asked = 0.0, 0.0
@@ -108,7 +124,11 @@ def watching(streams: int, seconds: float = 12.0) -> list[tuple[str, str, str]]:
         run.process.kill()
     cost = max(0.0, (asked - alone) / 3 / OFTEN)
     return [
-        (f"CPU of the generator at {in_flight:,} streams of 8 tokens/s", f"{alone / 3:.1%} of a core", ""),
+        (
+            f"CPU of the generator at {in_flight:,} streams of 8 tokens/s",
+            f"{alone / 3:.1%} of a core",
+            "",
+        ),
         ("CPU added by a dashboard and a metrics scraper", f"{cost:.2%} of a core", "< 2%"),
     ]
 
@@ -125,7 +145,9 @@ _last: dict[str, float] = {}
 
 
 def _watch_once(port: int) -> None:
-    """Ask what a dashboard (status, history, traces) and a scraper ask, each `OFTEN` times as often as they do."""
+    """Ask what a dashboard (status, history, traces) and a scraper ask, each `OFTEN` times as
+    often as they do.
+    """
     wanted = [("/status", DASHBOARD_SECONDS), ("/history?since=9999999999", DASHBOARD_SECONDS)]
     wanted += [("/traces", DASHBOARD_SECONDS), ("/metrics", SCRAPE_SECONDS)]
     for path, every in wanted:
@@ -142,14 +164,20 @@ def _cpu_seconds(pid: int) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=180, help="of the run against limits; 0: leave it out")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=180, help="of the run against limits; 0: leave it out"
+    )
     parser.add_argument("--streams", type=int, default=1000, help="0: leave the watching out")
     args = parser.parse_args()
     table = Table(title="The daemon: limits found, limits kept, watching")
     for heading in ("what", "measured", "promised"):
         table.add_column(heading)
-    for row in (limits(args.seconds) if args.seconds else []) + (watching(args.streams) if args.streams else []):
+    for row in (limits(args.seconds) if args.seconds else []) + (
+        watching(args.streams) if args.streams else []
+    ):
         table.add_row(*row)
     Console(width=120).print(table)
 

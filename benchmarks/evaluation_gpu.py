@@ -1,17 +1,18 @@
-"""Answers a second: our engine against lighteval's own transformers backend, on a random-weight model of Qwen2.5-1.5B's
-shape.
+"""Answers a second: our engine against lighteval's own transformers backend, on a random-weight
+model of Qwen2.5-1.5B's shape.
 
     python benchmarks/evaluation_gpu.py                 # one NVIDIA GPU
     python benchmarks/evaluation_gpu.py --dry-run       # a tiny model on a CPU: shows that both sides run
 
-Both answer the same prompts, and each answer's length is forced to the same schedule: lengths spread as those of real
-DeepSeek-R1 traces on GSM8K problems (QUANTILES), cut at max_new_tokens. Random weights never say when they are done,
-so the schedule says it: our engine gets a limit for each row, lighteval's `generate` a logits processor that allows
-the end token at that place and nowhere else. lighteval splits its requests in four and batches inside a split; here
-it gets one split, which is better for it. It asks `generate` to keep the scores of every step (`output_scores=True` in
-its model_input.py, 0.13.0): batch x new tokens x vocabulary float32, 2.3 GiB a row at 4,096 tokens of Qwen's
-vocabulary. So its batch is the largest that fits, halved if it does not after all. Each measurement is a process of its
-own: none finds the memory of another.
+Both answer the same prompts, and each answer's length is forced to the same schedule: lengths
+spread as those of real DeepSeek-R1 traces on GSM8K problems (QUANTILES), cut at max_new_tokens.
+Random weights never say when they are done, so the schedule says it: our engine gets a limit for
+each row, lighteval's `generate` a logits processor that allows the end token at that place and
+nowhere else. lighteval splits its requests in four and batches inside a split; here it gets one
+split, which is better for it. It asks `generate` to keep the scores of every step
+(`output_scores=True` in its model_input.py, 0.13.0): batch x new tokens x vocabulary float32, 2.3
+GiB a row at 4,096 tokens of Qwen's vocabulary. So its batch is the largest that fits, halved if it
+does not after all. Each measurement is a process of its own: none finds the memory of another.
 """
 
 import argparse
@@ -53,9 +54,16 @@ QUANTILES = (
     8757,
 )
 QWEN_1_5B = {
-    "hidden_size": 1536, "num_hidden_layers": 28, "num_attention_heads": 12, "num_key_value_heads": 2, "intermediate_size": 8960,  # noqa: E501
-    "vocab_size": 151936, "max_position_embeddings": 32768, "tie_word_embeddings": True, "rope_theta": 1e6,
-}  # fmt: skip
+    "hidden_size": 1536,
+    "num_hidden_layers": 28,
+    "num_attention_heads": 12,
+    "num_key_value_heads": 2,
+    "intermediate_size": 8960,
+    "vocab_size": 151936,
+    "max_position_embeddings": 32768,
+    "tie_word_embeddings": True,
+    "rope_theta": 1e6,
+}
 TINY = QWEN_1_5B | {
     "hidden_size": 48,
     "num_hidden_layers": 2,
@@ -66,7 +74,9 @@ TINY = QWEN_1_5B | {
 
 
 def schedule(count: int, cap: int) -> list[int]:
-    """Answer lengths in tokens: `count` points spread evenly over the quantiles, in a fixed shuffled order."""
+    """Answer lengths in tokens: `count` points spread evenly over the quantiles, in a fixed
+    shuffled order.
+    """
     import random
 
     steps = len(QUANTILES) - 1
@@ -74,14 +84,21 @@ def schedule(count: int, cap: int) -> list[int]:
     for i in range(count):
         place = (i + 0.5) / count * steps
         low = int(place)
-        lengths.append(min(cap, round(QUANTILES[low] + (place - low) * (QUANTILES[low + 1] - QUANTILES[low]))))
+        lengths.append(
+            min(cap, round(QUANTILES[low] + (place - low) * (QUANTILES[low + 1] - QUANTILES[low])))
+        )
     random.Random(0).shuffle(lengths)
     return lengths
 
 
 def problem(number: int) -> str:
-    """A prompt of GSM8K's size (about 100 tokens of the byte tokenizer's kind), different for each number."""
-    return f"Problem {number:05d}: Natalia sold clips to {number % 97} friends, and then half as many in May. How many?"
+    """A prompt of GSM8K's size (about 100 tokens of the byte tokenizer's kind), different for
+    each number.
+    """
+    return (
+        f"Problem {number:05d}: Natalia sold clips to {number % 97} friends, and then half as many"
+        " in May. How many?"
+    )
 
 
 def write_model(folder: Path, shape: dict[str, Any], device: str) -> None:
@@ -93,8 +110,14 @@ def write_model(folder: Path, shape: dict[str, Any], device: str) -> None:
     tokenizer = byte_tokenizer()
     torch.manual_seed(0)
     with torch.device(device):
-        ends = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id, "bos_token_id": None}
-        model = Qwen2ForCausalLM(Qwen2Config(**shape, **ends)).to(torch.bfloat16 if device == "cuda" else torch.float32)
+        ends = {
+            "eos_token_id": tokenizer.eos_token_id,
+            "pad_token_id": tokenizer.pad_token_id,
+            "bos_token_id": None,
+        }
+        model = Qwen2ForCausalLM(Qwen2Config(**shape, **ends)).to(
+            torch.bfloat16 if device == "cuda" else torch.float32
+        )
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
@@ -105,13 +128,18 @@ def questions(count: int) -> list[Any]:
 
     preset = PRESETS["r1"]
     return [
-        Asked(Question(f"q{i}", problem(i), "1", tuple(messages_for(problem(i), "", preset.prompt))), 0)
+        Asked(
+            Question(f"q{i}", problem(i), "1", tuple(messages_for(problem(i), "", preset.prompt))),
+            0,
+        )
         for i in range(count)
     ]
 
 
 def ours(folder: Path, lengths: list[int], device: str) -> tuple[float, int]:
-    """(seconds, tokens) of our engine for all answers: tokenize, decode, hand over as text. Loading is not counted."""
+    """(seconds, tokens) of our engine for all answers: tokenize, decode, hand over as text.
+    Loading is not counted.
+    """
     import evaluation.engines.transformers_engine as module
     from evaluation.config import EngineConfig, GenerationConfig
     from shared.inference.continuous_batching import Prompt
@@ -125,12 +153,18 @@ def ours(folder: Path, lengths: list[int], device: str) -> tuple[float, int]:
 
         def _decoder(self, prompts: list[Prompt]) -> Any:
             decoder = super()._decoder(prompts)
-            assert type(decoder).__name__ == "Decoder", "the self-check refused our attention: the slots were not used"
+            assert type(decoder).__name__ == "Decoder", (
+                "the self-check refused our attention: the slots were not used"
+            )
             return decoder
 
-    engine = Scheduled(str(folder), EngineConfig(device=device), GenerationConfig(max_new_tokens=max(lengths)))
+    engine = Scheduled(
+        str(folder), EngineConfig(device=device), GenerationConfig(max_new_tokens=max(lengths))
+    )
     wanted = questions(len(lengths))
-    engine.answer(wanted[:2], lambda asked, answer: None, lambda count: None)  # loads, and compiles the kernel
+    engine.answer(
+        wanted[:2], lambda asked, answer: None, lambda count: None
+    )  # loads, and compiles the kernel
     made: dict[str, int] = {}
 
     def deliver(asked: Any, answer: Any) -> None:
@@ -162,9 +196,17 @@ def theirs(folder: Path, lengths: list[int], batch: int, device: str) -> tuple[f
 
     model.model.generate = scheduled
     docs = [
-        Doc(query=asked.question.messages[-1]["content"], choices=["1"], gold_index=0, id=asked.question.id, task_name="bench|0",  # noqa: E501
-            generation_size=max(lengths), stop_sequences=[]) for asked in questions(len(lengths))
-    ]  # fmt: skip
+        Doc(
+            query=asked.question.messages[-1]["content"],
+            choices=["1"],
+            gold_index=0,
+            id=asked.question.id,
+            task_name="bench|0",
+            generation_size=max(lengths),
+            stop_sequences=[],
+        )
+        for asked in questions(len(lengths))
+    ]
     _wait(device)
     began = time.perf_counter()
     responses = model.greedy_until(docs)
@@ -192,13 +234,20 @@ class ForcedLength:
 def lighteval_model(folder: Path, new_tokens: int, batch: int, device: str) -> Any:
     _stand_in_for_inspect()
     from lighteval.models.model_input import GenerationParameters
-    from lighteval.models.transformers.transformers_model import TransformersModel, TransformersModelConfig
+    from lighteval.models.transformers.transformers_model import (
+        TransformersModel,
+        TransformersModelConfig,
+    )
 
     TransformersModel.DATASET_SPLITS = 1
     config = TransformersModelConfig(
-        model_name=str(folder), batch_size=batch, dtype="bfloat16" if device == "cuda" else "float32", device=device,
-        cache_dir=tempfile.mkdtemp(), generation_parameters=GenerationParameters(max_new_tokens=new_tokens, temperature=0),  # noqa: E501
-    )  # fmt: skip
+        model_name=str(folder),
+        batch_size=batch,
+        dtype="bfloat16" if device == "cuda" else "float32",
+        device=device,
+        cache_dir=tempfile.mkdtemp(),
+        generation_parameters=GenerationParameters(max_new_tokens=new_tokens, temperature=0),
+    )
     model = TransformersModel(config)
     model.model.to(device)
     model._device = torch.device(device)
@@ -215,7 +264,11 @@ def ceiling(folder: Path, batch: int, tokens: int, device: str) -> float:
 
     def run(count: int) -> None:
         model.generate(
-            ids, attention_mask=torch.ones_like(ids), max_new_tokens=count, min_new_tokens=count, do_sample=False
+            ids,
+            attention_mask=torch.ones_like(ids),
+            max_new_tokens=count,
+            min_new_tokens=count,
+            do_sample=False,
         )
 
     run(4)
@@ -259,7 +312,9 @@ def _stand_in_for_inspect() -> None:
 
 
 def largest_batch(cap: int, vocabulary: int, device: str) -> int:
-    """Rows whose scores of every step fit beside the model in 85% of the free memory, at most 256."""
+    """Rows whose scores of every step fit beside the model in 85% of the free memory, at most
+    256.
+    """
     free = torch.cuda.mem_get_info()[0] if device == "cuda" else 1 << 30
     return max(1, min(256, int(0.85 * free - 8e9 * (device == "cuda")) // (cap * vocabulary * 4)))
 
@@ -270,13 +325,26 @@ def one(side: str, folder: Path, lengths: list[int], batch: int, device: str) ->
         tokens = 16 if device == "cpu" else 128
         speed = ceiling(folder, batch, tokens, device)
         return {"seconds": batch * tokens / speed, "tokens": batch * tokens, "answers": 0}
-    seconds, tokens = ours(folder, lengths, device) if side == "ours" else theirs(folder, lengths, batch, device)
+    seconds, tokens = (
+        ours(folder, lengths, device) if side == "ours" else theirs(folder, lengths, batch, device)
+    )
     return {"seconds": seconds, "tokens": tokens, "answers": len(lengths)}
 
 
-def measured(label: str, side: str, folder: Path, count: int, cap: int, batch: int, device: str) -> dict[str, Any]:
+def measured(
+    label: str, side: str, folder: Path, count: int, cap: int, batch: int, device: str
+) -> dict[str, Any]:
     """One measurement in a process of its own, printed; {} where the memory did not suffice."""
-    command = [sys.executable, __file__, "--side", side, "--folder", str(folder), "--device", device]
+    command = [
+        sys.executable,
+        __file__,
+        "--side",
+        side,
+        "--folder",
+        str(folder),
+        "--device",
+        device,
+    ]
     command += ["--count", str(count), "--cap", str(cap), "--batch", str(batch)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if "OutOfMemoryError" in done.stderr:
@@ -286,18 +354,30 @@ def measured(label: str, side: str, folder: Path, count: int, cap: int, batch: i
         raise SystemExit(done.stderr[-3000:])
     got: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     answers = f"{got['answers'] / got['seconds']:8.2f} answers/s" if got["answers"] else " " * 18
-    print(f"{label:<48} {got['seconds']:8.1f} s {answers} {got['tokens'] / got['seconds']:9,.0f} tokens/s", flush=True)
+    print(
+        f"{label:<48} {got['seconds']:8.1f} s {answers} {got['tokens'] / got['seconds']:9,.0f}"
+        " tokens/s",
+        flush=True,
+    )
     return got
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--dry-run", action="store_true")
     parser.add_argument("--count", type=int, default=256, help="answers that both sides give")
-    parser.add_argument("--more", type=int, default=1024, help="answers of our engine's second, longer run; 0: none")
+    parser.add_argument(
+        "--more", type=int, default=1024, help="answers of our engine's second, longer run; 0: none"
+    )
     parser.add_argument("--cap", type=int, default=4096, help="max_new_tokens")
-    parser.add_argument("--batches", default="32,256", help="batch sizes of plain generate; it keeps no scores")
-    parser.add_argument("--batch", type=int, default=0, help="lighteval's; 0: the largest that fits")
+    parser.add_argument(
+        "--batches", default="32,256", help="batch sizes of plain generate; it keeps no scores"
+    )
+    parser.add_argument(
+        "--batch", type=int, default=0, help="lighteval's; 0: the largest that fits"
+    )
     parser.add_argument("--side", choices=["ours", "plain", "lighteval"], help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--device", default="", help=argparse.SUPPRESS)
@@ -321,13 +401,26 @@ def compare_sides(options: argparse.Namespace, shape: dict[str, Any], device: st
         if device == "cuda":
             torch.cuda.empty_cache()
         name = torch.cuda.get_device_name() if device == "cuda" else "CPU, tiny model"
-        print(f"{name}; torch {torch.__version__}; {options.count} answers, mean {sum(lengths) / len(lengths):.0f} tokens, "  # noqa: E501
-              f"longest {max(lengths)}", flush=True)  # fmt: skip
+        print(
+            f"{name}; torch {torch.__version__}; {options.count} answers, mean {sum(lengths) / len(lengths):.0f} tokens, "  # noqa: E501
+            f"longest {max(lengths)}",
+            flush=True,
+        )
         mine = measured("our engine", "ours", folder, options.count, options.cap, 0, device)
         if options.more:
-            measured("our engine, more answers", "ours", folder, options.more, options.cap, 0, device)
+            measured(
+                "our engine, more answers", "ours", folder, options.more, options.cap, 0, device
+            )
         for rows in map(int, filter(None, options.batches.split(","))):
-            measured(f"plain generate, batch {rows}, all alive", "plain", folder, 1, options.cap, rows, device)
+            measured(
+                f"plain generate, batch {rows}, all alive",
+                "plain",
+                folder,
+                1,
+                options.cap,
+                rows,
+                device,
+            )
         other: dict[str, Any] = {}
         while not other and batch:
             label = f"lighteval's transformers backend, batch {batch}"

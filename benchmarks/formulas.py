@@ -1,4 +1,5 @@
-"""How many formulas of a data set the pages' renderer draws; the others are shown as their source. Needs Chromium.
+"""How many formulas of a data set the pages' renderer draws; the others are shown as their source.
+Needs Chromium.
 
 .venv/evaluation/bin/python -m benchmarks.formulas FILE.jsonl ...      every text field of every line
 """
@@ -29,7 +30,9 @@ def main() -> int:
         print(__doc__ if executable else "no Chromium here: install chromium")
         return 2
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox", "--disable-gpu"])
+        browser = playwright.chromium.launch(
+            executable_path=executable, args=["--no-sandbox", "--disable-gpu"]
+        )
         page = browser.new_page()
         page.set_content("<!doctype html><html><body></body></html>")
         page.add_script_tag(content=math_script())

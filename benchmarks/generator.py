@@ -1,10 +1,12 @@
 """What the whole generator costs: stream chunks that one CPU-second carries, and memory over time.
 
-    python -m benchmarks.generator [--streams 800] [--rate 40] [--tokens 500] [--rounds 3] [--no-sdk]
+    python -m benchmarks.generator [--streams 800] [--rate 40] [--tokens 500] [--rounds 3]
+        [--no-sdk]
 
-A real `python -m generator run` with screening, lanes, ledger, grading and shards asks a rehearsal teacher in another
-process. All its CPU time counts: start-up, imports and the graders' processes included. The openai SDK's own streaming,
-which only collects the text, runs against the same server for comparison.
+A real `python -m generator run` with screening, lanes, ledger, grading and shards asks a rehearsal
+teacher in another process. All its CPU time counts: start-up, imports and the graders' processes
+included. The openai SDK's own streaming, which only collects the text, runs against the same server
+for comparison.
 """
 
 import argparse
@@ -38,7 +40,9 @@ port = 0
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of the generator. `megabytes`: resident memory of its main process, second by second."""
+    """One run of the generator. `megabytes`: resident memory of its main process, second by
+    second.
+    """
 
     chunks: int
     peak_in_flight: int
@@ -64,7 +68,10 @@ def write_problems(folder: Path, count: int, tokens: int) -> tuple[Path, Path]:
             words = " ".join(f"and {(number + step) % 10}" for step in range(tokens // 2))
             asked.write(json.dumps({"problem": text, "answer": str(gold)}) + "\n")
             answers.write(
-                json.dumps({"problem": text, "reasoning": words, "response": f"So \\boxed{{{gold}}}."}) + "\n"
+                json.dumps(
+                    {"problem": text, "reasoning": words, "response": f"So \\boxed{{{gold}}}."}
+                )
+                + "\n"
             )
     return problems, recording
 
@@ -72,15 +79,21 @@ def write_problems(folder: Path, count: int, tokens: int) -> tuple[Path, Path]:
 def run_generator(folder: Path, url: str, problems: Path, streams: int) -> Run:
     """Run it to its end and account for it and all its children."""
     config = folder / "config.toml"
-    config.write_text(CONFIG.format(corpus=folder / "corpus", problems=problems, url=url, streams=streams))
+    config.write_text(
+        CONFIG.format(corpus=folder / "corpus", problems=problems, url=url, streams=streams)
+    )
     before, start = _stats(url)["tokens"], time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-m", "generator", "run", str(config)], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "generator", "run", str(config)], stdout=subprocess.DEVNULL
+    )
     megabytes = []
     while True:
         pid, status, used = os.wait4(process.pid, os.WNOHANG)
         if pid:
             break
-        resident = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+        resident = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * os.sysconf(
+            "SC_PAGESIZE"
+        )
         megabytes.append(resident / 1e6)
         time.sleep(1)
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -88,7 +101,13 @@ def run_generator(folder: Path, url: str, problems: Path, streams: int) -> Run:
         raise SystemExit(f"the generator ended with {process.returncode}")
     stats = _stats(url)
     wall = time.perf_counter() - start
-    return Run(stats["tokens"] - before, stats["peak_in_flight"], used.ru_utime + used.ru_stime, wall, megabytes)
+    return Run(
+        stats["tokens"] - before,
+        stats["peak_in_flight"],
+        used.ru_utime + used.ru_stime,
+        wall,
+        megabytes,
+    )
 
 
 def _stats(url: str) -> dict[str, int]:
@@ -97,14 +116,36 @@ def _stats(url: str) -> dict[str, int]:
 
 
 def table(run: Run, sdk: Measured | None) -> str:
-    lines = [f"{'client':<28}{'chunks':>11}{'in flight':>11}{'CPU s':>8}{'wall s':>8}{'MB':>6}{'chunks per CPU s':>18}"]
-    rows = [("the whole generator", run.chunks, run.peak_in_flight, run.cpu_seconds, run.wall_seconds,
-             max(run.megabytes), run.chunks_per_cpu_second)]  # fmt: skip
+    lines = [
+        f"{'client':<28}{'chunks':>11}{'in flight':>11}{'CPU s':>8}{'wall s':>8}{'MB':>6}{'chunks per CPU s':>18}"
+    ]
+    rows = [
+        (
+            "the whole generator",
+            run.chunks,
+            run.peak_in_flight,
+            run.cpu_seconds,
+            run.wall_seconds,
+            max(run.megabytes),
+            run.chunks_per_cpu_second,
+        )
+    ]
     if sdk:
-        rows.append(("openai SDK, stream=True", sdk.chunks, SDK_STREAMS, sdk.cpu_seconds, sdk.wall_seconds,
-                     sdk.peak_megabytes, sdk.chunks_per_cpu_second))  # fmt: skip
+        rows.append(
+            (
+                "openai SDK, stream=True",
+                sdk.chunks,
+                SDK_STREAMS,
+                sdk.cpu_seconds,
+                sdk.wall_seconds,
+                sdk.peak_megabytes,
+                sdk.chunks_per_cpu_second,
+            )
+        )
     for name, chunks, flight, cpu, wall, megabytes, rate in rows:
-        lines.append(f"{name:<28}{chunks:>11,}{flight:>11,}{cpu:>8.1f}{wall:>8.1f}{megabytes:>6.0f}{rate:>18,.0f}")
+        lines.append(
+            f"{name:<28}{chunks:>11,}{flight:>11,}{cpu:>8.1f}{wall:>8.1f}{megabytes:>6.0f}{rate:>18,.0f}"
+        )
     return "\n".join(lines)
 
 
@@ -123,11 +164,15 @@ def main(argv: list[str] | None = None) -> int:
             run = run_generator(folder, url, problems, args.streams)
         sdk = None
         if not args.no_sdk:
-            with rehearsal("--tokens-per-second", str(args.rate), "--replay", str(recorded_answer(folder, 200))) as url:
+            with rehearsal(
+                "--tokens-per-second", str(args.rate), "--replay", str(recorded_answer(folder, 200))
+            ) as url:
                 sdk = in_own_process("sdk", url, SDK_STREAMS)
     print(f"{args.streams} streams of {args.rate:g} tokens/s")
     print(table(run, sdk))
-    shares = ", ".join(f"{run.megabytes_at(share):.0f} MB at {share:.0%}" for share in (0.25, 0.5, 0.75, 1.0))
+    shares = ", ".join(
+        f"{run.megabytes_at(share):.0f} MB at {share:.0%}" for share in (0.25, 0.5, 0.75, 1.0)
+    )
     print(f"memory of the generator over the run: {shares}")
     if sdk:
         times = run.chunks_per_cpu_second / sdk.chunks_per_cpu_second

@@ -1,10 +1,12 @@
-"""What grading costs: responses graded in a CPU-second, the share that the fast path decides, plain math-verify beside.
+"""What grading costs: responses graded in a CPU-second, the share that the fast path decides, plain
+math-verify beside.
 
     python -m benchmarks.grading [--rows FILE.jsonl]...
 
-Without files the project's own cases are graded, each behind a page of working. FILE: rows with `response` (or
-`prediction`), `gold` (or `answer`) and, optionally, `expected` (a verdict) or `auto_correct` (true or false), against
-which the verdicts of both are counted. Every grader runs in a fresh process; the CPU time of its workers counts too.
+Without files the project's own cases are graded, each behind a page of working. FILE: rows with
+`response` (or `prediction`), `gold` (or `answer`) and, optionally, `expected` (a verdict) or
+`auto_correct` (true or false), against which the verdicts of both are counted. Every grader runs in
+a fresh process; the CPU time of its workers counts too.
 """
 
 import argparse
@@ -95,7 +97,9 @@ GRADERS: dict[str, Callable[[list[Row]], tuple[list[bool], int]]] = {
 
 
 def measure(name: str, rows: list[Row]) -> Measured:
-    """CPU seconds of this process and its ended children over the rows, imports warmed up by the first row."""
+    """CPU seconds of this process and its ended children over the rows, imports warmed up by
+    the first row.
+    """
     grader = GRADERS[name]
     grader(rows[:1])
     before = os.times()
@@ -106,10 +110,17 @@ def measure(name: str, rows: list[Row]) -> Measured:
         worker_pool.stop()  # a child's CPU time is counted once it has ended
     after = os.times()
     cpu = sum(
-        getattr(after, key) - getattr(before, key) for key in ("user", "system", "children_user", "children_system")
+        getattr(after, key) - getattr(before, key)
+        for key in ("user", "system", "children_user", "children_system")
     )
-    judged = [(row.expected, verdict) for row, verdict in zip(rows, verdicts, strict=True) if row.expected is not None]
-    return Measured(len(rows), cpu, asked, sum(expected == verdict for expected, verdict in judged), len(judged))
+    judged = [
+        (row.expected, verdict)
+        for row, verdict in zip(rows, verdicts, strict=True)
+        if row.expected is not None
+    ]
+    return Measured(
+        len(rows), cpu, asked, sum(expected == verdict for expected, verdict in judged), len(judged)
+    )
 
 
 def measured_apart(name: str, path: Path | None) -> Measured:
@@ -120,13 +131,23 @@ def measured_apart(name: str, path: Path | None) -> Measured:
 
 
 def main() -> None:
-    """Print one table: rows, grader, graded a CPU-second, share decided at once, agreement with the expected."""
+    """Print one table: rows, grader, graded a CPU-second, share decided at once, agreement with
+    the expected.
+    """
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rows", type=Path, action="append", default=[], help="JSON lines to grade (may be repeated)")
+    parser.add_argument(
+        "--rows",
+        type=Path,
+        action="append",
+        default=[],
+        help="JSON lines to grade (may be repeated)",
+    )
     parser.add_argument("--only", choices=sorted(GRADERS), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.only:
-        rows = [row for path in given.rows for row in read_rows(path)] or read_rows(CASES, WORKING) * ROUNDS
+        rows = [row for path in given.rows for row in read_rows(path)] or read_rows(
+            CASES, WORKING
+        ) * ROUNDS
         print(json.dumps(asdict(measure(given.only, rows))))
         return
     print(f"{'rows':<34}{'grader':<14}{'graded/CPU s':>13}{'at once':>10}{'agree':>14}")

@@ -1,4 +1,6 @@
-"""Problems that never were, as many as wanted: word problems and LaTeX ones, each with words and numbers of its own."""
+"""Problems that never were, as many as wanted: word problems and LaTeX ones, each with words
+and numbers of its own.
+"""
 
 import random
 
@@ -17,7 +19,9 @@ do: Compute Evaluate Simplify Find""".splitlines()
 
 
 def made_up(kind: str, number: int) -> str:
-    """The problem of this kind and number: always the same, and (but for chance) unlike all others."""
+    """The problem of this kind and number: always the same, and (but for chance) unlike all
+    others.
+    """
     draw = random.Random(f"{kind} {number}")
     return draw.choice([_story, _story, _trade, _algebra, _figure, _sum])(draw)
 
@@ -31,9 +35,10 @@ def _story(draw: random.Random) -> str:
     thing, other = draw.sample(_WORDS["things"], 2)
     a, b, c = (draw.randint(2, 999) for _ in range(3))
     return (
-        f"{one} {_pick(draw, 'acts')} {a} {thing} near the {_pick(draw, 'places')}, and {two}'s brother "
-        f"{_pick(draw, 'acts')} {b} {other} more than {one} does. If {c}% of the {other} go to the "
-        f"{_pick(draw, 'places')}, how many {draw.choice([thing, other])} are left for {two}?"
+        f"{one} {_pick(draw, 'acts')} {a} {thing} near the {_pick(draw, 'places')}, and {two}'s"
+        f" brother {_pick(draw, 'acts')} {b} {other} more than {one} does. If {c}% of the {other}"
+        f" go to the {_pick(draw, 'places')}, how many {draw.choice([thing, other])} are left for"
+        f" {two}?"
     )
 
 
@@ -41,9 +46,10 @@ def _trade(draw: random.Random) -> str:
     one, thing = _pick(draw, "people"), _pick(draw, "things")
     price = f"${draw.randint(2, 90)},{draw.randint(100, 999)}"
     return (
-        f"At the {_pick(draw, 'places')}, a box of {draw.randint(3, 60)} {thing} costs {price} while "
-        f"{_pick(draw, 'things')} cost ${draw.randint(2, 40)}.50 each. {one} {_pick(draw, 'acts')} "
-        f"{draw.randint(2, 99)} boxes in {draw.randint(2, 12)} days. What does {one} pay in all?"
+        f"At the {_pick(draw, 'places')}, a box of {draw.randint(3, 60)} {thing} costs {price}"
+        f" while {_pick(draw, 'things')} cost ${draw.randint(2, 40)}.50 each. {one}"
+        f" {_pick(draw, 'acts')} {draw.randint(2, 99)} boxes in {draw.randint(2, 12)} days. What"
+        f" does {one} pay in all?"
     )
 
 
@@ -51,8 +57,9 @@ def _algebra(draw: random.Random) -> str:
     a, b, c, d, e, f = (draw.randint(2, 99) for _ in range(6))
     g, h = draw.sample(_WORDS["greek"], 2)
     return (
-        f"Let $f(x) = \\frac{{{a}x^2 + {b}}}{{{c}}}$ for $x \\le {d}$ and let ${g} \\cdot {h} = {e}^\\circ$. "
-        f"Find the {_pick(draw, 'which')} value of $\\sqrt{{f({f})}} + {g}$ over the {_pick(draw, 'places')} interval."
+        f"Let $f(x) = \\frac{{{a}x^2 + {b}}}{{{c}}}$ for $x \\le {d}$ and let ${g} \\cdot {h} ="
+        f" {e}^\\circ$. Find the {_pick(draw, 'which')} value of $\\sqrt{{f({f})}} + {g}$ over the"
+        f" {_pick(draw, 'places')} interval."
     )
 
 
@@ -60,9 +67,9 @@ def _figure(draw: random.Random) -> str:
     one, two = draw.sample(_WORDS["shapes"], 2)
     a, b, c, d = (draw.randint(2, 400) for _ in range(4))
     return (
-        f"A {one} with side $\\frac{{{a}}}{{{b}}}$ is drawn inside a {two} of perimeter $\\text{{exactly }}{c} "
-        f"\\times {d}$ cm. What is the area of the {two} that lies outside the {one} of {_pick(draw, 'people')}, "
-        f"in terms of ${_pick(draw, 'greek')}$?"
+        f"A {one} with side $\\frac{{{a}}}{{{b}}}$ is drawn inside a {two} of perimeter"
+        f" $\\text{{exactly }}{c} \\times {d}$ cm. What is the area of the {two} that lies outside"
+        f" the {one} of {_pick(draw, 'people')}, in terms of ${_pick(draw, 'greek')}$?"
     )
 
 

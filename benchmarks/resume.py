@@ -1,10 +1,11 @@
-"""How a run starts on a corpus with a million finished samples: seconds until it has seen that nothing is left, memory.
+"""How a run starts on a corpus with a million finished samples: seconds until it has seen that
+nothing is left, memory.
 
     python -m benchmarks.resume [--samples 1000000]
 
-The problems are a JSONL file; each has one finished sample in the ledger. The first run also screens the file, the
-second one is what a user waits for at every later start. A run on an empty corpus is beside them: what Python and the
-libraries take by themselves.
+The problems are a JSONL file; each has one finished sample in the ledger. The first run also
+screens the file, the second one is what a user waits for at every later start. A run on an empty
+corpus is beside them: what Python and the libraries take by themselves.
 """
 
 import argparse
@@ -37,7 +38,9 @@ port = 0
 
 
 def build(folder: Path, samples: int) -> Path:
-    """A problem file and a corpus in which every problem has its one sample. Returns the configuration."""
+    """A problem file and a corpus in which every problem has its one sample. Returns the
+    configuration.
+    """
     problems, corpus = folder / f"problems-{samples}.jsonl", folder / f"corpus-{samples}"
     corpus.mkdir()
     with problems.open("w") as lines:
@@ -46,8 +49,12 @@ def build(folder: Path, samples: int) -> Path:
     Ledger(corpus / "ledger.sqlite").close()
     with sqlite3.connect(corpus / "ledger.sqlite") as ledger:
         ledger.execute("PRAGMA synchronous = OFF")
-        ledger.executemany("INSERT INTO samples VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)", sorted(_rows(samples)))
-        ledger.executemany("INSERT INTO shards VALUES (0, ?)", ((number,) for number in range(samples // 2000)))
+        ledger.executemany(
+            "INSERT INTO samples VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)", sorted(_rows(samples))
+        )
+        ledger.executemany(
+            "INSERT INTO shards VALUES (0, ?)", ((number,) for number in range(samples // 2000))
+        )
     ledger.close()
     config = folder / f"config-{samples}.toml"
     config.write_text(CONFIG.format(corpus=corpus, problems=problems))
@@ -55,7 +62,10 @@ def build(folder: Path, samples: int) -> Path:
 
 
 def _text(number: int) -> str:
-    return f"A mill grinds {number} sacks on Monday and {number * 7 % 1000} on Tuesday. How many sacks does it grind?"
+    return (
+        f"A mill grinds {number} sacks on Monday and {number * 7 % 1000} on Tuesday. How many sacks"
+        " does it grind?"
+    )
 
 
 def _rows(samples: int) -> Iterator[tuple[object, ...]]:
@@ -93,7 +103,9 @@ def main(argv: list[str] | None = None) -> int:
             config = build(Path(name), samples)
             for which in ("first", "later"):
                 seconds, cpu, megabytes = start(config)
-                print(f"{f'{samples:,} finished samples, {which}':<34}{seconds:>8.1f}{cpu:>8.1f}{megabytes:>7.0f}")
+                print(
+                    f"{f'{samples:,} finished samples, {which}':<34}{seconds:>8.1f}{cpu:>8.1f}{megabytes:>7.0f}"
+                )
             size = sum(file.stat().st_size for file in Path(name).glob(f"corpus-{samples}/ledger*"))
             print(f"  ledger: {size / 1e6:,.0f} MB")
     return 0

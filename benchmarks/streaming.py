@@ -1,9 +1,10 @@
-"""What streaming costs: chunks that one CPU-second carries, our teacher call beside the openai SDK's own streaming.
+"""What streaming costs: chunks that one CPU-second carries, our teacher call beside the openai
+SDK's own streaming.
 
     python -m benchmarks.streaming [--streams 800] [--tokens 200] [--rate 30]
 
-The rehearsal teacher runs in a process of its own, each client in a fresh one; only the client's CPU time counts, from
-the first connection to the last token, imports left out.
+The rehearsal teacher runs in a process of its own, each client in a fresh one; only the client's
+CPU time counts, from the first connection to the last token, imports left out.
 """
 
 import argparse
@@ -49,7 +50,9 @@ def rehearsal(*flags: str) -> Iterator[str]:
 
 
 def recorded_answer(folder: Path, tokens: int) -> Path:
-    """A recording for `--replay` whose answer to `QUESTION` has about `tokens` tokens, most of them reasoning."""
+    """A recording for `--replay` whose answer to `QUESTION` has about `tokens` tokens, most of
+    them reasoning.
+    """
     words = " and".join(f" {number % 10}" for number in range(tokens // 3))
     row = {"question": QUESTION, "reasoning": words.strip(), "response": "Done: \\boxed{1}"}
     path = folder / "recording.jsonl"
@@ -93,11 +96,16 @@ async def with_sdk(url: str, streams: int) -> int:
     import openai
 
     limits = openai.DefaultAsyncHttpxClient(limits=openai.DEFAULT_CONNECTION_LIMITS)
-    client = openai.AsyncOpenAI(api_key="none", base_url=url, max_retries=0, timeout=600, http_client=limits)
+    client = openai.AsyncOpenAI(
+        api_key="none", base_url=url, max_retries=0, timeout=600, http_client=limits
+    )
 
     async def one() -> int:
         stream = await client.chat.completions.create(
-            model="rehearsal-r1", messages=[{"role": "user", "content": QUESTION}], max_tokens=32768, stream=True
+            model="rehearsal-r1",
+            messages=[{"role": "user", "content": QUESTION}],
+            max_tokens=32768,
+            stream=True,
         )
         chunks, reasoning, response = 0, [], []
         async for chunk in stream:
@@ -145,7 +153,9 @@ def compare(streams: int, tokens: int, rate: float) -> dict[str, Measured]:
 
 
 def table(rows: dict[str, Measured]) -> str:
-    lines = [f"{'client':<28}{'chunks':>9}{'CPU s':>8}{'wall s':>8}{'MB':>6}{'chunks per CPU s':>18}"]
+    lines = [
+        f"{'client':<28}{'chunks':>9}{'CPU s':>8}{'wall s':>8}{'MB':>6}{'chunks per CPU s':>18}"
+    ]
     for name, row in rows.items():
         lines.append(
             f"{NAMES.get(name, name):<28}{row.chunks:>9,}{row.cpu_seconds:>8.2f}{row.wall_seconds:>8.1f}"
@@ -158,7 +168,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m benchmarks.streaming", description=__doc__)
     parser.add_argument("--streams", type=int, default=800)
     parser.add_argument("--tokens", type=int, default=200, help="of one answer")
-    parser.add_argument("--rate", type=float, default=30.0, help="tokens a second of one stream; 0: at once")
+    parser.add_argument(
+        "--rate", type=float, default=30.0, help="tokens a second of one stream; 0: at once"
+    )
     parser.add_argument("--client", choices=list(CLIENTS), help=argparse.SUPPRESS)
     parser.add_argument("--url", help=argparse.SUPPRESS)
     args = parser.parse_args(argv)

@@ -1,11 +1,13 @@
-"""The documented command on one card and on several: tokens a second, and the same losses step by step.
+"""The documented command on one card and on several: tokens a second, and the same losses step by
+step.
 
     python -m benchmarks.trainer_cards                        # 1, 2, 4 … cards, as many as there are
     python -m benchmarks.trainer_cards --cards 1,2 --shape tiny    # two processes on a CPU: shows that it runs
 
-Each row is `accelerate launch --multi_gpu --num_processes N -m trainer run …` on a corpus whose examples are as long as
-real DeepSeek-R1 traces, random weights of Qwen2.5-1.5B's shape, LoRA r = 16, 16 examples a step over all cards. Tokens
-a second: wall clock from the end of step WARM to the end of the last, optimiser and logging included.
+Each row is `accelerate launch --multi_gpu --num_processes N -m trainer run …` on a corpus whose
+examples are as long as real DeepSeek-R1 traces, random weights of Qwen2.5-1.5B's shape, LoRA r =
+16, 16 examples a step over all cards. Tokens a second: wall clock from the end of step WARM to the
+end of the last, optimiser and logging included.
 """
 
 import argparse
@@ -29,8 +31,14 @@ BATCH = 16
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cards", default="", help="comma-separated numbers of cards; empty: 1, 2, 4 … as there are")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--cards",
+        default="",
+        help="comma-separated numbers of cards; empty: 1, 2, 4 … as there are",
+    )
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--shape", default="qwen2.5-1.5b", choices=list(SHAPES))
     parser.add_argument("--folder", type=Path, default=Path("/tmp/stillhouse-cards"))
@@ -39,14 +47,18 @@ def main() -> None:
     counts = [int(count) for count in given.cards.split(",") if count] or _cards_here()
     began = time.monotonic()
     model = model_folder(given.shape, given.folder)
-    corpus = write_examples(given.folder / f"corpus-{given.shape}", model, given.shape, given.steps * BATCH)
+    corpus = write_examples(
+        given.folder / f"corpus-{given.shape}", model, given.shape, given.steps * BATCH
+    )
     print(f"model and corpus written in {time.monotonic() - began:.0f} s", flush=True)
     rows: dict[int, dict[str, Any]] = {}
     for count in counts:
         row = measure(count, model, corpus, given)
         if row:
             rows[count] = row
-            (Path(os.environ.get("OUT", given.folder)) / "trainer_cards.json").write_text(json.dumps(rows, indent=1))
+            (Path(os.environ.get("OUT", given.folder)) / "trainer_cards.json").write_text(
+                json.dumps(rows, indent=1)
+            )
     print(table(rows), flush=True)
 
 
@@ -79,26 +91,60 @@ def write_examples(folder: Path, model: Path, shape: str, count: int) -> Path:
 def measure(count: int, model: Path, corpus: Path, given: argparse.Namespace) -> dict[str, Any]:
     """One training over `count` cards, its lines printed as they come; {} where it failed."""
     folder = given.folder / f"run-{given.shape}-{count}-{time.time_ns()}"
-    train = {"batch": BATCH, "max_steps": given.steps, "learning_rate": 1e-4, "logging_steps": 1, "merge": False,
-             "save_steps": 10**6, "max_length": 4608, "precision": "auto"}  # fmt: skip
+    train = {
+        "batch": BATCH,
+        "max_steps": given.steps,
+        "learning_rate": 1e-4,
+        "logging_steps": 1,
+        "merge": False,
+        "save_steps": 10**6,
+        "max_length": 4608,
+        "precision": "auto",
+    }
     probe = {"problems": 2, "every_steps": 10**6, "max_new_tokens": 32}
-    config = write_config(folder, model, corpus, data={"max_per_problem": 0}, train=train, probe=probe)
+    config = write_config(
+        folder, model, corpus, data={"max_per_problem": 0}, train=train, probe=probe
+    )
     command = [sys.executable, "-m"]
     if count > 1:
-        command += ["accelerate.commands.launch", "--multi_gpu", "--num_processes", str(count), "--num_machines", "1",
-                    "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0", "-m"]  # fmt: skip
+        command += [
+            "accelerate.commands.launch",
+            "--multi_gpu",
+            "--num_processes",
+            str(count),
+            "--num_machines",
+            "1",
+            "--mixed_precision",
+            "no",
+            "--dynamo_backend",
+            "no",
+            "--main_process_port",
+            "0",
+            "-m",
+        ]
     command += ["trainer", "run", str(config)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+    }
     began = time.monotonic()
     child = subprocess.Popen(
-        command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command,
+        cwd=ROOT,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
     stop = threading.Timer(given.each, child.terminate)
     stop.start()
     assert child.stdout
     for line in child.stdout:
         if not line.startswith("step ") or int(line.split()[1].split("/")[0]) % 10 in (0, 1):
-            print(f"{count} cards, {time.monotonic() - began:5.1f} s: {line.rstrip()[:300]}", flush=True)
+            print(
+                f"{count} cards, {time.monotonic() - began:5.1f} s: {line.rstrip()[:300]}",
+                flush=True,
+            )
     code = child.wait()
     stop.cancel()
     if code:
@@ -113,7 +159,9 @@ def result(run: Path) -> dict[str, Any]:
     steps = [line for line in lines if "loss" in line]
     warm, last = steps[min(WARM, len(steps) // 2)], steps[-1]
     return {
-        "tokens_per_second": (last["tokens"] - warm["tokens"]) / max(0.1, last["time"] - warm["time"]),
+        "tokens_per_second": (
+            (last["tokens"] - warm["tokens"]) / max(0.1, last["time"] - warm["time"])
+        ),
         "share_of_matrix_peak": last.get("share_of_matrix_peak"),
         "memory_gib": last["memory_gib"],
         "losses": [line["loss"] for line in steps],
@@ -123,15 +171,18 @@ def result(run: Path) -> dict[str, Any]:
 
 def table(rows: dict[int, dict[str, Any]]) -> str:
     """Markdown; a loss differs from the fewest cards' by so much at most."""
-    lines = ["| cards | tokens/s | times one | share of peak | GiB a card | losses differ by at most |"]
+    lines = [
+        "| cards | tokens/s | times one | share of peak | GiB a card | losses differ by at most |"
+    ]
     lines += ["|---:|---:|---:|---:|---:|---:|"]
     base = rows[min(rows)] if rows else {}
     for count, row in rows.items():
         worst = max(abs(a - b) for a, b in zip(base["losses"], row["losses"], strict=True))
         share = row["share_of_matrix_peak"]
         lines.append(
-            f"| {count} | {row['tokens_per_second']:,.0f} | {row['tokens_per_second'] / base['tokens_per_second']:.2f} "
-            f"| {'' if share is None else f'{share:.0%}'} | {row['memory_gib']:.1f} | {worst:.1e} |"
+            f"| {count} | {row['tokens_per_second']:,.0f} |"
+            f" {row['tokens_per_second'] / base['tokens_per_second']:.2f} |"
+            f" {'' if share is None else f'{share:.0%}'} | {row['memory_gib']:.1f} | {worst:.1e} |"
         )
     return "\n".join(lines)
 

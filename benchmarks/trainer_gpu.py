@@ -1,13 +1,15 @@
-"""Training tokens a second and peak memory on one GPU: ours, Unsloth's notebook defaults, plain TRL, in one run.
+"""Training tokens a second and peak memory on one GPU: ours, Unsloth's notebook defaults, plain
+TRL, in one run.
 
     python benchmarks/trainer_gpu.py                          # everything, one process a variant, about nine minutes
     python benchmarks/trainer_gpu.py --only ours,trl-plain    # some variants
     python benchmarks/trainer_gpu.py --dry-run                # tiny shapes on a CPU: shows that it runs
 
-The model has random weights and the exact shape of Qwen2.5-1.5B (speed does not look at values); examples are as long
-as real DeepSeek-R1 traces on GSM8K problems (QUANTILES of their tokens, 110 more for the prompt), at most 4,096. LoRA
-r = 16 on all linear layers, 16 examples a step, AdamW, bf16. Every variant sees the same examples; tokens are real
-tokens, padding not counted; time is wall clock from the end of a warm step to the end of the last, optimiser included.
+The model has random weights and the exact shape of Qwen2.5-1.5B (speed does not look at values);
+examples are as long as real DeepSeek-R1 traces on GSM8K problems (QUANTILES of their tokens, 110
+more for the prompt), at most 4,096. LoRA r = 16 on all linear layers, 16 examples a step, AdamW,
+bf16. Every variant sees the same examples; tokens are real tokens, padding not counted; time is
+wall clock from the end of a warm step to the end of the last, optimiser included.
 """
 
 import argparse
@@ -24,18 +26,56 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 QUANTILES = (
-    51, 554, 637, 705, 765, 810, 850, 915, 969, 1032, 1083, 1129, 1185, 1256, 1328, 1446, 1530, 1726, 2006, 2974, 4000,
-)  # fmt: skip
+    51,
+    554,
+    637,
+    705,
+    765,
+    810,
+    850,
+    915,
+    969,
+    1032,
+    1083,
+    1129,
+    1185,
+    1256,
+    1328,
+    1446,
+    1530,
+    1726,
+    2006,
+    2974,
+    4000,
+)
 PROMPT = 110
 SMALL_QUANTILES = tuple(range(90, 191, 5))  # traces of the synthetic problems
 SHAPES = {
-    "qwen2.5-1.5b": {"hidden_size": 1536, "num_hidden_layers": 28, "num_attention_heads": 12, "num_key_value_heads": 2,
-                     "intermediate_size": 8960, "vocab_size": 151936},
-    "smollm2-135m": {"hidden_size": 576, "num_hidden_layers": 30, "num_attention_heads": 9, "num_key_value_heads": 3,
-                     "intermediate_size": 1536, "vocab_size": 49152},
-    "tiny": {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
-             "intermediate_size": 128, "vocab_size": 2048},
-}  # fmt: skip
+    "qwen2.5-1.5b": {
+        "hidden_size": 1536,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 12,
+        "num_key_value_heads": 2,
+        "intermediate_size": 8960,
+        "vocab_size": 151936,
+    },
+    "smollm2-135m": {
+        "hidden_size": 576,
+        "num_hidden_layers": 30,
+        "num_attention_heads": 9,
+        "num_key_value_heads": 3,
+        "intermediate_size": 1536,
+        "vocab_size": 49152,
+    },
+    "tiny": {
+        "hidden_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "intermediate_size": 128,
+        "vocab_size": 2048,
+    },
+}
 
 # name: (who, shape, what differs)
 VARIANTS: dict[str, tuple[str, str, dict[str, Any]]] = {
@@ -47,15 +87,39 @@ VARIANTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "ours-4k": ("trl", "qwen2.5-1.5b", {"tokens": 4400, "checkpointing": True}),
     "ours-keep": ("trl", "qwen2.5-1.5b", {"tokens": 8192}),
     "ours-keep-16k": ("trl", "qwen2.5-1.5b", {"tokens": 16384}),
-    "ours-keep-32k": ("trl", "qwen2.5-1.5b", {"tokens": 32768}),  # what `auto` plans on an 80 GB card
-    "qlora-8k": ("unsloth", "qwen2.5-1.5b", {"tokens": 8192, "checkpointing": True, "method": "qlora"}),
-    "qlora-16k": ("unsloth", "qwen2.5-1.5b", {"tokens": 16384, "checkpointing": True, "method": "qlora"}),
-    "qlora-trl-8k": ("trl", "qwen2.5-1.5b", {"tokens": 8192, "checkpointing": True, "method": "qlora"}),
-    "ours-unfused": ("trl", "qwen2.5-1.5b", {"tokens": 8192, "checkpointing": True, "unfused": True}),
+    "ours-keep-32k": (
+        "trl",
+        "qwen2.5-1.5b",
+        {"tokens": 32768},
+    ),  # what `auto` plans on an 80 GB card
+    "qlora-8k": (
+        "unsloth",
+        "qwen2.5-1.5b",
+        {"tokens": 8192, "checkpointing": True, "method": "qlora"},
+    ),
+    "qlora-16k": (
+        "unsloth",
+        "qwen2.5-1.5b",
+        {"tokens": 16384, "checkpointing": True, "method": "qlora"},
+    ),
+    "qlora-trl-8k": (
+        "trl",
+        "qwen2.5-1.5b",
+        {"tokens": 8192, "checkpointing": True, "method": "qlora"},
+    ),
+    "ours-unfused": (
+        "trl",
+        "qwen2.5-1.5b",
+        {"tokens": 8192, "checkpointing": True, "unfused": True},
+    ),
     "unsloth-flat": ("unsloth", "qwen2.5-1.5b", {"tokens": 8192, "checkpointing": True}),
     "unsloth-rows": ("unsloth-plain", "qwen2.5-1.5b", {"rows": 8, "padding_free": True}),
     "unsloth-flat-keep": ("unsloth", "qwen2.5-1.5b", {"tokens": 8192}),
-    "ours-compiled": ("trl", "qwen2.5-1.5b", {"tokens": 8192, "checkpointing": True, "compile": "dynamic"}),
+    "ours-compiled": (
+        "trl",
+        "qwen2.5-1.5b",
+        {"tokens": 8192, "checkpointing": True, "compile": "dynamic"},
+    ),
     "small-unsloth-16": ("unsloth-plain", "smollm2-135m", {"rows": 16}),
     "small-unsloth-flat": ("unsloth", "smollm2-135m", {"tokens": 8192}),
     "small-ours": ("trl", "smollm2-135m", {"tokens": 8192}),
@@ -70,9 +134,14 @@ def lengths(count: int, shape: str) -> list[int]:
 
     quantiles = QUANTILES if shape == "qwen2.5-1.5b" else SMALL_QUANTILES
     places = [(i + 0.5) / count * (len(quantiles) - 1) for i in range(count)]
-    found = [quantiles[int(p)] + (p - int(p)) * (quantiles[int(p) + 1] - quantiles[int(p)]) for p in places]
+    found = [
+        quantiles[int(p)] + (p - int(p)) * (quantiles[int(p) + 1] - quantiles[int(p)])
+        for p in places
+    ]
     random.Random(0).shuffle(found)
-    return [min(4096, round(length) + (PROMPT if shape == "qwen2.5-1.5b" else 60)) for length in found]
+    return [
+        min(4096, round(length) + (PROMPT if shape == "qwen2.5-1.5b" else 60)) for length in found
+    ]
 
 
 def examples(count: int, shape: str) -> list[Any]:
@@ -84,7 +153,14 @@ def examples(count: int, shape: str) -> list[Any]:
     rng, prompt = random.Random(1), PROMPT if shape == "qwen2.5-1.5b" else 60
     top = SHAPES[shape]["vocab_size"] - 1
     return [
-        Example(str(i), str(i), "random", 0, array("i", [rng.randint(300, top) for _ in range(length)]), prompt)
+        Example(
+            str(i),
+            str(i),
+            "random",
+            0,
+            array("i", [rng.randint(300, top) for _ in range(length)]),
+            prompt,
+        )
         for i, length in enumerate(lengths(count, shape))
     ]
 
@@ -102,9 +178,14 @@ def model_folder(shape: str, root: Path) -> Path:
     tokenizer().save_pretrained(folder)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     config = Qwen2Config(
-        **SHAPES[shape], max_position_embeddings=32768, tie_word_embeddings=True, bos_token_id=0, eos_token_id=2,
-        pad_token_id=2, dtype="bfloat16",
-    )  # fmt: skip
+        **SHAPES[shape],
+        max_position_embeddings=32768,
+        tie_word_embeddings=True,
+        bos_token_id=0,
+        eos_token_id=2,
+        pad_token_id=2,
+        dtype="bfloat16",
+    )
     torch.manual_seed(0)
     with torch.device(device):
         model = Qwen2ForCausalLM(config)
@@ -129,16 +210,28 @@ class Clock:
         self.losses.append(loss)
 
 
-def ours(who: str, shape: str, what: dict[str, Any], steps: int, root: Path, device: str) -> dict[str, Any]:
+def ours(
+    who: str, shape: str, what: dict[str, Any], steps: int, root: Path, device: str
+) -> dict[str, Any]:
     """Our trainer, its real optimiser steps, with one of its backends."""
     from trainer.config import TrainerConfig
     from trainer.layers.backends import Setup, open_backend
 
     config = TrainerConfig.model_validate(
-        {"run": str(root / "run"), "model": str(root / shape), "corpora": ["none"], "backend": who,
-         "method": what.get("method", "lora"),
-         "train": {"max_length": 4096, "max_steps": steps, "learning_rate": 1e-4, "save_steps": 10**6}}
-    )  # fmt: skip
+        {
+            "run": str(root / "run"),
+            "model": str(root / shape),
+            "corpora": ["none"],
+            "backend": who,
+            "method": what.get("method", "lora"),
+            "train": {
+                "max_length": 4096,
+                "max_steps": steps,
+                "learning_rate": 1e-4,
+                "save_steps": 10**6,
+            },
+        }
+    )
     backend = open_backend(config)
     model_folder(shape, root)
     data = examples(16 * steps, shape)
@@ -149,7 +242,9 @@ def ours(who: str, shape: str, what: dict[str, Any], steps: int, root: Path, dev
 
     keep = what.get("keep", 0)
     checkpointing = what.get("checkpointing", False) or bool(keep)
-    setup = Setup(what.get("dtype", "bf16" if device == "cuda" else "fp32"), checkpointing, False, device)
+    setup = Setup(
+        what.get("dtype", "bf16" if device == "cuda" else "fp32"), checkpointing, False, device
+    )
     if what.get("unfused"):
         from trainer.layers import fused_lora
 
@@ -188,8 +283,12 @@ def ours(who: str, shape: str, what: dict[str, Any], steps: int, root: Path, dev
     return _result(clock, per_step, device)
 
 
-def plain(who: str, shape: str, what: dict[str, Any], steps: int, root: Path, device: str) -> dict[str, Any]:
-    """TRL's or Unsloth's own training as their documentation starts it: micro-batch 1 by 16, or TRL's packing."""
+def plain(
+    who: str, shape: str, what: dict[str, Any], steps: int, root: Path, device: str
+) -> dict[str, Any]:
+    """TRL's or Unsloth's own training as their documentation starts it: micro-batch 1 by 16, or
+    TRL's packing.
+    """
     if who == "unsloth-plain":
         import unsloth  # noqa: F401
     model_folder(shape, root)
@@ -216,43 +315,79 @@ def plain(who: str, shape: str, what: dict[str, Any], steps: int, root: Path, de
             str(root / shape), max_seq_length=4096, dtype=torch.bfloat16, load_in_4bit=False
         )
         model = FastLanguageModel.get_peft_model(
-            model, r=16, lora_alpha=32, lora_dropout=0, bias="none", use_gradient_checkpointing="unsloth",
-            target_modules=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
-        )  # fmt: skip
+            model,
+            r=16,
+            lora_alpha=32,
+            lora_dropout=0,
+            bias="none",
+            use_gradient_checkpointing="unsloth",
+            target_modules=[
+                "q_proj",
+                "k_proj",
+                "v_proj",
+                "o_proj",
+                "gate_proj",
+                "up_proj",
+                "down_proj",
+            ],
+        )
     else:
         from peft import LoraConfig
         from transformers import AutoModelForCausalLM
 
         dtype = torch.bfloat16 if device == "cuda" else torch.float32
         model = AutoModelForCausalLM.from_pretrained(root / shape, dtype=dtype).to(device)
-        lora["peft_config"] = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
+        lora["peft_config"] = LoraConfig(
+            r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM"
+        )
     arguments = SFTConfig(
-        output_dir=str(root / "plain"), per_device_train_batch_size=rows, max_steps=steps, max_length=4096,
-        gradient_accumulation_steps=16 // rows if unsloth_here else 4, learning_rate=1e-4, logging_steps=1,
-        packing=not unsloth_here, packing_strategy="bfd",
-        padding_free=what.get("padding_free", False), gradient_checkpointing=not unsloth_here,
-        bf16=device == "cuda", use_cpu=device == "cpu", report_to=[], save_strategy="no", disable_tqdm=True,
-        train_sampling_strategy="sequential", dataset_num_proc=1,
-    )  # fmt: skip
+        output_dir=str(root / "plain"),
+        per_device_train_batch_size=rows,
+        max_steps=steps,
+        max_length=4096,
+        gradient_accumulation_steps=16 // rows if unsloth_here else 4,
+        learning_rate=1e-4,
+        logging_steps=1,
+        packing=not unsloth_here,
+        packing_strategy="bfd",
+        padding_free=what.get("padding_free", False),
+        gradient_checkpointing=not unsloth_here,
+        bf16=device == "cuda",
+        use_cpu=device == "cpu",
+        report_to=[],
+        save_strategy="no",
+        disable_tqdm=True,
+        train_sampling_strategy="sequential",
+        dataset_num_proc=1,
+    )
     clock = Clock()
 
     class Tick(TrainerCallback):  # type: ignore[misc]
-        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
+        def on_log(
+            self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any
+        ) -> None:
             if "loss" in logs:
                 clock.tick(float(logs["loss"]))
 
     padded = unsloth_here and not what.get("padding_free")
     collator = {"data_collator": DataCollatorForSeq2Seq(tokenizer)} if padded else {}
     trainer = SFTTrainer(
-        model=model, args=arguments, train_dataset=Dataset.from_dict(columns), processing_class=tokenizer,
-        callbacks=[Tick()], **lora, **collator,
-    )  # fmt: skip
+        model=model,
+        args=arguments,
+        train_dataset=Dataset.from_dict(columns),
+        processing_class=tokenizer,
+        callbacks=[Tick()],
+        **lora,
+        **collator,
+    )
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     trainer.train()
     sizes = [len(row) for row in trainer.train_dataset["input_ids"]]
     each = 16 if unsloth_here else 4
-    row = [sizes[i % len(sizes)] for i in range(each * steps)]  # in order; round again where there are too few
+    row = [
+        sizes[i % len(sizes)] for i in range(each * steps)
+    ]  # in order; round again where there are too few
     return _result(clock, [sum(row[each * i : each * i + each]) for i in range(steps)], device)
 
 
@@ -265,10 +400,15 @@ def _result(clock: Clock, per_step: list[int], device: str) -> dict[str, Any]:
     peak = torch.cuda.max_memory_allocated() / 2**30 if device == "cuda" else 0.0
     reserved = torch.cuda.max_memory_reserved() / 2**30 if device == "cuda" else 0.0
     return {
-        "tokens_per_second": tokens / seconds, "peak_gib": peak, "reserved_gib": reserved, "seconds": seconds,
-        "tokens": tokens, "losses": clock.losses, "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
+        "tokens_per_second": tokens / seconds,
+        "peak_gib": peak,
+        "reserved_gib": reserved,
+        "seconds": seconds,
+        "tokens": tokens,
+        "losses": clock.losses,
+        "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
         "steps_seconds": [b - a for a, b in zip(clock.ends, clock.ends[1:], strict=False)],
-    }  # fmt: skip
+    }
 
 
 def _profile(trainer: Any, step: list[Any], to: Path) -> None:
@@ -280,7 +420,10 @@ def _profile(trainer: Any, step: list[Any], to: Path) -> None:
         trainer.training_step(trainer.model, {"step": step})
         torch.cuda.synchronize()
     orders = ("self_device_time_total", "self_cpu_time_total")
-    tables = [seen.key_averages().table(sort_by=by, row_limit=40, max_name_column_width=90) for by in orders]
+    tables = [
+        seen.key_averages().table(sort_by=by, row_limit=40, max_name_column_width=90)
+        for by in orders
+    ]
     to.write_text("\n".join(tables))
 
 
@@ -308,10 +451,18 @@ def one(name: str, steps: int, root: Path, tiny: bool) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", help="comma-separated variants; kernels: check them and the matrix peak")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--only",
+        default="",
+        help="comma-separated variants; kernels: check them and the matrix peak",
+    )
     parser.add_argument("--steps", type=int, default=12)
-    parser.add_argument("--limit", type=float, default=540, help="seconds in all; what does not fit is left out")
+    parser.add_argument(
+        "--limit", type=float, default=540, help="seconds in all; what does not fit is left out"
+    )
     parser.add_argument("--each", type=float, default=150, help="seconds a variant at most")
     parser.add_argument("--profile", default="", help="variants whose kernels are listed in OUT")
     parser.add_argument("--models", type=Path, default=Path("/tmp/stillhouse-models"))
@@ -338,19 +489,35 @@ def main() -> None:
 
 
 def _variant(name: str, given: argparse.Namespace, limit: float, out: Path) -> dict[str, Any]:
-    command = [sys.executable, __file__, "--one", name, "--steps", str(given.steps), "--models", str(given.models)]
+    command = [
+        sys.executable,
+        __file__,
+        "--one",
+        name,
+        "--steps",
+        str(given.steps),
+        "--models",
+        str(given.models),
+    ]
     command += ["--dry-run"] if given.dry_run else []
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+    }
     if name in given.profile.split(","):
         environment["PROFILE_TO"] = str(out / f"profile-{name}.txt")
     began = time.monotonic()
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=limit, env=environment, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=limit, env=environment, check=False
+        )
         output, code = done.stdout + done.stderr, done.returncode
     except subprocess.TimeoutExpired as error:
         output, code = f"{error.stdout!r} {error.stderr!r}"[-3000:], 124
     result = next((line[7:] for line in output.splitlines() if line.startswith("RESULT ")), None)
-    found: dict[str, Any] = json.loads(result) if result else {"error": output[-1500:], "code": code}
+    found: dict[str, Any] = (
+        json.loads(result) if result else {"error": output[-1500:], "code": code}
+    )
     found["wall_seconds"] = round(time.monotonic() - began, 1)
     speed = f"{found['tokens_per_second']:,.0f} tokens/s" if "tokens_per_second" in found else ""
     print(f"{name}: {speed or found.get('error', found)} ({found['wall_seconds']} s)", flush=True)
@@ -359,11 +526,19 @@ def _variant(name: str, given: argparse.Namespace, limit: float, out: Path) -> d
 
 def table(results: dict[str, dict[str, Any]]) -> str:
     base = results.get("unsloth-notebook", {}).get("tokens_per_second")
-    lines = ["", "| variant | tokens/s | x notebook | peak GiB | first loss | last loss |", "|---|---|---|---|---|---|"]
+    lines = [
+        "",
+        "| variant | tokens/s | x notebook | peak GiB | first loss | last loss |",
+        "|---|---|---|---|---|---|",
+    ]
     for name, found in results.items():
         if "tokens_per_second" not in found:
             continue
-        times = f"{found['tokens_per_second'] / base:.2f}" if base and not name.startswith(("small", "equal")) else ""
+        times = (
+            f"{found['tokens_per_second'] / base:.2f}"
+            if base and not name.startswith(("small", "equal"))
+            else ""
+        )
         lines.append(
             f"| {name} | {found['tokens_per_second']:,.0f} | {times} | {found['peak_gib']:.1f} | "
             f"{found['losses'][0]:.4f} | {found['losses'][-1]:.4f} |"
@@ -371,7 +546,10 @@ def table(results: dict[str, dict[str, Any]]) -> str:
     pair = [results.get(name, {}).get("losses") for name in ("equal-trl", "equal-unsloth")]
     if pair[0] and pair[1]:
         worst = max(abs(a - b) for a, b in zip(pair[0], pair[1], strict=True))
-        lines.append(f"\nfp32 losses of the two backends over {len(pair[0])} steps differ by {worst:.2e} at most")
+        lines.append(
+            f"\nfp32 losses of the two backends over {len(pair[0])} steps differ by {worst:.2e} at"
+            " most"
+        )
     return "\n".join(lines)
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 
 def check_kernels(tiny: dict[str, int], batch: Sequence[Any]) -> dict[str, Any]:
-    """The variable-length flash kernel and the chunked loss against plain float32 attention and cross-entropy.
+    """The variable-length flash kernel and the chunked loss against plain float32 attention and
+    cross-entropy.
 
     `tiny`: a model's shape, `batch`: examples for it. {} where there is no GPU.
     """
@@ -27,13 +28,17 @@ def check_kernels(tiny: dict[str, int], batch: Sequence[Any]) -> dict[str, Any]:
     out.backward(slope.to(out.dtype))
     ref.backward(slope)
     errors = [float((out - ref).norm() / ref.norm())]
-    errors += [float((a.grad - b.grad).norm() / b.grad.norm()) for a, b in zip(half, full, strict=True)]
+    errors += [
+        float((a.grad - b.grad).norm() / b.grad.norm()) for a, b in zip(half, full, strict=True)
+    ]
     hidden = torch.randn(700, 256, device="cuda", dtype=torch.bfloat16, requires_grad=True)
     weight = torch.randn(5000, 256, device="cuda", dtype=torch.bfloat16) * 0.05
     targets = torch.randint(5000, (700,), device="cuda")
     linear_cross_entropy(hidden, weight, targets, 256).backward()
     plain_hidden = hidden.detach().float().requires_grad_()
-    torch.nn.functional.cross_entropy(plain_hidden @ weight.float().T, targets, reduction="sum").backward()
+    torch.nn.functional.cross_entropy(
+        plain_hidden @ weight.float().T, targets, reduction="sum"
+    ).backward()
     assert hidden.grad is not None
     assert plain_hidden.grad is not None
     errors.append(float((hidden.grad - plain_hidden.grad).norm() / plain_hidden.grad.norm()))
@@ -47,7 +52,9 @@ def check_kernels(tiny: dict[str, int], batch: Sequence[Any]) -> dict[str, Any]:
 
 
 def _fused_errors(tiny: dict[str, int], examples: Sequence[Any]) -> list[float]:
-    """A small model's loss and adapter gradients: PEFT's layers and fused ones in bfloat16 against float32."""
+    """A small model's loss and adapter gradients: PEFT's layers and fused ones in bfloat16
+    against float32.
+    """
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import Qwen2Config, Qwen2ForCausalLM
@@ -74,8 +81,13 @@ def _fused_errors(tiny: dict[str, int], examples: Sequence[Any]) -> list[float]:
         with torch.autocast("cuda", torch.bfloat16, enabled=dtype == torch.bfloat16):
             loss = loss_sum(model, batch)
         loss.backward()
-        slopes = torch.cat([p.grad.float().flatten() for p in model.parameters() if p.grad is not None])
+        slopes = torch.cat(
+            [p.grad.float().flatten() for p in model.parameters() if p.grad is not None]
+        )
         found.append((float(loss), slopes))
     (loss, slopes), *others = found
-    return [error for other, slope in others
-            for error in (abs(other - loss) / loss, float((slope - slopes).norm() / slopes.norm()))]  # fmt: skip
+    return [
+        error
+        for other, slope in others
+        for error in (abs(other - loss) / loss, float((slope - slopes).norm() / slopes.norm()))
+    ]

@@ -1,10 +1,12 @@
-"""Is a quota spent where the student is weak spent better? One round, measured, with the ordinary programs.
+"""Is a quota spent where the student is weak spent better? One round, measured, with the ordinary
+programs.
 
     make demo && .venv/generator/bin/python -m benchmarks.weak_round          # about 20 minutes on two cores
 
-The demo's student failed some of its 100 held-out problems. `python -m evaluation weak` takes their nearest neighbours
-from a pool of fresh problems; a control takes as many of the pool at random. Both are answered by the rehearsal
-teacher, the demo's student is trained on each a little further, and all three answer 300 problems nobody has seen.
+The demo's student failed some of its 100 held-out problems. `python -m evaluation weak` takes their
+nearest neighbours from a pool of fresh problems; a control takes as many of the pool at random.
+Both are answered by the rehearsal teacher, the demo's student is trained on each a little further,
+and all three answer 300 problems nobody has seen.
 """
 
 import argparse
@@ -23,7 +25,9 @@ POOL, JUDGED = 6000, 300
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--work", type=Path, default=Path("runs/weak-round"))
     parser.add_argument("--neighbours", type=int, default=16, help="of each failed problem")
     given = parser.parse_args()
@@ -34,17 +38,34 @@ def main() -> None:
     known |= {problem_id(row["problem"]) for row in pool}
     write(work / "pool.jsonl", pool)
     write(work / "judge.jsonl", list(islice(fresh(JUDGE_SEED, known), JUDGED)))
-    run("evaluation", "weak", "runs/demo/evaluation", "--source", f"{work}/pool.jsonl", "--neighbours",
-        str(given.neighbours), "--out", f"{work}/weak.jsonl")  # fmt: skip
+    run(
+        "evaluation",
+        "weak",
+        "runs/demo/evaluation",
+        "--source",
+        f"{work}/pool.jsonl",
+        "--neighbours",
+        str(given.neighbours),
+        "--out",
+        f"{work}/weak.jsonl",
+    )
     count = len((work / "weak.jsonl").read_text().splitlines())
     write(work / "random.jsonl", random.Random(0).sample(pool, count))
     for arm in ("weak", "random"):
         teach(arm, work)
     models = ["runs/demo/merged", *(f"{work}/{arm}-run/merged" for arm in ("weak", "random"))]
-    run("evaluation", "run", "configs/demo-evaluate.toml", *sets(
-        models=models, benchmarks=[f"{work}/judge.jsonl"], limit=0, out=f"{work}/evaluation",
-        **{"generation.max_new_tokens": 128},
-    ))  # fmt: skip
+    run(
+        "evaluation",
+        "run",
+        "configs/demo-evaluate.toml",
+        *sets(
+            models=models,
+            benchmarks=[f"{work}/judge.jsonl"],
+            limit=0,
+            out=f"{work}/evaluation",
+            **{"generation.max_new_tokens": 128},
+        ),
+    )
     print(f"{count} problems each; {work}/evaluation/report.html")
 
 
@@ -61,17 +82,37 @@ def teach(arm: str, work: Path) -> None:
     """Traces for one arm's problems, and the demo's student trained further on them."""
     corpus, source = f"{work}/{arm}-traces", f"{work}/{arm}.jsonl"
     limit = len(Path(source).read_text().splitlines())
-    run("generator", "run", "configs/demo-generate.toml", *sets(
-        corpus=corpus, **{"problems.source": source, "problems.limit": limit},
-    ))  # fmt: skip
-    run("trainer", "run", "configs/demo-train.toml", *sets(
-        model="runs/demo/merged", run=f"{work}/{arm}-run", corpora=[corpus],
-        **{"train.epochs": 1, "train.holdout": 0.0, "train.learning_rate": 5e-4, "probe.problems": 0},
-    ))  # fmt: skip
+    run(
+        "generator",
+        "run",
+        "configs/demo-generate.toml",
+        *sets(
+            corpus=corpus,
+            **{"problems.source": source, "problems.limit": limit},
+        ),
+    )
+    run(
+        "trainer",
+        "run",
+        "configs/demo-train.toml",
+        *sets(
+            model="runs/demo/merged",
+            run=f"{work}/{arm}-run",
+            corpora=[corpus],
+            **{
+                "train.epochs": 1,
+                "train.holdout": 0.0,
+                "train.learning_rate": 5e-4,
+                "probe.problems": 0,
+            },
+        ),
+    )
 
 
 def sets(**values: object) -> list[str]:
-    return [part for key, value in values.items() for part in ("--set", f"{key}={json.dumps(value)}")]
+    return [
+        part for key, value in values.items() for part in ("--set", f"{key}={json.dumps(value)}")
+    ]
 
 
 def run(program: str, *words: str) -> None:

@@ -1,7 +1,7 @@
 """The evaluation: did the student get better, how much, and are we sure?
 
-lighteval asks the network for prices and lists while it is imported; these settings, which must stand before that
-import, keep it off. A user's own values win.
+lighteval asks the network for prices and lists while it is imported; these settings, which must
+stand before that import, keep it off. A user's own values win.
 """
 
 import os

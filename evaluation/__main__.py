@@ -13,7 +13,9 @@ from shared.errors import loading, run_and_exit
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code. Libraries are imported inside: Ctrl-C while they are is told as at any time."""
+    """Run one command; the exit code. Libraries are imported inside: Ctrl-C while they are is
+    told as at any time.
+    """
     # Before torch is imported: threads that wait by spinning cost a busy machine most of its time.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with loading():
@@ -31,7 +33,9 @@ def _run(args: argparse.Namespace) -> int:
     console = _console()
     from evaluation.pipeline import evaluate
 
-    comparison = evaluate(config, quick=args.quick, fresh=args.fresh, command=_command(args), console=console)
+    comparison = evaluate(
+        config, quick=args.quick, fresh=args.fresh, command=_command(args), console=console
+    )
     _show(comparison, config.out, console)
     return 0
 
@@ -97,22 +101,45 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     run = commands.add_parser(
-        "run", help="evaluate, compare, report; goes on where it was stopped", epilog=parser.epilog,
+        "run",
+        help="evaluate, compare, report; goes on where it was stopped",
+        epilog=parser.epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    run.add_argument("config", type=Path, metavar="CONFIG.toml")
-    run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. limit=100, engine.batch=64")
-    run.add_argument(
-        "--quick", action="store_true", help="stop as soon as a sequential test is clear (5%% and 10%% error)"
     )
-    run.add_argument("--fresh", action="store_true", help="forget the answers kept for these models and ask again")
+    run.add_argument("config", type=Path, metavar="CONFIG.toml")
+    run.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="e.g. limit=100, engine.batch=64",
+    )
+    run.add_argument(
+        "--quick",
+        action="store_true",
+        help="stop as soon as a sequential test is clear (5%% and 10%% error)",
+    )
+    run.add_argument(
+        "--fresh",
+        action="store_true",
+        help="forget the answers kept for these models and ask again",
+    )
     run.set_defaults(run=_run)
     compare = commands.add_parser("compare", help="any two finished runs, paired by problem")
-    compare.add_argument("a", type=Path, metavar="RUN_A", help="a run's folder, or one model's folder in it; the base")
+    compare.add_argument(
+        "a",
+        type=Path,
+        metavar="RUN_A",
+        help="a run's folder, or one model's folder in it; the base",
+    )
     compare.add_argument("b", type=Path, metavar="RUN_B")
-    compare.add_argument("--out", type=Path, help="also write comparison.json and report.html there")
+    compare.add_argument(
+        "--out", type=Path, help="also write comparison.json and report.html there"
+    )
     compare.set_defaults(run=_compare)
-    report = commands.add_parser("report", help="write comparison.json and report.html of finished runs again")
+    report = commands.add_parser(
+        "report", help="write comparison.json and report.html of finished runs again"
+    )
     report.add_argument("runs", type=Path, nargs="+", metavar="RUN")
     report.set_defaults(run=_report)
     _add_weak(commands)
@@ -120,17 +147,32 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_weak(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    weak = commands.add_parser("weak", help="the problems that a model fails, as a problem source for the generator")
+    weak = commands.add_parser(
+        "weak", help="the problems that a model fails, as a problem source for the generator"
+    )
     weak.add_argument("run_folder", type=Path, metavar="RUN")
-    weak.add_argument("--model", default="", help="which model of the run; default: the last, the tuned one")
     weak.add_argument(
-        "--source", type=Path,
-        help="training problems, a .jsonl or a corpus: those nearest to the failed ones are written; "
-        "without it only problems held out of a corpus may be written themselves",
-    )  # fmt: skip
-    weak.add_argument("--neighbours", type=int, default=4, metavar="N", help="of each failed problem, with --source")
+        "--model", default="", help="which model of the run; default: the last, the tuned one"
+    )
+    weak.add_argument(
+        "--source",
+        type=Path,
+        help=(
+            "training problems, a .jsonl or a corpus: those nearest to the failed ones are written;"
+            " without it only problems held out of a corpus may be written themselves"
+        ),
+    )
+    weak.add_argument(
+        "--neighbours",
+        type=int,
+        default=4,
+        metavar="N",
+        help="of each failed problem, with --source",
+    )
     weak.add_argument("--out", type=Path, help="default: RUN/weak.jsonl")
-    weak.add_argument("--force", action="store_true", help="replace a file that this program did not write")
+    weak.add_argument(
+        "--force", action="store_true", help="replace a file that this program did not write"
+    )
     weak.set_defaults(run=_weak)
 
 

@@ -5,9 +5,10 @@
     {"key": "5f3c…", "id": "0c3a…", "sample": 0, "prompt_sha": "9e1f…", "problem": "Natalia sold…", "gold": "72",
      "text": "<think>\\n…", "finish_reason": "stop", "prompt_tokens": 81, "completion_tokens": 412, "seconds": 3.1, …}
 
-`key` digests the weights' fingerprint and the generation settings; `prompt_sha` the text that the model saw. Both must
-agree for a line to count, so a retrained model at the same path is asked again and an unchanged base never is. Answers
-kept under another key are moved to `earlier/KEY.jsonl`, and come back when that key does.
+`key` digests the weights' fingerprint and the generation settings; `prompt_sha` the text that the
+model saw. Both must agree for a line to count, so a retrained model at the same path is asked again
+and an unchanged base never is. Answers kept under another key are moved to `earlier/KEY.jsonl`, and
+come back when that key does.
 """
 
 import hashlib
@@ -25,13 +26,26 @@ from evaluation.records import Answer, Asked
 from shared.errors import CannotWrite
 from shared.shards import whole_length, write_atomically
 
-_KEYS = {"key", "id", "sample", "prompt_sha", "problem", "gold", "text", "finish_reason", "prompt_tokens",
-         "completion_tokens", "seconds"}  # fmt: skip
+_KEYS = {
+    "key",
+    "id",
+    "sample",
+    "prompt_sha",
+    "problem",
+    "gold",
+    "text",
+    "finish_reason",
+    "prompt_tokens",
+    "completion_tokens",
+    "seconds",
+}
 
 
 def key_of(identity: Mapping[str, Any]) -> str:
     """16 hex digits of SHA-256 of what decides an answer beside its prompt."""
-    return hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[
+        :16
+    ]
 
 
 def prompt_sha(prompt: str) -> str:
@@ -39,7 +53,9 @@ def prompt_sha(prompt: str) -> str:
 
 
 class Journal:
-    """Answers of one model to one benchmark under one key. Owns the open file. Safe to use from several threads."""
+    """Answers of one model to one benchmark under one key. Owns the open file. Safe to use from
+    several threads.
+    """
 
     def __init__(self, folder: Path, key: str) -> None:
         self._key = key
@@ -55,16 +71,25 @@ class Journal:
         return self._answers.get((asked.question.id, asked.sample, prompt_sha(prompt)))
 
     def write(self, asked: Asked, prompt: str, answer: Answer) -> None:
-        """Keep an answer: on return its line is with the operating system, so a killed process loses nothing."""
+        """Keep an answer: on return its line is with the operating system, so a killed process
+        loses nothing.
+        """
         question = asked.question
         digest = prompt_sha(prompt)
         row = {
-            "key": self._key, "id": question.id, "sample": asked.sample, "prompt_sha": digest,
-            "problem": question.problem, "gold": question.gold, "text": answer.text,
+            "key": self._key,
+            "id": question.id,
+            "sample": asked.sample,
+            "prompt_sha": digest,
+            "problem": question.problem,
+            "gold": question.gold,
+            "text": answer.text,
             "finish_reason": answer.finish_reason,
-            "prompt_tokens": answer.prompt_tokens, "completion_tokens": answer.completion_tokens,
-            "seconds": round(answer.seconds, 4), "finished_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        }  # fmt: skip
+            "prompt_tokens": answer.prompt_tokens,
+            "completion_tokens": answer.completion_tokens,
+            "seconds": round(answer.seconds, 4),
+            "finished_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        }
         if answer.without:
             row["without"] = answer.without
         line = orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
@@ -76,7 +101,9 @@ class Journal:
                     written += os.write(self._fd, line[written:])
             except OSError as error:
                 os.ftruncate(self._fd, start)
-                raise CannotWrite(f"{self.path}: {error.strerror}: free some space, then run again") from None
+                raise CannotWrite(
+                    f"{self.path}: {error.strerror}: free some space, then run again"
+                ) from None
             self._answers[question.id, asked.sample, digest] = answer
 
     def close(self) -> None:
@@ -85,7 +112,9 @@ class Journal:
     def _read(self) -> dict[tuple[str, int, str], Answer]:
         if not self.path.exists():
             return {}
-        os.truncate(self.path, whole_length(self.path))  # a killed writer leaves at most one torn tail
+        os.truncate(
+            self.path, whole_length(self.path)
+        )  # a killed writer leaves at most one torn tail
         answers, torn = {}, False
         with self.path.open("rb") as lines:
             for row in map(_row_of, lines):
@@ -99,7 +128,9 @@ class Journal:
         return answers
 
     def _set_aside_others(self) -> None:
-        """Give the file to this key: another key's goes to `earlier/`, what this key wrote before comes back."""
+        """Give the file to this key: another key's goes to `earlier/`, what this key wrote
+        before comes back.
+        """
         if (theirs := self._first_key()) == self._key:
             return
         earlier = self.path.parent / "earlier"
@@ -114,7 +145,11 @@ class Journal:
             with self.path.open("rb") as lines:
                 key: str = orjson.loads(lines.readline())["key"]
                 return key
-        except (OSError, orjson.JSONDecodeError, KeyError):  # no file, or a single torn line: nothing to keep
+        except (
+            OSError,
+            orjson.JSONDecodeError,
+            KeyError,
+        ):  # no file, or a single torn line: nothing to keep
             return None
 
 

@@ -1,4 +1,5 @@
-"""Where questions come from: the public benchmarks by name, a corpus's held-out problems, any JSONL or Parquet file.
+"""Where questions come from: the public benchmarks by name, a corpus's held-out problems, any JSONL
+or Parquet file.
 
 The names are those of `shared.benchmarks`, spelling aside; local copies or the hub.
 
@@ -32,14 +33,23 @@ Row = Mapping[str, Any]
 # Where a local copy is looked for first, by the benchmark's key.
 _COPIES = {
     "gsm8k": ("gsm8k/test.jsonl", "gsm8k.jsonl", "gsm8k/main/test-00000-of-00001.parquet"),
-    "math_500": ("math_500/test.jsonl", "math500/test.jsonl", "math_500.jsonl", "math500.jsonl", "MATH-500/test.jsonl"),
+    "math_500": (
+        "math_500/test.jsonl",
+        "math500/test.jsonl",
+        "math_500.jsonl",
+        "math500.jsonl",
+        "MATH-500/test.jsonl",
+    ),
     "aime24": ("aime24/test.jsonl", "aime24.jsonl", "aime/aime24.jsonl", "aime_2024.jsonl"),
     "aime25": ("aime25/test.jsonl", "aime25.jsonl", "aime/aime25.jsonl", "aime_2025.jsonl"),
 }
 _FILES = (".jsonl", ".parquet")
 
 HELD_OUT = "held-out:"
-HELD_OUT_SHARE, HELD_OUT_SEED = 0.02, 0  # the trainer's defaults, where neither a list nor a run says more
+HELD_OUT_SHARE, HELD_OUT_SEED = (
+    0.02,
+    0,
+)  # the trainer's defaults, where neither a list nor a run says more
 
 _LONGEST_SLUG = 120  # of the 255 bytes of a file's name, in which lighteval puts more beside it
 _PROBLEM_FIELDS = ("problem", "question", "prompt", "input")
@@ -49,9 +59,11 @@ _GOLD_FIELDS = ("gold", "answer", "final_answer", "expected_answer", "target")
 def load_benchmark(
     name: str, data: str, limit: int, system_prompt: str, prompt: str, runs: Sequence[Path] = ()
 ) -> Benchmark:
-    """The benchmark `name` with its questions in the order of its file. Errors: `InputError` with place and remedy.
+    """The benchmark `name` with its questions in the order of its file. Errors: `InputError` with
+    place and remedy.
 
-    `runs` are the training runs whose models are examined: they know what they held out of a corpus.
+    `runs` are the training runs whose models are examined: they know what they held out of a
+    corpus.
     """
     rows, origin = _open(name, data, runs)
     pairs = list(rows)
@@ -63,9 +75,13 @@ def load_benchmark(
         identity = problem_id(text)
         seen[identity] += 1
         unique = identity if seen[identity] == 1 else f"{identity}.{seen[identity]}"
-        questions.append(Question(unique, text, gold, tuple(messages_for(text, system_prompt, prompt))))
+        questions.append(
+            Question(unique, text, gold, tuple(messages_for(text, system_prompt, prompt)))
+        )
     shown = shown_name(name)
-    return first(Benchmark(shown, slug(shown), tuple(questions), origin, "", len(pairs)), len(questions))
+    return first(
+        Benchmark(shown, slug(shown), tuple(questions), origin, "", len(pairs)), len(questions)
+    )
 
 
 def first(benchmark: Benchmark, count: int) -> Benchmark:
@@ -76,7 +92,9 @@ def first(benchmark: Benchmark, count: int) -> Benchmark:
 
 
 def shown_name(name: str) -> str:
-    """The benchmark's key in comparison.json: a file goes by its stem, all others by the name as written."""
+    """The benchmark's key in comparison.json: a file goes by its stem, all others by the name
+    as written.
+    """
     return Path(name).stem if name.endswith(_FILES) and not name.startswith(HELD_OUT) else name
 
 
@@ -98,13 +116,16 @@ def _open(name: str, data: str, runs: Sequence[Path]) -> tuple[Iterator[tuple[st
     if key is None:
         known = ", ".join(PUBLIC)
         raise InputError(
-            f"benchmarks: {name!r} is unknown: use {known}, held-out:CORPUS or a path ending in .jsonl or .parquet"
+            f"benchmarks: {name!r} is unknown: use {known}, held-out:CORPUS or a path ending in"
+            " .jsonl or .parquet"
         )
     if data:
         copies = local_copies(key)
         path = next((Path(data) / file for file in copies if (Path(data) / file).exists()), None)
         if path is None:
-            raise InputError(f'data = "{data}": no copy of {name} there: looked for {", ".join(copies)}')
+            raise InputError(
+                f'data = "{data}": no copy of {name} there: looked for {", ".join(copies)}'
+            )
         return _from_file(path, public=True), str(path)
     return _from_hub(key)
 
@@ -112,7 +133,9 @@ def _open(name: str, data: str, runs: Sequence[Path]) -> tuple[Iterator[tuple[st
 def local_copies(key: str) -> list[str]:
     """The paths below `data` where a copy of a public benchmark may stand, the likeliest first."""
     folders = (key, PUBLIC[key].data_set.rpartition("/")[2])
-    names = [f"{folder}{end}{suffix}" for suffix in _FILES for folder in folders for end in ("/test", "")]
+    names = [
+        f"{folder}{end}{suffix}" for suffix in _FILES for folder in folders for end in ("/test", "")
+    ]
     return list(dict.fromkeys((*_COPIES.get(key, ()), *names)))
 
 
@@ -122,9 +145,13 @@ def _from_file(path: Path, public: bool = False) -> Iterator[tuple[str, str]]:
 
 
 def _in_one(row: Row) -> Row:
-    """A row whose answer is a list of its parts (OlympiadBench's), as one text: all of them are asked for."""
+    """A row whose answer is a list of its parts (OlympiadBench's), as one text: all of them are
+    asked for.
+    """
     joined = {
-        name: ", ".join(map(str, row[name])) for name in _GOLD_FIELDS if isinstance(row.get(name), list) and row[name]
+        name: ", ".join(map(str, row[name]))
+        for name in _GOLD_FIELDS
+        if isinstance(row.get(name), list) and row[name]
     }
     return {**row, **joined}
 
@@ -160,7 +187,9 @@ def _read_parquet(path: Path) -> Iterator[tuple[str, Row]]:
         rows = pyarrow.parquet.read_table(path).to_pylist()
     except (OSError, pyarrow.ArrowException) as error:
         why = " ".join(str(error).split())[:160]
-        raise InputError(f"{path}: cannot be read ({why}): give a Parquet file with problem and answer") from None
+        raise InputError(
+            f"{path}: cannot be read ({why}): give a Parquet file with problem and answer"
+        ) from None
     for number, row in enumerate(rows, 1):
         yield f"{path}:{number}", row
 
@@ -172,10 +201,13 @@ def _from_hub(name: str) -> tuple[Iterator[tuple[str, str]], str]:
         import datasets
 
         rows = datasets.load_dataset(known.data_set, known.subset, split=known.split)
-    except Exception as error:  # the hub's client raises a dozen kinds, each of them "it cannot be had"
+    except (
+        Exception
+    ) as error:  # the hub's client raises a dozen kinds, each of them "it cannot be had"
         why = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
         raise InputError(
-            f'{origin}: cannot be loaded ({why}): set data = "FOLDER" with {local_copies(name)[0]} in it'
+            f'{origin}: cannot be loaded ({why}): set data = "FOLDER" with {local_copies(name)[0]}'
+            " in it"
         ) from None
     return (
         _pair(_in_one(row), f"{origin}:{number}") for number, row in enumerate(rows, 1)
@@ -185,31 +217,48 @@ def _from_hub(name: str) -> tuple[Iterator[tuple[str, str]], str]:
 def _pair(row: Row, place: str) -> tuple[str, str]:
     """(problem, gold) of a row, whichever of the usual names its fields have."""
     problem = next(
-        (row[name] for name in _PROBLEM_FIELDS if isinstance(row.get(name), str) and row[name].strip()), None
+        (
+            row[name]
+            for name in _PROBLEM_FIELDS
+            if isinstance(row.get(name), str) and row[name].strip()
+        ),
+        None,
     )
     if problem is None:
-        raise InputError(f"{place}: no problem: one of the fields {', '.join(_PROBLEM_FIELDS)} must hold its text")
+        raise InputError(
+            f"{place}: no problem: one of the fields {', '.join(_PROBLEM_FIELDS)} must hold its"
+            " text"
+        )
     gold = next((row[name] for name in _GOLD_FIELDS if row.get(name) not in (None, "")), None)
     if gold is None:
-        raise InputError(f"{place}: no gold answer: one of the fields {', '.join(_GOLD_FIELDS)} must hold it")
+        raise InputError(
+            f"{place}: no gold answer: one of the fields {', '.join(_GOLD_FIELDS)} must hold it"
+        )
     if not isinstance(gold, str | int | float):
-        raise InputError(f"{place}: the gold answer is a {type(gold).__name__}: give one text or number")
+        raise InputError(
+            f"{place}: the gold answer is a {type(gold).__name__}: give one text or number"
+        )
     return problem, final_answer(gold)
 
 
 def final_answer(gold: Any) -> str:
-    """A gold answer as one line: after GSM8K's `####` with its thousands separators gone, numbers as text."""
+    """A gold answer as one line: after GSM8K's `####` with its thousands separators gone,
+    numbers as text.
+    """
     text = str(int(gold)) if isinstance(gold, float) and gold.is_integer() else str(gold)
     _, marked, after = text.rpartition("####")
     return re.sub(r"(?<=\d),(?=\d{3})", "", after.strip()) if marked else text.strip()
 
 
 def _held_out(place: Path, runs: Sequence[Path]) -> tuple[Iterator[tuple[str, str]], str]:
-    """Problems that training did not see. In this order: a list in the folder itself; what a training run's manifest
-    says it held out, the folder's own or that of a run whose model is examined; the trainer's rule on the corpus.
+    """Problems that training did not see. In this order: a list in the folder itself; what a
+    training run's manifest says it held out, the folder's own or that of a run whose model is
+    examined; the trainer's rule on the corpus.
     """
     if not place.is_dir():
-        raise InputError(f"benchmarks: {HELD_OUT}{place}: no such folder: give a corpus or a training run")
+        raise InputError(
+            f"benchmarks: {HELD_OUT}{place}: no such folder: give a corpus or a training run"
+        )
     for name in ("holdout.jsonl", "held-out.jsonl"):
         if (place / name).exists():
             return _from_file(place / name), str(place / name)
@@ -220,9 +269,14 @@ def _held_out(place: Path, runs: Sequence[Path]) -> tuple[Iterator[tuple[str, st
         if told and place.resolve() in [corpus.resolve() for corpus in told[0]]:
             return _pairs([place], told[1]), f"{place}/traces, held out by {run}"
     identities = set(
-        held_out_problems((trace.problem_id for trace in read_traces(place)), HELD_OUT_SHARE, HELD_OUT_SEED)
+        held_out_problems(
+            (trace.problem_id for trace in read_traces(place)), HELD_OUT_SHARE, HELD_OUT_SEED
+        )
     )
-    return _pairs([place], identities), f"{place}/traces, {HELD_OUT_SHARE:.0%} of the problems, seed {HELD_OUT_SEED}"
+    return (
+        _pairs([place], identities),
+        f"{place}/traces, {HELD_OUT_SHARE:.0%} of the problems, seed {HELD_OUT_SEED}",
+    )
 
 
 def _told_by(run: Path) -> tuple[list[Path], set[str]] | None:
@@ -232,7 +286,12 @@ def _told_by(run: Path) -> tuple[list[Path], set[str]] | None:
         return [Path(c) for c in dict.fromkeys(shard["corpus"] for shard in data["shards"])], set(
             data["held_out_problems"]
         )
-    except (OSError, orjson.JSONDecodeError, LookupError, TypeError):  # no manifest, or not a training run's
+    except (
+        OSError,
+        orjson.JSONDecodeError,
+        LookupError,
+        TypeError,
+    ):  # no manifest, or not a training run's
         return None
 
 
@@ -240,6 +299,10 @@ def _pairs(corpora: Sequence[Path], identities: Set[str]) -> Iterator[tuple[str,
     seen: set[str] = set()
     for corpus in corpora:
         for trace in read_traces(corpus):
-            if trace.problem_id in identities and trace.problem_id not in seen and trace.gold is not None:
+            if (
+                trace.problem_id in identities
+                and trace.problem_id not in seen
+                and trace.gold is not None
+            ):
                 seen.add(trace.problem_id)
                 yield trace.problem, trace.gold

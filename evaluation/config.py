@@ -10,7 +10,8 @@ from shared.benchmarks import PUBLIC
 from shared.config import Config
 from shared.prompts import PRESETS
 
-# Fields of a request that have a key of their own, or that the evaluation's reading of an answer depends on.
+# Fields of a request that have a key of their own, or that the evaluation's reading of an answer
+# depends on.
 _OWN_FIELDS = frozenset(
     {"model", "messages", "stream", "n", "max_tokens", "max_completion_tokens", "seed"}
     | {"temperature", "top_p", "top_k", "min_p", "chat_template_kwargs"}
@@ -19,35 +20,58 @@ ENDPOINT_ONLY = ("top_k", "min_p", "chat_template_kwargs", "extra_body")
 
 
 class GenerationConfig(Config):
-    """How an answer is asked for. Every key but `samples` is part of what an answer in the journal is kept under."""
+    """How an answer is asked for. Every key but `samples` is part of what an answer in the
+    journal is kept under.
+    """
 
     max_new_tokens: int = Field(
-        4096, ge=1, description="tokens of an answer, asserted; an answer cut off here is `truncated`"
+        4096,
+        ge=1,
+        description="tokens of an answer, asserted; an answer cut off here is `truncated`",
     )
     temperature: float = Field(0.0, ge=0.0, description="0: greedy")
-    top_p: float = Field(1.0, gt=0.0, le=1.0, description="nucleus; R1's authors advise 0.95 with temperature 0.6")
+    top_p: float = Field(
+        1.0, gt=0.0, le=1.0, description="nucleus; R1's authors advise 0.95 with temperature 0.6"
+    )
     top_k: int = Field(0, ge=0, description="endpoint: only the k most likely tokens; 0: all")
-    min_p: float = Field(0.0, ge=0.0, le=1.0, description="endpoint: least share of the likeliest token's probability")
+    min_p: float = Field(
+        0.0,
+        ge=0.0,
+        le=1.0,
+        description="endpoint: least share of the likeliest token's probability",
+    )
     samples: int = Field(1, ge=1, description="answers a problem; more than 1: avg@n and pass@k")
-    seed: int = Field(0, description="of sampled answers; each answer has its own stream, whatever the batch")
+    seed: int = Field(
+        0, description="of sampled answers; each answer has its own stream, whatever the batch"
+    )
     system_prompt: str = Field("", description="empty: no system message, as in training")
     system: str = Field(
-        "template", description='the chat template\'s own system text: "template" keeps it, "" silences it; or a text'
+        "template",
+        description=(
+            'the chat template\'s own system text: "template" keeps it, "" silences it; or a text'
+        ),
     )
     chat_template_kwargs: dict[str, JsonValue] = Field(
         {}, description="endpoint: for the chat template, for example {enable_thinking = false}"
     )
-    extra_body: dict[str, JsonValue] = Field({}, description="endpoint: more fields of each request, sent as they are")
-    prompt: str = Field(PRESETS["r1"].prompt, description="the user's turn; {problem} is put in last")
+    extra_body: dict[str, JsonValue] = Field(
+        {}, description="endpoint: more fields of each request, sent as they are"
+    )
+    prompt: str = Field(
+        PRESETS["r1"].prompt, description="the user's turn; {problem} is put in last"
+    )
 
     @model_validator(mode="after")
     def _samples_need_a_temperature(self) -> "GenerationConfig":
         if self.samples > 1 and self.temperature == 0:
             raise ValueError(
-                "samples > 1 at temperature 0 gives the same answer each time: set temperature (0.6), or samples = 1"
+                "samples > 1 at temperature 0 gives the same answer each time: set temperature"
+                " (0.6), or samples = 1"
             )
         if taken := sorted(_OWN_FIELDS & self.extra_body.keys()):
-            raise ValueError(f"extra_body: {taken[0]} is set by the evaluation: use generation's own key for it")
+            raise ValueError(
+                f"extra_body: {taken[0]} is set by the evaluation: use generation's own key for it"
+            )
         if "{problem}" not in self.prompt:
             raise ValueError("prompt has no {problem}: the model would not see the question")
         return self
@@ -62,25 +86,38 @@ def _check_address(url: str) -> None:
     if not whole:
         raise ValueError('kind = "endpoint" needs base_url, for example "http://localhost:8000/v1"')
     if parts.username is not None or parts.query:  # it stands in manifest.json and on the page
-        raise ValueError("base_url holds a password or a query: leave them out, the key is read from OPENAI_API_KEY")
+        raise ValueError(
+            "base_url holds a password or a query: leave them out, the key is read from"
+            " OPENAI_API_KEY"
+        )
 
 
 class EngineConfig(Config):
     """Who answers."""
 
     kind: Literal["transformers", "endpoint"] = Field(
-        "transformers", description="transformers, or endpoint: an OpenAI-compatible server (vLLM, SGLang, llama.cpp)"
+        "transformers",
+        description=(
+            "transformers, or endpoint: an OpenAI-compatible server (vLLM, SGLang, llama.cpp)"
+        ),
     )
     base_url: str | list[str] = Field(
-        "", description="of the endpoint, with /v1, or of several that serve the same; the key: OPENAI_API_KEY"
+        "",
+        description=(
+            "of the endpoint, with /v1, or of several that serve the same; the key: OPENAI_API_KEY"
+        ),
     )
-    batch: int | Literal["auto"] = Field("auto", description="answers decoded at once (endpoint: calls in flight)")
+    batch: int | Literal["auto"] = Field(
+        "auto", description="answers decoded at once (endpoint: calls in flight)"
+    )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="auto: bfloat16 on a GPU that has it, float32 on a CPU"
     )
     timeout_seconds: float = Field(3600.0, gt=0, description="of one call to the endpoint")
-    attempts: int = Field(4, ge=1, description="calls for one answer before the endpoint counts as dead (exit 4)")
+    attempts: int = Field(
+        4, ge=1, description="calls for one answer before the endpoint counts as dead (exit 4)"
+    )
 
     @property
     def base_urls(self) -> list[str]:
@@ -105,11 +142,15 @@ class EvaluationConfig(Config):
     """One evaluation: some models, the first of them the base, over some benchmarks."""
 
     out: Path = Field(description="folder for answers, comparison.json and report.html")
-    models: list[str] = Field(description="hub names or folders (endpoint: model names); the first is the base")
+    models: list[str] = Field(
+        description="hub names or folders (endpoint: model names); the first is the base"
+    )
     benchmarks: list[str] = Field(description=_BENCHMARKS)
     limit: int = Field(0, ge=0, description="0: all; N: the first N problems")
     data: str = Field("", description="folder with local copies of the benchmarks; empty: the hub")
-    generation: GenerationConfig = Field(GenerationConfig(), description="how answers are asked for")
+    generation: GenerationConfig = Field(
+        GenerationConfig(), description="how answers are asked for"
+    )
     engine: EngineConfig = Field(EngineConfig(), description="who answers")
 
     @field_validator("out", mode="before")
@@ -121,8 +162,13 @@ class EvaluationConfig(Config):
 
     @model_validator(mode="after")
     def _no_setting_without_effect(self) -> "EvaluationConfig":
-        if self.engine.kind != "endpoint" and (given := [k for k in ENDPOINT_ONLY if getattr(self.generation, k)]):
-            raise ValueError(f'generation.{given[0]} is for endpoints: set engine.kind = "endpoint", or leave it out')
+        if self.engine.kind != "endpoint" and (
+            given := [k for k in ENDPOINT_ONLY if getattr(self.generation, k)]
+        ):
+            raise ValueError(
+                f'generation.{given[0]} is for endpoints: set engine.kind = "endpoint", or leave'
+                " it out"
+            )
         return self
 
     @model_validator(mode="after")
@@ -132,5 +178,7 @@ class EvaluationConfig(Config):
             if not listed:
                 raise ValueError(f"{name} is empty: name at least one")
             if len(set(listed)) < len(listed):
-                raise ValueError(f"{name} names {next(x for x in listed if listed.count(x) > 1)!r} twice")
+                raise ValueError(
+                    f"{name} names {next(x for x in listed if listed.count(x) > 1)!r} twice"
+                )
         return self

@@ -1,8 +1,10 @@
-"""What a model fails, as a problem source for the next `generate`: so that the next quota is spent where it is weak.
+"""What a model fails, as a problem source for the next `generate`: so that the next quota is spent
+where it is weak.
 
-A benchmark's own problems are never made into training material: with a source, its problems nearest to the failed
-ones are taken, copies of ANY problem that the run examined left out. Without one, only problems that were held out of a
-corpus may be written themselves; they are then training material, and the next run must hold out others.
+A benchmark's own problems are never made into training material: with a source, its problems
+nearest to the failed ones are taken, copies of ANY problem that the run examined left out. Without
+one, only problems that were held out of a corpus may be written themselves; they are then training
+material, and the next run must hold out others.
 
     {"problem": "Tom has 3 boxes of 12 pencils…", "answer": "36", "near": "0c3a…", "similarity": 0.41}
 """
@@ -31,11 +33,14 @@ _ANSWER_FIELDS = ("answer", "gold", "final_answer")
 _LONGEST_ANSWER = 200  # characters; a longer `answer` is a solution
 
 
-def write_weak(run: Path, model: str, source: Path | None, neighbours: int, out: Path | None) -> str:
-    """Write the problem source of a finished run; gives what was done, in sentences. `model`: "" is the run's last.
+def write_weak(
+    run: Path, model: str, source: Path | None, neighbours: int, out: Path | None
+) -> str:
+    """Write the problem source of a finished run; gives what was done, in sentences. `model`: "" is
+    the run's last.
 
-    Errors: `InputError` for an unfinished run, an unknown model, a source that cannot be read or is what the run is
-    judged on, and for test problems asked for without a source.
+    Errors: `InputError` for an unfinished run, an unknown model, a source that cannot be read or is
+    what the run is judged on, and for test problems asked for without a source.
     """
     manifest = files.read_manifest(run)
     told = _model(run, manifest, model)
@@ -43,17 +48,25 @@ def write_weak(run: Path, model: str, source: Path | None, neighbours: int, out:
     failed = {name: _failed(cases) for name, cases in examined.items()}
     if not any(failed.values()):
         return f"{told['name']} fails no problem of this run: nothing was written"
-    taken = _themselves(failed) if source is None else _near(source, neighbours, manifest, examined, failed)
+    taken = (
+        _themselves(failed)
+        if source is None
+        else _near(source, neighbours, manifest, examined, failed)
+    )
     if not taken.rows:
-        raise InputError(f"{source}: no problem in it is near a failed one{taken.note}: give another --source")
+        raise InputError(
+            f"{source}: no problem in it is near a failed one{taken.note}: give another --source"
+        )
     path = out or run / WEAK
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in taken.rows))
+    write_atomically(
+        path, b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in taken.rows)
+    )
     note_ours(path)
     return (
-        f"{path}: {len(taken.rows)} {taken.what} that {told['name']} fails ({_counts(failed)}){taken.note}\n"
-        f"next: .venv/generator/bin/python -m generator run CONFIG.toml"
-        f" --set problems.source={path} --set corpus=FOLDER"
+        f"{path}: {len(taken.rows)} {taken.what} that {told['name']} fails"
+        f" ({_counts(failed)}){taken.note}\nnext: .venv/generator/bin/python -m generator run"
+        f" CONFIG.toml --set problems.source={path} --set corpus=FOLDER"
     )
 
 
@@ -66,9 +79,16 @@ class _Taken:
 
 def _model(run: Path, manifest: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     models: list[Mapping[str, Any]] = manifest["models"]
-    found = models[-1] if not name else next((m for m in models if name in (m["name"], m["slug"])), None)
+    found = (
+        models[-1]
+        if not name
+        else next((m for m in models if name in (m["name"], m["slug"])), None)
+    )
     if found is None:
-        raise InputError(f"--model {name}: {run} examined {', '.join(m['name'] for m in models)}: name one of them")
+        raise InputError(
+            f"--model {name}: {run} examined {', '.join(m['name'] for m in models)}: name one of"
+            " them"
+        )
     return found
 
 
@@ -86,12 +106,17 @@ def _themselves(failed: Mapping[str, Sequence[Question]]) -> _Taken:
     questions = [q for name, found in failed.items() if name not in tests for q in found]
     if not questions:
         raise InputError(
-            f"{', '.join(tests)}: what a model is judged on is never made into training material: "
-            "give --source FILE, a .jsonl of training problems, and those near the failed ones are written"
+            f"{', '.join(tests)}: what a model is judged on is never made into training material:"
+            " give --source FILE, a .jsonl of training problems, and those near the failed ones"
+            " are written"
         )
-    rows = [{"problem": q.problem, "answer": q.gold, "near": q.id, "similarity": 1.0} for q in questions]
+    rows = [
+        {"problem": q.problem, "answer": q.gold, "near": q.id, "similarity": 1.0} for q in questions
+    ]
     note = f"; {', '.join(tests)} left out: a test set" if tests else ""
-    return _Taken(rows, "held-out problems", f"{note}; once trained on, they judge nothing: hold out others")
+    return _Taken(
+        rows, "held-out problems", f"{note}; once trained on, they judge nothing: hold out others"
+    )
 
 
 def _near(
@@ -101,15 +126,26 @@ def _near(
     examined: Mapping[str, files.Cases],
     failed: Mapping[str, Sequence[Question]],
 ) -> _Taken:
-    """The source's problems nearest to the failed ones, decontaminated against everything that was examined."""
+    """The source's problems nearest to the failed ones, decontaminated against everything that
+    was examined.
+    """
     if count < 1:
         raise InputError(f"--neighbours {count}: at least 1")
     _refuse_a_test_set(source, manifest)
-    copies = _Counted(Copies(samples[0].question.problem for cases in examined.values() for samples in cases.values()))
+    copies = _Counted(
+        Copies(
+            samples[0].question.problem for cases in examined.values() for samples in cases.values()
+        )
+    )
     questions = [q for found in failed.values() for q in found]
     found = nearest([q.problem for q in questions], _opener(source), count, copies)
     rows = [
-        {"problem": n.text, "answer": n.answer, "near": questions[n.near].id, "similarity": round(n.similarity, 4)}
+        {
+            "problem": n.text,
+            "answer": n.answer,
+            "near": questions[n.near].id,
+            "similarity": round(n.similarity, 4),
+        }
         for n in found
     ]
     note = f"; {len(copies.found)} copies of evaluation problems left out" if copies.found else ""
@@ -133,34 +169,58 @@ class _Counted:
 def _refuse_a_test_set(source: Path, manifest: Mapping[str, Any]) -> None:
     """A run with a limit has seen a part of its file only: the rest of it is a test set as well."""
     for benchmark in manifest["benchmarks"]:
-        if not benchmark["name"].startswith(HELD_OUT) and Path(benchmark["origin"]).resolve() == source.resolve():
-            raise InputError(f"--source {source}: this is what {benchmark['name']} judges on: give training problems")
+        if (
+            not benchmark["name"].startswith(HELD_OUT)
+            and Path(benchmark["origin"]).resolve() == source.resolve()
+        ):
+            raise InputError(
+                f"--source {source}: this is what {benchmark['name']} judges on: give training"
+                " problems"
+            )
 
 
 def _opener(source: Path) -> Callable[[], Iterable[tuple[str, str]]]:
     if source.is_dir():
-        return lambda: ((trace.problem, trace.gold) for trace in read_traces(source) if trace.gold is not None)
+        return lambda: (
+            (trace.problem, trace.gold) for trace in read_traces(source) if trace.gold is not None
+        )
     return lambda: _rows(source)
 
 
 def _rows(path: Path) -> Iterator[tuple[str, str]]:
-    """(problem, answer) of each line that has both; one without an answer would teach nothing that can be checked."""
+    """(problem, answer) of each line that has both; one without an answer would teach nothing
+    that can be checked.
+    """
     try:
         with path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
-                if line.strip() and (pair := _pair(parse_row(line, f"{path}:{number}"), f"{path}:{number}")):
+                if line.strip() and (
+                    pair := _pair(parse_row(line, f"{path}:{number}"), f"{path}:{number}")
+                ):
                     yield pair
     except OSError as error:
-        raise InputError(f"--source {path}: {error.strerror}: give a JSON lines file or a corpus") from None
+        raise InputError(
+            f"--source {path}: {error.strerror}: give a JSON lines file or a corpus"
+        ) from None
 
 
 def _pair(row: Mapping[str, Any], place: str) -> tuple[str, str] | None:
     problem = next(
-        (row[name] for name in _PROBLEM_FIELDS if isinstance(row.get(name), str) and row[name].strip()), None
+        (
+            row[name]
+            for name in _PROBLEM_FIELDS
+            if isinstance(row.get(name), str) and row[name].strip()
+        ),
+        None,
     )
     if problem is None:
-        raise InputError(f"{place}: no problem: one of the fields {', '.join(_PROBLEM_FIELDS)} must hold its text")
-    told = next((final_answer(row[name]) for name in _ANSWER_FIELDS if row.get(name) not in (None, "")), "")
+        raise InputError(
+            f"{place}: no problem: one of the fields {', '.join(_PROBLEM_FIELDS)} must hold its"
+            " text"
+        )
+    told = next(
+        (final_answer(row[name]) for name in _ANSWER_FIELDS if row.get(name) not in (None, "")), ""
+    )
     if told and len(told) <= _LONGEST_ANSWER:
         return problem, told
     boxed = last_box(str(row.get("solution") or told))

@@ -1,8 +1,10 @@
-"""Problems of a source that are near given ones, and copies of given ones, by the shingles of their tokens.
+"""Problems of a source that are near given ones, and copies of given ones, by the shingles of their
+tokens.
 
-A problem's shingles are its runs of one to three tokens, every number read as "#": the same exercise with other numbers
-is the nearest neighbour there is. Each shingle weighs by how rare it is in the source (inverse document frequency), and
-two problems are as near as the cosine of their weighted shingle sets says.
+A problem's shingles are its runs of one to three tokens, every number read as "#": the same
+exercise with other numbers is the nearest neighbour there is. Each shingle weighs by how rare it is
+in the source (inverse document frequency), and two problems are as near as the cosine of their
+weighted shingle sets says.
 
 The source is read twice and never held: what is looked up are the given problems, which are few.
 """
@@ -21,11 +23,15 @@ Vector = NDArray[np.float64]
 
 _TOKEN = re.compile(r"[^\W\d_]+|\d+(?:[.,]\d+)*|[^\w\s]")
 _LONGEST = 3  # tokens of a shingle
-_BUCKETS = 1 << 22  # of hashed counts: 16 MB; the shingles of a million problems share few with a common one
+_BUCKETS = (
+    1 << 22
+)  # of hashed counts: 16 MB; the shingles of a million problems share few with a common one
 _SHORT_GRAM = 8
 _COPY_JACCARD = 0.5  # of 3-word shingles
 _COPY_COVERED = 0.5  # of the evaluation problem's 8-word shingles
-_MISSING_NUMBERS = 0.1  # of an evaluation problem's numbers, so many may differ in a copy; more: another problem
+_MISSING_NUMBERS = (
+    0.1  # of an evaluation problem's numbers, so many may differ in a copy; more: another problem
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +50,12 @@ def nearest(
     count: int,
     leave_out: Callable[[str], bool],
 ) -> Iterator[Neighbour]:
-    """For each given problem up to `count` problems of the source, nearest first; none stands twice.
+    """For each given problem up to `count` problems of the source, nearest first; none stands
+    twice.
 
-    `open_source` gives (problem, answer) anew on each call. `leave_out` is asked about what would be taken.
-    Ordered by rank, so that the first N are the best N: everybody's nearest, then everybody's second.
+    `open_source` gives (problem, answer) anew on each call. `leave_out` is asked about what would
+    be taken. Ordered by rank, so that the first N are the best N: everybody's nearest, then
+    everybody's second.
     """
     rarity = _Rarity(text for text, _ in open_source())
     index = _Given(given, rarity)
@@ -58,7 +66,9 @@ def nearest(
 
 
 def _once(rows: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    """Each text the first time: a corpus has a row a sample, and repeated ones would take others' places."""
+    """Each text the first time: a corpus has a row a sample, and repeated ones would take
+    others' places.
+    """
     seen: set[int] = set()
     for text, answer in rows:
         if (mark := hash(text)) not in seen:
@@ -99,7 +109,9 @@ def _by_rank(best: Sequence[list[tuple[float, int, str, str]]]) -> Iterator[Neig
 
 
 class _Rarity:
-    """How rare each shingle is in the source. Counts are kept by hash: a collision makes a shingle look less rare."""
+    """How rare each shingle is in the source. Counts are kept by hash: a collision makes a
+    shingle look less rare.
+    """
 
     def __init__(self, texts: Iterable[str]) -> None:
         self._counts: NDArray[np.uint32] = np.zeros(_BUCKETS, dtype=np.uint32)
@@ -135,7 +147,9 @@ class _Given:
         found: Vector = np.zeros(len(self._norms))
         for shingle, weight in zip(shingles, weights.tolist(), strict=True):
             if (numbers := self._where.get(shingle)) is not None:
-                found[numbers] += weight * weight  # a shingle stands once in a problem: no number comes twice
+                found[numbers] += (
+                    weight * weight
+                )  # a shingle stands once in a problem: no number comes twice
         found /= self._norms * max(1e-9, float(np.linalg.norm(weights)))
         return found
 
@@ -148,11 +162,13 @@ def _buckets(shingles: Sequence[int]) -> NDArray[np.int64]:
 def _shingles(text: str) -> list[int]:
     """Hashes of a text's distinct shingles."""
     tokens = ["#" if token[0].isdigit() else token for token in _tokens(text)]
-    return list({
-        zlib.crc32(" ".join(tokens[at : at + length]).encode(errors="replace"))
-        for length in range(1, _LONGEST + 1)
-        for at in range(len(tokens) - length + 1)
-    })  # fmt: skip
+    return list(
+        {
+            zlib.crc32(" ".join(tokens[at : at + length]).encode(errors="replace"))
+            for length in range(1, _LONGEST + 1)
+            for at in range(len(tokens) - length + 1)
+        }
+    )
 
 
 def _tokens(text: str) -> list[str]:
@@ -179,7 +195,8 @@ class _Marks:
 
 
 class Copies:
-    """Tells whether a text is a copy of one of the given problems: the same words, or most of them, with its numbers.
+    """Tells whether a text is a copy of one of the given problems: the same words, or most of them,
+    with its numbers.
 
     The same exercise with other numbers is another problem.
     """

@@ -1,4 +1,6 @@
-"""An evaluation as a story: load questions, let models answer what their journals lack, judge, compare, report."""
+"""An evaluation as a story: load questions, let models answer what their journals lack, judge,
+compare, report.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -14,7 +16,16 @@ from evaluation.benchmarks import first, load_benchmark, slug
 from evaluation.config import ENDPOINT_ONLY, EvaluationConfig, GenerationConfig
 from evaluation.lighteval.loading import without_litellm
 from evaluation.progress import Progress
-from evaluation.records import Answer, Asked, Benchmark, Case, Engine, Question, closes_only, is_untagged
+from evaluation.records import (
+    Answer,
+    Asked,
+    Benchmark,
+    Case,
+    Engine,
+    Question,
+    closes_only,
+    is_untagged,
+)
 from evaluation.results import folder as files
 from evaluation.results.manifest import manifest_of, template_warning
 from evaluation.scoring import Judge
@@ -28,12 +39,18 @@ Results = dict[str, dict[str, Cases]]  # by model, by benchmark
 _QUICK_BLOCK = 24  # problems between two looks
 
 
-def evaluate(config: EvaluationConfig, *, quick: bool, fresh: bool, command: str, console: Console) -> dict[str, Any]:
-    """Run the whole evaluation; gives comparison.json's content. Everything lands in `config.out`."""
+def evaluate(
+    config: EvaluationConfig, *, quick: bool, fresh: bool, command: str, console: Console
+) -> dict[str, Any]:
+    """Run the whole evaluation; gives comparison.json's content. Everything lands in
+    `config.out`.
+    """
     settings = config.generation
     runs = [Path(model).parent for model in config.models]
     benchmarks = [
-        load_benchmark(name, config.data, config.limit, settings.system_prompt, settings.prompt, runs)
+        load_benchmark(
+            name, config.data, config.limit, settings.system_prompt, settings.prompt, runs
+        )
         for name in config.benchmarks
     ]
     _refuse_same_folders(config.models, benchmarks)
@@ -64,7 +81,9 @@ def write_results(out: Path, manifest: dict[str, Any], results: Results) -> dict
 
 
 def compared(manifest: Mapping[str, Any], results: Results) -> dict[str, Any]:
-    """comparison.json: the first model against the second; further models beside them under "others"."""
+    """comparison.json: the first model against the second; further models beside them under
+    "others".
+    """
     base, *others = results
     found: dict[str, Any] = {}
     for benchmark in results[base]:
@@ -72,7 +91,10 @@ def compared(manifest: Mapping[str, Any], results: Results) -> dict[str, Any]:
             cases = results[base][benchmark]
             found[benchmark] = {"n": len(cases), "base": summary(base, cases)}
             continue
-        entries = [compare(base, results[base][benchmark], other, results[other][benchmark]) for other in others]
+        entries = [
+            compare(base, results[base][benchmark], other, results[other][benchmark])
+            for other in others
+        ]
         found[benchmark] = entries[0] | ({"others": entries[1:]} if entries[1:] else {})
         for entry in entries:
             entry["warnings"] += manifest.get("unequal", [])
@@ -82,9 +104,13 @@ def compared(manifest: Mapping[str, Any], results: Results) -> dict[str, Any]:
 
 
 class _Run:
-    """What the steps of one evaluation share: configuration, judge, console, and each model's identity."""
+    """What the steps of one evaluation share: configuration, judge, console, and each model's
+    identity.
+    """
 
-    def __init__(self, config: EvaluationConfig, judge: Judge, console: Console, fresh: bool) -> None:
+    def __init__(
+        self, config: EvaluationConfig, judge: Judge, console: Console, fresh: bool
+    ) -> None:
         self._config, self._judge, self._console, self._fresh = config, judge, console, fresh
         self.identities: dict[str, dict[str, Any]] = {}
 
@@ -93,34 +119,52 @@ class _Run:
         results: Results = {}
         for model in self._config.models:
             with self._opened(model) as engine:
-                results[model] = {b.name: self._through_lighteval(model, engine, b) for b in benchmarks}
+                results[model] = {
+                    b.name: self._through_lighteval(model, engine, b) for b in benchmarks
+                }
         return results
 
     def shorten(self, benchmarks: Sequence[Benchmark]) -> tuple[list[Benchmark], dict[str, Any]]:
-        """Ask base and tuned block by block until the sequential test is clear; the benchmarks as far as asked."""
+        """Ask base and tuned block by block until the sequential test is clear; the benchmarks
+        as far as asked.
+        """
         if len(self._config.models) != 2:
-            raise InputError(f"--quick compares two models; the configuration names {len(self._config.models)}")
+            raise InputError(
+                f"--quick compares two models; the configuration names {len(self._config.models)}"
+            )
         if self._config.generation.samples > 1:
             raise InputError("--quick decides on one answer a problem: set generation.samples = 1")
         shortened, decisions = [], {}
         with ExitStack() as stack:
-            engines = {model: stack.enter_context(self._opened(model)) for model in self._config.models}
+            engines = {
+                model: stack.enter_context(self._opened(model)) for model in self._config.models
+            }
             for benchmark in benchmarks:
                 asked, decisions[benchmark.name] = self._look_and_look_again(benchmark, engines)
                 shortened.append(first(benchmark, asked))
         return shortened, decisions
 
-    def _look_and_look_again(self, benchmark: Benchmark, engines: Mapping[str, Engine]) -> tuple[int, dict[str, Any]]:
+    def _look_and_look_again(
+        self, benchmark: Benchmark, engines: Mapping[str, Engine]
+    ) -> tuple[int, dict[str, Any]]:
         fixed = broken = asked = 0
         decision = decide(0, 0)
         while decision == "undecided" and asked < len(benchmark.questions):
             block = benchmark.questions[asked : asked + _QUICK_BLOCK]
-            base, tuned = (self._answer_some(m, engine, benchmark, block) for m, engine in engines.items())
+            base, tuned = (
+                self._answer_some(m, engine, benchmark, block) for m, engine in engines.items()
+            )
             fixed += sum(not right(base[q.id]) and right(tuned[q.id]) for q in block)
             broken += sum(right(base[q.id]) and not right(tuned[q.id]) for q in block)
             asked += len(block)
             decision = decide(fixed, broken)
-        told = {"decision": decision, "asked": asked, "of": len(benchmark.questions), "fixed": fixed, "broken": broken}
+        told = {
+            "decision": decision,
+            "asked": asked,
+            "of": len(benchmark.questions),
+            "fixed": fixed,
+            "broken": broken,
+        }
         return asked, told | {"alpha": ALPHA, "beta": BETA, "odds": ODDS}
 
     def _through_lighteval(self, model: str, engine: Engine, benchmark: Benchmark) -> Cases:
@@ -137,15 +181,28 @@ class _Run:
             self.identities[model]["refused_fields"] = sorted(refused)
         return cases
 
-    def _answer_some(self, model: str, engine: Engine, benchmark: Benchmark, questions: Sequence[Question]) -> Cases:
-        journal = Journal(self._config.out / slug(model) / benchmark.slug, self.identities[model]["key"])
+    def _answer_some(
+        self, model: str, engine: Engine, benchmark: Benchmark, questions: Sequence[Question]
+    ) -> Cases:
+        journal = Journal(
+            self._config.out / slug(model) / benchmark.slug, self.identities[model]["key"]
+        )
         try:
-            wanted = [Asked(q, sample) for q in questions for sample in range(self._config.generation.samples)]
+            wanted = [
+                Asked(q, sample)
+                for q in questions
+                for sample in range(self._config.generation.samples)
+            ]
             title = f"{model} · {benchmark.name}"
-            cases = _Answering(engine, journal, self._judge, self._config.generation).run(wanted, title, self._console)
+            cases = _Answering(engine, journal, self._judge, self._config.generation).run(
+                wanted, title, self._console
+            )
         finally:
             journal.close()
-        return {q.id: [cases[Asked(q, s)] for s in range(self._config.generation.samples)] for q in questions}
+        return {
+            q.id: [cases[Asked(q, s)] for s in range(self._config.generation.samples)]
+            for q in questions
+        }
 
     @contextmanager
     def _opened(self, model: str) -> Iterator[Engine]:
@@ -168,9 +225,13 @@ class _Run:
 
 
 class _Answering:
-    """Gets the answers that are wanted: from the journal, else from the engine into it; all go to the judge."""
+    """Gets the answers that are wanted: from the journal, else from the engine into it; all go
+    to the judge.
+    """
 
-    def __init__(self, engine: Engine, journal: Journal, judge: Judge, settings: GenerationConfig) -> None:
+    def __init__(
+        self, engine: Engine, journal: Journal, judge: Judge, settings: GenerationConfig
+    ) -> None:
         self._engine, self._journal, self._judge, self._settings = engine, journal, judge, settings
         self._judged: dict[Asked, Future[Case]] = {}
 
@@ -184,7 +245,10 @@ class _Answering:
 
             def deliver(asked: Asked, answer: Answer) -> None:
                 if answer.completion_tokens > self._settings.max_new_tokens:
-                    raise AssertionError(f"{answer.completion_tokens} tokens, {self._settings.max_new_tokens} allowed")
+                    raise AssertionError(
+                        f"{answer.completion_tokens} tokens, {self._settings.max_new_tokens}"
+                        " allowed"
+                    )
                 self._journal.write(asked, prompts[asked.question], answer)
                 progress.came()
                 self._judged[asked] = self._judge.submit(asked, answer, progress.graded)
@@ -195,7 +259,9 @@ class _Answering:
         return cases if self._engine.shows_opening else self._judged_again(cases)
 
     def _judged_again(self, cases: dict[Asked, Case]) -> dict[Asked, Case]:
-        """`cases`, those without a tag judged as thinking where the other answers show that the template opens it."""
+        """`cases`, those without a tag judged as thinking where the other answers show that the
+        template opens it.
+        """
         ended = [case.answer.text for case in cases.values() if not case.answer.cut]
         if 2 * sum(map(closes_only, ended)) <= len(ended):
             return cases
@@ -212,7 +278,9 @@ def _nobody(_: bool) -> None:
 
 
 def open_engine(model: str, config: EvaluationConfig, warn: Callable[[str], None]) -> Engine:
-    """The engine of the configured kind for one model; `warn` gets lines for the user while it answers."""
+    """The engine of the configured kind for one model; `warn` gets lines for the user while it
+    answers.
+    """
     if config.engine.kind == "endpoint":
         from evaluation.engines.endpoint import EndpointEngine
 
@@ -223,22 +291,30 @@ def open_engine(model: str, config: EvaluationConfig, warn: Callable[[str], None
 
 
 def _decisive(settings: GenerationConfig) -> dict[str, Any]:
-    """The settings that decide an answer; what greedy decoding ignores is left out: changing it asks nothing again.
+    """The settings that decide an answer; what greedy decoding ignores is left out: changing it
+    asks nothing again.
 
     What only endpoints are sent stands in their engine's identity.
     """
-    ignored = {"samples", *ENDPOINT_ONLY} | ({"seed", "top_p"} if settings.temperature == 0 else set())
+    ignored = {"samples", *ENDPOINT_ONLY} | (
+        {"seed", "top_p"} if settings.temperature == 0 else set()
+    )
     return settings.model_dump(exclude=ignored)
 
 
 def _refuse_same_folders(models: Sequence[str], benchmarks: Sequence[Benchmark]) -> None:
-    for key, names in (("models", [slug(m) for m in models]), ("benchmarks", [b.slug for b in benchmarks])):
+    for key, names in (
+        ("models", [slug(m) for m in models]),
+        ("benchmarks", [b.slug for b in benchmarks]),
+    ):
         if twice := {name for name in names if names.count(name) > 1}:
             raise InputError(f"{key}: two of them would share the folder {min(twice)}: rename one")
 
 
 def _find_models(models: Sequence[str]) -> None:
-    """All of them, before the first answers: one that is missing would end a run whose first model took an hour."""
+    """All of them, before the first answers: one that is missing would end a run whose first
+    model took an hour.
+    """
     from evaluation.engines.transformers_engine import find_model
 
     for model in models:

@@ -1,4 +1,6 @@
-"""What the user sees while answers come: a live line on a terminal, a plain line every 30 seconds elsewhere."""
+"""What the user sees while answers come: a live line on a terminal, a plain line every 30
+seconds elsewhere.
+"""
 
 import sys
 import threading
@@ -16,7 +18,9 @@ LINE_SECONDS = 30.0
 
 
 class Progress:
-    """Counts one model's answers to one benchmark and shows them. Methods may be called from any thread."""
+    """Counts one model's answers to one benchmark and shows them. Methods may be called from
+    any thread.
+    """
 
     def __init__(self, title: str, total: int, kept: int, console: Console | None = None) -> None:
         self._title, self._total, self._kept = title, total, kept
@@ -29,12 +33,20 @@ class Progress:
 
     def __enter__(self) -> "Progress":
         if self._console.is_terminal:
-            self._live = Live(get_renderable=self._row, console=self._console, refresh_per_second=4, transient=True)
+            self._live = Live(
+                get_renderable=self._row,
+                console=self._console,
+                refresh_per_second=4,
+                transient=True,
+            )
             self._live.start()
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self._live is not None:
             self._live.stop()
@@ -70,8 +82,11 @@ class Progress:
             if self._kept:
                 parts.append(f"{self._kept:,} from the journal")
             if self._judged:
-                parts.append(f"{self._correct / self._judged:.1%} right so far" if done < self._total else
-                             f"{self._correct / self._judged:.1%} right")  # fmt: skip
+                parts.append(
+                    f"{self._correct / self._judged:.1%} right so far"
+                    if done < self._total
+                    else f"{self._correct / self._judged:.1%} right"
+                )
             if self._tokens and seconds > 0:
                 parts.append(f"{self._tokens / seconds:,.0f} tokens/s")
             if self._came and done < self._total:
@@ -81,6 +96,8 @@ class Progress:
     def _row(self) -> Table:
         row = Table.grid(padding=(0, 1))
         row.add_row(
-            self._title, ProgressBar(total=self._total, completed=self._kept + self._came, width=24), self._counts()
+            self._title,
+            ProgressBar(total=self._total, completed=self._kept + self._came, width=24),
+            self._counts(),
         )
         return row

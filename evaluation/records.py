@@ -1,4 +1,5 @@
-"""The records that the evaluation's parts share. A `Question` is asked, an `Answer` comes, a `Case` is both, judged.
+"""The records that the evaluation's parts share. A `Question` is asked, an `Answer` comes, a `Case`
+is both, judged.
 
 Question  --engine-->  Answer (one line of answers.jsonl)  --scoring-->  Case  --compare-->  comparison.json
 """
@@ -13,14 +14,18 @@ from shared.records import Message, Verdict, is_cut
 
 
 class EndpointDead(Stopped):
-    """The endpoint cannot answer. Nothing is scored: an answer that never came is no wrong answer."""
+    """The endpoint cannot answer. Nothing is scored: an answer that never came is no wrong
+    answer.
+    """
 
     exit_code = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One problem of a benchmark. `id` is the problem's id, with ".2", ".3" … where a text stands more than once."""
+    """One problem of a benchmark. `id` is the problem's id, with ".2", ".3" … where a text
+    stands more than once.
+    """
 
     id: str
     problem: str
@@ -60,7 +65,9 @@ class Answer:
     prompt_tokens: int
     completion_tokens: int
     seconds: float  # from its first token's step (endpoint: the request) to its last
-    without: tuple[str, ...] = ()  # fields that the endpoint refuses: asked without them, its own defaults held
+    without: tuple[
+        str, ...
+    ] = ()  # fields that the endpoint refuses: asked without them, its own defaults held
 
     @property
     def cut(self) -> bool:
@@ -78,11 +85,15 @@ class Thought:
 
 
 def take_apart(text: str) -> Thought:
-    """Thinking and response of a generated text. Only what follows the thinking counts as an answer."""
+    """Thinking and response of a generated text. Only what follows the thinking counts as an
+    answer.
+    """
     head, closed, response = text.rpartition(THINK_CLOSE)
     if closed and THINK_OPEN not in response:
         return Thought(
-            head.removeprefix(THINK_OPEN).removeprefix("\n").removesuffix("\n"), response.lstrip("\n"), False
+            head.removeprefix(THINK_OPEN).removeprefix("\n").removesuffix("\n"),
+            response.lstrip("\n"),
+            False,
         )
     before, opened, thinking = text.rpartition(THINK_OPEN)
     if opened:
@@ -91,20 +102,26 @@ def take_apart(text: str) -> Thought:
 
 
 def is_untagged(text: str) -> bool:
-    """Whether a text has no thinking tag at all: it alone does not tell a thought from an answer."""
+    """Whether a text has no thinking tag at all: it alone does not tell a thought from an
+    answer.
+    """
     return THINK_OPEN not in text and THINK_CLOSE not in text
 
 
 def closes_only(text: str) -> bool:
-    """Whether a text closes a thinking that it never opened: the chat template had opened it in the prompt."""
+    """Whether a text closes a thinking that it never opened: the chat template had opened it in
+    the prompt.
+    """
     head, closed, _ = text.partition(THINK_CLOSE)
     return bool(closed) and THINK_OPEN not in head
 
 
 def thought_of(answer: Answer, starts_inside: bool = False) -> Thought:
-    """An answer taken apart. `starts_inside`: the server's texts begin inside the thinking, without its tag.
+    """An answer taken apart. `starts_inside`: the server's texts begin inside the thinking, without
+    its tag.
 
-    A text without any tag that the limit cut may be either; it is taken for a thinking that never ended.
+    A text without any tag that the limit cut may be either; it is taken for a thinking that never
+    ended.
     """
     if is_untagged(answer.text) and (answer.cut or starts_inside):
         return Thought(answer.text, "", True)
@@ -140,16 +157,22 @@ class Case:
 class Engine(Protocol):
     """Answers questions in whatever order is fast, giving each answer as soon as it is whole."""
 
-    shows_opening: bool  # an answer's text begins with the tag where the chat template opened the thinking
+    shows_opening: (
+        bool  # an answer's text begins with the tag where the chat template opened the thinking
+    )
 
     def identity(self) -> dict[str, Any]:
-        """What, beside the settings, decides an answer: weights, template, precision. Part of key and manifest."""
+        """What, beside the settings, decides an answer: weights, template, precision. Part of
+        key and manifest.
+        """
 
     def prompt(self, question: Question) -> str:
         """The text (or the messages as JSON) that the model sees."""
 
     def answer(self, wanted: list[Asked], deliver: "Deliver", tick: Callable[[int], None]) -> None:
-        """Answer all of `wanted`, telling `tick` how many tokens came; raises `EndpointDead` where it cannot."""
+        """Answer all of `wanted`, telling `tick` how many tokens came; raises `EndpointDead`
+        where it cannot.
+        """
 
     def close(self) -> None:
         """Let go of weights or connections."""

@@ -1,4 +1,6 @@
-"""Judges answers while others are still being made: `shared.grading` decides, lighteval's metric is asked beside it."""
+"""Judges answers while others are still being made: `shared.grading` decides, lighteval's
+metric is asked beside it.
+"""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,7 +15,9 @@ _GRADE_SECONDS = 5.0
 
 
 class Judge:
-    """Turns answers into cases in the background. Owns two threads for grading, one for the second opinion."""
+    """Turns answers into cases in the background. Owns two threads for grading, one for the
+    second opinion.
+    """
 
     def __init__(self) -> None:
         self._grading = ThreadPoolExecutor(2, "grading")
@@ -21,7 +25,11 @@ class Judge:
         self._second = SecondOpinion.of_this_process()
 
     def submit(
-        self, asked: Asked, answer: Answer, graded: Callable[[bool], None], starts_inside: bool = False
+        self,
+        asked: Asked,
+        answer: Answer,
+        graded: Callable[[bool], None],
+        starts_inside: bool = False,
     ) -> "Future[Case]":
         """The case, once judged; `graded(correct)` is called as soon as the first opinion is there.
 
@@ -48,10 +56,19 @@ def judge_answer(asked: Asked, answer: Answer, thought: Thought) -> Verdict:
     """The verdict on one answer. Thinking that never ended is no answer, whatever stands in it."""
     if thought.unclosed:
         if answer.cut and is_untagged(answer.text):
-            return Verdict("truncated", None, "cut off by the token limit before a thinking was closed")
+            return Verdict(
+                "truncated", None, "cut off by the token limit before a thinking was closed"
+            )
         ended = "the token limit came first" if answer.cut else "it stopped inside"
         return Verdict("truncated", None, f"the thinking never ended: {ended}")
-    verdict = grade(thought.response, asked.question.gold, asked.question.problem, timeout_seconds=_GRADE_SECONDS)
+    verdict = grade(
+        thought.response,
+        asked.question.gold,
+        asked.question.problem,
+        timeout_seconds=_GRADE_SECONDS,
+    )
     if answer.cut and verdict.verdict in ("no_answer", "unverifiable"):
-        return Verdict("truncated", verdict.final_answer, "cut off by the token limit before a final answer")
+        return Verdict(
+            "truncated", verdict.final_answer, "cut off by the token limit before a final answer"
+        )
     return verdict

@@ -12,15 +12,20 @@ from shared.errors import InputError, loading, run_and_exit
 if TYPE_CHECKING:
     from generator.config import GeneratorConfig
 
-REHEARSAL_LINE = "rehearsal: a teacher in a process of its own on this machine answers; no key, no cost."
+REHEARSAL_LINE = (
+    "rehearsal: a teacher in a process of its own on this machine answers; no key, no cost."
+)
 DEFAULT_LINE = (
-    "rehearsal: a rule-based teacher on this machine answers, now and then wrong on purpose; no key, no cost.\n"
-    "For a real teacher: export MODELSCOPE_SDK_TOKEN=… and `make generate CONFIG=configs/numina-modelscope.toml`."
+    "rehearsal: a rule-based teacher on this machine answers, now and then wrong on purpose; no"
+    " key, no cost.\nFor a real teacher: export MODELSCOPE_SDK_TOKEN=… and `make generate"
+    " CONFIG=configs/numina-modelscope.toml`."
 )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code. Libraries are imported inside: Ctrl-C while they are is told as at any time."""
+    """Run one command; the exit code. Libraries are imported inside: Ctrl-C while they are is
+    told as at any time.
+    """
     with loading():
         args = _parser().parse_args(argv)
     code: int = args.run(args)
@@ -61,7 +66,10 @@ def _check(args: argparse.Namespace) -> int:
     for fault in found.faults:
         print(fault)
     rows = ", ".join(f"{count:,} rows in {pile}" for pile, count in found.rows.items())
-    print(f"{args.corpus}: {found.shards} shards, {rows}: {f'{len(found.faults)} faults' if found.faults else 'whole'}")
+    print(
+        f"{args.corpus}: {found.shards} shards, {rows}:"
+        f" {f'{len(found.faults)} faults' if found.faults else 'whole'}"
+    )
     return 1 if found.faults else 0
 
 
@@ -69,14 +77,20 @@ def _reindex(args: argparse.Namespace) -> int:
     from generator.corpus import reindex
     from generator.startup import accounts
 
-    print(f"{args.corpus}: the ledger is rebuilt, {reindex(args.corpus, accounts(args.corpus)):,} samples noted")
+    print(
+        f"{args.corpus}: the ledger is rebuilt, {reindex(args.corpus, accounts(args.corpus)):,}"
+        " samples noted"
+    )
     return 0
 
 
 def _suspects(args: argparse.Namespace) -> int:
     from generator.quality.suspect_golds import FILE, write_suspects
 
-    print(f"{args.corpus / FILE}: {len(write_suspects(args.corpus)):,} problems whose samples agree against the gold")
+    print(
+        f"{args.corpus / FILE}: {len(write_suspects(args.corpus)):,} problems whose samples agree"
+        " against the gold"
+    )
     return 0
 
 
@@ -92,7 +106,9 @@ def _verdicts(text: str) -> frozenset[str]:
 
     names = frozenset(name.strip() for name in text.split(",") if name.strip())
     if unknown := names - set(VERDICTS):
-        raise InputError(f"--retry {text}: {min(unknown)!r} is no verdict: they are {', '.join(VERDICTS)}")
+        raise InputError(
+            f"--retry {text}: {min(unknown)!r} is no verdict: they are {', '.join(VERDICTS)}"
+        )
     return names
 
 
@@ -114,24 +130,44 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _takes_configuration(run)
-    run.add_argument("--retry", default="", metavar="VERDICTS", help="ask again what ended so: failed,truncated")
+    run.add_argument(
+        "--retry", default="", metavar="VERDICTS", help="ask again what ended so: failed,truncated"
+    )
     run.set_defaults(run=_run)
-    planned = commands.add_parser("plan", help="what will be done: problems, calls, tokens, cost, time")
+    planned = commands.add_parser(
+        "plan", help="what will be done: problems, calls, tokens, cost, time"
+    )
     _takes_configuration(planned)
-    planned.add_argument("--probe", action="store_true", help="make one real call a lane; exit 4 if none answers")
+    planned.add_argument(
+        "--probe", action="store_true", help="make one real call a lane; exit 4 if none answers"
+    )
     planned.set_defaults(run=_plan)
     for name, command, text in (
         ("status", _status, "progress, rates, spend, why idle; while a run is going and after it"),
-        ("check", _check, "integrity: hashes, unique ids, torn lines, ledger against shards; exit 1 on any fault"),
+        (
+            "check",
+            _check,
+            "integrity: hashes, unique ids, torn lines, ledger against shards; exit 1 on any fault",
+        ),
         ("reindex", _reindex, "rebuild the ledger from the shards"),
-        ("suspects", _suspects, "list the problems whose samples agree with each other and not with the gold"),
+        (
+            "suspects",
+            _suspects,
+            "list the problems whose samples agree with each other and not with the gold",
+        ),
     ):
         takes_corpus = commands.add_parser(name, help=text)
         takes_corpus.add_argument("corpus", type=Path, metavar="CORPUS")
         takes_corpus.set_defaults(run=command)
     for name, text in (
         ("export", "chat JSONL, Parquet, or a data set on a hub, of the traces chosen"),
-        ("report", "one HTML page about a corpus: counts, lengths, pass rates, rejects, screening, samples to read"),
+        (
+            "report",
+            (
+                "one HTML page about a corpus: counts, lengths, pass rates, rejects, screening,"
+                " samples to read"
+            ),
+        ),
         ("rehearse", "the rehearsal teacher alone"),
     ):
         _add_part(commands, name, text)
@@ -139,17 +175,33 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _takes_configuration(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("config", type=Path, nargs="?", metavar="CONFIG.toml", help="none: a rehearsal without a key")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. sampling.samples=4, lane.0.concurrency=50"
+        "config",
+        type=Path,
+        nargs="?",
+        metavar="CONFIG.toml",
+        help="none: a rehearsal without a key",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="e.g. sampling.samples=4, lane.0.concurrency=50",
     )
 
 
-def _add_part(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str) -> None:
-    """A command that a part brings itself. Loaded only where it is asked for: each comes with libraries of its own."""
+def _add_part(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str
+) -> None:
+    """A command that a part brings itself. Loaded only where it is asked for: each comes with
+    libraries of its own.
+    """
     command = commands.add_parser(name, help=text)
     if name in sys.argv[1:2]:
-        part = importlib.import_module(f"generator.{'rehearsal.command' if name == 'rehearse' else name}")
+        part = importlib.import_module(
+            f"generator.{'rehearsal.command' if name == 'rehearse' else name}"
+        )
         command.description = sys.modules[part.__package__ or part.__name__].__doc__
         command.formatter_class = argparse.RawDescriptionHelpFormatter
         part.add_arguments(command)

@@ -1,4 +1,5 @@
-"""Problems on their way in: read, screened, ready to be asked. Wires `problems` and `screening` together.
+"""Problems on their way in: read, screened, ready to be asked. Wires `problems` and `screening`
+together.
 
 intake = Intake(config.problems, config.screening, corpus)
 stream = intake.open()           # a ProblemStream; the first call screens the whole data set if it is local
@@ -9,13 +10,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 from generator.config import ProblemsConfig, ScreeningConfig
-from generator.problems import ProblemStream, Tally, fingerprint, local_path, open_problems, whole_data_set
+from generator.problems import (
+    ProblemStream,
+    Tally,
+    fingerprint,
+    local_path,
+    open_problems,
+    whole_data_set,
+)
 from generator.problems.evaluation_sets import evaluation_texts, shown_name
 from generator.screening import Screening
 
 
 class Intake:
-    """One corpus' problems. `open` may be called again and again (a followed source): what has not changed is kept."""
+    """One corpus' problems. `open` may be called again and again (a followed source): what has
+    not changed is kept.
+    """
 
     def __init__(
         self,
@@ -25,7 +35,8 @@ class Intake:
         on_rows: Callable[[int], None] | None = None,
         needs_gold: bool = False,
     ) -> None:
-        """Loads the evaluation sets. Blocks. `needs_gold`: problems without a gold answer are left out.
+        """Loads the evaluation sets. Blocks. `needs_gold`: problems without a gold answer are left
+        out.
 
         Errors: `InputError` for a set in `problems.exclude` that cannot be read.
         """
@@ -42,7 +53,8 @@ class Intake:
 
     @property
     def order(self) -> str:
-        """Names local data with the order and the screening in which it is read; "" where a place in it means nothing.
+        """Names local data with the order and the screening in which it is read; "" where a place
+        in it means nothing.
 
         Errors: `InputError` for a source that is not there.
         """
@@ -53,11 +65,13 @@ class Intake:
         return f"{fingerprint(self._problems, path, self._needs_gold)} {chosen}"
 
     def open(self, read: int = 0, taken: int = 0) -> ProblemStream:
-        """The problems that pass, from the start, or from where the tally of an earlier stream in this `order` stood.
+        """The problems that pass, from the start, or from where the tally of an earlier stream in
+        this `order` stood.
 
         Blocks while local data is screened for the first time.
 
-        Errors: `InputError` for a source that cannot be read, `CannotWrite` for a corpus that cannot be written.
+        Errors: `InputError` for a source that cannot be read, `CannotWrite` for a corpus that
+        cannot be written.
         """
         stream = self._opened(read, taken)
         self.tally = stream.tally
@@ -66,12 +80,18 @@ class Intake:
     def _opened(self, read: int, taken: int) -> ProblemStream:
         path = local_path(self._problems.source)
         if path is None:
-            return open_problems(self._problems, self.screening.passing(), needs_gold=self._needs_gold)
+            return open_problems(
+                self._problems, self.screening.passing(), needs_gold=self._needs_gold
+            )
         self.screening.prepare(
             lambda: whole_data_set(self._problems, path, self._needs_gold),
             fingerprint(self._problems, path, self._needs_gold),
             self._on_rows,
         )
         if self._problems.limit and self.screening.has_repeats:
-            read = taken = 0  # a repeated row must pass once, or fewer than `limit` problems are taken
-        return open_problems(self._problems, self.screening.prepared(), read, taken, self._needs_gold)
+            read = taken = (
+                0  # a repeated row must pass once, or fewer than `limit` problems are taken
+            )
+        return open_problems(
+            self._problems, self.screening.prepared(), read, taken, self._needs_gold
+        )

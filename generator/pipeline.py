@@ -1,8 +1,9 @@
 """One run, from the first problem to sealed shards: start, work, stop.
 
-Workers pull one iterator and take a sample through its whole life; what happens to a sample is data. A run ends early
-for a signal (what is in flight has `drain_seconds`), for a budget or a lane that is gone (what is in flight is
-finished), or for a disk that takes no more (what is in flight is given up). Every orderly end seals the shards.
+Workers pull one iterator and take a sample through its whole life; what happens to a sample is
+data. A run ends early for a signal (what is in flight has `drain_seconds`), for a budget or a lane
+that is gone (what is in flight is finished), or for a disk that takes no more (what is in flight is
+given up). Every orderly end seals the shards.
 """
 
 import os
@@ -24,7 +25,14 @@ from generator.monitor.server import Access, dashboard_server
 from generator.record import utc_now, with_flags
 from generator.run import Run
 from generator.sample_policy import Rule
-from generator.startup import EarlySignals, key_of, rehearsal_teacher, resolved, secrets, within_open_files
+from generator.startup import (
+    EarlySignals,
+    key_of,
+    rehearsal_teacher,
+    resolved,
+    secrets,
+    within_open_files,
+)
 from generator.work_queue import Feed, Place
 from shared.chat_api import Clocks, Teacher
 from shared.errors import typed
@@ -40,9 +48,11 @@ def generate(
     retry: frozenset[str] = frozenset(),
     read_again: Callable[[], GeneratorConfig] | None = None,
 ) -> None:
-    """Run until the work is done or a signal has drained it. Errors: `Stopped` says why it ended before.
+    """Run until the work is done or a signal has drained it. Errors: `Stopped` says why it ended
+    before.
 
-    `retry`: samples with these verdicts are asked again. `read_again`: the configuration as it is now, for a reload.
+    `retry`: samples with these verdicts are asked again. `read_again`: the configuration as it is
+    now, for a reload.
     """
     early = EarlySignals()
     hidden = secrets(config)
@@ -50,9 +60,13 @@ def generate(
     accounts = {lane.name: lane.account or lane.name for lane in config.lane}
     shards = config.shards
     corpus = open_corpus(
-        Path(config.corpus), shards.rows, shards.megabytes, hidden, lambda lane: accounts.get(lane, lane),
+        Path(config.corpus),
+        shards.rows,
+        shards.megabytes,
+        hidden,
+        lambda lane: accounts.get(lane, lane),
         with_flags,
-    )  # fmt: skip
+    )
     again = read_again or (lambda: config)
     uvloop.run(_start_work_stop(config, corpus, retry, lambda: within_open_files(again()), early))
 
@@ -68,21 +82,32 @@ async def _start_work_stop(
     try:
         # Start: whatever the user got wrong shows here, before a call is spent.
         intake = Intake(
-            config.problems, config.screening, corpus.path, _say_now_and_then(), not config.sampling.keep_unverifiable
+            config.problems,
+            config.screening,
+            corpus.path,
+            _say_now_and_then(),
+            not config.sampling.keep_unverifiable,
         )
         feed = _feed(config, retry, corpus, intake)
-        write_atomically(corpus.path / "config.json", orjson.dumps(resolved(config), option=orjson.OPT_INDENT_2))
+        write_atomically(
+            corpus.path / "config.json", orjson.dumps(resolved(config), option=orjson.OPT_INDENT_2)
+        )
         async with AsyncExitStack() as parts:
             parts.callback(feed.close)
             if any(lane.base_url == REHEARSAL_URL for lane in config.lane):
                 config = await parts.enter_async_context(rehearsal_teacher(config))
             processes = config.grading.workers or min(4, os.cpu_count() or 1)
-            graders = await parts.enter_async_context(Graders(processes, config.grading.timeout_seconds))
+            graders = await parts.enter_async_context(
+                Graders(processes, config.grading.timeout_seconds)
+            )
             await graders.check()
             lanes = await parts.enter_async_context(_lanes(config, corpus))
             run = Run(config, corpus, feed, lanes, graders, read_again)
             if config.daemon.port:
-                print(f"dashboard: {await parts.enter_async_context(_server(config, corpus, run))}", flush=True)
+                print(
+                    f"dashboard: {await parts.enter_async_context(_server(config, corpus, run))}",
+                    flush=True,
+                )
 
             # Work.
             if early.hangup:
@@ -94,7 +119,10 @@ async def _start_work_stop(
             for line in intake.tally.in_words():
                 print(f"problems: {line}", flush=True)
             print(
-                console.summary(run.status(), f"{typed('generator')} export {config.corpus} traces.jsonl"), flush=True
+                console.summary(
+                    run.status(), f"{typed('generator')} export {config.corpus} traces.jsonl"
+                ),
+                flush=True,
             )
             if run.ended_by:
                 raise run.ended_by
@@ -103,7 +131,9 @@ async def _start_work_stop(
 
 
 def _feed(config: GeneratorConfig, retry: frozenset[str], corpus: Corpus, intake: Intake) -> Feed:
-    """The problems that pass the screening, opened once here so that a source that cannot be read ends the run."""
+    """The problems that pass the screening, opened once here so that a source that cannot be
+    read ends the run.
+    """
     order = f"{intake.order} {config.sampling.samples}"
     place = orjson.loads(corpus.ledger.noted("place") or "{}")
     known = place.get("order") == order and intake.order and not retry
@@ -115,7 +145,13 @@ def _feed(config: GeneratorConfig, retry: frozenset[str], corpus: Corpus, intake
     sampling = config.sampling
     longer = sampling.longer_max_tokens > sampling.max_tokens
     rule = Rule(
-        sampling.samples, sampling.until_correct, sampling.max_samples, retry, utc_now(), sampling.hopeless, longer
+        sampling.samples,
+        sampling.until_correct,
+        sampling.max_samples,
+        retry,
+        utc_now(),
+        sampling.hopeless,
+        longer,
     )
 
     def open_stream() -> Iterator[Problem]:
@@ -149,7 +185,9 @@ def _lanes(config: GeneratorConfig, corpus: Corpus) -> Lanes:
     clocks = Clocks(**config.timeouts.model_dump())
 
     def teacher_for(lane: LaneConfig) -> Teacher:
-        return Teacher(lane.base_url, key_of(lane), clocks, lambda news: lanes.news(lane.name, news))
+        return Teacher(
+            lane.base_url, key_of(lane), clocks, lambda news: lanes.news(lane.name, news)
+        )
 
     lanes = Lanes(config, teacher_for, corpus.ledger, corpus.high_water)
     return lanes
@@ -159,5 +197,10 @@ def _server(config: GeneratorConfig, corpus: Corpus, run: Run) -> AbstractAsyncC
     daemon = config.daemon
     access = Access(daemon.host, os.environ.get(daemon.token_env, ""), daemon.token_env)
     return dashboard_server(
-        daemon.host, daemon.port, access, run.status, lambda: corpus.latest_traces(LATEST_TRACES), run
+        daemon.host,
+        daemon.port,
+        access,
+        run.status,
+        lambda: corpus.latest_traces(LATEST_TRACES),
+        run,
     )

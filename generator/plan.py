@@ -1,4 +1,5 @@
-"""What a run will be, before anything is spent: problems, calls, tokens, cost, days, and the limit that binds.
+"""What a run will be, before anything is spent: problems, calls, tokens, cost, days, and the limit
+that binds.
 
 `--probe` makes one real call a lane and says what came back.
 """
@@ -22,23 +23,31 @@ from shared.chat_api.calls import CallError, LimitNews
 from shared.prompts import messages_for
 from shared.records import Completion
 
-GUESS = Expected(prompt_tokens=150, completion_tokens=4000, seconds=130)  # R1 on mixed problems, at 30 tokens/s
+GUESS = Expected(
+    prompt_tokens=150, completion_tokens=4000, seconds=130
+)  # R1 on mixed problems, at 30 tokens/s
 GUESSED_SPEED = 30.0  # tokens a second of one stream
 PROBE_QUESTION = "A box holds 3 red and 4 blue pens. How many pens are in 12 boxes?"
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`text` for the user. `usable`: false where a call was made on every lane and none answered."""
+    """`text` for the user. `usable`: false where a call was made on every lane and none
+    answered.
+    """
 
     text: str
     usable: bool
 
 
 def plan(config: GeneratorConfig, probe: bool = False) -> Plan:
-    """What a run will be. Reads and screens the problems; makes calls only to probe. Errors: `InputError`."""
+    """What a run will be. Reads and screens the problems; makes calls only to probe. Errors:
+    `InputError`.
+    """
     corpus = Path(config.corpus)
-    stream = Intake(config.problems, config.screening, corpus, needs_gold=not config.sampling.keep_unverifiable).open()
+    stream = Intake(
+        config.problems, config.screening, corpus, needs_gold=not config.sampling.keep_unverifiable
+    ).open()
     endless = config.problems.source.startswith("synthetic:") and not config.problems.limit
     problems = 0 if endless else sum(1 for _ in stream)
     done, expected, source = _so_far(corpus)
@@ -51,15 +60,24 @@ def plan(config: GeneratorConfig, probe: bool = False) -> Plan:
         speeds = [each.tokens_per_second for each in probed if each.tokens_per_second]
         speed = min(speeds) if speeds else speed
     expected = Expected(
-        expected.prompt_tokens, expected.completion_tokens, expected.completion_tokens / speed, expected.calls
+        expected.prompt_tokens,
+        expected.completion_tokens,
+        expected.completion_tokens / speed,
+        expected.calls,
     )
     samples = _samples_each(config)
     left = max(0, round(problems * samples) - done)
     lanes = [lane for lane in config.lane if lane.name != config.judge.lane]
     told = forecast(left, expected, lanes, config.budget, time.time())
-    head = ["endless problems: set problems.limit for a plan"] if endless else _work(problems, samples, done, told)
+    head = (
+        ["endless problems: set problems.limit for a plan"]
+        if endless
+        else _work(problems, samples, done, told)
+    )
     head += [f"           {line}" for line in stream.tally.in_words()]
-    return Plan("\n".join([*head, *_cost(expected, source, told, speed), *_lanes(told), *lines]), usable)
+    return Plan(
+        "\n".join([*head, *_cost(expected, source, told, speed), *_lanes(told), *lines]), usable
+    )
 
 
 def _so_far(corpus: Path) -> tuple[int, Expected, str]:
@@ -99,21 +117,32 @@ def _samples_each(config: GeneratorConfig) -> float:
 def _work(problems: int, samples: float, done: int, told: Forecast) -> list[str]:
     each = f" x {samples:g} samples" if samples != 1 else ""
     finished = f", {done:,} samples finished" if done else ""
-    return [f"problems   {problems:,} after screening{each}{finished}: {told.samples:,} samples to ask"]
+    return [
+        f"problems   {problems:,} after screening{each}{finished}: {told.samples:,} samples to ask"
+    ]
 
 
 def _cost(expected: Expected, source: str, told: Forecast, speed: float) -> list[str]:
-    sizes = f"{expected.completion_tokens:,.0f} completion and {expected.prompt_tokens:,.0f} prompt tokens a sample"
+    sizes = (
+        f"{expected.completion_tokens:,.0f} completion and {expected.prompt_tokens:,.0f} prompt"
+        " tokens a sample"
+    )
     lines = [
         f"a sample   {sizes} ({source})",
-        f"           {expected.calls:.2f} calls, {expected.seconds:,.0f} s at {speed:,.0f} tokens/s",
+        (
+            f"           {expected.calls:.2f} calls, {expected.seconds:,.0f} s at {speed:,.0f}"
+            " tokens/s"
+        ),
         f"calls      {told.calls:,.0f}",
         f"tokens     {told.tokens:,.0f}",
         f"cost       ${told.usd:,.2f}" if told.usd else "cost       no lane has prices",
     ]
     if told.left_over >= 1:
         lines.append(f"not done   {told.left_over:,.0f} samples: {told.binding} is used up before")
-    lines.append(f"time       {span(told.days * 86400) if told.days < 36500 else 'never'}, bound by {told.binding}")
+    lines.append(
+        f"time       {span(told.days * 86400) if told.days < 36500 else 'never'}, bound by"
+        f" {told.binding}"
+    )
     return lines
 
 
@@ -123,8 +152,8 @@ def _lanes(told: Forecast) -> list[str]:
         hours = "" if lane.open_share > 0.999 else f", open {lane.open_share:.0%} of the week"
         cost = f", ${lane.usd:,.2f}" if lane.usd else ""
         lines.append(
-            f"lane       {lane.name}: {lane.samples_per_day:,.0f} samples a day by {lane.binding}{hours}; "
-            f"takes {lane.samples:,.0f}{cost}"
+            f"lane       {lane.name}: {lane.samples_per_day:,.0f} samples a day by"
+            f" {lane.binding}{hours}; takes {lane.samples:,.0f}{cost}"
         )
     return lines
 
@@ -148,30 +177,43 @@ async def _probe(config: GeneratorConfig) -> list[Probed]:
 async def _probe_lane(config: GeneratorConfig, lane: LaneConfig) -> Probed:
     sampling, heard = config.sampling, list[LimitNews]()
     messages = messages_for(PROBE_QUESTION, sampling.system_prompt, sampling.prompt)
-    params = {"temperature": sampling.temperature, "top_p": sampling.top_p, "max_tokens": sampling.max_tokens}
-    request = request_for(lane, messages, params)  # to the letter what a run sends: what is refused shows here
+    params = {
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "max_tokens": sampling.max_tokens,
+    }
+    request = request_for(
+        lane, messages, params
+    )  # to the letter what a run sends: what is refused shows here
     refused: list[str] = []
-    async with Teacher(lane.base_url, key_of(lane), Clocks(**config.timeouts.model_dump()), heard.append) as teacher:
+    async with Teacher(
+        lane.base_url, key_of(lane), Clocks(**config.timeouts.model_dump()), heard.append
+    ) as teacher:
         for _ in range(3):  # a field that the server does not know costs a call each
             try:
                 return _told(lane, await teacher.call(request), heard, refused)
             except CallError as error:
                 if error.kind != "field_refused":
                     return Probed(
-                        [f"probe      {lane.name}: {error.kind.replace('_', ' ')}: {with_remedy(error, lane)}"]
+                        [
+                            f"probe      {lane.name}: {error.kind.replace('_', ' ')}:"
+                            f" {with_remedy(error, lane)}"
+                        ]
                     )
                 refused.append(error.message)
     return Probed([f"probe      {lane.name}: refuses {'; '.join(refused)}"])
 
 
-def _told(lane: LaneConfig, answer: Completion, heard: list[LimitNews], refused: list[str]) -> Probed:
+def _told(
+    lane: LaneConfig, answer: Completion, heard: list[LimitNews], refused: list[str]
+) -> Probed:
     first = answer.first_token_seconds or 0.0
     speed = answer.usage.completion_tokens / max(answer.total_seconds - first, 1e-3)
     model = answer.model_returned or "unnamed"
     shape = "reasoning apart from the answer" if answer.reasoning else "no reasoning told apart"
     lines = [
-        f"probe      {lane.name}: {model} answered ({answer.finish_reason}), {shape}, first token after {first:.2f} s, "
-        f"{speed:,.0f} tokens/s, {answer.usage.completion_tokens:,} tokens"
+        f"probe      {lane.name}: {model} answered ({answer.finish_reason}), {shape}, first token"
+        f" after {first:.2f} s, {speed:,.0f} tokens/s, {answer.usage.completion_tokens:,} tokens"
         + (" (our count)" if answer.usage.estimated else "")
     ]
     if refused:
@@ -182,4 +224,8 @@ def _told(lane: LaneConfig, answer: Completion, heard: list[LimitNews], refused:
 
 def _news(news: LimitNews) -> str:
     values = {name: getattr(news, name) for name in LimitNews.__dataclass_fields__}
-    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items() if value not in (None, ""))
+    return ", ".join(
+        f"{name.replace('_', ' ')} {value}"
+        for name, value in values.items()
+        if value not in (None, "")
+    )

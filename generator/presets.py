@@ -1,4 +1,5 @@
-"""Providers as data: where they are, what they call R1 and its kin, what they allow. They age: `checked` says how much.
+"""Providers as data: where they are, what they call R1 and its kin, what they allow. They age:
+`checked` says how much.
 
     [[lane]]
     name = "deepseek"
@@ -21,10 +22,19 @@ class Preset:
     lane: Mapping[str, Any]
 
 
-# DeepSeek counts China's public holidays as off-peak (General Office of the State Council, list for 2026).
+# DeepSeek counts China's public holidays as off-peak (General Office of the State Council, list for
+# 2026).
 CHINESE_HOLIDAYS = tuple(
     f"2026-{month:02d}-{day:02d}"
-    for month, first, last in ((1, 1, 3), (2, 15, 23), (4, 4, 6), (5, 1, 5), (6, 19, 21), (9, 25, 27), (10, 1, 7))
+    for month, first, last in (
+        (1, 1, 3),
+        (2, 15, 23),
+        (4, 4, 6),
+        (5, 1, 5),
+        (6, 19, 21),
+        (9, 25, 27),
+        (10, 1, 7),
+    )
     for day in range(first, last + 1)
 )
 _OFF_PEAK = (
@@ -33,7 +43,11 @@ _OFF_PEAK = (
     "mon-fri 18:00-24:00 Asia/Shanghai",
     "sat-sun 00:00-24:00 Asia/Shanghai",
 )
-_DEEPSEEK = {"base_url": "https://api.deepseek.com/v1", "api_key_env": "DEEPSEEK_API_KEY", "account": "deepseek"}
+_DEEPSEEK = {
+    "base_url": "https://api.deepseek.com/v1",
+    "api_key_env": "DEEPSEEK_API_KEY",
+    "account": "deepseek",
+}
 _FLASH = {**_DEEPSEEK, "model": "deepseek-flash", "concurrency": 2500}
 _PRO = {**_DEEPSEEK, "model": "deepseek-v4-pro", "concurrency": 500}
 _ASIDE = {"windows": _OFF_PEAK, "holidays": CHINESE_HOLIDAYS}
@@ -41,8 +55,8 @@ _ASIDE = {"windows": _OFF_PEAK, "holidays": CHINESE_HOLIDAYS}
 PRESETS: Mapping[str, Preset] = {
     "modelscope": Preset(
         "2026-11-24",
-        "ModelScope API-Inference: free of charge, 2,000 calls a day over all models, fewer for a large one. The "
-        "number that is left comes with every reply and is obeyed.",
+        "ModelScope API-Inference: free of charge, 2,000 calls a day over all models, fewer for a"
+        " large one. The number that is left comes with every reply and is obeyed.",
         {
             "base_url": "https://api-inference.modelscope.cn/v1",
             "model": "deepseek-ai/DeepSeek-R1-0528",
@@ -54,7 +68,8 @@ PRESETS: Mapping[str, Preset] = {
     ),
     "deepseek": Preset(
         "2026-11-15",
-        "DeepSeek flash at any hour, counted at the peak price. Concurrency is the account's; it thinks by default.",
+        "DeepSeek flash at any hour, counted at the peak price. Concurrency is the account's; it"
+        " thinks by default.",
         {**_FLASH, "price_in": 0.30, "price_cached": 0.006, "price_out": 1.20},
     ),
     "deepseek-off-peak": Preset(
@@ -74,7 +89,8 @@ PRESETS: Mapping[str, Preset] = {
     ),
     "siliconflow": Preset(
         "2026-11-24",
-        "SiliconFlow: requests and tokens a minute by account tier and model; these are the lowest tier's.",
+        "SiliconFlow: requests and tokens a minute by account tier and model; these are the lowest"
+        " tier's.",
         {
             "base_url": "https://api.siliconflow.cn/v1",
             "model": "deepseek-ai/DeepSeek-R1",
@@ -85,8 +101,8 @@ PRESETS: Mapping[str, Preset] = {
     ),
     "bailian": Preset(
         "2026-11-24",
-        "Alibaba Cloud Model Studio (Bailian), Beijing: R1 thinks up to 32,768 tokens and answers up to 16,384. Limits "
-        "are enforced by the second as well.",
+        "Alibaba Cloud Model Studio (Bailian), Beijing: R1 thinks up to 32,768 tokens and answers"
+        " up to 16,384. Limits are enforced by the second as well.",
         {
             "base_url": "https://dashscope.aliyuncs.com/compatible-mode/v1",
             "model": "deepseek-r1",
@@ -116,7 +132,8 @@ PRESETS: Mapping[str, Preset] = {
     ),
     "vllm": Preset(
         "2026-11-24",
-        "Your own vLLM: it queues instead of refusing; the right concurrency is found by the time to the first token.",
+        "Your own vLLM: it queues instead of refusing; the right concurrency is found by the time"
+        " to the first token.",
         {
             "base_url": "http://127.0.0.1:8000/v1",
             "model": "deepseek-ai/DeepSeek-R1-Distill-Qwen-32B",
@@ -141,7 +158,9 @@ PRESETS: Mapping[str, Preset] = {
 
 
 def fill(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys of a `[[lane]]` with its preset's values where it has none of its own. Errors: `ValueError`."""
+    """The keys of a `[[lane]]` with its preset's values where it has none of its own. Errors:
+    `ValueError`.
+    """
     name = values.get("preset") or ""
     if not name:
         return dict(values)

@@ -1,4 +1,6 @@
-"""From an answer to the trace that is stored: the verdict where no grading is needed, and the record itself. Pure."""
+"""From an answer to the trace that is stored: the verdict where no grading is needed, and the
+record itself. Pure.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -8,7 +10,8 @@ from typing import Any, Protocol
 from generator.quality.flags import flags_of
 from shared.records import Completion, Message, Problem, Trace, Verdict, is_cut, trace_id
 
-# How servers spell an orderly end: OpenAI's word, and those of Together, TGI and Anthropic-like gateways.
+# How servers spell an orderly end: OpenAI's word, and those of Together, TGI and Anthropic-like
+# gateways.
 STOPPED = frozenset({"stop", "eos", "eos_token", "end_turn", "stop_sequence"})
 OURS = frozenset({"error", "stalled", "cut", "empty"})
 
@@ -49,10 +52,18 @@ def utc_now() -> str:
 
 
 def trace_of(
-    problem: Problem, sample: int, messages: list[Message], asked: Mapping[str, Any], answer: Answered,
-    verdict: Verdict, started_at: str, finished_at: str,
-) -> Trace:  # fmt: skip
-    """The record of one finished sample. `asked`: the parameters wanted, for a sample that no lane ever sent."""
+    problem: Problem,
+    sample: int,
+    messages: list[Message],
+    asked: Mapping[str, Any],
+    answer: Answered,
+    verdict: Verdict,
+    started_at: str,
+    finished_at: str,
+) -> Trace:
+    """The record of one finished sample. `asked`: the parameters wanted, for a sample that no
+    lane ever sent.
+    """
     completion = answer.completion
     return Trace(
         id=trace_id(problem.id, sample),
@@ -74,8 +85,8 @@ def trace_of(
         model_returned=completion.model_returned,
         params=answer.params or dict(asked),
         usage=completion.usage,
-        # By the lane's prices, which are 0 where none are given. Not null: readers that infer types from a first shard
-        # of nulls refuse the numbers of a lane with prices that joins later.
+        # By the lane's prices, which are 0 where none are given. Not null: readers that infer types
+        # from a first shard of nulls refuse the numbers of a lane with prices that joins later.
         cost_usd=answer.cost_usd or 0.0,
         timing={
             "first_token_seconds": _rounded(completion.first_token_seconds),
@@ -88,7 +99,9 @@ def trace_of(
 
 
 def with_flags(trace: Trace) -> Trace:
-    """The trace with what screening notices in it. Up to 60 ms for a long one: not for the event loop."""
+    """The trace with what screening notices in it. Up to 60 ms for a long one: not for the
+    event loop.
+    """
     return trace if trace.verdict == "failed" else replace(trace, flags=flags_of(trace))
 
 

@@ -1,4 +1,5 @@
-"""The main loop of one run: workers that take samples through their lives, what ends them, what is counted.
+"""The main loop of one run: workers that take samples through their lives, what ends them, what is
+counted.
 
 Ask -> (lanes) Answer -> (graders) Verdict -> Trace -> (corpus) kept or rejected
 """
@@ -29,11 +30,13 @@ from shared.prompts import messages_for
 from shared.records import Completion, Message, Trace, trace_id
 
 NEVER = -inf  # by time.monotonic()
-NOTE_SECONDS = 2.0  # how often the ledger takes a picture of the run for `status`, and the log looks what changed
+# how often the ledger takes a picture of the run for `status`, and the log looks what changed
+NOTE_SECONDS = 2.0
 
 
 class Run:
-    """Owns the workers. `ended_by`: why it ended before the work was done; None where it was done, or drained.
+    """Owns the workers. `ended_by`: why it ended before the work was done; None where it was done,
+    or drained.
 
     What a person may do to it over signals or the server: `pause`, `resume`, `drain`, `reload`.
     """
@@ -47,7 +50,13 @@ class Run:
         graders: Graders,
         read_again: Callable[[], GeneratorConfig],
     ) -> None:
-        self._config, self._corpus, self._feed, self._lanes, self._graders = config, corpus, feed, lanes, graders
+        self._config, self._corpus, self._feed, self._lanes, self._graders = (
+            config,
+            corpus,
+            feed,
+            lanes,
+            graders,
+        )
         self._read_again = read_again
         self.ended_by: Stopped | None = None
         self._progress = Progress()
@@ -60,7 +69,11 @@ class Run:
         self._workers: set[asyncio.Task[None]] = set()
         self._group: asyncio.TaskGroup | None = None
         sampling = config.sampling
-        self._params = {"temperature": sampling.temperature, "top_p": sampling.top_p, "max_tokens": sampling.max_tokens}
+        self._params = {
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "max_tokens": sampling.max_tokens,
+        }
 
     # Working
 
@@ -109,7 +122,9 @@ class Run:
                     self._feed.settle(ask.problem)
         except CannotWrite:
             raise
-        except Stopped as stop:  # a budget, a lane, a source that fails: what others have in flight is finished
+        except (
+            Stopped
+        ) as stop:  # a budget, a lane, a source that fails: what others have in flight is finished
             self._end(stop)
 
     async def _life_of(self, ask: Ask) -> None:
@@ -123,20 +138,30 @@ class Run:
         if verdict is None:
             self._progress.grading += 1
             try:
-                verdict = await self._graders.grade(answer.completion.response, problem.gold, problem.text)
+                verdict = await self._graders.grade(
+                    answer.completion.response, problem.gold, problem.text
+                )
             finally:
                 self._progress.grading -= 1
             if self._config.judge.lane:
                 verdict = await judge(
-                    self._ask_judge, trace_id(problem.id, ask.sample), problem.text, problem.gold, verdict
+                    self._ask_judge,
+                    trace_id(problem.id, ask.sample),
+                    problem.text,
+                    problem.gold,
+                    verdict,
                 )
-        trace = trace_of(problem, ask.sample, messages, params, answer, verdict, started_at, utc_now())
+        trace = trace_of(
+            problem, ask.sample, messages, params, answer, verdict, started_at, utc_now()
+        )
         kept = trace.kept or (trace.verdict == "unverifiable" and sampling.keep_unverifiable)
         await self._corpus.add(trace, kept)
         self._count(trace, kept)
 
     async def _ask_judge(self, sample_id: str, messages: list[Message]) -> Completion | None:
-        """One judgement. A judge that is gone or drained leaves the grader's verdict: the sample itself is paid for."""
+        """One judgement. A judge that is gone or drained leaves the grader's verdict: the
+        sample itself is paid for.
+        """
         config = self._config.judge
         params = {"temperature": 0.0, "top_p": 1.0, "max_tokens": config.max_tokens}
         try:
@@ -162,15 +187,21 @@ class Run:
         asyncio.get_running_loop().call_later(SAME_SIGNAL_SECONDS, self.drain, number.name)
 
     def drain(self, why: str) -> None:
-        """Start nothing more; end when what is in flight has ended, at the latest after `daemon.drain_seconds`."""
+        """Start nothing more; end when what is in flight has ended, at the latest after
+        `daemon.drain_seconds`.
+        """
         if self._phase == "draining":
             return
         seconds = self._config.daemon.drain_seconds
-        self._phase, self._note = "draining", f"{why}: calls in flight have {seconds:g} s, a second signal kills"
+        self._phase, self._note = (
+            "draining",
+            f"{why}: calls in flight have {seconds:g} s, a second signal kills",
+        )
         self._stop_asking()
         asyncio.get_running_loop().call_later(seconds, self._give_up)
         self._journal.look(self.status())
-        self._noted_at = NEVER  # the ledger's picture is taken by who writes to it: here an error would be swallowed
+        # the ledger's picture is taken by who writes to it: here an error would be swallowed
+        self._noted_at = NEVER
 
     def _give_up(self) -> None:
         for worker in self._workers:
@@ -195,14 +226,18 @@ class Run:
         self._lanes.resume(lane)
 
     def reload(self) -> list[str]:
-        """Take up budgets, windows and limits from the configuration as it is now; calls in flight go on.
+        """Take up budgets, windows and limits from the configuration as it is now; calls in flight
+        go on.
 
-        Returns sentences about what needs a restart. Errors: `InputError`, and everything stays as it was.
+        Returns sentences about what needs a restart. Errors: `InputError`, and everything stays as
+        it was.
         """
         notes = self._lanes.reload(self._read_again())
         if self._group is not None and self._phase == "running":
             self._hire()
-        self._journal.log.info("configuration read again", **({"notes": "; ".join(notes)} if notes else {}))
+        self._journal.log.info(
+            "configuration read again", **({"notes": "; ".join(notes)} if notes else {})
+        )
         return notes
 
     def hang_up(self) -> None:
@@ -222,7 +257,9 @@ class Run:
         if status.eta_seconds is None:
             return status
         seconds, by_quota = self._lanes.time_left(status.total - status.done, status.eta_seconds)
-        return replace(status, eta_seconds=round(seconds, 1) if seconds < inf else None, eta_by_quota=by_quota)
+        return replace(
+            status, eta_seconds=round(seconds, 1) if seconds < inf else None, eta_by_quota=by_quota
+        )
 
     def _count_what_is_there(self) -> None:
         for total in self._corpus.ledger.totals():
@@ -232,7 +269,9 @@ class Run:
                 self._progress.settled_rejected += total.samples
 
     def _samples_wanted(self) -> int:
-        """Samples of the whole source, as far as it is known: the limit, or what was read by the end."""
+        """Samples of the whole source, as far as it is known: the limit, or what was read by
+        the end.
+        """
         sampling = self._config.sampling
         problems = self._feed.problems if self._feed.passes else self._config.problems.limit
         return problems * (sampling.until_correct or sampling.samples)
@@ -252,7 +291,9 @@ class Run:
 
 
 def _raise_the_cause(errors: BaseExceptionGroup[BaseException]) -> NoReturn:
-    """What ended a task group: the one `Stopped` in it if there is nothing worse, else the group itself."""
+    """What ended a task group: the one `Stopped` in it if there is nothing worse, else the
+    group itself.
+    """
     _, bugs = errors.split(Stopped)
     if bugs is not None:
         raise errors

@@ -1,7 +1,9 @@
-"""Which samples of which problem to ask next. Pure: what is finished goes in, what to ask comes out.
+"""Which samples of which problem to ask next. Pure: what is finished goes in, what to ask comes
+out.
 
-A problem is hopeless when its samples so far say that `until_correct` will hardly be reached: with a Beta(1, 1)
-prior on its pass rate, the number of correct ones among m further samples is beta-binomial.
+A problem is hopeless when its samples so far say that `until_correct` will hardly be reached: with
+a Beta(1, 1) prior on its pass rate, the number of correct ones among m further samples is
+beta-binomial.
 """
 
 from collections.abc import Sequence
@@ -23,7 +25,9 @@ class Finished(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How many samples a problem gets. Those with a verdict in `retry` from before `retry_before` do not count."""
+    """How many samples a problem gets. Those with a verdict in `retry` from before
+    `retry_before` do not count.
+    """
 
     samples: int = 1
     until_correct: int = 0
@@ -31,7 +35,9 @@ class Rule:
     retry: frozenset[str] = frozenset()
     retry_before: str = ""  # UTC, ISO 8601
     hopeless: float = 0.05  # chance of still reaching until_correct below which a problem is left
-    longer: bool = False  # the first truncated sample is asked once more with a larger budget, as a new sample
+    longer: bool = (
+        False  # the first truncated sample is asked once more with a larger budget, as a new sample
+    )
 
     @property
     def waits_for_verdicts(self) -> bool:
@@ -40,19 +46,28 @@ class Rule:
 
 
 def next_samples(rule: Rule, finished: Sequence[Finished]) -> list[int]:
-    """The sample numbers to ask now of a problem with these finished samples; none: nothing to do for it now.
+    """The sample numbers to ask now of a problem with these finished samples; none: nothing to do
+    for it now.
 
-    A number is never used twice: new ones follow the highest finished. Under `until_correct` no more are asked at once
-    than are still missing, so none is spent after the last correct one.
+    A number is never used twice: new ones follow the highest finished. Under `until_correct` no
+    more are asked at once than are still missing, so none is spent after the last correct one.
     """
-    counted = [one for one in finished if not (one.verdict in rule.retry and one.finished_at < rule.retry_before)]
-    free = int(rule.longer and any(one.verdict == "truncated" for one in counted))  # its second try replaces it
+    counted = [
+        one
+        for one in finished
+        if not (one.verdict in rule.retry and one.finished_at < rule.retry_before)
+    ]
+    free = int(
+        rule.longer and any(one.verdict == "truncated" for one in counted)
+    )  # its second try replaces it
     left = (rule.max_samples if rule.until_correct else rule.samples) - (len(counted) - free)
     if rule.until_correct:
         correct = sum(one.verdict == "correct" for one in counted)
         missing = rule.until_correct - correct
         wrong = len(counted) - free - correct
-        known = missing > 0 and counted  # of a problem that was never asked, the prior alone says nothing
+        known = (
+            missing > 0 and counted
+        )  # of a problem that was never asked, the prior alone says nothing
         if known and chance_of_reaching(missing, left, correct, wrong) < rule.hopeless:
             return []
         left = min(missing, left)
@@ -61,15 +76,20 @@ def next_samples(rule: Rule, finished: Sequence[Finished]) -> list[int]:
 
 
 def asks_longer(rule: Rule, finished: Sequence[Finished]) -> bool:
-    """Whether the next samples of this problem get the larger budget: one of its samples was truncated."""
+    """Whether the next samples of this problem get the larger budget: one of its samples was
+    truncated.
+    """
     return rule.longer and any(one.verdict == "truncated" for one in finished)
 
 
 def chance_of_reaching(missing: int, left: int, correct: int, wrong: int) -> float:
-    """P(at least `missing` of `left` further samples are correct | `correct` and `wrong` so far), prior Beta(1, 1)."""
+    """P(at least `missing` of `left` further samples are correct | `correct` and `wrong` so
+    far), prior Beta(1, 1).
+    """
     a, b = 1 + correct, 1 + wrong
     return sum(
-        exp(_log_choose(left, k) + _log_beta(a + k, b + left - k) - _log_beta(a, b)) for k in range(missing, left + 1)
+        exp(_log_choose(left, k) + _log_beta(a + k, b + left - k) - _log_beta(a, b))
+        for k in range(missing, left + 1)
     )
 
 

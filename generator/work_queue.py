@@ -1,8 +1,10 @@
-"""The one iterator that all workers pull: problems from a blocking stream, minus what is finished, as samples to ask.
+"""The one iterator that all workers pull: problems from a blocking stream, minus what is finished,
+as samples to ask.
 
-Problems are read in a thread, a few at a time, so memory does not grow and the event loop does not wait. What is
-finished is looked up in the ledger by problem id, twice: in the thread to skip quickly over what earlier runs did, and
-on the event loop, which sees the newest rows as well. Nothing is kept of a problem once its samples are finished.
+Problems are read in a thread, a few at a time, so memory does not grow and the event loop does not
+wait. What is finished is looked up in the ledger by problem id, twice: in the thread to skip
+quickly over what earlier runs did, and on the event loop, which sees the newest rows as well.
+Nothing is kept of a problem once its samples are finished.
 """
 
 import asyncio
@@ -50,9 +52,10 @@ class Place:
 class Feed:
     """Samples to ask, one by one. `settle` tells it when one is finished (or given up).
 
-    `open_stream` opens the problems from the beginning, the first time perhaps from a place before which all is
-    finished; `in_thread` is a ledger that the reading thread may use. `on_place` hears of each new such place: the next
-    run may start to read there. Nothing is told any more once a sample was given up.
+    `open_stream` opens the problems from the beginning, the first time perhaps from a place before
+    which all is finished; `in_thread` is a ledger that the reading thread may use. `on_place` hears
+    of each new such place: the next run may start to read there. Nothing is told any more once a
+    sample was given up.
     """
 
     def __init__(
@@ -70,7 +73,9 @@ class Feed:
         self._stream: Iterator[Problem] | None = None
         self._thread_ledger: Finder | None = None
         self._ready: deque[Ask] = deque()
-        self._held: dict[str, int] = {}  # samples in flight by problem id, in the order of the stream
+        self._held: dict[
+            str, int
+        ] = {}  # samples in flight by problem id, in the order of the stream
         self._places: dict[str, Place] = {}  # for each of them a place in the stream before it
         self._place = Place(0, 0)  # before what is read next
         self._told: Place | None = None
@@ -83,7 +88,9 @@ class Feed:
         self.passes = 0  # times that the source was read to its end
 
     async def next(self) -> Ask | None:
-        """The next sample to ask; None when there is none left, or after `stop`. Errors: whatever the stream raises."""
+        """The next sample to ask; None when there is none left, or after `stop`. Errors:
+        whatever the stream raises.
+        """
         async with self._one_at_a_time:
             while not self._ready and not self._stopped:
                 if not self._ended:
@@ -146,7 +153,8 @@ class Feed:
     def _pull(self) -> tuple[list[tuple[Problem, Place]], bool, Place]:
         """In the thread: read on until some problem has something to ask.
 
-        Returns those problems, each with a place before it, whether the stream is at its end, and the place reached.
+        Returns those problems, each with a place before it, whether the stream is at its end, and
+        the place reached.
         """
         if self._stream is None:
             try:
@@ -154,7 +162,11 @@ class Feed:
             except HalfWritten:
                 if not self._follow:
                     raise
-                return [], True, self._place  # its writer is at it: the next look finds the line whole
+                return (
+                    [],
+                    True,
+                    self._place,
+                )  # its writer is at it: the next look finds the line whole
             self.problems = _place_of(self._stream).taken
             self._thread_ledger = self._thread_ledger or self._open_ledger()
         assert self._thread_ledger is not None
@@ -166,13 +178,19 @@ class Feed:
             place, ended = _place_of(self._stream), len(batch) < BATCH
             self.problems += len(batch)
             finished = self._thread_ledger.finished([problem.id for problem in batch])
-            wanted = [(each, before) for each in batch if next_samples(self._rule, finished.get(each.id, ()))]
+            wanted = [
+                (each, before)
+                for each in batch
+                if next_samples(self._rule, finished.get(each.id, ()))
+            ]
         if ended:
             self._stream = None
         return wanted, ended, place
 
     def _offer(self, problem: Problem, place: Place) -> None:
-        if problem.id in self._held:  # the same text twice in the source, or still in flight from the last pass
+        if (
+            problem.id in self._held
+        ):  # the same text twice in the source, or still in flight from the last pass
             return
         finished = self._finished(problem)
         if numbers := next_samples(self._rule, finished):

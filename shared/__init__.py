@@ -1,1 +1,3 @@
-"""What the generator, the trainer and the evaluation all know: records, prompts, grading, shards, configuration."""
+"""What the generator, the trainer and the evaluation all know: records, prompts, grading,
+shards, configuration.
+"""

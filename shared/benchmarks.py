@@ -1,7 +1,7 @@
 """The public benchmarks that the programs know by name, and where the hub keeps them.
 
-The generator keeps their problems out of a corpus, the trainer looks again at its door, the evaluation asks them: one
-table, so that what is examined is what was kept out.
+The generator keeps their problems out of a corpus, the trainer looks again at its door, the
+evaluation asks them: one table, so that what is examined is what was kept out.
 """
 
 from typing import NamedTuple
@@ -27,13 +27,17 @@ PUBLIC = {
 
 
 def public(name: str) -> HubSet | None:
-    """The benchmark of that name, spelling aside: "MATH-500", "math_500" and "math500", "gsm8k" and "gsm8k:test"."""
+    """The benchmark of that name, spelling aside: "MATH-500", "math_500" and "math500", "gsm8k"
+    and "gsm8k:test".
+    """
     key = key_of(name)
     return PUBLIC[key] if key else None
 
 
 def key_of(name: str) -> str | None:
-    """The key in `PUBLIC` of the benchmark of that name, spelling aside; None where there is none."""
+    """The key in `PUBLIC` of the benchmark of that name, spelling aside; None where there is
+    none.
+    """
     return next((key for key in PUBLIC if _core(key) == _core(name)), None)
 
 

@@ -1,9 +1,12 @@
-"""One way to load a configuration: TOML file, then environment, then `--set`; validated once, at the door.
+"""One way to load a configuration: TOML file, then environment, then `--set`; validated once, at
+the door.
 
-    load(GeneratorConfig, Path("configs/x.toml"), sets=["sampling.samples=4", "lane.0.concurrency=50"])
+    load(GeneratorConfig, Path("configs/x.toml"), sets=["sampling.samples=4",
+        "lane.0.concurrency=50"])
 
-`STILLHOUSE_PROBLEMS__LIMIT=10` in the environment is `problems.limit = 10`. Every fault is an `InputError` of one line
-that names the file, the line where it can be found, the key and the remedy.
+`STILLHOUSE_PROBLEMS__LIMIT=10` in the environment is `problems.limit = 10`. Every fault is an
+`InputError` of one line that names the file, the line where it can be found, the key and the
+remedy.
 """
 
 import difflib
@@ -25,7 +28,9 @@ PREFIX = "STILLHOUSE_"
 
 
 class Config(BaseModel):
-    """Base of every configuration table: frozen, and an unknown key is an error. Describe each key with `Field`."""
+    """Base of every configuration table: frozen, and an unknown key is an error. Describe each
+    key with `Field`.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -47,7 +52,9 @@ def load(
     environ: Mapping[str, str] = os.environ,
     default: str = "",
 ) -> Model:
-    """The validated configuration from `path` (None: from `default`), overridden by `environ`, then by `sets`."""
+    """The validated configuration from `path` (None: from `default`), overridden by `environ`,
+    then by `sets`.
+    """
     text = default if path is None else _read(path)
     try:
         tree = tomllib.loads(text)
@@ -81,14 +88,18 @@ def validate(
     text: str = "",
     places: Mapping[tuple[str, ...], str] = MappingProxyType({}),
 ) -> Model:
-    """`tree` as `model`, or an `InputError` whose line starts with the key's entry in `places` where it has one, else
-    with `place` (and the line number in `text`).
+    """`tree` as `model`, or an `InputError` whose line starts with the key's entry in `places`
+    where it has one, else with `place` (and the line number in `text`).
     """
     try:
         return model.model_validate(tree)
     except ValidationError as error:
         path = _path_of(model, error.errors()[0]["loc"])
-        told = [p for keys, p in places.items() if path and keys[: len(path)] == tuple(path[: len(keys)])]
+        told = [
+            p
+            for keys, p in places.items()
+            if path and keys[: len(path)] == tuple(path[: len(keys)])
+        ]
         where = told[-1] if told else place + (_line_of(text, path) if path else "")
         raise InputError(_one_line(model, error, where)) from None
 
@@ -104,7 +115,9 @@ def explain(model: type[Config], prefix: str = "") -> str:
             about = f"  # {info.description}" if info.description else ""
             tables.append(f"\n{head}{about}\n" + explain(table, f"{prefix}{name}."))
             continue
-        default = "…" if info.is_required() else _as_toml(info.get_default(call_default_factory=True))
+        default = (
+            "…" if info.is_required() else _as_toml(info.get_default(call_default_factory=True))
+        )
         about = f" # {info.description}" if info.description else ""
         lines.append(f"{name} = {default}".ljust(36 if about else 0) + about)
     return "\n".join(lines + tables)
@@ -120,20 +133,28 @@ def _table_model(annotation: Any) -> type[Config] | None:
 def _as_toml(value: Any) -> str:
     if isinstance(value, tuple | list):
         return "[" + ", ".join(_as_toml(item) for item in value) + "]"
-    return json.dumps(value, ensure_ascii=False, default=str)  # TOML's scalars are written as JSON's
+    return json.dumps(
+        value, ensure_ascii=False, default=str
+    )  # TOML's scalars are written as JSON's
 
 
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")  # Windows' editors begin files with a mark
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}: give the path of a TOML file (examples: configs/)") from None
+        raise InputError(
+            f"{path}: {error.strerror}: give the path of a TOML file (examples: configs/)"
+        ) from None
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 at byte {error.start}: save the file as UTF-8") from None
+        raise InputError(
+            f"{path}: not UTF-8 at byte {error.start}: save the file as UTF-8"
+        ) from None
 
 
 def _value(text: str) -> Any:
-    """A value as TOML would read it; what is not TOML is a plain string, so that quotes can be left out."""
+    """A value as TOML would read it; what is not TOML is a plain string, so that quotes can be
+    left out.
+    """
     try:
         return tomllib.loads(f"x = {text}")["x"]
     except tomllib.TOMLDecodeError:
@@ -141,7 +162,9 @@ def _value(text: str) -> Any:
 
 
 def _hold_to_64_bits(node: Any, place: str, key: str = "") -> None:
-    """TOML's integers have 64 bits, and so have those of the files that a configuration ends up in."""
+    """TOML's integers have 64 bits, and so have those of the files that a configuration ends up
+    in.
+    """
     if isinstance(node, int) and not -(2**63) <= node < 2**63:
         raise InputError(f"{place}: {key}: beyond 64 bits: give a smaller number")
     if isinstance(node, dict | list):
@@ -155,7 +178,9 @@ def _put(tree: dict[str, Any], keys: list[str], value: Any, place: str) -> None:
         last = depth == len(keys) - 1
         if isinstance(node, list):
             if not key.isdigit() or int(key) >= len(node):
-                raise InputError(f"{place}: {'.'.join(keys[:depth])} has {len(node)} tables, numbered from 0")
+                raise InputError(
+                    f"{place}: {'.'.join(keys[:depth])} has {len(node)} tables, numbered from 0"
+                )
             key_or_index: Any = int(key)
         elif isinstance(node, dict):
             key_or_index = key
@@ -175,14 +200,18 @@ def _one_line(model: type[Config], error: ValidationError, place: str) -> str:
     where = f"{place}: {'.'.join(path)}" if path else place
     if first["type"] == "extra_forbidden":
         near = _nearest(model, path)
-        return f"{where}: unknown key" + (f"; did you mean {near}?" if near else "; --help lists every key")
+        return f"{where}: unknown key" + (
+            f"; did you mean {near}?" if near else "; --help lists every key"
+        )
     if first["type"] == "missing":
         return f"{where}: missing; add this key (--help explains it)"
     # A key of several types fails once for each of them.
     alike = [first, *(other for other in others if _path_of(model, other["loc"]) == path)]
     messages = dict.fromkeys(_IN_TOML.get(one["type"]) or _message(one["msg"]) for one in alike)
     given = first["input"]
-    is_told = isinstance(given, str | int | float) and not (path and path[-1].endswith("_env"))  # perhaps a key itself
+    is_told = isinstance(given, str | int | float) and not (
+        path and path[-1].endswith("_env")
+    )  # perhaps a key itself
     shown = f" (got {_without_credentials(str(given))[:80]!r})" if is_told else ""
     return f"{where}: {', or '.join(messages)}{shown}"
 
@@ -199,7 +228,9 @@ def _message(told: str) -> str:
 
 
 def _path_of(model: type[Config], loc: Sequence[str | int]) -> list[str]:
-    """The key that pydantic means, without the names of a union's members that it puts behind it."""
+    """The key that pydantic means, without the names of a union's members that it puts behind
+    it.
+    """
     path = []
     table: type[Config] | None = model
     for part in loc:
@@ -237,7 +268,9 @@ def _all_keys(model: type[Config], prefix: str = "") -> list[str]:
 
 
 def _line_of(text: str, path: list[str]) -> str:
-    """`:line` of a key in TOML text, or "" where it stands in no line of its own (inline tables, `--set`)."""
+    """`:line` of a key in TOML text, or "" where it stands in no line of its own (inline
+    tables, `--set`).
+    """
     tables = [part for part in path[:-1] if not part.isdigit()]
     index = next((int(part) for part in path if part.isdigit()), 0)
     seen, current = -1, ""
@@ -245,7 +278,11 @@ def _line_of(text: str, path: list[str]) -> str:
         if header := re.match(r"\s*\[+\s*([\w.\-\"]+)\s*\]+", line):
             current = header[1]
             seen += current == ".".join(tables)
-        elif current == ".".join(tables) and re.match(rf"\s*{re.escape(path[-1])}\s*=", line) and seen in (index, -1):
+        elif (
+            current == ".".join(tables)
+            and re.match(rf"\s*{re.escape(path[-1])}\s*=", line)
+            and seen in (index, -1)
+        ):
             return f":{number}"
         if header and current == ".".join([*tables, path[-1]]):
             return f":{number}"

@@ -1,11 +1,13 @@
-"""Files that a user names for a command to write: never inside a corpus, never in the place of somebody else's file.
+"""Files that a user names for a command to write: never inside a corpus, never in the place of
+somebody else's file.
 
     check_destination(Path("sft.jsonl"), force=False)     # before anything is read or computed
     ...                                                   # write a temporary file, move it into place
     note_ours(Path("sft.jsonl"))
 
-A file of ours carries an extended attribute with its size and its time of change, so a copy by other means, a file that
-was edited since and a file on a file system without such attributes all count as somebody else's.
+A file of ours carries an extended attribute with its size and its time of change, so a copy by
+other means, a file that was edited since and a file on a file system without such attributes all
+count as somebody else's.
 """
 
 import contextlib
@@ -19,7 +21,8 @@ ATTRIBUTE = "user.stillhouse"
 
 
 def check_destination(path: Path, force: bool = False) -> None:
-    """Refuse to write `path` where it would harm a corpus or, without `force`, replace a file that is not ours.
+    """Refuse to write `path` where it would harm a corpus or, without `force`, replace a file that
+    is not ours.
 
     Symbolic links are followed first. Errors: `InputError` naming the file and the remedy.
     """
@@ -29,16 +32,22 @@ def check_destination(path: Path, force: bool = False) -> None:
         raise InputError(f"{path}: a folder is there: give the name of a file")
     if not force and real_path.exists() and not _is_ours(real_path):
         raise InputError(
-            f"{path}: is there already, and not as this program wrote it: choose another name, or add --force"
+            f"{path}: is there already, and not as this program wrote it: choose another name, or"
+            " add --force"
         )
 
 
 def check_outside_corpora(path: Path) -> None:
-    """Refuse a file or folder, which need not exist, that is a corpus or lies in one. Errors: `InputError`."""
+    """Refuse a file or folder, which need not exist, that is a corpus or lies in one. Errors:
+    `InputError`.
+    """
     real_path = Path(os.path.realpath(path))
     corpus = next((folder for folder in (real_path, *real_path.parents) if is_corpus(folder)), None)
     if corpus is not None:
-        raise InputError(f"{path}: inside the corpus {corpus}, whose files stay as they are: choose a place outside")
+        raise InputError(
+            f"{path}: inside the corpus {corpus}, whose files stay as they are: choose a place"
+            " outside"
+        )
 
 
 def is_corpus(folder: Path) -> bool:
@@ -50,7 +59,9 @@ def is_corpus(folder: Path) -> bool:
 
 def note_ours(path: Path) -> None:
     """Remember that `path`, as it is now, was written by us, so that it may be replaced."""
-    with contextlib.suppress(OSError, AttributeError):  # elsewhere than Linux, or no such attributes: --force then
+    with contextlib.suppress(
+        OSError, AttributeError
+    ):  # elsewhere than Linux, or no such attributes: --force then
         os.setxattr(path, ATTRIBUTE, _state(path))
 
 

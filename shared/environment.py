@@ -3,9 +3,9 @@
     python3 -m shared.environment trainer            # what `make setup-trainer` calls; the standard library is enough
     python3 -m shared.environment trainer unsloth    # the addition where there is an NVIDIA GPU
 
-A killed `venv` leaves a Python without pip, and a killed pip packages that look installed and are not. So `.ready`, the
-mark of a finished environment, goes before anything in it is touched, and one that lacks it is made anew: what was
-fetched is in pip's own cache.
+A killed `venv` leaves a Python without pip, and a killed pip packages that look installed and are
+not. So `.ready`, the mark of a finished environment, goes before anything in it is touched, and one
+that lacks it is made anew: what was fetched is in pip's own cache.
 """
 
 import fcntl
@@ -22,7 +22,8 @@ from types import FrameType
 
 from shared.errors import CannotWrite, InputError, Stopped, die_of_a_second, run_and_exit
 
-# What may be put on top of a finished environment, with constraints/ADDITION.txt beside the environment's own.
+# What may be put on top of a finished environment, with constraints/ADDITION.txt beside the
+# environment's own.
 ADDITIONS = {"unsloth": ("unsloth", "bitsandbytes", "liger-kernel")}
 TOLD_EVERY_SECONDS = 20.0
 
@@ -31,12 +32,16 @@ class Unfinished(Stopped):
     """A signal asked for the end. Not 0: nobody is to go on with half an environment."""
 
     def __init__(self, place: Path, number: int) -> None:
-        super().__init__(f"{place} is not finished; the same command makes it, with what was fetched already")
+        super().__init__(
+            f"{place} is not finished; the same command makes it, with what was fetched already"
+        )
         self.exit_code = 128 + number
 
 
 def main(argv: Sequence[str]) -> int:
-    """`NAME [ADDITION]`. Errors: `InputError` where venv or pip fail, `CannotWrite` where the folder refuses."""
+    """`NAME [ADDITION]`. Errors: `InputError` where venv or pip fail, `CannotWrite` where the
+    folder refuses.
+    """
     place = Path(".venv") / argv[0]
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # until there is something to end in order
     try:
@@ -48,7 +53,9 @@ def main(argv: Sequence[str]) -> int:
                 _make(place, tools)
     except OSError as error:
         where = error.filename or place
-        raise CannotWrite(f"{where}: {error.strerror}: correct the folder or its permissions, then run again") from None
+        raise CannotWrite(
+            f"{where}: {error.strerror}: correct the folder or its permissions, then run again"
+        ) from None
     return 0
 
 
@@ -68,18 +75,26 @@ def _make(place: Path, tools: "_Tools") -> None:
 
 
 def _add(place: Path, addition: str, tools: "_Tools") -> None:
-    constraints, ready, added = Path(f"constraints/{addition}.txt"), place / ".ready", place / f".{addition}"
+    constraints, ready, added = (
+        Path(f"constraints/{addition}.txt"),
+        place / ".ready",
+        place / f".{addition}",
+    )
     if added.exists() and _newer(added, constraints):
         return
     print(f"adding {addition} to {place} (once, a few minutes)", flush=True)
     with _unfinished(ready):
-        tools.pip("-c", f"constraints/{place.name}.txt", "-c", str(constraints), *ADDITIONS[addition])
+        tools.pip(
+            "-c", f"constraints/{place.name}.txt", "-c", str(constraints), *ADDITIONS[addition]
+        )
         added.touch()
 
 
 @contextmanager
 def _unfinished(ready: Path) -> Iterator[None]:
-    """No `.ready` while pip works; a pip that says itself that it failed has left the environment as it was."""
+    """No `.ready` while pip works; a pip that says itself that it failed has left the
+    environment as it was.
+    """
     before = ready.with_name(".was-ready")
     if ready.exists():
         ready.rename(before)
@@ -94,10 +109,17 @@ def _unfinished(ready: Path) -> Iterator[None]:
 
 
 def _works(place: Path) -> bool:
-    """Whether there is a Python that finds the packages: not after the system's own was removed or replaced."""
+    """Whether there is a Python that finds the packages: not after the system's own was removed
+    or replaced.
+    """
     python = place / "bin" / "python"
     try:
-        return subprocess.run([python, "-c", "import pip"], stderr=subprocess.DEVNULL, check=False).returncode == 0
+        return (
+            subprocess.run(
+                [python, "-c", "import pip"], stderr=subprocess.DEVNULL, check=False
+            ).returncode
+            == 0
+        )
     except OSError:
         return False
 
@@ -107,11 +129,14 @@ def _newer(mark: Path, *sources: Path) -> bool:
 
 
 class _Tools:
-    """venv and pip on one environment: their progress told, their errors shown, ended in order by a signal."""
+    """venv and pip on one environment: their progress told, their errors shown, ended in order
+    by a signal.
+    """
 
     def __init__(self, place: Path) -> None:
         self._place = place
-        # Not /tmp, which may be small; and what a killed pip leaves, up to some gigabytes, is removed by the next one.
+        # Not /tmp, which may be small; and what a killed pip leaves, up to some gigabytes, is
+        # removed by the next one.
         self._temporary = place.parent / f".{place.name}.tmp"
         self._signal, self._first_at = 0, 0.0
         self._fetched = 0
@@ -131,19 +156,35 @@ class _Tools:
 
     def pip(self, *words: str) -> None:
         python = str(self._place / "bin" / "python")
-        self._run("pip", [python, "-m", "pip", "install", "-qq", "--no-input", "--disable-pip-version-check", *words])
+        self._run(
+            "pip",
+            [
+                python,
+                "-m",
+                "pip",
+                "install",
+                "-qq",
+                "--no-input",
+                "--disable-pip-version-check",
+                *words,
+            ],
+        )
 
     def _run(self, tool: str, command: Sequence[str]) -> None:
         began = told = time.monotonic()
         environment = os.environ | {"TMPDIR": str(self._temporary.resolve())}
         with (self._temporary / "errors").open("w+b") as errors:
             if not self._signal:
-                child = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stderr=errors)
+                child = subprocess.Popen(
+                    command, env=environment, stdin=subprocess.DEVNULL, stderr=errors
+                )
                 while _runs(child) and not self._signal:
                     if time.monotonic() - told >= TOLD_EVERY_SECONDS:
                         told = time.monotonic()
                         print(f"  {self._progress()}, {told - began:.0f} s", flush=True)
-                if self._signal and tool == "pip":  # venv ends within seconds, and has children that must end too
+                if (
+                    self._signal and tool == "pip"
+                ):  # venv ends within seconds, and has children that must end too
                     child.terminate()
                 child.wait()
             if self._signal:
@@ -152,8 +193,8 @@ class _Tools:
                 errors.seek(0)
                 print(errors.read().decode(errors="replace").strip(), file=sys.stderr)
                 raise InputError(
-                    f"{self._place}: {tool} failed as said above: correct that (the network, pip's index settings, "
-                    "free space), then run the same command again"
+                    f"{self._place}: {tool} failed as said above: correct that (the network, pip's"
+                    " index settings, free space), then run the same command again"
                 )
 
     def _progress(self) -> str:

@@ -1,4 +1,5 @@
-"""How a program ends. A user's mistake is one line with the place and the remedy; a bug keeps its traceback.
+"""How a program ends. A user's mistake is one line with the place and the remedy; a bug keeps its
+traceback.
 
     Stopped                 carries the exit code and the line that the user sees
     ├── InputError      2   configuration, data, provider settings or a model folder that cannot be used
@@ -18,14 +19,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-# The first signal asks for an orderly end, the second kills; within this time it is the first one once more: `make`
-# hands on to its child the SIGTERM that the whole group got (systemd's stop, `kill -- -PGID`).
+# The first signal asks for an orderly end, the second kills; within this time it is the first one
+# once more: `make` hands on to its child the SIGTERM that the whole group got (systemd's stop,
+# `kill -- -PGID`).
 SAME_SIGNAL_SECONDS = 0.1
-DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)  # never a bug of ours
+DISK_ERRORS = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EIO,
+)  # never a bug of ours
 
 
 class Stopped(Exception):
-    """The run ends here, in order, with `exit_code` and `str(error)` as its one line for the user."""
+    """The run ends here, in order, with `exit_code` and `str(error)` as its one line for the
+    user.
+    """
 
     exit_code = 1
 
@@ -43,7 +53,9 @@ class CannotWrite(Stopped):
 
 
 def run_and_exit(main: Callable[[], int]) -> None:
-    """Run `main` and leave the process with its return value, or with the code of the `Stopped` that it raised."""
+    """Run `main` and leave the process with its return value, or with the code of the `Stopped`
+    that it raised.
+    """
     try:
         code = main()
     except Stopped as stop:
@@ -59,7 +71,9 @@ def run_and_exit(main: Callable[[], int]) -> None:
         if error.errno not in DISK_ERRORS:
             raise
         print(
-            f"stopped: {error.filename or 'output'}: {error.strerror}: free some space, then run again", file=sys.stderr
+            f"stopped: {error.filename or 'output'}: {error.strerror}: free some space, then run"
+            " again",
+            file=sys.stderr,
         )
         code = CannotWrite.exit_code
     sys.exit(code)
@@ -71,7 +85,9 @@ def loading() -> Iterator[None]:
 
     Raised as a KeyboardInterrupt it becomes a panic of whichever library is being initialised.
     """
-    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # ignored, or somebody's own
+    if (
+        signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    ):  # ignored, or somebody's own
         yield
         return
 
@@ -94,10 +110,11 @@ class Interrupted(Stopped):
 
 @contextmanager
 def ended_by_a_signal(what_is_kept: str) -> Iterator[None]:
-    """The first SIGINT or SIGTERM ends what is inside: `Interrupted`, whose line has the signal's name; a second kills.
+    """The first SIGINT or SIGTERM ends what is inside: `Interrupted`, whose line has the signal's
+    name; a second kills.
 
-    For work whose results are whole or not there. It ends by a KeyboardInterrupt, which is no `Exception`: libraries
-    swallow those, while they are being imported above all.
+    For work whose results are whole or not there. It ends by a KeyboardInterrupt, which is no
+    `Exception`: libraries swallow those, while they are being imported above all.
     """
     first: list[tuple[float, str]] = []
 
@@ -119,7 +136,8 @@ def ended_by_a_signal(what_is_kept: str) -> Iterator[None]:
 
 
 def die_of_a_second(number: int, first_at: float) -> None:
-    """End this process by signal `number`, as if it were not handled; return if it is a copy of that at `first_at`.
+    """End this process by signal `number`, as if it were not handled; return if it is a copy of
+    that at `first_at`.
 
     `first_at` is the `time.monotonic()` of the first signal.
     """
@@ -129,7 +147,9 @@ def die_of_a_second(number: int, first_at: float) -> None:
 
 
 def typed(program: str) -> str:
-    """How `program` is called from the current folder with this Python: ".venv/generator/bin/python -m generator"."""
+    """How `program` is called from the current folder with this Python:
+    ".venv/generator/bin/python -m generator".
+    """
     python = Path(sys.executable)
     if python.is_relative_to(Path.cwd()):
         python = python.relative_to(Path.cwd())

@@ -1,10 +1,11 @@
-"""One process at a time in a folder: `flock` on the folder itself and on FOLDER/.lock, which names the holder.
+"""One process at a time in a folder: `flock` on the folder itself and on FOLDER/.lock, which names
+the holder.
 
     with FolderLock(corpus, key="corpus"):       held until the end of the block, or until the process dies
     holder(corpus)                               who holds it now
 
-The folder is locked as well as the file: whoever deletes `.lock` under a run lets nobody in by that. Both locks
-die with their holder, so nothing stale is ever left behind.
+The folder is locked as well as the file: whoever deletes `.lock` under a run lets nobody in by
+that. Both locks die with their holder, so nothing stale is ever left behind.
 """
 
 import contextlib
@@ -31,8 +32,8 @@ class FolderLock:
         folder: must exist.
         key: the configuration key that names the folder, for the messages.
 
-    Errors: `InputError` naming the process that holds it, or a file system that cannot lock; `CannotWrite` where the
-    folder refuses.
+    Errors: `InputError` naming the process that holds it, or a file system that cannot lock;
+    `CannotWrite` where the folder refuses.
     """
 
     def __init__(self, folder: Path, *, key: str) -> None:
@@ -46,7 +47,9 @@ class FolderLock:
             self._descriptors.append(os.open(folder / NAME, flags, rights))
         except OSError as error:
             self.release()
-            raise CannotWrite(f"{folder}: {error.strerror}: correct `{key}` or the folder's permissions") from None
+            raise CannotWrite(
+                f"{folder}: {error.strerror}: correct `{key}` or the folder's permissions"
+            ) from None
         try:
             self._lock()
         except BaseException:
@@ -75,7 +78,8 @@ class FolderLock:
             )
         if error.errno in CANNOT_LOCK:
             return InputError(
-                f"{self._folder}: this file system cannot lock ({error.strerror}): put `{self._key}` on a local disk"
+                f"{self._folder}: this file system cannot lock ({error.strerror}): put"
+                f" `{self._key}` on a local disk"
             )
         return CannotWrite(f"{self._folder / NAME}: {error.strerror}")
 

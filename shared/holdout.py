@@ -5,7 +5,8 @@ from collections.abc import Iterable
 
 
 def held_out_problems(problems: Iterable[str], share: float, seed: int) -> list[str]:
-    """The problem ids to hold out: a share of them in the order of a seeded hash: a corpus that grows keeps most.
+    """The problem ids to hold out: a share of them in the order of a seeded hash: a corpus that
+    grows keeps most.
 
     At least one where a share is asked for and two problems exist; never all.
     """

@@ -1,4 +1,6 @@
-"""What is sent to a teacher and what a student is trained on: prompt presets, the training view, the thinking tags."""
+"""What is sent to a teacher and what a student is trained on: prompt presets, the training
+view, the thinking tags.
+"""
 
 from dataclasses import dataclass
 
@@ -6,13 +8,16 @@ from shared.records import Message
 
 THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
 
-# What R1's authors advise for mathematics, in the user's turn (DeepSeek-R1 README, "Usage Recommendations").
+# What R1's authors advise for mathematics, in the user's turn (DeepSeek-R1 README, "Usage
+# Recommendations").
 BOXED_REQUEST = "Please reason step by step, and put your final answer within \\boxed{}."
 
 
 @dataclass(frozen=True, slots=True)
 class PromptPreset:
-    """A system prompt ("" sends none) and a template for the user's turn, in which `{problem}` is put in last."""
+    """A system prompt ("" sends none) and a template for the user's turn, in which `{problem}`
+    is put in last.
+    """
 
     system_prompt: str
     prompt: str
@@ -20,21 +25,26 @@ class PromptPreset:
 
 PRESETS = {
     # No system prompt, no examples, the boxed request in the user's turn.
-    "r1": PromptPreset("", "{problem}\nPlease reason step by step, and put your final answer within \\boxed{{}}."),
-    # The distillation tutorial, in substance: a system prompt that asks for the tags, the boxed request in the user's
-    # turn. Its template is a raw string, whose \n goes out as two characters; here it is a line break.
+    "r1": PromptPreset(
+        "", "{problem}\nPlease reason step by step, and put your final answer within \\boxed{{}}."
+    ),
+    # The distillation tutorial, in substance: a system prompt that asks for the tags, the boxed
+    # request in the user's turn. Its template is a raw string, whose \n goes out as two characters;
+    # here it is a line break.
     "tutorial": PromptPreset(
-        "A conversation between User and Assistant. The User asks a question and the Assistant solves it. The "
-        "Assistant first thinks about the reasoning in its mind, then gives the User the answer. The reasoning stands "
-        "between <think> and </think>, the answer between <answer> and </answer>: <think> reasoning here </think> "
-        "<answer> answer here </answer>",
+        "A conversation between User and Assistant. The User asks a question and the Assistant"
+        " solves it. The Assistant first thinks about the reasoning in its mind, then gives the"
+        " User the answer. The reasoning stands between <think> and </think>, the answer between"
+        " <answer> and </answer>: <think> reasoning here </think> <answer> answer here </answer>",
         "{problem}\nPlease reason step by step, and put your final answer within \\boxed{{}}.",
     ),
 }
 
 
 def fill(template: str, problem: str) -> str:
-    """The template with `{{` and `}}` made single braces and `{problem}` put in last, its own braces untouched."""
+    """The template with `{{` and `}}` made single braces and `{problem}` put in last, its own
+    braces untouched.
+    """
     parts = template.split("{problem}")
     return problem.join(part.replace("{{", "{").replace("}}", "}") for part in parts)
 
@@ -51,7 +61,9 @@ def assistant_text(reasoning: str, response: str) -> str:
 
 
 def training_messages(problem_turn: str, reasoning: str, response: str) -> list[Message]:
-    """The training view of a trace (`problem_turn`: content of the user's message): what `export x.jsonl` writes."""
+    """The training view of a trace (`problem_turn`: content of the user's message): what
+    `export x.jsonl` writes.
+    """
     return [
         {"role": "user", "content": problem_turn},
         {"role": "assistant", "content": assistant_text(reasoning, response)},

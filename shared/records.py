@@ -1,6 +1,8 @@
-"""The records that flow through the project, and THE file format: one `Trace` is one JSON object a line.
+"""The records that flow through the project, and THE file format: one `Trace` is one JSON object a
+line.
 
-A problem flows one way: row -> `Problem` -> lane -> `Completion` -> `Verdict` -> `Trace` in a shard.
+A problem flows one way: row -> `Problem` -> lane -> `Completion` -> `Verdict` -> `Trace` in a
+shard.
 
     {"schema": 1, "id": "0c3a…:0", "problem_id": "0c3a…", "sample": 0, "source": "gsm8k", "problem": "Natalia sold…",
      "gold": "72", "messages": [{"role": "user", "content": "Natalia sold…"}], "reasoning": "Okay, so…",
@@ -29,7 +31,8 @@ Message = dict[str, str]
 
 
 def problem_id(text: str) -> str:
-    """First 16 hex digits of SHA-256 of the text in NFC with each run of white space made one space, stripped.
+    """First 16 hex digits of SHA-256 of the text in NFC with each run of white space made one
+    space, stripped.
 
     Case and digits count: only exact duplicates share an id.
     """
@@ -44,7 +47,9 @@ def trace_id(problem: str, sample: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One problem as the generator takes it. `gold` is None where no single final answer is known."""
+    """One problem as the generator takes it. `gold` is None where no single final answer is
+    known.
+    """
 
     id: str
     text: str
@@ -58,7 +63,9 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of a sample's last call as the provider counted them, or our count where `estimated`."""
+    """Tokens of a sample's last call as the provider counted them, or our count where
+    `estimated`.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0  # reasoning included, as providers count it
@@ -67,7 +74,8 @@ class Usage:
     estimated: bool = False
 
 
-# How servers say that the token limit ended an answer: OpenAI's word, and gateways' to Anthropic, Google and Mistral.
+# How servers say that the token limit ended an answer: OpenAI's word, and gateways' to Anthropic,
+# Google and Mistral.
 CUT_REASONS = frozenset({"length", "max_tokens", "max_output_tokens", "model_length"})
 
 
@@ -128,20 +136,27 @@ class Trace:
     attempts: int  # HTTP calls made for this sample
     started_at: str  # UTC, ISO 8601
     finished_at: str
-    flags: list[str] = field(default_factory=list)  # what trace screening noticed; never changes the verdict
+    flags: list[str] = field(
+        default_factory=list
+    )  # what trace screening noticed; never changes the verdict
     schema: int = SCHEMA
 
     @property
     def kept(self) -> bool:
-        """Whether the verdict alone puts this trace in `traces/` (an `unverifiable` one may be kept on purpose)."""
+        """Whether the verdict alone puts this trace in `traces/` (an `unverifiable` one may be
+        kept on purpose).
+        """
         return self.verdict == "correct"
 
     def to_line(self) -> bytes:
-        """The trace as one line of JSON, newline included. No reader's idea of a line end is in it but that one."""
+        """The trace as one line of JSON, newline included. No reader's idea of a line end is in
+        it but that one.
+        """
         row: dict[str, Any] = {"schema": self.schema}
         row.update((name, getattr(self, name)) for name in _TRACE_KEYS)
         row["usage"] = {name: getattr(self.usage, name) for name in _USAGE_KEYS}
-        # One string: readers that infer types take the empty list of a first shard for a column of nothing but nulls.
+        # One string: readers that infer types take the empty list of a first shard for a column of
+        # nothing but nulls.
         row["flags"] = ", ".join(self.flags)
         try:
             line = orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
@@ -158,13 +173,18 @@ class Trace:
         Errors: `InputError` names a missing key, a key of another type or a foreign schema.
         """
         if row.get("schema") != SCHEMA:
-            raise InputError(f"schema {row.get('schema')!r} is not {SCHEMA}: written by another version or not a trace")
+            raise InputError(
+                f"schema {row.get('schema')!r} is not {SCHEMA}: written by another version or not a"
+                " trace"
+            )
         if missing := [name for name in _REQUIRED_KEYS if name not in row]:
             raise InputError(f"not a trace: no key {missing[0]!r}")
         if wrong := [name for name, kind in _TYPES.items() if not isinstance(row[name], kind)]:
             raise InputError(f"not a trace: {wrong[0]!r} is a {type(row[wrong[0]]).__name__}")
         if not all(map(_is_message, row["messages"])):
-            raise InputError("not a trace: 'messages' holds something other than texts with a role and a content")
+            raise InputError(
+                "not a trace: 'messages' holds something other than texts with a role and a content"
+            )
         values = {name: row[name] for name in _TRACE_KEYS if name in row}
         usage = {name: row["usage"][name] for name in _USAGE_KEYS if name in row["usage"]}
         flags = row.get("flags") or []
@@ -175,13 +195,26 @@ class Trace:
 
 
 # JSON allows them in a string as they are, str.splitlines() and others split there.
-_LINE_ENDS = tuple((character.encode(), b"\\u%04x" % ord(character)) for character in "\u0085\u2028\u2029")
+_LINE_ENDS = tuple(
+    (character.encode(), b"\\u%04x" % ord(character)) for character in "\u0085\u2028\u2029"
+)
 _TRACE_KEYS = tuple(f.name for f in fields(Trace) if f.name != "schema")
 _REQUIRED_KEYS = tuple(name for name in _TRACE_KEYS if name != "flags")
 _USAGE_KEYS = tuple(f.name for f in fields(Usage))
 _TYPES: dict[str, type | UnionType] = {  # of the keys that readers rely on
     **dict.fromkeys(
-        ("id", "problem_id", "source", "problem", "reasoning", "response", "verdict", "reason", "finish_reason"), str
+        (
+            "id",
+            "problem_id",
+            "source",
+            "problem",
+            "reasoning",
+            "response",
+            "verdict",
+            "reason",
+            "finish_reason",
+        ),
+        str,
     ),
     **dict.fromkeys(("gold", "final_answer"), str | None),
     **dict.fromkeys(("sample", "attempts"), int),
@@ -192,7 +225,11 @@ _TYPES: dict[str, type | UnionType] = {  # of the keys that readers rely on
 
 
 def _is_message(value: Any) -> bool:
-    return isinstance(value, dict) and isinstance(value.get("role"), str) and isinstance(value.get("content"), str)
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get("role"), str)
+        and isinstance(value.get("content"), str)
+    )
 
 
 def _without_surrogates(value: Any) -> Any:
@@ -204,9 +241,11 @@ def _without_surrogates(value: Any) -> Any:
 
 
 def read_traces(corpus: str | Path, passed_over: Collection[str] = ()) -> Iterator[Trace]:
-    """Every kept trace of a corpus, from its sealed shards in order. Errors: `InputError` with file and line.
+    """Every kept trace of a corpus, from its sealed shards in order. Errors: `InputError` with file
+    and line.
 
-    `passed_over`: names of shards that are not read, as the manifest gives them ("traces/shard-000000.jsonl").
+    `passed_over`: names of shards that are not read, as the manifest gives them
+    ("traces/shard-000000.jsonl").
     """
     from shared.shards import read_rows, sealed_files
 

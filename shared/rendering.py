@@ -1,4 +1,5 @@
-"""The one place where messages become prompt text: training, chat and evaluation render through it, so they agree.
+"""The one place where messages become prompt text: training, chat and evaluation render through it,
+so they agree.
 
     chat = ChatRenderer.of(tokenizer)                     # or ChatRenderer(template, {"eos_token": "<|im_end|>"})
     chat.prompt([{"role": "user", "content": "2 + 2?"}])  # what the model sees before it answers
@@ -6,23 +7,31 @@
 
 The agreement:
 
-1. Tokenize what comes back with `add_special_tokens=False`: the template has written every special token itself.
-2. The system message is a decision, never an accident. Some templates (Qwen2.5: "You are Qwen, created by Alibaba
+1. Tokenize what comes back with `add_special_tokens=False`: the template has written every special
+   token itself.
+2. The system message is a decision, never an accident. Some templates (Qwen2.5: "You are Qwen,
+   created by Alibaba
    Cloud…") insert a text of their own where the conversation has no system message. `system=None` (our default)
    keeps what the template does by itself, because every server that knows only the template (vLLM, llama.cpp, Ollama)
    will do the same for the tuned model. `system=""` silences that text with an explicit empty system message; any
    other text is put first. A conversation that brings its own system message keeps it. `default_system` says what
    would be inserted.
-3. The assistant's turn that is learnt never goes through the template (R1-Distill templates delete the thinking):
+3. The assistant's turn that is learnt never goes through the template (R1-Distill templates delete
+   the thinking):
    completion = content + the template's own end of turn. Where the template already opens the thinking in its
    generation prompt (`opening`), the completion does not open it again.
-4. Earlier assistant turns of a conversation are shown without their thinking, as R1's authors advise.
-5. The student is to think: where a template closes the thinking in its generation prompt (Qwen3.5's small models), it
+4. Earlier assistant turns of a conversation are shown without their thinking, as R1's authors
+   advise.
+5. The student is to think: where a template closes the thinking in its generation prompt (Qwen3.5's
+   small models), it
    is asked with `enable_thinking`, and an empty thought that still stands there is taken out of the prompt.
-6. A template's date is that of `today`, so that a run which goes on tomorrow renders what it began with.
-7. `digest` names template and policy together: equal digests render equal prompts. It stands in every manifest.
+6. A template's date is that of `today`, so that a run which goes on tomorrow renders what it began
+   with.
+7. `digest` names template and policy together: equal digests render equal prompts. It stands in
+   every manifest.
 
-No torch and no transformers here: a tokenizer is anything with `chat_template` and `special_tokens_map`.
+No torch and no transformers here: a tokenizer is anything with `chat_template` and
+`special_tokens_map`.
 """
 
 import hashlib
@@ -59,7 +68,8 @@ class Rendered(NamedTuple):
 class ChatRenderer:
     """Renders conversations with one chat template and one system message policy. Immutable.
 
-    Raises `InputError` where there is no template, or it cannot render a user's turn followed by an assistant's.
+    Raises `InputError` where there is no template, or it cannot render a user's turn followed by an
+    assistant's.
     """
 
     def __init__(
@@ -69,7 +79,9 @@ class ChatRenderer:
         system: str | None = None,
         today: datetime | None = None,
     ) -> None:
-        self._special = {name: str(token) for name, token in special_tokens.items() if isinstance(token, str)}
+        self._special = {
+            name: str(token) for name, token in special_tokens.items() if isinstance(token, str)
+        }
         self.today = today or datetime.now()
         self._template = _compile(template, self.today)
         self.system = system
@@ -90,14 +102,16 @@ class ChatRenderer:
         place: str = "the model folder",
         today: datetime | None = None,
     ) -> "ChatRenderer":
-        """The renderer of a tokenizer's own template. `place` names the model in the message when it has none."""
+        """The renderer of a tokenizer's own template. `place` names the model in the message
+        when it has none.
+        """
         template = tokenizer.chat_template
         if isinstance(template, Mapping):
             template = template.get("default")
         if not template:
             raise InputError(
-                f"{place}: the tokenizer has no chat template: use an instruct model, or put chat_template.jinja "
-                "in its folder"
+                f"{place}: the tokenizer has no chat template: use an instruct model, or put"
+                " chat_template.jinja in its folder"
             )
         return cls(template, tokenizer.special_tokens_map, system, today)
 
@@ -116,7 +130,9 @@ class ChatRenderer:
         return Rendered(self.prompt(before), content + self.end)
 
     def answer(self, completion: str) -> str:
-        """A generated completion as the assistant's content: no end of turn, an opening by the template put back."""
+        """A generated completion as the assistant's content: no end of turn, an opening by the
+        template put back.
+        """
         text = completion.split(self.end, 1)[0] if self.end else completion
         if self.opening and not text.lstrip().startswith(THINK_OPEN):
             text = self.opening + text
@@ -124,7 +140,11 @@ class ChatRenderer:
 
     def _with_system(self, messages: Sequence[Message]) -> list[Message]:
         shown = [
-            {**message, "content": without_thinking(message["content"])} if message["role"] == "assistant" else message
+            (
+                {**message, "content": without_thinking(message["content"])}
+                if message["role"] == "assistant"
+                else message
+            )
             for message in messages
         ]
         if shown and shown[0]["role"] == "system":
@@ -138,17 +158,26 @@ class ChatRenderer:
 
         try:
             text: str = self._template.render(
-                messages=list(messages), add_generation_prompt=generate, **self._special, **self._arguments
+                messages=list(messages),
+                add_generation_prompt=generate,
+                **self._special,
+                **self._arguments,
             )
         except TemplateError as error:
-            raise InputError(f"chat template: {error}: correct the template in the model's folder") from None
+            raise InputError(
+                f"chat template: {error}: correct the template in the model's folder"
+            ) from None
         return text
 
     def _find_closed_thought(self) -> str:
-        """The empty thought that the generation prompt ends with, also when asked to leave thinking open; mostly ""."""
+        """The empty thought that the generation prompt ends with, also when asked to leave
+        thinking open; mostly "".
+        """
         for arguments in ({}, {"enable_thinking": True, "thinking": True}):
             self._arguments = arguments
-            thought = _EMPTY_THOUGHT.search(self._render([{"role": "user", "content": _USER}], generate=True))
+            thought = _EMPTY_THOUGHT.search(
+                self._render([{"role": "user", "content": _USER}], generate=True)
+            )
             closed = thought[0] if thought else ""
             if not closed:
                 break
@@ -165,38 +194,59 @@ class ChatRenderer:
         plain = self._render([user], generate=False)
         if not found or not plain.startswith(before) or not plain.endswith(after):
             return ""
-        return plain[len(before) : len(plain) - len(after)] if len(plain) >= len(before) + len(after) else ""
+        return (
+            plain[len(before) : len(plain) - len(after)]
+            if len(plain) >= len(before) + len(after)
+            else ""
+        )
 
     def _find_turn(self) -> tuple[str, str]:
-        """(what the generation prompt already opens of the answer, the end of the assistant's turn)."""
+        """(what the generation prompt already opens of the answer, the end of the assistant's
+        turn).
+        """
         user = {"role": "user", "content": _USER}
         whole = self._render([user, {"role": "assistant", "content": _ASSISTANT}], generate=False)
         start, found, end = whole.partition(_ASSISTANT)
         if not found:
-            raise InputError("chat template: it does not show the assistant's content: correct the template")
+            raise InputError(
+                "chat template: it does not show the assistant's content: correct the template"
+            )
         prompt = self._render([user], generate=True).removesuffix(self._closed)
         opened = prompt.rfind(THINK_OPEN)
         opening = prompt[opened:] if opened > prompt.rfind(_USER) else ""
-        if prompt.removesuffix(opening) != start and not start.startswith(prompt.removesuffix(opening)):
-            raise InputError("chat template: its generation prompt differs from the start of an assistant's turn")
+        if prompt.removesuffix(opening) != start and not start.startswith(
+            prompt.removesuffix(opening)
+        ):
+            raise InputError(
+                "chat template: its generation prompt differs from the start of an assistant's turn"
+            )
         # A newline after the end token is the frame of the next turn.
         return opening, self._without_end_of_text(end.removesuffix("\n"))
 
     def _without_end_of_text(self, end: str) -> str:
-        """The end of a turn without the token that a template (Phi's) puts after the last turn of all."""
+        """The end of a turn without the token that a template (Phi's) puts after the last turn
+        of all.
+        """
         shorter = end.removesuffix(self._special.get("eos_token", "")).removesuffix("\n")
         if not shorter or shorter == end:
             return end
-        user, assistant = ({"role": "user", "content": _USER}, {"role": "assistant", "content": _ASSISTANT})
+        user, assistant = (
+            {"role": "user", "content": _USER},
+            {"role": "assistant", "content": _ASSISTANT},
+        )
         try:
-            _, _, after = self._render([user, assistant, user], generate=False).partition(_ASSISTANT)
+            _, _, after = self._render([user, assistant, user], generate=False).partition(
+                _ASSISTANT
+            )
         except InputError:  # a template of one turn
             return end
         return shorter if after.startswith(shorter) and not after.startswith(end) else end
 
 
 def without_thinking(content: str) -> str:
-    """An assistant's content as later turns of a conversation show it: only what follows the thinking."""
+    """An assistant's content as later turns of a conversation show it: only what follows the
+    thinking.
+    """
     head, closed, answer = content.partition(THINK_CLOSE)
     return answer.lstrip("\n") if closed and THINK_OPEN in head else content
 
@@ -213,9 +263,11 @@ def _compile(template: str, today: datetime) -> Any:
     def tojson(value: Any, ensure_ascii: bool = False, indent: int | None = None) -> str:
         return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent)
 
-    # transformers' tag around what the assistant says: it marks, and changes no text. Made by `type`, since jinja2 has
-    # no types in every environment of ours.
-    generation: Any = type("Generation", (Extension,), {"tags": {"generation"}, "parse": _parse_generation})
+    # transformers' tag around what the assistant says: it marks, and changes no text. Made by
+    # `type`, since jinja2 has no types in every environment of ours.
+    generation: Any = type(
+        "Generation", (Extension,), {"tags": {"generation"}, "parse": _parse_generation}
+    )
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, generation]
     )
@@ -225,7 +277,9 @@ def _compile(template: str, today: datetime) -> Any:
     try:
         return environment.from_string(template)
     except TemplateError as error:
-        raise InputError(f"chat template: {error}: correct the template in the model's folder") from None
+        raise InputError(
+            f"chat template: {error}: correct the template in the model's folder"
+        ) from None
 
 
 def _parse_generation(_: Any, parser: Any) -> Any:

@@ -1,9 +1,12 @@
-"""Shards: append, seal, read, verify. JSON lines in `CORPUS/<pile>/shard-000000.jsonl`, `.open` while written.
+"""Shards: append, seal, read, verify. JSON lines in `CORPUS/<pile>/shard-000000.jsonl`, `.open`
+while written.
 
-A line is written by one `write` of the whole line, so a killed process leaves at most one torn tail, which opening the
-shard for appending cuts off. A sealed shard never changes again; `manifest.json` lists it with rows, bytes and sha256.
+A line is written by one `write` of the whole line, so a killed process leaves at most one torn
+tail, which opening the shard for appending cuts off. A sealed shard never changes again;
+`manifest.json` lists it with rows, bytes and sha256.
 
-A new corpus is its owner's alone, and what is made in it has the rights of its folder: `chmod` opens it to others.
+A new corpus is its owner's alone, and what is made in it has the rights of its folder: `chmod`
+opens it to others.
 """
 
 import errno
@@ -51,7 +54,10 @@ def shard_name(pile: Pile, number: int) -> str:
 def sealed_files(corpus: Path, pile: Pile) -> list[Path]:
     """The sealed shards of a pile in order of number."""
     if not corpus.is_dir():
-        raise InputError(f"{corpus}: no such corpus folder: run `python -m generator run` first or correct the path")
+        raise InputError(
+            f"{corpus}: no such corpus folder: run `python -m generator run` first or correct the"
+            " path"
+        )
     return sorted((corpus / pile).glob("shard-*.jsonl"))
 
 
@@ -70,17 +76,22 @@ def read_lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line number from 1, row) of a shard. Errors: `InputError` naming file and line of a torn or foreign line."""
+    """(line number from 1, row) of a shard. Errors: `InputError` naming file and line of a torn
+    or foreign line.
+    """
     with _reading(path):
         for number, _, line in read_lines(path):
             try:
                 row = orjson.loads(line)
             except orjson.JSONDecodeError as error:
                 raise InputError(
-                    f"{path}:{number}: not JSON ({error}); `python -m generator check` looks further"
+                    f"{path}:{number}: not JSON ({error}); `python -m generator check` looks"
+                    " further"
                 ) from None
             if not isinstance(row, dict):
-                raise InputError(f"{path}:{number}: a JSON {type(row).__name__} where an object belongs")
+                raise InputError(
+                    f"{path}:{number}: a JSON {type(row).__name__} where an object belongs"
+                )
             yield number, row
 
 
@@ -100,10 +111,11 @@ def whole_length(path: Path) -> int:
 
 
 class ShardWriter:
-    """Appends lines to one pile of a corpus and seals full shards. Owns the file descriptor of the open shard.
+    """Appends lines to one pile of a corpus and seals full shards. Owns the file descriptor of the
+    open shard.
 
-    Opening it cuts a torn tail. All methods block (a page-cache write each); errors: `CannotWrite`, after which the
-    file ends in a whole line and the writer may be used again once there is room.
+    Opening it cuts a torn tail. All methods block (a page-cache write each); errors: `CannotWrite`,
+    after which the file ends in a whole line and the writer may be used again once there is room.
     """
 
     def __init__(self, corpus: Path, pile: Pile, rows: int, megabytes: int) -> None:
@@ -223,7 +235,9 @@ def writing(path: Path) -> Iterator[None]:
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         remedy = "free some space" if full else "correct the path or its permissions"
-        raise CannotWrite(f"{path}: {error.strerror}: {remedy}, then run again: it goes on from here") from None
+        raise CannotWrite(
+            f"{path}: {error.strerror}: {remedy}, then run again: it goes on from here"
+        ) from None
 
 
 @contextmanager
@@ -233,12 +247,14 @@ def _reading(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(
-            f"{path}: {error.strerror}: a shard that cannot be read; correct its permissions or take it away"
+            f"{path}: {error.strerror}: a shard that cannot be read; correct its permissions or"
+            " take it away"
         ) from None
 
 
 def listed_sha256(corpus: Path) -> dict[str, str]:
-    """What the corpus's manifest says of its sealed shards, by name; nothing where it says nothing that can be read.
+    """What the corpus's manifest says of its sealed shards, by name; nothing where it says nothing
+    that can be read.
 
     The shards are the truth: a corpus without a whole manifest is still one.
     """
@@ -250,7 +266,9 @@ def listed_sha256(corpus: Path) -> dict[str, str]:
 
 
 def describe(corpus: Path, path: Path) -> SealedShard:
-    """The manifest entry of a shard, read from the file itself. Errors: `InputError` where it cannot be read."""
+    """The manifest entry of a shard, read from the file itself. Errors: `InputError` where it
+    cannot be read.
+    """
     rows, size, digest = _measure(path)
     return SealedShard(str(path.relative_to(corpus)), rows, size, digest.hexdigest())
 
@@ -266,7 +284,8 @@ def _measure(path: Path) -> tuple[int, int, "hashlib._Hash"]:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a small file: a reader sees the old one or the new one, also after a crash. Errors: `CannotWrite`.
+    """Replace a small file: a reader sees the old one or the new one, also after a crash. Errors:
+    `CannotWrite`.
 
     It has the rights of its folder.
     """

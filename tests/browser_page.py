@@ -1,4 +1,6 @@
-"""A real Chromium for tests of pages: import the fixtures `chromium` and `page` where they are used."""
+"""A real Chromium for tests of pages: import the fixtures `chromium` and `page` where they are
+used.
+"""
 
 import shutil
 from collections.abc import Iterator
@@ -6,7 +8,9 @@ from typing import Any
 
 import pytest
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: no browser tests")
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="playwright is not installed: no browser tests"
+)
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = [
@@ -35,7 +39,9 @@ def chromium() -> Iterator[Any]:
 
 @pytest.fixture
 def page(chromium: Any) -> Iterator[Any]:
-    """A tab that fails the test where the page logs an error, opens a dialog or asks for anything but itself."""
+    """A tab that fails the test where the page logs an error, opens a dialog or asks for
+    anything but itself.
+    """
     context = chromium.new_context(viewport={"width": 1360, "height": 1000})
     tab = context.new_page()
     faults: list[str] = []

@@ -1,4 +1,5 @@
-"""The marks of the tests, set here alone: a test's own code says whether it starts a process or a browser.
+"""The marks of the tests, set here alone: a test's own code says whether it starts a process or a
+browser.
 
 unit      all that no other mark is for; `make test-fast` runs these. The grader's own worker is allowed
 process   starts a process: itself, by a fixture or by one of the tests' helpers
@@ -15,11 +16,17 @@ from typing import Any
 
 import pytest
 
-# Before torch is loaded. Threads of tiny models that wait for one another on busy cores are fifty times slower.
+# Before torch is loaded. Threads of tiny models that wait for one another on busy cores are fifty
+# times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 MODULES_THAT_START_PROCESSES = {"subprocess", "multiprocessing", "concurrent.futures.process"}
-CALLS_THAT_START_PROCESSES = {"create_subprocess_exec", "create_subprocess_shell", "fork", "posix_spawn"}
+CALLS_THAT_START_PROCESSES = {
+    "create_subprocess_exec",
+    "create_subprocess_shell",
+    "fork",
+    "posix_spawn",
+}
 BROWSER_NAMES = {"chromium", "playwright"}
 
 
@@ -32,8 +39,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _mark_of(item: pytest.Item) -> str | None:
-    """The mark that the test's code asks for; None where one that excludes the others is written at the test."""
-    if any(item.get_closest_marker(name) for name in ("gpu", "timing", "process", "browser", "unit")):
+    """The mark that the test's code asks for; None where one that excludes the others is
+    written at the test.
+    """
+    if any(
+        item.get_closest_marker(name) for name in ("gpu", "timing", "process", "browser", "unit")
+    ):
         return None
     names: set[str] = set()
     modules: set[str] = set()
@@ -51,7 +62,10 @@ def _functions_behind(item: pytest.Item) -> list[types.FunctionType]:
     """The test, its fixtures, and every function of the tests that these name, and so on."""
     assert isinstance(item, pytest.Function)
     fixtures = item._fixtureinfo.name2fixturedefs.values()
-    waiting: list[Any] = [item.obj, *(definition.func for definitions in fixtures for definition in definitions)]
+    waiting: list[Any] = [
+        item.obj,
+        *(definition.func for definitions in fixtures for definition in definitions),
+    ]
     reached: dict[types.FunctionType, None] = {}
     while waiting:
         for function in _own_functions(waiting.pop()):
@@ -69,12 +83,17 @@ def _own_functions(value: Any) -> Iterator[types.FunctionType]:
         members = [value]
     for member in members:
         function = inspect.unwrap(getattr(member, "__func__", member)) if callable(member) else None
-        if isinstance(function, types.FunctionType) and function.__module__.partition(".")[0] == "tests":
+        if (
+            isinstance(function, types.FunctionType)
+            and function.__module__.partition(".")[0] == "tests"
+        ):
             yield function
 
 
 def _values_of(function: types.FunctionType) -> Iterator[Any]:
-    """What a function's names stand for: its module's globals, and what it takes from other modules of the tests."""
+    """What a function's names stand for: its module's globals, and what it takes from other
+    modules of the tests.
+    """
     names = list(_names_in(function.__code__))
     scopes = [function.__globals__]
     for name in names:

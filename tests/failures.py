@@ -1,4 +1,6 @@
-"""A pytest plugin for tests/suite.py: the failures of one run as lines of JSON, `{"test": node id, "text": …}`."""
+"""A pytest plugin for tests/suite.py: the failures of one run as lines of JSON, `{"test": node
+id, "text": …}`.
+"""
 
 import json
 from pathlib import Path
@@ -7,12 +9,16 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--failures", type=Path, help="append each failure to this file, as a line of JSON")
+    parser.addoption(
+        "--failures", type=Path, help="append each failure to this file, as a line of JSON"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     path = config.getoption("failures")
-    if path is not None and not hasattr(config, "workerinput"):  # a worker of pytest-xdist reports to the one that asks
+    if path is not None and not hasattr(
+        config, "workerinput"
+    ):  # a worker of pytest-xdist reports to the one that asks
         config.pluginmanager.register(_Failures(path))
 
 

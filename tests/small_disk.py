@@ -1,4 +1,6 @@
-"""A disk that is soon full: a real file system of a given size, where this process may mount one."""
+"""A disk that is soon full: a real file system of a given size, where this process may mount
+one.
+"""
 
 import subprocess
 from collections.abc import Iterator

@@ -1,9 +1,10 @@
-"""`make test`: every environment's tests on all cores, then what measures time, then what failed once more, alone.
+"""`make test`: every environment's tests on all cores, then what measures time, then what failed
+once more, alone.
 
     python -m tests.suite [--unit] [--coverage] [ENVIRONMENT ...]
 
-A test that passes only when it is run again is `flaky`: named at the end with its first failure, and three of them fail
-the run. The last lines are pytest's own closing lines, one for each part.
+A test that passes only when it is run again is `flaky`: named at the end with its first failure,
+and three of them fail the run. The last lines are pytest's own closing lines, one for each part.
 """
 
 import argparse
@@ -18,8 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-# What each environment runs. The first has all that is not another program's; shared/ runs again where its libraries
-# have other versions.
+# What each environment runs. The first has all that is not another program's; shared/ runs again
+# where its libraries have other versions.
 TESTS = {
     "generator": ["tests", "--ignore=tests/trainer", "--ignore=tests/evaluation"],
     "trainer": ["tests/shared/test_pins.py", "tests/shared/test_start.py", "tests/trainer"],
@@ -28,7 +29,11 @@ TESTS = {
 PACKAGES = ("shared", "generator", "trainer", "evaluation")
 FLAKY_ALLOWED = 2
 MOST_WORKERS = 4  # each loads torch or lighteval: two gigabytes
-PASSED, FAILED, NO_TESTS = 0, 1, 5  # exit codes of pytest; any other is a run that did not come to its end
+PASSED, FAILED, NO_TESTS = (
+    0,
+    1,
+    5,
+)  # exit codes of pytest; any other is a run that did not come to its end
 
 
 @dataclass
@@ -46,7 +51,9 @@ class Outcome:
     """What all runs together said."""
 
     parts: list[Part] = field(default_factory=list)
-    flaky: dict[str, str] = field(default_factory=dict)  # environment and node id: the first failure's text
+    flaky: dict[str, str] = field(
+        default_factory=dict
+    )  # environment and node id: the first failure's text
     failed: list[str] = field(default_factory=list)
 
     @property
@@ -58,10 +65,21 @@ Run = Callable[[str, Sequence[str]], Part]
 
 
 def main(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.suite", description=__doc__.splitlines()[0])
-    parser.add_argument("environments", nargs="*", metavar="ENVIRONMENT", help=f"of {', '.join(TESTS)}; without: all")
-    parser.add_argument("--unit", action="store_true", help="the tests that start no process and no browser")
-    parser.add_argument("--coverage", action="store_true", help="measure which lines of the programs run")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.suite", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument(
+        "environments",
+        nargs="*",
+        metavar="ENVIRONMENT",
+        help=f"of {', '.join(TESTS)}; without: all",
+    )
+    parser.add_argument(
+        "--unit", action="store_true", help="the tests that start no process and no browser"
+    )
+    parser.add_argument(
+        "--coverage", action="store_true", help="measure which lines of the programs run"
+    )
     wanted = parser.parse_args(argv)
     began = time.monotonic()
     outcome = Outcome()
@@ -84,7 +102,9 @@ def run_environment(environment: str, run: Run, outcome: Outcome, unit: bool) ->
         parts.append(run("timing", ["-m", "timing and not gpu", *TESTS[environment]]))
     failures = parts[0].failures | (parts[1].failures if parts[1:] else {})
     for part in parts:
-        if part.code not in (PASSED, FAILED) and not (part.code == NO_TESTS and part.name.endswith("timing")):
+        if part.code not in (PASSED, FAILED) and not (
+            part.code == NO_TESTS and part.name.endswith("timing")
+        ):
             outcome.failed.append(f"{part.name}: pytest ended with exit code {part.code}")
     if failures:
         again = run("once more, alone", list(failures))
@@ -94,7 +114,9 @@ def run_environment(environment: str, run: Run, outcome: Outcome, unit: bool) ->
 
 
 def judge(environment: str, failures: dict[str, str], again: Part, outcome: Outcome) -> None:
-    """What failed twice has failed; what passed alone is flaky, if the second run came to its end at all."""
+    """What failed twice has failed; what passed alone is flaky, if the second run came to its
+    end at all.
+    """
     if again.code not in (PASSED, FAILED):
         outcome.failed += [f"{environment}: {test}" for test in failures]
         return
@@ -116,11 +138,22 @@ class Runner:
     def run(self, name: str, words: Sequence[str]) -> Part:
         failures = self._folder / f"{self._environment} {name}.jsonl"
         python = str(ROOT / ".venv" / self._environment / "bin" / "python")
-        command = [python, "-m", "pytest", "-q", "-p", "tests.failures", "--failures", str(failures)]
+        command = [
+            python,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "tests.failures",
+            "--failures",
+            str(failures),
+        ]
         variables = os.environ | {"PYTHONPATH": str(ROOT)}
         if self._coverage and "timing" not in name:  # measuring makes the measured slower
             command += ["--cov", "--cov-report="]
-            variables["COVERAGE_FILE"] = str(self._folder / f".coverage.{self._environment}-{len(name)}")
+            variables["COVERAGE_FILE"] = str(
+                self._folder / f".coverage.{self._environment}-{len(name)}"
+            )
         print(f"== {self._environment}: {name}", flush=True)
         code, closing = pass_on([*command, *words], variables)
         lines = failures.read_text(encoding="utf-8").splitlines() if failures.exists() else []
@@ -133,7 +166,9 @@ class Runner:
 def pass_on(command: Sequence[str], variables: dict[str, str]) -> tuple[int, str]:
     """Run a command with its output shown as it comes; its exit code and last line."""
     last = b""
-    with subprocess.Popen(command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, bufsize=0) as process:
+    with subprocess.Popen(
+        command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, bufsize=0
+    ) as process:
         assert process.stdout is not None
         while data := process.stdout.read(65536):
             sys.stdout.buffer.write(data)
@@ -144,7 +179,9 @@ def pass_on(command: Sequence[str], variables: dict[str, str]) -> tuple[int, str
 
 
 def print_coverage(folder: Path) -> None:
-    """One line of the share of lines that ran, by package, over all environments and the processes they started."""
+    """One line of the share of lines that ran, by package, over all environments and the
+    processes they started.
+    """
     coverage = [sys.executable, "-m", "coverage"]
     report = folder / "coverage.json"
     files = sorted(map(str, folder.glob(".coverage.*")))
@@ -157,11 +194,18 @@ def print_coverage(folder: Path) -> None:
     measured = json.loads(report.read_text(encoding="utf-8"))
     shares = []
     for package in PACKAGES:
-        summaries = [entry["summary"] for path, entry in measured["files"].items() if path.startswith(f"{package}/")]
+        summaries = [
+            entry["summary"]
+            for path, entry in measured["files"].items()
+            if path.startswith(f"{package}/")
+        ]
         lines = sum(summary["num_statements"] for summary in summaries)
         covered = sum(summary["covered_lines"] for summary in summaries)
         shares.append(f"{package} {100 * covered / max(lines, 1):.1f}%")
-    print(f"== coverage: {', '.join(shares)}; all {measured['totals']['percent_covered']:.1f}% of lines")
+    print(
+        f"== coverage: {', '.join(shares)}; all {measured['totals']['percent_covered']:.1f}% of"
+        " lines"
+    )
 
 
 def print_outcome(outcome: Outcome, seconds: float) -> None:
@@ -171,7 +215,10 @@ def print_outcome(outcome: Outcome, seconds: float) -> None:
         print(f"failed: {line}")
     if len(outcome.flaky) > FLAKY_ALLOWED:
         print(f"failed: {len(outcome.flaky)} flaky tests, of which {FLAKY_ALLOWED} are allowed")
-    print(f"== {'passed' if outcome.passed else 'failed'} after {seconds:.0f} s, {len(outcome.flaky)} flaky")
+    print(
+        f"== {'passed' if outcome.passed else 'failed'} after {seconds:.0f} s, {len(outcome.flaky)}"
+        " flaky"
+    )
     for part in outcome.parts:
         print(f"{part.name}: {part.closing}")
 

@@ -14,11 +14,13 @@ HEAVY = {"torch", "openai", "transformers", "trl", "unsloth", "lighteval", "aioh
 # The two rooms of shared/ that may need a heavy library; openai only inside functions.
 HEAVY_ROOMS = {"chat_api": {"aiohttp", "openai"}, "inference": {"torch", "transformers"}}
 
-# Inside the generator, parts do not import each other; they meet in these leaves and are wired by the composers.
+# Inside the generator, parts do not import each other; they meet in these leaves and are wired by
+# the composers.
 LEAVES = {"config", "presets", "sample_policy", "arithmetic", "quality", "monitor.status"}
 COMPOSERS = {"__main__", "pipeline", "run", "intake", "plan"}
 
-# Trainer and evaluation are built in floors: a module imports from its own floor and those below, never from above.
+# Trainer and evaluation are built in floors: a module imports from its own floor and those below,
+# never from above.
 FLOORS = {
     "trainer": [
         {"config", "disk_errors", "demo_weights"},
@@ -41,7 +43,9 @@ def module_name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-MODULES = {module_name(path): path for package in ("shared", *PROGRAMS) for path in sources(package)}
+MODULES = {
+    module_name(path): path for package in ("shared", *PROGRAMS) for path in sources(package)
+}
 
 
 def imports(path: Path) -> Iterator[tuple[str, bool]]:
@@ -97,7 +101,9 @@ def test_the_generator_never_loads_torch() -> None:
         "sys.meta_path.insert(0, Refuse())\n"
         f"for name in {modules!r}: __import__(name)\n"
     )
-    process = subprocess.run([sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, cwd=ROOT)
+    process = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, cwd=ROOT
+    )
     assert process.returncode == 0, process.stderr[-2000:]
 
 

@@ -1,4 +1,6 @@
-"""Every configuration that comes with the project loads as it is, and says what the documents say of it."""
+"""Every configuration that comes with the project loads as it is, and says what the documents
+say of it.
+"""
 
 import re
 import tomllib
@@ -47,7 +49,9 @@ def test_every_lane_has_an_address_a_model_and_hours_that_can_be_read(path: Path
 
 
 @pytest.mark.parametrize("path", of(GeneratorConfig), ids=lambda path: path.stem)
-def test_no_generator_configuration_needs_a_file_that_does_not_come_with_the_project(path: Path) -> None:
+def test_no_generator_configuration_needs_a_file_that_does_not_come_with_the_project(
+    path: Path,
+) -> None:
     source = load(GeneratorConfig, path, environ={}).problems.source
     assert not source.endswith((".jsonl", ".parquet"))
 
@@ -99,7 +103,11 @@ def test_the_tutorials_configuration_has_its_flags_and_says_which_is_which(flag:
     for name in key.split("."):
         node = node[name]
     assert node == value
-    (line,) = (line for line in path.read_text().splitlines() if line.startswith(f"{key.rpartition('.')[2]} = "))
+    (line,) = (
+        line
+        for line in path.read_text().splitlines()
+        if line.startswith(f"{key.rpartition('.')[2]} = ")
+    )
     assert flag in line.partition("#")[2]
 
 
@@ -113,7 +121,11 @@ def test_every_line_of_the_tutorials_configuration_says_where_it_comes_from() ->
 
 
 def test_the_page_attributes_nothing_to_the_tutorial_that_is_ours() -> None:
-    rows = [line.split("|")[1] for line in (ROOT / "docs/tutorial.md").read_text().splitlines() if line.startswith("|")]
+    rows = [
+        line.split("|")[1]
+        for line in (ROOT / "docs/tutorial.md").read_text().splitlines()
+        if line.startswith("|")
+    ]
     assert any("swift sft" in row for row in rows)
     assert any("evalscope" in row for row in rows)
     for ours in ("asyncio", "Unsloth", "TRL", "lighteval", "alpha 16"):
@@ -121,7 +133,9 @@ def test_the_page_attributes_nothing_to_the_tutorial_that_is_ours() -> None:
 
 
 def test_each_card_has_its_configuration() -> None:
-    methods = {path.stem: load(TrainerConfig, path, environ={}).method for path in of(TrainerConfig)}
+    methods = {
+        path.stem: load(TrainerConfig, path, environ={}).method for path in of(TrainerConfig)
+    }
     assert methods["train-8gb-qlora"] == "qlora"
     assert methods["train-24gb-lora"] == "lora"
     assert methods["train-full"] == "full"
@@ -134,6 +148,8 @@ def documents() -> list[Path]:
 @pytest.mark.parametrize("page", documents(), ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_configuration_and_file_that_a_document_names_exists(page: Path) -> None:
     text = page.read_text()
-    named = {ROOT / name for name in re.findall(r"\bconfigs/[\w.-]+\.toml", text)} - {ROOT / "configs/x.toml"}
+    named = {ROOT / name for name in re.findall(r"\bconfigs/[\w.-]+\.toml", text)} - {
+        ROOT / "configs/x.toml"
+    }
     linked = {page.parent / link for link in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", text)}
     assert sorted(str(path) for path in named | linked if not path.exists()) == []

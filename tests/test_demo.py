@@ -1,4 +1,6 @@
-"""`make demo`: four ordinary steps that fit together, each in its own environment, each going on where it stopped."""
+"""`make demo`: four ordinary steps that fit together, each in its own environment, each going
+on where it stopped.
+"""
 
 import json
 import os
@@ -33,9 +35,17 @@ case "$1 $2 $3" in "-m generator run"|"-m trainer run"|"-m evaluation run") . ./
 """
 
 
-def make(folder: Path, *words: str, env: dict[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
+def make(
+    folder: Path, *words: str, env: dict[str, str] | None = None
+) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        ["make", *words], cwd=folder, env=env or clean(), capture_output=True, text=True, timeout=60, check=False
+        ["make", *words],
+        cwd=folder,
+        env=env or clean(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
 
@@ -67,11 +77,15 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_demo_is_the_ordinary_steps_with_its_configurations_and_ends_with_the_report(checkout: Path) -> None:
+def test_the_demo_is_the_ordinary_steps_with_its_configurations_and_ends_with_the_report(
+    checkout: Path,
+) -> None:
     done = make(checkout, "demo")
     assert done.returncode == 0, done.stderr
     assert calls(checkout) == STEPS
-    assert done.stdout.splitlines()[-1] == f"the report: {checkout}/runs/demo/evaluation/report.html"
+    assert (
+        done.stdout.splitlines()[-1] == f"the report: {checkout}/runs/demo/evaluation/report.html"
+    )
 
 
 def test_the_report_is_opened_only_where_there_is_a_display(checkout: Path) -> None:
@@ -86,7 +100,9 @@ def test_the_report_is_opened_only_where_there_is_a_display(checkout: Path) -> N
     assert calls(checkout)[len(STEPS) :] == [*STEPS, "opened runs/demo/evaluation/report.html"]
 
 
-@pytest.mark.parametrize(("program", "reached"), [("generator", 1), ("trainer", 3), ("evaluation", 4)])
+@pytest.mark.parametrize(
+    ("program", "reached"), [("generator", 1), ("trainer", 3), ("evaluation", 4)]
+)
 def test_a_step_that_fails_ends_the_demo_there_and_the_next_run_completes_it(
     checkout: Path, program: str, reached: int
 ) -> None:
@@ -104,14 +120,17 @@ def test_a_signal_ends_the_demo_though_the_running_step_drains_and_exits_0(
 ) -> None:
     (checkout / "do-generator").write_text(
         # make hands on the SIGTERM that its whole group got: the step sees it twice
-        "trap 'trap \"\" INT TERM; echo drained >> calls; exit 0' INT TERM\nwhile :; do sleep 0.1; done\n"
+        "trap 'trap \"\" INT TERM; echo drained >> calls; exit 0' INT TERM\nwhile :; do sleep 0.1;"
+        " done\n"
     )
     running = subprocess.Popen(
         ["make", "demo"],
         cwd=checkout,
         env=clean(),
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job starts with it ignored
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        ),  # a background job starts with it ignored
     )
     try:
         wait_for(checkout / "calls")
@@ -140,17 +159,40 @@ def test_a_hundred_problems_are_held_out_however_many_answers_the_teacher_gets_w
     generator = load(GeneratorConfig, ROOT / "configs/demo-generate.toml", [])
     trainer = load(TrainerConfig, ROOT / "configs/demo-train.toml", [])
     evaluation = load(EvaluationConfig, ROOT / "configs/demo-evaluate.toml", [])
-    kept = [str(number) for number in range(round(0.87 * generator.problems.limit))]  # 8 of 100 are wrong on average
-    assert len(held_out_problems(kept, trainer.train.holdout, trainer.train.seed)) >= evaluation.limit == 100
+    kept = [
+        str(number) for number in range(round(0.87 * generator.problems.limit))
+    ]  # 8 of 100 are wrong on average
+    assert (
+        len(held_out_problems(kept, trainer.train.holdout, trainer.train.seed))
+        >= evaluation.limit
+        == 100
+    )
 
 
 @pytest.fixture
 def killed_corpus(tmp_path: Path) -> tuple[Path, list[str]]:
     """The demo's first step, killed once it has some traces."""
     corpus = tmp_path / "corpus"
-    command = [sys.executable, "-m", "generator", "run", "configs/demo-generate.toml", "--set", "problems.limit=150"]
-    command += ["--set", f"corpus={corpus}", "--set", "rehearsal.tokens_per_second=12", "--set", "daemon.port=0"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
+    command = [
+        sys.executable,
+        "-m",
+        "generator",
+        "run",
+        "configs/demo-generate.toml",
+        "--set",
+        "problems.limit=150",
+    ]
+    command += [
+        "--set",
+        f"corpus={corpus}",
+        "--set",
+        "rehearsal.tokens_per_second=12",
+        "--set",
+        "daemon.port=0",
+    ]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as running:
         try:
             wait_for(corpus / "traces" / "shard-000000.jsonl.open", size=1000)
         finally:
@@ -158,13 +200,25 @@ def killed_corpus(tmp_path: Path) -> tuple[Path, list[str]]:
     return corpus, command
 
 
-def test_a_killed_first_step_is_completed_by_the_same_command(killed_corpus: tuple[Path, list[str]]) -> None:
+def test_a_killed_first_step_is_completed_by_the_same_command(
+    killed_corpus: tuple[Path, list[str]],
+) -> None:
     corpus, command = killed_corpus
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stderr
-    rows = [json.loads(line) for path in corpus.glob("*/*.jsonl") for line in path.read_text().splitlines()]
+    rows = [
+        json.loads(line)
+        for path in corpus.glob("*/*.jsonl")
+        for line in path.read_text().splitlines()
+    ]
     assert len({row["id"] for row in rows}) == len(rows) == 150
-    kept = [row for path in corpus.glob("traces/*.jsonl") for row in map(json.loads, path.read_text().splitlines())]
+    kept = [
+        row
+        for path in corpus.glob("traces/*.jsonl")
+        for row in map(json.loads, path.read_text().splitlines())
+    ]
     assert {row["verdict"] for row in kept} == {"correct"}
 
 

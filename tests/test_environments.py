@@ -1,4 +1,6 @@
-"""`make setup-NAME`, with real venv and pip on a project of one module: wherever it ends, the next command mends it."""
+"""`make setup-NAME`, with real venv and pip on a project of one module: wherever it ends, the
+next command mends it.
+"""
 
 import contextlib
 import os
@@ -17,7 +19,8 @@ requires = []
 build-backend = "backend"
 backend-path = ["."]
 """
-# In place of setuptools, which would be fetched: a wheel of one module. While the file `slow` is there, pip waits.
+# In place of setuptools, which would be fetched: a wheel of one module. While the file `slow` is
+# there, pip waits.
 BACKEND = """import pathlib, time, zipfile
 
 def build_editable(folder, config_settings=None, metadata_directory=None):
@@ -61,7 +64,9 @@ def started(folder: Path) -> "Iterator[subprocess.Popen[str]]":
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job starts with it ignored
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        ),  # a background job starts with it ignored
     )
     with running:
         try:
@@ -99,7 +104,9 @@ def run_here(folder: Path) -> list[str]:
     return found
 
 
-def test_an_environment_killed_while_it_was_made_is_made_by_the_next_command(checkout: Path) -> None:
+def test_an_environment_killed_while_it_was_made_is_made_by_the_next_command(
+    checkout: Path,
+) -> None:
     with started(checkout) as running:
         until(checkout / ".venv" / "generator" / "bin" / "python")  # pip is not there yet
         os.killpg(running.pid, signal.SIGKILL)
@@ -113,7 +120,9 @@ def test_what_a_killed_pip_left_half_installed_is_not_taken_for_installed(checko
         os.killpg(running.pid, signal.SIGKILL)
     (checkout / "slow").unlink()
     (packages,) = (checkout / ".venv" / "generator" / "lib").glob("python*/site-packages")
-    left = packages / "torch-1.dist-info"  # pip believes METADATA; RECORD, which it writes last, is missing
+    left = (
+        packages / "torch-1.dist-info"
+    )  # pip believes METADATA; RECORD, which it writes last, is missing
     left.mkdir()
     (left / "METADATA").write_text("Metadata-Version: 2.1\nName: torch\nVersion: 1\n")
     completed(checkout)
@@ -122,7 +131,11 @@ def test_what_a_killed_pip_left_half_installed_is_not_taken_for_installed(checko
 
 @pytest.mark.parametrize(
     ("stage", "number"),
-    [(".venv/generator/bin/python", signal.SIGINT), ("builds", signal.SIGINT), ("builds", signal.SIGTERM)],
+    [
+        (".venv/generator/bin/python", signal.SIGINT),
+        ("builds", signal.SIGINT),
+        ("builds", signal.SIGTERM),
+    ],
 )
 def test_an_interrupted_set_up_ends_at_once_with_one_line_and_leaves_nothing_running(
     checkout: Path, stage: str, number: signal.Signals
@@ -153,12 +166,16 @@ def test_an_environment_whose_python_is_gone_is_made_again(checkout: Path) -> No
     assert "setting up" in completed(checkout)
 
 
-def test_an_update_that_pip_cannot_fetch_leaves_the_environment_to_be_tried_again(checkout: Path) -> None:
+def test_an_update_that_pip_cannot_fetch_leaves_the_environment_to_be_tried_again(
+    checkout: Path,
+) -> None:
     completed(checkout)
     kept = checkout / ".venv" / "generator" / "kept"
     kept.touch()
     project = (checkout / "pyproject.toml").read_text()
-    (checkout / "pyproject.toml").write_text(project.replace("requires = []", 'requires = ["./nowhere"]'))
+    (checkout / "pyproject.toml").write_text(
+        project.replace("requires = []", 'requires = ["./nowhere"]')
+    )
     with started(checkout) as running:
         said, _ = running.communicate(timeout=120)
     assert running.returncode != 0
@@ -168,13 +185,18 @@ def test_an_update_that_pip_cannot_fetch_leaves_the_environment_to_be_tried_agai
     assert kept.exists()
 
 
-def test_two_set_ups_at_once_are_one_after_the_other_and_the_second_finds_it_done(checkout: Path) -> None:
+def test_two_set_ups_at_once_are_one_after_the_other_and_the_second_finds_it_done(
+    checkout: Path,
+) -> None:
     (checkout / "slow").touch()
     with started(checkout) as first:
         until(checkout / "builds")
         with started(checkout) as second:
             assert second.stdout is not None
-            assert second.stdout.readline() == "another process sets up an environment here: waiting for it\n"
+            assert (
+                second.stdout.readline()
+                == "another process sets up an environment here: waiting for it\n"
+            )
             (checkout / "slow").unlink()
             rest, _ = second.communicate(timeout=120)
         said, _ = first.communicate(timeout=120)

@@ -1,4 +1,6 @@
-"""tests/suite.py, as `make test` calls it, on a small project: what failed runs once more, alone, and both are told."""
+"""tests/suite.py, as `make test` calls it, on a small project: what failed runs once more,
+alone, and both are told.
+"""
 
 import os
 import shutil
@@ -45,7 +47,9 @@ def suite(project: Path, *words: str) -> "subprocess.CompletedProcess[str]":
     quick = {"PYTHONPATH": str(project), "PYTEST_ADDOPTS": "-p no:hypothesispytest -p no:anyio"}
     variables = {name: value for name, value in os.environ.items() if not name.startswith(outer)}
     command = [sys.executable, "-m", "tests.suite", "generator", *words]
-    return subprocess.run(command, cwd=project, env=variables | quick, capture_output=True, text=True, timeout=240)
+    return subprocess.run(
+        command, cwd=project, env=variables | quick, capture_output=True, text=True, timeout=240
+    )
 
 
 def test_the_last_lines_are_pytests_own_closing_lines_of_every_part(project: Path) -> None:
@@ -57,7 +61,9 @@ def test_the_last_lines_are_pytests_own_closing_lines_of_every_part(project: Pat
     assert timing.startswith("generator, timing: 1 passed, 1 deselected")
 
 
-def test_a_test_that_passes_only_when_run_again_is_named_flaky_with_its_first_failure(project: Path) -> None:
+def test_a_test_that_passes_only_when_run_again_is_named_flaky_with_its_first_failure(
+    project: Path,
+) -> None:
     add(project, "unsure", FAILS_ONCE.format(name="unsure"))
     ended = suite(project)
     assert ended.returncode == 0, ended.stdout + ended.stderr
@@ -67,7 +73,9 @@ def test_a_test_that_passes_only_when_run_again_is_named_flaky_with_its_first_fa
 
 
 @pytest.mark.parametrize(("count", "code"), [(2, 0), (3, 1)])
-def test_three_flaky_tests_fail_the_run_and_two_do_not(project: Path, count: int, code: int) -> None:
+def test_three_flaky_tests_fail_the_run_and_two_do_not(
+    project: Path, count: int, code: int
+) -> None:
     for name in ("a", "b", "c")[:count]:
         add(project, name, FAILS_ONCE.format(name=name))
     ended = suite(project)
@@ -91,15 +99,22 @@ def test_a_file_that_cannot_be_collected_fails_the_run(project: Path) -> None:
     assert "failed: generator" in ended.stdout
 
 
-def test_what_measures_time_runs_alone_and_what_starts_processes_is_no_unit_test(project: Path) -> None:
+def test_what_measures_time_runs_alone_and_what_starts_processes_is_no_unit_test(
+    project: Path,
+) -> None:
     """By what a test reaches through fixtures and helpers, not by where it stands."""
     helper = "import contextlib, subprocess\n@contextlib.contextmanager\ndef started():\n"
     (project / "tests" / "helper.py").write_text(helper + "    yield subprocess.run(['true'])\n")
     source = "import pytest\nfrom tests import helper\nfrom tests.helper import started\n"
     source += "@pytest.fixture\ndef child():\n    with started() as it:\n        yield it\n"
-    source += "def test_by_fixture(child): pass\ndef test_by_module():\n    with helper.started(): pass\n"
+    source += (
+        "def test_by_fixture(child): pass\ndef test_by_module():\n    with helper.started(): pass\n"
+    )
     source += "def chromium(): pass\ndef test_drives(): chromium()\n"
-    source += "def test_alone(): pass\n@pytest.mark.timing\ndef test_timed(worker_id): assert worker_id == 'master'\n"
+    source += (
+        "def test_alone(): pass\n@pytest.mark.timing\ndef test_timed(worker_id): assert worker_id"
+        " == 'master'\n"
+    )
     add(project, "marks", source)
     assert collected(project, "unit") == ["test_good", "test_alone"]
     assert collected(project, "process") == ["test_by_fixture", "test_by_module"]
@@ -111,7 +126,9 @@ def test_what_measures_time_runs_alone_and_what_starts_processes_is_no_unit_test
 
 def collected(project: Path, mark: str) -> list[str]:
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", mark, "tests"]
-    lines = subprocess.run(command, cwd=project, capture_output=True, text=True, check=True).stdout.splitlines()
+    lines = subprocess.run(
+        command, cwd=project, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
     return [line.partition("::")[2] for line in lines if "::" in line]
 
 
@@ -123,10 +140,16 @@ def test_coverage_counts_the_lines_that_started_processes_run_by_package(project
     (project / "shared" / "used.py").write_text("a = 1\n")
     source = "import os, pathlib, subprocess, sys\nimport shared.used\n"
     source += "def test_it(tmp_path):\n    environment = os.environ | {'PYTHONPATH': os.getcwd()}\n"
-    source += "    subprocess.run([sys.executable, '-m', 'generator'], cwd=tmp_path, env=environment, check=True)\n"
+    source += (
+        "    subprocess.run([sys.executable, '-m', 'generator'], cwd=tmp_path, env=environment,"
+        " check=True)\n"
+    )
     add(project, "covered", source)
     ended = suite(project, "--coverage")
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    told = "== coverage: shared 100.0%, generator 50.0%, trainer 0.0%, evaluation 0.0%; all 60.0% of lines"
+    told = (
+        "== coverage: shared 100.0%, generator 50.0%, trainer 0.0%, evaluation 0.0%; all 60.0% of"
+        " lines"
+    )
     assert told in ended.stdout.splitlines()
     assert not list(project.glob(".coverage*"))

@@ -12,11 +12,11 @@ from shared.errors import loading, run_and_exit
 def main(argv: Sequence[str]) -> int:
     """Run one command; the exit code.
 
-    Libraries are imported by the commands that need them, the heavy ones in their order: on a busy machine the first of
-    them take a second, in which Ctrl-C must be told as at any other time.
+    Libraries are imported by the commands that need them, the heavy ones in their order: on a busy
+    machine the first of them take a second, in which Ctrl-C must be told as at any other time.
     """
-    # Read by OpenMP when torch is first imported: threads that wait for one another sleep instead of spinning, which
-    # on a busy machine made two threads ten times slower than one.
+    # Read by OpenMP when torch is first imported: threads that wait for one another sleep instead
+    # of spinning, which on a busy machine made two threads ten times slower than one.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TQDM_DISABLE", "1")  # progress is told in our own lines
     if argv[:1] == ["weights"]:
@@ -94,17 +94,23 @@ def _parser() -> argparse.ArgumentParser:
             name, help=about, epilog=keys, formatter_class=argparse.RawDescriptionHelpFormatter
         )
         command.add_argument("config", help="a TOML file, such as configs/train-qwen2.5-1.5b.toml")
-        command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a key")
+        command.add_argument(
+            "--set", action="append", default=[], metavar="KEY=VALUE", help="override a key"
+        )
         if name == "inspect":
             command.add_argument("--row", type=int, default=0, help="which row, from 0")
             command.add_argument("--html", help="write the rows around it as a page to this file")
-    chat = commands.add_parser("chat", help="talk to the tuned model; /compare asks the base as well")
+    chat = commands.add_parser(
+        "chat", help="talk to the tuned model; /compare asks the base as well"
+    )
     chat.add_argument("--temperature", type=float, default=0.0)
     chat.add_argument("--max-new-tokens", type=int, default=2048)
     merge = commands.add_parser("merge", help="adapter and base as one 16-bit model, proved")
     export = commands.add_parser("export", help="the merged model as GGUF for llama.cpp")
     export.add_argument("format", choices=["gguf"], nargs="?", default="gguf")
-    export.add_argument("--type", default="f16", choices=["f16", "bf16", "q8_0"], help="how weights are stored")
+    export.add_argument(
+        "--type", default="f16", choices=["f16", "bf16", "q8_0"], help="how weights are stored"
+    )
     report = commands.add_parser("report", help="write report.html again")
     for command in (chat, merge, export, report):
         command.add_argument("run", help="a run's folder")

@@ -1,4 +1,6 @@
-"""`chat`: talk to the model that a run made: answers stream, thinking is dimmed, `/compare` asks the base as well."""
+"""`chat`: talk to the model that a run made: answers stream, thinking is dimmed, `/compare`
+asks the base as well.
+"""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -31,7 +33,9 @@ class Settings:
 
 
 class Thinking:
-    """Cuts a stream of text into (is thinking, text), also where a tag comes in several parts. Pure."""
+    """Cuts a stream of text into (is thinking, text), also where a tag comes in several parts.
+    Pure.
+    """
 
     def __init__(self, inside: bool = False) -> None:
         self._inside, self._held = inside, ""
@@ -47,7 +51,10 @@ class Thinking:
             yield from _parts((self._inside, before), (True, tag))
             self._inside, self._held = not self._inside, after
         keep = 0 if last else _begun(self._held, tag)
-        shown, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
+        shown, self._held = (
+            self._held[: len(self._held) - keep],
+            self._held[len(self._held) - keep :],
+        )
         yield from _parts((self._inside, shown))
 
 
@@ -62,7 +69,9 @@ class Speaker:
         adapter = (run / "adapter" / "adapter_config.json").exists()
         merged = run / "merged"
         if not adapter and not (merged / "config.json").exists():
-            raise InputError(f"{run}: neither adapter/ nor merged/: let `python -m trainer run` end first")
+            raise InputError(
+                f"{run}: neither adapter/ nor merged/: let `python -m trainer run` end first"
+            )
         self.tokenizer = load_tokenizer(str(run / "adapter" if adapter else merged))
         self.chat = ChatRenderer.of(self.tokenizer, self._config.system)
         self._base: Any = None
@@ -71,18 +80,32 @@ class Speaker:
         else:
             self._tuned = load_to_answer(merged)
 
-    def answer(self, messages: list[Message], settings: Settings, show: Callable[[str], None], base: bool) -> str:
-        """The whole completion; `show` gets its text as it comes. Raises KeyboardInterrupt as it happens."""
+    def answer(
+        self, messages: list[Message], settings: Settings, show: Callable[[str], None], base: bool
+    ) -> str:
+        """The whole completion; `show` gets its text as it comes. Raises KeyboardInterrupt as
+        it happens.
+        """
         import torch
 
         from trainer.data.examples import end_token_id
 
         end = end_token_id(self.tokenizer, self.chat)
-        prompt = self.tokenizer(self.chat.prompt(messages), add_special_tokens=False, return_tensors="pt")["input_ids"]
+        prompt = self.tokenizer(
+            self.chat.prompt(messages), add_special_tokens=False, return_tensors="pt"
+        )["input_ids"]
         prompt = prompt.to(self._tuned.device)
         model, without = self._model(base)
-        asked = {"max_new_tokens": settings.max_new_tokens, "eos_token_id": end, "pad_token_id": end}
-        with torch.inference_mode(), without, decoding(model, settings.temperature, **asked) as drawn:
+        asked = {
+            "max_new_tokens": settings.max_new_tokens,
+            "eos_token_id": end,
+            "pad_token_id": end,
+        }
+        with (
+            torch.inference_mode(),
+            without,
+            decoding(model, settings.temperature, **asked) as drawn,
+        ):
             out = model.generate(
                 input_ids=prompt,
                 attention_mask=torch.ones_like(prompt),
@@ -90,7 +113,9 @@ class Speaker:
                 streamer=_streamer(self.tokenizer, show),
             )
         ids = out[0, prompt.shape[1] :].tolist()
-        text: str = self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        text: str = self.tokenizer.decode(
+            ids, skip_special_tokens=False, clean_up_tokenization_spaces=False
+        )
         if ids[-1:] != [end]:
             show(f"\n(cut at {settings.max_new_tokens:,} tokens)")
         return self.chat.answer(text)
@@ -108,7 +133,9 @@ class Speaker:
 
 
 def chat(run: Path, temperature: float = 0.0, max_new_tokens: int = 2048) -> int:
-    """Read lines until the end of input, answer each. Errors: `InputError` where the run has no weights yet."""
+    """Read lines until the end of input, answer each. Errors: `InputError` where the run has no
+    weights yet.
+    """
     if temperature < 0 or max_new_tokens < 1:
         raise InputError("--temperature must be 0 or more, --max-new-tokens 1 or more")
     settings, speaker = Settings(temperature, max_new_tokens), Speaker(run)
@@ -136,8 +163,12 @@ def chat(run: Path, temperature: float = 0.0, max_new_tokens: int = 2048) -> int
     return 0
 
 
-def _compare(speaker: Speaker, conversation: list[Message], question: str, settings: Settings) -> None:
-    asked = next((i for i in reversed(range(len(conversation))) if conversation[i]["role"] == "user"), None)
+def _compare(
+    speaker: Speaker, conversation: list[Message], question: str, settings: Settings
+) -> None:
+    asked = next(
+        (i for i in reversed(range(len(conversation))) if conversation[i]["role"] == "user"), None
+    )
     if question:
         messages: list[Message] = [*conversation, {"role": "user", "content": question}]
     elif asked is not None:
@@ -150,7 +181,9 @@ def _compare(speaker: Speaker, conversation: list[Message], question: str, setti
         _say(speaker, messages, settings, base=base)
 
 
-def _say(speaker: Speaker, messages: list[Message], settings: Settings, *, base: bool) -> str | None:
+def _say(
+    speaker: Speaker, messages: list[Message], settings: Settings, *, base: bool
+) -> str | None:
     """Print an answer as it comes. None where the user stopped it."""
     colour = sys.stdout.isatty()
     thinking = Thinking(inside=THINK_OPEN in speaker.chat.opening)
@@ -209,4 +242,6 @@ def _parts(*parts: tuple[bool, str]) -> Iterator[tuple[bool, str]]:
 
 def _begun(text: str, tag: str) -> int:
     """How many characters at the end of `text` may be the beginning of `tag`."""
-    return next((n for n in range(min(len(text), len(tag) - 1), 0, -1) if text.endswith(tag[:n])), 0)
+    return next(
+        (n for n in range(min(len(text), len(tag) - 1), 0, -1) if text.endswith(tag[:n])), 0
+    )

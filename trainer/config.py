@@ -18,63 +18,107 @@ class Data(Config):
     )
     max_per_problem: int = Field(4, ge=0, description="traces of one problem at most; 0: no cap")
     system: str = Field(
-        "template", description='"template": what the chat template does by itself; "": silence; or a text'
+        "template",
+        description='"template": what the chat template does by itself; "": silence; or a text',
     )
 
 
 class Lora(Config):
     r: int = Field(16, ge=1, description="rank")
     alpha: int = Field(32, ge=1, description="scale = alpha / r")
-    dropout: float = Field(0.0, ge=0, lt=1, description="of an adapter's input; above 0 the faster layers stay unused")
-    target: str | tuple[str, ...] = Field("all-linear", description='"all-linear" (no output head) or module names')
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="of an adapter's input; above 0 the faster layers stay unused"
+    )
+    target: str | tuple[str, ...] = Field(
+        "all-linear", description='"all-linear" (no output head) or module names'
+    )
 
 
 class Train(Config):
     max_length: int = Field(4096, ge=8, description="tokens; longer traces are left out, never cut")
     epochs: float = Field(1, gt=0, description="passes over the examples")
-    max_steps: int = Field(0, ge=0, description="stop after so many optimiser steps; 0: epochs alone")
+    max_steps: int = Field(
+        0, ge=0, description="stop after so many optimiser steps; 0: epochs alone"
+    )
     batch: int = Field(16, ge=1, description="examples an optimiser step, whatever the micro-batch")
-    micro_batch: Auto | Annotated[int, Field(ge=1)] = Field("auto", description="examples at once, or auto: what fits")
-    learning_rate: Auto | Annotated[float, Field(gt=0)] = Field("auto", description="peak, or auto: by method and size")
-    schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="after the warm-up")
+    micro_batch: Auto | Annotated[int, Field(ge=1)] = Field(
+        "auto", description="examples at once, or auto: what fits"
+    )
+    learning_rate: Auto | Annotated[float, Field(gt=0)] = Field(
+        "auto", description="peak, or auto: by method and size"
+    )
+    schedule: Literal["cosine", "linear", "constant"] = Field(
+        "cosine", description="after the warm-up"
+    )
     warmup: float = Field(0.03, ge=0, lt=1, description="share of the steps")
     weight_decay: float = Field(0.0, ge=0, description="AdamW's")
     adam_beta2: float = Field(0.999, ge=0, lt=1, description="AdamW's decay of squared gradients")
     max_grad_norm: float = Field(1.0, ge=0, description="gradients are clipped to this; 0: never")
     precision: Literal["auto", "bf16", "fp32"] = Field(
-        "auto", description="auto: bf16 where the card has it or the processor is measured to be faster, else fp32"
+        "auto",
+        description=(
+            "auto: bf16 where the card has it or the processor is measured to be faster, else fp32"
+        ),
     )
-    checkpointing: Literal["auto", "on", "off"] = Field("auto", description="recompute activations to save memory")
-    compile: bool = Field(False, description="compile the layers (trl backend on a GPU; minutes before the first step)")
-    memory_gib: float = Field(0.0, ge=0, description="use no more of the card than this; 0: what is free")
+    checkpointing: Literal["auto", "on", "off"] = Field(
+        "auto", description="recompute activations to save memory"
+    )
+    compile: bool = Field(
+        False,
+        description="compile the layers (trl backend on a GPU; minutes before the first step)",
+    )
+    memory_gib: float = Field(
+        0.0, ge=0, description="use no more of the card than this; 0: what is free"
+    )
     save_steps: int = Field(100, ge=1, description="steps between checkpoints and held-out losses")
     save_total_limit: int = Field(10, ge=1, description="checkpoints kept; the best one stays")
     logging_steps: int = Field(5, ge=1, description="steps between lines of metrics.jsonl")
     merge: bool = Field(True, description="merge the adapter when done, with proof")
     seed: int = Field(0, ge=0, description="data order, adapter initialisation")
-    holdout: float = Field(0.02, ge=0, lt=1, description="share of the problems, not the rows, held out")
+    holdout: float = Field(
+        0.02, ge=0, lt=1, description="share of the problems, not the rows, held out"
+    )
 
 
 class Probe(Config):
-    problems: int = Field(32, ge=0, description="fixed held-out problems answered while training; 0: none")
-    every_steps: int = Field(100, ge=1, description="and once before the first step, once at the end")
-    max_new_tokens: int = Field(0, ge=0, description="0: by the lengths of the traces, at most max_length")
+    problems: int = Field(
+        32, ge=0, description="fixed held-out problems answered while training; 0: none"
+    )
+    every_steps: int = Field(
+        100, ge=1, description="and once before the first step, once at the end"
+    )
+    max_new_tokens: int = Field(
+        0, ge=0, description="0: by the lengths of the traces, at most max_length"
+    )
 
 
 class Track(Config):
-    to: tuple[Tracker, ...] = Field((), description="swanlab, trackio, tensorboard, wandb; each needs its package")
+    to: tuple[Tracker, ...] = Field(
+        (), description="swanlab, trackio, tensorboard, wandb; each needs its package"
+    )
     project: str = Field("stillhouse", description="the trackers' project")
     offline: bool = Field(False, description="SwanLab and wandb without their clouds")
 
 
 class TrainerConfig(Config):
-    run: str = Field(min_length=1, description="the run's folder; the same folder again goes on where it stopped")
+    run: str = Field(
+        min_length=1, description="the run's folder; the same folder again goes on where it stopped"
+    )
     model: str = Field(description="hub name or folder of an instruct model")
-    corpora: tuple[str, ...] = Field(min_length=1, description="corpus folders; only sealed shards are read")
-    weights: tuple[float, ...] = Field((), description="share of each corpus in an epoch; empty: as they come")
-    method: Method = Field("lora", description="lora | qlora (4-bit base, needs an NVIDIA GPU) | full")
+    corpora: tuple[str, ...] = Field(
+        min_length=1, description="corpus folders; only sealed shards are read"
+    )
+    weights: tuple[float, ...] = Field(
+        (), description="share of each corpus in an epoch; empty: as they come"
+    )
+    method: Method = Field(
+        "lora", description="lora | qlora (4-bit base, needs an NVIDIA GPU) | full"
+    )
     backend: Literal["auto", "unsloth", "trl"] = Field(
-        "auto", description="auto: trl with our faster layers; with 4-bit weights unsloth, where it is installed"
+        "auto",
+        description=(
+            "auto: trl with our faster layers; with 4-bit weights unsloth, where it is installed"
+        ),
     )
     data: Data = Data()
     lora: Lora = Lora()
@@ -92,7 +136,10 @@ class TrainerConfig(Config):
     @model_validator(mode="after")
     def _one_weight_a_corpus(self) -> "TrainerConfig":
         if self.weights and len(self.weights) != len(self.corpora):
-            raise ValueError(f"weights: {len(self.weights)} of them for {len(self.corpora)} corpora; give one each")
+            raise ValueError(
+                f"weights: {len(self.weights)} of them for {len(self.corpora)} corpora; give one"
+                " each"
+            )
         return self
 
     @property

@@ -1,4 +1,6 @@
-"""A full disk as one line, whichever library met it: torch says "unexpected pos", safetensors raises one of its own."""
+"""A full disk as one line, whichever library met it: torch says "unexpected pos", safetensors
+raises one of its own.
+"""
 
 import errno
 import shutil
@@ -13,7 +15,9 @@ NOTHING = 1 << 20  # bytes free: no library writes less at a time
 
 @contextmanager
 def full_disk_told(folder: Path) -> Iterator[None]:
-    """Errors inside become `CannotWrite` where `folder` lies on a disk that is full; others pass."""
+    """Errors inside become `CannotWrite` where `folder` lies on a disk that is full; others
+    pass.
+    """
     try:
         yield
     except Stopped:
@@ -22,7 +26,8 @@ def full_disk_told(folder: Path) -> Iterator[None]:
         if not _is_full(folder, error):
             raise
         raise CannotWrite(
-            f"{folder}: the disk is full: free some space, then run again: it goes on from the last whole checkpoint"
+            f"{folder}: the disk is full: free some space, then run again: it goes on from the last"
+            " whole checkpoint"
         ) from None
 
 

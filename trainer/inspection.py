@@ -24,7 +24,9 @@ CONTROL = {code: chr(0x2400 + code) for code in range(32) if code not in (9, 10)
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Text of the tokens `first` to `last` of a row: one token, or several that make one character together."""
+    """Text of the tokens `first` to `last` of a row: one token, or several that make one
+    character together.
+    """
 
     text: str
     first: int
@@ -33,11 +35,15 @@ class Piece:
 
 
 def inspect(config: TrainerConfig, row: int, page: Path | None, say: Callable[[str], None]) -> int:
-    """Show row `row` of the training examples, and write a page of the rows from there on. Errors: `InputError`."""
+    """Show row `row` of the training examples, and write a page of the rows from there on.
+    Errors: `InputError`.
+    """
     check_corpora(config.corpora)
     check_model(config.model)
     tokenizer = load_tokenizer(config.model)
-    selection = select(config, tokenizer, ChatRenderer.of(tokenizer, config.system, f"model {config.model}"))
+    selection = select(
+        config, tokenizer, ChatRenderer.of(tokenizer, config.system, f"model {config.model}")
+    )
     rows = selection.train
     if not 0 <= row < len(rows):
         raise InputError(f"--row {row}: there are {len(rows):,} training rows, numbered from 0")
@@ -52,12 +58,16 @@ def inspect(config: TrainerConfig, row: int, page: Path | None, say: Callable[[s
 
 
 def pieces(tokenizer: Any, example: Example) -> list[Piece]:
-    """The row cut where tokens end, as far as a token ends a character; nothing crosses the border of the loss."""
+    """The row cut where tokens end, as far as a token ends a character; nothing crosses the
+    border of the loss.
+    """
     found: list[Piece] = []
     first = 0
     for i in range(len(example)):
         border = i + 1 in (example.prompt_length, len(example))
-        text = tokenizer.decode(list(example.ids[first : i + 1]), clean_up_tokenization_spaces=False)
+        text = tokenizer.decode(
+            list(example.ids[first : i + 1]), clean_up_tokenization_spaces=False
+        )
         if text.endswith("\ufffd") and not border:
             continue
         found.append(Piece(text, first, i, i >= example.prompt_length))
@@ -71,27 +81,38 @@ def _show(tokenizer: Any, example: Example, title: str) -> None:
 
     console = Console(highlight=False, soft_wrap=True)
     console.rule(f"{title}  {example.id}")
-    for learnt, style, name in ((False, "bright_black", "not in the loss"), (True, "green", "in the loss")):
+    for learnt, style, name in (
+        (False, "bright_black", "not in the loss"),
+        (True, "green", "in the loss"),
+    ):
         text = Text()
         parts = [piece for piece in pieces(tokenizer, example) if piece.learnt == learnt]
         for number, piece in enumerate(parts):
-            shade = "bold reverse" if _special(piece.text) else style if number % 2 else f"{style} bold"
+            shade = (
+                "bold reverse" if _special(piece.text) else style if number % 2 else f"{style} bold"
+            )
             text.append(piece.text.translate(CONTROL), shade)
         tokens = sum(piece.last - piece.first + 1 for piece in parts)
         console.print(Text(f"── {name}: {tokens:,} tokens", "yellow"))
         console.print(text)
 
 
-def page_html(config: TrainerConfig, tokenizer: Any, rows: Sequence[Example], first: int, total: int) -> str:
+def page_html(
+    config: TrainerConfig, tokenizer: Any, rows: Sequence[Example], first: int, total: int
+) -> str:
     """One page without scripts; all text of the data is escaped."""
     body = "".join(_row_html(tokenizer, example, first + i) for i, example in enumerate(rows))
     title = f"Training rows {first} to {first + len(rows) - 1} of {total:,}"
     legend_html = (
-        '<span class="p">Grey: read, never learnt.</span> <span class="l a">Green: in the loss,</span>'
-        '<span class="l b"> one shade a token;</span> <span class="l s">control tokens</span> and the marks of the'
-        " thinking are framed. A token's place and number appear under the pointer."
+        '<span class="p">Grey: read, never learnt.</span> <span class="l a">Green: in the'
+        ' loss,</span><span class="l b"> one shade a token;</span> <span class="l s">control'
+        " tokens</span> and the marks of the thinking are framed. A token's place and number"
+        " appear under the pointer."
     )
-    head = f"<h1>{title}</h1>\n<p>{html.escape(config.model)}, at most {config.train.max_length:,} tokens a row."
+    head = (
+        f"<h1>{title}</h1>\n<p>{html.escape(config.model)}, at most {config.train.max_length:,}"
+        " tokens a row."
+    )
     return document(title, f"{head}\n{legend_html}</p>{body}", style=STYLE)
 
 
@@ -104,8 +125,9 @@ def _row_html(tokenizer: Any, example: Example, number: int) -> str:
         spans.append(f'<span class="{kind}" title="{piece.first}: {ids}">{text}</span>')
     learnt = len(example) - example.prompt_length
     return (
-        f"<section><h2>Row {number}</h2><p class=dim>{html.escape(example.id)} · {html.escape(example.source)} · "
-        f"{len(example):,} tokens, {learnt:,} in the loss</p><pre>{''.join(spans)}</pre></section>\n"
+        f"<section><h2>Row {number}</h2><p class=dim>{html.escape(example.id)} ·"
+        f" {html.escape(example.source)} · {len(example):,} tokens, {learnt:,} in the"
+        f" loss</p><pre>{''.join(spans)}</pre></section>\n"
     )
 
 

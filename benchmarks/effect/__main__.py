@@ -23,14 +23,23 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.effect", description=__doc__)
     parser.add_argument("--model", type=Path, required=True, help="folder of SmolLM2-135M-Instruct")
     parser.add_argument(
-        "--out", type=Path, required=True, help="JSON Lines; settings that stand there are not run again"
+        "--out",
+        type=Path,
+        required=True,
+        help="JSON Lines; settings that stand there are not run again",
     )
     parser.add_argument("--gsm8k", type=Path, help="folder with train.jsonl and test.jsonl")
     parser.add_argument("--groups", default=",".join(GROUPS), help="which (default: all)")
     parser.add_argument("--side-by-side", type=int, default=1, help="groups at a time")
-    parser.add_argument("--token-budget", type=int, default=32_768, help="tokens in one forward pass of training")
-    parser.add_argument("--answers-at-once", type=int, default=2400, help="rows of one batch of answers")
-    parser.add_argument("--shrink", type=int, default=1, help="divide all corpora and questions, to try the script")
+    parser.add_argument(
+        "--token-budget", type=int, default=32_768, help="tokens in one forward pass of training"
+    )
+    parser.add_argument(
+        "--answers-at-once", type=int, default=2400, help="rows of one batch of answers"
+    )
+    parser.add_argument(
+        "--shrink", type=int, default=1, help="divide all corpora and questions, to try the script"
+    )
     arguments = parser.parse_args(argv)
     names = arguments.groups.split(",")
     if len(names) == 1:
@@ -59,7 +68,10 @@ def run_group(name: str, group: Group, arguments: argparse.Namespace) -> None:
     def small(count: int) -> int:
         return max(1, count // arguments.shrink) if count else (0 if arguments.shrink == 1 else 8)
 
-    settings = [replace(s, corpus=replace(s.corpus, problems=small(s.corpus.problems))) for s in group.settings]
+    settings = [
+        replace(s, corpus=replace(s.corpus, problems=small(s.corpus.problems)))
+        for s in group.settings
+    ]
     group = replace(group, settings=tuple(settings), questions=small(group.questions))
     done = _done(arguments.out)
     settings = [setting for setting in group.settings if (name, setting.name) not in done]
@@ -67,31 +79,46 @@ def run_group(name: str, group: Group, arguments: argparse.Namespace) -> None:
     together = [setting for setting in settings if setting.method != "full"]
     for part in [*alone, *([together] if together else [])]:
         for line in run_part(name, group, part, arguments):
-            print(f"{name:8} {line['setting']['name']:44} {line['right']:4} of {line['asked']}", flush=True)
+            print(
+                f"{name:8} {line['setting']['name']:44} {line['right']:4} of {line['asked']}",
+                flush=True,
+            )
             _append(arguments.out, line)
 
 
-def run_part(name: str, group: Group, settings: list[Any], arguments: argparse.Namespace) -> list[dict[str, Any]]:
+def run_part(
+    name: str, group: Group, settings: list[Any], arguments: argparse.Namespace
+) -> list[dict[str, Any]]:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from benchmarks.effect import training
 
     started = time.monotonic()
-    texts = {setting: corpora.conversations(setting.corpus, arguments.gsm8k) for setting in settings}
-    settings = sorted(settings, key=lambda setting: -training.steps_of(setting, len(texts[setting])))
+    texts = {
+        setting: corpora.conversations(setting.corpus, arguments.gsm8k) for setting in settings
+    }
+    settings = sorted(
+        settings, key=lambda setting: -training.steps_of(setting, len(texts[setting]))
+    )
     codec = training.Codec(AutoTokenizer.from_pretrained(arguments.model))
     rows = [[codec.row(messages) for messages in texts[setting]] for setting in settings]
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model: Any = AutoModelForCausalLM.from_pretrained(arguments.model, dtype=torch.bfloat16)
     model = model.to(device)
     if settings[0].method == "full":
-        model, losses = training.train_full(model, settings[0], rows[0], codec.end, arguments.token_budget)
+        model, losses = training.train_full(
+            model, settings[0], rows[0], codec.end, arguments.token_budget
+        )
     else:
-        model, losses = training.train_many(model, settings, rows, codec.end, arguments.token_budget)
+        model, losses = training.train_many(
+            model, settings, rows, codec.end, arguments.token_budget
+        )
     trained = time.monotonic()
     questions = corpora.held_out(group.judge, group.questions, arguments.gsm8k)
-    answers = training.answer(model, codec, questions, len(settings), group.new_tokens, arguments.answers_at_once)
+    answers = training.answer(
+        model, codec, questions, len(settings), group.new_tokens, arguments.answers_at_once
+    )
     facts = {
         "group": name,
         "judge": group.judge,

@@ -55,12 +55,18 @@ def held_out(kind: str, count: int, gsm8k: Path | None) -> list[Question]:
     """`count` problems (0: all there are) that no corpus of this kind contains."""
     if kind == "gsm8k":
         rows = [json.loads(line) for line in _file(gsm8k, "test.jsonl").read_text().splitlines()]
-        questions = [Question(row["question"], row["answer"].rpartition("####")[2].strip()) for row in rows]
+        questions = [
+            Question(row["question"], row["answer"].rpartition("####")[2].strip()) for row in rows
+        ]
         return questions[: count or None]
     from generator.problems import synthetic
 
     known = {text for text, _ in islice(synthetic.problems(0, kind), 20_000)}
-    fresh = (Question(*drawn) for drawn in synthetic.problems(HELD_OUT_SEED, kind) if drawn[0] not in known)
+    fresh = (
+        Question(*drawn)
+        for drawn in synthetic.problems(HELD_OUT_SEED, kind)
+        if drawn[0] not in known
+    )
     return list(islice(fresh, count))
 
 
@@ -70,12 +76,16 @@ def turn(question: str) -> list[Message]:
 
 
 def _synthetic(corpus: Corpus) -> list[list[Message]]:
-    from generator.problems import synthetic  # not at the top: the loop's own tests need no generator
+    from generator.problems import (
+        synthetic,
+    )  # not at the top: the loop's own tests need no generator
     from generator.rehearsal import solver
 
     rows = []
     kind = corpus.kind.partition("+")[0]
-    for number, (text, gold) in enumerate(islice(synthetic.problems(corpus.seed, kind), corpus.problems)):
+    for number, (text, gold) in enumerate(
+        islice(synthetic.problems(corpus.seed, kind), corpus.problems)
+    ):
         for sample in range(corpus.samples):
             rng = random.Random(f"effect:{corpus.seed}:{number}:{sample}")
             wrong = rng.random() < corpus.wrong
@@ -105,5 +115,7 @@ def _gsm8k(corpus: Corpus, folder: Path | None) -> list[list[Message]]:
 
 def _file(folder: Path | None, name: str) -> Path:
     if folder is None:
-        raise SystemExit("--gsm8k FOLDER is needed: a folder with GSM8K's train.jsonl and test.jsonl")
+        raise SystemExit(
+            "--gsm8k FOLDER is needed: a folder with GSM8K's train.jsonl and test.jsonl"
+        )
     return folder / name

@@ -12,7 +12,9 @@ DEFAULT = Setting("2,000 traces", Corpus(), RATE)
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Settings with one batch size, trained side by side and judged on the same held-out problems."""
+    """Settings with one batch size, trained side by side and judged on the same held-out
+    problems.
+    """
 
     settings: tuple[Setting, ...]
     judge: str = "arithmetic"  # a synthetic kind or "gsm8k"
@@ -30,16 +32,27 @@ def _untrained(**corpus: object) -> Setting:
 
 def _errors() -> list[Setting]:
     rates = (0.2, 0.5)
-    dropped = [_vary(f"teacher wrong {rate:.0%}, filtered", corpus={"wrong": rate}) for rate in rates]
-    kept = [_vary(f"teacher wrong {rate:.0%}, unfiltered", corpus={"wrong": rate, "filtered": False}) for rate in rates]
+    dropped = [
+        _vary(f"teacher wrong {rate:.0%}, filtered", corpus={"wrong": rate}) for rate in rates
+    ]
+    kept = [
+        _vary(f"teacher wrong {rate:.0%}, unfiltered", corpus={"wrong": rate, "filtered": False})
+        for rate in rates
+    ]
     return dropped + kept
 
 
-_SEEDS = (0, 1, 2)  # of corpus, adapter and order alike: how much one training differs from the next
+_SEEDS = (
+    0,
+    1,
+    2,
+)  # of corpus, adapter and order alike: how much one training differs from the next
 
 
 def _filter() -> tuple[Setting, ...]:
-    """2,000 calls of a teacher that errs: all kept, or only what is right, for one epoch or for equal steps."""
+    """2,000 calls of a teacher that errs: all kept, or only what is right, for one epoch or for
+    equal steps.
+    """
     settings = []
     for seed in _SEEDS:
         settings.append(_vary(f"teacher right, seed {seed}", seed=seed, corpus={"seed": seed}))
@@ -49,7 +62,12 @@ def _filter() -> tuple[Setting, ...]:
             settings += [
                 _vary(f"{name}, unfiltered, seed {seed}", seed=seed, corpus=unfiltered),
                 _vary(f"{name}, filtered, one epoch, seed {seed}", seed=seed, corpus=errs),
-                _vary(f"{name}, filtered, as many steps, seed {seed}", seed=seed, corpus=errs, steps=125),
+                _vary(
+                    f"{name}, filtered, as many steps, seed {seed}",
+                    seed=seed,
+                    corpus=errs,
+                    steps=125,
+                ),
             ]
     return tuple(settings)
 
@@ -62,7 +80,12 @@ _DEMO_RATES = (5e-4, 1e-3, 2e-3, 4e-3)
 def _demo(batch: int) -> Group:
     """What two CPU cores can train in ten minutes: some hundred brief traces of easy problems."""
     settings = [
-        Setting(f"{rows} traces, {rate:g}", Corpus(rows, voice="brief", kind="first-steps"), rate, batch=batch)
+        Setting(
+            f"{rows} traces, {rate:g}",
+            Corpus(rows, voice="brief", kind="first-steps"),
+            rate,
+            batch=batch,
+        )
         for rows in (400, 800, 1400)
         for rate in _DEMO_RATES
     ]
@@ -80,7 +103,9 @@ def _small_group(*settings: Setting) -> Group:
 
 
 GROUPS: Mapping[str, Group] = {
-    "rate": Group((_untrained(), *(_vary(f"LoRA, {rate:g}", learning_rate=rate) for rate in _RATES))),
+    "rate": Group(
+        (_untrained(), *(_vary(f"LoRA, {rate:g}", learning_rate=rate) for rate in _RATES))
+    ),
     "rank": Group(
         tuple(
             _vary(f"r={rank}, {rate:g}", rank=rank, learning_rate=rate)
@@ -111,18 +136,27 @@ GROUPS: Mapping[str, Group] = {
         (
             *(_vary(f"{size} traces", corpus={"problems": size}) for size in _SIZES),
             *(
-                _vary(f"{size} traces, 500 steps", corpus={"problems": size}, epochs=8000 / size)  # as 8,000 take
+                _vary(
+                    f"{size} traces, 500 steps", corpus={"problems": size}, epochs=8000 / size
+                )  # as 8,000 take
                 for size in (250, 1000, 4000)
             ),
         )
     ),
     "full": Group(
-        tuple(_vary(f"full, {rate:g}", method="full", learning_rate=rate) for rate in (1e-5, 5e-5, 2e-4, 5e-4))
+        tuple(
+            _vary(f"full, {rate:g}", method="full", learning_rate=rate)
+            for rate in (1e-5, 5e-5, 2e-4, 5e-4)
+        )
     ),
     "gsm8k": Group(
         (
             *(
-                _vary(f"GSM8K train, {rate:g}", corpus={"kind": "gsm8k", "problems": 0}, learning_rate=rate)
+                _vary(
+                    f"GSM8K train, {rate:g}",
+                    corpus={"kind": "gsm8k", "problems": 0},
+                    learning_rate=rate,
+                )
                 for rate in (1e-3, 2e-3)
             ),
             _untrained(),
@@ -159,11 +193,14 @@ GROUPS: Mapping[str, Group] = {
         0,
         320,
     ),
-    # The same questions for who has no card: `--groups cpu-filter,…`. Equal numbers of calls, not of kept traces.
+    # The same questions for who has no card: `--groups cpu-filter,…`. Equal numbers of calls, not
+    # of kept traces.
     "cpu-filter": _small_group(
         _small("teacher right"),
         *(
-            _small(f"teacher wrong {rate:.0%}, {word}", corpus={"wrong": rate, "filtered": filtered})
+            _small(
+                f"teacher wrong {rate:.0%}, {word}", corpus={"wrong": rate, "filtered": filtered}
+            )
             for rate in (0.2, 0.5)
             for word, filtered in (("filtered", True), ("unfiltered", False))
         ),
@@ -173,10 +210,15 @@ GROUPS: Mapping[str, Group] = {
         _small("200 problems, 1 sample, 4 epochs", corpus={"problems": 200}, epochs=4),
         _small("200 problems, 4 samples", corpus={"problems": 200, "samples": 4}),
     ),
-    "cpu-size": _small_group(*(_small(f"{size} traces", corpus={"problems": size}) for size in (250, 500, 1000, 2000))),
+    "cpu-size": _small_group(
+        *(_small(f"{size} traces", corpus={"problems": size}) for size in (250, 500, 1000, 2000))
+    ),
     "cpu-rank": _small_group(*(_small(f"r={rank}, 0.001", rank=rank) for rank in (4, 64))),
     "cpu-voice": Group(  # long answers need room: at 120 tokens none of them ends
-        (_small("long traces", corpus={"voice": "r1"}), _small("brief and long mixed", corpus={"voice": "mixed"})),
+        (
+            _small("long traces", corpus={"voice": "r1"}),
+            _small("brief and long mixed", corpus={"voice": "mixed"}),
+        ),
         "first-steps",
         300,
         400,

@@ -1,4 +1,6 @@
-"""Which answers are right: greedy texts against gold numbers. Only what follows `</think>` counts."""
+"""Which answers are right: greedy texts against gold numbers. Only what follows `</think>`
+counts.
+"""
 
 import re
 from collections.abc import Sequence
@@ -11,7 +13,9 @@ Said = tuple[str, bool]  # an answer's text, and whether it came to its end
 def judge(questions: Sequence[Question], answers: Sequence[Said]) -> dict[str, int]:
     """How many answers are right, boxed, and came to their end."""
     return {
-        "right": sum(is_right(question, said) for question, said in zip(questions, answers, strict=True)),
+        "right": sum(
+            is_right(question, said) for question, said in zip(questions, answers, strict=True)
+        ),
         "boxed": sum(bool(_boxes(text)) for text, _ in answers),
         "finished": sum(finished for _, finished in answers),
     }

@@ -2,7 +2,8 @@
 
     python -m benchmarks.effect.plots effect.jsonl docs/pictures > tables.md
 
-One Markdown table a group on stdout, `effect-*.svg` in the folder. Whiskers are 95% Wilson intervals.
+One Markdown table a group on stdout, `effect-*.svg` in the folder. Whiskers are 95% Wilson
+intervals.
 """
 
 import json
@@ -17,7 +18,11 @@ from typing import Any
 Line = Mapping[str, Any]
 COLOURS = ("#1f6feb", "#d1495b", "#2a9d5c", "#8a5cf6")
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 360, 60, 190, 44, 48
-ARMS = {"no more": "no more traces", "at random": "600 at random", "near what it failed": "600 near what it failed"}
+ARMS = {
+    "no more": "no more traces",
+    "at random": "600 at random",
+    "near what it failed": "600 near what it failed",
+}
 STYLE = "font-family:system-ui,sans-serif;font-size:13px;fill:#24292f"
 
 
@@ -55,9 +60,10 @@ def table(lines: Sequence[Line]) -> str:
         trained = line["steps"] > 0
         numbers = [f"{line[name]:,}" if trained else "" for name in ("rows", "tokens", "steps")]
         head.append(
-            f"| {line['setting']['name']} | {' | '.join(numbers)} | {line['loss'] if trained else ''} "
-            f"| {line['right']} of {line['asked']} | {low:.0%} to {high:.0%} | {line['boxed']} | {line['finished']} "
-            f"| {line['data'] if trained else ''} |"
+            f"| {line['setting']['name']} | {' | '.join(numbers)} |"
+            f" {line['loss'] if trained else ''} | {line['right']} of {line['asked']} | {low:.0%}"
+            f" to {high:.0%} | {line['boxed']} | {line['finished']} |"
+            f" {line['data'] if trained else ''} |"
         )
     return "\n".join(head)
 
@@ -80,10 +86,18 @@ def curves(title: str, axis: str, series: Mapping[str, Sequence[Point]]) -> str:
         out.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         for point in points:
             bottom, top = (_up(share) for share in point.interval)
-            out.append(f'<path d="M{at(point.x):.1f} {bottom:.1f}V{top:.1f}" stroke="{colour}" opacity=".5"/>')
-            out.append(f'<circle cx="{at(point.x):.1f}" cy="{_up(point.share):.1f}" r="3.5" fill="{colour}"/>')
+            out.append(
+                f'<path d="M{at(point.x):.1f} {bottom:.1f}V{top:.1f}" stroke="{colour}"'
+                ' opacity=".5"/>'
+            )
+            out.append(
+                f'<circle cx="{at(point.x):.1f}" cy="{_up(point.share):.1f}" r="3.5"'
+                f' fill="{colour}"/>'
+            )
         y = TOP + 12 + 20 * number
-        out.append(f'<rect x="{WIDTH - RIGHT + 14}" y="{y - 9}" width="10" height="10" fill="{colour}"/>')
+        out.append(
+            f'<rect x="{WIDTH - RIGHT + 14}" y="{y - 9}" width="10" height="10" fill="{colour}"/>'
+        )
         out.append(_text(WIDTH - RIGHT + 30, y, name))
     return "\n".join([*out, "</svg>\n"])
 
@@ -115,23 +129,36 @@ def pictures(groups: Mapping[str, Sequence[Line]]) -> dict[str, str]:
         if group in groups
     }
     if rates:
-        drawn["effect-rate"] = curves("Learning rate: problems right after 2,000 traces", "learning rate", rates)
+        drawn["effect-rate"] = curves(
+            "Learning rate: problems right after 2,000 traces", "learning rate", rates
+        )
     if "rank" in groups:
         ranks = sorted({line["setting"]["rank"] for line in groups["rank"]})
         series = {
-            f"r={r}": _by([x for x in groups["rank"] if x["setting"]["rank"] == r], "learning_rate") for r in ranks
+            f"r={r}": _by([x for x in groups["rank"] if x["setting"]["rank"] == r], "learning_rate")
+            for r in ranks
         }
         drawn["effect-rank"] = curves("Rank and learning rate", "learning rate", series)
     if "size" in groups:
-        long = [line for line in groups["size"] if line["setting"]["epochs"] > 1 or line["rows"] >= 7000]
+        long = [
+            line for line in groups["size"] if line["setting"]["epochs"] > 1 or line["rows"] >= 7000
+        ]
         once = [line for line in groups["size"] if line["setting"]["epochs"] == 1]
         series = {"one epoch": _by_size(once), "500 steps": _by_size(long)}
         drawn["effect-size"] = curves("Size of the corpus", "problems asked", series)
     for stem, title, members in (
         ("corpus", "What is in the corpus", ["corpus"]),
-        ("filter", "The teacher's errors, with and without the filter (three trainings each)", ["filter"]),
+        (
+            "filter",
+            "The teacher's errors, with and without the filter (three trainings each)",
+            ["filter"],
+        ),
         ("voice", "Brief and long traces (three trainings each)", ["voice", "filter"]),
-        ("cpu-filter", "The teacher's errors, with and without the filter (two cores)", ["cpu-filter"]),
+        (
+            "cpu-filter",
+            "The teacher's errors, with and without the filter (two cores)",
+            ["cpu-filter"],
+        ),
         ("cpu-samples", "One sample a problem, or several", ["cpu-samples"]),
         ("gsm8k", "GSM8K test after training", ["gsm8k", "gsm8k-epochs", "gsm8k-full"]),
     ):
@@ -139,15 +166,22 @@ def pictures(groups: Mapping[str, Sequence[Line]]) -> dict[str, str]:
             lines = [line for group in members for line in groups.get(group, ())]
             named = _over_seeds(lines)
             if stem == "voice":  # the filter's group has the long traces
-                named = [(name.replace("teacher right", "long traces"), p) for name, p in named if "wrong" not in name]
-            drawn[f"effect-{stem}"] = bars(title, sorted(named) if stem in ("filter", "voice") else named)
+                named = [
+                    (name.replace("teacher right", "long traces"), p)
+                    for name, p in named
+                    if "wrong" not in name
+                ]
+            drawn[f"effect-{stem}"] = bars(
+                title, sorted(named) if stem in ("filter", "voice") else named
+            )
     for group in ("demo-8", "demo-16"):
         if group in groups:
             trained = [line for line in groups[group] if line["steps"]]
             sizes = sorted({line["setting"]["corpus"]["problems"] for line in trained})
             series = {
                 f"{size:,} traces": _by(
-                    [x for x in trained if x["setting"]["corpus"]["problems"] == size], "learning_rate"
+                    [x for x in trained if x["setting"]["corpus"]["problems"] == size],
+                    "learning_rate",
                 )
                 for size in sizes
             }
@@ -165,7 +199,9 @@ def main(argv: Sequence[str]) -> int:
     for name, lines in groups.items():
         first = lines[0]
         print(f"### Group `{name}`\n")
-        print(f"Judge: {first['asked']} held-out problems of `{first['judge']}`, {first['device']}.\n")
+        print(
+            f"Judge: {first['asked']} held-out problems of `{first['judge']}`, {first['device']}.\n"
+        )
         print(table(lines) + "\n")
     folder.mkdir(parents=True, exist_ok=True)
     weak = source.with_name("weak-kinds.jsonl")
@@ -189,12 +225,19 @@ def _over_seeds(lines: Sequence[Line]) -> list[tuple[str, Point]]:
 
 
 def weak_kinds(lines: Sequence[Line]) -> str:
-    """What `benchmarks.effect.weak_kinds` wrote: the share right of each arm, all seeds together."""
+    """What `benchmarks.effect.weak_kinds` wrote: the share right of each arm, all seeds
+    together.
+    """
     named = []
-    for what, right, asked in (("", "right", "asked"), (", rare kinds", "right_rare", "asked_rare")):
+    for what, right, asked in (
+        ("", "right", "asked"),
+        (", rare kinds", "right_rare", "asked_rare"),
+    ):
         for arm, name in ARMS.items():
             own = [line for line in lines if line["arm"] == arm]
-            named.append((name + what, Point(0, sum(x[right] for x in own), sum(x[asked] for x in own))))
+            named.append(
+                (name + what, Point(0, sum(x[right] for x in own), sum(x[asked] for x in own)))
+            )
     return bars("The next 600 calls, where a few kinds of problem are rare", named)
 
 
@@ -204,7 +247,10 @@ def _by(lines: Sequence[Line], key: str, *, trained_only: bool = False) -> list[
 
 
 def _by_size(lines: Sequence[Line]) -> list[Point]:
-    return sorted((_point(line["setting"]["corpus"]["problems"], line) for line in lines), key=lambda point: point.x)
+    return sorted(
+        (_point(line["setting"]["corpus"]["problems"], line) for line in lines),
+        key=lambda point: point.x,
+    )
 
 
 def _point(x: float, line: Line) -> Point:
@@ -213,10 +259,10 @@ def _point(x: float, line: Line) -> Point:
 
 def _open(title: str, height: int) -> str:
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
-        f'role="img" aria-label="{escape(title)}" style="{STYLE}">\n'
-        f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>\n'
-        f'<text x="{LEFT - 44}" y="24" style="font-size:15px;font-weight:600">{escape(title)}</text>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}"'
+        f' height="{height}" role="img" aria-label="{escape(title)}" style="{STYLE}">\n<rect'
+        f' width="{WIDTH}" height="{height}" fill="#fff"/>\n<text x="{LEFT - 44}" y="24"'
+        f' style="font-size:15px;font-weight:600">{escape(title)}</text>'
     )
 
 

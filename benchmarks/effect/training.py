@@ -1,4 +1,6 @@
-"""The training loop and the greedy answers, for many adapters at once or for one fully trained model."""
+"""The training loop and the greedy answers, for many adapters at once or for one fully trained
+model.
+"""
 
 import math
 import random
@@ -78,7 +80,9 @@ def rate_at(setting: Setting, step: int, steps: int) -> float:
     warm = max(1, round(WARMUP * steps))
     if step < warm:
         return setting.learning_rate * (step + 1) / warm
-    return setting.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+    return (
+        setting.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+    )
 
 
 def batches(rows: Sequence[Row], setting: Setting) -> Iterator[list[Row]]:
@@ -95,12 +99,15 @@ def batches(rows: Sequence[Row], setting: Setting) -> Iterator[list[Row]]:
 def train_many(
     model: Any, settings: Sequence[Setting], rows: Sequence[Sequence[Row]], pad: int, budget: int
 ) -> tuple[Any, list[float]]:
-    """Train one adapter a setting on a frozen `model`; settings come by falling step counts, with one batch size.
+    """Train one adapter a setting on a frozen `model`; settings come by falling step counts, with
+    one batch size.
 
-    `budget` is the most tokens in one forward pass. Returns the model with its adapters and each setting's mean loss
-    over its last tenth of steps.
+    `budget` is the most tokens in one forward pass. Returns the model with its adapters and each
+    setting's mean loss over its last tenth of steps.
     """
-    shape = attach(model, [s.rank for s in settings], [s.alpha for s in settings], [s.seed for s in settings])
+    shape = attach(
+        model, [s.rank for s in settings], [s.alpha for s in settings], [s.seed for s in settings]
+    )
     counts = [steps_of(setting, len(own)) for setting, own in zip(settings, rows, strict=True)]
     optimiser = ManyAdamW(model)
     streams = [batches(own, setting) for own, setting in zip(rows, settings, strict=True)]
@@ -112,16 +119,24 @@ def train_many(
         total = torch.zeros(active, device=model.device)
         for micro in micro_batches(drawn, budget):
             total += _backward(model, micro, drawn, pad)
-        optimiser.step([rate_at(s, step, c) for s, c in zip(settings[:active], counts, strict=False)])
+        optimiser.step(
+            [rate_at(s, step, c) for s, c in zip(settings[:active], counts, strict=False)]
+        )
         for number, loss in enumerate(total.tolist()):
             losses[number].append(loss)
     shape.active = len(settings)
     model.requires_grad_(False)
-    return model, [sum(own[-(len(own) // 10 or 1) :]) / (len(own) // 10 or 1) if own else 0.0 for own in losses]
+    return model, [
+        sum(own[-(len(own) // 10 or 1) :]) / (len(own) // 10 or 1) if own else 0.0 for own in losses
+    ]
 
 
-def train_full(model: Any, setting: Setting, rows: Sequence[Row], pad: int, budget: int) -> tuple[Any, list[float]]:
-    """Train all weights in float32 with bfloat16 products; returns the model in its first precision."""
+def train_full(
+    model: Any, setting: Setting, rows: Sequence[Row], pad: int, budget: int
+) -> tuple[Any, list[float]]:
+    """Train all weights in float32 with bfloat16 products; returns the model in its first
+    precision.
+    """
     kind, model = model.dtype, model.float()
     steps, stream = steps_of(setting, len(rows)), batches(rows, setting)
     optimiser = torch.optim.AdamW(model.parameters(), lr=0.0, weight_decay=0.0)
@@ -150,11 +165,16 @@ def micro_batches(drawn: Sequence[list[Row]], budget: int) -> Iterator[list[list
 
 
 def _backward(model: Any, micro: list[list[Row]], drawn: Sequence[list[Row]], pad: int) -> Tensor:
-    """Add the gradients of one part: each adapter's loss is the mean over its whole step's learnt tokens."""
+    """Add the gradients of one part: each adapter's loss is the mean over its whole step's
+    learnt tokens.
+    """
     flat = [row for rows in micro for row in rows]
     length = max(len(row.ids) for row in flat)
-    # Padding stands on the right, where a causal model's real tokens never look: no attention mask is needed.
-    ids = torch.tensor([row.ids + [pad] * (length - len(row.ids)) for row in flat], device=model.device)
+    # Padding stands on the right, where a causal model's real tokens never look: no attention mask
+    # is needed.
+    ids = torch.tensor(
+        [row.ids + [pad] * (length - len(row.ids)) for row in flat], device=model.device
+    )
     learnt = torch.zeros(ids.shape, dtype=torch.bool)
     for number, row in enumerate(flat):
         learnt[number, row.prompt - 1 : len(row.ids) - 1] = True
@@ -162,9 +182,13 @@ def _backward(model: Any, micro: list[list[Row]], drawn: Sequence[list[Row]], pa
     hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state[learnt]
     targets = ids.roll(-1, dims=1)[learnt]
     loss = functional.cross_entropy(model.lm_head(hidden).float(), targets, reduction="none")
-    owners = torch.arange(len(micro), device=ids.device).repeat_interleave(len(micro[0])).view(-1, 1)
+    owners = (
+        torch.arange(len(micro), device=ids.device).repeat_interleave(len(micro[0])).view(-1, 1)
+    )
     owners = owners.expand(ids.shape)[learnt]
-    sizes = torch.tensor([sum(len(row.ids) - row.prompt for row in rows) for rows in drawn], device=ids.device)
+    sizes = torch.tensor(
+        [sum(len(row.ids) - row.prompt for row in rows) for rows in drawn], device=ids.device
+    )
     losses = torch.zeros(len(micro), device=ids.device).index_add(0, owners, loss) / sizes
     losses.sum().backward()  # type: ignore[no-untyped-call]  # torch annotates it so
     return losses.detach()
@@ -172,17 +196,29 @@ def _backward(model: Any, micro: list[list[Row]], drawn: Sequence[list[Row]], pa
 
 @torch.inference_mode()
 def answer(
-    model: Any, codec: Codec, questions: Sequence[Question], adapters: int, new_tokens: int, at_once: int
+    model: Any,
+    codec: Codec,
+    questions: Sequence[Question],
+    adapters: int,
+    new_tokens: int,
+    at_once: int,
 ) -> list[list[tuple[str, bool]]]:
-    """Greedy answers of each adapter (1 for a plain model) to each question: (text, came to its end)."""
+    """Greedy answers of each adapter (1 for a plain model) to each question: (text, came to its
+    end).
+    """
     answers: list[list[tuple[str, bool]]] = [[] for _ in range(adapters)]
     prompts = [codec.prompt(question.text) for question in questions]
     count = max(1, at_once // adapters)
     for start in range(0, len(prompts), count):
         part = prompts[start : start + count]
         length = max(map(len, part))
-        ids = torch.tensor([[codec.end] * (length - len(prompt)) + prompt for prompt in part], device=model.device)
-        mask = torch.tensor([[0] * (length - len(prompt)) + [1] * len(prompt) for prompt in part], device=model.device)
+        ids = torch.tensor(
+            [[codec.end] * (length - len(prompt)) + prompt for prompt in part], device=model.device
+        )
+        mask = torch.tensor(
+            [[0] * (length - len(prompt)) + [1] * len(prompt) for prompt in part],
+            device=model.device,
+        )
         new = model.generate(
             input_ids=ids.repeat(adapters, 1),
             attention_mask=mask.repeat(adapters, 1),
@@ -192,5 +228,7 @@ def answer(
             pad_token_id=codec.end,
         )[:, length:].tolist()
         for number in range(adapters):
-            answers[number] += [codec.text(ids) for ids in new[number * len(part) : (number + 1) * len(part)]]
+            answers[number] += [
+                codec.text(ids) for ids in new[number * len(part) : (number + 1) * len(part)]
+            ]
     return answers

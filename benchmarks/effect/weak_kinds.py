@@ -1,11 +1,13 @@
-"""Is the next quota better spent near what the student fails? A round of `weak` where a few kinds of problem are rare.
+"""Is the next quota better spent near what the student fails? A round of `weak` where a few kinds
+of problem are rare.
 
     python -m benchmarks.effect.weak_kinds --model .cache/models/smollm2-135m --out weak-kinds.jsonl
 
-Of the problems 85% are of six easy families, 15% of twelve harder ones. A student learns from 1,000 traces of that
-mixture and answers 300 fresh problems. 600 problems more are taken from a pool of 6,000: the nearest neighbours of
-what it failed (`evaluation.neighbours`, as `python -m evaluation weak` does), or at random. Student and arms are judged
-on 1,000 problems that nobody has seen, each over several seeds; all train for the same number of steps.
+Of the problems 85% are of six easy families, 15% of twelve harder ones. A student learns from 1,000
+traces of that mixture and answers 300 fresh problems. 600 problems more are taken from a pool of
+6,000: the nearest neighbours of what it failed (`evaluation.neighbours`, as `python -m evaluation
+weak` does), or at random. Student and arms are judged on 1,000 problems that nobody has seen, each
+over several seeds; all train for the same number of steps.
 """
 
 import argparse
@@ -50,13 +52,23 @@ class Problem:
 
 
 def main(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", type=Path, required=True, help="folder of SmolLM2-135M-Instruct")
-    parser.add_argument("--out", type=Path, required=True, help="JSON Lines: one line a seed and arm")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="JSON Lines: one line a seed and arm"
+    )
     parser.add_argument("--seeds", type=int, default=4)
-    parser.add_argument("--token-budget", type=int, default=32_768, help="tokens in one forward pass of training")
-    parser.add_argument("--answers-at-once", type=int, default=2400, help="rows of one batch of answers")
-    parser.add_argument("--shrink", type=int, default=1, help="divide all counts, to try the script")
+    parser.add_argument(
+        "--token-budget", type=int, default=32_768, help="tokens in one forward pass of training"
+    )
+    parser.add_argument(
+        "--answers-at-once", type=int, default=2400, help="rows of one batch of answers"
+    )
+    parser.add_argument(
+        "--shrink", type=int, default=1, help="divide all counts, to try the script"
+    )
     given = parser.parse_args(argv)
     started = time.monotonic()
     seeds = range(given.seeds)
@@ -69,7 +81,10 @@ def main(argv: Sequence[str]) -> int:
     pools = [list(islice(stream, sizes[3])) for stream in streams]
 
     marks = learn(students, list(seeds), examined, given)
-    failed = [[p.question.text for p, right in zip(examined, own, strict=True) if not right] for own in marks]
+    failed = [
+        [p.question.text for p, right in zip(examined, own, strict=True) if not right]
+        for own in marks
+    ]
     arms = [(seed, arm) for seed in seeds for arm in ARMS]
     more = [chosen(arm, seed, pools[seed], failed[seed], sizes[4]) for seed, arm in arms]
     corpora = [students[seed] + taken for (seed, _), taken in zip(arms, more, strict=True)]
@@ -78,12 +93,20 @@ def main(argv: Sequence[str]) -> int:
     rare = [number for number, problem in enumerate(judged) if problem.rare]
     for (seed, arm), taken, corpus, right in zip(arms, more, corpora, marks, strict=True):
         line = {
-            "seed": seed, "arm": arm, "failed": len(failed[seed]), "examined": len(examined), "more": len(taken),
-            "more_rare": sum(problem.rare for problem in taken), "asked": len(judged), "right": sum(right),
-            "asked_rare": len(rare), "right_rare": sum(right[number] for number in rare),
-            "data": digest(traces(corpus)), "steps": STEPS // given.shrink,
+            "seed": seed,
+            "arm": arm,
+            "failed": len(failed[seed]),
+            "examined": len(examined),
+            "more": len(taken),
+            "more_rare": sum(problem.rare for problem in taken),
+            "asked": len(judged),
+            "right": sum(right),
+            "asked_rare": len(rare),
+            "right_rare": sum(right[number] for number in rare),
+            "data": digest(traces(corpus)),
+            "steps": STEPS // given.shrink,
             "marks": "".join("01"[ok] for ok in right),
-        }  # fmt: skip
+        }
         with given.out.open("a") as out:
             out.write(json.dumps(line) + "\n")
         print({key: value for key, value in line.items() if key != "marks"}, flush=True)
@@ -102,14 +125,18 @@ def problems(name: str, known: Set[str]) -> Iterator[Problem]:
             yield Problem(Question(text, str(answer)), rare)
 
 
-def chosen(arm: str, seed: int, pool: Sequence[Problem], failed: Sequence[str], count: int) -> list[Problem]:
+def chosen(
+    arm: str, seed: int, pool: Sequence[Problem], failed: Sequence[str], count: int
+) -> list[Problem]:
     """What one arm takes of the pool."""
     if arm == "no more":
         return []
     if arm == "at random":
         return random.Random(seed).sample(pool, count)
     by_text = {problem.question.text: problem for problem in pool}
-    found = nearest(failed, lambda: [problem.question for problem in pool], NEIGHBOURS, lambda _: False)
+    found = nearest(
+        failed, lambda: [problem.question for problem in pool], NEIGHBOURS, lambda _: False
+    )
     return [by_text[neighbour.text] for neighbour in islice(found, count)]
 
 
@@ -123,11 +150,18 @@ def traces(corpus: Sequence[Problem]) -> list[list[Message]]:
 
 
 def learn(
-    corpora: Sequence[Sequence[Problem]], seeds: Sequence[int], asked: Sequence[Problem], given: argparse.Namespace
+    corpora: Sequence[Sequence[Problem]],
+    seeds: Sequence[int],
+    asked: Sequence[Problem],
+    given: argparse.Namespace,
 ) -> list[list[bool]]:
-    """Train one student a corpus, all side by side: [students][asked], whether each answer is right."""
+    """Train one student a corpus, all side by side: [students][asked], whether each answer is
+    right.
+    """
     steps = STEPS // given.shrink
-    settings = [Setting(f"student {seed}", Corpus(), RATE, steps=steps, seed=seed) for seed in seeds]
+    settings = [
+        Setting(f"student {seed}", Corpus(), RATE, steps=steps, seed=seed) for seed in seeds
+    ]
     codec = Codec(AutoTokenizer.from_pretrained(given.model))
     rows = [[codec.row(messages) for messages in traces(corpus)] for corpus in corpora]
     model: Any = AutoModelForCausalLM.from_pretrained(given.model, dtype=torch.bfloat16)
@@ -135,7 +169,9 @@ def learn(
     model, _ = training.train_many(model, settings, rows, codec.end, given.token_budget)
     print(f"{len(settings)} students trained", flush=True)
     questions = [problem.question for problem in asked]
-    said = training.answer(model, codec, questions, len(settings), NEW_TOKENS, given.answers_at_once)
+    said = training.answer(
+        model, codec, questions, len(settings), NEW_TOKENS, given.answers_at_once
+    )
     return [[is_right(q, answer) for q, answer in zip(questions, own, strict=True)] for own in said]
 
 

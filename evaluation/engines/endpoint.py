@@ -1,7 +1,8 @@
 """The `endpoint` engine: an OpenAI-compatible server (vLLM, SGLang, llama.cpp, a provider) answers.
 
-A server that fails is no student that errs. Empty text, refusals and broken connections are asked again, and when that
-does not help the run ends with a message; what had come stays in the journal, and the next run asks for the rest only.
+A server that fails is no student that errs. Empty text, refusals and broken connections are asked
+again, and when that does not help the run ends with a message; what had come stays in the journal,
+and the next run asks for the rest only.
 """
 
 import asyncio
@@ -57,18 +58,25 @@ class EndpointEngine:
     shows_opening = False  # a server sends what the model said, not what the template had begun
 
     def __init__(
-        self, name: str, engine: EngineConfig, generation: GenerationConfig, say: Callable[[str], None]
+        self,
+        name: str,
+        engine: EngineConfig,
+        generation: GenerationConfig,
+        say: Callable[[str], None],
     ) -> None:
         self._name, self._engine, self._generation, self._say = name, engine, generation, say
         self._servers = [
-            _Server(f"{url.rstrip('/')}/chat/completions", RequestFields(name, generation)) for url in engine.base_urls
+            _Server(f"{url.rstrip('/')}/chat/completions", RequestFields(name, generation))
+            for url in engine.base_urls
         ]
         self._api_key = os.environ.get(KEY_ENV, "").strip()
         if not self._api_key.isprintable():
             raise InputError(f"{KEY_ENV}: holds characters that no key has: copy it again")
 
     def identity(self) -> dict[str, Any]:
-        """A server does not say which weights it serves: address and model name must do (`--fresh` asks again)."""
+        """A server does not say which weights it serves: address and model name must do
+        (`--fresh` asks again).
+        """
         return {
             "kind": "endpoint",
             "base_url": self._engine.base_url,
@@ -85,12 +93,20 @@ class EndpointEngine:
     def close(self) -> None:
         pass
 
-    async def _answer(self, wanted: list[Asked], deliver: Deliver, tick: Callable[[int], None]) -> None:
-        calls = self._engine.batch if isinstance(self._engine.batch, int) else _CALLS * len(self._servers)
+    async def _answer(
+        self, wanted: list[Asked], deliver: Deliver, tick: Callable[[int], None]
+    ) -> None:
+        calls = (
+            self._engine.batch
+            if isinstance(self._engine.batch, int)
+            else _CALLS * len(self._servers)
+        )
         timeout = aiohttp.ClientTimeout(total=self._engine.timeout_seconds, sock_connect=10)
         headers = {"Authorization": f"Bearer {self._api_key}"} if self._api_key else {}
         connector = aiohttp.TCPConnector(limit=calls)
-        async with aiohttp.ClientSession(timeout=timeout, headers=headers, connector=connector) as session:
+        async with aiohttp.ClientSession(
+            timeout=timeout, headers=headers, connector=connector
+        ) as session:
             queue = iter(wanted)
             try:
                 async with asyncio.TaskGroup() as workers:
@@ -107,7 +123,9 @@ class EndpointEngine:
         deliver: Deliver,
         tick: Callable[[int], None],
     ) -> None:
-        """Ask what the queue still holds: one of the calls in flight. Each has its server, until that one fails."""
+        """Ask what the queue still holds: one of the calls in flight. Each has its server,
+        until that one fails.
+        """
         servers = deque(self._servers)
         servers.rotate(-number)
         for asked in queue:
@@ -115,7 +133,9 @@ class EndpointEngine:
             deliver(asked, answer)
             tick(answer.completion_tokens)
 
-    async def _ask(self, session: aiohttp.ClientSession, servers: deque[_Server], asked: Asked) -> Answer:
+    async def _ask(
+        self, session: aiohttp.ClientSession, servers: deque[_Server], asked: Asked
+    ) -> Answer:
         failures = busy = 0
         while True:
             server = servers[0]
@@ -126,7 +146,9 @@ class EndpointEngine:
             except _Busy as full:
                 busy += 1
                 if busy >= _PATIENCE:
-                    raise EndpointDead(f"{server.url}: 429 for {busy} calls in a row: lower engine.batch") from None
+                    raise EndpointDead(
+                        f"{server.url}: 429 for {busy} calls in a row: lower engine.batch"
+                    ) from None
                 await asyncio.sleep(min(full.seconds, _LONGEST_WAIT_SECONDS))
             except (_Failed, aiohttp.ClientError, TimeoutError) as error:
                 failures += 1
@@ -134,11 +156,14 @@ class EndpointEngine:
                 why = self._redacted(str(error) or type(error).__name__)
                 if failures >= self._engine.attempts * len(servers):
                     raise EndpointDead(
-                        f"{server.url}: no answer after {failures} calls ({why}): "
-                        "see that the server is up and serves this model; answers so far are kept, run again to go on"
+                        f"{server.url}: no answer after {failures} calls ({why}): see that the"
+                        " server is up and serves this model; answers so far are kept, run again"
+                        " to go on"
                     ) from None
                 if failures % len(servers) == 0:  # each of them has failed once more
-                    await asyncio.sleep(min(0.5 * 2 ** (failures // len(servers)), _LONGEST_WAIT_SECONDS))
+                    await asyncio.sleep(
+                        min(0.5 * 2 ** (failures // len(servers)), _LONGEST_WAIT_SECONDS)
+                    )
 
     async def _call(self, session: aiohttp.ClientSession, server: _Server, asked: Asked) -> Answer:
         began = time.perf_counter()
@@ -153,7 +178,8 @@ class EndpointEngine:
                 hint = f": set {KEY_ENV}" if reply.status in (401, 403) else ""
                 cause = server.fields.cause(text) if reply.status in (400, 422) else ""
                 raise InputError(
-                    f"{server.url}: status {reply.status} for model {self._name!r}{hint}: {self._redacted(text)}{cause}"
+                    f"{server.url}: status {reply.status} for model {self._name!r}{hint}:"
+                    f" {self._redacted(text)}{cause}"
                 )
             if reply.status != 200:
                 raise _Failed(f"status {reply.status}: {text}")
@@ -170,7 +196,9 @@ class EndpointEngine:
             reasoning = _text(message.get("reasoning_content") or message.get("reasoning"))
             content = _text(message.get("content"))
             usage = reply.get("usage") or {}
-            asked, count = (int(usage.get(name) or 0) for name in ("prompt_tokens", "completion_tokens"))
+            asked, count = (
+                int(usage.get(name) or 0) for name in ("prompt_tokens", "completion_tokens")
+            )
         except (ValueError, LookupError, TypeError, AttributeError):
             raise _Failed(f"not a chat completion: {text}") from None
         if not content.strip() and not reasoning.strip():
@@ -179,20 +207,26 @@ class EndpointEngine:
         return Answer(_joined(reasoning, content), reason, asked, count, seconds)
 
     def _check_length(self, count: int, reason: str, url: str) -> None:
-        """The limit is what the user said: neither ignored by the server nor undercut by a smaller one of its own."""
+        """The limit is what the user said: neither ignored by the server nor undercut by a
+        smaller one of its own.
+        """
         limit = self._generation.max_new_tokens
         if count > limit:
             raise InputError(
-                f"{url}: an answer of {count} tokens where max_new_tokens = {limit}: the server ignores the limit"
+                f"{url}: an answer of {count} tokens where max_new_tokens = {limit}: the server"
+                " ignores the limit"
             )
         if is_cut(reason) and 0 < count < limit:
             raise InputError(
-                f"{url}: the server cut an answer at {count} tokens where max_new_tokens = {limit}: give it "
-                "a longer context (vLLM: --max-model-len) or lower generation.max_new_tokens"
+                f"{url}: the server cut an answer at {count} tokens where max_new_tokens = {limit}:"
+                " give it a longer context (vLLM: --max-model-len) or lower"
+                " generation.max_new_tokens"
             )
 
     def _redacted(self, text: str) -> str:
-        whole = text.replace(self._api_key, "…") if self._api_key else text  # before a cut can leave half a key
+        whole = (
+            text.replace(self._api_key, "…") if self._api_key else text
+        )  # before a cut can leave half a key
         return " ".join(whole.split())[:300]
 
 
@@ -204,13 +238,19 @@ def _text(value: Any) -> str:
 
 
 def _joined(reasoning: str, content: str) -> str:
-    """One text with thinking tags, whichever dialect it came in. Thinking with nothing after it never ended."""
+    """One text with thinking tags, whichever dialect it came in. Thinking with nothing after it
+    never ended.
+    """
     if not reasoning:
         return content
     if THINK_CLOSE in content:
         return content
     repeated = content.strip() == reasoning.strip()  # one thought under both names
-    return f"{THINK_OPEN}\n{reasoning}" if repeated or not content.strip() else assistant_text(reasoning, content)
+    return (
+        f"{THINK_OPEN}\n{reasoning}"
+        if repeated or not content.strip()
+        else assistant_text(reasoning, content)
+    )
 
 
 def _retry_after(header: str | None, default: float) -> float:

@@ -7,19 +7,35 @@ from shared.errors import InputError
 
 # What changes an answer: the weights, their shape, the tokenizer with its template, the end tokens.
 _WEIGHTS = ("*.safetensors", "*.bin")
-_SETTINGS = ("config.json", "generation_config.json", "tokenizer*", "chat_template*", "special_tokens_map.json",
-             "vocab*", "merges.txt", "added_tokens.json")  # fmt: skip
+_SETTINGS = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer*",
+    "chat_template*",
+    "special_tokens_map.json",
+    "vocab*",
+    "merges.txt",
+    "added_tokens.json",
+)
 
 
 def fingerprint(folder: Path) -> str:
-    """16 hex digits over names and contents of a model folder's weights and settings. Reads every byte."""
+    """16 hex digits over names and contents of a model folder's weights and settings. Reads
+    every byte.
+    """
     weights = _found(folder, _WEIGHTS)
     if not weights:
         adapter = (folder / "adapter_config.json").exists()
-        remedy = "merge the adapter first (python -m trainer merge)" if adapter else "give a folder with *.safetensors"
+        remedy = (
+            "merge the adapter first (python -m trainer merge)"
+            if adapter
+            else "give a folder with *.safetensors"
+        )
         raise InputError(f"{folder}: no weights here: {remedy}")
     if any(path.name.startswith("adapter_model") for path in weights):
-        raise InputError(f"{folder}: an adapter, not a whole model: merge it first (python -m trainer merge)")
+        raise InputError(
+            f"{folder}: an adapter, not a whole model: merge it first (python -m trainer merge)"
+        )
     digest = hashlib.sha256()
     for path in sorted({*weights, *_found(folder, _SETTINGS)}):
         with path.open("rb") as file:

@@ -1,10 +1,11 @@
 """What is asked of a server beside the question, and what it refuses of that.
 
-A field that a request leaves out is the server's to choose: vLLM and SGLang then take top_p, top_k, min_p and
-repetition_penalty from the model's generation_config.json (Qwen2.5-Instruct: 0.8, 20, none, 1.1), llama.cpp from its
-command line. So a neutral value is sent for each that the user has not set. Servers that know fewer fields refuse the
-request; those neutral ones are then left out, which is told and kept with each answer. What the user has set is never
-left out: a server that refuses it ends the run.
+A field that a request leaves out is the server's to choose: vLLM and SGLang then take top_p, top_k,
+min_p and repetition_penalty from the model's generation_config.json (Qwen2.5-Instruct: 0.8, 20,
+none, 1.1), llama.cpp from its command line. So a neutral value is sent for each that the user has
+not set. Servers that know fewer fields refuse the request; those neutral ones are then left out,
+which is told and kept with each answer. What the user has set is never left out: a server that
+refuses it ends the run.
 """
 
 import hashlib
@@ -22,7 +23,9 @@ _NOT_IN_OPENAIS_API = frozenset({"top_k", "min_p", "repetition_penalty"})
 
 
 class RequestFields:
-    """The fields of one model's requests. Learns what the server refuses; not to be shared between threads."""
+    """The fields of one model's requests. Learns what the server refuses; not to be shared
+    between threads.
+    """
 
     def __init__(self, model: str, generation: GenerationConfig) -> None:
         self._model, self._generation = model, generation
@@ -33,7 +36,9 @@ class RequestFields:
         self._told: set[str] = set()
 
     def messages(self, question: Question) -> list[Message]:
-        """The question's messages, led by generation.system where that is a text, or silence ("")."""
+        """The question's messages, led by generation.system where that is a text, or silence
+        ("").
+        """
         system, given = self._generation.system, list(question.messages)
         if system == "template" or given[0]["role"] == "system":
             return given
@@ -55,46 +60,72 @@ class RequestFields:
 
     def give_way(self, refusal: str, body: Mapping[str, Any]) -> bool:
         """Take note of what a 400 or 422 refuses of `body`; whether to ask again, with less."""
-        if "max_tokens" in body and "max_completion_tokens" in refusal and "max_tokens" not in self._accepted:
+        if (
+            "max_tokens" in body
+            and "max_completion_tokens" in refusal
+            and "max_tokens" not in self._accepted
+        ):
             self._renamed = True
             return True
         if self._refused & body.keys():  # another call has found it out meanwhile
             return True
-        optional = [name for name in self._optional() if name in body and name not in self._accepted]
+        optional = [
+            name for name in self._optional() if name in body and name not in self._accepted
+        ]
         named = {name for name in optional if _names(refusal, name)}
         self._refused |= named or _NOT_IN_OPENAIS_API.intersection(optional)
         return bool(self._refused & body.keys())
 
     def accept(self, body: Mapping[str, Any]) -> str:
-        """Take note of a request that was answered; a line for the user where there is news, else ""."""
+        """Take note of a request that was answered; a line for the user where there is news,
+        else "".
+        """
         self._accepted |= body.keys()
-        self._refused -= body.keys()  # a refusal that named no field may have been of something else
+        self._refused -= (
+            body.keys()
+        )  # a refusal that named no field may have been of something else
         news = self._refused - self._told
         self._told |= news
         if not news:
             return ""
         fields = ", ".join(sorted(news))
-        return f"model {self._model}: the server refuses {fields}; asked without, so its own defaults hold there"
+        return (
+            f"model {self._model}: the server refuses {fields}; asked without, so its own defaults"
+            " hold there"
+        )
 
     def without(self, body: Mapping[str, Any]) -> tuple[str, ...]:
         """The fields that `body` lacks because the server refuses them."""
         return tuple(sorted(self._refused - body.keys()))
 
     def cause(self, refusal: str) -> str:
-        """The key of the configuration that a refusal seems to be about, as the end of a sentence; "" for none."""
+        """The key of the configuration that a refusal seems to be about, as the end of a
+        sentence; "" for none.
+        """
         settings = self._generation.model_dump()
         if self._generation.system != "template" and _names(refusal, "system"):
             return "; generation.system cannot be applied here: leave it out"
         for name in ("temperature", *_NEUTRAL, "chat_template_kwargs"):
             if name in settings and _names(refusal, name):
-                return f"; generation.{name} = {settings[name]} cannot be applied here: change it or leave it out"
+                return (
+                    f"; generation.{name} = {settings[name]} cannot be applied here: change it or"
+                    " leave it out"
+                )
         named = next((name for name in self._generation.extra_body if _names(refusal, name)), "")
-        return f"; generation.extra_body has {named!r}, which cannot be applied here: leave it out" if named else ""
+        return (
+            f"; generation.extra_body has {named!r}, which cannot be applied here: leave it out"
+            if named
+            else ""
+        )
 
     def _optional(self) -> list[str]:
         """Fields that can be left out without going against what the user has set."""
         own = self._generation.extra_body
-        neutral = [name for name, value in _NEUTRAL.items() if self.sampling[name] == value and name not in own]
+        neutral = [
+            name
+            for name, value in _NEUTRAL.items()
+            if self.sampling[name] == value and name not in own
+        ]
         return [*neutral, "seed"]
 
 
@@ -102,7 +133,11 @@ def _sampling(generation: GenerationConfig) -> dict[str, Any]:
     """Every field that decides an answer, beside the prompt, the limit and the seed."""
     fields = {"temperature": generation.temperature, **_NEUTRAL}
     if generation.temperature > 0:  # greedy decoding ignores them
-        fields |= {"top_p": generation.top_p, "top_k": generation.top_k or -1, "min_p": generation.min_p}
+        fields |= {
+            "top_p": generation.top_p,
+            "top_k": generation.top_k or -1,
+            "min_p": generation.min_p,
+        }
     if generation.chat_template_kwargs:
         fields["chat_template_kwargs"] = generation.chat_template_kwargs
     return fields | generation.extra_body

@@ -26,7 +26,9 @@ _SELF_CHECK = 2e-2  # largest difference of probabilities between our attention 
 
 
 class TransformersEngine:
-    """Answers with one model. Weights are loaded when the first answer is wanted: a finished run loads nothing."""
+    """Answers with one model. Weights are loaded when the first answer is wanted: a finished
+    run loads nothing.
+    """
 
     shows_opening = True
 
@@ -60,10 +62,15 @@ class TransformersEngine:
         decoder = self._decoder(prompts)
 
         def finished(index: int, generated: Generated) -> None:
-            text = self._chat.answer(self._tokenizer.decode(generated.tokens, skip_special_tokens=False))
+            text = self._chat.answer(
+                self._tokenizer.decode(generated.tokens, skip_special_tokens=False)
+            )
             reason = "stop" if generated.stopped else "length"
             count = len(generated.tokens) + generated.stopped
-            deliver(wanted[index], Answer(text, reason, len(prompts[index].ids), count, generated.seconds))
+            deliver(
+                wanted[index],
+                Answer(text, reason, len(prompts[index].ids), count, generated.seconds),
+            )
 
         decoder.run(prompts, finished, tick)
 
@@ -80,11 +87,16 @@ class TransformersEngine:
     def _prompt_of(self, asked: Asked) -> Prompt:
         ids = self._tokenizer(self.prompt(asked.question), add_special_tokens=False)["input_ids"]
         if not ids:
-            raise InputError(f"{self.folder}: its tokenizer makes no tokens of a question: copy tokenizer.json again")
+            raise InputError(
+                f"{self.folder}: its tokenizer makes no tokens of a question: copy tokenizer.json"
+                " again"
+            )
         settings = self._generation
         draws = None
         if settings.temperature > 0:
-            draws = uniforms(settings.seed, asked.question.id, asked.sample, settings.max_new_tokens)
+            draws = uniforms(
+                settings.seed, asked.question.id, asked.sample, settings.max_new_tokens
+            )
         return Prompt(ids, settings.max_new_tokens, draws)
 
     def _check_room(self, longest: int) -> None:
@@ -92,9 +104,9 @@ class TransformersEngine:
         wanted = longest + self._generation.max_new_tokens
         if places and wanted > places:
             raise InputError(
-                f"generation.max_new_tokens: the longest prompt ({longest} tokens) and "
-                f"{self._generation.max_new_tokens} new tokens exceed the {places} positions of {self._name}: "
-                f"set at most {places - longest}"
+                f"generation.max_new_tokens: the longest prompt ({longest} tokens) and"
+                f" {self._generation.max_new_tokens} new tokens exceed the {places} positions of"
+                f" {self._name}: set at most {places - longest}"
             )
 
     def _decoder(self, prompts: list[Prompt]) -> "Decoder | StaticDecoder":
@@ -105,7 +117,9 @@ class TransformersEngine:
         sampling = Sampling(settings.temperature, settings.top_p, self._stop_ids())
         rows = self._rows(max(len(p.ids) for p in prompts))
         if has_plain_attention(self._config):
-            self._model.set_attn_implementation("sdpa")  # its own, for the check, also where ours served a call before
+            self._model.set_attn_implementation(
+                "sdpa"
+            )  # its own, for the check, also where ours served a call before
             expected = next_probabilities(self._model, prompts[0].ids)
             decoder = Decoder(self._model, rows, sampling)
             if (decoder.next_probabilities(prompts[0].ids) - expected).abs().max() <= _SELF_CHECK:
@@ -114,7 +128,9 @@ class TransformersEngine:
         return StaticDecoder(self._model, rows, sampling)
 
     def _whole_model(self) -> Any:
-        """The model, all of whose weights were in its files: transformers makes up what is missing and goes on."""
+        """The model, all of whose weights were in its files: transformers makes up what is
+        missing and goes on.
+        """
         model, told = _loaded(
             AutoModelForCausalLM.from_pretrained,
             self.folder,
@@ -124,8 +140,8 @@ class TransformersEngine:
         )
         if missing := sorted(told["missing_keys"]):
             raise InputError(
-                f"{self.folder}: {len(missing)} of its weights are in none of its files ({missing[0]} for one): "
-                "copy or download the folder again"
+                f"{self.folder}: {len(missing)} of its weights are in none of its files"
+                f" ({missing[0]} for one): copy or download the folder again"
             )
         return model
 
@@ -140,10 +156,14 @@ class TransformersEngine:
             return _CPU_ROWS
         config = self._config
         size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        per_token = 2 * config.num_hidden_layers * config.num_key_value_heads * size * self._dtype.itemsize
+        per_token = (
+            2 * config.num_hidden_layers * config.num_key_value_heads * size * self._dtype.itemsize
+        )
         self._free_memory()
         free, _ = torch.cuda.mem_get_info(self._device)
-        fitting = (free - _GPU_RESERVE) // (per_token * (longest_prompt + self._generation.max_new_tokens))
+        fitting = (free - _GPU_RESERVE) // (
+            per_token * (longest_prompt + self._generation.max_new_tokens)
+        )
         return int(max(1, min(_GPU_ROWS, fitting)))
 
 
@@ -154,7 +174,9 @@ def _loaded(load: Callable[..., Any], folder: Path, **options: Any) -> Any:
         raise
     except Exception as error:  # a damaged folder makes the libraries raise a dozen kinds
         why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise InputError(f"{folder}: cannot be loaded ({why}): copy or download the folder again") from None
+        raise InputError(
+            f"{folder}: cannot be loaded ({why}): copy or download the folder again"
+        ) from None
 
 
 def next_probabilities(model: Any, ids: Any) -> torch.Tensor:
@@ -165,7 +187,9 @@ def next_probabilities(model: Any, ids: Any) -> torch.Tensor:
 
 
 def has_plain_attention(config: Any) -> bool:
-    """Whether every layer attends to all earlier tokens in the usual way: what the slots can serve."""
+    """Whether every layer attends to all earlier tokens in the usual way: what the slots can
+    serve.
+    """
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     capped = getattr(config, "attn_logit_softcapping", None)
     return kinds == {"full_attention"} and not capped and hasattr(config, "num_key_value_heads")
@@ -174,8 +198,8 @@ def has_plain_attention(config: Any) -> bool:
 def stop_ids(tokenizer: Any, chat: ChatRenderer, model: Any) -> tuple[int, ...]:
     """Every token that ends an answer: the model's, the tokenizer's and the template's end of turn.
 
-    One source is not enough: tokenizers read from a GGUF file name the wrong one, and a base model's settings know the
-    end of a text but not of a turn.
+    One source is not enough: tokenizers read from a GGUF file name the wrong one, and a base
+    model's settings know the end of a text but not of a turn.
     """
     found: set[int] = set()
     for ids in (model.generation_config.eos_token_id, tokenizer.eos_token_id):
@@ -187,12 +211,16 @@ def stop_ids(tokenizer: Any, chat: ChatRenderer, model: Any) -> tuple[int, ...]:
 
 
 def find_model(name: str) -> Path:
-    """The folder of a model: `name` itself where it is one, else the hub's copy. Errors: `InputError`."""
+    """The folder of a model: `name` itself where it is one, else the hub's copy. Errors:
+    `InputError`.
+    """
     path = Path(name)
     if path.is_dir():
         return path
     if path.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
-        raise InputError(f"models: {name}: no such folder: train and merge first, or correct the path")
+        raise InputError(
+            f"models: {name}: no such folder: train and merge first, or correct the path"
+        )
     from huggingface_hub import snapshot_download
 
     try:
@@ -200,7 +228,9 @@ def find_model(name: str) -> Path:
         return Path(snapshot_download(name, allow_patterns=patterns))
     except Stopped:
         raise
-    except Exception as error:  # the hub's client raises a dozen kinds, each of them "it cannot be had"
+    except (
+        Exception
+    ) as error:  # the hub's client raises a dozen kinds, each of them "it cannot be had"
         why = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
         raise InputError(f"models: {name}: no such folder, and the hub gave none ({why})") from None
 
@@ -208,12 +238,18 @@ def find_model(name: str) -> Path:
 def _device(wanted: str) -> torch.device:
     if wanted != "auto":
         if wanted.startswith("cuda") and not torch.cuda.is_available():
-            raise InputError(f'engine.device = "{wanted}": no NVIDIA GPU can be used here: set "cpu" or "auto"')
+            raise InputError(
+                f'engine.device = "{wanted}": no NVIDIA GPU can be used here: set "cpu" or "auto"'
+            )
         try:
             device = torch.device(wanted)
-            torch.zeros(1, device=device).item()  # one that holds no numbers, or is not there, says so now
+            torch.zeros(
+                1, device=device
+            ).item()  # one that holds no numbers, or is not there, says so now
         except (RuntimeError, NotImplementedError, AssertionError):
-            raise InputError(f'engine.device = "{wanted}": no such device here: auto, cpu, cuda or cuda:N') from None
+            raise InputError(
+                f'engine.device = "{wanted}": no such device here: auto, cpu, cuda or cuda:N'
+            ) from None
         return device
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -230,5 +266,8 @@ def _dtype(wanted: str, device: torch.device) -> torch.dtype:
 def card() -> str:
     """The device that answers, in words, for the manifest."""
     if torch.cuda.is_available():
-        return f"{torch.cuda.get_device_name(0)}, {math.ceil(torch.cuda.mem_get_info(0)[1] / 2**30)} GiB"
+        return (
+            f"{torch.cuda.get_device_name(0)},"
+            f" {math.ceil(torch.cuda.mem_get_info(0)[1] / 2**30)} GiB"
+        )
     return f"CPU, {os.cpu_count()} cores"

@@ -1,7 +1,7 @@
 """lighteval imported without litellm, which none of our engines uses.
 
-litellm fetches a price list and lighteval opens a disk cache for it in the working directory, both while they are
-imported.
+litellm fetches a price list and lighteval opens a disk cache for it in the working directory, both
+while they are imported.
 """
 
 from collections.abc import Iterator

@@ -1,8 +1,9 @@
 """lighteval's own extractive metric, in a process that can be killed.
 
-Its time limits are alarms, and an alarm does not reach into one long computation: `9^{9^{9}}` would hold the run for
-ever. So the metric lives in a child process which gets one answer at a time and is replaced when it takes too long.
-It is slow to start (lighteval imports half the world), so it starts while the first answers are being made.
+Its time limits are alarms, and an alarm does not reach into one long computation: `9^{9^{9}}` would
+hold the run for ever. So the metric lives in a child process which gets one answer at a time and is
+replaced when it takes too long. It is slow to start (lighteval imports half the world), so it
+starts while the first answers are being made.
 
 The child reads {"gold": …, "text": …} and writes {"match": true} as JSON lines.
 """
@@ -64,8 +65,10 @@ class SecondOpinion:
     def _start(self) -> None:
         self._child = subprocess.Popen(
             [sys.executable, "-m", "evaluation.lighteval.metric"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
         self._started = False
 
     def _line(self, seconds: float) -> bytes:
@@ -89,12 +92,22 @@ class SecondOpinion:
 def _metric() -> Any:
     with without_litellm():
         from lighteval.metrics.dynamic_metrics import MultilingualExtractiveMatchMetric
-        from lighteval.metrics.utils.extractive_match_utils import ExprExtractionConfig, LatexExtractionConfig
+        from lighteval.metrics.utils.extractive_match_utils import (
+            ExprExtractionConfig,
+            LatexExtractionConfig,
+        )
 
-    # as lighteval sets it up for GSM8K and MATH-500: the gold as it stands, the prediction's box before anything else
+    # as lighteval sets it up for GSM8K and MATH-500: the gold as it stands, the prediction's box
+    # before anything else
     return MultilingualExtractiveMatchMetric(
-        gold_extraction_target=(ExprExtractionConfig(), LatexExtractionConfig(boxed_match_priority=0)),
-        pred_extraction_target=(ExprExtractionConfig(), LatexExtractionConfig(boxed_match_priority=0)),
+        gold_extraction_target=(
+            ExprExtractionConfig(),
+            LatexExtractionConfig(boxed_match_priority=0),
+        ),
+        pred_extraction_target=(
+            ExprExtractionConfig(),
+            LatexExtractionConfig(boxed_match_priority=0),
+        ),
         precision=5,
     )
 
@@ -115,7 +128,9 @@ def _serve() -> None:
         doc = Doc(query="", choices=[f"${wanted['gold']}$"], gold_index=0)
         try:
             match = metric.compute(doc, ModelResponse(text=[wanted["text"]])) >= 1
-        except Exception:  # whatever the metric trips over is its opinion withheld, and no reason to lose the run
+        except (
+            Exception
+        ):  # whatever the metric trips over is its opinion withheld, and no reason to lose the run
             match = None
         out.write(json.dumps({"match": match}).encode() + b"\n")
         out.flush()

@@ -1,8 +1,9 @@
-"""Our benchmarks as lighteval tasks and our answers as a lighteval model: its results and details come out beside ours.
+"""Our benchmarks as lighteval tasks and our answers as a lighteval model: its results and details
+come out beside ours.
 
-What lighteval does by itself and must not do here: import every built-in task (one downloads at import), shuffle
-before taking N, let a task's `generation_size` undercut the limit, cache by path instead of weights, score an answer
-that never came.
+What lighteval does by itself and must not do here: import every built-in task (one downloads at
+import), shuffle before taking N, let a task's `generation_size` undercut the limit, cache by path
+instead of weights, score an answer that never came.
 """
 
 import logging
@@ -31,14 +32,20 @@ from evaluation.records import Benchmark, Case
 Cases = Mapping[str, Sequence[Case]]  # by question id, the samples in order
 
 
-def evaluate(model: str, benchmark: Benchmark, generation: GenerationConfig, folder: Path, cases: Cases) -> None:
-    """Run the judged answers to one benchmark through lighteval's pipeline; results and details land in `folder`."""
+def evaluate(
+    model: str, benchmark: Benchmark, generation: GenerationConfig, folder: Path, cases: Cases
+) -> None:
+    """Run the judged answers to one benchmark through lighteval's pipeline; results and details
+    land in `folder`.
+    """
     adapter = _Model(model, generation, cases)
     tracker = EvaluationTracker(output_dir=str(folder), save_details=True)
     with _quiet(), _only_our_task(_task(benchmark, generation, cases), benchmark):
         pipeline = Pipeline(
             tasks=f"{benchmark.slug}|0",
-            pipeline_parameters=PipelineParameters(launcher_type=ParallelismManager.NONE, remove_reasoning_tags=True),
+            pipeline_parameters=PipelineParameters(
+                launcher_type=ParallelismManager.NONE, remove_reasoning_tags=True
+            ),
             evaluation_tracker=tracker,
             model=adapter,
         )
@@ -51,7 +58,9 @@ class _Model(LightevalModel):
 
     def __init__(self, name: str, generation: GenerationConfig, cases: Cases) -> None:
         parameters = GenerationParameters(
-            max_new_tokens=generation.max_new_tokens, temperature=generation.temperature, top_p=generation.top_p
+            max_new_tokens=generation.max_new_tokens,
+            temperature=generation.temperature,
+            top_p=generation.top_p,
         )
         self.config = ModelConfig(model_name=name, generation_parameters=parameters)
         self._cases = cases
@@ -63,7 +72,10 @@ class _Model(LightevalModel):
 
     def greedy_until(self, docs: list[Doc]) -> list[ModelResponse]:
         groups = [self._cases[_id_of(doc)] for doc in docs]
-        return [ModelResponse(input=group[0].question.problem, text=[c.answer.text for c in group]) for group in groups]
+        return [
+            ModelResponse(input=group[0].question.problem, text=[c.answer.text for c in group])
+            for group in groups
+        ]
 
     def loglikelihood(self, docs: list[Doc]) -> list[ModelResponse]:
         raise NotImplementedError("our benchmarks ask for answers only")
@@ -72,7 +84,9 @@ class _Model(LightevalModel):
 
 
 class _NoCache:
-    """In place of lighteval's prediction cache, whose key knows nothing of weights: the journal does its work."""
+    """In place of lighteval's prediction cache, whose key knows nothing of weights: the journal
+    does its work.
+    """
 
     def _init_registry(self, registry: Registry) -> None: ...
 
@@ -84,25 +98,39 @@ class _Share(SampleLevelComputation):
         self._cases, self._holds = cases, holds
 
     def __deepcopy__(self, memo: Any) -> "_Share":
-        return self  # lighteval copies task configurations; the answers behind this one are not to be copied
+        # lighteval copies task configurations; the answers behind this one are not to be copied
+        return self
 
     def compute(self, doc: Doc, model_response: ModelResponse, **_: Any) -> float:
         return float(np.mean([bool(self._holds(case)) for case in self._cases[_id_of(doc)]]))
 
 
 def _task(benchmark: Benchmark, generation: GenerationConfig, cases: Cases) -> LightevalTaskConfig:
-    opinions = {"graded": lambda case: case.correct, "extractive_match": lambda case: case.second_opinion}
+    opinions = {
+        "graded": lambda case: case.correct,
+        "extractive_match": lambda case: case.second_opinion,
+    }
     metrics: list[Any] = [
         SampleLevelMetric(
-            metric_name=name, higher_is_better=True, category=SamplingMethod.GENERATIVE,
-            sample_level_fn=_Share(cases, holds), corpus_level_fn=np.mean,
-        ) for name, holds in opinions.items()
-    ]  # fmt: skip
+            metric_name=name,
+            higher_is_better=True,
+            category=SamplingMethod.GENERATIVE,
+            sample_level_fn=_Share(cases, holds),
+            corpus_level_fn=np.mean,
+        )
+        for name, holds in opinions.items()
+    ]
     return LightevalTaskConfig(
-        name=benchmark.slug, prompt_function=_doc, hf_repo=benchmark.origin, hf_subset="default", metrics=metrics,
-        hf_avail_splits=["test"], evaluation_splits=["test"], generation_size=generation.max_new_tokens,
+        name=benchmark.slug,
+        prompt_function=_doc,
+        hf_repo=benchmark.origin,
+        hf_subset="default",
+        metrics=metrics,
+        hf_avail_splits=["test"],
+        evaluation_splits=["test"],
+        generation_size=generation.max_new_tokens,
         stop_sequence=[],
-    )  # fmt: skip
+    )
 
 
 def _id_of(doc: Doc) -> str:
@@ -113,24 +141,41 @@ def _id_of(doc: Doc) -> str:
 
 def _doc(row: dict[str, Any], task_name: str) -> Doc:
     return Doc(
-        task_name=task_name, query=row["prompt"], choices=[row["gold"]], gold_index=0, specific={"id": row["id"]}
+        task_name=task_name,
+        query=row["prompt"],
+        choices=[row["gold"]],
+        gold_index=0,
+        specific={"id": row["id"]},
     )
 
 
 @contextmanager
 def _only_our_task(config: LightevalTaskConfig, benchmark: Benchmark) -> Iterator[None]:
-    """A registry of this one task, its rows given from memory: no built-in task is imported, nothing is downloaded."""
+    """A registry of this one task, its rows given from memory: no built-in task is imported,
+    nothing is downloaded.
+    """
     module = ModuleType("stillhouse_tasks")
     module.TASKS_TABLE = [config]  # type: ignore[attr-defined]
-    rows = [{"id": q.id, "prompt": q.messages[-1]["content"], "gold": q.gold} for q in benchmark.questions]
+    rows = [
+        {"id": q.id, "prompt": q.messages[-1]["content"], "gold": q.gold}
+        for q in benchmark.questions
+    ]
 
-    def load_ours(custom_tasks: Any = None, load_multilingual: bool = False) -> dict[str, LightevalTaskConfig]:
-        configs: dict[str, LightevalTaskConfig] = Registry._extract_configs(Registry.create_custom_tasks_module(module))
+    def load_ours(
+        custom_tasks: Any = None, load_multilingual: bool = False
+    ) -> dict[str, LightevalTaskConfig]:
+        configs: dict[str, LightevalTaskConfig] = Registry._extract_configs(
+            Registry.create_custom_tasks_module(module)
+        )
         return configs
 
     ours: list[tuple[Any, str, Callable[..., Any]]] = [
         (Registry, "load_all_task_configs", load_ours),
-        (LightevalTask, "download_dataset_worker", lambda task: {"test": [dict(row) for row in rows]}),
+        (
+            LightevalTask,
+            "download_dataset_worker",
+            lambda task: {"test": [dict(row) for row in rows]},
+        ),
     ]
     theirs = [getattr(owner, name) for owner, name, _ in ours]
     for owner, name, function in ours:

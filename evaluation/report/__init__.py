@@ -1,11 +1,13 @@
-"""report.html: one self-contained file that works offline. The result, its plots, every case to read, the manifest.
+"""report.html: one self-contained file that works offline. The result, its plots, every case to
+read, the manifest.
 
     page.py      the static part, from comparison.json and the manifest; everything escaped
     plots.py     inline SVG
     packing.py   the cases as compressed blocks
     page.css, cases.js   style and the browser of cases; put in by page.py, with frame and formulas of shared/pages
 
-The script builds what it shows from text nodes only, and a content security policy names its hash: nothing else runs.
+The script builds what it shows from text nodes only, and a content security policy names its hash:
+nothing else runs.
 """
 
 from collections.abc import Mapping
@@ -18,7 +20,9 @@ from shared.pages.frame import CLOSING
 from shared.shards import write_atomically
 
 
-def write_report(path: Path, manifest: Mapping[str, Any], comparison: Mapping[str, Any], results: Results) -> None:
+def write_report(
+    path: Path, manifest: Mapping[str, Any], comparison: Mapping[str, Any], results: Results
+) -> None:
     """Write the report of judged answers. Errors: `CannotWrite`."""
     page = opening(manifest, comparison).encode(errors="replace")
     write_atomically(path, b"".join([page, *pack(results), CLOSING.encode()]))

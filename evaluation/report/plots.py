@@ -1,4 +1,5 @@
-"""The report's plots as inline SVG, drawn from comparison.json. Text is escaped here; colours are the page's classes.
+"""The report's plots as inline SVG, drawn from comparison.json. Text is escaped here; colours are
+the page's classes.
 
 The base is grey, the models compared with it follow. Every mark carries its numbers as a tooltip.
 """
@@ -34,8 +35,14 @@ def accuracy(summaries: Sequence[Found]) -> str:
     for row, told in enumerate(summaries):
         y = _ROW * row + _ROW / 2
         low, high = told["wilson95"]
-        hint = f"{told['model']}: {percent(told['accuracy'], 1)} ({percent(low, 1)} to {percent(high, 1)})"
-        out += [_label(y, told["model"]), *scale.whisker(y, told["accuracy"], low, high, model_colour(row), hint)]
+        hint = (
+            f"{told['model']}: {percent(told['accuracy'], 1)} ({percent(low, 1)} to"
+            f" {percent(high, 1)})"
+        )
+        out += [
+            _label(y, told["model"]),
+            *scale.whisker(y, told["accuracy"], low, high, model_colour(row), hint),
+        ]
         out.append(svg_text(WIDTH - _VALUE + 8, y + 4, percent(told["accuracy"], 1)))
     return "".join([*out, "</svg>"])
 
@@ -57,13 +64,18 @@ def difference(entries: Sequence[Found]) -> str:
         low, high = entry["interval95"]
         hint = f"{points(entry['difference'])} points ({points(low)} to {points(high)})"
         name = entry["tuned"]["model"] if len(entries) > 1 else "tuned − base"
-        out += [_label(y, name), *scale.whisker(y, entry["difference"], low, high, model_colour(row + 1), hint)]
+        out += [
+            _label(y, name),
+            *scale.whisker(y, entry["difference"], low, high, model_colour(row + 1), hint),
+        ]
         out.append(svg_text(WIDTH - _VALUE + 8, y + 4, points(entry["difference"])))
     return "".join([*out, "</svg>"])
 
 
 def gain(entry: Found) -> str:
-    """Problems fixed (to the right) and broken (to the left), by what was wrong on the failing side."""
+    """Problems fixed (to the right) and broken (to the left), by what was wrong on the failing
+    side.
+    """
     most = max([1, *entry["gain"].values(), *entry["loss"].values()])
     scale = _Scale(-float(most), float(most), left=_LABEL + 30)
     height = _ROW * len(_CAUSES) + _AXIS
@@ -71,13 +83,23 @@ def gain(entry: Found) -> str:
     for row, cause in enumerate(_CAUSES):
         y = _ROW * row + 7
         out.append(_label(y + 10, cause))
-        for count, sign, kind in ((entry["gain"][cause], 1, "green"), (entry["loss"][cause], -1, "red")):
+        for count, sign, kind in (
+            (entry["gain"][cause], 1, "green"),
+            (entry["loss"][cause], -1, "red"),
+        ):
             width = abs(scale.x(count) - scale.x(0))
             x = scale.x(0) if sign > 0 else scale.x(0) - width
             said = f"{cause}: {count} {'fixed' if sign > 0 else 'broken'}"
             out.append(svg_bar(x, y, width, 20, kind, said))
             at = x + width + 5 if sign > 0 else x - 5
-            out.append(svg_text(at, y + 15, f"{sign * count:+d}" if count else "0", "start" if sign > 0 else "end"))
+            out.append(
+                svg_text(
+                    at,
+                    y + 15,
+                    f"{sign * count:+d}" if count else "0",
+                    "start" if sign > 0 else "end",
+                )
+            )
     out.append(svg_line(scale.x(0), 0, scale.x(0), height - _AXIS, "axis"))
     out.append(svg_text(scale.x(0) - 8, height - 8, "← broken", "end", "dim"))
     out.append(svg_text(scale.x(0) + 8, height - 8, "fixed →", "start", "dim"))
@@ -102,7 +124,9 @@ def by_length(summaries: Sequence[Found]) -> str:
         for at, span in enumerate(bins):
             if span in told:
                 x = left + step * at + (step - width * len(summaries)) / 2 + width * number
-                out += _length_bar(x, width, plot, told[span], model_colour(number), telling["model"])
+                out += _length_bar(
+                    x, width, plot, told[span], model_colour(number), telling["model"]
+                )
     for at, (low, below) in enumerate(bins):
         out.append(svg_text(left + step * (at + 0.5), height - 8, _span(low, below), "middle"))
     return "".join([*out, "</svg>"])
@@ -135,7 +159,9 @@ def pass_at_k(summaries: Sequence[Found]) -> str:
         + "</tr>"
         for told in summaries
     )
-    return f"<table><tr><th>model</th><th>avg@{summaries[0]['samples']}</th>{head}</tr>{rows}</table>"
+    return (
+        f"<table><tr><th>model</th><th>avg@{summaries[0]['samples']}</th>{head}</tr>{rows}</table>"
+    )
 
 
 def percent(share: float, digits: int = 0) -> str:
@@ -154,7 +180,9 @@ class _Scale:
         self._low, self._high, self._left = low, high, left
 
     def x(self, value: float) -> float:
-        return self._left + (WIDTH - self._left - _VALUE) * (value - self._low) / (self._high - self._low)
+        return self._left + (WIDTH - self._left - _VALUE) * (value - self._low) / (
+            self._high - self._low
+        )
 
     def grid(self, height: float, values: Sequence[float], show: Any) -> list[str]:
         out = []
@@ -164,22 +192,37 @@ class _Scale:
             out.append(svg_text(x, height - 8, show(value), "middle", "dim"))
         return out
 
-    def whisker(self, y: float, value: float, low: float, high: float, kind: str, hint: str) -> list[str]:
+    def whisker(
+        self, y: float, value: float, low: float, high: float, kind: str, hint: str
+    ) -> list[str]:
         x1, x2, x = self.x(low), self.x(high), self.x(value)
         return [
-            f'<g class="{kind}"><title>{escape(hint)}</title><path class="whisker {kind}" d="M{x1:.1f} {y}H{x2:.1f}'
-            f'M{x1:.1f} {y - 6}v12M{x2:.1f} {y - 6}v12"/><circle cx="{x:.1f}" cy="{y}" r="6"/></g>'
+            f'<g class="{kind}"><title>{escape(hint)}</title><path class="whisker {kind}"'
+            f' d="M{x1:.1f} {y}H{x2:.1f}M{x1:.1f} {y - 6}v12M{x2:.1f} {y - 6}v12"/><circle'
+            f' cx="{x:.1f}" cy="{y}" r="6"/></g>'
         ]
 
 
-def _length_bar(x: float, width: float, plot: float, told: Found, kind: str, model: str) -> list[str]:
+def _length_bar(
+    x: float, width: float, plot: float, told: Found, kind: str, model: str
+) -> list[str]:
     share = told["correct"] / told["n"]
     low, high = wilson(told["correct"], told["n"])
     top, middle = 12 + plot * (1 - share), x + width / 2
-    hint = f"{model}: {told['correct']} of {told['n']} right, {percent(share)} ({percent(low)} to {percent(high)})"
+    hint = (
+        f"{model}: {told['correct']} of {told['n']} right, {percent(share)} ({percent(low)} to"
+        f" {percent(high)})"
+    )
     lines = f"M{middle:.1f} {12 + plot * (1 - low):.1f}V{12 + plot * (1 - high):.1f}"
-    marks = [svg_bar(x, top, width - 2, plot * share, kind, hint), f'<path class="interval" d="{lines}"/>']
-    return [*marks, svg_text(middle, 12 + plot + 14, str(told["n"]), "middle", "dim small")] if width > 14 else marks
+    marks = [
+        svg_bar(x, top, width - 2, plot * share, kind, hint),
+        f'<path class="interval" d="{lines}"/>',
+    ]
+    return (
+        [*marks, svg_text(middle, 12 + plot + 14, str(told["n"]), "middle", "dim small")]
+        if width > 14
+        else marks
+    )
 
 
 def _span(low: int, below: int) -> str:

@@ -10,10 +10,19 @@ from evaluation.stats.comparison import show_p
 
 
 def show(comparison: Mapping[str, Any], console: Console) -> None:
-    rows = [(name, e) for name, found in comparison["benchmarks"].items() for e in (found, *found.get("others", ()))]
+    rows = [
+        (name, e)
+        for name, found in comparison["benchmarks"].items()
+        for e in (found, *found.get("others", ()))
+    ]
     compared = any("tuned" in entry for _, entry in rows)
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
-    for heading in ("benchmark", "n", "base", *(("tuned", "points", "95% interval", "p") if compared else ())):
+    for heading in (
+        "benchmark",
+        "n",
+        "base",
+        *(("tuned", "points", "95% interval", "p") if compared else ()),
+    ):
         table.add_column(heading, justify="left" if heading == "benchmark" else "right")
     for name, entry in rows:
         table.add_row(name, *_cells(entry))
@@ -41,12 +50,16 @@ def lines(name: str, found: Mapping[str, Any]) -> list[str]:
         told.append(f"  {found['fixed']} fixed: {_causes(found['gain'])}")
     if found["broken"]:
         told.append(f"  {found['broken']} broken: {_causes(found['loss'])}")
-    told.append("  tokens per right answer: " + " → ".join(_tokens(found[role]) for role in ("base", "tuned")))
+    told.append(
+        "  tokens per right answer: "
+        + " → ".join(_tokens(found[role]) for role in ("base", "tuned"))
+    )
     if quick := found.get("quick"):
         told.append(
-            f"  stopped after {quick['asked']} of {quick['of']} problems: {quick['decision']}; a difference is claimed "
-            f"wrongly with at most {quick['alpha']:.0%} probability, one of {quick['odds']:g} to 1 missed with at most "
-            f"{quick['beta']:.0%}; interval and p are those of a fixed number of problems"
+            f"  stopped after {quick['asked']} of {quick['of']} problems: {quick['decision']}; a"
+            f" difference is claimed wrongly with at most {quick['alpha']:.0%} probability, one of"
+            f" {quick['odds']:g} to 1 missed with at most {quick['beta']:.0%}; interval and p are"
+            " those of a fixed number of problems"
         )
     return told + [f"  note: {warning}" for warning in found["warnings"]]
 
@@ -61,4 +74,8 @@ def _accuracy(summary: Mapping[str, Any]) -> str:
 
 
 def _tokens(summary: Mapping[str, Any]) -> str:
-    return "none right" if summary["tokens_per_correct"] is None else f"{summary['tokens_per_correct']:,.0f}"
+    return (
+        "none right"
+        if summary["tokens_per_correct"] is None
+        else f"{summary['tokens_per_correct']:,.0f}"
+    )

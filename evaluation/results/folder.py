@@ -28,38 +28,54 @@ MANIFEST, COMPARISON, REPORT = "manifest.json", "comparison.json", "report.html"
 def held(out: Path) -> Iterator[None]:
     """Hold a folder against a second process; the lock dies with its holder.
 
-    Errors: `InputError` for a path that is no folder, or one whose manifest is a training run's or a corpus's;
-    `CannotWrite` where the folder refuses.
+    Errors: `InputError` for a path that is no folder, or one whose manifest is a training run's or
+    a corpus's; `CannotWrite` where the folder refuses.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
         _refuse_foreign(out)
     except (FileExistsError, NotADirectoryError) as error:
-        raise InputError(f"out = {str(out)!r}: {error.strerror}: give a folder that can be made") from None
+        raise InputError(
+            f"out = {str(out)!r}: {error.strerror}: give a folder that can be made"
+        ) from None
     except OSError as error:
-        raise CannotWrite(f"{out}: {error.strerror}: correct `out` or the folder's permissions") from None
+        raise CannotWrite(
+            f"{out}: {error.strerror}: correct `out` or the folder's permissions"
+        ) from None
     with FolderLock(out, key="out"):
         yield
 
 
 def write_json(path: Path, value: Any) -> None:
-    write_atomically(path, orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    write_atomically(
+        path, orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    )
 
 
 def read_json(path: Path) -> Any:
     try:
         return orjson.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
-        raise InputError(f"{path}: no such file: this is not the folder of a finished evaluation") from None
+        raise InputError(
+            f"{path}: no such file: this is not the folder of a finished evaluation"
+        ) from None
     except orjson.JSONDecodeError as error:
         raise InputError(f"{path}: not JSON ({error}): run the evaluation again") from None
 
 
 def read_manifest(run: Path) -> dict[str, Any]:
-    """The manifest of a finished evaluation. Errors: `InputError`, also where it is another program's."""
+    """The manifest of a finished evaluation. Errors: `InputError`, also where it is another
+    program's.
+    """
     manifest = read_json(run / MANIFEST)
-    if not isinstance(manifest, dict) or not {"models", "benchmarks", "generation"} <= manifest.keys():
-        raise InputError(f"{run / MANIFEST}: not an evaluation's: give the `out` folder of an evaluation, or a new one")
+    if (
+        not isinstance(manifest, dict)
+        or not {"models", "benchmarks", "generation"} <= manifest.keys()
+    ):
+        raise InputError(
+            f"{run / MANIFEST}: not an evaluation's: give the `out` folder of an evaluation, or a"
+            " new one"
+        )
     return manifest
 
 
@@ -75,48 +91,74 @@ def write_verdicts(folder: Path, key: str, cases: Cases) -> None:
     """All cases of one model on one benchmark, in the benchmark's order."""
     rows = [
         {
-            "key": key, "id": case.question.id, "sample": case.sample, "verdict": case.verdict.verdict,
-            "final_answer": case.verdict.final_answer, "reason": case.verdict.reason,
-            "checked_by": case.verdict.checked_by, "boxed": case.boxed, "second_opinion": case.second_opinion,
+            "key": key,
+            "id": case.question.id,
+            "sample": case.sample,
+            "verdict": case.verdict.verdict,
+            "final_answer": case.verdict.final_answer,
+            "reason": case.verdict.reason,
+            "checked_by": case.verdict.checked_by,
+            "boxed": case.boxed,
+            "second_opinion": case.second_opinion,
         }
-        for group in cases.values() for case in group
-    ]  # fmt: skip
+        for group in cases.values()
+        for case in group
+    ]
     write_atomically(
-        folder / "verdicts.jsonl", b"".join(orjson.dumps(r, option=orjson.OPT_APPEND_NEWLINE) for r in rows)
+        folder / "verdicts.jsonl",
+        b"".join(orjson.dumps(r, option=orjson.OPT_APPEND_NEWLINE) for r in rows),
     )
 
 
 def read_cases(folder: Path) -> dict[str, list[Case]]:
-    """The judged answers of one model on one benchmark, by problem id. Errors: `InputError` for an unfinished run."""
+    """The judged answers of one model on one benchmark, by problem id. Errors: `InputError` for
+    an unfinished run.
+    """
     if not (folder / "verdicts.jsonl").exists():
         raise InputError(
-            f"{folder}: no verdicts.jsonl: the evaluation has not finished: run it again, it goes on where it was"
+            f"{folder}: no verdicts.jsonl: the evaluation has not finished: run it again, it goes"
+            " on where it was"
         )
     answers = {(row["id"], row["sample"]): row for row in _rows(folder / "answers.jsonl")}
     cases: dict[str, list[Case]] = {}
     for row in _rows(folder / "verdicts.jsonl"):
         told = answers.get((row["id"], row["sample"]))
         if told is None or told["key"] != row["key"]:
-            raise InputError(f"{folder}: answers.jsonl has changed since it was judged: run the evaluation again")
+            raise InputError(
+                f"{folder}: answers.jsonl has changed since it was judged: run the evaluation again"
+            )
         question = Question(row["id"], told["problem"], told["gold"], ())
         verdict = Verdict(row["verdict"], row["final_answer"], row["reason"], row["checked_by"])
-        case = Case(question, row["sample"], answer_of(told), verdict, row["boxed"], row["second_opinion"])
+        case = Case(
+            question, row["sample"], answer_of(told), verdict, row["boxed"], row["second_opinion"]
+        )
         cases.setdefault(row["id"], []).append(case)
     return cases
 
 
-def read_model(run: Path, model: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, Cases]:
+def read_model(
+    run: Path, model: Mapping[str, Any], manifest: Mapping[str, Any]
+) -> dict[str, Cases]:
     """Cases of one model of the evaluation in `run`, by benchmark name."""
-    folder = run / model.get("folder", model["slug"])  # a comparison keeps no answers: its models lie in other runs
-    return {benchmark["name"]: read_cases(folder / benchmark["slug"]) for benchmark in manifest["benchmarks"]}
+    folder = run / model.get(
+        "folder", model["slug"]
+    )  # a comparison keeps no answers: its models lie in other runs
+    return {
+        benchmark["name"]: read_cases(folder / benchmark["slug"])
+        for benchmark in manifest["benchmarks"]
+    }
 
 
 def describe(benchmark: Benchmark) -> dict[str, Any]:
     """A benchmark's entry in the manifest."""
     return {
-        "name": benchmark.name, "slug": benchmark.slug, "problems": len(benchmark.questions), "whole": benchmark.whole,
-        "origin": benchmark.origin, "sha256": benchmark.sha256,
-    }  # fmt: skip
+        "name": benchmark.name,
+        "slug": benchmark.slug,
+        "problems": len(benchmark.questions),
+        "whole": benchmark.whole,
+        "origin": benchmark.origin,
+        "sha256": benchmark.sha256,
+    }
 
 
 def _rows(path: Path) -> Iterator[Any]:

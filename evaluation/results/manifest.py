@@ -1,4 +1,6 @@
-"""manifest.json of an evaluation: everything its numbers came from, and the command that makes them again."""
+"""manifest.json of an evaluation: everything its numbers came from, and the command that makes
+them again.
+"""
 
 import importlib.metadata
 import platform
@@ -36,7 +38,9 @@ def manifest_of(
 ) -> dict[str, Any]:
     return {
         "schema": 1,
-        "models": [{"name": name, "slug": slug(name), **identity} for name, identity in identities.items()],
+        "models": [
+            {"name": name, "slug": slug(name), **identity} for name, identity in identities.items()
+        ],
         "benchmarks": [describe(benchmark) for benchmark in benchmarks],
         "generation": config.generation.model_dump(),
         "engine": config.engine.model_dump(),
@@ -52,10 +56,19 @@ def manifest_of(
 
 
 def template_warning(model: str, identity: Mapping[str, Any]) -> str:
-    """A line where a tuned model is asked with another template than it was trained with; "" where all is well."""
+    """A line where a tuned model is asked with another template than it was trained with; ""
+    where all is well.
+    """
     try:
-        trained = orjson.loads((Path(model).parent / "manifest.json").read_bytes())["template"]["digest"]
-    except (OSError, orjson.JSONDecodeError, LookupError, TypeError):  # not a model of our trainer's
+        trained = orjson.loads((Path(model).parent / "manifest.json").read_bytes())["template"][
+            "digest"
+        ]
+    except (
+        OSError,
+        orjson.JSONDecodeError,
+        LookupError,
+        TypeError,
+    ):  # not a model of our trainer's
         return ""
     asked = identity.get("template")
     if asked in (None, trained):

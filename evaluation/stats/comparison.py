@@ -1,6 +1,7 @@
 """Base against tuned on one benchmark: how much, how sure, and what the gain is made of. Pure.
 
-With several samples a problem, accuracy is avg@n and a problem counts as right where more than half of its samples are.
+With several samples a problem, accuracy is avg@n and a problem counts as right where more than half
+of its samples are.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,7 +9,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from evaluation.records import Case
-from evaluation.stats.paired import detectable_difference, mcnemar_exact, paired_bootstrap, pass_at_k, wilson
+from evaluation.stats.paired import (
+    detectable_difference,
+    mcnemar_exact,
+    paired_bootstrap,
+    pass_at_k,
+    wilson,
+)
 
 Cases = Mapping[str, Sequence[Case]]
 Cause = Literal["format", "finishing", "reasoning"]
@@ -43,7 +50,9 @@ def right(samples: Sequence[Case]) -> bool:
 
 
 def cause(failed: Sequence[Case]) -> Cause:
-    """Why a problem was failed that the other model solved: it never finished, it gave no box, or its reasoning."""
+    """Why a problem was failed that the other model solved: it never finished, it gave no box,
+    or its reasoning.
+    """
     case = next(case for case in failed if not case.correct)
     if case.unfinished:
         return "finishing"
@@ -77,7 +86,9 @@ def summary(model: str, cases: Cases) -> dict[str, Any]:
             "correct": sum(bool(case.second_opinion) for case in opinions),
             "asked": len(opinions),
             "disagreements": [
-                f"{case.question.id}:{case.sample}" for case in opinions if case.second_opinion != case.correct
+                f"{case.question.id}:{case.sample}"
+                for case in opinions
+                if case.second_opinion != case.correct
             ],
         },
     }
@@ -85,17 +96,28 @@ def summary(model: str, cases: Cases) -> dict[str, Any]:
         ks = sorted({1, 2, 4, 8, 16, 32, 64, per_problem} & set(range(1, per_problem + 1)))
         counts = [sum(case.correct for case in group) for group in cases.values()]
         found["samples"] = per_problem
-        found["pass_at_k"] = {str(k): sum(pass_at_k(per_problem, c, k) for c in counts) / n for k in ks}
+        found["pass_at_k"] = {
+            str(k): sum(pass_at_k(per_problem, c, k) for c in counts) / n for k in ks
+        }
     return found
 
 
 def by_length(samples: Sequence[Case]) -> list[dict[str, int]]:
-    """Answers and right answers by length in tokens: {"from", "below", "n", "correct"}, empty bins left out."""
+    """Answers and right answers by length in tokens: {"from", "below", "n", "correct"}, empty
+    bins left out.
+    """
     bins = []
     for low, high in zip(_LENGTH_BINS, [*_LENGTH_BINS[1:], 1 << 40], strict=True):
         inside = [case for case in samples if low <= case.answer.completion_tokens < high]
         if inside:
-            bins.append({"from": low, "below": high, "n": len(inside), "correct": sum(case.correct for case in inside)})
+            bins.append(
+                {
+                    "from": low,
+                    "below": high,
+                    "n": len(inside),
+                    "correct": sum(case.correct for case in inside),
+                }
+            )
     return bins
 
 
@@ -133,14 +155,19 @@ def refused_fields(cases: Cases) -> set[str]:
 def _asked_unlike(base: Cases, tuned: Cases) -> list[str]:
     """Warnings where some answers were asked with a field that others could not be asked with."""
     sides = {"base": base, "tuned": tuned}
-    answers = [case.answer for cases in sides.values() for group in cases.values() for case in group]
+    answers = [
+        case.answer for cases in sides.values() for group in cases.values() for case in group
+    ]
     warnings = []
     for field in sorted(refused_fields(base) | refused_fields(tuned)):
         lacking = sum(field in answer.without for answer in answers)
         if lacking < len(answers):
-            where = " and ".join(role for role, cases in sides.items() if field in refused_fields(cases))
+            where = " and ".join(
+                role for role, cases in sides.items() if field in refused_fields(cases)
+            )
             warnings.append(
-                f"asked unlike: {lacking} of {len(answers)} answers ({where}) without {field}, which the server refused"
+                f"asked unlike: {lacking} of {len(answers)} answers ({where}) without {field},"
+                " which the server refused"
             )
     return warnings
 
@@ -148,7 +175,10 @@ def _asked_unlike(base: Cases, tuned: Cases) -> list[str]:
 def says(found: Mapping[str, Any]) -> str:
     """The result in one sentence that claims no more than it shows."""
     points, (low, high) = 100 * found["difference"], (100 * bound for bound in found["interval95"])
-    numbers = f"{points:+.1f} points (95% interval {low:+.1f} to {high:+.1f}; McNemar p = {show_p(found['mcnemar_p'])})"
+    numbers = (
+        f"{points:+.1f} points (95% interval {low:+.1f} to {high:+.1f}; McNemar p ="
+        f" {show_p(found['mcnemar_p'])})"
+    )
     if not found["significant"]:
         return f"not significant: {numbers}"
     return f"{'better' if found['fixed'] > found['broken'] else 'worse'}: {numbers}"
@@ -165,16 +195,25 @@ def _warnings(found: Mapping[str, Any]) -> list[str]:
         discordant = found["fixed"] + found["broken"]
         reach = f"differences under {100 * detectable:.0f} points"
         if detectable >= 1:  # even if all of them pointed one way
-            reach = f"a difference that shows on {discordant} of them" if discordant else "small differences"
+            reach = (
+                f"a difference that shows on {discordant} of them"
+                if discordant
+                else "small differences"
+            )
         warnings.append(f"{n} problems are few: {reach} would mostly go unseen (power 80%)")
     low, high = found["interval95"]
-    if not found["significant"] and (low > 0 or high < 0):  # a bootstrap of few changes is too sure of them
-        warnings.append("the interval leaves out 0 and p does not agree: too few answers changed sides; go by p")
+    if not found["significant"] and (
+        low > 0 or high < 0
+    ):  # a bootstrap of few changes is too sure of them
+        warnings.append(
+            "the interval leaves out 0 and p does not agree: too few answers changed sides; go by p"
+        )
     for role in ("base", "tuned"):
         missed = len(found[role]["second_opinion"]["disagreements"])
         if missed > max(2, 0.02 * n):
             warnings.append(
-                f"lighteval's own metric judges {missed} of the {role} model's answers otherwise: see the list"
+                f"lighteval's own metric judges {missed} of the {role} model's answers otherwise:"
+                " see the list"
             )
     return warnings
 

@@ -1,6 +1,8 @@
-"""The statistics of a paired comparison. Pure functions of counts and numbers, each with its source.
+"""The statistics of a paired comparison. Pure functions of counts and numbers, each with its
+source.
 
-Paired, because both models answer the same problems: only the problems where they differ carry information.
+Paired, because both models answer the same problems: only the problems where they differ carry
+information.
 """
 
 import math
@@ -13,7 +15,9 @@ _NORMAL = NormalDist()
 
 
 def wilson(correct: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Interval for a share `correct / n` (Wilson, 1927): sound near 0 and 1 and for small n, where p ± z·se is not."""
+    """Interval for a share `correct / n` (Wilson, 1927): sound near 0 and 1 and for small n,
+    where p ± z·se is not.
+    """
     if n == 0:
         return 0.0, 1.0
     z = _NORMAL.inv_cdf(0.5 + confidence / 2)
@@ -26,7 +30,9 @@ def wilson(correct: float, n: int, confidence: float = 0.95) -> tuple[float, flo
 
 
 def mcnemar_exact(fixed: int, broken: int) -> float:
-    """Two-sided p that fixed and broken differ so much by chance, each a fair coin (McNemar, 1947; exact)."""
+    """Two-sided p that fixed and broken differ so much by chance, each a fair coin (McNemar,
+    1947; exact).
+    """
     n, fewer = fixed + broken, min(fixed, broken)
     tail = sum(math.comb(n, k) for k in range(fewer + 1))
     return min(1.0, 2 * tail / (1 << n))
@@ -35,9 +41,11 @@ def mcnemar_exact(fixed: int, broken: int) -> float:
 def paired_bootstrap(
     differences: Sequence[float], confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
 ) -> tuple[float, float]:
-    """Percentile interval for the mean of per-problem differences, problems resampled with replacement (Efron, 1979).
+    """Percentile interval for the mean of per-problem differences, problems resampled with
+    replacement (Efron, 1979).
 
-    Resampling n problems and counting how often each value occurs is one multinomial draw: the same cost for any n.
+    Resampling n problems and counting how often each value occurs is one multinomial draw: the same
+    cost for any n.
     """
     if not differences:
         return 0.0, 0.0
@@ -49,11 +57,15 @@ def paired_bootstrap(
     return float(low), float(high)
 
 
-def detectable_difference(n: int, discordant_share: float, alpha: float = 0.05, power: float = 0.8) -> float:
-    """The smallest true difference in accuracy that n pairs show with this power, if so many of them are discordant.
+def detectable_difference(
+    n: int, discordant_share: float, alpha: float = 0.05, power: float = 0.8
+) -> float:
+    """The smallest true difference in accuracy that n pairs show with this power, if so many of
+    them are discordant.
 
-    Solves Connor (1987), n·d² = (z_{1-α/2}·√ψ + z_{power}·√(ψ - d²))², for d; ψ is the share of discordant pairs. At ψ
-    itself every discordant pair points one way: where even that would be missed, the answer is above ψ, and 1 is given.
+    Solves Connor (1987), n·d² = (z_{1-α/2}·√ψ + z_{power}·√(ψ - d²))², for d; ψ is the share of
+    discordant pairs. At ψ itself every discordant pair points one way: where even that would be
+    missed, the answer is above ψ, and 1 is given.
     """
     if n == 0 or discordant_share <= 0:
         return 1.0
@@ -61,7 +73,11 @@ def detectable_difference(n: int, discordant_share: float, alpha: float = 0.05, 
 
     def needed(d: float) -> float:
         return (
-            (z_alpha * math.sqrt(discordant_share) + z_power * math.sqrt(max(0.0, discordant_share - d * d))) / d
+            (
+                z_alpha * math.sqrt(discordant_share)
+                + z_power * math.sqrt(max(0.0, discordant_share - d * d))
+            )
+            / d
         ) ** 2
 
     low, high = 1e-9, discordant_share
@@ -74,7 +90,9 @@ def detectable_difference(n: int, discordant_share: float, alpha: float = 0.05, 
 
 
 def pass_at_k(n: int, correct: int, k: int) -> float:
-    """Chance that at least one of k answers drawn from n, `correct` of them right, is right (Chen et al., 2021)."""
+    """Chance that at least one of k answers drawn from n, `correct` of them right, is right
+    (Chen et al., 2021).
+    """
     if not 1 <= k <= n:
         raise ValueError(f"pass@{k} of {n} samples")
     return 1.0 if n - correct < k else 1.0 - math.comb(n - correct, k) / math.comb(n, k)

@@ -1,9 +1,10 @@
-"""`--quick`: stop asking when the answer is clear, with error rates that hold although one looks again and again.
+"""`--quick`: stop asking when the answer is clear, with error rates that hold although one looks
+again and again.
 
-Only discordant pairs count: a problem that the tuned model fixed, or one that it broke. Two sequential probability
-ratio tests (Wald, 1945) run side by side, "fixed is twice as frequent as broken" and the reverse, each against
-"equally frequent". By Ville's inequality a likelihood ratio that starts at 1 ever reaches 1/ε with probability at
-most ε, whenever one looks:
+Only discordant pairs count: a problem that the tuned model fixed, or one that it broke. Two
+sequential probability ratio tests (Wald, 1945) run side by side, "fixed is twice as frequent as
+broken" and the reverse, each against "equally frequent". By Ville's inequality a likelihood ratio
+that starts at 1 ever reaches 1/ε with probability at most ε, whenever one looks:
 
     a difference is claimed where there is none        with probability at most ALPHA
     "alike" is said where the ratio is ODDS or more    with probability at most BETA

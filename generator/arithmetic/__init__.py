@@ -1,4 +1,5 @@
-"""Arithmetic word problems in both directions: `draw` makes one with its answer, `read` recognises one and solves it.
+"""Arithmetic word problems in both directions: `draw` makes one with its answer, `read` recognises
+one and solves it.
 
 The families are data (`families.py`); reading uses the same sentences as patterns.
 """
@@ -48,12 +49,16 @@ def draw(rng: random.Random, families: Sequence[Family] = FAMILIES) -> tuple[str
     text = rng.choice(family.texts)
     while True:
         numbers = {key: rng.randint(low, high) for key, (low, high) in family.ranges.items()}
-        if (workings := _work(family, numbers, words | {key: str(n) for key, n in numbers.items()})) is not None:
+        if (
+            workings := _work(family, numbers, words | {key: str(n) for key, n in numbers.items()})
+        ) is not None:
             return text.format(**words, **numbers), workings[-1].result
 
 
 def read(text: str) -> Worked | None:
-    """The worked solution of a problem that stands somewhere in `text`; None where no family recognises it."""
+    """The worked solution of a problem that stands somewhere in `text`; None where no family
+    recognises it.
+    """
     for pattern, family in _PATTERNS:
         if match := pattern.search(text):
             words = match.groupdict()
@@ -64,12 +69,16 @@ def read(text: str) -> Worked | None:
     return None
 
 
-def _work(family: Family, numbers: Mapping[str, int], words: Mapping[str, str]) -> tuple[Working, ...] | None:
+def _work(
+    family: Family, numbers: Mapping[str, int], words: Mapping[str, str]
+) -> tuple[Working, ...] | None:
     """The steps with numbers, or None where one of them leaves the positive whole numbers."""
     values = dict(numbers)
     workings = []
     for step in family.steps:
-        left, right = (int(key) if key.isdigit() else values[key] for key in (step.left, step.right))
+        left, right = (
+            int(key) if key.isdigit() else values[key] for key in (step.left, step.right)
+        )
         result = calculate(left, step.op, right)
         if result is None or result <= 0:
             return None
@@ -100,7 +109,13 @@ def _pattern(text: str) -> re.Pattern[str]:
         if key in seen:
             return f"(?P={key})"
         seen.add(key)
-        shape = r"[A-Z][a-z]+" if key in ("name", "other") else r"[a-z]+" if key in ("things", "goods") else r"\d+"
+        shape = (
+            r"[A-Z][a-z]+"
+            if key in ("name", "other")
+            else r"[a-z]+"
+            if key in ("things", "goods")
+            else r"\d+"
+        )
         return f"(?P<{key}>{shape})"
 
     escaped = re.escape(text).replace(r"\{", "{").replace(r"\}", "}").replace(r"\ ", r"\s+")

@@ -1,6 +1,8 @@
-"""The families of word problems: their sentences, the ranges of their numbers, the steps that solve them.
+"""The families of word problems: their sentences, the ranges of their numbers, the steps that solve
+them.
 
-`{a}` to `{e}` stand for numbers, `{name}` and `{other}` for people, `{things}` and `{goods}` for what they own.
+`{a}` to `{e}` stand for numbers, `{name}` and `{other}` for people, `{things}` and `{goods}` for
+what they own.
 """
 
 from collections.abc import Mapping
@@ -24,7 +26,9 @@ THINGS = tuple(_THINGS.split())
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """`result = left op right`: the operands are numbers of the text, results, or digits; `about` says what it is."""
+    """`result = left op right`: the operands are numbers of the text, results, or digits;
+    `about` says what it is.
+    """
 
     result: str
     left: str
@@ -35,7 +39,9 @@ class Step:
 
 @dataclass(frozen=True)
 class Family:
-    """Problems that differ in their wording, names and numbers only. The last step's result is the answer."""
+    """Problems that differ in their wording, names and numbers only. The last step's result is
+    the answer.
+    """
 
     name: str
     texts: tuple[str, ...]
@@ -48,10 +54,14 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "buys and gives",
         (
-            "{name} has {a} {things}. {name} buys {b} more and then gives {c} of them to {other}. "
-            "How many {things} does {name} have now?",
-            "There are {a} {things} in {name}'s box. {name} puts {b} more into it, and {other} takes {c} out. "
-            "How many {things} are in the box now?",
+            (
+                "{name} has {a} {things}. {name} buys {b} more and then gives {c} of them to"
+                " {other}. How many {things} does {name} have now?"
+            ),
+            (
+                "There are {a} {things} in {name}'s box. {name} puts {b} more into it, and {other}"
+                " takes {c} out. How many {things} are in the box now?"
+            ),
         ),
         {"a": (5, 80), "b": (3, 40), "c": (2, 40)},
         (
@@ -63,10 +73,14 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "change",
         (
-            "{name} has {a} dollars and buys {b} {things} for {c} dollars each. "
-            "How many dollars does {name} have left?",
-            "A shop sells {things} for {c} dollars each. {name} comes with {a} dollars and buys {b} of them. "
-            "How many dollars are left?",
+            (
+                "{name} has {a} dollars and buys {b} {things} for {c} dollars each. "
+                "How many dollars does {name} have left?"
+            ),
+            (
+                "A shop sells {things} for {c} dollars each. {name} comes with {a} dollars and buys"
+                " {b} of them. How many dollars are left?"
+            ),
         ),
         {"a": (20, 120), "b": (2, 9), "c": (2, 12)},
         (
@@ -78,10 +92,14 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "boxes and loose ones",
         (
-            "{name} has {a} boxes with {b} {things} in each box, and {c} loose {things}. "
-            "How many {things} does {name} have in all?",
-            "In a store there are {a} shelves with {b} {things} on each, and {name} brings {c} more {things}. "
-            "How many {things} are in the store?",
+            (
+                "{name} has {a} boxes with {b} {things} in each box, and {c} loose {things}. "
+                "How many {things} does {name} have in all?"
+            ),
+            (
+                "In a store there are {a} shelves with {b} {things} on each, and {name} brings {c}"
+                " more {things}. How many {things} are in the store?"
+            ),
         ),
         {"a": (2, 9), "b": (3, 12), "c": (3, 60)},
         (
@@ -93,10 +111,14 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "broken ones",
         (
-            "{name} orders {a} packs of {b} {things}. When they arrive, {c} {things} are broken. "
-            "How many {things} are not broken?",
-            "{a} children bring {b} {things} each to a school sale, and {c} {things} are not sold. "
-            "{name} counts the rest. How many {things} were sold?",
+            (
+                "{name} orders {a} packs of {b} {things}. When they arrive, {c} {things} are"
+                " broken. How many {things} are not broken?"
+            ),
+            (
+                "{a} children bring {b} {things} each to a school sale, and {c} {things} are not"
+                " sold. {name} counts the rest. How many {things} were sold?"
+            ),
         ),
         {"a": (3, 9), "b": (4, 12), "c": (2, 30)},
         (
@@ -108,11 +130,14 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "sharing",
         (
-            "{name} has {a} {things} and finds {b} more. {name} shares all of them equally among {c} friends. "
-            "How many {things} does each friend get?",
-            "{name} and {other} put {a} {things} and {b} {things} together and fill {c} bags with the same "
-            "number in each. "
-            "How many {things} are in one bag?",
+            (
+                "{name} has {a} {things} and finds {b} more. {name} shares all of them equally"
+                " among {c} friends. How many {things} does each friend get?"
+            ),
+            (
+                "{name} and {other} put {a} {things} and {b} {things} together and fill {c} bags"
+                " with the same number in each. How many {things} are in one bag?"
+            ),
         ),
         {"a": (6, 60), "b": (4, 40), "c": (2, 9)},
         (
@@ -124,11 +149,15 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "two prices",
         (
-            "{name} buys {a} {things} for {b} dollars each and {c} {goods} for {d} dollars each. "
-            "How many dollars does {name} spend?",
-            "At a fair, {things} cost {b} dollars each and {goods} cost {d} dollars each. "
-            "{name} pays for {a} {things} "
-            "and {c} {goods}. How many dollars is that?",
+            (
+                "{name} buys {a} {things} for {b} dollars each and {c} {goods} for {d} dollars"
+                " each. How many dollars does {name} spend?"
+            ),
+            (
+                "At a fair, {things} cost {b} dollars each and {goods} cost {d} dollars each. "
+                "{name} pays for {a} {things} "
+                "and {c} {goods}. How many dollars is that?"
+            ),
         ),
         {"a": (2, 9), "b": (2, 9), "c": (2, 9), "d": (2, 9)},
         (
@@ -141,10 +170,14 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "pages",
         (
-            "A book about {things} has {a} pages. {name} reads {b} pages a day for {c} days. "
-            "How many pages are left to read?",
-            "{name} must read {a} pages for {other}'s class and reads {b} pages every evening. "
-            "How many pages are left after {c} evenings?",
+            (
+                "A book about {things} has {a} pages. {name} reads {b} pages a day for {c} days. "
+                "How many pages are left to read?"
+            ),
+            (
+                "{name} must read {a} pages for {other}'s class and reads {b} pages every evening. "
+                "How many pages are left after {c} evenings?"
+            ),
         ),
         {"a": (40, 200), "b": (3, 15), "c": (2, 9)},
         (
@@ -156,9 +189,14 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "times as many",
         (
-            "{name} has {a} {things}. {other} has {b} times as many. How many {things} do they have together?",
-            "{name} picks {a} {things}, and {other} picks {b} times as many {things} as {name}. "
-            "How many {things} do they pick in all?",
+            (
+                "{name} has {a} {things}. {other} has {b} times as many. How many {things} do they"
+                " have together?"
+            ),
+            (
+                "{name} picks {a} {things}, and {other} picks {b} times as many {things} as {name}."
+                " How many {things} do they pick in all?"
+            ),
         ),
         {"a": (3, 30), "b": (2, 6)},
         (
@@ -170,10 +208,14 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "more than",
         (
-            "{name} has {a} {things}. {other} has {b} more {things} than {name}. "
-            "How many {things} do they have together?",
-            "{name} sells {a} {things} on Monday and {b} more than that on Tuesday. "
-            "How many {things} does {name} sell on both days?",
+            (
+                "{name} has {a} {things}. {other} has {b} more {things} than {name}. "
+                "How many {things} do they have together?"
+            ),
+            (
+                "{name} sells {a} {things} on Monday and {b} more than that on Tuesday. "
+                "How many {things} does {name} sell on both days?"
+            ),
         ),
         {"a": (5, 80), "b": (2, 30)},
         (
@@ -185,10 +227,14 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "wages",
         (
-            "{name} earns {a} dollars an hour for packing {things} and works {b} hours a day. "
-            "How many dollars does {name} earn in {c} days?",
-            "{name} sells {things} for {b} hours every day for {c} days and is paid {a} dollars for each hour. "
-            "How many dollars does {name} get?",
+            (
+                "{name} earns {a} dollars an hour for packing {things} and works {b} hours a day. "
+                "How many dollars does {name} earn in {c} days?"
+            ),
+            (
+                "{name} sells {things} for {b} hours every day for {c} days and is paid {a} dollars"
+                " for each hour. How many dollars does {name} get?"
+            ),
         ),
         {"a": (4, 15), "b": (2, 8), "c": (2, 6)},
         (
@@ -200,11 +246,15 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "bus",
         (
-            "A bus starts with {a} people. At the first stop {b} get off and {c} get on. "
-            "At the second stop {d} get off. "
-            "{name} counts the people. How many people are on the bus?",
-            "{name} counts {a} people on a train. Then {b} leave, {c} come in, and later {d} leave. "
-            "How many people are on the train?",
+            (
+                "A bus starts with {a} people. At the first stop {b} get off and {c} get on. "
+                "At the second stop {d} get off. "
+                "{name} counts the people. How many people are on the bus?"
+            ),
+            (
+                "{name} counts {a} people on a train. Then {b} leave, {c} come in, and later {d}"
+                " leave. How many people are on the train?"
+            ),
         ),
         {"a": (20, 90), "b": (2, 20), "c": (2, 20), "d": (2, 20)},
         (
@@ -217,10 +267,14 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "half",
         (
-            "{name} has {a} {things} and gives half of them to {other}. Then {name} loses {b} {things}. "
-            "How many {things} does {name} have left?",
-            "Half of the {a} {things} on a table belong to {other}, the rest to {name}. {name} gives {b} away. "
-            "How many {things} does {name} keep?",
+            (
+                "{name} has {a} {things} and gives half of them to {other}. Then {name} loses {b}"
+                " {things}. How many {things} does {name} have left?"
+            ),
+            (
+                "Half of the {a} {things} on a table belong to {other}, the rest to {name}. {name}"
+                " gives {b} away. How many {things} does {name} keep?"
+            ),
         ),
         {"a": (10, 120), "b": (2, 30)},
         (
@@ -232,11 +286,15 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "savings",
         (
-            "{name} saves {a} dollars each week for {b} weeks, then spends {c} dollars on {things} and gets {d} "
-            "dollars "
-            "from {other}. How many dollars does {name} have?",
-            "For {b} weeks {name} puts {a} dollars a week into a jar. Then {name} takes {c} dollars out for {things}, "
-            "and {other} puts {d} dollars in. How many dollars are in the jar?",
+            (
+                "{name} saves {a} dollars each week for {b} weeks, then spends {c} dollars on"
+                " {things} and gets {d} dollars from {other}. How many dollars does {name} have?"
+            ),
+            (
+                "For {b} weeks {name} puts {a} dollars a week into a jar. Then {name} takes {c}"
+                " dollars out for {things}, and {other} puts {d} dollars in. How many dollars are"
+                " in the jar?"
+            ),
         ),
         {"a": (3, 12), "b": (3, 9), "c": (4, 40), "d": (2, 40)},
         (
@@ -249,9 +307,14 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "seats",
         (
-            "A hall has {a} rows of {b} seats. {name} and {other} see that {c} seats are taken. "
-            "How many seats are free?",
-            "{name} and {other} plant {a} rows of {b} trees, and {c} of the trees die. How many trees are alive?",
+            (
+                "A hall has {a} rows of {b} seats. {name} and {other} see that {c} seats are taken."
+                " How many seats are free?"
+            ),
+            (
+                "{name} and {other} plant {a} rows of {b} trees, and {c} of the trees die. How many"
+                " trees are alive?"
+            ),
         ),
         {"a": (3, 12), "b": (4, 12), "c": (3, 60)},
         (
@@ -263,11 +326,14 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "fence",
         (
-            "{name} builds a fence around a garden that is {a} meters long and {b} meters wide, for {other}'s "
-            "{things}. "
-            "How many meters of fence are needed?",
-            "{name} and {other} walk once around a field for {things}, {a} meters long and {b} meters wide. "
-            "How many meters is that?",
+            (
+                "{name} builds a fence around a garden that is {a} meters long and {b} meters wide,"
+                " for {other}'s {things}. How many meters of fence are needed?"
+            ),
+            (
+                "{name} and {other} walk once around a field for {things}, {a} meters long and {b}"
+                " meters wide. How many meters is that?"
+            ),
         ),
         {"a": (6, 60), "b": (3, 50)},
         (
@@ -279,10 +345,14 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "batches",
         (
-            "{name} makes {a} batches of {b} {things} and puts them into {c} bags, the same number in each. "
-            "How many {things} are in each bag?",
-            "{a} boxes hold {b} {things} each. {name} divides all the {things} equally among {c} children. "
-            "How many {things} does each child get?",
+            (
+                "{name} makes {a} batches of {b} {things} and puts them into {c} bags, the same"
+                " number in each. How many {things} are in each bag?"
+            ),
+            (
+                "{a} boxes hold {b} {things} each. {name} divides all the {things} equally among"
+                " {c} children. How many {things} does each child get?"
+            ),
         ),
         {"a": (2, 9), "b": (4, 12), "c": (2, 9)},
         (
@@ -294,10 +364,14 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "how many more",
         (
-            "{name} collects {a} {things} in the morning and {b} in the afternoon. {other} collects {c} {things}. "
-            "How many more {things} does {name} collect than {other}?",
-            "{name} has {a} red and {b} blue {things}, and {other} has {c} {things}. "
-            "How many {things} does {name} have more than {other}?",
+            (
+                "{name} collects {a} {things} in the morning and {b} in the afternoon. {other}"
+                " collects {c} {things}. How many more {things} does {name} collect than {other}?"
+            ),
+            (
+                "{name} has {a} red and {b} blue {things}, and {other} has {c} {things}. "
+                "How many {things} does {name} have more than {other}?"
+            ),
         ),
         {"a": (8, 60), "b": (8, 40), "c": (5, 60)},
         (
@@ -309,11 +383,14 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "a bill",
         (
-            "{name} buys {a} {things} for {b} dollars each and {c} {goods} for {d} dollars each, and pays with "
-            "{e} dollars. "
-            "How many dollars does {name} get back?",
-            "{name} has {e} dollars and needs {a} {things} at {b} dollars each and {c} {goods} at {d} dollars each. "
-            "How many dollars will be left?",
+            (
+                "{name} buys {a} {things} for {b} dollars each and {c} {goods} for {d} dollars"
+                " each, and pays with {e} dollars. How many dollars does {name} get back?"
+            ),
+            (
+                "{name} has {e} dollars and needs {a} {things} at {b} dollars each and {c} {goods}"
+                " at {d} dollars each. How many dollars will be left?"
+            ),
         ),
         {"a": (2, 8), "b": (2, 8), "c": (2, 8), "d": (2, 8), "e": (40, 150)},
         (
@@ -332,8 +409,8 @@ def _with(name: str, **ranges: tuple[int, int]) -> Family:
     return replace(next(family for family in FAMILIES if family.name == name), ranges=ranges)
 
 
-# Two easy steps each, with numbers that a small model adds and multiplies without help: what a student of a hundred
-# million parameters learns from a few hundred traces.
+# Two easy steps each, with numbers that a small model adds and multiplies without help: what a
+# student of a hundred million parameters learns from a few hundred traces.
 FIRST_STEPS: tuple[Family, ...] = (
     _with("buys and gives", a=(5, 30), b=(2, 9), c=(2, 9)),
     _with("change", a=(20, 60), b=(2, 5), c=(2, 6)),

@@ -1,7 +1,9 @@
-"""A corpus on disk: two piles of shards, their manifest, the ledger beside them and the lock that one run holds.
+"""A corpus on disk: two piles of shards, their manifest, the ledger beside them and the lock that
+one run holds.
 
-A finished sample goes whole into a shard, then into the ledger. Starting cuts torn tails and reads again only the
-shards that the ledger does not know as sealed: the open ones, and one more if a kill came before it was noted.
+A finished sample goes whole into a shard, then into the ledger. Starting cuts torn tails and reads
+again only the shards that the ledger does not know as sealed: the open ones, and one more if a kill
+came before it was noted.
 """
 
 from generator.corpus.check import check

@@ -1,4 +1,6 @@
-"""Is a corpus whole? Hashes of sealed shards, every line, unique ids, the ledger against the shards."""
+"""Is a corpus whole? Hashes of sealed shards, every line, unique ids, the ledger against the
+shards.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -12,7 +14,16 @@ from generator.corpus.manifest import read_manifest
 from shared.errors import InputError, Stopped
 from shared.folder_lock import holder
 from shared.records import Trace, problem_id, trace_id
-from shared.shards import OPEN, PILES, Pile, SealedShard, describe, open_files, read_lines, sealed_files
+from shared.shards import (
+    OPEN,
+    PILES,
+    Pile,
+    SealedShard,
+    describe,
+    open_files,
+    read_lines,
+    sealed_files,
+)
 
 T = TypeVar("T")
 
@@ -21,7 +32,9 @@ MOST_FAULTS_A_SHARD = 5  # one damaged file should not print a million lines
 
 @dataclass(slots=True)
 class Findings:
-    """What a check saw. `faults` are sentences that name the place; none of them: the corpus is whole."""
+    """What a check saw. `faults` are sentences that name the place; none of them: the corpus is
+    whole.
+    """
 
     shards: int = 0
     rows: dict[Pile, int] = field(default_factory=lambda: dict.fromkeys(PILES, 0))
@@ -34,7 +47,9 @@ def check(corpus: Path) -> Findings:
     Errors: `InputError` where there is no corpus. Memory: about 100 bytes a row.
     """
     if not any((corpus / pile).is_dir() for pile in PILES):
-        raise InputError(f"{corpus}: no corpus here (it has neither traces/ nor rejected/): correct the path")
+        raise InputError(
+            f"{corpus}: no corpus here (it has neither traces/ nor rejected/): correct the path"
+        )
     found = Findings()
     running = holder(corpus) is not None
     manifest = _or_fault(lambda: read_manifest(corpus), found)
@@ -50,11 +65,16 @@ def check(corpus: Path) -> Findings:
         _check_rows(file, name, pile, ledger, seen, faults)
         if manifest is not None and not file.name.endswith(OPEN):
             _check_manifest(corpus, file, manifest.pop(name, None), faults, running)
-    found.faults += [f"{corpus}/{name}: in the manifest, but there is no such file" for name in manifest or ()]
+    found.faults += [
+        f"{corpus}/{name}: in the manifest, but there is no such file" for name in manifest or ()
+    ]
     if ledger:
         noted = sum(total.samples for total in ledger.totals())
         if noted > len(seen) and not running:
-            found.faults.append(f"{corpus}/ledger.sqlite: {noted - len(seen)} samples stand in no shard: run `reindex`")
+            found.faults.append(
+                f"{corpus}/ledger.sqlite: {noted - len(seen)} samples stand in no shard: run"
+                " `reindex`"
+            )
         ledger.close()
     return found
 
@@ -93,10 +113,17 @@ def _files(corpus: Path, with_open: bool) -> Iterator[tuple[Pile, Path]]:
 def _check_rows(
     file: Path, name: str, pile: Pile, ledger: Ledger | None, seen: dict[int, str], faults: _Faults
 ) -> None:
-    noted = {trace_id(problem, sample): at for problem, sample, at in ledger.positions(name)} if ledger else {}
+    noted = (
+        {trace_id(problem, sample): at for problem, sample, at in ledger.positions(name)}
+        if ledger
+        else {}
+    )
     for number, offset, line in read_lines(file):
         if not line.endswith(b"\n"):
-            faults.add(number, "torn line (the next run cuts it)" if file.name.endswith(OPEN) else "torn line")
+            faults.add(
+                number,
+                "torn line (the next run cuts it)" if file.name.endswith(OPEN) else "torn line",
+            )
             continue
         try:
             trace = Trace.from_row(orjson.loads(line))
@@ -112,7 +139,9 @@ def _check_rows(
         seen[key] = name
         position = noted.pop(trace.id, None)
         if ledger and position is None:
-            faults.add(number, f"{trace.id} is not in the ledger (the next run, or `reindex`, notes it)")
+            faults.add(
+                number, f"{trace.id} is not in the ledger (the next run, or `reindex`, notes it)"
+            )
         elif position and (position.offset, position.length) != (offset, len(line)):
             faults.add(number, f"{trace.id} stands elsewhere by the ledger: run `reindex`")
     for lost in noted:
@@ -120,18 +149,32 @@ def _check_rows(
 
 
 def _wrong_with(trace: Trace, pile: Pile) -> str:
-    if trace.problem_id != problem_id(trace.problem) or trace.id != trace_id(trace.problem_id, trace.sample):
+    if trace.problem_id != problem_id(trace.problem) or trace.id != trace_id(
+        trace.problem_id, trace.sample
+    ):
         return f"id {trace.id} does not belong to this problem and sample"
     kept = trace.verdict in ("correct", "unverifiable")
-    return f"verdict {trace.verdict!r} among the kept traces" if pile == "traces" and not kept else ""
+    return (
+        f"verdict {trace.verdict!r} among the kept traces" if pile == "traces" and not kept else ""
+    )
 
 
-def _check_manifest(corpus: Path, file: Path, entry: SealedShard | None, faults: _Faults, running: bool) -> None:
+def _check_manifest(
+    corpus: Path, file: Path, entry: SealedShard | None, faults: _Faults, running: bool
+) -> None:
     actual = describe(corpus, file)
     if entry is None:
         if not running:  # a run may have sealed it since the manifest was read
             faults.add(0, "sealed, but not in the manifest (the next run lists it)")
     elif entry.sha256 != actual.sha256:
-        faults.add(0, f"sha256 is {actual.sha256[:12]}…, the manifest says {entry.sha256[:12]}…: the file was changed")
+        faults.add(
+            0,
+            f"sha256 is {actual.sha256[:12]}…, the manifest says {entry.sha256[:12]}…: the file was"
+            " changed",
+        )
     elif entry != actual:
-        faults.add(0, f"{actual.rows} rows and {actual.bytes} bytes, the manifest says {entry.rows} and {entry.bytes}")
+        faults.add(
+            0,
+            f"{actual.rows} rows and {actual.bytes} bytes, the manifest says {entry.rows} and"
+            f" {entry.bytes}",
+        )

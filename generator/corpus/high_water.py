@@ -1,14 +1,17 @@
-"""CORPUS/budgets.json: what each budget may have been used up to, outside the ledger and forced to the disk.
+"""CORPUS/budgets.json: what each budget may have been used up to, outside the ledger and forced to
+the disk.
 
 {"schema": 1, "run": {"day": 1764201600.0, "day_ends": 1764288000.0, "calls": 24, "tokens": 96000, "usd": 0.2,
  "total_usd": 3.1}, "accounts": {"modelscope": {…}}}
 
-A ledger can be lost, be put back from an older copy, or lose its last seconds to a power cut. What it no longer knows
-was spent all the same, so calls are reserved here, a block at a time, before they are made.
+A ledger can be lost, be put back from an older copy, or lose its last seconds to a power cut. What
+it no longer knows was spent all the same, so calls are reserved here, a block at a time, before
+they are made.
 
-CORPUS/.calls holds the number of the last call in the ledger, written after each and not forced to the disk: within one
-start of the machine it survives whatever the process dies of. A ledger that knows that call has lost none, and then
-nothing that was reserved ahead counts as spent. After a power cut nothing is proven.
+CORPUS/.calls holds the number of the last call in the ledger, written after each and not forced to
+the disk: within one start of the machine it survives whatever the process dies of. A ledger that
+knows that call has lost none, and then nothing that was reserved ahead counts as spent. After a
+power cut nothing is proven.
 """
 
 import asyncio
@@ -32,9 +35,11 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")  # where there is none nothing
 
 
 class HighWaterFile:
-    """The high-water mark of each account by name, and of the whole run under None. Owns the thread that writes them.
+    """The high-water mark of each account by name, and of the whole run under None. Owns the thread
+    that writes them.
 
-    `last_call`: the number of the last call that the ledger knows. Errors: `InputError` for a damaged file.
+    `last_call`: the number of the last call that the ledger knows. Errors: `InputError` for a
+    damaged file.
     """
 
     def __init__(self, corpus: Path, last_call: int) -> None:
@@ -57,16 +62,23 @@ class HighWaterFile:
         """The ledger has committed this call. Errors: `CannotWrite`."""
         with writing(self._proof):
             if self._proof_fd is None:
-                self._proof_fd = open_within(str(self._proof), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC)
+                self._proof_fd = open_within(
+                    str(self._proof), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+                )
             os.pwrite(self._proof_fd, f"{self._boot:36} {call:20}\n".encode(), 0)
 
     async def put(self, marks: Mapping[str | None, HighWater]) -> None:
-        """Returns when these marks are on the disk; those of other accounts stay. Errors: `CannotWrite`."""
+        """Returns when these marks are on the disk; those of other accounts stay. Errors:
+        `CannotWrite`.
+        """
         changed = {**self._marks, **marks}
         if changed == self._marks:
             return
-        # one thread: a write whose caller was cancelled comes before the next one, and is over when that returns
-        await asyncio.get_running_loop().run_in_executor(self._thread, write_atomically, self._path, _text(changed))
+        # one thread: a write whose caller was cancelled comes before the next one, and is over when
+        # that returns
+        await asyncio.get_running_loop().run_in_executor(
+            self._thread, write_atomically, self._path, _text(changed)
+        )
         self._marks = changed
 
     def close(self) -> None:
@@ -76,7 +88,9 @@ class HighWaterFile:
 
 
 def forget_proof(corpus: Path) -> None:
-    """The ledger was given calls that are only like those it lost: its numbers prove nothing any more."""
+    """The ledger was given calls that are only like those it lost: its numbers prove nothing
+    any more.
+    """
     with writing(corpus / LAST_CALL):
         (corpus / LAST_CALL).unlink(missing_ok=True)
 
@@ -109,14 +123,17 @@ def _text(marks: Mapping[str | None, HighWater]) -> bytes:
 def _read(path: Path) -> dict[str | None, HighWater]:
     try:
         content = orjson.loads(path.read_bytes())
-        marks: dict[str | None, HighWater] = {name: _mark(mark) for name, mark in content["accounts"].items()}
+        marks: dict[str | None, HighWater] = {
+            name: _mark(mark) for name, mark in content["accounts"].items()
+        }
         if "run" in content:
             marks[None] = _mark(content["run"])
     except FileNotFoundError:
         return {}
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
-            f"{path}: damaged ({error}): delete it, and what the ledger knows to be spent holds alone"
+            f"{path}: damaged ({error}): delete it, and what the ledger knows to be spent holds"
+            " alone"
         ) from None
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}: correct its permissions") from None

@@ -8,9 +8,13 @@ from shared.shards import make_corpus_folder
 
 
 def lock_corpus(corpus: Path) -> FolderLock:
-    """Make the folder where there is none, and hold it. Errors: `InputError` where it is held, `CannotWrite`."""
+    """Make the folder where there is none, and hold it. Errors: `InputError` where it is held,
+    `CannotWrite`.
+    """
     try:
         make_corpus_folder(corpus)
     except OSError as error:
-        raise CannotWrite(f"{corpus}: {error.strerror}: correct `corpus` or the folder's permissions") from None
+        raise CannotWrite(
+            f"{corpus}: {error.strerror}: correct `corpus` or the folder's permissions"
+        ) from None
     return FolderLock(corpus, key="corpus")

@@ -1,4 +1,5 @@
-"""CORPUS/manifest.json: the sealed shards of both piles with rows, bytes and sha256, and the totals.
+"""CORPUS/manifest.json: the sealed shards of both piles with rows, bytes and sha256, and the
+totals.
 
 {"schema": 1, "shards": [{"name": "traces/shard-000000.jsonl", "rows": 2000, "bytes": 51200000, "sha256": "9f…"}],
  "totals": {"traces": {"shards": 1, "rows": 2000, "bytes": 51200000}, "rejected": {…}}}
@@ -18,7 +19,9 @@ NAME = "manifest.json"
 
 
 def read_manifest(corpus: Path) -> dict[str, SealedShard]:
-    """The listed shards by name; none where no manifest was written yet. Errors: `InputError` for a damaged one."""
+    """The listed shards by name; none where no manifest was written yet. Errors: `InputError`
+    for a damaged one.
+    """
     path = corpus / NAME
     try:
         shards = orjson.loads(path.read_bytes())["shards"]
@@ -33,7 +36,9 @@ def read_manifest(corpus: Path) -> dict[str, SealedShard]:
 
 def write_manifest(corpus: Path, shards: Iterable[SealedShard]) -> None:
     """Replace the manifest atomically. Errors: `CannotWrite`."""
-    listed = sorted(shards, key=lambda shard: (PILES.index(shard.name.partition("/")[0]), shard.name))
+    listed = sorted(
+        shards, key=lambda shard: (PILES.index(shard.name.partition("/")[0]), shard.name)
+    )
     totals = {}
     for pile in PILES:
         mine = [shard for shard in listed if shard.name.startswith(pile)]
@@ -43,4 +48,6 @@ def write_manifest(corpus: Path, shards: Iterable[SealedShard]) -> None:
             "bytes": sum(shard.bytes for shard in mine),
         }
     content = {"schema": SCHEMA, "shards": [asdict(shard) for shard in listed], "totals": totals}
-    write_atomically(corpus / NAME, orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    write_atomically(
+        corpus / NAME, orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    )

@@ -1,4 +1,6 @@
-"""Bring the ledger and the manifest up to the shards: at every start, and from nothing (`reindex`)."""
+"""Bring the ledger and the manifest up to the shards: at every start, and from nothing
+(`reindex`).
+"""
 
 import datetime
 from collections.abc import Callable, Set
@@ -13,19 +15,31 @@ from generator.corpus.manifest import NAME as MANIFEST
 from generator.corpus.manifest import read_manifest, write_manifest
 from shared.errors import InputError
 from shared.records import Trace, trace_id
-from shared.shards import OPEN, PILES, Position, ShardWriter, describe, open_files, read_lines, sealed_files
+from shared.shards import (
+    OPEN,
+    PILES,
+    Position,
+    ShardWriter,
+    describe,
+    open_files,
+    read_lines,
+    sealed_files,
+)
 
 AccountOf = Callable[[str], str]
 
 
-def reconcile(corpus: Path, ledger: Ledger, account_of: AccountOf, noted_before: Set[str] = frozenset()) -> None:
+def reconcile(
+    corpus: Path, ledger: Ledger, account_of: AccountOf, noted_before: Set[str] = frozenset()
+) -> None:
     """Note what stands in the shards and not in the ledger, and list every sealed shard.
 
-    A sealed shard is read again where the ledger has not noted as many rows as the manifest, and so the file, says; a
-    mark "all is noted" may outlive what it speaks of. The work grows with the open shards, not with the corpus; all of
-    it is read only if the ledger is new. Calls that the ledger lost are rebuilt from what the traces say they cost
-    (`account_of` names the account of a lane); it has those of the samples that it notes, or noted before it was
-    emptied (`noted_before`, ids). One transaction: a kill in between leaves nothing half rebuilt.
+    A sealed shard is read again where the ledger has not noted as many rows as the manifest, and so
+    the file, says; a mark "all is noted" may outlive what it speaks of. The work grows with the
+    open shards, not with the corpus; all of it is read only if the ledger is new. Calls that the
+    ledger lost are rebuilt from what the traces say they cost (`account_of` names the account of a
+    lane); it has those of the samples that it notes, or noted before it was emptied
+    (`noted_before`, ids). One transaction: a kill in between leaves nothing half rebuilt.
     """
     noted_rows = ledger.rows_by_shard()
     noted_as_sealed = ledger.shards()
@@ -48,12 +62,15 @@ def reconcile(corpus: Path, ledger: Ledger, account_of: AccountOf, noted_before:
 
 
 def reindex(corpus: Path, account_of: AccountOf) -> int:
-    """Make the ledger anew from the shards; returns the samples noted. Calls already noted are kept if readable.
+    """Make the ledger anew from the shards; returns the samples noted. Calls already noted are kept
+    if readable.
 
     Errors: `InputError` where a run holds the corpus or a shard cannot be read.
     """
     if not any((corpus / pile).is_dir() for pile in PILES):
-        raise InputError(f"{corpus}: no corpus here (it has neither traces/ nor rejected/): correct the path")
+        raise InputError(
+            f"{corpus}: no corpus here (it has neither traces/ nor rejected/): correct the path"
+        )
     lock = lock_corpus(corpus)
     try:
         for pile in PILES:
@@ -68,7 +85,9 @@ def reindex(corpus: Path, account_of: AccountOf) -> int:
 
 
 def _emptied(path: Path) -> tuple[Ledger, set[str]]:
-    """The ledger without its samples, and their ids; a damaged or foreign one is put aside as ledger.sqlite.damaged."""
+    """The ledger without its samples, and their ids; a damaged or foreign one is put aside as
+    ledger.sqlite.damaged.
+    """
     try:
         ledger = Ledger(path)
         if not ledger.damage():
@@ -88,7 +107,9 @@ def _emptied(path: Path) -> tuple[Ledger, set[str]]:
 class _Notes:
     """What the ledger says about shards, taken anew from their rows."""
 
-    def __init__(self, corpus: Path, ledger: Ledger, account_of: AccountOf, noted_before: Set[str]) -> None:
+    def __init__(
+        self, corpus: Path, ledger: Ledger, account_of: AccountOf, noted_before: Set[str]
+    ) -> None:
         self._corpus = corpus
         self._ledger = ledger
         self._account_of = account_of
@@ -96,7 +117,9 @@ class _Notes:
         self._calls: dict[str, int] | None = None  # by sample, read when they are first needed
 
     def take_anew(self, file: Path, name: str) -> None:
-        """Of rows that were not noted before, note also the calls that they cost, where these are lost as well."""
+        """Of rows that were not noted before, note also the calls that they cost, where these
+        are lost as well.
+        """
         ledger = self._ledger
         lost = {trace_id(problem, sample) for problem, sample, _ in ledger.positions(name)}
         ledger.forget_shard(name)
@@ -105,7 +128,8 @@ class _Notes:
                 trace = Trace.from_row(orjson.loads(line))
             except (orjson.JSONDecodeError, InputError, AttributeError) as error:
                 raise InputError(
-                    f"{file}:{number}: {error}: run `python -m generator check` and mend or move the file"
+                    f"{file}:{number}: {error}: run `python -m generator check` and mend or move"
+                    " the file"
                 ) from None
             is_new = ledger.add_sample(trace, Position(name, offset, len(line)))
             if is_new and trace.id not in lost and trace.id not in self._noted_before:

@@ -1,4 +1,6 @@
-"""The corpus that a run writes to: shards by a thread of their own, the ledger by the event loop."""
+"""The corpus that a run writes to: shards by a thread of their own, the ledger by the event
+loop.
+"""
 
 import asyncio
 import time
@@ -24,9 +26,20 @@ from shared.shards import OPEN, PILES, Pile, Position, SealedShard, ShardWriter
 
 T = TypeVar("T")
 
-COMMIT_SECONDS = 0.5  # how far the ledger may be behind the shards; a kill costs no more than reading them again
-SAID = ("reasoning", "response", "final_answer", "reason", "finish_reason", "model_returned")  # by the provider
-SYNC_SECONDS = 5.0  # how much a power cut may take (a kill takes nothing: the page cache outlives the process)
+COMMIT_SECONDS = (
+    0.5  # how far the ledger may be behind the shards; a kill costs no more than reading them again
+)
+SAID = (
+    "reasoning",
+    "response",
+    "final_answer",
+    "reason",
+    "finish_reason",
+    "model_returned",
+)  # by the provider
+SYNC_SECONDS = (
+    5.0  # how much a power cut may take (a kill takes nothing: the page cache outlives the process)
+)
 
 
 @dataclass(slots=True)
@@ -40,8 +53,8 @@ class _Line:
 class Corpus:
     """One corpus, held by this process from `open_corpus` to `close`.
 
-    `ledger` belongs to the event loop's thread; shards and manifest are written by a thread of their own. `high_water`:
-    what budgets may have been used up to, whatever becomes of the ledger.
+    `ledger` belongs to the event loop's thread; shards and manifest are written by a thread of
+    their own. `high_water`: what budgets may have been used up to, whatever becomes of the ledger.
     """
 
     def __init__(
@@ -64,14 +77,19 @@ class Corpus:
         self._closing = False
 
     async def add(self, trace: Trace, kept: bool) -> None:
-        """Put a finished sample into its pile; returns when the whole line is in the shard. Needs `keep_writing`."""
-        line = _Line(trace, "traces" if kept else "rejected", asyncio.get_running_loop().create_future())
+        """Put a finished sample into its pile; returns when the whole line is in the shard.
+        Needs `keep_writing`.
+        """
+        line = _Line(
+            trace, "traces" if kept else "rejected", asyncio.get_running_loop().create_future()
+        )
         self._queue.append(line)
         self._wake.set()
         await line.written
 
     async def keep_writing(self, before_commit: Callable[[], None] = lambda: None) -> None:
-        """Write what is added, group by group, until `stop_writing`. `before_commit` may put notes into the ledger.
+        """Write what is added, group by group, until `stop_writing`. `before_commit` may put notes
+        into the ledger.
 
         Errors: `CannotWrite`; every `add` that waits then raises it as well.
         """
@@ -96,7 +114,9 @@ class Corpus:
         self._wake.set()
 
     async def close(self, seal: bool) -> None:
-        """Let go of the corpus; with `seal` the open shards are sealed first, as every orderly end does."""
+        """Let go of the corpus; with `seal` the open shards are sealed first, as every orderly
+        end does.
+        """
         try:
             if seal:
                 self._note_sealed(await self._in_thread(self._seal_all))
@@ -109,7 +129,9 @@ class Corpus:
             self._lock.release()
 
     def latest_traces(self, count: int) -> list[Trace]:
-        """The traces finished last, newest first. Reads them from the shards: a few milliseconds."""
+        """The traces finished last, newest first. Reads them from the shards: a few
+        milliseconds.
+        """
         return [read_trace(self.path, position) for position, _ in self.ledger.latest(count)]
 
     async def _something_to_write(self) -> None:
@@ -142,9 +164,13 @@ class Corpus:
         try:
             for line in group:
                 writer = self._writers[line.pile]
-                if writer.full and (shard := writer.seal()):  # a kill came between its last row and its seal
+                if writer.full and (
+                    shard := writer.seal()
+                ):  # a kill came between its last row and its seal
                     sealed.append(shard)
-                line.trace = self._without_secrets(self._finish(line.trace))  # so that the ledger gets none either
+                line.trace = self._without_secrets(
+                    self._finish(line.trace)
+                )  # so that the ledger gets none either
                 line.position = writer.append(line.trace.to_line())
                 if writer.full and (shard := writer.seal()):
                     sealed.append(shard)
@@ -158,7 +184,11 @@ class Corpus:
         """A key that a provider sent back in some text goes no further than here."""
         for secret in self._secrets:
             texts: dict[str, Any] = {name: getattr(trace, name) or "" for name in SAID}
-            if leaks := {name: text.replace(secret, "[key]") for name, text in texts.items() if secret in text}:
+            if leaks := {
+                name: text.replace(secret, "[key]")
+                for name, text in texts.items()
+                if secret in text
+            }:
                 trace = replace(trace, **leaks)
         return trace
 
@@ -187,14 +217,20 @@ class Corpus:
 
 def read_trace(corpus: Path, position: Position) -> Trace:
     """The trace at a position, whether its shard is sealed meanwhile or not."""
-    for name in (position.shard, position.shard + OPEN, position.shard):  # it may be sealed between two looks
+    for name in (
+        position.shard,
+        position.shard + OPEN,
+        position.shard,
+    ):  # it may be sealed between two looks
         try:
             with (corpus / name).open("rb") as file:
                 file.seek(position.offset)
                 return Trace.from_row(orjson.loads(file.read(position.length)))
         except FileNotFoundError:
             continue
-    raise InputError(f"{corpus / position.shard}: gone, although the ledger knows it: run `reindex`")
+    raise InputError(
+        f"{corpus / position.shard}: gone, although the ledger knows it: run `reindex`"
+    )
 
 
 def open_corpus(
@@ -205,15 +241,18 @@ def open_corpus(
     account_of: AccountOf = lambda lane: lane,
     finish: Callable[[Trace], Trace] = lambda trace: trace,
 ) -> Corpus:
-    """Take hold of a corpus (made if it is not there), cut torn tails and bring the ledger up to the shards.
+    """Take hold of a corpus (made if it is not there), cut torn tails and bring the ledger up to
+    the shards.
 
-    `rows` and `megabytes` say when a shard is full, `secrets` are texts that must reach no file, `account_of` names the
-    account of a lane (a lost ledger's calls are rebuilt for it), `finish` is done to each trace in the writing thread.
-    Errors: `InputError` where another process holds it.
+    `rows` and `megabytes` say when a shard is full, `secrets` are texts that must reach no file,
+    `account_of` names the account of a lane (a lost ledger's calls are rebuilt for it), `finish` is
+    done to each trace in the writing thread. Errors: `InputError` where another process holds it.
     """
     lock = lock_corpus(path)
     try:
-        writers: dict[Pile, ShardWriter] = {pile: ShardWriter(path, pile, rows, megabytes) for pile in PILES}
+        writers: dict[Pile, ShardWriter] = {
+            pile: ShardWriter(path, pile, rows, megabytes) for pile in PILES
+        }
         ledger = Ledger(path / "ledger.sqlite")
         high_water = HighWaterFile(path, ledger.last_call())  # before lost calls are rebuilt
         reconcile(path, ledger, account_of)

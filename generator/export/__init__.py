@@ -1,4 +1,5 @@
-"""`python -m generator export CORPUS DEST`: chat JSON lines, Parquet, or a data set on a hub, of the traces chosen.
+"""`python -m generator export CORPUS DEST`: chat JSON lines, Parquet, or a data set on a hub, of
+the traces chosen.
 
 export data/numina-r1 sft.jsonl --pick shortest --drop-flags all --held-out 0.02
 export data/numina-r1 hf:me/numina-r1 --pass-rate 0.1:0.9 --license mit
@@ -16,7 +17,15 @@ import orjson
 
 from generator.export.card import Facts, data_card
 from generator.export.hubs import push_to_hugging_face, push_to_modelscope
-from generator.export.selection import PICKS, Choice, Chosen, choose, kept_traces, read_chosen, rejected_by_id
+from generator.export.selection import (
+    PICKS,
+    Choice,
+    Chosen,
+    choose,
+    kept_traces,
+    read_chosen,
+    rejected_by_id,
+)
 from generator.export.writing import write_chat, write_held_out, write_parquet, write_text
 from generator.quality.flags import FLAGS
 from generator.quality.suspect_golds import Suspect, write_suspects
@@ -26,7 +35,9 @@ from shared.records import Trace
 
 HUBS = ("hf:", "modelscope:")
 DATA_FILE, CARD_FILE = "data/train.parquet", "README.md"  # of a data set folder
-HELD_OUT_FILE = "held-out.jsonl"  # in the corpus, where `held-out:CORPUS` of the evaluation looks for it
+HELD_OUT_FILE = (  # in the corpus, where `held-out:CORPUS` of the evaluation looks for it
+    "held-out.jsonl"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,17 +46,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "dest",
         metavar="DEST",
-        help="x.jsonl (chat), x.parquet, FOLDER/ (a data set), hf:OWNER/NAME, modelscope:OWNER/NAME",
+        help=(
+            "x.jsonl (chat), x.parquet, FOLDER/ (a data set), hf:OWNER/NAME, modelscope:OWNER/NAME"
+        ),
     )
     add = parser.add_argument
-    add("--pick", choices=PICKS, default="all", help="which correct sample of a problem; mixed: shortest or longest")
-    add("--source", action="append", default=[], metavar="NAME", help="only problems of this source; may be repeated")
-    add("--min-tokens", type=int, default=0, metavar="N", help="completion tokens at least")
-    add("--max-tokens", type=int, default=0, metavar="N", help="completion tokens at most; 0: no limit")
     add(
-        "--pass-rate", type=_range, default=(0.0, 1.0), metavar="LOW:HIGH", help="share of right samples of the problem"
+        "--pick",
+        choices=PICKS,
+        default="all",
+        help="which correct sample of a problem; mixed: shortest or longest",
     )
-    add("--drop-flags", type=_flags, default=frozenset(), metavar="all|NAMES", help=f"any of: {', '.join(FLAGS)}")
+    add(
+        "--source",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="only problems of this source; may be repeated",
+    )
+    add("--min-tokens", type=int, default=0, metavar="N", help="completion tokens at least")
+    add(
+        "--max-tokens",
+        type=int,
+        default=0,
+        metavar="N",
+        help="completion tokens at most; 0: no limit",
+    )
+    add(
+        "--pass-rate",
+        type=_range,
+        default=(0.0, 1.0),
+        metavar="LOW:HIGH",
+        help="share of right samples of the problem",
+    )
+    add(
+        "--drop-flags",
+        type=_flags,
+        default=frozenset(),
+        metavar="all|NAMES",
+        help=f"any of: {', '.join(FLAGS)}",
+    )
     add(
         "--held-out",
         type=float,
@@ -55,7 +95,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--seed", type=int, default=0, help="which problems are held out")
     add("--unverifiable", action="store_true", help="kept traces without a verified answer too")
-    add("--repair", action="store_true", help="on suspect problems, take the answer that samples agreed on as gold")
+    add(
+        "--repair",
+        action="store_true",
+        help="on suspect problems, take the answer that samples agreed on as gold",
+    )
     add("--license", default="other", help="for the data card")
     add("--force", action="store_true", help="replace files that this program did not write")
     add("--public", action="store_true", help="a public data set on the hub; private otherwise")
@@ -66,9 +110,16 @@ def run(args: argparse.Namespace) -> int:
     if not 0 <= args.held_out < 1:
         raise InputError(f"--held-out {args.held_out}: a share of the problems, from 0 to below 1")
     choice = Choice(
-        frozenset(args.source), args.min_tokens, args.max_tokens, args.pass_rate, args.pick, args.drop_flags,
-        args.unverifiable, args.held_out, args.seed,
-    )  # fmt: skip
+        frozenset(args.source),
+        args.min_tokens,
+        args.max_tokens,
+        args.pass_rate,
+        args.pick,
+        args.drop_flags,
+        args.unverifiable,
+        args.held_out,
+        args.seed,
+    )
     check_files(args.dest, args.held_out > 0, args.force)  # before minutes of reading
     export = Export(args.corpus, choice, args.repair, args.license)
     print(export.to(args.dest, not args.public, args.force))
@@ -76,7 +127,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def check_files(dest: str, held_out: bool, force: bool) -> None:
-    """Errors: `InputError` for a destination that names no kind of export, or that an export must not write to."""
+    """Errors: `InputError` for a destination that names no kind of export, or that an export
+    must not write to.
+    """
     if dest.startswith(HUBS):
         if dest.partition(":")[2].count("/") != 1:
             raise InputError(f"{dest}: write {dest.partition(':')[0]}:OWNER/NAME")
@@ -90,7 +143,8 @@ def check_files(dest: str, held_out: bool, force: bool) -> None:
         held_out_file = path.with_suffix(f".{HELD_OUT_FILE}")
     else:
         raise InputError(
-            f"{dest}: write x.jsonl, x.parquet, a folder ending in /, hf:OWNER/NAME or modelscope:OWNER/NAME"
+            f"{dest}: write x.jsonl, x.parquet, a folder ending in /, hf:OWNER/NAME or"
+            " modelscope:OWNER/NAME"
         )
     for file in [*files, held_out_file] if held_out else files:
         check_destination(file, force)
@@ -99,17 +153,25 @@ def check_files(dest: str, held_out: bool, force: bool) -> None:
 class Export:
     """One export of one corpus. `to` may be called for several destinations."""
 
-    def __init__(self, corpus: Path, choice: Choice, repair: bool = False, licence: str = "other") -> None:
+    def __init__(
+        self, corpus: Path, choice: Choice, repair: bool = False, licence: str = "other"
+    ) -> None:
         """Reads the corpus once. Errors: `InputError` where nothing is left to export."""
         self._corpus, self._choice, self._licence = corpus, choice, licence
         self._chosen: Chosen = choose(corpus, choice)
         self._suspects: list[Suspect] = write_suspects(corpus) if repair else []
         if not self._chosen.notes and not self._suspects:
-            left = ", ".join(f"{reason} {count:,}" for reason, count in self._chosen.left.most_common())
-            raise InputError(f"{corpus}: no trace to export ({left or 'no sealed shard has one'}): loosen the choice")
+            left = ", ".join(
+                f"{reason} {count:,}" for reason, count in self._chosen.left.most_common()
+            )
+            raise InputError(
+                f"{corpus}: no trace to export ({left or 'no sealed shard has one'}): loosen the"
+                " choice"
+            )
 
     def to(self, dest: str, private: bool = True, force: bool = False) -> str:
-        """Write to `dest`; the line for the user. `force`: also in the place of files that are not ours.
+        """Write to `dest`; the line for the user. `force`: also in the place of files that are not
+        ours.
 
         Errors: `InputError`, `CannotWrite`.
         """
@@ -135,9 +197,13 @@ class Export:
         return chain(read_chosen(self._chosen), self._repaired())
 
     def _repaired(self) -> Iterator[Trace]:
-        """Wrong samples whose answer is the agreed one, graded against it; held-out problems stay out."""
+        """Wrong samples whose answer is the agreed one, graded against it; held-out problems
+        stay out.
+        """
         held = set(self._chosen.held_out)
-        agreed = {trace: s for s in self._suspects if s.problem_id not in held for trace in s.traces}
+        agreed = {
+            trace: s for s in self._suspects if s.problem_id not in held for trace in s.traces
+        }
         for trace in rejected_by_id(self._corpus, frozenset(agreed)):
             yield _repaired(trace, agreed[trace.id])
 
@@ -148,7 +214,9 @@ class Export:
     def _folder(self, folder: Path, name: str, facts: Facts) -> None:
         self._parquet(folder / DATA_FILE, facts)
         held_out = self._held_out(folder / HELD_OUT_FILE)
-        card = data_card(name, facts, held_out, _screening(self._corpus), _in_words(self._choice), self._licence)
+        card = data_card(
+            name, facts, held_out, _screening(self._corpus), _in_words(self._choice), self._licence
+        )
         write_text(folder / CARD_FILE, card)
 
     def _held_out(self, path: Path) -> int:
@@ -157,7 +225,9 @@ class Export:
             return 0
         count = 0
         for place in (path, self._corpus / HELD_OUT_FILE):
-            count = write_held_out(place, _only_traces(kept_traces(self._corpus)), self._chosen.held_out)
+            count = write_held_out(
+                place, _only_traces(kept_traces(self._corpus)), self._chosen.held_out
+            )
         return count
 
     def _told(self, place: str, facts: Facts) -> str:
@@ -168,9 +238,15 @@ class Export:
             + (f"; left: {left}" if left else "")
         ]
         if self._suspects:
-            lines.append(f"{len(self._suspects):,} suspect golds repaired, {repaired:,} traces: see suspect_gold.jsonl")
+            lines.append(
+                f"{len(self._suspects):,} suspect golds repaired, {repaired:,} traces: see"
+                " suspect_gold.jsonl"
+            )
         if self._chosen.held_out:
-            lines.append(f"{len(self._chosen.held_out):,} problems held out: evaluate with held-out:{self._corpus}")
+            lines.append(
+                f"{len(self._chosen.held_out):,} problems held out: evaluate with"
+                f" held-out:{self._corpus}"
+            )
         return "\n".join(lines)
 
 
@@ -179,7 +255,10 @@ def _is_folder(dest: str) -> bool:
 
 
 def _repaired(trace: Trace, suspect: Suspect) -> Trace:
-    reason = f"{suspect.agreeing} of {suspect.samples} samples agree; the data set's gold was {suspect.gold}"
+    reason = (
+        f"{suspect.agreeing} of {suspect.samples} samples agree; the data set's gold was"
+        f" {suspect.gold}"
+    )
     return replace(trace, gold=suspect.agreed, verdict="correct", reason=reason)
 
 
@@ -201,7 +280,9 @@ def _in_words(choice: Choice) -> str:
     if choice.sources:
         parts.append(f"sources {', '.join(sorted(choice.sources))}")
     if choice.min_tokens or choice.max_tokens:
-        parts.append(f"{choice.min_tokens} to {choice.max_tokens or 'any number of'} completion tokens")
+        parts.append(
+            f"{choice.min_tokens} to {choice.max_tokens or 'any number of'} completion tokens"
+        )
     if (low, high) != (0.0, 1.0):
         parts.append(f"pass rate {low:g} to {high:g}")
     if choice.drop_flags:
@@ -221,7 +302,13 @@ def _range(text: str) -> tuple[float, float]:
 
 
 def _flags(text: str) -> frozenset[str]:
-    names = frozenset(FLAGS) if text == "all" else frozenset(name.strip() for name in text.split(",") if name.strip())
+    names = (
+        frozenset(FLAGS)
+        if text == "all"
+        else frozenset(name.strip() for name in text.split(",") if name.strip())
+    )
     if unknown := names - set(FLAGS):
-        raise argparse.ArgumentTypeError(f"{min(unknown)!r} is no flag; they are {', '.join(FLAGS)}")
+        raise argparse.ArgumentTypeError(
+            f"{min(unknown)!r} is no flag; they are {', '.join(FLAGS)}"
+        )
     return names

@@ -1,4 +1,6 @@
-"""The data card of an exported data set: origin, teacher, counts, licence, how it was checked and decontaminated."""
+"""The data card of an exported data set: origin, teacher, counts, licence, how it was checked
+and decontaminated.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -33,36 +35,91 @@ class Facts:
 
 
 def data_card(
-    name: str, facts: Facts, held_out: int, screening: Mapping[str, Any] | None, choice: str, licence: str
+    name: str,
+    facts: Facts,
+    held_out: int,
+    screening: Mapping[str, Any] | None,
+    choice: str,
+    licence: str,
 ) -> str:
-    """README.md of the data set. `screening`: the summary in CORPUS/screening/state.json; `choice`: in words."""
+    """README.md of the data set. `screening`: the summary in CORPUS/screening/state.json;
+    `choice`: in words.
+    """
     teachers = ", ".join(f"{model} ({count:,})" for model, count in facts.models.most_common())
     lines = [
-        "---", f"license: {licence}", "task_categories:", "- text-generation", "language:", "- en", "tags:",
-        "- reasoning", "- distillation", "- synthetic", f"size_categories:\n- {_size(facts.rows)}", "configs:",
-        "- config_name: default", "  data_files:", "  - split: train", "    path: data/train.parquet",
-    ]  # fmt: skip
+        "---",
+        f"license: {licence}",
+        "task_categories:",
+        "- text-generation",
+        "language:",
+        "- en",
+        "tags:",
+        "- reasoning",
+        "- distillation",
+        "- synthetic",
+        f"size_categories:\n- {_size(facts.rows)}",
+        "configs:",
+        "- config_name: default",
+        "  data_files:",
+        "  - split: train",
+        "    path: data/train.parquet",
+    ]
     lines += [
-        "---", "", f"# {name}", "",
-        f"{facts.rows:,} verified reasoning traces, {facts.tokens:,} completion tokens, made with Stillhouse.", "",
+        "---",
+        "",
+        f"# {name}",
+        "",
+        (
+            f"{facts.rows:,} verified reasoning traces, {facts.tokens:,} completion tokens, made"
+            " with Stillhouse."
+        ),
+        "",
         f"- **Teacher:** {teachers or 'none'}",
-        f"- **Licence:** {licence}. Problems keep their data sets' licences, traces are bound to the teacher's terms.",
+        (
+            f"- **Licence:** {licence}. Problems keep their data sets' licences, traces are bound"
+            " to the teacher's terms."
+        ),
         f"- **Chosen:** {choice}",
-        f"- **Held out:** {held_out:,} problems, none of which has a trace here (`held-out.jsonl`)" if held_out else "",
-        "", "## Origin of the problems", "", *_table("source", "traces", facts.sources),
-        "", "## How answers were checked", "",
-        "The final answer of every trace equals the data set's gold answer, found by:", "",
+        (
+            f"- **Held out:** {held_out:,} problems, none of which has a trace here"
+            " (`held-out.jsonl`)"
+            if held_out
+            else ""
+        ),
+        "",
+        "## Origin of the problems",
+        "",
+        *_table("source", "traces", facts.sources),
+        "",
+        "## How answers were checked",
+        "",
+        "The final answer of every trace equals the data set's gold answer, found by:",
+        "",
         *_table("check", "traces", facts.checked_by),
-        "", "## Decontamination", "", *_decontamination(screening),
-        "", "## Flags", "",
-        "Noticed by trace screening and left in:" if facts.flags else "Trace screening found nothing in these rows.",
+        "",
+        "## Decontamination",
+        "",
+        *_decontamination(screening),
+        "",
+        "## Flags",
+        "",
+        (
+            "Noticed by trace screening and left in:"
+            if facts.flags
+            else "Trace screening found nothing in these rows."
+        ),
         "",
         *(_table("flag", "traces", facts.flags) if facts.flags else []),
-        "", "## Columns", "",
-        "`messages` is the chat to train on (user, then assistant with `<think>` … `</think>`); `reasoning` and "
-        "`response` are its parts. `pass_rate` is the share of the teacher's samples on this problem that were right. "
-        "`repaired` rows were graded against the answer that the samples agreed on, not the data set's.",
-    ]  # fmt: skip
+        "",
+        "## Columns",
+        "",
+        (
+            "`messages` is the chat to train on (user, then assistant with `<think>` … `</think>`);"
+            " `reasoning` and `response` are its parts. `pass_rate` is the share of the teacher's"
+            " samples on this problem that were right. `repaired` rows were graded against the"
+            " answer that the samples agreed on, not the data set's."
+        ),
+    ]
     return "\n".join(line for line in lines) + "\n"
 
 
@@ -71,10 +128,13 @@ def _decontamination(screening: Mapping[str, Any] | None) -> list[str]:
         return ["The problems were not screened against evaluation sets."]
     copies, numbers = screening["copies"], screening["other_numbers"]
     lines = [
-        f"Before any call, {screening['rows']:,} problems were compared with {screening['evaluation_problems']:,} "
-        f"evaluation problems (equal text in any style, near text, 8- and 13-gram overlap). "
-        f"{sum(copies.values()):,} copies were left out.", "",
-    ]  # fmt: skip
+        (
+            f"Before any call, {screening['rows']:,} problems were compared with"
+            f" {screening['evaluation_problems']:,} evaluation problems (equal text in any style,"
+            f" near text, 8- and 13-gram overlap). {sum(copies.values()):,} copies were left out."
+        ),
+        "",
+    ]
     if copies:
         lines += _table("evaluation set, kind of copy", "problems", Counter(copies))
     if numbers:
@@ -89,7 +149,12 @@ def _table(name: str, count: str, counts: "Counter[str]") -> list[str]:
 
 
 def _size(rows: int) -> str:
-    for limit, name in ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")):
+    for limit, name in (
+        (1_000, "n<1K"),
+        (10_000, "1K<n<10K"),
+        (100_000, "10K<n<100K"),
+        (1_000_000, "100K<n<1M"),
+    ):
         if rows < limit:
             return name
     return "1M<n<10M"

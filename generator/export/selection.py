@@ -1,4 +1,5 @@
-"""Which traces of a corpus are exported. Two passes: short notes on every kept trace, then the lines that were chosen.
+"""Which traces of a corpus are exported. Two passes: short notes on every kept trace, then the
+lines that were chosen.
 
 Memory: about 300 bytes a kept trace. The order of the export is the order of the shards.
 """
@@ -21,8 +22,12 @@ Pick = Literal["all", "first", "shortest", "longest", "mixed"]
 PICKS: tuple[Pick, ...] = get_args(Pick)
 
 _IDENTITY = re.compile(rb'"problem_id":"([0-9a-f]{16})"')
-_VERDICT = re.compile(rb'"verdict":"(\w+)"')  # quotes inside a JSON text are escaped, so this is the key itself
-_ASKED = frozenset({b"incorrect", b"no_answer", b"truncated"})  # verdicts that say the teacher did not get there
+_VERDICT = re.compile(
+    rb'"verdict":"(\w+)"'
+)  # quotes inside a JSON text are escaped, so this is the key itself
+_ASKED = frozenset(
+    {b"incorrect", b"no_answer", b"truncated"}
+)  # verdicts that say the teacher did not get there
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,9 @@ class Choice:
     seed: int = 0
 
     def takes_source(self, source: str) -> bool:
-        return not self.sources or source in self.sources or source.rpartition("/")[2] in self.sources
+        return (
+            not self.sources or source in self.sources or source.rpartition("/")[2] in self.sources
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +70,9 @@ class Chosen:
 
 
 def choose(corpus: Path, choice: Choice) -> Chosen:
-    """Read the corpus' sealed shards once and decide. Errors: `InputError` for a corpus that cannot be read."""
+    """Read the corpus' sealed shards once and decide. Errors: `InputError` for a corpus that
+    cannot be read.
+    """
     chosen = Chosen()
     kept: dict[str, list[_Note]] = defaultdict(list)
     correct: Counter[str] = Counter()
@@ -72,13 +81,17 @@ def choose(corpus: Path, choice: Choice) -> Chosen:
         if reason := _why_left(trace, choice):
             chosen.left[reason] += 1
             continue
-        kept[trace.problem_id].append(_Note(file, offset, trace.sample, trace.usage.completion_tokens))
+        kept[trace.problem_id].append(
+            _Note(file, offset, trace.sample, trace.usage.completion_tokens)
+        )
     wrong = failures(corpus)
     chosen.pass_rates = {problem: n / (n + wrong[problem]) for problem, n in correct.items() if n}
     low, high = choice.pass_rate
     for problem in [p for p in kept if not low <= chosen.pass_rates.get(p, 0.0) <= high]:
         chosen.left["pass rate"] += len(kept.pop(problem))
-    chosen.held_out = held_out_problems(kept, choice.held_out, choice.seed) if choice.held_out else []
+    chosen.held_out = (
+        held_out_problems(kept, choice.held_out, choice.seed) if choice.held_out else []
+    )
     for problem in chosen.held_out:
         chosen.left["held out"] += len(kept.pop(problem))
     notes = []
@@ -108,7 +121,11 @@ def read_chosen(chosen: Chosen, golds: Mapping[str, str] | None = None) -> Itera
         with path.open("rb") as file:
             file.seek(offset)
             trace = _parsed(file.readline(), str(path))
-        yield replace(trace, gold=golds[trace.problem_id]) if golds and trace.problem_id in golds else trace
+        yield (
+            replace(trace, gold=golds[trace.problem_id])
+            if golds and trace.problem_id in golds
+            else trace
+        )
 
 
 def failures(corpus: Path) -> "Counter[str]":
@@ -156,7 +173,9 @@ def _why_left(trace: Trace, choice: Choice) -> str:
 def _pick(notes: list[_Note], pick: Pick, problem: str) -> list[_Note]:
     if pick == "all":
         return notes
-    if pick == "mixed":  # half of the problems, by their ids, give their shortest sample, the others their longest
+    if (
+        pick == "mixed"
+    ):  # half of the problems, by their ids, give their shortest sample, the others their longest
         pick = "shortest" if int(problem[-1], 16) % 2 else "longest"
     keys = {
         "first": lambda note: note.sample,

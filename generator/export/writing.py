@@ -1,4 +1,5 @@
-"""The files of an export: chat JSON lines, Parquet, held-out problems, a card. Each appears whole or not at all.
+"""The files of an export: chat JSON lines, Parquet, held-out problems, a card. Each appears whole
+or not at all.
 
 They are made to be given away, with the usual rights; a file in the corpus itself has the corpus'.
 """
@@ -24,18 +25,30 @@ ROW_GROUP = 1_000
 SCHEMA = pa.schema(
     [
         ("messages", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))),
-        ("id", pa.string()), ("problem_id", pa.string()), ("source", pa.string()), ("problem", pa.string()),
-        ("gold", pa.string()), ("reasoning", pa.string()), ("response", pa.string()), ("final_answer", pa.string()),
-        ("verdict", pa.string()), ("checked_by", pa.string()), ("model", pa.string()),
-        ("completion_tokens", pa.int64()), ("pass_rate", pa.float64()), ("flags", pa.list_(pa.string())),
+        ("id", pa.string()),
+        ("problem_id", pa.string()),
+        ("source", pa.string()),
+        ("problem", pa.string()),
+        ("gold", pa.string()),
+        ("reasoning", pa.string()),
+        ("response", pa.string()),
+        ("final_answer", pa.string()),
+        ("verdict", pa.string()),
+        ("checked_by", pa.string()),
+        ("model", pa.string()),
+        ("completion_tokens", pa.int64()),
+        ("pass_rate", pa.float64()),
+        ("flags", pa.list_(pa.string())),
         ("repaired", pa.bool_()),
     ]
-)  # fmt: skip
+)
 
 
 def chat(trace: Trace) -> list[Message]:
     """The training view of a trace: the user's turn as it was sent, then thinking and response."""
-    turn = next((m["content"] for m in reversed(trace.messages) if m["role"] == "user"), trace.problem)
+    turn = next(
+        (m["content"] for m in reversed(trace.messages) if m["role"] == "user"), trace.problem
+    )
     return training_messages(turn, trace.reasoning, trace.response)
 
 
@@ -50,20 +63,33 @@ def write_chat(path: Path, traces: Iterable[Trace]) -> int:
 
 
 def write_parquet(
-    path: Path, traces: Iterator[Trace], pass_rates: Mapping[str, float], repaired: frozenset[str] = frozenset()
+    path: Path,
+    traces: Iterator[Trace],
+    pass_rates: Mapping[str, float],
+    repaired: frozenset[str] = frozenset(),
 ) -> int:
-    """One row a trace, `SCHEMA`; the number of rows. `repaired`: trace ids. Errors: `CannotWrite`."""
+    """One row a trace, `SCHEMA`; the number of rows. `repaired`: trace ids. Errors:
+    `CannotWrite`.
+    """
     rows = 0
-    with _whole(path) as temporary, pq.ParquetWriter(temporary, SCHEMA, compression="zstd") as writer:
+    with (
+        _whole(path) as temporary,
+        pq.ParquetWriter(temporary, SCHEMA, compression="zstd") as writer,
+    ):
         while batch := list(islice(traces, ROW_GROUP)):
-            table = [_row(trace, pass_rates.get(trace.problem_id), trace.id in repaired) for trace in batch]
+            table = [
+                _row(trace, pass_rates.get(trace.problem_id), trace.id in repaired)
+                for trace in batch
+            ]
             writer.write_table(pa.Table.from_pylist(table, SCHEMA))
             rows += len(batch)
     return rows
 
 
 def write_held_out(path: Path, traces: Iterable[Trace], wanted: Iterable[str]) -> int:
-    """`{"problem", "answer", "source"}` a line for each problem of `wanted` once: what `evaluation` reads as JSONL."""
+    """`{"problem", "answer", "source"}` a line for each problem of `wanted` once: what
+    `evaluation` reads as JSONL.
+    """
     left = set(wanted)
     rows = 0
     with _whole(path) as temporary, temporary.open("wb") as file:
@@ -83,16 +109,25 @@ def write_text(path: Path, text: str) -> None:
 
 
 def _row(trace: Trace, pass_rate: float | None, repaired: bool) -> dict[str, Any]:
-    row = {name: getattr(trace, name) for name in SCHEMA.names if hasattr(trace, name) and name != "messages"}
+    row = {
+        name: getattr(trace, name)
+        for name in SCHEMA.names
+        if hasattr(trace, name) and name != "messages"
+    }
     return {
-        **row, "messages": chat(trace), "completion_tokens": trace.usage.completion_tokens, "pass_rate": pass_rate,
+        **row,
+        "messages": chat(trace),
+        "completion_tokens": trace.usage.completion_tokens,
+        "pass_rate": pass_rate,
         "repaired": repaired,
-    }  # fmt: skip
+    }
 
 
 @contextmanager
 def _whole(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place at the end, and is gone if the writing failed."""
+    """A temporary path beside `path` that takes its place at the end, and is gone if the
+    writing failed.
+    """
     path = path.resolve()  # where a link points, not the link itself
     temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
@@ -104,7 +139,8 @@ def _whole(path: Path) -> Iterator[Path]:
         note_ours(path)
     except OSError as error:
         raise CannotWrite(
-            f"{path}: {error.strerror or error}: free some space or correct the path, then export again"
+            f"{path}: {error.strerror or error}: free some space or correct the path, then export"
+            " again"
         ) from None
     finally:
         temporary.unlink(missing_ok=True)

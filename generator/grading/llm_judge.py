@@ -1,8 +1,10 @@
-"""A language model that is asked whether two final answers are the same, where the grader could not tell by itself.
+"""A language model that is asked whether two final answers are the same, where the grader could not
+tell by itself.
 
-It judges `unverifiable` answers and disagreements: answers that the grader calls incorrect though not both are plain
-numbers. It sees problem, gold and final answer, never the response, so that a response cannot argue with it. Its words
-stand in the verdict's reason; where it is unsure or cannot be reached, the grader's verdict stays.
+It judges `unverifiable` answers and disagreements: answers that the grader calls incorrect though
+not both are plain numbers. It sees problem, gold and final answer, never the response, so that a
+response cannot argue with it. Its words stand in the verdict's reason; where it is unsure or cannot
+be reached, the grader's verdict stays.
 """
 
 import re
@@ -12,7 +14,8 @@ from dataclasses import replace
 from shared.prompts import THINK_CLOSE, THINK_OPEN
 from shared.records import Completion, Message, Verdict, is_cut
 
-# Asks a lane: (id of the sample, messages) -> what it answered; None where the lane cannot be asked now.
+# Asks a lane: (id of the sample, messages) -> what it answered; None where the lane cannot be asked
+# now.
 AskJudge = Callable[[str, list[Message]], Awaitable[Completion | None]]
 
 PROBLEM_CHARACTERS, ANSWER_CHARACTERS, WORDS_CHARACTERS = 6_000, 600, 400
@@ -50,9 +53,13 @@ def needs_judge(verdict: Verdict, gold: str | None) -> bool:
 def question(problem: str, gold: str, answer: str) -> list[Message]:
     """The messages that ask the judge."""
     parts = {
-        "problem": problem[:PROBLEM_CHARACTERS], "gold": gold[:ANSWER_CHARACTERS], "answer": answer[:ANSWER_CHARACTERS],
-    }  # fmt: skip
-    safe = {name: re.sub(r"</?(?:problem|reference|answer)>", " ", text) for name, text in parts.items()}
+        "problem": problem[:PROBLEM_CHARACTERS],
+        "gold": gold[:ANSWER_CHARACTERS],
+        "answer": answer[:ANSWER_CHARACTERS],
+    }
+    safe = {
+        name: re.sub(r"</?(?:problem|reference|answer)>", " ", text) for name, text in parts.items()
+    }
     return [{"role": "user", "content": PROMPT.format(**safe)}]
 
 
@@ -61,21 +68,36 @@ def judged(verdict: Verdict, reply: Completion | None) -> Verdict:
     if reply is None or reply.error:
         return replace(verdict, reason=f"{verdict.reason}; the judge could not be asked")
     _, _, answer = reply.response.rpartition(THINK_CLOSE)
-    if is_cut(reply.finish_reason) or THINK_OPEN in answer:  # it was still thinking: what it weighs is no verdict
-        return replace(verdict, reason=f"{verdict.reason}; the judge did not come to an end: raise judge.max_tokens")
+    if (
+        is_cut(reply.finish_reason) or THINK_OPEN in answer
+    ):  # it was still thinking: what it weighs is no verdict
+        return replace(
+            verdict,
+            reason=f"{verdict.reason}; the judge did not come to an end: raise judge.max_tokens",
+        )
     said = _VERDICT.findall(answer)
     words = " ".join(_VERDICT.sub("", answer).split())[:WORDS_CHARACTERS] or "nothing"
     name = said[-1].upper() if said else ""
     if name == "SAME":
-        return replace(verdict, verdict="correct", checked_by="judge", reason=f"{verdict.reason}; judge: same: {words}")
+        return replace(
+            verdict,
+            verdict="correct",
+            checked_by="judge",
+            reason=f"{verdict.reason}; judge: same: {words}",
+        )
     if name == "DIFFERENT":
         return replace(
-            verdict, verdict="incorrect", checked_by="judge", reason=f"{verdict.reason}; judge: different: {words}"
+            verdict,
+            verdict="incorrect",
+            checked_by="judge",
+            reason=f"{verdict.reason}; judge: different: {words}",
         )
     return replace(verdict, reason=f"{verdict.reason}; judge: unsure: {words}")
 
 
-async def judge(ask: AskJudge, sample_id: str, problem: str, gold: str | None, verdict: Verdict) -> Verdict:
+async def judge(
+    ask: AskJudge, sample_id: str, problem: str, gold: str | None, verdict: Verdict
+) -> Verdict:
     """The verdict on a sample after asking the judge, where it needs one."""
     if gold is None or verdict.final_answer is None or not needs_judge(verdict, gold):
         return verdict

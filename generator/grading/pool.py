@@ -1,9 +1,10 @@
 """The generator's graders: verdicts without ever holding up the event loop.
 
-What can be decided at once is decided on the loop (tens of microseconds; `shared.grading` bounds it); the rest goes to
-worker processes, one request each at a time. A worker that exceeds its time is killed and replaced, and the verdict is
-`unverifiable`. So it is where two workers end over one answer; a worker that ends otherwise is replaced, and where none
-can be started the run ends: a machine without room is no answer's fault.
+What can be decided at once is decided on the loop (tens of microseconds; `shared.grading` bounds
+it); the rest goes to worker processes, one request each at a time. A worker that exceeds its time
+is killed and replaced, and the verdict is `unverifiable`. So it is where two workers end over one
+answer; a worker that ends otherwise is replaced, and where none can be started the run ends: a
+machine without room is no answer's fault.
 """
 
 import asyncio
@@ -17,11 +18,17 @@ from shared.grading import grade_fast, undecided, verdict_of_reply, worker_pool
 from shared.records import Verdict
 
 LINE_BYTES = 1 << 20
-PATIENT_PAUSES = (*worker_pool.START_PAUSES, 10.0, 30.0, 60.0)  # seconds: answers that were paid for wait
+PATIENT_PAUSES = (
+    *worker_pool.START_PAUSES,
+    10.0,
+    30.0,
+    60.0,
+)  # seconds: answers that were paid for wait
 
 
 class Graders:
-    """Owns up to `workers` grading processes, started when they are first needed. Use as an async context manager.
+    """Owns up to `workers` grading processes, started when they are first needed. Use as an async
+    context manager.
 
     `kill_count` counts the workers that had to be killed.
     """
@@ -45,7 +52,10 @@ class Graders:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         await self.close()
 
@@ -56,13 +66,16 @@ class Graders:
             await worker.kill()
 
     async def check(self) -> None:
-        """Start one worker: whether this machine can is to be known before a call is paid. Errors: `CannotStart`."""
+        """Start one worker: whether this machine can is to be known before a call is paid.
+        Errors: `CannotStart`.
+        """
         await self._started(self._all[0], worker_pool.START_PAUSES)
 
     async def grade(self, response: str, gold: str | None, problem: str | None = None) -> Verdict:
         """The verdict on `response`; waiting for a free worker has no limit.
 
-        Never raises for what a text contains. Errors: `CannotStart` for a machine that lacks the room for a worker.
+        Never raises for what a text contains. Errors: `CannotStart` for a machine that lacks the
+        room for a worker.
         """
         verdict, request = grade_fast(response, gold, problem)
         if request is None:
@@ -91,7 +104,9 @@ class Graders:
         raise AssertionError("not reached")
 
     async def _started(self, worker: "_Worker", pauses: Sequence[float]) -> None:
-        """See to it that `worker` runs, trying again after each of `pauses` (seconds). Errors: `CannotStart`."""
+        """See to it that `worker` runs, trying again after each of `pauses` (seconds). Errors:
+        `CannotStart`.
+        """
         for pause in (*pauses, None):
             if self._broken is not None:
                 raise self._broken
@@ -116,7 +131,9 @@ class _Worker:
         return self._process.pid if self._process else None
 
     async def start(self) -> None:
-        """Start the process and wait until it is ready, unless it is there. Errors: `CannotStart`; then it is gone."""
+        """Start the process and wait until it is ready, unless it is there. Errors:
+        `CannotStart`; then it is gone.
+        """
         if self._process is not None and self._process.returncode is None:
             return
         await self.kill()
@@ -130,13 +147,17 @@ class _Worker:
                 f"it ended by {worker_pool.in_words(process.returncode)} before it was ready"
             ) from None
         except worker_pool.WorkerLost:
-            raise worker_pool.CannotStart(f"it was not ready within {worker_pool.START_SECONDS:g} s") from None
+            raise worker_pool.CannotStart(
+                f"it was not ready within {worker_pool.START_SECONDS:g} s"
+            ) from None
         finally:
             if not ready:
                 await asyncio.shield(self.kill())
 
     async def ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
-        """The reply to `request` within `seconds`. It must run. Errors: `WorkerLost`; then it is gone."""
+        """The reply to `request` within `seconds`. It must run. Errors: `WorkerLost`; then it
+        is gone.
+        """
         process = self._process
         assert process is not None and process.stdin is not None  # noqa: PT018
         answered = False
@@ -145,7 +166,9 @@ class _Worker:
             reply: dict[str, Any] = json.loads(await self._line(process, seconds))
             answered = True
         finally:
-            if not answered:  # also when the caller is cancelled: a half-read reply must not reach the next one
+            if (
+                not answered
+            ):  # also when the caller is cancelled: a half-read reply must not reach the next one
                 await asyncio.shield(self.kill())
         return reply
 
@@ -184,7 +207,9 @@ class _Worker:
         return line
 
     async def _ended(self, process: asyncio.subprocess.Process) -> int | None:
-        """The return code of a process that closed its pipes; None where it lives on without them."""
+        """The return code of a process that closed its pipes; None where it lives on without
+        them.
+        """
         with contextlib.suppress(TimeoutError):
             return await asyncio.wait_for(process.wait(), 1.0)
         return None

@@ -5,9 +5,10 @@
         answer = await lanes.ask(sample_id, messages, params)
         dispatching.cancel()
 
-`ask` waits until the cheapest lane that may take the sample now takes it, makes the call, and tries again where that
-helps, on another lane where there is one. It never raises for what a teacher did: a sample that fails for good comes
-back as an `Answer` with its best partial text and `completion.error`. It raises
+`ask` waits until the cheapest lane that may take the sample now takes it, makes the call, and tries
+again where that helps, on another lane where there is one. It never raises for what a teacher did:
+a sample that fails for good comes back as an `Answer` with its best partial text and
+`completion.error`. It raises
 
     Drained     after `drain()`, for a sample that has no call in flight: leave it for the next run
     OutOfBudget (exit 3) a budget or a window ended and `daemon.wait = false`
@@ -63,10 +64,14 @@ __all__ = [
 ]
 
 _ENTERED: ContextVar[Pass] = ContextVar("entered")  # the call that the running task makes
-BACK_OFF_SECONDS, BACK_OFF_SECONDS_MAX = 0.25, 30.0  # between two attempts of one sample, doubled each time
+BACK_OFF_SECONDS, BACK_OFF_SECONDS_MAX = (
+    0.25,
+    30.0,
+)  # between two attempts of one sample, doubled each time
 ROUNDING_USD = 1e-9  # sums of the same costs in another order differ by less
 OUT_UNTIL = "out until: "  # a note's name, with the account: when its server allows calls again
-TRIAL_SECONDS = 0.5  # between two looks at whose fault a refusal was; so long nothing else was asked: its sample's
+# between two looks at whose fault a refusal was; so long nothing else was asked: its sample's
+TRIAL_SECONDS = 0.5
 
 
 class Lanes:
@@ -85,13 +90,17 @@ class Lanes:
         self._now = now
         self._run_budget = run_budget(config.budget)
         self._gates = gates(config.lane, self._run_budget)
-        self._lanes = {lane.name: Lane(lane, self._gates[lane.name], teacher_for(lane)) for lane in config.lane}
+        self._lanes = {
+            lane.name: Lane(lane, self._gates[lane.name], teacher_for(lane)) for lane in config.lane
+        }
         self._out_until: dict[str, float] = {}  # by account, as noted in the book
         self._budgets: dict[str | None, Budget] = {
             gate.account.name: gate.account.budget for gate in self._gates.values()
         }
         self._budgets[None] = self._run_budget
-        self._dispatcher = Dispatcher(self._lanes, config.judge.lane, config.daemon, self._budgets, book, marks, now)
+        self._dispatcher = Dispatcher(
+            self._lanes, config.judge.lane, config.daemon, self._budgets, book, marks, now
+        )
         self._sleeping = asyncio.Event()  # set at drain: whoever sleeps between two attempts wakes
         self._stack = AsyncExitStack()
 
@@ -102,16 +111,23 @@ class Lanes:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         await self._stack.aclose()
 
     async def dispatch(self) -> None:
-        """Let waiting samples in until cancelled: nothing is asked without it. Errors: `CannotWrite`."""
+        """Let waiting samples in until cancelled: nothing is asked without it. Errors:
+        `CannotWrite`.
+        """
         await self._dispatcher.run()
 
     async def give_back(self) -> None:
-        """At an orderly end, with no call in flight: what budgets reserved and did not use. Errors: `CannotWrite`."""
+        """At an orderly end, with no call in flight: what budgets reserved and did not use.
+        Errors: `CannotWrite`.
+        """
         await self._dispatcher.give_back()
 
     # Asking
@@ -119,14 +135,18 @@ class Lanes:
     async def ask(
         self, sample_id: str, messages: list[Message], params: Mapping[str, Any], *, lane: str = ""
     ) -> Answer:
-        """Ask for one sample. `params`: temperature, top_p, max_tokens. `lane`: only that one (a judge)."""
+        """Ask for one sample. `params`: temperature, top_p, max_tokens. `lane`: only that one
+        (a judge).
+        """
         tally = Tally(sample_id)
         begun = self._now()
 
         def pause(_: RetryCallState) -> float:
             if tally.last_was_free:
                 return 0.0  # it is waited out at the gate
-            return random.uniform(0.5, 1.0) * min(BACK_OFF_SECONDS * 2.0**tally.counted, BACK_OFF_SECONDS_MAX)
+            return random.uniform(0.5, 1.0) * min(
+                BACK_OFF_SECONDS * 2.0**tally.counted, BACK_OFF_SECONDS_MAX
+            )
 
         retrying = AsyncRetrying(
             retry=retry_if_exception(_may_be_asked_again),
@@ -151,7 +171,11 @@ class Lanes:
         _ENTERED.set(entered)
         tally.calls += 1
         tally.lane, tally.model = config.name, config.model
-        tally.params = {"temperature": request.temperature, "top_p": request.top_p, "max_tokens": request.max_tokens}
+        tally.params = {
+            "temperature": request.temperature,
+            "top_p": request.top_p,
+            "max_tokens": request.max_tokens,
+        }
 
         def on_tokens(count: int) -> None:
             if count and not entered.flight.answered:
@@ -169,7 +193,9 @@ class Lanes:
                 tally.excuse()
                 raise RequestRefused(error.message, status=error.status) from None
             raise
-        except BaseException:  # cancelled by a drain that ran out, or a bug: either way the call is over
+        except (
+            BaseException
+        ):  # cancelled by a drain that ran out, or a bug: either way the call is over
             self._dispatcher.give_up(gate, entered, call_id)
             raise
         cost = gate.succeed(self._now(), entered, completion.usage)
@@ -178,7 +204,9 @@ class Lanes:
         self._dispatcher.wake()
         return completion
 
-    def _failed(self, lane: Lane, entered: Pass, call_id: int, tally: Tally, error: CallError) -> None:
+    def _failed(
+        self, lane: Lane, entered: Pass, call_id: int, tally: Tally, error: CallError
+    ) -> None:
         gate = lane.gate
         now = self._now()
         cost = gate.fail(now, entered, error, random.uniform(0.8, 1.2))
@@ -186,7 +214,9 @@ class Lanes:
             gate.refuse(now, error, tally.sample_id)
         tally.charge(cost if gate.priced else None)
         tally.failed(error, not gate.circuit.closed, self.config.retry.attempts)
-        self._book.settle_call(call_id, error.kind, error.partial.usage if error.partial else Usage(), cost)
+        self._book.settle_call(
+            call_id, error.kind, error.partial.usage if error.partial else Usage(), cost
+        )
         self._dispatcher.wake()
 
     async def _is_the_lanes_fault(self, lane: Lane, error: BadRequest) -> bool:
@@ -225,7 +255,9 @@ class Lanes:
         self._dispatcher.drain()
 
     def pause(self, lane: str = "") -> None:
-        """No call starts, on one lane or anywhere; those in flight go on. Errors: KeyError for an unknown lane."""
+        """No call starts, on one lane or anywhere; those in flight go on. Errors: KeyError for
+        an unknown lane.
+        """
         if lane:
             self._lanes[lane].gate.paused = True
         else:
@@ -244,11 +276,15 @@ class Lanes:
         self._dispatcher.wake()
 
     def reload(self, config: GeneratorConfig) -> list[str]:
-        """Take up budgets, windows, limits and `daemon` waiting from a changed configuration; calls in flight go on.
+        """Take up budgets, windows, limits and `daemon` waiting from a changed configuration; calls
+        in flight go on.
 
-        Returns a sentence for each change that needs a restart. Errors: InputError, and nothing is changed.
+        Returns a sentence for each change that needs a restart. Errors: InputError, and nothing is
+        changed.
         """
-        lanes, notes = taken_up({name: lane.config for name, lane in self._lanes.items()}, config.lane)
+        lanes, notes = taken_up(
+            {name: lane.config for name, lane in self._lanes.items()}, config.lane
+        )
         accounts = {gate.account.name: gate.account for gate in self._gates.values()}
         for name, keys in by_account(list(lanes.values())).items():
             accounts[name].reload(keys)
@@ -256,7 +292,9 @@ class Lanes:
             lane.gate.reload(lanes[name])
             lane.reload(lanes[name])
         self._run_budget.limits = run_limits(config.budget)
-        self.config = self.config.model_copy(update={"daemon": config.daemon, "retry": config.retry})
+        self.config = self.config.model_copy(
+            update={"daemon": config.daemon, "retry": config.retry}
+        )
         self._dispatcher.daemon = config.daemon
         self._dispatcher.wake()
         return notes
@@ -265,11 +303,14 @@ class Lanes:
 
     @property
     def most_in_flight(self) -> int:
-        """The ceiling over all lanes that take samples, and those that wait to hear whose fault their refusal was.
+        """The ceiling over all lanes that take samples, and those that wait to hear whose fault
+        their refusal was.
 
         So many workers are enough.
         """
-        accounts = {id(lane.gate.account): lane.gate.account for lane in self._dispatcher.usable("")}
+        accounts = {
+            id(lane.gate.account): lane.gate.account for lane in self._dispatcher.usable("")
+        }
         return sum(account.concurrency.ceiling for account in accounts.values()) + SAMPLES
 
     @property
@@ -285,7 +326,9 @@ class Lanes:
         return self._dispatcher.paused
 
     def news(self, lane: str, news: LimitNews) -> None:
-        """What a lane's server said about its limits, told by the teacher within the call that heard it."""
+        """What a lane's server said about its limits, told by the teacher within the call that
+        heard it.
+        """
         entered = _ENTERED.get(None)
         if entered is not None:
             account = self._gates[lane].account
@@ -300,11 +343,14 @@ class Lanes:
         now = self._now()
         dispatcher = self._dispatcher
         return [
-            lane_status(gate, dispatcher.waiting(name), now, dispatcher.paused) for name, gate in self._gates.items()
+            lane_status(gate, dispatcher.waiting(name), now, dispatcher.paused)
+            for name, gate in self._gates.items()
         ]
 
     def time_left(self, samples: int, by_rate: float) -> tuple[float, bool]:
-        """(seconds until so many more samples are done, whether quotas say so and not the present rate)."""
+        """(seconds until so many more samples are done, whether quotas say so and not the
+        present rate).
+        """
         now, quotas = self._now(), []
         accounts = {lane.gate.account.name: lane for lane in self._dispatcher.usable("")}
         for lane in accounts.values():
@@ -313,8 +359,13 @@ class Lanes:
             means = gate.expected
             size = Expected(means.prompt_tokens, means.completion_tokens, means.seconds_p95, took)
             usd = gate.expected_usd(means.tokens)
-            left = min(budget.calls_left(now, means.tokens, usd), self._run_budget.calls_left(now, means.tokens, usd))
-            quotas.append((left / took, lane_pace(lane.config, size, now)[0], budget.day_ends(now) - now))
+            left = min(
+                budget.calls_left(now, means.tokens, usd),
+                self._run_budget.calls_left(now, means.tokens, usd),
+            )
+            quotas.append(
+                (left / took, lane_pace(lane.config, size, now)[0], budget.day_ends(now) - now)
+            )
         return quota_seconds(samples, by_rate, quotas)
 
     def budgets(self) -> list[BudgetStatus]:
@@ -322,10 +373,14 @@ class Lanes:
         return [budget_status("", bar) for bar in self._run_budget.bars(self._now())]
 
     def _remember(self) -> None:
-        """What was spent: by the ledger, and by the disk's marks where the ledger has lost some of it."""
+        """What was spent: by the ledger, and by the disk's marks where the ledger has lost some
+        of it.
+        """
         for account, budget in self._budgets.items():
             mark = self._marks.get(account)
-            now = max(self._now(), mark.day if mark else 0.0)  # a clock that was set back turns no day back
+            now = max(
+                self._now(), mark.day if mark else 0.0
+            )  # a clock that was set back turns no day back
             today = self._book.spent(account, budget.day_began(now))
             total = self._book.spent(account, 0.0)
             out_until = float(self._book.noted(OUT_UNTIL + account) or 0.0) if account else 0.0
@@ -336,7 +391,9 @@ class Lanes:
     def _note_what_was_lost(
         self, account: str | None, budget: Budget, now: float, known: Spent, known_usd: float
     ) -> None:
-        """So that the ledger knows of all that counts as spent, and what is lost next is told from this."""
+        """So that the ledger knows of all that counts as spent, and what is lost next is told
+        from this.
+        """
         today = budget.today(now)
         lost = Spent(today.calls - known.calls, today.tokens - known.tokens, today.usd - known.usd)
         if lost.calls or lost.tokens or lost.usd > ROUNDING_USD:

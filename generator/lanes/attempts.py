@@ -1,4 +1,6 @@
-"""One sample's calls so far: what they cost, what may still be tried, and the best text that a failed one brought."""
+"""One sample's calls so far: what they cost, what may still be tried, and the best text that a
+failed one brought.
+"""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -15,14 +17,17 @@ from shared.chat_api.calls import (
 )
 from shared.records import Completion, Usage
 
-# Faults that may be an outage or this sample's own doing are forgiven so many times the attempts, and no longer.
+# Faults that may be an outage or this sample's own doing are forgiven so many times the attempts,
+# and no longer.
 FORGIVEN_FACTOR = 10
 NEVER_COUNTED = (RateLimited, KeyRefused, UnknownModel, BalanceGone, FieldRefused)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What asking for one sample brought. A failed one has the best partial text and `completion.error`."""
+    """What asking for one sample brought. A failed one has the best partial text and
+    `completion.error`.
+    """
 
     completion: Completion
     lane: str  # "" where no call was made
@@ -53,7 +58,9 @@ class Tally:
             self.cost_usd = (self.cost_usd or 0.0) + usd
 
     def failed(self, error: CallError, outage: bool, attempts: int) -> None:
-        """Note a failed call. `outage`: the lane's circuit is open, so the fault is hardly this sample's."""
+        """Note a failed call. `outage`: the lane's circuit is open, so the fault is hardly this
+        sample's.
+        """
         self.failures[self.lane] += 1
         if error.partial and (self.best is None or _length(error.partial) >= _length(self.best)):
             self.best = error.partial

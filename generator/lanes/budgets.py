@@ -1,10 +1,13 @@
-"""What may be spent: calls, tokens and dollars a day, dollars in total. Pure: the time is a parameter.
+"""What may be spent: calls, tokens and dollars a day, dollars in total. Pure: the time is a
+parameter.
 
-A call's worth is reserved before it starts and settled when its real cost is known, so calls are never overspent and
-tokens and dollars by no more than what is in flight. A call counts on the day it was started, by the provider's clock.
+A call's worth is reserved before it starts and settled when its real cost is known, so calls are
+never overspent and tokens and dollars by no more than what is in flight. A call counts on the day
+it was started, by the provider's clock.
 
-What a crash or a lost ledger must not give out again is kept as a high-water mark on the disk. It runs ahead of what is
-spent by a block, so that it is written seldom; whoever finds it after a crash takes all of it as spent.
+What a crash or a lost ledger must not give out again is kept as a high-water mark on the disk. It
+runs ahead of what is spent by a block, so that it is written seldom; whoever finds it after a crash
+takes all of it as spent.
 """
 
 from dataclasses import dataclass
@@ -15,8 +18,11 @@ from zoneinfo import ZoneInfo
 
 from shared.chat_api.calls import HighWater
 
-BLOCK_SHARE = 0.002  # of an allowance: what a crash may cost of it, and 500 writes to the disk until it is used up
-BLOCKS_AHEAD_MAX = 10.0  # a mark further ahead, as early guesses of what a call takes leave it, is brought down
+# of an allowance: what a crash may cost of it, and 500 writes to the disk until it is used up
+BLOCK_SHARE = 0.002
+BLOCKS_AHEAD_MAX = (
+    10.0  # a mark further ahead, as early guesses of what a call takes leave it, is brought down
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +49,9 @@ class LimitTable(Protocol):
 
 
 def strictest(tables: "list[LimitTable]") -> Limits:
-    """The limits of an account whose lanes name them one by one: the smallest of each kind that is set."""
+    """The limits of an account whose lanes name them one by one: the smallest of each kind that
+    is set.
+    """
 
     def least(values: list[float]) -> float:
         return min((value for value in values if value), default=0)
@@ -105,17 +113,25 @@ class Budget:
         self._day = (0.0, 0.0)
         self._today = Spent()
         self._number = 0
-        self._announced: tuple[float, int, int] | None = None  # day, calls left then, number of the call that said so
+        self._announced: tuple[float, int, int] | None = (
+            None  # day, calls left then, number of the call that said so
+        )
         self._mark: HighWater | None = None  # as it stands on the disk
 
     def resume(
-        self, now: float, today: Spent, total_usd: float, out_until: float = 0.0, mark: HighWater | None = None
+        self,
+        now: float,
+        today: Spent,
+        total_usd: float,
+        out_until: float = 0.0,
+        mark: HighWater | None = None,
     ) -> None:
-        """Take up what the ledger remembers of the day that `now` lies in, and the mark that was on the disk.
+        """Take up what the ledger remembers of the day that `now` lies in, and the mark that was on
+        the disk.
 
-        `out_until`: the server had said that it allows no more calls until then. One call asks if that still holds:
-        an allowance may have been raised since. A mark of a day that is still to come by this clock holds: the clock
-        was set back, and no day is given twice.
+        `out_until`: the server had said that it allows no more calls until then. One call asks if
+        that still holds: an allowance may have been raised since. A mark of a day that is still to
+        come by this clock holds: the clock was set back, and no day is given twice.
         """
         self._turn(now)
         self._today, self.total_usd = today, total_usd
@@ -126,7 +142,9 @@ class Budget:
             self._announced = (self._day[0], 1, self._number)
 
     def _take_up(self, mark: HighWater) -> None:
-        """Only what is limited: of the rest a mark tells no more than what calls in flight were guessed to take."""
+        """Only what is limited: of the rest a mark tells no more than what calls in flight were
+        guessed to take.
+        """
         today, limits = self._today, self.limits
         if limits.usd_total:
             self.total_usd = max(self.total_usd, mark.total_usd)
@@ -139,7 +157,9 @@ class Budget:
         self._mark = mark
 
     def out_until(self, now: float) -> float | None:
-        """When the server allows calls again that has said it allows none today; None where it has not said so."""
+        """When the server allows calls again that has said it allows none today; None where it
+        has not said so.
+        """
         self._turn(now)
         return self._day[1] if self._announced_left() == 0 else None
 
@@ -157,22 +177,32 @@ class Budget:
     def used_up(self, now: float) -> UsedUp | None:
         """The limit that forbids another call now, or None.
 
-        Tokens and dollars forbid only when they are reached: the next call's share is an estimate, and refusing by an
-        estimate would leave the last part of a budget unused for ever.
+        Tokens and dollars forbid only when they are reached: the next call's share is an estimate,
+        and refusing by an estimate would leave the last part of a budget unused for ever.
         """
         self._turn(now)
         day, turns = self._today, self._day[1]
         limits = self.limits
         if limits.calls_per_day and day.calls >= limits.calls_per_day:
-            return UsedUp(f"{day.calls:,} of {limits.calls_per_day:,} calls today", turns, self.zone)
+            return UsedUp(
+                f"{day.calls:,} of {limits.calls_per_day:,} calls today", turns, self.zone
+            )
         if self._announced_left() == 0:
             return UsedUp("all calls that its server allows today", turns, self.zone)
         if limits.tokens_per_day and day.tokens >= limits.tokens_per_day:
-            return UsedUp(f"{day.tokens:,} of {limits.tokens_per_day:,} tokens today", turns, self.zone)
+            return UsedUp(
+                f"{day.tokens:,} of {limits.tokens_per_day:,} tokens today", turns, self.zone
+            )
         if limits.usd_per_day and day.usd >= limits.usd_per_day:
-            return UsedUp(f"{day.usd:,.2f} of {limits.usd_per_day:,.2f} dollars today", turns, self.zone)
+            return UsedUp(
+                f"{day.usd:,.2f} of {limits.usd_per_day:,.2f} dollars today", turns, self.zone
+            )
         if limits.usd_total and self.total_usd >= limits.usd_total:
-            return UsedUp(f"{self.total_usd:,.2f} of {limits.usd_total:,.2f} dollars in total", None, self.zone)
+            return UsedUp(
+                f"{self.total_usd:,.2f} of {limits.usd_total:,.2f} dollars in total",
+                None,
+                self.zone,
+            )
         return None
 
     @property
@@ -183,7 +213,9 @@ class Budget:
     @property
     def limited(self) -> bool:
         limits = self.limits
-        return bool(limits.calls_per_day or limits.tokens_per_day or limits.usd_per_day or limits.usd_total)
+        return bool(
+            limits.calls_per_day or limits.tokens_per_day or limits.usd_per_day or limits.usd_total
+        )
 
     def is_marked(self, now: float, tokens: int, usd: float) -> bool:
         """Whether a call of this size stays below the mark on the disk, so that it may start."""
@@ -200,7 +232,9 @@ class Budget:
             (self.limits.usd_total, mark.total_usd - spent.total_usd, usd),
         ]
         return all(
-            call <= room <= call + BLOCKS_AHEAD_MAX * max(_block(limit), call) for limit, room, call in ahead if limit
+            call <= room <= call + BLOCKS_AHEAD_MAX * max(_block(limit), call)
+            for limit, room, call in ahead
+            if limit
         )
 
     def spent(self, now: float) -> HighWater:
@@ -298,7 +332,9 @@ class Budget:
     def _bounds(self, now: float) -> tuple[float, float]:
         local = datetime.fromtimestamp(now, self._zone)
         midnight = datetime(local.year, local.month, local.day, tzinfo=self._zone)
-        tomorrow = midnight + timedelta(days=1)  # wall-clock arithmetic: right on days of 23 or 25 hours
+        tomorrow = midnight + timedelta(
+            days=1
+        )  # wall-clock arithmetic: right on days of 23 or 25 hours
         return midnight.timestamp(), tomorrow.timestamp()
 
 

@@ -1,4 +1,6 @@
-"""Whether a lane is worth calling: failures in a row open the circuit, one probe closes it. Pure."""
+"""Whether a lane is worth calling: failures in a row open the circuit, one probe closes it.
+Pure.
+"""
 
 from dataclasses import dataclass
 from math import inf
@@ -11,11 +13,14 @@ KEY_SECONDS = 60.0  # a key that worked before and is refused now is tried again
 
 @dataclass(slots=True)
 class Circuit:
-    """closed: calls flow. open until `retry_at`: none does. then half open: one probe is out, the others wait."""
+    """closed: calls flow. open until `retry_at`: none does. then half open: one probe is out,
+    the others wait.
+    """
 
     why: str = ""  # one sentence while it is open
     retry_at: float = -inf  # inf: never by itself (key refused)
-    stopped: bool = False  # by a refused key, an unknown model, settings that it refuses or a balance that is gone
+    # by a refused key, an unknown model, settings that it refuses or a balance that is gone
+    stopped: bool = False
     probing: bool = False
     opened_at: float | None = None
     failed_probes: int = 0  # in a row
@@ -33,20 +38,28 @@ class Circuit:
     def answered(self, started_at: float) -> None:
         """A call got its first token or ended well.
 
-        One from before the failures says nothing about them: while a server refuses every new call, old streams may
-        end well for a long time.
+        One from before the failures says nothing about them: while a server refuses every new call,
+        old streams may end well for a long time.
         """
         if self.closed and started_at >= self._row_began:
             self._row = 0
 
     def succeed(self) -> None:
         """A probe was answered."""
-        self.why, self.retry_at, self.opened_at, self.probing, self.stopped = "", -inf, None, False, False
+        self.why, self.retry_at, self.opened_at, self.probing, self.stopped = (
+            "",
+            -inf,
+            None,
+            False,
+            False,
+        )
         self.failed_probes = 0
         self._row, self._pause = 0, PAUSE_SECONDS
 
     def fail(self, now: float, message: str, probe: bool, jitter: float = 1.0) -> None:
-        """A 5xx, a connection that fails, a server that never answers. `jitter` (about 1) keeps many lanes apart."""
+        """A 5xx, a connection that fails, a server that never answers. `jitter` (about 1) keeps
+        many lanes apart.
+        """
         if self._row == 0:
             self._row_began = now
         self._row += 1
@@ -66,7 +79,9 @@ class Circuit:
         self.why, self.retry_at, self.probing, self.stopped = why, now + pause, False, True
 
     def suspend(self, now: float, why: str, pause: float, probe: bool) -> None:
-        """What worked before is refused, perhaps by mistake: open at once, `pause` seconds until a probe."""
+        """What worked before is refused, perhaps by mistake: open at once, `pause` seconds
+        until a probe.
+        """
         if self.opened_at is None:
             self.opened_at = now
         if probe:
@@ -77,5 +92,7 @@ class Circuit:
         self.stopped = False
 
     def give_up_probe(self) -> None:
-        """The probe ended without saying anything about the lane (it was cancelled, or refused for its own sake)."""
+        """The probe ended without saying anything about the lane (it was cancelled, or refused
+        for its own sake).
+        """
         self.probing = False

@@ -1,12 +1,17 @@
-"""How many calls a lane may have in flight: found out, since few providers say. Pure: the time is a parameter.
+"""How many calls a lane may have in flight: found out, since few providers say. Pure: the time is a
+parameter.
 
-- The limit starts low and grows by two for each call that the server took up while the limit is used: calls live long
+- The limit starts low and grows by two for each call that the server took up while the limit is
+  used: calls live long
   and tell of room only once, so the number in flight doubles with each first-token time. Starts above what was ever
   carried keep a small distance, so that few are on their way when the first 429 comes.
-- Only congestion shrinks it, to what the server is still serving: a 429; or, at servers that queue and never say 429
+- Only congestion shrinks it, to what the server is still serving: a 429; or, at servers that queue
+  and never say 429
   (vLLM, SGLang), a rising time to the first token (the idea of TCP Vegas: Brakmo and Peterson 1995).
-- The level that congested is remembered. From then on the limit grows by one a round below it and tries it rarely.
-- A single 429 is chance, or a call whose end the server has not noticed yet: three in a row are needed to shrink the
+- The level that congested is remembered. From then on the limit grows by one a round below it and
+  tries it rarely.
+- A single 429 is chance, or a call whose end the server has not noticed yet: three in a row are
+  needed to shrink the
   limit, five at a level that was just carried, one at the level that is known to congest. "In a row" goes by the
   order of the starts, among calls at that level or above: refusals come sooner than first tokens, so by the order of
   arrival ten chance 429 look like a row of ten.
@@ -27,17 +32,26 @@ APART_SECONDS = 0.005  # between starts above the highest level carried so far
 LATE_SECONDS = 0.05  # a busy client makes up for so much of that
 SETTLED_SECONDS = 3.0  # a call that lives so long was taken up: refusals come at once
 CARRIED_SECONDS = 300.0  # how long a level that was carried counts as proof
-FAULT_DEBT = 4  # calls taken up that bring no growth for each 5xx: none at all when one call in five fails
-# Before the level that congested is tried again; doubled when it does so again, a quarter when it does not: what came
-# by chance is soon forgotten, a real limit is left in peace.
+FAULT_DEBT = (
+    4  # calls taken up that bring no growth for each 5xx: none at all when one call in five fails
+)
+# Before the level that congested is tried again; doubled when it does so again, a quarter when it
+# does not: what came by chance is soon forgotten, a real limit is left in peace.
 REFUSED_SECONDS, QUEUED_SECONDS, PROBE_SECONDS_MAX = 5.0, 15.0, 900.0
 FORGET_STEP = 8  # a level that drew a 429 is forgotten when it could be raised by so much
-ROW, ROW_CARRIED = 3, 5  # so many 429 in a row mean a limit: at a new level; at one that was just carried
-LATEST, BELOW_MAX = 4096, 64  # starts that are remembered for this; those below the level that a row may have in it
+ROW, ROW_CARRIED = (
+    3,
+    5,
+)  # so many 429 in a row mean a limit: at a new level; at one that was just carried
+LATEST, BELOW_MAX = (
+    4096,
+    64,
+)  # starts that are remembered for this; those below the level that a row may have in it
 CUT_AGAIN = 0.85  # when a row goes on after the limit shrank
 BASE_SECONDS = 1800.0  # how far back the undisturbed time to the first token is looked for
 QUEUE_FACTOR, QUEUE_SECONDS = 3.0, 5.0  # first tokens later than 3 x usual + 5 s mean a queue
-QUEUE_SPARE = 0.05  # of what is served: so many calls may queue, to keep the server busy; and the first step upwards
+# of what is served: so many calls may queue, to keep the server busy; and the first step upwards
+QUEUE_SPARE = 0.05
 
 
 @dataclass(eq=False, slots=True)
@@ -45,10 +59,13 @@ class Flight:
     """One call, from its start."""
 
     started_at: float
-    level: int  # calls in flight when it started, itself included, less those of them that were refused later
+    # calls in flight when it started, itself included, less those of them that were refused later
+    level: int
     round: int  # of the limit's life; a new one begins at each shrink
     answered: bool = False  # its first token came
-    settled: bool = False  # taken up, as far as can be told: answered, or not refused for some seconds; or over
+    settled: bool = (
+        False  # taken up, as far as can be told: answered, or not refused for some seconds; or over
+    )
     refused: bool = False  # a 429
 
 
@@ -59,8 +76,12 @@ class Concurrency:
         self.set_ceiling(ceiling)
         self.in_flight = 0
         self.delays = FirstTokenDelays()
-        self._carried: deque[tuple[float, int]] = deque()  # (when, level) that the server took up, highest first
-        self._fresh: deque[Flight] = deque()  # those that may still be refused, oldest first, and some that may not
+        self._carried: deque[tuple[float, int]] = (
+            deque()
+        )  # (when, level) that the server took up, highest first
+        self._fresh: deque[Flight] = (
+            deque()
+        )  # those that may still be refused, oldest first, and some that may not
         self._latest: deque[Flight] = deque(maxlen=LATEST)  # by their start
         self._unsettled = 0  # those that may still be refused
         self._unanswered: dict[Flight, None] = {}  # oldest first
@@ -115,7 +136,9 @@ class Concurrency:
 
     def unsettled(self, now: float) -> int:
         """Calls that may still be refused."""
-        while self._fresh and (self._fresh[0].settled or now - self._fresh[0].started_at >= SETTLED_SECONDS):
+        while self._fresh and (
+            self._fresh[0].settled or now - self._fresh[0].started_at >= SETTLED_SECONDS
+        ):
             self._settle(now, self._fresh.popleft())
         return self._unsettled
 
@@ -148,10 +171,11 @@ class Concurrency:
         self._debt = min(self._debt + FAULT_DEBT, max(self.limit, START))
 
     def refuse(self, now: float, flight: Flight) -> bool:
-        """A 429, its call already ended. True: a matter of the number in flight, if of any. False: not of that.
+        """A 429, its call already ended. True: a matter of the number in flight, if of any. False:
+        not of that.
 
-        `limit_met` says afterwards whether it was one of a row; the limit shrinks only then. A 429 far below a level
-        that the server carried a moment ago says nothing about that level.
+        `limit_met` says afterwards whether it was one of a row; the limit shrinks only then. A 429
+        far below a level that the server carried a moment ago says nothing about that level.
         """
         flight.refused = True
         for later in self._fresh:
@@ -175,8 +199,9 @@ class Concurrency:
         return ROW_CARRIED if flight.level <= carried else ROW
 
     def _row(self, flight: Flight, level: int) -> int:
-        """How many starts up to this one, among those at `level` or above, were refused without one in between that
-        was not, or not yet."""
+        """How many starts up to this one, among those at `level` or above, were refused without one
+        in between that was not, or not yet.
+        """
         length = below = 0
         up_to_this = dropwhile(lambda other: other is not flight, reversed(self._latest))
         for other in up_to_this:
@@ -203,7 +228,11 @@ class Concurrency:
         patience = self.delays.patience
         several = max(3, int(0.05 * self.in_flight))
         overdue = next(islice(self._unanswered, several - 1, None), None)
-        waits = overdue is not None and overdue.round == self._round and now - overdue.started_at > patience
+        waits = (
+            overdue is not None
+            and overdue.round == self._round
+            and now - overdue.started_at > patience
+        )
         return waits or self.delays.recent > patience
 
     def _shrink_to_served(self, now: float, flight: Flight) -> None:
@@ -211,16 +240,22 @@ class Concurrency:
         level = max(START, int(served * (1 + QUEUE_SPARE)))
         if level < self._limit:
             self._congest(now, flight, level, QUEUED_SECONDS)
-            self._step = max(1, int(level * QUEUE_SPARE))  # trying costs no call here, only a short queue
+            self._step = max(
+                1, int(level * QUEUE_SPARE)
+            )  # trying costs no call here, only a short queue
             self.delays.forget_recent()
 
-    def _congest(self, now: float, flight: Flight, carried: int, least_probe_seconds: float) -> None:
+    def _congest(
+        self, now: float, flight: Flight, carried: int, least_probe_seconds: float
+    ) -> None:
         """The flight's level was too much, `carried` is not."""
         if flight.round == self._round:  # the first to say so since the last shrink
             self._round += 1
             self._least_probe_seconds = least_probe_seconds
             again = self.congested_level is not None and flight.level >= self.congested_level
-            longer = min(2 * self._probe_seconds, PROBE_SECONDS_MAX) if again else self._probe_seconds
+            longer = (
+                min(2 * self._probe_seconds, PROBE_SECONDS_MAX) if again else self._probe_seconds
+            )
             self._probe_seconds = max(longer, least_probe_seconds)
         self._limit = max(1.0, min(self._limit, carried))
         self.congested_level = carried + 1
@@ -238,7 +273,9 @@ class Concurrency:
         known = self.congested_level
         if known is None:
             self._limit = min(self._limit + GROWTH, self.ceiling)
-        elif flight.level >= known:  # the level that once congested was carried: the server has more room now
+        elif (
+            flight.level >= known
+        ):  # the level that once congested was carried: the server has more room now
             forget = self._step >= FORGET_STEP and self._least_probe_seconds == REFUSED_SECONDS
             self.congested_level = None if forget else known + self._step
             self._step *= 2
@@ -269,7 +306,9 @@ class FirstTokenDelays:
     def __init__(self) -> None:
         self.recent = 0.0  # seconds, median of the last calls
         self._last: deque[float] = deque(maxlen=15)
-        self._lows: deque[tuple[float, float]] = deque()  # (when, median), rising: the minimum of a sliding window
+        self._lows: deque[tuple[float, float]] = (
+            deque()
+        )  # (when, median), rising: the minimum of a sliding window
 
     def add(self, now: float, seconds: float) -> None:
         self._last.append(seconds)

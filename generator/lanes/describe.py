@@ -1,4 +1,6 @@
-"""What a lane says about itself: state, numbers, and the sentence that tells why it is idle and until when."""
+"""What a lane says about itself: state, numbers, and the sentence that tells why it is idle and
+until when.
+"""
 
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
@@ -37,7 +39,11 @@ def lane_status(gate: Gate, waiting: int, now: float, paused: bool = False) -> L
 
 
 def budget_status(lane: str, bar: Bar) -> BudgetStatus:
-    resets = "" if bar.until is None else datetime.fromtimestamp(bar.until, UTC).isoformat(timespec="seconds")
+    resets = (
+        ""
+        if bar.until is None
+        else datetime.fromtimestamp(bar.until, UTC).isoformat(timespec="seconds")
+    )
     return BudgetStatus(lane, bar.name, round(bar.used, 6), round(bar.limit, 6), resets)
 
 

@@ -1,12 +1,13 @@
-"""Dispatch: which waiting sample goes to which lane, and when. One task lets them in; whoever frees a place wakes it.
+"""Dispatch: which waiting sample goes to which lane, and when. One task lets them in; whoever frees
+a place wakes it.
 
     async with asyncio.TaskGroup() as group:
         group.create_task(dispatcher.run())
         lane, entered, call_id = await dispatcher.enter(tally, "")
 
-Letting a call in writes to the ledger and, where a budget's next block begins, to the disk. A write that fails must end
-the run, so all of it happens in that one task, whose errors its group raises: a timer, a signal or a request over HTTP
-only wakes it.
+Letting a call in writes to the ledger and, where a budget's next block begins, to the disk. A write
+that fails must end the run, so all of it happens in that one task, whose errors its group raises: a
+timer, a signal or a request over HTTP only wakes it.
 """
 
 import asyncio
@@ -23,11 +24,15 @@ from generator.lanes.stop_conditions import Drained, look_again_at, verdict
 from shared.chat_api.calls import HighWater
 from shared.records import Usage
 
-LOOK_AGAIN_SECONDS = 30.0  # longest sleep without a look at the clock: it may be set, a laptop may have slept
+LOOK_AGAIN_SECONDS = (
+    30.0  # longest sleep without a look at the clock: it may be set, a laptop may have slept
+)
 
 
 class Dispatcher:
-    """The samples that wait for a lane. `budgets`: of each account by name, and of the run under None."""
+    """The samples that wait for a lane. `budgets`: of each account by name, and of the run
+    under None.
+    """
 
     def __init__(
         self,
@@ -49,7 +54,9 @@ class Dispatcher:
         self._unmarked: Gate | None = None  # a lane that is free, but for its budgets' marks
 
     async def run(self) -> None:
-        """Let samples in until cancelled. Errors: `CannotWrite`; whatever else the ledger raises."""
+        """Let samples in until cancelled. Errors: `CannotWrite`; whatever else the ledger
+        raises.
+        """
         try:
             while True:
                 self._woken.clear()
@@ -66,22 +73,30 @@ class Dispatcher:
         self._woken.set()
 
     async def enter(self, tally: Tally, wanted: str) -> tuple[Lane, Pass, int]:
-        """Wait for leave to start a call: the lane, what the call holds of it, and the call's id in the book."""
+        """Wait for leave to start a call: the lane, what the call holds of it, and the call's
+        id in the book.
+        """
         waiter = Waiter(tally, asyncio.get_running_loop().create_future(), self._now())
         self._queues.setdefault(wanted, deque()).append(waiter)
         self.wake()
         try:
             return await waiter.future
         except asyncio.CancelledError:
-            if waiter.future.done() and not waiter.future.cancelled():  # leave was given, and we are gone
+            if (
+                waiter.future.done() and not waiter.future.cancelled()
+            ):  # leave was given, and we are gone
                 lane, entered, call_id = waiter.future.result()
                 self.give_up(lane.gate, entered, call_id)
             raise
 
     def give_up(self, gate: Gate, entered: Pass, call_id: int) -> None:
-        """A call that we ended ourselves: what it cost is not known, so what was reserved is taken as spent."""
+        """A call that we ended ourselves: what it cost is not known, so what was reserved is
+        taken as spent.
+        """
         gate.cancel(self._now(), entered)
-        self._book.settle_call(call_id, "cancelled", Usage(completion_tokens=entered.tokens), entered.usd)
+        self._book.settle_call(
+            call_id, "cancelled", Usage(completion_tokens=entered.tokens), entered.usd
+        )
         self.wake()
 
     def drain(self) -> None:
@@ -93,10 +108,16 @@ class Dispatcher:
                     waiter.future.set_exception(Drained())
 
     async def give_back(self) -> None:
-        """At an orderly end, with no call in flight: what was reserved ahead and not used counts as unused again."""
+        """At an orderly end, with no call in flight: what was reserved ahead and not used
+        counts as unused again.
+        """
         now = self._now()
         await self._marks.put(
-            {name: budget.spent(now) for name, budget in self._budgets.items() if budget.limited or budget.mark}
+            {
+                name: budget.spent(now)
+                for name, budget in self._budgets.items()
+                if budget.limited or budget.mark
+            }
         )
 
     def usable(self, wanted: str) -> list[Lane]:
@@ -113,7 +134,9 @@ class Dispatcher:
     # Choosing
 
     def _let_in(self) -> None:
-        """Let every waiting sample in that may go in, and set the timer for the next moment at which one may."""
+        """Let every waiting sample in that may go in, and set the timer for the next moment at
+        which one may.
+        """
         now = self._now()
         again: list[float] = []
         self._unmarked = None
@@ -133,7 +156,9 @@ class Dispatcher:
         self._set_timer(min(again, default=None), now)
 
     def _serve_first(self, queue: deque[Waiter], wanted: str, now: float) -> list[Wait] | None:
-        """Let the first of a queue in. None: done. Otherwise why not, lane by lane; nothing where a mark is missing."""
+        """Let the first of a queue in. None: done. Otherwise why not, lane by lane; nothing
+        where a mark is missing.
+        """
         if self.paused:
             return [Wait("paused", "paused")]
         waits = [(lane, lane.gate.wait(now)) for lane in self.usable(wanted)]
@@ -147,16 +172,25 @@ class Dispatcher:
             return []
         queue.popleft()
         entered = lane.gate.enter(now)
-        day = max(entered.account.day, entered.run.day)  # by a clock that was set back, the day is still to come
+        day = max(
+            entered.account.day, entered.run.day
+        )  # by a clock that was set back, the day is still to come
         call_id = self._book.reserve_call(
-            lane.config.name, lane.gate.account.name, waiter.tally.sample_id, max(now, day), entered.tokens, entered.usd
+            lane.config.name,
+            lane.gate.account.name,
+            waiter.tally.sample_id,
+            max(now, day),
+            entered.tokens,
+            entered.usd,
         )
         self._marks.booked(call_id)
         waiter.future.set_result((lane, entered, call_id))
         return None
 
     async def _mark(self, gate: Gate) -> None:
-        """Reserve the next block of what this lane's calls take, on the disk, and trim what others hold too much."""
+        """Reserve the next block of what this lane's calls take, on the disk, and trim what
+        others hold too much.
+        """
         now = self._now()
         tokens = gate.expected.tokens
         usd = gate.expected_usd(tokens)
@@ -195,7 +229,9 @@ class Dispatcher:
     def _set_timer(self, at: float | None, now: float) -> None:
         self._cancel_timer()
         if any(self._queues.values()):
-            pause = LOOK_AGAIN_SECONDS if at is None else min(max(at - now, 0.001), LOOK_AGAIN_SECONDS)
+            pause = (
+                LOOK_AGAIN_SECONDS if at is None else min(max(at - now, 0.001), LOOK_AGAIN_SECONDS)
+            )
             self._timer = asyncio.get_running_loop().call_later(pause, self.wake)
 
     def _cancel_timer(self) -> None:

@@ -1,4 +1,6 @@
-"""How long and how dear a run will be under its limits, and which limit binds. Pure: the time is a parameter."""
+"""How long and how dear a run will be under its limits, and which limit binds. Pure: the time
+is a parameter.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -55,7 +57,8 @@ def forecast(
 ) -> Forecast:
     """Lanes work side by side, each as fast as it may; keys of one account share its limits."""
     sharing = {
-        lane.name: sum((each.account or each.name) == (lane.account or lane.name) for each in lanes) for lane in lanes
+        lane.name: sum((each.account or each.name) == (lane.account or lane.name) for each in lanes)
+        for lane in lanes
     }
     paces = {lane.name: lane_pace(lane, expected, now, sharing[lane.name]) for lane in lanes}
     per_day = sum(pace[0] for pace in paces.values())
@@ -64,11 +67,20 @@ def forecast(
     if run_cap < per_day:
         binding, per_day = f"budget.{run_key}", run_cap
     full = sum(pace[0] for pace in paces.values())
-    shares = [LaneForecast(
-        lane.name, paces[lane.name][0], paces[lane.name][1],
-        done := min(samples * paces[lane.name][0] / full if full else 0.0, _in_total(lane.usd_total, lane, expected)),
-        done * usd_per_sample(lane, expected), paces[lane.name][2],
-    ) for lane in lanes]  # fmt: skip
+    shares = [
+        LaneForecast(
+            lane.name,
+            paces[lane.name][0],
+            paces[lane.name][1],
+            done := min(
+                samples * paces[lane.name][0] / full if full else 0.0,
+                _in_total(lane.usd_total, lane, expected),
+            ),
+            done * usd_per_sample(lane, expected),
+            paces[lane.name][2],
+        )
+        for lane in lanes
+    ]
     done = sum(share.samples for share in shares)
     usd = sum(share.usd for share in shares)
     if budget.usd_total and usd > budget.usd_total:
@@ -77,28 +89,44 @@ def forecast(
         binding = "usd_total"
     days = done / per_day if per_day else inf
     return Forecast(
-        samples, done * expected.calls, done * expected.tokens, usd, days, binding, shares, max(0.0, samples - done)
+        samples,
+        done * expected.calls,
+        done * expected.tokens,
+        usd,
+        days,
+        binding,
+        shares,
+        max(0.0, samples - done),
     )
 
 
-def lane_pace(lane: LaneConfig, expected: Expected, now: float, sharing: int = 1) -> tuple[float, str, float]:
+def lane_pace(
+    lane: LaneConfig, expected: Expected, now: float, sharing: int = 1
+) -> tuple[float, str, float]:
     """(samples a day, the key that binds, share of the week in which it may work)."""
     share = open_share(windows_of(lane), now)
     calls = max(expected.calls, 1.0)
     limits = _day_limits(lane, expected, usd_per_sample(lane, expected))
-    limits["concurrency"] = (lane.concurrency or 4096) * DAY_SECONDS * share / max(expected.seconds * calls, 1e-9)
+    limits["concurrency"] = (
+        (lane.concurrency or 4096) * DAY_SECONDS * share / max(expected.seconds * calls, 1e-9)
+    )
     if lane.requests_per_minute:
         limits["requests_per_minute"] = lane.requests_per_minute * 1440 * share / calls
     if lane.tokens_per_minute:
-        limits["tokens_per_minute"] = lane.tokens_per_minute * 1440 * share / max(expected.tokens, 1.0)
+        limits["tokens_per_minute"] = (
+            lane.tokens_per_minute * 1440 * share / max(expected.tokens, 1.0)
+        )
     pace, key = _least(limits)
     return pace / sharing, "windows" if share == 0 else key, share
 
 
-def quota_seconds(left: float, by_rate: float, lanes: Sequence[tuple[float, float, float]]) -> tuple[float, bool]:
+def quota_seconds(
+    left: float, by_rate: float, lanes: Sequence[tuple[float, float, float]]
+) -> tuple[float, bool]:
     """(seconds until `left` samples are done, whether a quota and not the rate says so).
 
-    `by_rate`: seconds at the present rate. `lanes`: (samples still allowed today, samples a day, seconds to the turn).
+    `by_rate`: seconds at the present rate. `lanes`: (samples still allowed today, samples a day,
+    seconds to the turn).
     """
     today = sum(lane[0] for lane in lanes)
     if left <= today:
@@ -120,7 +148,11 @@ def open_share(windows: Windows, now: float) -> float:
         if closes is not None:
             opened += min(closes, end) - at
             at = closes
-        if at < end and (opens := windows.opens_at(at)) is not None and windows.open_until(at) is None:
+        if (
+            at < end
+            and (opens := windows.opens_at(at)) is not None
+            and windows.open_until(at) is None
+        ):
             at = opens
         elif windows.open_until(at) is None:
             break
@@ -128,14 +160,18 @@ def open_share(windows: Windows, now: float) -> float:
 
 
 def usd_per_sample(lane: LaneConfig, expected: Expected) -> float:
-    return (expected.prompt_tokens * lane.price_in + expected.completion_tokens * lane.price_out) / MILLION
+    return (
+        expected.prompt_tokens * lane.price_in + expected.completion_tokens * lane.price_out
+    ) / MILLION
 
 
 def _mean_usd(lanes: Sequence[LaneConfig], expected: Expected) -> float:
     return sum(usd_per_sample(lane, expected) for lane in lanes) / max(len(lanes), 1)
 
 
-def _day_limits(table: LaneConfig | BudgetConfig, expected: Expected, usd: float) -> dict[str, float]:
+def _day_limits(
+    table: LaneConfig | BudgetConfig, expected: Expected, usd: float
+) -> dict[str, float]:
     limits: dict[str, float] = {}
     if table.calls_per_day:
         limits["calls_per_day"] = table.calls_per_day / max(expected.calls, 1.0)

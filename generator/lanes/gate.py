@@ -1,7 +1,9 @@
-"""One lane's gate: whether a call may start now, and if not, why and until when. Pure: the time is a parameter.
+"""One lane's gate: whether a call may start now, and if not, why and until when. Pure: the time is
+a parameter.
 
-A gate has a lane's own circuit, windows and expectations; what an account's keys share (calls in flight, pace, budget)
-is in `Account`. Every question is answered from here, so 24 hours of a lane can be simulated in a second.
+A gate has a lane's own circuit, windows and expectations; what an account's keys share (calls in
+flight, pace, budget) is in `Account`. Every question is answered from here, so 24 hours of a lane
+can be simulated in a second.
 """
 
 from collections import Counter, deque
@@ -34,16 +36,22 @@ from shared.chat_api.calls import (
 from shared.records import Usage
 
 FAR_SHARE = 0.25  # of the 95th percentile of durations: so far past a window's end a call may reach
-GUESSED_TOKENS = 4000  # of a call before any has ended; R1 takes less for school problems, more for contests
+GUESSED_TOKENS = (
+    4000  # of a call before any has ended; R1 takes less for school problems, more for contests
+)
 GUESSED_SECONDS = 120.0
-DAY_LIMIT_SECONDS = 3600.0  # a lane whose server says that the day's calls are used up is tried again so often
+DAY_LIMIT_SECONDS = (
+    3600.0  # a lane whose server says that the day's calls are used up is tried again so often
+)
 PROMPT_SHARE = 0.05  # of a call's tokens, before any has ended
 MILLION = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Why no call may start now. `until` is when to look again (epoch seconds); None: when something happens."""
+    """Why no call may start now. `until` is when to look again (epoch seconds); None: when
+    something happens.
+    """
 
     state: LaneState
     reason: str
@@ -79,8 +87,12 @@ class Account:
     def reload(self, lanes: Sequence[LaneConfig]) -> None:
         """Take up changed limits; what is in flight and what was spent stay."""
         self.concurrency.set_ceiling(_ceiling(lanes))
-        self.pace.configured = min((lane.requests_per_minute for lane in lanes if lane.requests_per_minute), default=0)
-        per_minute = min((lane.tokens_per_minute for lane in lanes if lane.tokens_per_minute), default=0)
+        self.pace.configured = min(
+            (lane.requests_per_minute for lane in lanes if lane.requests_per_minute), default=0
+        )
+        per_minute = min(
+            (lane.tokens_per_minute for lane in lanes if lane.tokens_per_minute), default=0
+        )
         if per_minute != self.bucket.per_minute:
             self.bucket = TokenBucket(per_minute)
         self.budget.limits = strictest(list(lanes))
@@ -158,7 +170,9 @@ class Gate:
         """Whether what the next call may take is below the budgets' marks on the disk."""
         tokens = self.expected.tokens
         usd = self.expected_usd(tokens)
-        return self.account.budget.is_marked(now, tokens, usd) and self.run_budget.is_marked(now, tokens, usd)
+        return self.account.budget.is_marked(now, tokens, usd) and self.run_budget.is_marked(
+            now, tokens, usd
+        )
 
     def enter(self, now: float) -> Pass:
         """Start a call, `wait` and `is_marked` having said that it may."""
@@ -172,7 +186,10 @@ class Gate:
         self.in_flight += 1
         self.counts.calls += 1
         flight = account.concurrency.start(now)
-        mine, run = account.budget.reserve(now, tokens, usd), self.run_budget.reserve(now, tokens, usd)
+        mine, run = (
+            account.budget.reserve(now, tokens, usd),
+            self.run_budget.reserve(now, tokens, usd),
+        )
         return Pass(flight, mine, run, tokens, usd, now, probe)
 
     def first_token(self, now: float, entered: Pass) -> None:
@@ -187,7 +204,9 @@ class Gate:
             self.account.concurrency.begin()
 
     def succeed(self, now: float, entered: Pass, usage: Usage) -> float:
-        """The call brought a whole answer (also one cut by `length`). Returns its cost in dollars."""
+        """The call brought a whole answer (also one cut by `length`). Returns its cost in
+        dollars.
+        """
         if not entered.flight.answered:
             self.first_token(now, entered)
         self.counts.answers += 1
@@ -216,7 +235,9 @@ class Gate:
         return cost
 
     def refuse(self, now: float, error: BadRequest, sample_id: str) -> None:
-        """Note that a sample was refused, after `fail`: while the lane has answered nothing it may be its own fault."""
+        """Note that a sample was refused, after `fail`: while the lane has answered nothing it
+        may be its own fault.
+        """
         self.trial.refuse(error.message, sample_id)
         if self.trial.lost:  # resumed by hand, and nothing was corrected
             self.lose(now, error)
@@ -224,7 +245,9 @@ class Gate:
     def lose(self, now: float, error: BadRequest) -> None:
         """It was: the lane stops."""
         self.trial.lose()
-        self.circuit.stop(now, f"it refuses every request in the same words: {with_remedy(error, self.lane)}")
+        self.circuit.stop(
+            now, f"it refuses every request in the same words: {with_remedy(error, self.lane)}"
+        )
 
     def cancel(self, now: float, entered: Pass) -> None:
         """The call was given up by us: what was reserved is taken as spent."""
@@ -236,10 +259,14 @@ class Gate:
     def news(self, now: float, entered: Pass, news: LimitNews) -> None:
         """Take up what the server said about its limits."""
         account = self.account
-        left = [n for n in (news.requests_remaining, news.model_requests_remaining) if n is not None]
+        left = [
+            n for n in (news.requests_remaining, news.model_requests_remaining) if n is not None
+        ]
         if left and news.per == "day":
             account.budget.announce(now, min(left), entered.account)
-        elif news.requests_limit and news.per == "day":  # a 429 that names the day's limit: it is used up
+        elif (
+            news.requests_limit and news.per == "day"
+        ):  # a 429 that names the day's limit: it is used up
             account.day_over_until = min(now + DAY_LIMIT_SECONDS, account.budget.day_ends(now))
             account.pace.cool(account.day_over_until)
         elif left and min(left) == 0 and news.resets_in_seconds is not None:
@@ -279,7 +306,9 @@ class Gate:
         if self.paused:
             return Wait("paused", f"{self.name} is paused")
         if self.trial.suspect:
-            return Wait("probing", f"{self.name} has refused its first requests, and others are still out")
+            return Wait(
+                "probing", f"{self.name} has refused its first requests, and others are still out"
+            )
         if self.circuit.closed or self.circuit.may_probe(now):
             return None
         if self.circuit.probing:
@@ -287,14 +316,23 @@ class Gate:
         if self.circuit.retry_at == inf:
             return Wait("stopped", f"{self.name} is stopped: {self.circuit.why}")
         if self.circuit.stopped:
-            return Wait("balance gone", f"{self.name} is stopped: {self.circuit.why}", self.circuit.retry_at)
-        return Wait("circuit open", f"{self.name} does not work: {self.circuit.why}", self.circuit.retry_at)
+            return Wait(
+                "balance gone", f"{self.name} is stopped: {self.circuit.why}", self.circuit.retry_at
+            )
+        return Wait(
+            "circuit open", f"{self.name} does not work: {self.circuit.why}", self.circuit.retry_at
+        )
 
     def _not_now(self, now: float) -> Wait | None:
         closes = self.windows.open_until(now)
         if closes is None or (closes < inf and not self._fits(now, closes)):
             opens = self.windows.opens_at(now)
-            return Wait("closed window", f"{self.name} is outside its windows", opens, self.lane.day_timezone)
+            return Wait(
+                "closed window",
+                f"{self.name} is outside its windows",
+                opens,
+                self.lane.day_timezone,
+            )
         for whose, budget in ((self.name, self.account.budget), ("the run", self.run_budget)):
             if used := budget.used_up(now):
                 return Wait("used up", f"{whose} has used {used.what}", used.until, used.zone)
@@ -309,7 +347,11 @@ class Gate:
     def _too_busy(self, now: float) -> Wait | None:
         account = self.account
         if account.day_over_until > now:
-            return Wait("used up", f"{self.name} has no calls left today, says its server", account.day_over_until)
+            return Wait(
+                "used up",
+                f"{self.name} has no calls left today, says its server",
+                account.day_over_until,
+            )
         if account.pace.cool_until > now:
             return Wait("cooling", f"{self.name} cools after a 429", account.pace.cool_until)
         if account.concurrency.full:
@@ -377,4 +419,14 @@ def _ceiling(lanes: Sequence[LaneConfig]) -> int:
     return min((lane.concurrency for lane in lanes if lane.concurrency), default=0)
 
 
-__all__ = ["Account", "Gate", "Pass", "UsedUp", "Wait", "by_account", "gates", "run_budget", "run_limits"]
+__all__ = [
+    "Account",
+    "Gate",
+    "Pass",
+    "UsedUp",
+    "Wait",
+    "by_account",
+    "gates",
+    "run_budget",
+    "run_limits",
+]

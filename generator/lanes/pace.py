@@ -1,4 +1,6 @@
-"""How fast calls may start: requests and tokens a minute, set by the user, announced, or learnt from 429. Pure."""
+"""How fast calls may start: requests and tokens a minute, set by the user, announced, or learnt
+from 429. Pure.
+"""
 
 from collections import deque
 from math import inf, sqrt
@@ -6,24 +8,36 @@ from typing import Literal
 
 WINDOW_SECONDS = 60.0
 LEARNT_SHARE = 0.95  # of the starts that went well in the minute before a 429
-TRIAL_SECONDS, TRIAL_SECONDS_MAX = 30.0, 1800.0  # so long calls go well at a learnt pace before a faster one is tried;
+TRIAL_SECONDS, TRIAL_SECONDS_MAX = (
+    30.0,
+    1800.0,
+)  # so long calls go well at a learnt pace before a faster one is tried;
 TRIAL_GROWTH = 4.0  # so many times longer each time that the trial drew 429
 TRIAL_STEP = 1.25  # a trial that drew 429 raises the pace so far at most
-TRIAL_FACTOR = 8.0  # a trial runs at so many times the pace: soon decided, and a handful is refused at its end
-SHARE_TRIAL_SECONDS = (
-    120.0  # the least where a share taught it: that was a whole minute's work, and is judged by itself
+TRIAL_FACTOR = (
+    8.0  # a trial runs at so many times the pace: soon decided, and a handful is refused at its end
 )
-DISPROOF = 2  # so many times what a limit allows in a minute were taken up in one: there is no such limit. A fixed
+# the least where a share taught it: that was a whole minute's work, and is judged by itself
+SHARE_TRIAL_SECONDS = 120.0
+# so many times what a limit allows in a minute were taken up in one: there is no such limit. A
+# fixed
+DISPROOF = 2
 # window, or a bucket, takes up to twice its limit in 60 seconds, none takes more
 PROVED_SECONDS = 600.0  # how long what was taken up in a minute counts as proof
-OFTEN, OFTEN_SHARE = 10, 0.03  # so many 429 in a minute and more than this share of its starts mean a limit as well,
+OFTEN, OFTEN_SHARE = (
+    10,
+    0.03,
+)  # so many 429 in a minute and more than this share of its starts mean a limit as well,
 CHANCE_FACTOR = 2.0  # and more than so many times the share that a slower pace did not change
 IMPROVED_SHARE = 0.5  # a slower pace that leaves more than this of the share of 429 was in vain
 CHANCE_SECONDS = 1800.0  # how long such a share is taken for chance
 PAUSE_OF_A_LIMIT = 5.0  # a Retry-After of so many seconds means a limit
 LEAST_LEARNT = 10  # a minute with fewer starts teaches nothing about a limit a minute
 LATE_SECONDS = 3.0  # a busy client that is no later makes up for what it missed
-BACK_OFF_SECONDS, BACK_OFF_SECONDS_MAX = 0.25, 60.0  # after a 429 without Retry-After, doubled at each one in a row
+BACK_OFF_SECONDS, BACK_OFF_SECONDS_MAX = (
+    0.25,
+    60.0,
+)  # after a 429 without Retry-After, doubled at each one in a row
 TOO_FAST_SECONDS = 1.0  # the same, where the number in flight is not what was refused
 
 PaceSource = Literal["", "configured", "named by the provider", "learnt from 429s"]
@@ -32,9 +46,10 @@ PaceSource = Literal["", "configured", "named by the provider", "learnt from 429
 class Pace:
     """Spaces the starts of one account evenly, and stops them while the lane cools.
 
-    A limit that nobody named is learnt from 429: as many starts as went well in the minute before them. That number is
-    a guess (the minute may be ten seconds old, the 429 chance), so after 20 seconds the lane runs without it, on trial,
-    until 429 come again or twice the number was taken up within a minute, which no such limit allows.
+    A limit that nobody named is learnt from 429: as many starts as went well in the minute before
+    them. That number is a guess (the minute may be ten seconds old, the 429 chance), so after 20
+    seconds the lane runs without it, on trial, until 429 come again or twice the number was taken
+    up within a minute, which no such limit allows.
     """
 
     def __init__(self, requests_per_minute: float = 0) -> None:
@@ -43,7 +58,9 @@ class Pace:
         self.learnt = 0.0
         self.on_trial_since: float | None = None  # the learnt pace is not kept
         self.cool_until = -inf
-        self.thawing = 0  # > 0: calls that may be out, not taken up yet, after a pause; 0: no restriction
+        self.thawing = (
+            0  # > 0: calls that may be out, not taken up yet, after a pause; 0: no restriction
+        )
         self._next = -inf
         self._begun_at = inf  # the first start
         self._starts: deque[float] = deque()  # of the last minute
@@ -53,9 +70,13 @@ class Pace:
         self._before_row = 0  # starts that went well in the minute before the first 429 of a row
         self._proved, self._proved_at = 0, -inf  # most starts that went well in a minute, and when
         self._changed_at = -inf
-        self._trial_at: float | None = None  # None: when the first call at the learnt pace went well, and so long after
+        self._trial_at: float | None = (
+            None  # None: when the first call at the learnt pace went well, and so long after
+        )
         self._trial_seconds = TRIAL_SECONDS
-        self._taught_by_share = 0.0  # the share of 429 that taught the pace in force; 0: a row or a long pause did
+        self._taught_by_share = (
+            0.0  # the share of 429 that taught the pace in force; 0: a row or a long pause did
+        )
         self._given_up = 0.0  # the pace before the last step down that a share taught
         self._chance_share, self._chance_until = 0.0, -inf
 
@@ -91,7 +112,9 @@ class Pace:
             self._next = (due if now - due <= LATE_SECONDS else now) + WINDOW_SECONDS / rate
 
     def taken_up(self, now: float, started_at: float) -> None:
-        """A call was taken up by the server; where it started after the last 429, the row of them is over."""
+        """A call was taken up by the server; where it started after the last 429, the row of
+        them is over.
+        """
         if started_at < max(self._refused_at, self.cool_until):
             return
         self._breaths = 0
@@ -108,8 +131,9 @@ class Pace:
             self.cool_until = max(self.cool_until, now + retry_after)
 
     def refused(self, now: float, retry_after: float | None, too_fast: bool) -> None:
-        """A 429 that means a limit; `too_fast`: not one of the number in flight. Cools for `retry_after` seconds;
-        without it, backs off."""
+        """A 429 that means a limit; `too_fast`: not one of the number in flight. Cools for
+        `retry_after` seconds; without it, backs off.
+        """
         in_the_same_breath = now < self.cool_until  # it was on its way when an earlier one came
         first = not self._breaths
         if first:
@@ -124,7 +148,9 @@ class Pace:
                 self._learn_from_share(now)
         self._refused_at = now
         pause = retry_after or 0.0
-        if not in_the_same_breath and (retry_after is None or self._breaths > 1):  # a pause that was too short is none
+        if not in_the_same_breath and (
+            retry_after is None or self._breaths > 1
+        ):  # a pause that was too short is none
             least = TOO_FAST_SECONDS if too_fast else BACK_OFF_SECONDS
             pause = max(pause, min(least * 2 ** min(self._breaths - 1, 10), BACK_OFF_SECONDS_MAX))
         self.cool(now + pause)
@@ -187,7 +213,9 @@ class Pace:
         self.on_trial_since = None
         self._changed_at = now
         self._trial_at = None
-        self._next = now + (1 - LEARNT_SHARE) * WINDOW_SECONDS  # the last minute's starts are within the pace by then
+        self._next = (
+            now + (1 - LEARNT_SHARE) * WINDOW_SECONDS
+        )  # the last minute's starts are within the pace by then
         self._taught_by_share = 0.0
         self._refusals_before = len(self._refusals)
 
@@ -212,10 +240,14 @@ class Pace:
         self._changed_at = now
 
     def _learn_from_share(self, now: float) -> None:
-        """429 that come one by one: a limit that is only just passed, or chance. A slower pace tells which."""
+        """429 that come one by one: a limit that is only just passed, or chance. A slower pace
+        tells which.
+        """
         starts, refusals = len(self._starts), len(self._refusals)
         share = refusals / max(1, starts)
-        by_chance = starts * (OFTEN_SHARE + (CHANCE_FACTOR * self._chance_share if now < self._chance_until else 0.0))
+        by_chance = starts * (
+            OFTEN_SHARE + (CHANCE_FACTOR * self._chance_share if now < self._chance_until else 0.0)
+        )
         in_force = bool(self.learnt) and self.on_trial_since is None
         a_minute_old = now >= WINDOW_SECONDS + max(self._begun_at, self._changed_at)
         if self.on_trial_since is None and not a_minute_old:
@@ -252,7 +284,9 @@ class TokenBucket:
         self._at = -inf
 
     def ready_at(self, now: float, tokens: int) -> float:
-        """When a call of about `tokens` may start (in the past: now). More than a full bucket waits for a full one."""
+        """When a call of about `tokens` may start (in the past: now). More than a full bucket
+        waits for a full one.
+        """
         if not self.per_minute:
             return -inf
         self._fill(now)
@@ -271,5 +305,7 @@ class TokenBucket:
         if self._at == -inf:
             self._level = float(self.per_minute)
         elif now > self._at:
-            self._level = min(self._level + (now - self._at) * self.per_minute / 60, float(self.per_minute))
+            self._level = min(
+                self._level + (now - self._at) * self.per_minute / 60, float(self.per_minute)
+            )
         self._at = now

@@ -1,15 +1,19 @@
-"""Whether a lane's refusals are its samples' fault or its own: until it has answered once, nobody knows. Pure.
+"""Whether a lane's refusals are its samples' fault or its own: until it has answered once, nobody
+knows. Pure.
 
-A `max_tokens` above the ceiling, a field that the server does not know, a model that the account may not use: every
-request gets the same refusal, and no sample is to blame. What is refused before the first answer therefore waits. An
-answer settles it: those refusals were the samples' own. `SAMPLES` of them refused in the same words, with no call left
-that may still be answered, settle it the other way: the lane stops. A refusal that names a setting needs no number.
+A `max_tokens` above the ceiling, a field that the server does not know, a model that the account
+may not use: every request gets the same refusal, and no sample is to blame. What is refused before
+the first answer therefore waits. An answer settles it: those refusals were the samples' own.
+`SAMPLES` of them refused in the same words, with no call left that may still be answered, settle it
+the other way: the lane stops. A refusal that names a setting needs no number.
 """
 
 import re
 
 SAMPLES = 6  # fewer may well be bad by themselves
-_VARIABLE = re.compile(r"""(["'`]).*?\1|\S*\d\S*""")  # request ids, counts of tokens, what a refusal quotes
+_VARIABLE = re.compile(
+    r"""(["'`]).*?\1|\S*\d\S*"""
+)  # request ids, counts of tokens, what a refusal quotes
 
 
 class Trial:
@@ -26,7 +30,9 @@ class Trial:
 
     @property
     def suspect(self) -> bool:
-        """Whether so many samples were refused in the same words that no more are to be tried for now."""
+        """Whether so many samples were refused in the same words that no more are to be tried
+        for now.
+        """
         return self.undecided and any(len(samples) >= SAMPLES for samples in self._refused.values())
 
     def answered(self) -> None:

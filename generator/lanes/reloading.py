@@ -8,7 +8,9 @@ from generator.lanes.windows import windows_of
 NEEDS_A_RESTART = ("base_url", "model", "api_key_env", "account", "day_timezone")
 
 
-def taken_up(now: Mapping[str, LaneConfig], wanted: Sequence[LaneConfig]) -> tuple[dict[str, LaneConfig], list[str]]:
+def taken_up(
+    now: Mapping[str, LaneConfig], wanted: Sequence[LaneConfig]
+) -> tuple[dict[str, LaneConfig], list[str]]:
     """(the lanes as they go on, a sentence for each change that needs a restart).
 
     `now`: the running lanes by name. Errors: InputError for a window that cannot be read.
@@ -16,7 +18,11 @@ def taken_up(now: Mapping[str, LaneConfig], wanted: Sequence[LaneConfig]) -> tup
     for each in wanted:
         windows_of(each)
     new = {lane.name: lane for lane in wanted}
-    notes = [f"lane {name}: gone from the file, goes on until a restart" for name in now if name not in new]
+    notes = [
+        f"lane {name}: gone from the file, goes on until a restart"
+        for name in now
+        if name not in new
+    ]
     notes += [f"lane {name}: new, starts with a restart" for name in new if name not in now]
     lanes = {}
     for name, old in now.items():
@@ -25,7 +31,8 @@ def taken_up(now: Mapping[str, LaneConfig], wanted: Sequence[LaneConfig]) -> tup
         notes += [
             f"lane {name}: {key} needs a restart"
             for key, value in kept.items()
-            if getattr(lane, key) not in (value, REHEARSAL_URL)  # the rehearsal teacher has its address since the start
+            if getattr(lane, key)
+            not in (value, REHEARSAL_URL)  # the rehearsal teacher has its address since the start
         ]
         lanes[name] = lane.model_copy(update=kept)
     return lanes, notes

@@ -1,4 +1,6 @@
-"""What a user can do about a lane that stops: the key of the configuration that its refusal points at. Pure."""
+"""What a user can do about a lane that stops: the key of the configuration that its refusal
+points at. Pure.
+"""
 
 from generator.config import LaneConfig
 from shared.chat_api.calls import BadRequest, CallError, KeyRefused, UnknownModel
@@ -13,13 +15,19 @@ def with_remedy(error: CallError, lane: LaneConfig) -> str:
 def _remedy(error: CallError, lane: LaneConfig) -> str:
     if isinstance(error, KeyRefused):
         variable = lane.api_key_env
-        return f"correct the key in {variable}" if variable else "set `api_key_env` to the variable with a key"
+        return (
+            f"correct the key in {variable}"
+            if variable
+            else "set `api_key_env` to the variable with a key"
+        )
     if isinstance(error, UnknownModel):
         return "correct `lane.model` or `lane.base_url`"
     if isinstance(error, BadRequest):
         if error.setting == "lane.max_tokens":
             return "set `lane.max_tokens` to what this server allows"
         return (
-            f"correct `{error.setting}`" if error.setting else "look at `lane.model`, `lane.max_tokens`, `[sampling]`"
+            f"correct `{error.setting}`"
+            if error.setting
+            else "look at `lane.model`, `lane.max_tokens`, `[sampling]`"
         )
     return ""

@@ -1,4 +1,6 @@
-"""Whether waiting can help when no lane may take a call now, and how the run ends when it cannot. Pure."""
+"""Whether waiting can help when no lane may take a call now, and how the run ends when it
+cannot. Pure.
+"""
 
 from collections.abc import Sequence
 from math import inf
@@ -28,7 +30,9 @@ class NoLane(Stopped):
     exit_code = 4
 
 
-def verdict(gates: Sequence[Gate], now: float, wait: bool, give_up_seconds: float) -> Stopped | None:
+def verdict(
+    gates: Sequence[Gate], now: float, wait: bool, give_up_seconds: float
+) -> Stopped | None:
     """How the run ends, given the lanes, of which none takes a call; None while waiting may help.
 
     `wait`: `daemon.wait`. `give_up_seconds`: 0 is never.
@@ -64,7 +68,9 @@ def _given_up_at(gates: Sequence[Gate], give_up_seconds: float) -> float:
 
 def _hopeless_at(gates: Sequence[Gate], waits: Sequence[Wait | None], now: float) -> float:
     """From when on waiting is no use to a run that does not want to wait."""
-    return max((_out_at(gate, wait, now) for gate, wait in zip(gates, waits, strict=True)), default=inf)
+    return max(
+        (_out_at(gate, wait, now) for gate, wait in zip(gates, waits, strict=True)), default=inf
+    )
 
 
 def _out_at(gate: Gate, wait: Wait | None, now: float) -> float:
@@ -73,7 +79,9 @@ def _out_at(gate: Gate, wait: Wait | None, now: float) -> float:
     if wait.state in ("stopped", "balance gone", "used up", "closed window"):
         return -inf
     if wait.state == "circuit open" and gate.circuit.opened_at is not None:
-        return -inf if gate.circuit.failed_probes >= PROBES else gate.circuit.opened_at + OUT_SECONDS
+        return (
+            -inf if gate.circuit.failed_probes >= PROBES else gate.circuit.opened_at + OUT_SECONDS
+        )
     if wait.state in ("cooling", "pacing", "full") and gate.busy_since is not None:
         if wait.state == "cooling" and wait.until is not None and wait.until - now > BUSY_SECONDS:
             return -inf

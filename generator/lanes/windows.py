@@ -1,4 +1,5 @@
-"""When calls may start: weekday and hour ranges in a time zone, with holidays. Pure: the time is a parameter.
+"""When calls may start: weekday and hour ranges in a time zone, with holidays. Pure: the time is a
+parameter.
 
     "mon-fri 00:30-08:30 Asia/Shanghai"     every working day from half past midnight
     "sat-sun"                               whole days, in the lane's `day_timezone`
@@ -38,19 +39,25 @@ class WeeklyRange:
     zone: ZoneInfo
 
     def on(self, day: date) -> tuple[float, float]:
-        """The range that starts on `day`, in seconds since the epoch. Clock changes move it with the local time."""
+        """The range that starts on `day`, in seconds since the epoch. Clock changes move it
+        with the local time.
+        """
         return self._at(day, self.start_minute), self._at(day, self.end_minute)
 
     def _at(self, day: date, minute: int) -> float:
         day += timedelta(days=minute // 1440)
-        local = datetime(day.year, day.month, day.day, minute % 1440 // 60, minute % 60, tzinfo=self.zone)
+        local = datetime(
+            day.year, day.month, day.day, minute % 1440 // 60, minute % 60, tzinfo=self.zone
+        )
         return local.astimezone(UTC).timestamp()
 
 
 class Windows:
     """The open times of one lane. No range at all: always open."""
 
-    def __init__(self, specs: Sequence[str], default_zone: str = "UTC", holidays: Sequence[str] = ()) -> None:
+    def __init__(
+        self, specs: Sequence[str], default_zone: str = "UTC", holidays: Sequence[str] = ()
+    ) -> None:
         """Errors: ValueError with the line and the way to write it."""
         self._ranges = [parse_range(spec, default_zone) for spec in specs]
         self._holidays = frozenset(parse_date(text) for text in holidays)
@@ -117,7 +124,9 @@ def parse_range(spec: str, default_zone: str = "UTC") -> WeeklyRange:
     """One line of `windows`, or ValueError that says how to write it."""
     match = _SPEC.fullmatch(spec.strip())
     if not match or not (match["days"] or match["start"]):
-        raise ValueError(f'window {spec!r}: write it like "mon-fri 00:30-08:30 Asia/Shanghai" or "sat-sun"')
+        raise ValueError(
+            f'window {spec!r}: write it like "mon-fri 00:30-08:30 Asia/Shanghai" or "sat-sun"'
+        )
     start, end = _minute(match["start"] or "0:00", spec), _minute(match["end"] or "24:00", spec)
     if match["start"] and start == end:
         raise ValueError(f"window {spec!r} is empty: it ends when it starts")
@@ -126,7 +135,9 @@ def parse_range(spec: str, default_zone: str = "UTC") -> WeeklyRange:
     try:
         zone = ZoneInfo(match["zone"] or default_zone)
     except (ZoneInfoNotFoundError, ValueError):
-        raise ValueError(f'window {spec!r}: no time zone {match["zone"]!r}; write "Asia/Shanghai" or "UTC"') from None
+        raise ValueError(
+            f'window {spec!r}: no time zone {match["zone"]!r}; write "Asia/Shanghai" or "UTC"'
+        ) from None
     return WeeklyRange(_days((match["days"] or "mon-sun").lower(), spec), start, end, zone)
 
 

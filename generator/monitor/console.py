@@ -1,4 +1,6 @@
-"""What the user sees: a live panel on a terminal, a plain line every 30 seconds elsewhere, a summary at the end."""
+"""What the user sees: a live panel on a terminal, a plain line every 30 seconds elsewhere, a
+summary at the end.
+"""
 
 import asyncio
 import contextlib
@@ -21,7 +23,9 @@ LINE_SECONDS = 30.0
 
 
 async def show(status: Callable[[], RunStatus], out: TextIO = sys.stdout) -> None:
-    """Show the run until cancelled, or until nobody can see it any more: a pipe or a terminal that is gone."""
+    """Show the run until cancelled, or until nobody can see it any more: a pipe or a terminal
+    that is gone.
+    """
     with contextlib.suppress(OSError):
         if out.isatty():
             await _live(status, Console(file=out))
@@ -74,21 +78,35 @@ def panel(status: RunStatus) -> RenderableType:
     eta = f", ready in {duration(status.eta_seconds)}" if status.eta_seconds is not None else ""
     rows.add_row("done", f"{status.done:,}{of} in {duration(status.elapsed_seconds)}{eta}")
     if status.total:
-        rows.add_row("", ProgressBar(total=status.total, completed=min(status.done, status.total), width=48))
+        rows.add_row(
+            "", ProgressBar(total=status.total, completed=min(status.done, status.total), width=48)
+        )
     share = f" ({status.kept / status.done:.0%})" if status.done else ""
     rows.add_row("kept", Text.assemble((f"{status.kept:,}", "green"), share))
     why = {verdict: n for verdict, n in status.verdicts.items() if verdict != "correct"}
     rows.add_row("rejected", f"{status.rejected:,}" + (f" ({counts(why)})" if why else ""))
     rows.add_row("in flight", f"{status.in_flight:,} calls, {status.grading:,} being graded")
-    rows.add_row("tokens", f"{status.tokens:,} at {status.tokens_per_second:,.0f}/s, ${status.usd:,.2f}")
+    rows.add_row(
+        "tokens", f"{status.tokens:,} at {status.tokens_per_second:,.0f}/s, ${status.usd:,.2f}"
+    )
     if status.errors:
         rows.add_row("failed calls", Text(counts(status.errors), style="yellow"))
     parts: list[RenderableType] = [rows]
     if len(status.lanes) > 1 or any(lane.reason or lane.per_minute for lane in status.lanes):
         parts.append(_lanes(status.lanes))
     if status.phase != "running":
-        parts.append(Text(f"{status.phase}: {status.note}" if status.note else status.phase, style="bold yellow"))
-    return Frame(Group(*parts), title=Text(f"stillhouse · {status.corpus}"), title_align="left", border_style="dim")
+        parts.append(
+            Text(
+                f"{status.phase}: {status.note}" if status.note else status.phase,
+                style="bold yellow",
+            )
+        )
+    return Frame(
+        Group(*parts),
+        title=Text(f"stillhouse · {status.corpus}"),
+        title_align="left",
+        border_style="dim",
+    )
 
 
 def _lanes(lanes: list[LaneStatus]) -> Table:
@@ -114,11 +132,14 @@ def summary(status: RunStatus, next_command: str) -> str:
     failed = f"; failed calls: {counts(status.errors)}" if status.errors else ""
     if made:
         lines.append(
-            f"this run: {made:,} in {duration(status.elapsed_seconds)}, {status.tokens:,} tokens{spend}{failed}"
+            f"this run: {made:,} in {duration(status.elapsed_seconds)}, {status.tokens:,}"
+            f" tokens{spend}{failed}"
         )
     elif status.phase == "done":
         lines.append("this run: nothing was left to ask, no call was made")
     else:
-        lines.append(f"this run: no sample was finished in {duration(status.elapsed_seconds)}{spend}{failed}")
+        lines.append(
+            f"this run: no sample was finished in {duration(status.elapsed_seconds)}{spend}{failed}"
+        )
     lines += [f"traces: {status.corpus}/traces/*.jsonl", f"next: {next_command}"]
     return "\n".join(lines)

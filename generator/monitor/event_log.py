@@ -1,7 +1,9 @@
-"""The run's log: one line for each thing that changed, for people and machines (`key=value` lines, structlog).
+"""The run's log: one line for each thing that changed, for people and machines (`key=value` lines,
+structlog).
 
-Reads the status every few seconds and says what is different: the run's phase, a lane that stops, cools or works again,
-a limit that was found, new kinds of failed calls. Lines go to stderr; their rotation is the system's business.
+Reads the status every few seconds and says what is different: the run's phase, a lane that stops,
+cools or works again, a limit that was found, new kinds of failed calls. Lines go to stderr; their
+rotation is the system's business.
 """
 
 import contextlib
@@ -13,7 +15,13 @@ import structlog
 
 from generator.monitor.status import LaneStatus, RunStatus
 
-BUSY = ("ready", "full", "pacing", "cooling", "probing")  # a lane at its work, with its short pauses
+BUSY = (
+    "ready",
+    "full",
+    "pacing",
+    "cooling",
+    "probing",
+)  # a lane at its work, with its short pauses
 LIMIT_CHANGE = 0.25  # a concurrency limit is worth a line when it moved by so much
 
 
@@ -38,7 +46,9 @@ def open_log() -> "structlog.stdlib.BoundLogger":
 
 
 class _CurrentStderr:
-    """stderr as it is now: a live panel puts itself in between while it is shown. Gone, it ends no run."""
+    """stderr as it is now: a live panel puts itself in between while it is shown. Gone, it ends
+    no run.
+    """
 
     def write(self, text: str) -> int:
         with contextlib.suppress(OSError):
@@ -66,7 +76,11 @@ class Journal:
         if status.phase != self._phase:
             note = {"note": status.note} if status.note else {}
             self.log.info(
-                f"run is {status.phase}", done=status.done, kept=status.kept, in_flight=status.in_flight, **note
+                f"run is {status.phase}",
+                done=status.done,
+                kept=status.kept,
+                in_flight=status.in_flight,
+                **note,
             )
             self._phase = status.phase
         for lane in status.lanes:
@@ -76,7 +90,9 @@ class Journal:
         state = "works" if lane.state in BUSY else lane.state
         before = self._lanes.get(lane.name, "works")
         if state != before:
-            level = self.log.info if state in ("works", "closed window", "paused") else self.log.warning
+            level = (
+                self.log.info if state in ("works", "closed window", "paused") else self.log.warning
+            )
             level(f"lane {state}", lane=lane.name, **({"why": lane.reason} if lane.reason else {}))
         self._lanes[lane.name] = state
         self._limit(lane)
@@ -91,7 +107,9 @@ class Journal:
             self._limits[lane.name] = lane.limit
 
     def _failures(self, lane: LaneStatus) -> None:
-        """The first failed call of each kind, then each tenth, hundredth, thousandth: a flood is no flood of lines."""
+        """The first failed call of each kind, then each tenth, hundredth, thousandth: a flood
+        is no flood of lines.
+        """
         seen = self._errors.setdefault(lane.name, Counter())
         for kind, count in lane.errors.items():
             if _magnitude(count) > _magnitude(seen[kind]):

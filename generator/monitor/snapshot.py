@@ -1,4 +1,6 @@
-"""One picture of a run out of what the pipeline counts and what the lanes say: rates, spend, the time that is left."""
+"""One picture of a run out of what the pipeline counts and what the lanes say: rates, spend,
+the time that is left.
+"""
 
 import time
 from collections import Counter, deque
@@ -20,7 +22,9 @@ class Picture:
         self._started = time.monotonic()
         self._tokens: deque[tuple[float, int]] = deque()
 
-    def take(self, phase: Phase, note: str, lanes: Sequence[LaneStatus], budgets: Sequence[BudgetStatus]) -> RunStatus:
+    def take(
+        self, phase: Phase, note: str, lanes: Sequence[LaneStatus], budgets: Sequence[BudgetStatus]
+    ) -> RunStatus:
         progress, now = self.progress, time.monotonic()
         tokens = sum(lane.tokens for lane in lanes)
         errors: Counter[str] = Counter()

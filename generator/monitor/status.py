@@ -1,6 +1,8 @@
-"""What a run is doing, as plain data: the panel draws it, the server sends it, the ledger keeps the last one.
+"""What a run is doing, as plain data: the panel draws it, the server sends it, the ledger keeps the
+last one.
 
-The pipeline counts (`Progress`), the lanes describe themselves (`LaneStatus`), `RunStatus` is one picture of both.
+The pipeline counts (`Progress`), the lanes describe themselves (`LaneStatus`), `RunStatus` is one
+picture of both.
 """
 
 from collections import Counter

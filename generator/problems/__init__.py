@@ -1,11 +1,12 @@
-"""Where problems come from: files, folders, hubs and the synthetic kind, all as one streamed iterator of `Problem`.
+"""Where problems come from: files, folders, hubs and the synthetic kind, all as one streamed
+iterator of `Problem`.
 
     stream = open_problems(config.problems)
     for problem in stream: ...
     stream.tally.skipped      # {"a proof, not an answer": 1200, …}
 
-Local files are scanned when the stream is opened, before anything is spent. The order depends on the seed alone, so a
-run that goes on meets the same problems. Memory does not grow with the data.
+Local files are scanned when the stream is opened, before anything is spent. The order depends on
+the seed alone, so a run that goes on meets the same problems. Memory does not grow with the data.
 """
 
 import difflib
@@ -38,17 +39,40 @@ __all__ = [
 
 SYNTHETIC = "synthetic:"
 MOST_SOURCES = 12  # named in a line
-WITHOUT_GOLD = frozenset({MISSING, NO_ANSWER, SENTENCE, SEVERAL, numina.NO_GOLD})  # reasons to skip a row
-PATIENCE_ROWS = 1_000  # of a hub's stream without a gold answer, before it is taken for one that has none
+WITHOUT_GOLD = frozenset(
+    {MISSING, NO_ANSWER, SENTENCE, SEVERAL, numina.NO_GOLD}
+)  # reasons to skip a row
+PATIENCE_ROWS = (
+    1_000  # of a hub's stream without a gold answer, before it is taken for one that has none
+)
 # As data sets call them: {"question": …, "final_answer": …}, {"query": …, "response": …}.
 ANSWER_COLUMNS = (
-    "answer", "final_answer", "gold", "gold_answer", "ground_truth", "expected_answer", "reference_answer", "target",
-    "label", "result", "numerical_answer", "correct_answer", "reward_model",
-)  # fmt: skip
+    "answer",
+    "final_answer",
+    "gold",
+    "gold_answer",
+    "ground_truth",
+    "expected_answer",
+    "reference_answer",
+    "target",
+    "label",
+    "result",
+    "numerical_answer",
+    "correct_answer",
+    "reward_model",
+)
 SOLUTION_COLUMNS = (
-    "solution", "response", "output", "completion", "generation", "rationale", "explanation", "generated_solution",
-    "worked_solution", "r1_solution_1",
-)  # fmt: skip
+    "solution",
+    "response",
+    "output",
+    "completion",
+    "generation",
+    "rationale",
+    "explanation",
+    "generated_solution",
+    "worked_solution",
+    "r1_solution_1",
+)
 _SHARD = re.compile(r"-\d+-of-\d+$")  # train-00000-of-00005.parquet is a part of train
 
 # Says why a problem is left out, "" to take it: screening, wired in by the pipeline.
@@ -93,19 +117,28 @@ class Tally:
     bad: list[str] = field(default_factory=list)  # the first ones, "file:line: why"
 
     def in_words(self) -> list[str]:
-        """What was taken by source, and what was left out and why; one line each, nothing where there is nothing."""
+        """What was taken by source, and what was left out and why; one line each, nothing where
+        there is nothing.
+        """
         lines = [self.files] if self.files else []
         if len(self.by_source) > 1:
-            taken = ", ".join(f"{source} {count:,}" for source, count in self.by_source.most_common(MOST_SOURCES))
+            taken = ", ".join(
+                f"{source} {count:,}" for source, count in self.by_source.most_common(MOST_SOURCES)
+            )
             lines.append(f"of which {taken}")
         if self.without_gold:
-            lines.append(f"without a gold answer {self.without_gold:,}: their samples will be unverifiable")
+            lines.append(
+                f"without a gold answer {self.without_gold:,}: their samples will be unverifiable"
+            )
         if self.skipped:
-            reasons = ", ".join(f"{reason} {count:,}" for reason, count in self.skipped.most_common())
+            reasons = ", ".join(
+                f"{reason} {count:,}" for reason, count in self.skipped.most_common()
+            )
             lines.append(f"left out of {self.read:,}: {reasons}")
         if self.bad_rows:
             lines.append(
-                f"bad lines {self.bad_rows:,}, the first: {self.bad[0] if self.bad else 'in the hub data set'}"
+                f"bad lines {self.bad_rows:,}, the first:"
+                f" {self.bad[0] if self.bad else 'in the hub data set'}"
             )
         return lines
 
@@ -115,10 +148,16 @@ class Tally:
 
 
 class ProblemStream(Iterator[Problem]):
-    """The problems one by one, `limit` of them at most (0: all); `tally` says what was left out so far and why."""
+    """The problems one by one, `limit` of them at most (0: all); `tally` says what was left out
+    so far and why.
+    """
 
     def __init__(
-        self, items: Iterable[Problem | Skipped | BadRow], limit: int, screen: Screen | None, tally: Tally
+        self,
+        items: Iterable[Problem | Skipped | BadRow],
+        limit: int,
+        screen: Screen | None,
+        tally: Tally,
     ) -> None:
         self._items, self._limit, self._screen, self.tally = iter(items), limit, screen, tally
 
@@ -150,22 +189,31 @@ class ProblemStream(Iterator[Problem]):
 
 
 def open_problems(
-    config: Settings, screen: Screen | None = None, read: int = 0, taken: int = 0, needs_gold: bool = False
+    config: Settings,
+    screen: Screen | None = None,
+    read: int = 0,
+    taken: int = 0,
+    needs_gold: bool = False,
 ) -> ProblemStream:
-    """The problems that `[problems]` describes, ready to be pulled. `limit` counts what the screen lets through.
+    """The problems that `[problems]` describes, ready to be pulled. `limit` counts what the screen
+    lets through.
 
-    `needs_gold`: rows without a gold answer are skipped, and a source where no row has one is refused.
+    `needs_gold`: rows without a gold answer are skipped, and a source where no row has one is
+    refused.
 
-    `read` and `taken` are where the tally of an earlier stream over the same local data stood: it goes on from there.
+    `read` and `taken` are where the tally of an earlier stream over the same local data stood: it
+    goes on from there.
 
-    Errors: `InputError` (naming file and line where there is one) for a source that cannot be read, before the first
-    problem comes; a hub that fails later raises it from the iteration.
+    Errors: `InputError` (naming file and line where there is one) for a source that cannot be read,
+    before the first problem comes; a hub that fails later raises it from the iteration.
     """
     tally = Tally(read=read, taken=taken)
     if config.source.startswith(SYNTHETIC):
         return ProblemStream(_synthetic(config), config.limit, screen, tally)
     if (path := local_path(config.source)) is not None:
-        return ProblemStream(_local(config, path, tally, config.seed, needs_gold), config.limit, screen, tally)
+        return ProblemStream(
+            _local(config, path, tally, config.seed, needs_gold), config.limit, screen, tally
+        )
     shape = _shape(config, config.source.removeprefix(MODELSCOPE), needs_gold)
     _check_numina_sources(config)
     rows = open_hub(config.source, config.split, config.seed)
@@ -173,7 +221,8 @@ def open_problems(
 
 
 def local_path(source: str) -> Path | None:
-    """The file or folder that `problems.source` means, whether it exists or not; None for a hub or synthetic source.
+    """The file or folder that `problems.source` means, whether it exists or not; None for a hub or
+    synthetic source.
 
     FOLDER:CONFIG is the folder of one configuration, as hubs name it.
     """
@@ -183,17 +232,25 @@ def local_path(source: str) -> Path | None:
     folder, _, configuration = source.rpartition(":")
     if configuration and not path.exists() and (Path(folder).expanduser() / configuration).is_dir():
         return Path(folder).expanduser() / configuration
-    return path if path.exists() or path.suffix in {".jsonl", ".parquet"} or not is_hub_name(source) else None
+    return (
+        path
+        if path.exists() or path.suffix in {".jsonl", ".parquet"} or not is_hub_name(source)
+        else None
+    )
 
 
 def whole_data_set(config: Settings, path: Path, needs_gold: bool = False) -> ProblemStream:
-    """Every problem of local data in the order of the files, whatever `limit` and `seed` say. Errors: `InputError`."""
+    """Every problem of local data in the order of the files, whatever `limit` and `seed` say.
+    Errors: `InputError`.
+    """
     tally = Tally()
     return ProblemStream(_local(config, path, tally, None, needs_gold), 0, None, tally)
 
 
 def fingerprint(config: Settings, path: Path, needs_gold: bool = False) -> str:
-    """Changes when the local data or the way that it is read changes. Errors: `InputError` where there is none."""
+    """Changes when the local data or the way that it is read changes. Errors: `InputError`
+    where there is none.
+    """
     digest = hashlib.sha256(f"{_shape(config, '', needs_gold)} {config.on_bad_line}".encode())
     for file in data_files(path, config.split)[0]:
         facts = file.stat()
@@ -208,7 +265,10 @@ def _synthetic(config: Settings) -> Iterator[Problem]:
     if kind not in synthetic.KINDS:
         known = " or ".join(f'"{SYNTHETIC}{name}"' for name in synthetic.KINDS)
         raise InputError(f"{config.source}: no such synthetic kind: problems.source is {known}")
-    return (Problem.of(text, gold, config.source) for text, gold in synthetic.problems(config.seed, kind))
+    return (
+        Problem.of(text, gold, config.source)
+        for text, gold in synthetic.problems(config.seed, kind)
+    )
 
 
 def _local(
@@ -217,7 +277,9 @@ def _local(
     shape = _shape(config, path.name, needs_gold)
     files, tally.files = data_files(path, config.split)
     golds = _GoldSearch(shape)
-    scan, rows = open_files(files, golds.check, shape.columns(), config.on_bad_line, seed, tally.read)
+    scan, rows = open_files(
+        files, golds.check, shape.columns(), config.on_bad_line, seed, tally.read
+    )
     tally.bad_rows, tally.bad = scan.bad_rows, scan.bad
     if scan.rows:
         _check_answer_field(config, path, scan.fields)
@@ -225,7 +287,10 @@ def _local(
             raise golds.refusal(path, scan.fields | column_names(files))
     for name in config.only_sources:
         if name not in scan.subsets:
-            raise InputError(f"problems.only_sources: no row of {path} has source {name!r}{_near(name, scan.subsets)}")
+            raise InputError(
+                f"problems.only_sources: no row of {path} has source"
+                f" {name!r}{_near(name, scan.subsets)}"
+            )
     names = _data_set_names(path, files)
     return (shape.read(row, names[file]) for file, row in rows)
 
@@ -259,20 +324,29 @@ class _GoldSearch:
 
     def refusal(self, place: object, fields: Iterable[str]) -> InputError:
         known = set(fields)
-        answers = [name for name in ANSWER_COLUMNS if name in known and name != self._shape.answer_field]
-        solutions = [name for name in SOLUTION_COLUMNS if name in known and name != self._shape.solution_field]
+        answers = [
+            name for name in ANSWER_COLUMNS if name in known and name != self._shape.answer_field
+        ]
+        solutions = [
+            name
+            for name in SOLUTION_COLUMNS
+            if name in known and name != self._shape.solution_field
+        ]
         likely = [f"problems.answer_field = {name!r}" for name in answers]
         likely += [f"problems.solution_field = {name!r}" for name in solutions]
         advice = f"likely {' or '.join(likely)}" if likely else "set problems.answer_field"
         why = "" if self._first_reason == MISSING else f" ({self._first_reason})"
         return InputError(
-            f"no row of {place} has a gold answer{why}, and without one every sample is paid for and "
-            f"rejected: {advice} (its columns: {', '.join(sorted(known)[:20])}), or sampling.keep_unverifiable = true"
+            f"no row of {place} has a gold answer{why}, and without one every sample is paid for"
+            f" and rejected: {advice} (its columns: {', '.join(sorted(known)[:20])}), or"
+            " sampling.keep_unverifiable = true"
         )
 
 
 def _data_set_names(path: Path, files: list[Path]) -> dict[Path, str]:
-    """What the rows of each file call their origin: folder and file; the folder alone where it is one data set."""
+    """What the rows of each file call their origin: folder and file; the folder alone where it
+    is one data set.
+    """
     names = {file: _SHARD.sub("", file.stem) for file in files}
     folder = (path.parent if path.is_file() else path).resolve().name
     if path.is_dir() and len(set(names.values())) == 1:
@@ -298,7 +372,8 @@ def _from_hub(
         except BadRow as error:
             if config.on_bad_line == "stop":
                 raise InputError(
-                    f"{config.source}: row {number}: {error}: set problems.problem_field or problems.on_bad_line"
+                    f"{config.source}: row {number}: {error}: set problems.problem_field or"
+                    " problems.on_bad_line"
                 ) from None
             yield error
     if golds.in_vain:
@@ -317,10 +392,14 @@ def _shape(config: Settings, data_set: str, needs_gold: bool) -> RowShape:
 
 
 def _check_answer_field(config: Settings, place: object, fields: Iterable[str]) -> None:
-    """Misspelt, it would leave every problem without a gold answer, found out when all calls are paid."""
+    """Misspelt, it would leave every problem without a gold answer, found out when all calls
+    are paid.
+    """
     name = config.answer_field
     if name and name not in fields:
-        raise InputError(f"problems.answer_field: no row of {place} has a field {name!r}{_near(name, fields)}")
+        raise InputError(
+            f"problems.answer_field: no row of {place} has a field {name!r}{_near(name, fields)}"
+        )
 
 
 def _check_numina_sources(config: Settings) -> None:
@@ -328,9 +407,16 @@ def _check_numina_sources(config: Settings) -> None:
         for name in config.only_sources:
             if name not in numina.SOURCES:
                 known = ", ".join(numina.SOURCES)
-                raise InputError(f"problems.only_sources: {name!r} is no source of NuminaMath-CoT (they are {known})")
+                raise InputError(
+                    f"problems.only_sources: {name!r} is no source of NuminaMath-CoT (they are"
+                    f" {known})"
+                )
 
 
 def _near(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, list(known), 1)
-    return f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(sorted(known)[:12]) or 'no source column'}"
+    return (
+        f"; did you mean {near[0]!r}?"
+        if near
+        else f"; it has {', '.join(sorted(known)[:12]) or 'no source column'}"
+    )

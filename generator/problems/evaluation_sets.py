@@ -1,7 +1,8 @@
 """Evaluation sets by name: the texts that must not be trained on, from local copies or a hub.
 
-`problems.exclude` takes the names of `shared.benchmarks`, any hub data set as `OWNER/NAME[:[CONFIG:]SPLIT]`, and paths
-of JSONL or Parquet files and folders. With `screening.data`, named sets are read from a folder of local copies.
+`problems.exclude` takes the names of `shared.benchmarks`, any hub data set as
+`OWNER/NAME[:[CONFIG:]SPLIT]`, and paths of JSONL or Parquet files and folders. With
+`screening.data`, named sets are read from a folder of local copies.
 """
 
 from collections.abc import Iterator
@@ -17,7 +18,9 @@ _SHAPE = RowShape("evaluation")
 
 
 def evaluation_texts(name: str, data: str = "") -> list[str]:
-    """The problem texts of one evaluation set. Errors: `InputError` naming `problems.exclude` and the remedy."""
+    """The problem texts of one evaluation set. Errors: `InputError` naming `problems.exclude`
+    and the remedy.
+    """
     path = Path(name).expanduser()
     if path.exists() or path.suffix in {".jsonl", ".parquet"}:
         return _read(path, name)
@@ -31,19 +34,25 @@ def evaluation_texts(name: str, data: str = "") -> list[str]:
         source = ":".join([source, *rest])
     else:
         raise InputError(
-            f"problems.exclude: {name!r} is no file, no hub data set and no known name ({', '.join(PUBLIC)}): "
-            "correct it"
+            f"problems.exclude: {name!r} is no file, no hub data set and no known name"
+            f" ({', '.join(PUBLIC)}): correct it"
         )
     try:
         return [_SHAPE.text(row) for row in open_hub(source, split, None)]
     except InputError as error:
-        raise InputError(f"problems.exclude {name!r}: {error}; or set screening.data to a folder of copies") from None
+        raise InputError(
+            f"problems.exclude {name!r}: {error}; or set screening.data to a folder of copies"
+        ) from None
 
 
 def shown_name(name: str) -> str:
     """A set's name in counts and cards: a path is shortened to its folder and stem."""
     path = Path(name)
-    return f"{path.parent.name}/{path.stem}".strip("/") if path.suffix in {".jsonl", ".parquet"} else name
+    return (
+        f"{path.parent.name}/{path.stem}".strip("/")
+        if path.suffix in {".jsonl", ".parquet"}
+        else name
+    )
 
 
 def _read(path: Path, name: str) -> list[str]:
@@ -55,17 +64,27 @@ def _read(path: Path, name: str) -> list[str]:
 
 
 def _local_copy(name: str, folder: Path) -> Path:
-    """The copy of a named set in `folder`: gsm8k/test.jsonl, gsm8k_test.jsonl or gsm8k.jsonl for "gsm8k:test"."""
+    """The copy of a named set in `folder`: gsm8k/test.jsonl, gsm8k_test.jsonl or gsm8k.jsonl
+    for "gsm8k:test".
+    """
     if not folder.is_dir():
-        raise InputError(f"screening.data: {folder} is no folder: correct it, or leave it empty to use the hub")
+        raise InputError(
+            f"screening.data: {folder} is no folder: correct it, or leave it empty to use the hub"
+        )
     wanted = plain(name.rpartition("/")[2])
     endings = {wanted, wanted + "test", wanted.removesuffix("test")}
-    for whole in (True, False):  # the whole relative path names a copy better than the file's name alone
+    for whole in (
+        True,
+        False,
+    ):  # the whole relative path names a copy better than the file's name alone
         for path in _files(folder):
             spelled = path.relative_to(folder).with_suffix("") if whole else Path(path.stem)
             if plain(str(spelled)) in endings:
                 return path
-    raise InputError(f"problems.exclude: no copy of {name!r} in screening.data ({folder}): add {wanted}.jsonl there")
+    raise InputError(
+        f"problems.exclude: no copy of {name!r} in screening.data ({folder}): add {wanted}.jsonl"
+        " there"
+    )
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -1,7 +1,8 @@
-"""Local JSONL and Parquet files, scanned once before the first call, then read row by row in a seeded order.
+"""Local JSONL and Parquet files, scanned once before the first call, then read row by row in a
+seeded order.
 
-The scan of a JSONL file keeps where each line starts in a temporary file (8 bytes a row), so that memory does not grow
-with the data: 860,000 rows of NuminaMath-CoT and ten rows cost the same.
+The scan of a JSONL file keeps where each line starts in a temporary file (8 bytes a row), so that
+memory does not grow with the data: 860,000 rows of NuminaMath-CoT and ten rows cost the same.
 """
 
 import os
@@ -46,7 +47,9 @@ class Scan:
     fields: set[str] = field(default_factory=set)  # that some row has, the first thousand
 
     def refuse(self, place: str, why: str, on_bad_line: str, torn: bool = False) -> None:
-        """Count a bad row, or stop at it. Errors: `InputError`; `HalfWritten` for one whose end is missing."""
+        """Count a bad row, or stop at it. Errors: `InputError`; `HalfWritten` for one whose end
+        is missing.
+        """
         if on_bad_line == "stop":
             kind = HalfWritten if torn else InputError
             raise kind(f'{place}: {why}: correct the row, or set problems.on_bad_line = "skip"')
@@ -56,7 +59,8 @@ class Scan:
 
 
 def data_files(path: Path, split: str = "") -> tuple[list[Path], str]:
-    """The data files at `path`, and a line on what was taken: itself, or every .jsonl and .parquet below a folder.
+    """The data files at `path`, and a line on what was taken: itself, or every .jsonl and .parquet
+    below a folder.
 
     `split`: of a folder, only the files of this split; "": all. Errors: `InputError`.
     """
@@ -66,18 +70,27 @@ def data_files(path: Path, split: str = "") -> tuple[list[Path], str]:
         raise InputError(f"{path}: no such file or folder: correct problems.source")
     found = sorted(p for p in path.rglob("*") if p.suffix in {".jsonl", ".parquet"} and p.is_file())
     if not found:
-        raise InputError(f"{path}: no .jsonl or .parquet file in this folder: correct problems.source")
+        raise InputError(
+            f"{path}: no .jsonl or .parquet file in this folder: correct problems.source"
+        )
     return files_of_split(path, found, split)
 
 
 def open_files(
-    paths: list[Path], check: RowCheck, columns: frozenset[str], on_bad_line: str, seed: int | None, first: int = 0
+    paths: list[Path],
+    check: RowCheck,
+    columns: frozenset[str],
+    on_bad_line: str,
+    seed: int | None,
+    first: int = 0,
 ) -> tuple[Scan, Iterator[tuple[Path, Row]]]:
-    """Scan every file, then give (file, row) in the order of `seed` (None: as they stand), from the `first` on.
+    """Scan every file, then give (file, row) in the order of `seed` (None: as they stand), from the
+    `first` on.
 
     Errors: `InputError` naming `file:line`, from the scan.
 
-    JSONL rows are permuted exactly; Parquet rows by row group and a shuffle buffer. Of a mixture, JSONL comes first.
+    JSONL rows are permuted exactly; Parquet rows by row group and a shuffle buffer. Of a mixture,
+    JSONL comes first.
     """
     scan = Scan()
     lines = _Lines([p for p in paths if p.suffix != ".parquet"], check, on_bad_line, scan)
@@ -102,7 +115,9 @@ def _both(
 
 
 class _Lines:
-    """The good lines of several JSONL files, addressable by number. Owns the temporary index of where they start."""
+    """The good lines of several JSONL files, addressable by number. Owns the temporary index of
+    where they start.
+    """
 
     def __init__(self, paths: list[Path], check: RowCheck, on_bad_line: str, scan: Scan) -> None:
         self._paths = paths
@@ -119,7 +134,9 @@ class _Lines:
         except OSError as error:
             raise _no_room(error) from None
 
-    def _scan(self, path: Path, file: BinaryIO, check: RowCheck, on_bad_line: str, scan: Scan) -> None:
+    def _scan(
+        self, path: Path, file: BinaryIO, check: RowCheck, on_bad_line: str, scan: Scan
+    ) -> None:
         offset = 0
         for number, line in enumerate(file, 1):
             start, offset = offset, offset + len(line)
@@ -159,14 +176,18 @@ def _temporary_file() -> BinaryIO:
 
 
 def _no_room(error: OSError) -> InputError:
-    return InputError(f"no room for a temporary file: {error.strerror}: set TMPDIR to a folder that has some")
+    return InputError(
+        f"no room for a temporary file: {error.strerror}: set TMPDIR to a folder that has some"
+    )
 
 
 def _open(path: Path) -> BinaryIO:
     try:
         return path.open("rb")
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}: correct problems.source or the file's permissions") from None
+        raise InputError(
+            f"{path}: {error.strerror}: correct problems.source or the file's permissions"
+        ) from None
 
 
 def _parse(line: bytes) -> Row:
@@ -190,18 +211,27 @@ def _count(row: Row, scan: Scan) -> None:
 
 def column_names(paths: list[Path]) -> set[str]:
     """The columns of the Parquet files among `paths`, those that are not read as well."""
-    return {name for path in paths if path.suffix == ".parquet" for name in pq.read_schema(path).names}
+    return {
+        name for path in paths if path.suffix == ".parquet" for name in pq.read_schema(path).names
+    }
 
 
 def _open_parquet(path: Path) -> tuple[Path, pq.ParquetFile]:
     try:
         return path, pq.ParquetFile(path)
     except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"{path}: not a readable Parquet file ({str(error).splitlines()[0]})") from None
+        raise InputError(
+            f"{path}: not a readable Parquet file ({str(error).splitlines()[0]})"
+        ) from None
 
 
 def _scan_parquet(
-    path: Path, table: pq.ParquetFile, check: RowCheck, columns: frozenset[str], on_bad_line: str, scan: Scan
+    path: Path,
+    table: pq.ParquetFile,
+    check: RowCheck,
+    columns: frozenset[str],
+    on_bad_line: str,
+    scan: Scan,
 ) -> None:
     for number, row in enumerate(_rows_of(path, table, columns, range(table.num_row_groups)), 1):
         try:
@@ -212,9 +242,14 @@ def _scan_parquet(
 
 
 def _parquet_rows(
-    tables: list[tuple[Path, pq.ParquetFile]], check: RowCheck, columns: frozenset[str], seed: int | None
+    tables: list[tuple[Path, pq.ParquetFile]],
+    check: RowCheck,
+    columns: frozenset[str],
+    seed: int | None,
 ) -> Iterator[tuple[Path, Row]]:
-    groups = [(path, table, group) for path, table in tables for group in range(table.num_row_groups)]
+    groups = [
+        (path, table, group) for path, table in tables for group in range(table.num_row_groups)
+    ]
     order = order_of(len(groups), seed)
     for step in range(len(groups)):
         path, table, group = groups[order[step]]
@@ -226,7 +261,9 @@ def _parquet_rows(
             yield path, row
 
 
-def _rows_of(path: Path, table: pq.ParquetFile, columns: frozenset[str], groups: range | list[int]) -> Iterator[Row]:
+def _rows_of(
+    path: Path, table: pq.ParquetFile, columns: frozenset[str], groups: range | list[int]
+) -> Iterator[Row]:
     wanted = [name for name in table.schema_arrow.names if name in columns]
     try:
         for batch in table.iter_batches(_PARQUET_BATCH_ROWS, row_groups=groups, columns=wanted):

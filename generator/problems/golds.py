@@ -1,4 +1,5 @@
-"""The gold answer in what a data set's columns hold, or the reason why there is none. Pure functions of values.
+"""The gold answer in what a data set's columns hold, or the reason why there is none. Pure
+functions of values.
 
     "42", 42, ["42"], "['42']", "6 x 7 = 42\\n#### 42\\nThe answer is: 42", "so \\boxed{42}."      42
     "proof", "notfound" (NuminaMath-1.5), NaN, "", ["1", "2"], "6 times 7 makes 42 pens."       none
@@ -23,12 +24,15 @@ SEVERAL = "gold is several answers"
 SENTENCE = "gold is a sentence, not an answer"
 
 _NO_ANSWER = re.compile(
-    r"(?:proof|proved|proven|q\.?e\.?d|not\s?found|not (?:given|provided|available)|n/?a|nan|null|unknown|tbd|todo"
+    r"(?:proof|proved|proven|q\.?e\.?d|not\s?found|not"
+    r" (?:given|provided|available)|n/?a|nan|null|unknown|tbd|todo"
     r"|see (?:the )?(?:solution|above|proof)|-+|\?+|\.+)\.?",
     re.I,
 )
 _QUOTED_LIST = re.compile(r"\[\s*(?:'.*'|\".*\")\s*\]", re.S)
-_CLOSING = re.compile(r"(?:^|[\s.,])the (?:final |correct )?answer is:\s*(\S.{0,100}?)\s*[.。]?\s*$", re.I)
+_CLOSING = re.compile(
+    r"(?:^|[\s.,])the (?:final |correct )?answer is:\s*(\S.{0,100}?)\s*[.。]?\s*$", re.I
+)
 _FORMULA = re.compile(r"\$[^$]*\$|\\[a-zA-Z]+(?:\{[^{}]*\})?")
 _WORD = re.compile(r"[^\W\d_]{2,}")
 # What answers are made of besides formulas: "all real numbers except 0", "x = 2 for every odd n".
@@ -70,7 +74,8 @@ def gold_of_column(value: Any) -> str | NoGold:
 
 
 def gold_of_solution(solution: str) -> str | None:
-    """The last `\\boxed{…}` of a worked solution, else the line after its last `####`, else MetaMath's last sentence.
+    """The last `\\boxed{…}` of a worked solution, else the line after its last `####`, else
+    MetaMath's last sentence.
 
     That is "The answer is: 42". None without any.
     """
@@ -92,11 +97,18 @@ def checked_solution(solution: Any) -> str | NoGold:
 
 def is_solution(text: str) -> bool:
     """Whether a text is more than an answer: the answer is in it, if anywhere."""
-    return len(text) > MAX_ANSWER_CHARACTERS or "####" in text or "\\boxed" in text or is_sentence(text)
+    return (
+        len(text) > MAX_ANSWER_CHARACTERS
+        or "####" in text
+        or "\\boxed" in text
+        or is_sentence(text)
+    )
 
 
 def is_sentence(text: str) -> bool:
-    """Whether a text says things rather than giving a value ("6 times 7 = 42, so she has 42 pens.")."""
+    """Whether a text says things rather than giving a value ("6 times 7 = 42, so she has 42
+    pens.").
+    """
     prose = _FORMULA.sub(" ", text[:LAST_CHARACTERS])
     words = [word for word in _WORD.findall(prose) if not _MATHEMATICAL.fullmatch(word)]
     most = MOST_WORDS

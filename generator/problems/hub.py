@@ -1,4 +1,5 @@
-"""Data sets of a hub, streamed: `OWNER/NAME[:CONFIG]` from Hugging Face, `modelscope:OWNER/NAME` from ModelScope.
+"""Data sets of a hub, streamed: `OWNER/NAME[:CONFIG]` from Hugging Face, `modelscope:OWNER/NAME`
+from ModelScope.
 
 Nothing is downloaded as a whole. `HF_DATASETS_OFFLINE=1` makes `datasets` use what its cache holds.
 """
@@ -21,14 +22,20 @@ def is_hub_name(source: str) -> bool:
 
 
 def open_hub(source: str, split: str, seed: int | None) -> Iterator[Row]:
-    """The rows of a split, streamed; in the order of `seed` (shards permuted, then a buffer), or as stored for None.
+    """The rows of a split, streamed; in the order of `seed` (shards permuted, then a buffer), or as
+    stored for None.
 
-    Errors: `InputError` where the data set, its split or the network is missing, also in the middle of the stream.
+    Errors: `InputError` where the data set, its split or the network is missing, also in the middle
+    of the stream.
     """
     if source.startswith(MODELSCOPE):
-        rows = _named(source, split, lambda: _open_modelscope(source.removeprefix(MODELSCOPE), split))
+        rows = _named(
+            source, split, lambda: _open_modelscope(source.removeprefix(MODELSCOPE), split)
+        )
         return _guarded(source, split, rows if seed is None else shuffled(rows, seed))
-    return _guarded(source, split, _named(source, split, lambda: _open_datasets(source, split, seed)))
+    return _guarded(
+        source, split, _named(source, split, lambda: _open_datasets(source, split, seed))
+    )
 
 
 def _open_datasets(source: str, split: str, seed: int | None) -> Iterator[Row]:
@@ -47,7 +54,7 @@ def _open_modelscope(name: str, split: str) -> Iterator[Row]:
     except ImportError as error:
         raise InputError(
             f"{MODELSCOPE}{name}: not without the modelscope package ({error}): run "
-            f"`.venv/generator/bin/pip install 'modelscope[datasets]'`"
+            "`.venv/generator/bin/pip install 'modelscope[datasets]'`"
         ) from None
     name, _, config = name.partition(":")
     loaded = MsDataset.load(name, subset_name=config or None, split=split, use_streaming=True)
@@ -78,6 +85,6 @@ def _guarded(source: str, split: str, rows: Iterator[Row]) -> Iterator[Row]:
 def _advice(source: str, split: str, error: BaseException) -> str:
     said = " ".join(str(error).split())[:200] or type(error).__name__
     return (
-        f"{source} (split {split}): {said}: correct problems.source or problems.split, or check the network "
-        f"(a local .jsonl or .parquet copy with the same columns works without one)"
+        f"{source} (split {split}): {said}: correct problems.source or problems.split, or check the"
+        " network (a local .jsonl or .parquet copy with the same columns works without one)"
     )

@@ -1,8 +1,9 @@
 """A seeded order of a data set in memory that does not grow with it.
 
-Rows with an address (lines of a file) are visited by `Permutation`: a Feistel network over the row numbers, walked
-until it lands inside (cycle walking; Black and Rogaway, "Ciphers with arbitrary finite domains", 2002). Rows that only
-stream (Parquet row groups, a hub) pass through `shuffled`, a buffer of fixed size.
+Rows with an address (lines of a file) are visited by `Permutation`: a Feistel network over the row
+numbers, walked until it lands inside (cycle walking; Black and Rogaway, "Ciphers with arbitrary
+finite domains", 2002). Rows that only stream (Parquet row groups, a hub) pass through `shuffled`, a
+buffer of fixed size.
 """
 
 import hashlib
@@ -13,12 +14,16 @@ from typing import TypeVar
 Item = TypeVar("Item")
 
 BUFFER_ROWS = 10_000
-_ROUNDS = 4  # enough that no structure shows (Luby and Rackoff, 1988); this is an order, not a cipher
+_ROUNDS = (
+    4  # enough that no structure shows (Luby and Rackoff, 1988); this is an order, not a cipher
+)
 _MASK = (1 << 64) - 1
 
 
 class Permutation:
-    """`permutation[i]` for i in 0..n-1 is each of 0..n-1 once; n and seed alone decide the order."""
+    """`permutation[i]` for i in 0..n-1 is each of 0..n-1 once; n and seed alone decide the
+    order.
+    """
 
     def __init__(self, n: int, seed: int) -> None:
         self.n = n
@@ -41,7 +46,9 @@ class Permutation:
     def _once(self, index: int) -> int:
         left, right = index >> self._half, index & self._low
         for key in self._keys:
-            mixed = ((right + key) * 0x9E3779B97F4A7C15) & _MASK  # Fibonacci hashing, then the top bits folded down
+            mixed = (
+                (right + key) * 0x9E3779B97F4A7C15
+            ) & _MASK  # Fibonacci hashing, then the top bits folded down
             mixed = ((mixed ^ (mixed >> 29)) * (key | 1)) & _MASK
             left, right = right, left ^ ((mixed ^ (mixed >> 32)) & self._low)
         return (left << self._half) | right

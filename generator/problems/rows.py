@@ -4,9 +4,10 @@
     {"problem": "Convert the point…", "solution": "…\\boxed{(3, \\frac{\\pi}{2})}", "answer": "…"}     MATH
     {"source": "cn_k12", "problem": "…", "solution": "…\\boxed{B}", "messages": […]}                  NuminaMath-CoT
 
-Where the gold is looked for when `answer_field` is empty: a short `answer` column that is an answer by itself (AIME
-solutions box `\\textbf{(073)}`, while the answer column says 73), else the last `\\boxed{…}` of the solution, else the
-line after `####` in the solution or the answer. A row whose gold is no answer is skipped (`golds`).
+Where the gold is looked for when `answer_field` is empty: a short `answer` column that is an answer
+by itself (AIME solutions box `\\textbf{(073)}`, while the answer column says 73), else the last
+`\\boxed{…}` of the solution, else the line after `####` in the solution or the answer. A row whose
+gold is no answer is skipped (`golds`).
 """
 
 from collections.abc import Mapping
@@ -32,7 +33,9 @@ PROBLEM_FIELDS = ("problem", "question")
 
 
 class BadRow(Exception):
-    """The row cannot be read as a problem at all (no text where the text belongs). The message is one line."""
+    """The row cannot be read as a problem at all (no text where the text belongs). The message
+    is one line.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,8 @@ class Skipped:
 class RowShape:
     """Which fields hold what. `data_set` names the rows' origin in `Problem.source`.
 
-    `needs_gold`: rows without an answer to compare with are skipped; else they are problems whose gold is None.
+    `needs_gold`: rows without an answer to compare with are skipped; else they are problems whose
+    gold is None.
     """
 
     data_set: str
@@ -60,7 +64,14 @@ class RowShape:
     def columns(self) -> frozenset[str]:
         """Every column that may be read: a Parquet reader can leave the others on the disk."""
         return frozenset(
-            {*PROBLEM_FIELDS, self.problem_field, self.answer_field, self.solution_field, "answer", "source"}
+            {
+                *PROBLEM_FIELDS,
+                self.problem_field,
+                self.answer_field,
+                self.solution_field,
+                "answer",
+                "source",
+            }
             | numina.COLUMNS
         )
 
@@ -76,7 +87,9 @@ class RowShape:
         stated = self.gold(row)
         gold = stated if isinstance(stated, str) else None
         if numina.is_numina_row(row):
-            reason = numina.why_marked(row) or numina.why_skipped(text, str(row.get(self.solution_field) or ""), gold)
+            reason = numina.why_marked(row) or numina.why_skipped(
+                text, str(row.get(self.solution_field) or ""), gold
+            )
             if reason == numina.NO_GOLD and isinstance(stated, NoGold) and stated.reason != MISSING:
                 reason = stated.reason
             if reason:
@@ -87,7 +100,9 @@ class RowShape:
 
     def text(self, row: Mapping[str, Any]) -> str:
         """The problem's text. Errors: `BadRow`."""
-        names = (self.problem_field,) if self.problem_field not in PROBLEM_FIELDS else PROBLEM_FIELDS
+        names = (
+            (self.problem_field,) if self.problem_field not in PROBLEM_FIELDS else PROBLEM_FIELDS
+        )
         name = next((name for name in names if name in row), None)
         if name is None:
             fields = ", ".join(list(row)[:8]) or "no field"
@@ -95,7 +110,10 @@ class RowShape:
             raise BadRow(f"no field {wanted}, which problems.problem_field names: it has {fields}")
         text = row[name]
         if not isinstance(text, str) or not text.strip():
-            raise BadRow(f"field {name!r} is {'empty' if isinstance(text, str) else type(text).__name__}, not a text")
+            raise BadRow(
+                f"field {name!r} is {'empty' if isinstance(text, str) else type(text).__name__},"
+                " not a text"
+            )
         return text
 
     def gold(self, row: Mapping[str, Any]) -> str | NoGold:

@@ -1,10 +1,11 @@
-"""Which files of a data set folder belong to `problems.split`, by the words in the names of files and folders.
+"""Which files of a data set folder belong to `problems.split`, by the words in the names of files
+and folders.
 
     gsm8k/main/train.jsonl, data/train-00000-of-00005.parquet, train/0000.parquet      train
     gsm8k/main/test.jsonl, aime_eval.jsonl                                             test
 
-The words are those by which `datasets` tells splits apart. As there, files that name no split are the train split of a
-folder in which no file names it.
+The words are those by which `datasets` tells splits apart. As there, files that name no split are
+the train split of a folder in which no file names it.
 """
 
 import re
@@ -15,23 +16,33 @@ from pathlib import Path
 from shared.errors import InputError
 
 WORDS = {
-    "train": "train", "training": "train",
-    "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",
-    "test": "test", "testing": "test", "eval": "test", "evaluation": "test",
-}  # fmt: skip
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "test": "test",
+    "testing": "test",
+    "eval": "test",
+    "evaluation": "test",
+}
 MOST_NAMED = 4  # files in a line
 _BETWEEN_WORDS = re.compile(r"[-._ 0-9]+")
 
 
 def files_of_split(folder: Path, files: Sequence[Path], split: str) -> tuple[list[Path], str]:
-    """The files of a split ("train", "train+test", "all"), and a line that says what was taken; "" where all were.
+    """The files of a split ("train", "train+test", "all"), and a line that says what was taken; ""
+    where all were.
 
     Errors: `InputError` for a split that no file has, and for a part of one.
     """
     if split in ("", "all"):
         return list(files), ""
     if "[" in split:
-        raise InputError(f"problems.split: {split!r} is a part of a split, for hubs only: use problems.limit")
+        raise InputError(
+            f"problems.split: {split!r} is a part of a split, for hubs only: use problems.limit"
+        )
     wanted = {WORDS.get(name.strip().lower(), name.strip()) for name in split.split("+")}
     by_split: dict[str, list[Path]] = defaultdict(list)
     for file in files:
@@ -44,8 +55,8 @@ def files_of_split(folder: Path, files: Sequence[Path], split: str) -> tuple[lis
         if set(others) == {""}:  # names say nothing of splits here
             return list(files), ""
         raise InputError(
-            f"problems.split: no file of {folder} belongs to {split!r} (there are {_listed(folder, others)}): "
-            "correct it, or name the file itself in problems.source"
+            f"problems.split: no file of {folder} belongs to {split!r} (there are"
+            f" {_listed(folder, others)}): correct it, or name the file itself in problems.source"
         )
     if not others:
         return list(files), ""
@@ -54,7 +65,9 @@ def files_of_split(folder: Path, files: Sequence[Path], split: str) -> tuple[lis
 
 
 def _split_of(path: Path, wanted: set[str]) -> str:
-    """The split that a path within the folder names, the file before its folders and the last word first; else ""."""
+    """The split that a path within the folder names, the file before its folders and the last
+    word first; else "".
+    """
     for name in (path.stem, *reversed(path.parent.parts)):
         for word in reversed(_BETWEEN_WORDS.split(name)):
             if word in wanted:
@@ -65,7 +78,9 @@ def _split_of(path: Path, wanted: set[str]) -> str:
 
 
 def _listed(folder: Path, by_split: dict[str, list[Path]]) -> str:
-    return ", ".join(f"{name or 'of no split'}: {_named(folder, files)}" for name, files in by_split.items())
+    return ", ".join(
+        f"{name or 'of no split'}: {_named(folder, files)}" for name, files in by_split.items()
+    )
 
 
 def _named(folder: Path, files: Sequence[Path]) -> str:

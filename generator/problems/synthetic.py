@@ -1,8 +1,10 @@
-"""`synthetic:KIND`: endless multi-step word problems with their answers, for rehearsals and small students.
+"""`synthetic:KIND`: endless multi-step word problems with their answers, for rehearsals and small
+students.
 
 `arithmetic` is all families; `first-steps` is a few easy ones, for a first training on a CPU.
 
-("Rosa has 52 plums. Rosa buys 7 more and then gives 30 of them to Ben. How many plums does Rosa have now?", "29")
+("Rosa has 52 plums. Rosa buys 7 more and then gives 30 of them to Ben. How many plums does Rosa
+have now?", "29")
 """
 
 import random

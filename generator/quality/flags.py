@@ -1,4 +1,5 @@
-"""Trace screening: what a reader would stumble over. Flags never change a verdict; `export --drop-flags` drops by them.
+"""Trace screening: what a reader would stumble over. Flags never change a verdict; `export
+--drop-flags` drops by them.
 
     mixed languages      the thinking goes over into another script than the problem's
     loop                 long runs of words come back again and again
@@ -9,7 +10,8 @@
     refusal              the response declines instead of answering
     leaked prompt        control tokens or the instructions themselves stand in the text
 
-Thresholds were set on 582 real DeepSeek-R1 traces: docs/experiments/data-quality.md has what each flag finds there.
+Thresholds were set on 582 real DeepSeek-R1 traces: docs/experiments/data-quality.md has what each
+flag finds there.
 """
 
 import re
@@ -19,22 +21,31 @@ from shared.grading.extract import Answer, extract, last_box
 from shared.records import Trace
 
 FLAGS = (
-    "mixed languages", "loop", "runaway", "no thinking", "unfinished thinking", "unsupported answer", "refusal",
+    "mixed languages",
+    "loop",
+    "runaway",
+    "no thinking",
+    "unfinished thinking",
+    "unsupported answer",
+    "refusal",
     "leaked prompt",
-)  # fmt: skip
+)
 
 FOREIGN_SHARE, FOREIGN_LETTERS = 0.02, 20
 LOOP_WORDS, LOOP_SHARE = 24, 0.25  # of the runs of so many words, the share that has come before
 PERIODIC_TAIL = 2_000  # characters; a tail that deflates to a fiftieth repeats itself
 RUNAWAY_WORDS = 16_000
 THINKING_WORDS = 12
-LOOKED_AT = 400_000  # characters of one reasoning: screening takes milliseconds whatever it is given
+LOOKED_AT = (
+    400_000  # characters of one reasoning: screening takes milliseconds whatever it is given
+)
 
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _CYRILLIC_ARABIC = re.compile(r"[\u0400-\u04ff\u0600-\u06ff\u0900-\u097f\u0e00-\u0e7f]")
 _LATIN = re.compile(r"[A-Za-z]{2,}")
 _REFUSAL = re.compile(
-    r"\b(?:I(?:'m| am) (?:sorry|unable|not able)|I can(?:no|')t (?:help|assist|answer|solve|provide|comply)"
+    r"\b(?:I(?:'m| am) (?:sorry|unable|not able)|I can(?:no|')t"
+    r" (?:help|assist|answer|solve|provide|comply)"
     r"|as an AI\b|as a language model|I must decline|I won't be able to)|无法(?:回答|提供|协助)|抱歉",
     re.I,
 )
@@ -58,8 +69,12 @@ def flags_of(trace: Trace) -> list[str]:
         "loop": _loops(thinking, words),
         "runaway": len(words) > RUNAWAY_WORDS or len(trace.reasoning) > LOOKED_AT,
         "no thinking": len(words) < THINKING_WORDS,
-        "unfinished thinking": bool(thinking) and (bool(_TAGS.search(thinking)) or not _ENDED.search(trace.reasoning)),
-        "unsupported answer": trace.verdict != "truncated" and not _supported(trace.final_answer, thinking),
+        "unfinished thinking": (
+            bool(thinking) and (bool(_TAGS.search(thinking)) or not _ENDED.search(trace.reasoning))
+        ),
+        "unsupported answer": (
+            trace.verdict != "truncated" and not _supported(trace.final_answer, thinking)
+        ),
         "refusal": bool(_REFUSAL.search(trace.response[:2_000])) and not last_box(trace.response),
         "leaked prompt": _leaks(trace, thinking),
     }
@@ -69,7 +84,9 @@ def flags_of(trace: Trace) -> list[str]:
 def _mixed(problem: str, thinking: str) -> bool:
     for script in (_CJK, _CYRILLIC_ARABIC):
         foreign = len(script.findall(thinking))
-        if not script.search(problem) and foreign > max(FOREIGN_LETTERS, FOREIGN_SHARE * len(thinking)):
+        if not script.search(problem) and foreign > max(
+            FOREIGN_LETTERS, FOREIGN_SHARE * len(thinking)
+        ):
             return True
     latin = sum(len(word) for word in _LATIN.findall(thinking))
     return bool(_CJK.search(problem)) and not _LATIN.search(problem) and latin > 0.5 * len(thinking)
@@ -87,7 +104,9 @@ def _loops(thinking: str, words: list[str]) -> bool:
 
 
 def _supported(answer: str | None, thinking: str) -> bool:
-    """Whether the thinking comes to the answer. Answers and thinking without a number are not judged."""
+    """Whether the thinking comes to the answer. Answers and thinking without a number are not
+    judged.
+    """
     if not answer or not thinking:
         return True
     wanted = _numbers(answer)
@@ -112,4 +131,6 @@ def _leaks(trace: Trace, thinking: str) -> bool:
     if _CONTROL.search(thinking) or _CONTROL.search(trace.response):
         return True
     system = next((m["content"] for m in trace.messages if m["role"] == "system"), "")
-    return (len(system) > 40 and system[:200] in thinking + trace.response) or bool(_PROMPT.search(trace.response))
+    return (len(system) > 40 and system[:200] in thinking + trace.response) or bool(
+        _PROMPT.search(trace.response)
+    )

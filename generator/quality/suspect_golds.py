@@ -3,9 +3,10 @@
     {"problem_id": "0c3a…", "source": "…", "problem": "…", "gold": "12", "agreed": "14", "agreeing": 4, "samples": 4,
      "lanes": ["modelscope"], "answers": {"14": 4}, "traces": ["0c3a…:0", …]}
 
-A teacher that is right nine times in ten agrees with itself on a wrong answer far less often than data sets are wrong:
-three agreeing samples (or two of four, or two from different models) with none on the gold side are enough for a list.
-One sample that comes to the gold by itself takes a problem off it: hard problems have wrong answers in common.
+A teacher that is right nine times in ten agrees with itself on a wrong answer far less often than
+data sets are wrong: three agreeing samples (or two of four, or two from different models) with none
+on the gold side are enough for a list. One sample that comes to the gold by itself takes a problem
+off it: hard problems have wrong answers in common.
 """
 
 import re
@@ -54,11 +55,15 @@ class _Wrong:
 
 
 def find_suspects(corpus: Path) -> Iterator[Suspect]:
-    """The suspects of a corpus, from its shards (open ones too). Memory: the wrong samples' problems and answers."""
+    """The suspects of a corpus, from its shards (open ones too). Memory: the wrong samples'
+    problems and answers.
+    """
     wrong: dict[str, _Wrong] = {}
     for row in _rows(corpus, "rejected", b'"verdict":"incorrect"'):
         if row["gold"] and row["final_answer"]:
-            problem = wrong.setdefault(row["problem_id"], _Wrong(row["source"], row["problem"], row["gold"], []))
+            problem = wrong.setdefault(
+                row["problem_id"], _Wrong(row["source"], row["problem"], row["gold"], [])
+            )
             problem.answers.append((row["final_answer"], row["id"], row["lane"], row["model"]))
     right = _kept_among(corpus, wrong.keys())
     for identity, problem in sorted(wrong.items()):
@@ -69,7 +74,9 @@ def find_suspects(corpus: Path) -> Iterator[Suspect]:
 def write_suspects(corpus: Path) -> list[Suspect]:
     """Find the suspects and put them in `CORPUS/suspect_gold.jsonl`. Errors: `CannotWrite`."""
     found = list(find_suspects(corpus))
-    lines = b"".join(orjson.dumps(asdict(suspect), option=orjson.OPT_APPEND_NEWLINE) for suspect in found)
+    lines = b"".join(
+        orjson.dumps(asdict(suspect), option=orjson.OPT_APPEND_NEWLINE) for suspect in found
+    )
     write_atomically(corpus / FILE, lines)
     return found
 
@@ -80,14 +87,22 @@ def _judge(identity: str, problem: _Wrong) -> Suspect | None:
     mine = [entry for entry in problem.answers if _same(entry[0], agreed)]
     models = {model for *_, model in mine}
     several = len(models) >= AGREEING_MODELS or len(problem.answers) >= MANY_SAMPLES
-    if not (agreeing >= AGREEING or (agreeing >= FEW_AGREEING and several)) or agreeing < AGREEING_SHARE * len(
-        problem.answers
-    ):
+    if not (
+        agreeing >= AGREEING or (agreeing >= FEW_AGREEING and several)
+    ) or agreeing < AGREEING_SHARE * len(problem.answers):
         return None
     return Suspect(
-        identity, problem.source, problem.problem, problem.gold, agreed, agreeing, len(problem.answers),
-        sorted({lane for _, _, lane, _ in mine}), dict(groups.most_common()), [trace for _, trace, *_ in mine],
-    )  # fmt: skip
+        identity,
+        problem.source,
+        problem.problem,
+        problem.gold,
+        agreed,
+        agreeing,
+        len(problem.answers),
+        sorted({lane for _, _, lane, _ in mine}),
+        dict(groups.most_common()),
+        [trace for _, trace, *_ in mine],
+    )
 
 
 def _groups(answers: Iterable[str]) -> "Counter[str]":

@@ -1,4 +1,6 @@
-"""The command line of the rehearsal teacher, and its life: listen, say where, serve until a signal."""
+"""The command line of the rehearsal teacher, and its life: listen, say where, serve until a
+signal.
+"""
 
 import argparse
 import asyncio
@@ -24,32 +26,72 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     number = parser.add_argument_group("limits that are enforced (0: none)").add_argument
     add = parser.add_argument
     add("--host", default="127.0.0.1")
-    add("--port", type=int, default=8801, help="0 takes a free one; the address is the first line printed")
-    add("--tokens-per-second", type=float, default=30.0, help="of one stream; 0: as fast as it can be sent")
+    add(
+        "--port",
+        type=int,
+        default=8801,
+        help="0 takes a free one; the address is the first line printed",
+    )
+    add(
+        "--tokens-per-second",
+        type=float,
+        default=30.0,
+        help="of one stream; 0: as fast as it can be sent",
+    )
     add("--latency", type=float, default=0.0, help="seconds before the first token")
-    add("--seed", type=int, default=0, help="the same seed gives the same faults and words for the same calls")
-    add("--faults", default="", metavar="SPEC", help=f"KIND=RATE,… with any status code and {kinds}")
+    add(
+        "--seed",
+        type=int,
+        default=0,
+        help="the same seed gives the same faults and words for the same calls",
+    )
+    add(
+        "--faults", default="", metavar="SPEC", help=f"KIND=RATE,… with any status code and {kinds}"
+    )
     add("--key", default="", help="refuse every other API key with 401")
     add("--model", default="", help="refuse every other model name with 404")
-    add("--replay", type=Path, metavar="FILE", help="JSON Lines of problem (or question), reasoning and response")
-    add("--outage", default="", metavar="START-END", help="drop connections between these seconds after the start")
-    add("--with-parent", action="store_true", help="end when the process that started this one ends")
+    add(
+        "--replay",
+        type=Path,
+        metavar="FILE",
+        help="JSON Lines of problem (or question), reasoning and response",
+    )
+    add(
+        "--outage",
+        default="",
+        metavar="START-END",
+        help="drop connections between these seconds after the start",
+    )
+    add(
+        "--with-parent", action="store_true", help="end when the process that started this one ends"
+    )
     number("--requests-per-minute", type=int, default=0)
     number("--max-in-flight", type=int, default=0)
-    number("--calls-per-day", type=int, default=0, help="the remaining count is sent in ModelScope's headers")
-    number("--day-seconds", type=float, default=86_400.0, help="length of a day, to rehearse its turn")
+    number(
+        "--calls-per-day",
+        type=int,
+        default=0,
+        help="the remaining count is sent in ModelScope's headers",
+    )
+    number(
+        "--day-seconds", type=float, default=86_400.0, help="length of a day, to rehearse its turn"
+    )
     number("--balance", type=int, default=0, help="calls until 402")
     number("--no-retry-after", action="store_true", help="limits do not say how long to wait")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser("python -m generator rehearse", description="The rehearsal teacher.")
+    parser = argparse.ArgumentParser(
+        "python -m generator rehearse", description="The rehearsal teacher."
+    )
     add_arguments(parser)
     return run(parser.parse_args(argv))
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until SIGTERM or SIGINT. Returns 0. Errors: `InputError` for flags that cannot be used."""
+    """Serve until SIGTERM or SIGINT. Returns 0. Errors: `InputError` for flags that cannot be
+    used.
+    """
     manner = Manner(
         args.tokens_per_second,
         args.latency,
@@ -80,13 +122,17 @@ async def _serve(teacher: Teacher, host: str, port: int, with_parent: bool) -> N
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    runner = web.AppRunner(teacher.application(), access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+    runner = web.AppRunner(
+        teacher.application(), access_log=None, handler_cancellation=True, shutdown_timeout=0.1
+    )
     await runner.setup()
     try:
         try:
             await web.TCPSite(runner, host, port, backlog=4096).start()
         except OSError as error:
-            raise InputError(f"--port {port}: {error.strerror or error}: take another, or 0 for a free one") from None
+            raise InputError(
+                f"--port {port}: {error.strerror or error}: take another, or 0 for a free one"
+            ) from None
         print(f"rehearsal teacher at http://{host}:{runner.addresses[0][1]}/v1", flush=True)
         await (_parent_gone(parent, stop) if with_parent else stop.wait())
     finally:
@@ -94,7 +140,9 @@ async def _serve(teacher: Teacher, host: str, port: int, with_parent: bool) -> N
 
 
 async def _parent_gone(parent: int, stop: asyncio.Event) -> None:
-    """Returns at a signal, or within a second of the parent's end: a killed parent cannot send one."""
+    """Returns at a signal, or within a second of the parent's end: a killed parent cannot send
+    one.
+    """
     while os.getppid() == parent:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), 1.0)
@@ -107,11 +155,15 @@ def _outage(text: str) -> tuple[float, float]:
     try:
         start, end = (float(part) for part in text.split("-"))
     except ValueError:
-        raise InputError(f"--outage {text}: write START-END in seconds, as in --outage 10-20") from None
+        raise InputError(
+            f"--outage {text}: write START-END in seconds, as in --outage 10-20"
+        ) from None
     return start, end
 
 
 def _allow_many_sockets() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):  # a sandbox may forbid it; then the old limit holds
+    with contextlib.suppress(
+        ValueError, OSError
+    ):  # a sandbox may forbid it; then the old limit holds
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,6 +1,7 @@
 """What goes wrong on purpose: fault rates by name, and limits that are really enforced.
 
---faults 429=0.05,503=0.02,stall=0.01,cut=0.02,empty=0.01,length=0.02,wrong=0.1,keepalive=0.05,error_event=0.01
+--faults
+429=0.05,503=0.02,stall=0.01,cut=0.02,empty=0.01,length=0.02,wrong=0.1,keepalive=0.05,error_event=0.01
 """
 
 import collections
@@ -17,7 +18,9 @@ KINDS = {
     "length": "the answer breaks off with finish_reason `length`",
     "error_event": "an error event in the stream under HTTP 200",
     "wrong": "the solver slips; combines with every other kind",
-    "keepalive": "floods of comments and blank lines between tokens; combines with every other kind",
+    "keepalive": (
+        "floods of comments and blank lines between tokens; combines with every other kind"
+    ),
     "retry_after": "seconds that each 429 and 503 names in its Retry-After header; 0 sends none",
 }
 _COMBINING = ("wrong", "keepalive")
@@ -51,7 +54,8 @@ class Faults:
             kind, _, value = item.partition("=")
             if kind not in KINDS and not (kind.isdigit() and 400 <= int(kind) <= 599):
                 raise InputError(
-                    f"--faults {item}: unknown kind; known are {', '.join(KINDS)} and status codes 400 to 599"
+                    f"--faults {item}: unknown kind; known are {', '.join(KINDS)} and status codes"
+                    " 400 to 599"
                 )
             try:
                 rates[kind] = float(value)
@@ -62,7 +66,9 @@ class Faults:
         retry_after = rates.pop("retry_after", 1.0)
         total = sum(rate for kind, rate in rates.items() if kind not in _COMBINING)
         if total > 1 or any(rate > 1 for rate in rates.values()):
-            raise InputError(f"--faults {spec}: rates add up to {total:g}; more than every call cannot fail")
+            raise InputError(
+                f"--faults {spec}: rates add up to {total:g}; more than every call cannot fail"
+            )
         return cls(rates, retry_after)
 
     def draw(self, rng: random.Random) -> Fate:
@@ -87,7 +93,9 @@ class Refusal:
 
 
 class Limits:
-    """Account limits as a provider enforces them. 0 is no limit; times are seconds on one clock of the caller's."""
+    """Account limits as a provider enforces them. 0 is no limit; times are seconds on one clock
+    of the caller's.
+    """
 
     def __init__(
         self,
@@ -99,13 +107,19 @@ class Limits:
         day_seconds: float = 86_400.0,
         say_retry_after: bool = True,
     ) -> None:
-        self._per_minute, self._max_in_flight, self._per_day = requests_per_minute, max_in_flight, calls_per_day
+        self._per_minute, self._max_in_flight, self._per_day = (
+            requests_per_minute,
+            max_in_flight,
+            calls_per_day,
+        )
         self._balance, self._day_seconds, self._say = balance, day_seconds, say_retry_after
         self._recent: collections.deque[float] = collections.deque()
         self._day, self._today, self._ever = -1, 0, 0
 
     def admit(self, now: float, in_flight: int) -> Refusal | None:
-        """Count one call, or say why it is turned away. A refused call costs one of the day's, as elsewhere."""
+        """Count one call, or say why it is turned away. A refused call costs one of the day's,
+        as elsewhere.
+        """
         self._turn_day(now)
         while self._recent and self._recent[0] <= now - 60:
             self._recent.popleft()
@@ -113,21 +127,31 @@ class Limits:
             return Refusal(402, "Insufficient Balance")
         if self._per_day and self._today >= self._per_day:
             left = (self._day + 1) * self._day_seconds - now
-            return Refusal(429, f"Daily limit of {self._per_day} calls reached", left if self._say else None)
+            return Refusal(
+                429, f"Daily limit of {self._per_day} calls reached", left if self._say else None
+            )
         self._today += 1
         if self._per_minute and len(self._recent) >= self._per_minute:
             wait = self._recent[0] + 60 - now
-            return Refusal(429, f"Rate limit: {self._per_minute} requests per minute", wait if self._say else None)
+            return Refusal(
+                429,
+                f"Rate limit: {self._per_minute} requests per minute",
+                wait if self._say else None,
+            )
         if self._max_in_flight and in_flight >= self._max_in_flight:
             return Refusal(
-                429, f"Too many concurrent requests: {self._max_in_flight} allowed", 1.0 if self._say else None
+                429,
+                f"Too many concurrent requests: {self._max_in_flight} allowed",
+                1.0 if self._say else None,
             )
         self._recent.append(now)
         self._ever += 1
         return None
 
     def headers(self, now: float) -> dict[str, str]:
-        """What is left of the day, in the headers that ModelScope sends; none without a daily limit."""
+        """What is left of the day, in the headers that ModelScope sends; none without a daily
+        limit.
+        """
         if not self._per_day:
             return {}
         self._turn_day(now)

@@ -2,7 +2,8 @@
 
     {"question": "James decides to run 3 sprints…", "reasoning": "Okay, let's see…", "response": "…\\\\boxed{540}"}
 
-A row may say `finish_reason`, and `status` for a call that is to be refused with `response` as its message.
+A row may say `finish_reason`, and `status` for a call that is to be refused with `response` as its
+message.
 """
 
 from dataclasses import dataclass
@@ -28,7 +29,9 @@ class Replay:
         try:
             rows = [self._row(path, number, row) for number, row in read_rows(path)]
         except OSError as error:
-            raise InputError(f"{path}: {error.strerror}: --replay wants a JSON Lines file") from None
+            raise InputError(
+                f"{path}: {error.strerror}: --replay wants a JSON Lines file"
+            ) from None
         # The longest problem first: one text may be the beginning of another.
         self._rows = sorted(rows, key=lambda row: -len(row.problem))
         self._by_start: dict[str, list[Row]] = {}

@@ -1,4 +1,5 @@
-"""The rehearsal teacher over HTTP: OpenAI's paths, DeepSeek's dialect, faults and limits as asked for.
+"""The rehearsal teacher over HTTP: OpenAI's paths, DeepSeek's dialect, faults and limits as asked
+for.
 
 POST /v1/chat/completions   streaming or not
 GET  /v1/models
@@ -36,7 +37,10 @@ class Manner:
     faults: Faults = field(default_factory=Faults)
     key: str = ""  # the only key accepted; "" accepts any and none
     model: str = ""  # the only model name accepted; "" accepts any
-    outage: tuple[float, float] = (0.0, 0.0)  # seconds after the start between which connections are dropped
+    outage: tuple[float, float] = (
+        0.0,
+        0.0,
+    )  # seconds after the start between which connections are dropped
 
 
 class Teacher:
@@ -94,7 +98,9 @@ class Teacher:
 
     async def _answer(self, request: web.Request, raw: bytes) -> web.StreamResponse:
         given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        if self._manner.key and given != self._manner.key:  # some providers repeat the whole key, so this one does
+        if (
+            self._manner.key and given != self._manner.key
+        ):  # some providers repeat the whole key, so this one does
             return self._error(401, f"Authentication Fails, Your api key: {given} is invalid")
         try:
             body = orjson.loads(raw)
@@ -109,16 +115,22 @@ class Teacher:
         rng = random.Random(f"{self._manner.seed}:{problem}:{self._asked[problem]}")
         self._asked[problem] += 1
         fate = self._manner.faults.draw(rng)
-        self._fates.update(filter(None, (fate.kind, "wrong" * fate.wrong, "keepalive" * fate.keepalive)))
+        self._fates.update(
+            filter(None, (fate.kind, "wrong" * fate.wrong, "keepalive" * fate.keepalive))
+        )
         if fate.status is not None:
             seconds = self._manner.faults.retry_after_seconds if fate.status in (429, 503) else None
             return self._error(fate.status, "Failed on purpose, as --faults asked", seconds or None)
         row = self._replay.find(prompt) if self._replay else None
         if row is not None and row.status != 200:
             return self._error(row.status, row.response)
-        return await self._speak(request, body, self._compose(body, prompt, row, fate, rng), fate, rng, problem)
+        return await self._speak(
+            request, body, self._compose(body, prompt, row, fate, rng), fate, rng, problem
+        )
 
-    def _compose(self, body: Any, prompt: str, row: Row | None, fate: Fate, rng: random.Random) -> Answer:
+    def _compose(
+        self, body: Any, prompt: str, row: Row | None, fate: Fate, rng: random.Random
+    ) -> Answer:
         if row is not None:
             reasoning, response, finish = row.reasoning, row.response, row.finish_reason
         else:
@@ -131,13 +143,31 @@ class Teacher:
         if fate.kind == "length":
             allowed = min(allowed, rng.randrange(1, max(2, len(thought))))
         if len(thought) + len(said) > allowed:
-            thought, said, finish = thought[:allowed], said[: max(0, allowed - len(thought))], "length"
+            thought, said, finish = (
+                thought[:allowed],
+                said[: max(0, allowed - len(thought))],
+                "length",
+            )
         asked = len(prompt) // 4 + 1
         number = f"{self._calls:08d}"
-        return Answer(f"rehearsal-{number}", str(body.get("model")), int(time.time()), thought, said, finish, asked)
+        return Answer(
+            f"rehearsal-{number}",
+            str(body.get("model")),
+            int(time.time()),
+            thought,
+            said,
+            finish,
+            asked,
+        )
 
     async def _speak(
-        self, request: web.Request, body: Any, answer: Answer, fate: Fate, rng: random.Random, problem: str
+        self,
+        request: web.Request,
+        body: Any,
+        answer: Answer,
+        fate: Fate,
+        rng: random.Random,
+        problem: str,
     ) -> web.StreamResponse:
         self._statuses["200"] += 1
         self._tokens += len(answer.reasoning) + len(answer.response)
@@ -152,7 +182,13 @@ class Teacher:
         if fate.kind in ("stall", "cut", "error_event"):
             events = events[: rng.randrange(1, len(events) - 3)]  # before the finish_reason
         if fate.kind == "error_event":
-            error = {"error": {"message": "Failed on purpose, as --faults asked", "type": "server_error", "code": 500}}
+            error = {
+                "error": {
+                    "message": "Failed on purpose, as --faults asked",
+                    "type": "server_error",
+                    "code": 500,
+                }
+            }
             events += [plain(b"data: " + orjson.dumps(error) + b"\n\n"), plain(DONE)]
         response = web.StreamResponse(headers={"Cache-Control": "no-cache", **headers})
         response.content_type = "text/event-stream"
@@ -162,7 +198,9 @@ class Teacher:
             return response
         loop = asyncio.get_running_loop()
         self._wheel = self._wheel or Wheel(loop, self._manner.tokens_per_second)
-        await self._wheel.play(transport, events, self._manner.latency_seconds, fate.kind == "stall")
+        await self._wheel.play(
+            transport, events, self._manner.latency_seconds, fate.kind == "stall"
+        )
         if fate.kind == "cut":
             transport.close() if rng.random() < 0.5 else transport.abort()
         elif not transport.is_closing():
@@ -171,13 +209,20 @@ class Teacher:
         return response
 
     async def _speak_at_once(
-        self, request: web.Request, answer: Answer, fate: Fate, problem: str, headers: dict[str, str]
+        self,
+        request: web.Request,
+        answer: Answer,
+        fate: Fate,
+        problem: str,
+        headers: dict[str, str],
     ) -> web.StreamResponse:
         count = len(answer.reasoning) + len(answer.response)
         rate = self._manner.tokens_per_second
         await asyncio.sleep(self._manner.latency_seconds + (count / rate if rate else 0.0))
         if fate.kind == "stall":
-            await asyncio.Event().wait()  # for ever: the server cancels this when the client is gone
+            await (
+                asyncio.Event().wait()
+            )  # for ever: the server cancels this when the client is gone
         if fate.kind in ("cut", "stall"):
             return self._drop(request)
         if fate.kind == "error_event":
@@ -185,13 +230,22 @@ class Teacher:
         self._delivered[problem] += 1
         return web.Response(body=answer.as_body(), content_type="application/json", headers=headers)
 
-    def _error(self, status: int, message: str, retry_after_seconds: float | None = None) -> web.Response:
+    def _error(
+        self, status: int, message: str, retry_after_seconds: float | None = None
+    ) -> web.Response:
         self._statuses[str(status)] += 1
         headers = self._limits.headers(time.time())
         if retry_after_seconds is not None:
             headers["Retry-After"] = str(max(1, math.ceil(retry_after_seconds)))
-        error = {"error": {"message": message, "type": "rehearsal_error", "param": None, "code": status}}
-        return web.Response(status=status, body=orjson.dumps(error), content_type="application/json", headers=headers)
+        error = {
+            "error": {"message": message, "type": "rehearsal_error", "param": None, "code": status}
+        }
+        return web.Response(
+            status=status,
+            body=orjson.dumps(error),
+            content_type="application/json",
+            headers=headers,
+        )
 
     def _drop(self, request: web.Request) -> web.Response:
         self._statuses["dropped"] += 1

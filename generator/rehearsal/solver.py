@@ -1,7 +1,9 @@
-"""The rehearsal teacher's mind: it reads a word problem, does the arithmetic aloud and boxes the answer.
+"""The rehearsal teacher's mind: it reads a word problem, does the arithmetic aloud and boxes the
+answer.
 
-The voice is R1's ("Wait, let me check") or `brief`, the steps alone; the sums are broken into pieces that a small
-student can learn; and `wrong` makes it slip once, so that the filter has something to find.
+The voice is R1's ("Wait, let me check") or `brief`, the steps alone; the sums are broken into
+pieces that a small student can learn; and `wrong` makes it slip once, so that the filter has
+something to find.
 """
 
 import random
@@ -22,28 +24,46 @@ _OPENERS = (
 )
 _FIRST = ("First, I need", "Let me start with", "The first thing to find is", "To begin, I want")
 _NEXT = ("Next, I need", "Then comes", "Now I can find", "After that, I want")
-_DOUBTS = ("Wait, let me check that.", "Let me double-check the last step.", "Hmm, is that right? Let me check.")
+_DOUBTS = (
+    "Wait, let me check that.",
+    "Let me double-check the last step.",
+    "Hmm, is that right? Let me check.",
+)
 _RELIEF = ("That matches.", "Good, that fits.", "Yes, that is right.")
 _VAGUE = ("That looks right.", "I think that is right.", "That seems fine.")
 _CLOSERS = ("So the answer is {}.", "So it is {}.", "Therefore, the answer is {}.")
 _INVERSE = {"+": "-", "-": "+", "*": "/", "/": "*"}
 
 
-def solve(prompt: str, rng: random.Random, wrong: bool = False, voice: Voice = "r1") -> tuple[str, str]:
+def solve(
+    prompt: str, rng: random.Random, wrong: bool = False, voice: Voice = "r1"
+) -> tuple[str, str]:
     """(reasoning, response) for the problem in `prompt`. An unknown kind of problem gets no box."""
     worked = read(prompt)
     if worked is None:
         return (
-            "Okay, let me read the problem again. It is not of a kind that I was built for, so I should not guess.",
-            "I am the rehearsal teacher and cannot solve this problem. I know only the synthetic word problems.",
+            (
+                "Okay, let me read the problem again. It is not of a kind that I was built for, so"
+                " I should not guess."
+            ),
+            (
+                "I am the rehearsal teacher and cannot solve this problem. I know only the"
+                " synthetic word problems."
+            ),
         )
     workings = _slip(worked.workings, rng) if wrong else worked.workings
     answer = workings[-1].result
     if voice == "brief":
         return _recite(workings, worked.workings), f"The answer is \\boxed{{{answer}}}."
-    conclusion = worked.conclusion.replace(str(worked.answer), str(answer)) if wrong else worked.conclusion
+    conclusion = (
+        worked.conclusion.replace(str(worked.answer), str(answer)) if wrong else worked.conclusion
+    )
     return _think(worked, workings, rng, wrong), "\n".join(
-        [*(f"{w.about[0].upper()}{w.about[1:]}: {w}" for w in workings), "", f"{conclusion} \\boxed{{{answer}}}"]
+        [
+            *(f"{w.about[0].upper()}{w.about[1:]}: {w}" for w in workings),
+            "",
+            f"{conclusion} \\boxed{{{answer}}}",
+        ]
     )
 
 
@@ -51,8 +71,12 @@ def _recite(workings: tuple[Working, ...], right: tuple[Working, ...]) -> str:
     """One line a step: "The plums left: 59 - 30 = 29." """
     lines = []
     for working, meant in zip(workings, right, strict=True):
-        sums = pieces(working)[:-1] if working == meant else []  # the last piece says the same once more
-        lines.append(f"{working.about[0].upper()}{working.about[1:]}: {'. '.join(sums or [str(working)])}.")
+        sums = (
+            pieces(working)[:-1] if working == meant else []
+        )  # the last piece says the same once more
+        lines.append(
+            f"{working.about[0].upper()}{working.about[1:]}: {'. '.join(sums or [str(working)])}."
+        )
     return "\n".join(lines)
 
 
@@ -75,7 +99,11 @@ def pieces(working: Working) -> list[str]:
     if op in "+-" and left >= 10 and right > 10 and right % 10:
         tens = right - right % 10
         half = calculate(left, op, tens)
-        return [f"{left} {op} {tens} = {half}", f"{half} {op} {right % 10} = {working.result}", str(working)]
+        return [
+            f"{left} {op} {tens} = {half}",
+            f"{half} {op} {right % 10} = {working.result}",
+            str(working),
+        ]
     if op == "*" and max(left, right) > 10 and max(left, right) % 10:
         small, large = sorted((left, right))
         tens, ones = large - large % 10, large % 10
@@ -89,12 +117,17 @@ def _undo(working: Working) -> str:
 
 
 def _slip(workings: tuple[Working, ...], rng: random.Random) -> tuple[Working, ...]:
-    """The steps with one result wrong and every later step built on it; the last result is never the right one."""
+    """The steps with one result wrong and every later step built on it; the last result is
+    never the right one.
+    """
     place = rng.randrange(len(workings))
     changed: dict[int, int] = {}  # right result of an earlier step -> what we think it is
     slipped = []
     for number, working in enumerate(workings):
-        left, right = changed.get(working.left, working.left), changed.get(working.right, working.right)
+        left, right = (
+            changed.get(working.left, working.left),
+            changed.get(working.right, working.right),
+        )
         result = calculate(left, working.op, right) or max(1, left // max(1, right))
         last_chance = number == len(workings) - 1 and result == working.result
         if number == place or last_chance:

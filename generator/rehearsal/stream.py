@@ -1,6 +1,7 @@
 """Answers as events of a DeepSeek stream, and one wheel that plays all streams at their pace.
 
-A thousand streams of thirty tokens a second are written by one timer; no stream has a task of its own.
+A thousand streams of thirty tokens a second are written by one timer; no stream has a task of its
+own.
 """
 
 import asyncio
@@ -13,12 +14,13 @@ import orjson
 
 DONE = b"data: [DONE]\n\n"
 COMMENT = b": keep-alive\n\n"
-# Words with their leading space, single digits, line breaks, single signs: about what R1's tokenizer makes of English.
+# Words with their leading space, single digits, line breaks, single signs: about what R1's
+# tokenizer makes of English.
 _TOKENS = re.compile(r" ?[^\W\d_]{1,12}|\d|\n+| ?[^\w\s]|\s|\w")
 
 
-# What stands before a token, the token, what stands after it: bytes only once they are written, so that a thousand
-# waiting streams of long answers do not fill the memory.
+# What stands before a token, the token, what stands after it: bytes only once they are written, so
+# that a thousand waiting streams of long answers do not fill the memory.
 Event = tuple[bytes, str | None, bytes]
 
 
@@ -63,19 +65,43 @@ class Answer:
 
     def as_events(self, include_usage: bool) -> list[Event]:
         """Every event of the stream in order, `[DONE]` last."""
-        head = {"id": self.id, "object": "chat.completion.chunk", "created": self.created, "model": self.model}
-        start = orjson.dumps({**head, "system_fingerprint": "fp_rehearsal"})[:-1] + b',"choices":[{"index":0,"delta":'
+        head = {
+            "id": self.id,
+            "object": "chat.completion.chunk",
+            "created": self.created,
+            "model": self.model,
+        }
+        start = (
+            orjson.dumps({**head, "system_fingerprint": "fp_rehearsal"})[:-1]
+            + b',"choices":[{"index":0,"delta":'
+        )
         end = b',"logprobs":null,"finish_reason":null}]}\n\n'
-        events = [plain(b"data: " + start + b'{"role":"assistant","content":null,"reasoning_content":""}' + end)]
+        events = [
+            plain(
+                b"data: "
+                + start
+                + b'{"role":"assistant","content":null,"reasoning_content":""}'
+                + end
+            )
+        ]
         thought = b"data: " + start + b'{"content":null,"reasoning_content":'
         said = b"data: " + start + b'{"content":'
         thought_end, said_end = b"}" + end, b',"reasoning_content":null}' + end
         events += [(thought, token, thought_end) for token in self.reasoning]
         events += [(said, token, said_end) for token in self.response]
-        last = {"index": 0, "delta": {"content": ""}, "logprobs": None, "finish_reason": self.finish_reason}
+        last = {
+            "index": 0,
+            "delta": {"content": ""},
+            "logprobs": None,
+            "finish_reason": self.finish_reason,
+        }
         events.append(plain(b"data: " + orjson.dumps({**head, "choices": [last]}) + b"\n\n"))
         if include_usage:
-            events.append(plain(b"data: " + orjson.dumps({**head, "choices": [], "usage": self.usage}) + b"\n\n"))
+            events.append(
+                plain(
+                    b"data: " + orjson.dumps({**head, "choices": [], "usage": self.usage}) + b"\n\n"
+                )
+            )
         return [*events, plain(DONE)]
 
     def as_body(self) -> bytes:
@@ -84,15 +110,28 @@ class Answer:
             "content": "".join(self.response),
             "reasoning_content": "".join(self.reasoning),
         }
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self.finish_reason}
-        head = {"id": self.id, "object": "chat.completion", "created": self.created, "model": self.model}
+        choice = {
+            "index": 0,
+            "message": message,
+            "logprobs": None,
+            "finish_reason": self.finish_reason,
+        }
+        head = {
+            "id": self.id,
+            "object": "chat.completion",
+            "created": self.created,
+            "model": self.model,
+        }
         return orjson.dumps({**head, "choices": [choice], "usage": self.usage})
 
 
 def flood(events: list[Event], rng: random.Random) -> list[Event]:
     """The same events with comments and blank lines strewn between them."""
     noise = (b"\n" * rng.randrange(3) + COMMENT * rng.randrange(3) for _ in events)
-    strewn = [(more + before, token, after) for more, (before, token, after) in zip(noise, events, strict=True)]
+    strewn = [
+        (more + before, token, after)
+        for more, (before, token, after) in zip(noise, events, strict=True)
+    ]
     return [plain(COMMENT * 3), *strewn]
 
 
@@ -110,10 +149,11 @@ class Playing:
 
 
 class Wheel:
-    """Plays every stream at `tokens_per_second` (0: as fast as the socket takes it). `turn` is called by one timer.
+    """Plays every stream at `tokens_per_second` (0: as fast as the socket takes it). `turn` is
+    called by one timer.
 
-    A stream is served every fifth turn (50 ms), so at 30 tokens/s a write carries one or two events, each a chunk of
-    its own in HTTP.
+    A stream is served every fifth turn (50 ms), so at 30 tokens/s a write carries one or two
+    events, each a chunk of its own in HTTP.
     """
 
     TURN_SECONDS, SLOTS = 0.010, 5
@@ -124,9 +164,15 @@ class Wheel:
         self._streams: dict[int, Playing] = {}
         self._count, self._turns, self._timer = 0, 0, False
 
-    async def play(self, transport: asyncio.WriteTransport, events: list[Event], delay: float, stalls: bool) -> None:
-        """Returns when the last event was written, the client is gone or, where it `stalls`, only then."""
-        stream = Playing(transport, events, self._loop.time() + delay, stalls, self._loop.create_future())
+    async def play(
+        self, transport: asyncio.WriteTransport, events: list[Event], delay: float, stalls: bool
+    ) -> None:
+        """Returns when the last event was written, the client is gone or, where it `stalls`,
+        only then.
+        """
+        stream = Playing(
+            transport, events, self._loop.time() + delay, stalls, self._loop.create_future()
+        )
         self._count += 1
         key, slot = self._count, self._slots[self._count % self.SLOTS]
         self._streams[key] = stream

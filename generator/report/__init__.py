@@ -1,4 +1,6 @@
-"""`python -m generator report CORPUS`: one self-contained HTML page about a corpus, also while a run is going."""
+"""`python -m generator report CORPUS`: one self-contained HTML page about a corpus, also while
+a run is going.
+"""
 
 import argparse
 from datetime import UTC, datetime
@@ -17,7 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `report`."""
     parser.add_argument("corpus", type=Path, metavar="CORPUS")
     parser.add_argument("--out", type=Path, metavar="PAGE.html", help=f"default: CORPUS/{FILE}")
-    parser.add_argument("--force", action="store_true", help="replace a page that this program did not write")
+    parser.add_argument(
+        "--force", action="store_true", help="replace a page that this program did not write"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -27,7 +31,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def write_report(corpus: Path, out: Path, force: bool = False) -> str:
-    """Write the page to `out`, and the list of suspect golds into the corpus; the line for the user.
+    """Write the page to `out`, and the list of suspect golds into the corpus; the line for the
+    user.
 
     `force`: also in the place of a file that is not ours. Errors: `InputError`, `CannotWrite`.
     """
@@ -38,4 +43,6 @@ def write_report(corpus: Path, out: Path, force: bool = False) -> str:
     figures = collect(corpus)
     write_atomically(out, page(figures, f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC").encode())
     note_ours(out)
-    return f"{out}: {figures.rows:,} samples, {figures.kept:,} kept, {len(suspects):,} suspect golds"
+    return (
+        f"{out}: {figures.rows:,} samples, {figures.kept:,} kept, {len(suspects):,} suspect golds"
+    )

@@ -1,4 +1,6 @@
-"""What the report counts, in one pass over a corpus' shards (open ones too). Memory: a few dozen bytes a problem."""
+"""What the report counts, in one pass over a corpus' shards (open ones too). Memory: a few
+dozen bytes a problem.
+"""
 
 import random
 import re
@@ -41,7 +43,9 @@ class Figures:
     corpus: str
     verdicts: Counter[str] = field(default_factory=Counter)
     by_source: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    lengths: dict[Pile, Counter[int]] = field(default_factory=lambda: {pile: Counter() for pile in PILES})
+    lengths: dict[Pile, Counter[int]] = field(
+        default_factory=lambda: {pile: Counter() for pile in PILES}
+    )
     reasons: Counter[str] = field(default_factory=Counter)  # of what was rejected
     flags: Counter[str] = field(default_factory=Counter)
     checked_by: Counter[str] = field(default_factory=Counter)
@@ -65,7 +69,9 @@ class Figures:
         return self.lengths["traces"].total()
 
     def pass_rates(self, bins: int = 10) -> list[int]:
-        """Problems by the share of their samples that were right: `bins` equal bins from 0 to 1, and 1 itself last."""
+        """Problems by the share of their samples that were right: `bins` equal bins from 0 to
+        1, and 1 itself last.
+        """
         counts = [0] * (bins + 1)
         for correct, answered in self.problems.values():
             if answered:
@@ -81,10 +87,14 @@ def collect(corpus: Path) -> Figures:
     for pile in PILES:
         for trace in _traces(corpus, pile, figures):
             _count(figures, trace, pile)
-            group = "kept" if pile == "traces" else trace.verdict  # every kind of reject is among those to read
+            group = (
+                "kept" if pile == "traces" else trace.verdict
+            )  # every kind of reject is among those to read
             seen[group] += 1
             mine, size = (
-                (figures.kept_samples, READ_KEPT) if group == "kept" else (figures.rejected_samples, READ_REJECTED)
+                (figures.kept_samples, READ_KEPT)
+                if group == "kept"
+                else (figures.rejected_samples, READ_REJECTED)
             )
             _maybe_read(mine, trace, size if group == "kept" else size // 4, seen[group], draw)
     figures.screening = _json(corpus / "screening" / "state.json", {}).get("summary")
@@ -125,11 +135,15 @@ def _count(figures: Figures, trace: Trace, pile: Pile) -> None:
 
 
 def _kind_of_reason(reason: str) -> str:
-    """A reason with its own numbers and quotations left out, so that equal kinds are counted together."""
+    """A reason with its own numbers and quotations left out, so that equal kinds are counted
+    together.
+    """
     return _VARIABLE.sub("…", reason)[:110]
 
 
-def _maybe_read(samples: list[Trace], trace: Trace, size: int, seen: int, draw: random.Random) -> None:
+def _maybe_read(
+    samples: list[Trace], trace: Trace, size: int, seen: int, draw: random.Random
+) -> None:
     """Reservoir sampling, one reservoir for each verdict inside `samples`."""
     mine = [at for at, one in enumerate(samples) if one.verdict == trace.verdict]
     if len(mine) < size:
@@ -145,7 +159,9 @@ def _traces(corpus: Path, pile: Pile, figures: Figures) -> Iterator[Trace]:
                 try:
                     trace = Trace.from_row(orjson.loads(line))
                 except (orjson.JSONDecodeError, InputError):
-                    figures.torn += 1  # `check` names them; a report of the rest is still worth reading
+                    figures.torn += (
+                        1  # `check` names them; a report of the rest is still worth reading
+                    )
                     continue
                 if trace.verdict in VERDICTS:
                     yield trace
@@ -159,7 +175,9 @@ def _json(path: Path, default: Any) -> Any:
 
 
 def _lines(path: Path, most: int) -> list[dict[str, Any]]:
-    """Up to `most` rows of a JSON lines file, copies of evaluation problems before what was only reported."""
+    """Up to `most` rows of a JSON lines file, copies of evaluation problems before what was
+    only reported.
+    """
     try:
         rows = [orjson.loads(line) for line in path.read_bytes().splitlines()]
     except (OSError, orjson.JSONDecodeError):

@@ -1,9 +1,10 @@
 """Screening before a call is spent: duplicates of other problems, copies of evaluation problems.
 
-Two ways to the same answers. Local data is screened once as a whole (`Screening.prepare`): near-duplicates too,
-whatever the order of the rows, and what was decided lies in `CORPUS/screening/`, so that a run that goes on only looks
-it up. A stream without an end in sight (a hub, synthetic problems) is screened as it comes (`Screening.passing`): exact
-duplicates of what came before, and copies of evaluation problems.
+Two ways to the same answers. Local data is screened once as a whole (`Screening.prepare`):
+near-duplicates too, whatever the order of the rows, and what was decided lies in
+`CORPUS/screening/`, so that a run that goes on only looks it up. A stream without an end in sight
+(a hub, synthetic problems) is screened as it comes (`Screening.passing`): exact duplicates of what
+came before, and copies of evaluation problems.
 
     CORPUS/screening/state.json         fingerprint of data and settings, rows done, counts
     CORPUS/screening/left-out.npy       sorted ids that are left out, with the reason and the id that stays instead
@@ -27,7 +28,13 @@ from shared.contamination import EvaluationIndex, Finding, Hit
 from shared.contamination.text import tokens
 from shared.errors import CannotWrite
 from shared.records import Problem
-from shared.shards import make_corpus_folder, make_folder_within, open_within, whole_length, write_atomically
+from shared.shards import (
+    make_corpus_folder,
+    make_folder_within,
+    open_within,
+    whole_length,
+    write_atomically,
+)
 
 BATCH = 2048
 DUPLICATE, NEAR_DUPLICATE = "duplicate", "near-duplicate"
@@ -44,9 +51,13 @@ class Summary:
     """Counts of one screening, as `plan`, the report and a data card show them."""
 
     rows: int = 0
-    left_out: Counter[str] = field(default_factory=Counter)  # by reason, ids for copies and rows for duplicates
+    left_out: Counter[str] = field(
+        default_factory=Counter
+    )  # by reason, ids for copies and rows for duplicates
     copies: Counter[str] = field(default_factory=Counter)  # "gsm8k:test, near text": problems
-    other_numbers: Counter[str] = field(default_factory=Counter)  # by evaluation set; left out only if asked to
+    other_numbers: Counter[str] = field(
+        default_factory=Counter
+    )  # by evaluation set; left out only if asked to
     sharing_8: int = 0  # problems with one 8-gram in common: what open-r1's rule would drop
     sharing_13: int = 0
     evaluation_problems: int = 0
@@ -65,7 +76,10 @@ class Summary:
     def row(self) -> dict[str, Any]:
         """As JSON-ready data (`dataclasses.asdict` makes a Counter count its own items)."""
         values = {name.name: getattr(self, name.name) for name in fields(self)}
-        return {name: dict(value) if isinstance(value, Counter) else value for name, value in values.items()}
+        return {
+            name: dict(value) if isinstance(value, Counter) else value
+            for name, value in values.items()
+        }
 
     @classmethod
     def read(cls, row: Mapping[str, Any]) -> "Summary":
@@ -88,18 +102,25 @@ class Screening:
         self._folder = folder
         self._evaluation = EvaluationIndex(evaluation, overlap)
         self._near, self._exclude_other_numbers = near_duplicates, exclude_other_numbers
-        self._settings = f"{near_duplicates} {overlap} {exclude_other_numbers} {self._evaluation.fingerprint}"
+        self._settings = (
+            f"{near_duplicates} {overlap} {exclude_other_numbers} {self._evaluation.fingerprint}"
+        )
         self._left_out: NDArray[Any] = np.empty(0, _LEFT_OUT)
         self._repeated: frozenset[int] = frozenset()
         self.summary = Summary(evaluation_problems=len(self._evaluation))
 
     def prepare(
-        self, open_rows: Callable[[], Iterator[Problem]], fingerprint: str, on_rows: Callable[[int], None] | None = None
+        self,
+        open_rows: Callable[[], Iterator[Problem]],
+        fingerprint: str,
+        on_rows: Callable[[int], None] | None = None,
     ) -> None:
-        """Screen a whole data set, or load what was decided about the same one before; a killed run goes on.
+        """Screen a whole data set, or load what was decided about the same one before; a killed run
+        goes on.
 
-        `open_rows` gives every problem in a fixed order, from the start; `fingerprint` changes when that data does.
-        `on_rows` is told the number of rows done now and then. Blocks: about 10,000 to 20,000 problems a second.
+        `open_rows` gives every problem in a fixed order, from the start; `fingerprint` changes when
+        that data does. `on_rows` is told the number of rows done now and then. Blocks: about 10,000
+        to 20,000 problems a second.
         """
         make_corpus_folder(self._folder.parent)
         make_folder_within(self._folder)
@@ -123,7 +144,9 @@ class Screening:
 
     @property
     def has_repeats(self) -> bool:
-        """Whether some row of the prepared data stands twice: then the screen remembers what passed."""
+        """Whether some row of the prepared data stands twice: then the screen remembers what
+        passed.
+        """
         return bool(self._repeated)
 
     def prepared(self) -> Screen:
@@ -145,7 +168,9 @@ class Screening:
         return screen
 
     def passing(self) -> Screen:
-        """A screen for one pass over a stream, 100 bytes a problem: the first of equal texts passes."""
+        """A screen for one pass over a stream, 100 bytes a problem: the first of equal texts
+        passes.
+        """
         seen: set[int] = set()
         self.summary = Summary(evaluation_problems=len(self._evaluation))
         make_corpus_folder(self._folder.parent)
@@ -176,7 +201,10 @@ class Screening:
         return COPY if hit.contaminated else OTHER_NUMBERS if self._exclude_other_numbers else ""
 
     def _screen_all(
-        self, open_rows: Callable[[], Iterator[Problem]], wanted: str, on_rows: Callable[[int], None] | None
+        self,
+        open_rows: Callable[[], Iterator[Problem]],
+        wanted: str,
+        on_rows: Callable[[int], None] | None,
     ) -> dict[str, Any]:
         index = DuplicateIndex(self._folder, self._near)
         findings = _Findings(self._folder)
@@ -184,7 +212,10 @@ class Screening:
         while batch := list(islice(rows, BATCH)):
             found = [tokens(problem.text) for problem in batch]
             if len(self._evaluation):
-                findings.add(batch, [self._evaluation.find(p.text, f) for p, f in zip(batch, found, strict=True)])
+                findings.add(
+                    batch,
+                    [self._evaluation.find(p.text, f) for p, f in zip(batch, found, strict=True)],
+                )
             index.add(batch, found)
             if on_rows:
                 on_rows(index.rows)
@@ -198,7 +229,11 @@ class Screening:
         return state
 
     def _settle(self, duplicates: Duplicates, findings: "_Findings") -> dict[str, Any]:
-        summary = Summary(rows=duplicates.rows, evaluation_problems=len(self._evaluation), near_duplicates=self._near)
+        summary = Summary(
+            rows=duplicates.rows,
+            evaluation_problems=len(self._evaluation),
+            near_duplicates=self._near,
+        )
         reasons: dict[int, tuple[str, int]] = {}
         for loser, winner, near in zip(
             duplicates.losers.tolist(), duplicates.winners.tolist(), duplicates.near, strict=True
@@ -208,7 +243,10 @@ class Screening:
             if reason := self._reason(finding):
                 reasons[number] = (reason, 0)
         left_out = np.array(
-            [(number, REASONS.index(reason), instead) for number, (reason, instead) in sorted(reasons.items())],
+            [
+                (number, REASONS.index(reason), instead)
+                for number, (reason, instead) in sorted(reasons.items())
+            ],
             _LEFT_OUT,
         )
         with open(self._folder / "left-out.npy", "wb", opener=open_within) as file:
@@ -219,7 +257,9 @@ class Screening:
 
 
 class _Findings:
-    """What was found in batches, on the disk: one line a problem that shares anything with an evaluation set."""
+    """What was found in batches, on the disk: one line a problem that shares anything with an
+    evaluation set.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._path, self._excluded = folder / "findings.bin", folder / "excluded.jsonl"
@@ -227,17 +267,23 @@ class _Findings:
             os.truncate(self._path, whole_length(self._path))
 
     def add(self, problems: list[Problem], found: list[Finding]) -> None:
-        """Written before the batch's other records, so that a killed run repeats lines rather than losing them."""
+        """Written before the batch's other records, so that a killed run repeats lines rather
+        than losing them.
+        """
         lines = []
         for problem, finding in zip(problems, found, strict=True):
             if finding.shares_8 or finding.hit:
                 hit = None if finding.hit is None else _evidence_row(problem, finding.hit)
-                lines.append(orjson.dumps([problem.id, finding.shares_8, finding.shares_13, hit]) + b"\n")
+                lines.append(
+                    orjson.dumps([problem.id, finding.shares_8, finding.shares_13, hit]) + b"\n"
+                )
         with open(self._path, "ab", opener=open_within) as file:
             file.writelines(lines)
 
     def final(self, summary: Summary) -> Iterator[tuple[int, Hit]]:
-        """Each problem's hit once, counted in `summary` and written to excluded.jsonl with its evidence."""
+        """Each problem's hit once, counted in `summary` and written to excluded.jsonl with its
+        evidence.
+        """
         seen: set[str] = set()
         with open(self._excluded, "wb", opener=open_within) as excluded:
             for identity, shares_8, shares_13, evidence in self._lines():
@@ -262,11 +308,21 @@ _HIT_KEYS = ("kind", "evaluation", "evaluation_problem", "similarity", "covered_
 
 
 def _evidence_row(problem: Problem, hit: Hit) -> dict[str, Any]:
-    values = (hit.kind, hit.evaluation, hit.text, round(hit.similarity, 4), round(hit.covered_8, 4), hit.shared_13)
+    values = (
+        hit.kind,
+        hit.evaluation,
+        hit.text,
+        round(hit.similarity, 4),
+        round(hit.covered_8, 4),
+        hit.shared_13,
+    )
     return {
-        "id": problem.id, "source": problem.source, "problem": problem.text,
-        **dict(zip(_HIT_KEYS, values, strict=True)), "copy": hit.contaminated,
-    }  # fmt: skip
+        "id": problem.id,
+        "source": problem.source,
+        "problem": problem.text,
+        **dict(zip(_HIT_KEYS, values, strict=True)),
+        "copy": hit.contaminated,
+    }
 
 
 def _evidence(problem: Problem, hit: Hit) -> bytes:

@@ -1,12 +1,15 @@
-"""Exact and near duplicates of a whole data set, found on the disk: two passes, memory of about 80 bytes a problem.
+"""Exact and near duplicates of a whole data set, found on the disk: two passes, memory of about 80
+bytes a problem.
 
-Pass one (`add`) appends fixed-size records to files, in the order of the data; a killed run goes on after the last
-whole record. Pass two (`settle`) sorts the records' keys with numpy, a key column at a time. Which problem of a group
-stays is decided by the ids alone (the smallest), so the order of the data does not matter.
+Pass one (`add`) appends fixed-size records to files, in the order of the data; a killed run goes on
+after the last whole record. Pass two (`settle`) sorts the records' keys with numpy, a key column at
+a time. Which problem of a group stays is decided by the ids alone (the smallest), so the order of
+the data does not matter.
 
-Exact: equal text once style is taken away (`text.tokens`) and an equal gold ("88 / 4 / 2" is not "88 / (4 / 2)").
-Near: MinHash-LSH over 3-token shingles, the signatures from rensa, and equal numbers and gold: the same text with other
-numbers is another problem, and one sign changed gives another answer.
+Exact: equal text once style is taken away (`text.tokens`) and an equal gold ("88 / 4 / 2" is not
+"88 / (4 / 2)"). Near: MinHash-LSH over 3-token shingles, the signatures from rensa, and equal
+numbers and gold: the same text with other numbers is another problem, and one sign changed gives
+another answer.
 """
 
 from collections.abc import Sequence
@@ -25,8 +28,12 @@ from shared.shards import open_within
 PERMUTATIONS = 128
 SHINGLE = 3
 RECALL_AT_THRESHOLD = 0.98
-GROUP_HEADS = 8  # of a group that shares a band, each member is compared with so many of the smallest ids
-_SEED = 20261124  # of the MinHash permutations: fixed, so that a resumed run goes on with the same ones
+GROUP_HEADS = (
+    8  # of a group that shares a band, each member is compared with so many of the smallest ids
+)
+_SEED = (
+    20261124  # of the MinHash permutations: fixed, so that a resumed run goes on with the same ones
+)
 
 RECORD = np.dtype([("id", "<u8"), ("text", "<u8"), ("facts", "<u8")])
 Keys = NDArray[np.uint64]
@@ -45,7 +52,9 @@ class Duplicates:
 
 
 def bands_for(threshold: float) -> tuple[int, int]:
-    """(bands, rows a band) of 128: the longest bands that still find 98 of 100 pairs right at the threshold."""
+    """(bands, rows a band) of 128: the longest bands that still find 98 of 100 pairs right at
+    the threshold.
+    """
     for rows in (32, 16, 8, 4, 2, 1):
         bands = PERMUTATIONS // rows
         if 1 - (1 - threshold**rows) ** bands >= RECALL_AT_THRESHOLD:
@@ -54,7 +63,9 @@ def bands_for(threshold: float) -> tuple[int, int]:
 
 
 class DuplicateIndex:
-    """The records of one data set in `folder`. `near` is the similarity of near-duplicates; 0: exact ones only."""
+    """The records of one data set in `folder`. `near` is the similarity of near-duplicates; 0:
+    exact ones only.
+    """
 
     def __init__(self, folder: Path, near: float) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -62,12 +73,16 @@ class DuplicateIndex:
         self._bands, self._band_rows = bands_for(near) if near else (0, 0)
         widths = {"rows": RECORD.itemsize}
         if near:
-            widths |= {"signatures": PERMUTATIONS} | {f"band-{band:03d}": 8 for band in range(self._bands)}
+            widths |= {"signatures": PERMUTATIONS} | {
+                f"band-{band:03d}": 8 for band in range(self._bands)
+            }
         self._paths = {name: folder / f"{name}.bin" for name in widths}
         self.rows = min(_records(self._paths[name], width) for name, width in widths.items())
-        self._files = {name: open(path, "ab", opener=open_within) for name, path in self._paths.items()}  # noqa: SIM115
+        self._files = {}
         for name, width in widths.items():
-            self._files[name].truncate(self.rows * width)  # what the other files do not have yet is done again
+            file = open(self._paths[name], "ab", opener=open_within)  # noqa: SIM115 - closed by close()
+            file.truncate(self.rows * width)  # what the other files do not have yet is done again
+            self._files[name] = file
 
     def add(self, problems: Sequence[Problem], found: Sequence[list[str]]) -> None:
         """Append a batch. `found` are the `text.tokens` of each problem's text, in parallel."""
@@ -105,14 +120,20 @@ class DuplicateIndex:
         lost = ~again & (ids != winner)
         losers, winners = ids[lost], winner[lost]
         looks = self._near and len(ids)  # an empty file cannot be mapped
-        near_losers, near_winners = self._settle_near(np.sort(order[starts])) if looks else (_NONE, _NONE)
+        near_losers, near_winners = (
+            self._settle_near(np.sort(order[starts])) if looks else (_NONE, _NONE)
+        )
         every = np.concatenate([losers, near_losers])
         sort = np.argsort(every, kind="stable")
         near = np.concatenate([np.zeros(len(losers), bool), np.ones(len(near_losers), bool)])
         return Duplicates(
-            every[sort], np.concatenate([winners, near_winners])[sort], near[sort],
-            np.unique(ids[again]), len(ids), int(again.sum()),
-        )  # fmt: skip
+            every[sort],
+            np.concatenate([winners, near_winners])[sort],
+            near[sort],
+            np.unique(ids[again]),
+            len(ids),
+            int(again.sum()),
+        )
 
     def close(self) -> None:
         for file in self._files.values():
@@ -121,9 +142,14 @@ class DuplicateIndex:
     def _settle_near(self, survivors: NDArray[np.intp]) -> tuple[Keys, Keys]:
         """(losers, winners) among the rows `survivors`, one row for each text."""
         ids = np.fromfile(self._paths["rows"], RECORD)["id"][survivors]
-        rank = np.argsort(np.argsort(ids))  # the row's place by id: comparisons and the greedy walk go by it
+        rank = np.argsort(
+            np.argsort(ids)
+        )  # the row's place by id: comparisons and the greedy walk go by it
         pairs = np.unique(
-            np.concatenate([self._pairs_of_band(band, survivors, rank) for band in range(self._bands)]), axis=0
+            np.concatenate(
+                [self._pairs_of_band(band, survivors, rank) for band in range(self._bands)]
+            ),
+            axis=0,
         )
         by_rank: NDArray[np.intp] = np.empty(len(ids), np.intp)
         by_rank[rank] = np.arange(len(ids))
@@ -135,10 +161,14 @@ class DuplicateIndex:
             for later, earlier in similar.tolist():  # ascending: every earlier one is settled
                 if earlier not in lost and later not in lost:
                     lost[later] = earlier
-        places = np.array([[later, earlier] for later, earlier in lost.items()], np.intp).reshape(-1, 2)
+        places = np.array([[later, earlier] for later, earlier in lost.items()], np.intp).reshape(
+            -1, 2
+        )
         return ids[by_rank[places[:, 0]]], ids[by_rank[places[:, 1]]]
 
-    def _pairs_of_band(self, band: int, survivors: NDArray[np.intp], rank: NDArray[np.intp]) -> NDArray[np.intp]:
+    def _pairs_of_band(
+        self, band: int, survivors: NDArray[np.intp], rank: NDArray[np.intp]
+    ) -> NDArray[np.intp]:
         """(later, earlier) by rank of rows that share this band's key."""
         keys = np.fromfile(self._paths[f"band-{band:03d}"], "<u8")[survivors]
         order = np.lexsort((rank, keys))
@@ -168,8 +198,13 @@ def _key(text: str) -> int:
 def _signatures(found: Sequence[list[str]]) -> NDArray[np.uint32]:
     from rensa import RMinHash
 
-    shingles = [[" ".join(mine[at : at + SHINGLE]) for at in range(max(1, len(mine) - SHINGLE + 1))] for mine in found]
-    matrix: Any = RMinHash.digest_matrix_from_token_sets(shingles, num_perm=PERMUTATIONS, seed=_SEED)
+    shingles = [
+        [" ".join(mine[at : at + SHINGLE]) for at in range(max(1, len(mine) - SHINGLE + 1))]
+        for mine in found
+    ]
+    matrix: Any = RMinHash.digest_matrix_from_token_sets(
+        shingles, num_perm=PERMUTATIONS, seed=_SEED
+    )
     rows: NDArray[np.uint32] = np.array(matrix.to_rows(), np.uint32)
     return rows
 

@@ -1,4 +1,5 @@
-"""Words that the generator's parts share: one request to a teacher, what a call can fail with, news about limits.
+"""Words that the generator's parts share: one request to a teacher, what a call can fail with, news
+about limits.
 
     CallError                 one HTTP call brought no whole answer; `kind` names it in one word
     ├── BadRequest            400, 413, 422: this request is bad; do not ask it again
@@ -19,7 +20,8 @@
 
 An error under HTTP 200 with a code is the error of that status.
 
-A failed call is data: it is recorded and the run goes on. A bug is not a `CallError` and propagates.
+A failed call is data: it is recorded and the run goes on. A bug is not a `CallError` and
+propagates.
 """
 
 import base64
@@ -30,19 +32,23 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from shared.errors import InputError
 from shared.records import Completion, Message
 
-# A key of fewer characters ("EMPTY", "none", "1") stands in for one at a server that asks for none: it is no secret,
-# and taken out of every text it would make holes in them.
+# A key of fewer characters ("EMPTY", "none", "1") stands in for one at a server that asks for none:
+# it is no secret, and taken out of every text it would make holes in them.
 SHORTEST_SECRET = 6
 UNBOUNDED = 4096  # calls in flight, where no ceiling is set
 
 
 class HalfWritten(InputError):
-    """A file of problems ends in the middle of its last line. Where it is followed, the rest is on its way."""
+    """A file of problems ends in the middle of its last line. Where it is followed, the rest is
+    on its way.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a server is, apart from what is secret in its `base_url`: "https://user:password@host/v1"."""
+    """Where a server is, apart from what is secret in its `base_url`:
+    "https://user:password@host/v1".
+    """
 
     url: str  # without user and password
     user: str
@@ -66,14 +72,18 @@ class Address:
     @property
     def secrets(self) -> list[str]:
         """Every spelling of the password; of the user, where that is all there is (a token)."""
-        secret = (self.password, self._written[1]) if self.password else (self.user, self._written[0])
+        secret = (
+            (self.password, self._written[1]) if self.password else (self.user, self._written[0])
+        )
         encoded = self.authorization.removeprefix("Basic ")
         return [text for text in dict.fromkeys((*secret, encoded)) if text]
 
 
 @dataclass(frozen=True, slots=True)
 class HighWater:
-    """What a budget may have been used up to, on its latest day and in total: no more than this was ever spent."""
+    """What a budget may have been used up to, on its latest day and in total: no more than this
+    was ever spent.
+    """
 
     day: float  # when that day began, seconds since 1970
     day_ends: float
@@ -96,23 +106,30 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class LimitNews:
-    """What a server said about its limits, in headers or in the body of a 429. None: it did not say."""
+    """What a server said about its limits, in headers or in the body of a 429. None: it did not
+    say.
+    """
 
-    requests_remaining: int | None = None  # of the account, until the day turns where `per` is "day"
+    requests_remaining: int | None = (
+        None  # of the account, until the day turns where `per` is "day"
+    )
     model_requests_remaining: int | None = None  # of this model alone
     tokens_remaining: int | None = None
     requests_limit: int | None = None  # the limit itself, per `per`
     tokens_limit: int | None = None
     max_in_flight: int | None = None  # the number of calls allowed at once
     resets_in_seconds: float | None = None
-    per: Literal["second", "minute", "hour", "day", ""] = ""  # what the limits and remainders count over
+    per: Literal["second", "minute", "hour", "day", ""] = (
+        ""  # what the limits and remainders count over
+    )
 
 
 class CallError(Exception):
     """One HTTP call brought no whole answer. No text in it contains the API key.
 
-    `partial` has the text and usage that came before the failure, None where no stream began. `status`: of the reply,
-    or what the code of an error inside it stands for. `setting`: the configuration key that a refusal names, else "".
+    `partial` has the text and usage that came before the failure, None where no stream began.
+    `status`: of the reply, or what the code of an error inside it stands for. `setting`: the
+    configuration key that a refusal names, else "".
     """
 
     kind: ClassVar[str] = "error"
@@ -142,13 +159,17 @@ class BadRequest(CallError):
 
 
 class RequestRefused(CallError):
-    """What is wrong is the lane's settings or the request's, not the sample: another lane may take it."""
+    """What is wrong is the lane's settings or the request's, not the sample: another lane may
+    take it.
+    """
 
     kind = "request_refused"
 
 
 class FieldRefused(CallError):
-    """The server does not know a field of ours. The teacher has noted it: the next call is worded without it."""
+    """The server does not know a field of ours. The teacher has noted it: the next call is
+    worded without it.
+    """
 
     kind = "field_refused"
     retryable = True

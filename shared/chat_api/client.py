@@ -20,7 +20,8 @@ from shared.records import Completion
 class Teacher:
     """One lane's connection to its server. Use it as an async context manager.
 
-    `on_news` hears what each reply says about limits, good replies as well. `extra` goes into every request body.
+    `on_news` hears what each reply says about limits, good replies as well. `extra` goes into every
+    request body.
     """
 
     def __init__(
@@ -36,7 +37,8 @@ class Teacher:
         self._key, self._clocks = api_key, clocks or Clocks()
         self._on_news, self._extra = on_news, dict(extra or {})
         self._redactor = error_mapping.Redactor(api_key, *address.secrets)
-        # Given with each call: aiohttp sends a session's own headers, the key among them, to a proxy as well.
+        # Given with each call: aiohttp sends a session's own headers, the key among them, to a
+        # proxy as well.
         self._headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
         self._headers["Content-Type"] = "application/json"
         authorization = f"Bearer {api_key}" if api_key else address.authorization
@@ -58,16 +60,23 @@ class Teacher:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         assert self._session is not None
         await self._session.close()
 
-    async def call(self, request: Request, on_tokens: Callable[[int], None] = lambda count: None) -> Completion:
-        """One HTTP call. `on_tokens(count)` is told of each block that was read, every 100 to 250 ms.
+    async def call(
+        self, request: Request, on_tokens: Callable[[int], None] = lambda count: None
+    ) -> Completion:
+        """One HTTP call. `on_tokens(count)` is told of each block that was read, every 100 to 250
+        ms.
 
-        Returns a whole answer, or one that the server ended for a reason of its own (`length`, `content_filter`, …).
-        Errors: a `CallError`, with what text and usage there was in `partial`. Cancelling closes the connection.
+        Returns a whole answer, or one that the server ended for a reason of its own (`length`,
+        `content_filter`, …). Errors: a `CallError`, with what text and usage there was in
+        `partial`. Cancelling closes the connection.
         """
         assert self._session is not None, "use the teacher as an async context manager"
         call = Call(request, on_tokens, self._clocks, self._starts_thinking, self._redactor)
@@ -98,7 +107,9 @@ class Teacher:
             self._tell(error.headers_news)
             raise
 
-    async def _receive(self, reply: aiohttp.ClientResponse, call: Call, body: Mapping[str, Any]) -> None:
+    async def _receive(
+        self, reply: aiohttp.ClientResponse, call: Call, body: Mapping[str, Any]
+    ) -> None:
         headers = wire.headers(reply.headers.items())
         call.headers = headers
         if reply.status == 200:
@@ -108,7 +119,12 @@ class Teacher:
             return
         raw = await bounded(reply)
         error = error_mapping.refusal(
-            reply.status, headers, raw, url=self._url, model=str(body["model"]), redactor=self._redactor
+            reply.status,
+            headers,
+            raw,
+            url=self._url,
+            model=str(body["model"]),
+            redactor=self._redactor,
         )
         self._tell(error.headers_news)
         if reply.status in (400, 422) and (field := self._refused_field(error.message, body)):
@@ -156,10 +172,11 @@ def _why(error: aiohttp.ClientError, redactor: error_mapping.Redactor) -> str:
 
 
 def _proxy_for(url: str) -> tuple[URL | None, dict[str, str] | None]:
-    """The proxy that the environment names for `url`, and what it is to be told. This machine is never behind one.
+    """The proxy that the environment names for `url`, and what it is to be told. This machine is
+    never behind one.
 
-    Not left to aiohttp's `trust_env`: that reads .netrc for each call and refuses to run where it names the host.
-    Errors: `InputError` for a proxy that is not HTTP.
+    Not left to aiohttp's `trust_env`: that reads .netrc for each call and refuses to run where it
+    names the host. Errors: `InputError` for a proxy that is not HTTP.
     """
     target = URL(url)
     host = target.host or ""
@@ -179,4 +196,6 @@ def _proxy_for(url: str) -> tuple[URL | None, dict[str, str] | None]:
     if not proxy.user:
         return proxy, None
     # aiohttp makes Proxy-Authorization of it, in the tunnel's request or in ours.
-    return proxy.with_user(None), {"Authorization": aiohttp.encode_basic_auth(proxy.user, proxy.password or "")}
+    return proxy.with_user(None), {
+        "Authorization": aiohttp.encode_basic_auth(proxy.user, proxy.password or "")
+    }

@@ -1,12 +1,15 @@
-"""What a stream's bytes mean, whatever the dialect. Pure: bytes in, text out; a dialect is found out, never set.
+"""What a stream's bytes mean, whatever the dialect. Pure: bytes in, text out; a dialect is found
+out, never set.
 
-Reasoning comes as `delta.reasoning_content` (DeepSeek, ModelScope, Bailian, SiliconFlow, SGLang, older vLLM), as
-`delta.reasoning` (vLLM since 0.16, OpenRouter), as `reasoning_details`, as parts of a content list, or inside `content`
-between `<think>` and `</think>`, of which R1's own template sends only the closing one. Where a server sends the same
-thought under two names, the first of these names counts.
+Reasoning comes as `delta.reasoning_content` (DeepSeek, ModelScope, Bailian, SiliconFlow, SGLang,
+older vLLM), as `delta.reasoning` (vLLM since 0.16, OpenRouter), as `reasoning_details`, as parts of
+a content list, or inside `content` between `<think>` and `</think>`, of which R1's own template
+sends only the closing one. Where a server sends the same thought under two names, the first of
+these names counts.
 
-Text stays byte for byte what was sent. Only where the reasoning stands in tags, the tags go, and with them the line
-breaks that belong to them: one after `<think>`, one before `</think>` and up to two after it.
+Text stays byte for byte what was sent. Only where the reasoning stands in tags, the tags go, and
+with them the line breaks that belong to them: one after `<think>`, one before `</think>` and up to
+two after it.
 """
 
 from collections.abc import Iterable
@@ -19,15 +22,19 @@ from shared.records import Usage
 DONE = b"[DONE]"
 _DONE_BYTES_MAX = 32  # with white space around it
 _ERROR_LINE = b"error:"  # llama.cpp's name of a line with an error body
-_PIECES = 256  # so many strings are joined: a stream of 30,000 tokens would hold 2 MB of string headers
+_PIECES = (
+    256  # so many strings are joined: a stream of 30,000 tokens would hold 2 MB of string headers
+)
 _SURE_CHARACTERS = 6  # different ones in a first piece: a second that begins with it repeats it
 _MOST_TOKENS = 10**9  # of one call; more is no count
 
 
 class EventSplitter:
-    """Server-sent events from bytes that break anywhere: CRLF, LF or CR lines, comments, data of several lines.
+    """Server-sent events from bytes that break anywhere: CRLF, LF or CR lines, comments, data of
+    several lines.
 
-    Only `data` is of use here; event names, ids and retry hints go. Payloads keep a leading space: JSON does not mind.
+    Only `data` is of use here; event names, ids and retry hints go. Payloads keep a leading space:
+    JSON does not mind.
     """
 
     __slots__ = ("_begun", "_rest")
@@ -49,7 +56,9 @@ class EventSplitter:
             self._begun = len(data) >= wire.MARK_BYTES
         if b"\r" in data:
             held = b"\r" if data.endswith(b"\r") else b""  # a CRLF may be cut in two
-            data = data[: len(data) - len(held)].replace(b"\r\n", b"\n").replace(b"\r", b"\n") + held
+            data = (
+                data[: len(data) - len(held)].replace(b"\r\n", b"\n").replace(b"\r", b"\n") + held
+            )
         end = data.rfind(b"\n\n")
         if end < 0:
             self._rest = data
@@ -58,9 +67,13 @@ class EventSplitter:
         return _payloads(data[:end])
 
     def end(self) -> list[bytes]:
-        """The payloads that a stream leaves which ends without a blank line. A torn last one is not among them."""
+        """The payloads that a stream leaves which ends without a blank line. A torn last one is
+        not among them.
+        """
         rest, self._rest = self._rest, b""
-        return [payload for payload in _payloads(rest.replace(b"\r", b"\n")) if _all_whole([payload])]
+        return [
+            payload for payload in _payloads(rest.replace(b"\r", b"\n")) if _all_whole([payload])
+        ]
 
 
 def _payloads(events: bytes) -> list[bytes]:
@@ -75,7 +88,9 @@ def _payloads(events: bytes) -> list[bytes]:
         lines = event.split(b"\n")
         found += [line[6:] for line in lines if line[:6] == _ERROR_LINE]
         lines = [line[5:] for line in lines if line[:5] == b"data:"]
-        if len(lines) > 1 and _all_whole(lines):  # a server that ends its events with one line break
+        if len(lines) > 1 and _all_whole(
+            lines
+        ):  # a server that ends its events with one line break
             found += lines
         elif lines:
             found.append(b"\n".join(lines))
@@ -83,13 +98,18 @@ def _payloads(events: bytes) -> list[bytes]:
 
 
 def _all_whole(lines: list[bytes]) -> bool:
-    return all(line.strip() == DONE or (line.lstrip()[:1] == b"{" and line.rstrip()[-1:] == b"}") for line in lines)
+    return all(
+        line.strip() == DONE or (line.lstrip()[:1] == b"{" and line.rstrip()[-1:] == b"}")
+        for line in lines
+    )
 
 
 class Pieces:
-    """One text as it comes, also where each piece repeats all before it (Bailian without `incremental_output`).
+    """One text as it comes, also where each piece repeats all before it (Bailian without
+    `incremental_output`).
 
-    That is told by what no ordinary stream does: from the start on, each piece begins with the whole one before.
+    That is told by what no ordinary stream does: from the start on, each piece begins with the
+    whole one before.
     """
 
     __slots__ = ("_first", "_last", "_pieces", "_repeating", "_seen", "size")
@@ -125,7 +145,9 @@ class Pieces:
         elif len(piece) > len(self._last):
             self._seen += 1
             sure = len(set(piece)) >= 3 and self._seen >= 3
-            self._repeating = self._repeating or sure or len(set(self._first)) >= _SURE_CHARACTERS or None
+            self._repeating = (
+                self._repeating or sure or len(set(self._first)) >= _SURE_CHARACTERS or None
+            )
 
     @property
     def text(self) -> str:
@@ -133,9 +155,20 @@ class Pieces:
 
 
 class Gathering:
-    """What one stream has brought so far. `take` never raises on anything that a server may send."""
+    """What one stream has brought so far. `take` never raises on anything that a server may
+    send.
+    """
 
-    __slots__ = ("_content", "_reasoning", "chunks", "done", "error", "finish_reason", "model", "usage")
+    __slots__ = (
+        "_content",
+        "_reasoning",
+        "chunks",
+        "done",
+        "error",
+        "finish_reason",
+        "model",
+        "usage",
+    )
 
     def __init__(self) -> None:
         self._reasoning = Pieces()
@@ -151,7 +184,9 @@ class Gathering:
         """Take the payloads in. Returns how many of them brought text."""
         before = self.chunks
         for payload in payloads:
-            if self.done:  # whatever still comes: it would count where one read brings both, and only there
+            if (
+                self.done
+            ):  # whatever still comes: it would count where one read brings both, and only there
                 break
             if len(payload) < _DONE_BYTES_MAX and payload.strip() == DONE:
                 self.done = True
@@ -191,7 +226,9 @@ class Gathering:
 
     def _choice(self, choice: dict[str, Any], raw: dict[str, Any]) -> None:
         delta = raw.get("delta")
-        if not delta and not self.size:  # after deltas, MiniMax's last event has the whole message once more
+        if (
+            not delta and not self.size
+        ):  # after deltas, MiniMax's last event has the whole message once more
             delta = raw.get("message")
         if isinstance(delta, dict):
             self._delta(delta)
@@ -219,7 +256,9 @@ class Gathering:
         self.chunks += 1
 
     def texts(self, starts_thinking: bool = False) -> tuple[str, str]:
-        """(reasoning, response). `starts_thinking`: this server's content begins inside the thinking, without a tag."""
+        """(reasoning, response). `starts_thinking`: this server's content begins inside the
+        thinking, without a tag.
+        """
         content = wire.whole(self._content.text)
         if self._reasoning.size:
             reasoning = wire.whole(self._reasoning.text)
@@ -228,28 +267,45 @@ class Gathering:
 
     @property
     def closes_only(self) -> bool:
-        """Whether this stream shows a server whose template opens the thinking and whose stream only closes it."""
+        """Whether this stream shows a server whose template opens the thinking and whose stream
+        only closes it.
+        """
         content = self._content.text
         return (
-            not self._reasoning.size and THINK_CLOSE in content and THINK_OPEN not in content.partition(THINK_CLOSE)[0]
+            not self._reasoning.size
+            and THINK_CLOSE in content
+            and THINK_OPEN not in content.partition(THINK_CLOSE)[0]
         )
 
     def counted(self, prompt_characters: int) -> Usage:
-        """Tokens as the provider counted them; where it did not, estimated, rather too high than too low."""
+        """Tokens as the provider counted them; where it did not, estimated, rather too high
+        than too low.
+        """
         if isinstance(self.usage, dict):
             completion = _count(self.usage.get("completion_tokens"))
-            if completion or (completion == 0 and not self.size):  # text of no tokens was not counted
+            if completion or (
+                completion == 0 and not self.size
+            ):  # text of no tokens was not counted
                 return _usage(self.usage)
-        # An event is about a token; a server that sends several at once has about four characters in each.
+        # An event is about a token; a server that sends several at once has about four characters
+        # in each.
         tokens = max(self.chunks, self.size // 4)
         thought = self._reasoning.size
-        return Usage(prompt_characters // 4 + 4, tokens, tokens * thought // max(1, self.size), 0, estimated=True)
+        return Usage(
+            prompt_characters // 4 + 4,
+            tokens,
+            tokens * thought // max(1, self.size),
+            0,
+            estimated=True,
+        )
 
 
 def split_tags(content: str, starts_thinking: bool = False) -> tuple[str, str]:
-    """(reasoning, response) of content that may carry `<think>` and `</think>`. No tag: all of it is the response.
+    """(reasoning, response) of content that may carry `<think>` and `</think>`. No tag: all of it
+    is the response.
 
-    An opening tag that is never closed: all of it is reasoning. The first closing tag ends the thinking.
+    An opening tag that is never closed: all of it is reasoning. The first closing tag ends the
+    thinking.
     """
     before, opening, after = content.partition(THINK_OPEN)
     opened = bool(opening) and THINK_CLOSE not in before
@@ -264,20 +320,26 @@ def split_tags(content: str, starts_thinking: bool = False) -> tuple[str, str]:
 
 
 def _without_thought(content: str, reasoning: str) -> str:
-    """The content of a stream that had a reasoning field too: what leads it of tags, and of the same thought, goes."""
+    """The content of a stream that had a reasoning field too: what leads it of tags, and of the
+    same thought, goes.
+    """
     lead = content.lstrip()
     opened = lead.startswith(THINK_OPEN)
     head, closing, rest = lead.removeprefix(THINK_OPEN).partition(THINK_CLOSE)
     is_copy = opened or head.strip() in ("", reasoning.strip())
     if closing and is_copy:
         return rest.removeprefix("\n").removeprefix("\n")
-    if opened and reasoning.strip().startswith(head.strip()):  # a copy that was never closed: no answer came
+    if opened and reasoning.strip().startswith(
+        head.strip()
+    ):  # a copy that was never closed: no answer came
         return ""
     return content
 
 
 def _is_error(event: dict[str, Any]) -> bool:
-    """Whether an event without choices is an error that stands by itself, as vLLM, DashScope and Qianfan send it."""
+    """Whether an event without choices is an error that stands by itself, as vLLM, DashScope
+    and Qianfan send it.
+    """
     if event.get("code") in (0, 200, "0", "200"):
         return False
     names = ("message", "detail", "msg", "errors", "error_msg", "error_message")
@@ -319,8 +381,11 @@ def _usage(sent: dict[str, Any]) -> Usage:
     return Usage(
         prompt_tokens=prompt,
         completion_tokens=number("completion_tokens"),
-        reasoning_tokens=number("completion_tokens_details", "reasoning_tokens") or number("reasoning_tokens"),
-        cached_tokens=min(cached, prompt),  # they are part of it, or the price of the rest would be below zero
+        reasoning_tokens=number("completion_tokens_details", "reasoning_tokens")
+        or number("reasoning_tokens"),
+        cached_tokens=min(
+            cached, prompt
+        ),  # they are part of it, or the price of the rest would be below zero
     )
 
 

@@ -1,9 +1,11 @@
-"""What an error body says by its own fields: the HTTP status that its code stands for, and the setting that it names.
+"""What an error body says by its own fields: the HTTP status that its code stands for, and the
+setting that it names.
 
     {"error": {"code": "InvalidParameter", "param": "max_tokens", "message": "at most 16384"}}   400, lane.max_tokens
 
-Servers put errors into streams and bodies under HTTP 200; there the code is all that tells whose fault it is. Codes are
-numbers, numbers in quotes or names; of two, `code` says more than `type`. Pure: parsed bodies in.
+Servers put errors into streams and bodies under HTTP 200; there the code is all that tells whose
+fault it is. Codes are numbers, numbers in quotes or names; of two, `code` says more than `type`.
+Pure: parsed bodies in.
 """
 
 import re
@@ -14,13 +16,20 @@ _CODE_FIELDS = ("code", "status_code", "http_status", "status", "error_code", "e
 _INNER_FIELDS = ("error", "errors", "base_resp", "detail", "message")
 _INNER_DEPTH = 4
 _SEARCHED_CHARACTERS = 400
-# The first that matches counts: "InternalError.Algo.InvalidParameter" is Bailian's word for a bad request.
+# The first that matches counts: "InternalError.Algo.InvalidParameter" is Bailian's word for a bad
+# request.
 _STATUS_OF_NAME = (
-    (401, r"api_?key|auth(?!or)|unauthori[sz]ed|permission|forbidden|access_?denied|invalid_?token"),
+    (
+        401,
+        r"api_?key|auth(?!or)|unauthori[sz]ed|permission|forbidden|access_?denied|invalid_?token",
+    ),
     (402, r"balance|arrear|payment|billing|free_?tier"),
     (429, r"rate_?limit|too_?many|throttl|quota|exhausted|concurren|limit_?(exceeded|reached)"),
     (404, r"model_?not|not_?found|no_?such_?model|model_?does_?not"),
-    (400, r"invalid_?(param|request|argument|input)|bad_?request|context_?length|inspection|content_?(filter|policy)"),
+    (
+        400,
+        r"invalid_?(param|request|argument|input)|bad_?request|context_?length|inspection|content_?(filter|policy)",
+    ),
     (500, r"overload|unavailable|server|internal|time_?d?_?out|busy|engine|upstream|provider"),
     (400, r"invalid|unsupported|too_(long|large)|param|unprocess|moderation|sensitive|validation"),
 )
@@ -58,7 +67,9 @@ _SETTING_OF_WORDS = (
 
 
 def status_of(error: Any) -> int | None:
-    """The HTTP status that an error under HTTP 200 stands for, by numbers, then names, then words; None: unknown."""
+    """The HTTP status that an error under HTTP 200 stands for, by numbers, then names, then
+    words; None: unknown.
+    """
     nodes = list(_nodes(error))
     codes = [node.get(field) for node in nodes for field in _CODE_FIELDS]
     for code in codes:
@@ -69,7 +80,9 @@ def status_of(error: Any) -> int | None:
         named_status = _first_match(_STATUS_OF_NAME, code)
         if named_status is not None:
             return named_status
-    words = [error] if isinstance(error, str) else [text for node in nodes for text in node.values()]
+    words = (
+        [error] if isinstance(error, str) else [text for node in nodes for text in node.values()]
+    )
     for text in words:
         worded_status = _first_match(_STATUS_OF_WORDS, text)
         if worded_status is not None:
@@ -78,7 +91,9 @@ def status_of(error: Any) -> int | None:
 
 
 def setting_of(error: Any, said: str) -> str:
-    """The configuration key that a refusal complains of, "" where it names none. `said`: its sentence."""
+    """The configuration key that a refusal complains of, "" where it names none. `said`: its
+    sentence.
+    """
     for node in _nodes(error):
         param = node.get("param")
         place = node.get("loc")  # pydantic's {"loc": ["body", "max_tokens"], "msg": …}

@@ -1,7 +1,8 @@
-"""What a refusal means: status, headers and body of a reply that is no completion, as one of the `CallError`s.
+"""What a refusal means: status, headers and body of a reply that is no completion, as one of the
+`CallError`s.
 
-Providers disagree about status codes for the same thing; the body's own words decide where they are known:
-an empty account is 402 at DeepSeek, 403 at SiliconFlow and 400 "Arrearage" at Bailian.
+Providers disagree about status codes for the same thing; the body's own words decide where they are
+known: an empty account is 402 at DeepSeek, 403 at SiliconFlow and 400 "Arrearage" at Bailian.
 """
 
 import re
@@ -29,17 +30,28 @@ from shared.chat_api.error_codes import setting_of, status_of
 from shared.records import Completion
 
 _LONGEST_WAIT_SECONDS = 86400.0  # a server that names a longer one is asked again after a day
-_LARGEST_NUMBER = 2.0**53  # beyond it no number is a count or a time; some servers write "inf" for "no limit"
-# Not "insufficient_quota": OpenAI means money by it, Bailian tokens a minute. As a 429 it cools the lane either way.
-_EMPTY_ACCOUNT = re.compile(r"insufficient[ _]balance|balance is insufficient|arrearage|欠费|free ?tier ?only", re.I)
-_NO_SUCH_MODEL = re.compile(r"model[^.]{0,80}(not exist|not found|not supported|unknown)|no provider supported", re.I)
-_BAD_KEY = re.compile(r"api[ _]?key( is)? (not valid|invalid)|(invalid|incorrect)[ _]api[ _]?key", re.I)
+_LARGEST_NUMBER = (
+    2.0**53
+)  # beyond it no number is a count or a time; some servers write "inf" for "no limit"
+# Not "insufficient_quota": OpenAI means money by it, Bailian tokens a minute. As a 429 it cools the
+# lane either way.
+_EMPTY_ACCOUNT = re.compile(
+    r"insufficient[ _]balance|balance is insufficient|arrearage|欠费|free ?tier ?only", re.I
+)
+_NO_SUCH_MODEL = re.compile(
+    r"model[^.]{0,80}(not exist|not found|not supported|unknown)|no provider supported", re.I
+)
+_BAD_KEY = re.compile(
+    r"api[ _]?key( is)? (not valid|invalid)|(invalid|incorrect)[ _]api[ _]?key", re.I
+)
 _FLAGGED = re.compile(r"moderation|flagged|content[ _]policy|data_?inspection", re.I)
 _HIDDEN = re.compile(r"[*•…]{2,}|\.{3,}|…")
 _RUN = re.compile(r"[^\s\"'`,;:=<>(){}\[\]]{8,}")
 
 _PAGE = re.compile(rb"\s*(<!doctype html|<html|<head|<title|<body)", re.I)
-_PASSING = re.compile(r"\b(busy|overloaded|try again|retry (later|after|your)|temporar(y|ily))\b|繁忙|稍后|稍候", re.I)
+_PASSING = re.compile(
+    r"\b(busy|overloaded|try again|retry (later|after|your)|temporar(y|ily))\b|繁忙|稍后|稍候", re.I
+)
 
 _CLASSES: dict[int, type[CallError]] = {
     401: KeyRefused,
@@ -54,9 +66,17 @@ _CLASSES: dict[int, type[CallError]] = {
 
 
 def refusal(
-    status: int, headers: Mapping[str, str], body: bytes, *, url: str, model: str, redactor: "Redactor"
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    url: str,
+    model: str,
+    redactor: "Redactor",
 ) -> CallError:
-    """The error that a reply with `status` other than 200 stands for. `headers` are looked up in lower case."""
+    """The error that a reply with `status` other than 200 stands for. `headers` are looked up
+    in lower case.
+    """
     tree = _tree(body)
     said = redactor.clean(message_of(body))
     kind = _kind(status, said)
@@ -66,7 +86,10 @@ def refusal(
         text = f"model {model!r} or path {url} is unknown to the server (HTTP {status}): {said}"
     elif 300 <= status < 400:
         kind = UnknownModel
-        text = f"{url} has moved to {redactor.clean(headers.get('location', '?'))} (HTTP {status}): correct base_url"
+        text = (
+            f"{url} has moved to {redactor.clean(headers.get('location', '?'))} (HTTP {status}):"
+            " correct base_url"
+        )
     else:
         text = f"HTTP {status}: {said}"
     return kind(
@@ -81,9 +104,11 @@ def refusal(
 def error_event(
     error: Any, headers: Mapping[str, str], partial: Completion, *, model: str, redactor: "Redactor"
 ) -> CallError:
-    """What an error in a stream or body under HTTP 200 stands for: by its code what a reply of that status would.
+    """What an error in a stream or body under HTTP 200 stands for: by its code what a reply of that
+    status would.
 
-    `error`: its parsed body, or a sentence. A fault of the server's, and what says nothing of itself, is `ErrorEvent`.
+    `error`: its parsed body, or a sentence. A fault of the server's, and what says nothing of
+    itself, is `ErrorEvent`.
     """
     said = redactor.clean(wire.one_line(sentence(error)))
     status = status_of(error)
@@ -106,11 +131,14 @@ def error_event(
 
 
 def _is_passing(status: int, kind: type[CallError], said: str, body: bytes) -> bool:
-    """Whether a 4xx is an outage whatever its number: a gateway's or firewall's page, a server that is busy."""
+    """Whether a 4xx is an outage whatever its number: a gateway's or firewall's page, a server
+    that is busy.
+    """
     if not 400 <= status < 500 or kind in (RateLimited, BalanceGone):
         return False
     is_page = _PAGE.match(wire.without_mark(body)) is not None
-    # A page at a path that is not there is what a wrong base_url brings; waiting makes it no better.
+    # A page at a path that is not there is what a wrong base_url brings; waiting makes it no
+    # better.
     return (is_page and status not in (404, 405)) or _PASSING.search(said) is not None
 
 
@@ -127,7 +155,9 @@ def _kind(status: int, said: str) -> type[CallError]:
 
 
 def message_of(body: bytes) -> str:
-    """The sentence in an error body (`error.message`, `message`, `detail`, …), else its text, in one line."""
+    """The sentence in an error body (`error.message`, `message`, `detail`, …), else its text,
+    in one line.
+    """
     tree = _tree(body)
     if tree is not None:
         return wire.one_line(sentence(tree)) or "no message"
@@ -168,7 +198,9 @@ def sentence(error: Any) -> str:
 
 
 class Redactor:
-    """Takes keys out of text: whole, in part, or masked by a provider that shows the ends ("sk-1…f3a9")."""
+    """Takes keys out of text: whole, in part, or masked by a provider that shows the ends
+    ("sk-1…f3a9").
+    """
 
     def __init__(self, *keys: str) -> None:
         self._keys = [key for key in keys if len(key) >= SHORTEST_SECRET]
@@ -193,12 +225,19 @@ class Redactor:
             return "[key]"
         parts = _HIDDEN.split(run) if _HIDDEN.search(run) else []
         shown = [part for part in parts if len(part) >= 3]
-        ends = [p for p in shown for key in self._keys if key.startswith(p) or key.endswith(p.rstrip("."))]
+        ends = [
+            p
+            for p in shown
+            for key in self._keys
+            if key.startswith(p) or key.endswith(p.rstrip("."))
+        ]
         return "[key]" if ends else run
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait, from Retry-After (seconds or an HTTP date) or OpenAI's retry-after-ms. None where not said."""
+    """Seconds to wait, from Retry-After (seconds or an HTTP date) or OpenAI's retry-after-ms.
+    None where not said.
+    """
     if milliseconds := _number(headers.get("retry-after-ms")):
         return _wait(milliseconds / 1000)
     given = (headers.get("retry-after") or "").strip()
@@ -223,12 +262,16 @@ _PERIODS: dict[str, Literal["second", "minute", "hour", "day"]] = {
     "d": "day",
 }
 _PER = re.compile(
-    r"(\d[\d,]*)\s*(requests?|calls?|tokens?)\s*(?:/|per|a|each|in a|every)\s*(second|minute|hour|day)", re.I
+    r"(\d[\d,]*)\s*(requests?|calls?|tokens?)\s*(?:/|per|a|each|in"
+    r" a|every)\s*(second|minute|hour|day)",
+    re.I,
 )
 _SHORT = re.compile(r"\b([RT])P([SMHD])\b\D{0,40}?(\d[\d,]*)|(\d[\d,]*)\s*([RT])P([SMHD])\b", re.I)
 _DAILY = re.compile(r"\bdaily\b\D{0,40}?(\d[\d,]*)", re.I)
 _AT_ONCE = re.compile(
-    r"(?:concurren|in[- ]flight|parallel|at once)\D{0,40}?(\d[\d,]*)|(\d[\d,]*)\s*(?:concurrent|parallel)", re.I
+    r"(?:concurren|in[- ]flight|parallel|at"
+    r" once)\D{0,40}?(\d[\d,]*)|(\d[\d,]*)\s*(?:concurrent|parallel)",
+    re.I,
 )
 
 
@@ -255,9 +298,14 @@ def news(headers: Mapping[str, str], body: bytes = b"") -> LimitNews | None:
             "x-ratelimit-limit",
         ),
         "tokens_limit": first("x-ratelimit-limit-tokens", "x-tokenlimit-limit"),
-        "resets_in_seconds": _span(headers.get("x-ratelimit-reset-requests") or headers.get("x-ratelimit-reset")),
+        "resets_in_seconds": _span(
+            headers.get("x-ratelimit-reset-requests") or headers.get("x-ratelimit-reset")
+        ),
     }
-    if any(name.startswith("modelscope-ratelimit-") or name.endswith("-requests-day") for name in headers):
+    if any(
+        name.startswith("modelscope-ratelimit-") or name.endswith("-requests-day")
+        for name in headers
+    ):
         facts["per"] = "day"
     if body:
         facts.update(_from_words(message_of(body)))
@@ -267,12 +315,16 @@ def news(headers: Mapping[str, str], body: bytes = b"") -> LimitNews | None:
 
 
 def _from_words(text: str) -> dict[str, Any]:
-    """Limits that a 429 names in prose: "60 requests per minute", "RPM limit 100", "2 concurrent requests"."""
+    """Limits that a 429 names in prose: "60 requests per minute", "RPM limit 100", "2
+    concurrent requests".
+    """
     if match := _PER.search(text):
         kind = "tokens_limit" if match[2].lower().startswith("token") else "requests_limit"
         return {kind: _digits(match[1]), "per": match[3].lower()}
     if match := _SHORT.search(text):
-        what, period, number = (match[1], match[2], match[3]) if match[1] else (match[5], match[6], match[4])
+        what, period, number = (
+            (match[1], match[2], match[3]) if match[1] else (match[5], match[6], match[4])
+        )
         kind = "tokens_limit" if what.lower() == "t" else "requests_limit"
         return {kind: _digits(number), "per": _PERIODS[period.lower()]}
     if match := _AT_ONCE.search(text):
@@ -302,7 +354,9 @@ _SPAN_PART = re.compile(r"([\d.]+)(ms|[smhd])")
 
 
 def _span(text: str | None) -> float | None:
-    """Seconds of "1s", "6m0s", "250ms", "17", or of a point in time since the epoch, in seconds or milliseconds."""
+    """Seconds of "1s", "6m0s", "250ms", "17", or of a point in time since the epoch, in seconds
+    or milliseconds.
+    """
     if (number := _number(text)) is not None:
         when = number / 1000 if number > 1e11 else number
         return _wait(when - time.time() if when > 1e9 else number)

@@ -1,8 +1,9 @@
 """One stream on its way: read in blocks, held to its clocks, and judged at its end.
 
-A stream is not read token by token: nobody watches single tokens. After each block the socket is left alone for
-a tenth of a second, later for a quarter; the kernel gathers what comes, and one read takes it all. At 30 tokens a
-second that is a seventh of the wake-ups, and most of a stream's CPU time is wake-ups.
+A stream is not read token by token: nobody watches single tokens. After each block the socket is
+left alone for a tenth of a second, later for a quarter; the kernel gathers what comes, and one read
+takes it all. At 30 tokens a second that is a seventh of the wake-ups, and most of a stream's CPU
+time is wake-ups.
 """
 
 import asyncio
@@ -29,13 +30,17 @@ from shared.chat_api.calls import (
 from shared.chat_api.dialects import EventSplitter, Gathering
 from shared.records import Completion, Usage, is_cut
 
-# A short answer ends promptly, a long one is cheap: the pause after a block grows with the age of the stream.
+# A short answer ends promptly, a long one is cheap: the pause after a block grows with the age of
+# the stream.
 _PAUSE_SECONDS, _PAUSE_GROWTH, _PAUSE_SECONDS_MAX = 0.1, 0.05, 0.25
-_FULL_BLOCK = 1 << 14  # bytes, some fifty tokens: a stream that brings as many at once is read on without a pause
+_FULL_BLOCK = (
+    1 << 14
+)  # bytes, some fifty tokens: a stream that brings as many at once is read on without a pause
 _END_SECONDS = 0.15  # how long the end of the transfer is waited for after `[DONE]`
 _AFTERMATH_SECONDS = 5.0  # how long usage and `[DONE]` are waited for once finish_reason came
 _ERROR_BODY_BYTES, _ERROR_BODY_SECONDS = 1 << 16, 5.0
-# Bounds for a call: generous for the wordiest dialect, small enough that a thousand mad servers do not fill the memory.
+# Bounds for a call: generous for the wordiest dialect, small enough that a thousand mad servers do
+# not fill the memory.
 _WIRE_BYTES = (1 << 20, 2048)  # at least, and for each token of max_tokens
 _TEXT_CHARACTERS = (1 << 16, 64)
 _EVENT_BYTES = 1 << 22
@@ -88,7 +93,9 @@ class Call:
         """Read the reply to its end, block by block."""
         splitter, content = EventSplitter(), reply.content
         block = await content.readany()
-        while block and not block.strip():  # blank lines keep a connection alive, before a stream and before a body
+        while (
+            block and not block.strip()
+        ):  # blank lines keep a connection alive, before a stream and before a body
             self._take([], len(block), 0)
             block = await content.readany()
         block = wire.without_mark(block)
@@ -98,7 +105,9 @@ class Call:
         while block:
             self._take(splitter.feed(block), len(block), splitter.waiting_bytes)
             if self.gathering.done or self.gathering.error:
-                with suppress(TimeoutError):  # the end of the transfer lets the connection be used again
+                with suppress(
+                    TimeoutError
+                ):  # the end of the transfer lets the connection be used again
                     async with asyncio.timeout(_END_SECONDS):
                         while await content.readany():
                             pass
@@ -128,7 +137,8 @@ class Call:
             or waiting > _EVENT_BYTES
         ):
             raise Oversized(
-                f"{self._bytes:,} bytes for max_tokens = {allowed}: reading stopped", partial=self._partial("cut")
+                f"{self._bytes:,} bytes for max_tokens = {allowed}: reading stopped",
+                partial=self._partial("cut"),
             )
 
     async def _read_at_once(self, reply: aiohttp.ClientResponse, first: bytes) -> None:
@@ -142,7 +152,9 @@ class Call:
         if first.lstrip()[:1] == b"<":
             said = self._redactor.clean(error_mapping.message_of(body))
             raise ServerFault(
-                f"HTTP 200 with a web page where a completion belongs (is `base_url` right?): {said}", status=200
+                "HTTP 200 with a web page where a completion belongs (is `base_url` right?):"
+                f" {said}",
+                status=200,
             )
         self._take([body], 0, 0)
 
@@ -156,7 +168,10 @@ class Call:
             return
         elapsed = time.monotonic() - self._started
         if self._clocks.total and elapsed >= self._clocks.total - 0.001:
-            raise Overran(f"not finished within {self._clocks.total:g} s in total", partial=self._partial("stalled"))
+            raise Overran(
+                f"not finished within {self._clocks.total:g} s in total",
+                partial=self._partial("stalled"),
+            )
         if self._first_token is None:
             partial = self._partial("stalled") if self.began else None
             raise Stalled(f"no token within {self._clocks.first_token:g} s", partial=partial)
@@ -175,7 +190,9 @@ class Call:
             raise self._error_event(gathering.error)
         reason = gathering.finish_reason or self._reason_left_out()
         if reason is None and not gathering.size and not self._broken:
-            raise EmptyAnswer("HTTP 200 without an answer", status=200, partial=self._partial("empty"))
+            raise EmptyAnswer(
+                "HTTP 200 without an answer", status=200, partial=self._partial("empty")
+            )
         if reason is None:
             why = self._broken or "the stream ended without a finish_reason"
             raise Cut(why, status=200, partial=self._partial("cut", why))
@@ -189,9 +206,11 @@ class Call:
         return completion
 
     def _reason_left_out(self) -> str | None:
-        """The reason of an orderly end that names none: `[DONE]`, and tokens counted, with an answer in them.
+        """The reason of an orderly end that names none: `[DONE]`, and tokens counted, with an
+        answer in them.
 
-        A server that counts at the end and says that it is done has ended by itself: a cut stream has neither.
+        A server that counts at the end and says that it is done has ended by itself: a cut stream
+        has neither.
         """
         gathering = self.gathering
         if self._broken or not gathering.done:

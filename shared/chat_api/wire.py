@@ -1,7 +1,8 @@
-"""What a server sent, made safe to hold. THE boundary: nothing from a reply is used that did not come through here.
+"""What a server sent, made safe to hold. THE boundary: nothing from a reply is used that did not
+come through here.
 
-Behind it a structure is at most `DEPTH` levels deep, a text can be encoded as UTF-8, and a number is finite and fits
-into 64 bits, so that no log, ledger, shard or page can fail on it. Pure.
+Behind it a structure is at most `DEPTH` levels deep, a text can be encoded as UTF-8, and a number
+is finite and fits into 64 bits, so that no log, ledger, shard or page can fail on it. Pure.
 """
 
 import json
@@ -18,7 +19,9 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MARK_BYTES = len(_BYTE_ORDER_MARK)
 _LARGEST_INTEGER = 2**63 - 1
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")  # line breaks, and the direction of writing
+_CONTROL = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]"
+)  # line breaks, and the direction of writing
 
 
 class NotJson(ValueError):
@@ -26,14 +29,17 @@ class NotJson(ValueError):
 
 
 class Document(NamedTuple):
-    """A reply's JSON. `raw` keeps half a surrogate pair: the other half may come with the stream's next event."""
+    """A reply's JSON. `raw` keeps half a surrogate pair: the other half may come with the
+    stream's next event.
+    """
 
     clean: Any
     raw: Any
 
 
 def document(payload: bytes) -> Document:
-    """What `payload` says, also where orjson refuses what servers send: half surrogates, NaN, numbers without end.
+    """What `payload` says, also where orjson refuses what servers send: half surrogates, NaN,
+    numbers without end.
 
     Errors: `NotJson`, also for nesting that no parser follows.
     """
@@ -42,7 +48,8 @@ def document(payload: bytes) -> Document:
     except orjson.JSONDecodeError:
         tree = _lenient(payload)
         return Document(clean(tree), tree)
-    # orjson gives whole texts and finite numbers. To count brackets is cheaper than to walk; they stand in texts, too.
+    # orjson gives whole texts and finite numbers. To count brackets is cheaper than to walk; they
+    # stand in texts, too.
     if payload.count(b"{") + payload.count(b"[") > DEPTH:
         tree = clean(tree)
     return Document(tree, tree)
@@ -66,7 +73,9 @@ def clean(value: Any, depth: int = DEPTH) -> Any:
 
 
 def whole(text: str) -> str:
-    """`text` with surrogate pairs that came in halves put together; a half without its other half is replaced."""
+    """`text` with surrogate pairs that came in halves put together; a half without its other
+    half is replaced.
+    """
     if _SURROGATE.search(text) is None:
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
@@ -79,7 +88,9 @@ def one_line(text: str) -> str:
 
 
 def name(value: Any) -> str:
-    """A model's name or a finish_reason as one short line; what no server calls one stays recognisable as that."""
+    """A model's name or a finish_reason as one short line; what no server calls one stays
+    recognisable as that.
+    """
     if value is None:
         return ""
     text = value if isinstance(value, str) else str(value)
@@ -87,7 +98,9 @@ def name(value: Any) -> str:
 
 
 def headers(sent: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Headers by their names in lower case. aiohttp gives bytes that are no UTF-8 as half surrogates."""
+    """Headers by their names in lower case. aiohttp gives bytes that are no UTF-8 as half
+    surrogates.
+    """
     return {whole(key).lower(): one_line(value) for key, value in sent}
 
 

@@ -1,8 +1,10 @@
-"""Which evaluation problem a problem is a copy of, whatever its style; or whose text it shares with other numbers.
+"""Which evaluation problem a problem is a copy of, whatever its style; or whose text it shares with
+other numbers.
 
-Candidates come from shared 5-grams, with their numbers and with the numbers masked, and from equal text with all spaces
-gone; each is then compared exactly: nothing is estimated, and one problem's verdict depends on no other problem. The
-measures and thresholds, with what they flagged on real data: docs/decisions/decontamination.md.
+Candidates come from shared 5-grams, with their numbers and with the numbers masked, and from equal
+text with all spaces gone; each is then compared exactly: nothing is estimated, and one problem's
+verdict depends on no other problem. The measures and thresholds, with what they flagged on real
+data: docs/decisions/decontamination.md.
 """
 
 import hashlib
@@ -24,13 +26,16 @@ COMMON_POSTINGS = 50  # a 5-gram of more evaluation problems is a phrase of thei
 CANDIDATE_SHARE = 0.2  # of the shorter text's 5-grams; every kind below implies far more
 WHOLE_SHARE = 0.95  # the evaluation problem stands in the text as a whole, say after "Problem 12."
 MASKED_SHARE = 0.8
-OVERLAP_SHARE = 0.5  # with a 13-gram in common; 13 words alone are often boilerplate ("Enter your answer in the form…")
+# with a 13-gram in common; 13 words alone are often boilerplate ("Enter your answer in the form…")
+OVERLAP_SHARE = 0.5
 MISSING_NUMBERS = 0.1  # of a long list of numbers, so many may differ in a copy
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """What was found for one problem: the evaluation problem, and how near it is (shares from 0 to 1)."""
+    """What was found for one problem: the evaluation problem, and how near it is (shares from 0
+    to 1).
+    """
 
     kind: Kind
     evaluation: str  # the name of the evaluation set
@@ -47,7 +52,8 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The nearest evaluation problem if one is near, and what plain n-gram rules would say (reported, not followed).
+    """The nearest evaluation problem if one is near, and what plain n-gram rules would say
+    (reported, not followed).
 
     One 8-gram in common (open-r1's rule) flags one MATH problem in ten, most of them for a phrase.
     """
@@ -95,7 +101,9 @@ class EvaluationIndex:
     """The problems of all evaluation sets, ready to be met. About 6 KB a problem."""
 
     def __init__(self, sets: Mapping[str, Iterable[str]], share: float = 0.7) -> None:
-        """`sets`: name of a set -> its problem texts. `share`: of shingles or 8-grams, from which a text is a copy."""
+        """`sets`: name of a set -> its problem texts. `share`: of shingles or 8-grams, from
+        which a text is a copy.
+        """
         self._share = share
         self._names: list[str] = []
         self._texts: list[str] = []
@@ -120,12 +128,22 @@ class EvaluationIndex:
         return digest.hexdigest()[:16]
 
     def find(self, text: str, found: list[str] | None = None) -> Finding:
-        """What `text` shares with the evaluation sets. `found` are its `text.tokens`, where they are known already."""
+        """What `text` shares with the evaluation sets. `found` are its `text.tokens`, where
+        they are known already.
+        """
         if not self._texts:
             return NOTHING
         profile = _Profile(text, found)
-        hits = [hit for number in self._candidates(profile) if (hit := self._compare(profile, number)) is not None]
-        best = max(hits, key=lambda hit: (hit.contaminated, hit.similarity, hit.covered_8, hit.text), default=None)
+        hits = [
+            hit
+            for number in self._candidates(profile)
+            if (hit := self._compare(profile, number)) is not None
+        ]
+        best = max(
+            hits,
+            key=lambda hit: (hit.contaminated, hit.similarity, hit.covered_8, hit.text),
+            default=None,
+        )
         shares_8 = not self._eights.isdisjoint(profile.eights)
         shares_13 = shares_8 and not self._thirteens.isdisjoint(profile.thirteens)
         return Finding(best, shares_8, shares_13)
@@ -157,10 +175,17 @@ class EvaluationIndex:
             else:
                 counts.update(postings)
         shares = [
-            (count / max(1, min(len(self._profiles[number].keys), len(profile.keys)) - common), -number)
+            (
+                count / max(1, min(len(self._profiles[number].keys), len(profile.keys)) - common),
+                -number,
+            )
             for number, count in counts.items()
         ]
-        return [-number for share, number in sorted(shares, reverse=True)[:CANDIDATES] if share >= CANDIDATE_SHARE]
+        return [
+            -number
+            for share, number in sorted(shares, reverse=True)[:CANDIDATES]
+            if share >= CANDIDATE_SHARE
+        ]
 
     def _compare(self, mine: _Profile, number: int) -> Hit | None:
         its = self._profiles[number]
@@ -204,7 +229,9 @@ def jaccard(a: set[Gram], b: set[Gram]) -> float:
 
 
 def _same_numbers(mine: _Profile, its: _Profile, kind: Kind) -> bool:
-    """Whether the numbers are the evaluation problem's own; a longer or shorter text may have more or fewer of them."""
+    """Whether the numbers are the evaluation problem's own; a longer or shorter text may have
+    more or fewer of them.
+    """
     missing = 0 if kind == "part of it" else (its.numbers - mine.numbers).total()
     added = 0 if kind in {"contains it", "13-gram"} else (mine.numbers - its.numbers).total()
     return max(missing, added) <= MISSING_NUMBERS * its.numbers.total()

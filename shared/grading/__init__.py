@@ -2,28 +2,36 @@ r"""Grading: is the final answer of a response the gold answer?
 
     grade("... so \\boxed{x = 5}.", "5")        Verdict("correct", "x = 5", "last box; equal by value", "exact")
 
-`extract` finds the final answer, `compare` decides what can be decided exactly and at once, and what is left goes to a
-worker process (`worker`, with math-verify behind it) that is killed when its time is up.
+`extract` finds the final answer, `compare` decides what can be decided exactly and at once, and
+what is left goes to a worker process (`worker`, with math-verify behind it) that is killed when its
+time is up.
 """
+
+from typing import cast
 
 from shared.grading import worker_pool
 from shared.grading.compare import compare, several
 from shared.grading.extract import Missing, boxes_in_parts, extract, last_box
 from shared.grading.outcome import NeedsWorker, Undecidable
-from shared.records import Verdict
+from shared.records import CheckedBy, Verdict, VerdictName
 
 __all__ = ["grade", "grade_fast", "undecided", "verdict_of_reply"]
 
 FAULT = "a fault of the grader, please report it"
-MAX_PARTED = 400  # characters of a gold whose boxes are its parts; longer ones are solutions, of which the last counts
+# characters of a gold whose boxes are its parts; longer ones are solutions, of which the last
+# counts
+MAX_PARTED = 400
 MAX_PROBLEM = 20_000  # characters of a problem that are looked at
 
 
-def grade(response: str, gold: str | None, problem: str | None = None, timeout_seconds: float = 5.0) -> Verdict:
-    """The verdict on `response`, from any thread or process, within `timeout_seconds` whatever the text.
+def grade(
+    response: str, gold: str | None, problem: str | None = None, timeout_seconds: float = 5.0
+) -> Verdict:
+    """The verdict on `response`, from any thread or process, within `timeout_seconds` whatever the
+    text.
 
-    `problem` lets multiple choice be read. Starting a grading worker is not counted. Never raises for what a text
-    contains; what cannot be decided in time is `unverifiable`.
+    `problem` lets multiple choice be read. Starting a grading worker is not counted. Never raises
+    for what a text contains; what cannot be decided in time is `unverifiable`.
     """
     verdict, request = grade_fast(response, gold, problem)
     if request is None:
@@ -34,8 +42,12 @@ def grade(response: str, gold: str | None, problem: str | None = None, timeout_s
         return undecided(verdict, str(error))
 
 
-def grade_fast(response: str, gold: str | None, problem: str | None = None) -> tuple[Verdict, dict[str, object] | None]:
-    """(verdict, None) where it is decided at once, in bounded time; else (the verdict so far, what to ask a worker)."""
+def grade_fast(
+    response: str, gold: str | None, problem: str | None = None
+) -> tuple[Verdict, dict[str, object] | None]:
+    """(verdict, None) where it is decided at once, in bounded time; else (the verdict so far,
+    what to ask a worker).
+    """
     found = extract(response)
     if isinstance(found, Missing):
         return Verdict(found.verdict, None, found.reason), None
@@ -46,11 +58,18 @@ def grade_fast(response: str, gold: str | None, problem: str | None = None) -> t
             found = boxes_in_parts(response, count) or found
     pending = Verdict("unverifiable", found.text, found.how)
     if not gold:
-        return Verdict("unverifiable", found.text, f"{found.how}; no gold answer to compare with"), None
+        return (
+            Verdict("unverifiable", found.text, f"{found.how}; no gold answer to compare with"),
+            None,
+        )
     try:
         finding = compare(gold, found.items, problem, None)
     except NeedsWorker:
-        return pending, {"gold": gold, "items": found.items, "problem": (problem or "")[-MAX_PROBLEM:]}
+        return pending, {
+            "gold": gold,
+            "items": found.items,
+            "problem": (problem or "")[-MAX_PROBLEM:],
+        }
     except Undecidable as error:
         return undecided(pending, str(error)), None
     except (ArithmeticError, LookupError, RecursionError, ValueError) as error:
@@ -64,12 +83,18 @@ def verdict_of_reply(pending: Verdict, reply: dict[str, object]) -> Verdict:
     """The verdict that a worker's reply makes of a pending one."""
     if "undecided" in reply:
         return undecided(pending, str(reply["undecided"]))
-    name = "correct" if reply["equal"] else "incorrect"
-    return Verdict(name, pending.final_answer, f"{pending.reason}; {reply['how']}", reply["checked_by"])  # type: ignore[arg-type]
+    name: VerdictName = "correct" if reply["equal"] else "incorrect"
+    reason = f"{pending.reason}; {reply['how']}"
+    checked_by = cast(CheckedBy, reply["checked_by"])
+    return Verdict(name, pending.final_answer, reason, checked_by)
 
 
 def undecided(pending: Verdict, why: str) -> Verdict:
-    return Verdict("unverifiable", pending.final_answer, f"{pending.reason}; not decided: {' '.join(why.split())}")
+    return Verdict(
+        "unverifiable",
+        pending.final_answer,
+        f"{pending.reason}; not decided: {' '.join(why.split())}",
+    )
 
 
 def _bare_gold(gold: str | None) -> str:

@@ -1,9 +1,10 @@
 r"""Exact values: an expression as a quotient of polynomials over the rationals, in closed form.
 
-The indeterminates are letters, `\pi`, `e`, square roots of square-free whole numbers (which multiply as such), `i` with
-i² = -1, and "opaque" parts (other roots, logarithms, symbolic powers). Without opaque parts two forms are equal exactly
-when the values are: 1, π and square roots of different square-free numbers are independent over the rationals.
-Everything is bounded: terms, bits and steps. Beyond that `TooHard` says so within milliseconds.
+The indeterminates are letters, `\pi`, `e`, square roots of square-free whole numbers (which
+multiply as such), `i` with i² = -1, and "opaque" parts (other roots, logarithms, symbolic powers).
+Without opaque parts two forms are equal exactly when the values are: 1, π and square roots of
+different square-free numbers are independent over the rationals. Everything is bounded: terms, bits
+and steps. Beyond that `TooHard` says so within milliseconds.
 """
 
 import math
@@ -30,7 +31,9 @@ class TooHard(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """`above / below`, not reduced. `opaque`: some part is only a name, so that unequal forms may have equal values."""
+    """`above / below`, not reduced. `opaque`: some part is only a name, so that unequal forms
+    may have equal values.
+    """
 
     above: Polynomial
     below: Polynomial
@@ -78,7 +81,9 @@ def quotient(a: Form, b: Form) -> Form:
 
 
 def approximate(form: Form) -> float | None:
-    """A real number near the value, to order it among others; None where the value is no real constant."""
+    """A real number near the value, to order it among others; None where the value is no real
+    constant.
+    """
     total = []
     for part in (form.above, form.below):
         value = 0.0
@@ -89,7 +94,10 @@ def approximate(form: Form) -> float | None:
                 value += (
                     float(factor)
                     * math.sqrt(radicand)
-                    * math.prod((math.pi if name == "\\pi" else math.e) ** exponent for name, exponent in letters)
+                    * math.prod(
+                        (math.pi if name == "\\pi" else math.e) ** exponent
+                        for name, exponent in letters
+                    )
                 )
             except OverflowError:
                 return None
@@ -146,7 +154,9 @@ class _Arithmetic:
         return Form(above, self.product(a.below, b.below), a.opaque or b.opaque)
 
     def multiply(self, a: Form, b: Form) -> Form:
-        return Form(self.product(a.above, b.above), self.product(a.below, b.below), a.opaque or b.opaque)
+        return Form(
+            self.product(a.above, b.above), self.product(a.below, b.below), a.opaque or b.opaque
+        )
 
     def divide(self, a: Form, b: Form) -> Form:
         if not b.above:
@@ -154,12 +164,16 @@ class _Arithmetic:
         return self.multiply(a, Form(b.below, b.above, b.opaque))
 
     def reduced(self, a: Form) -> Form:
-        """A quotient of two polynomials that are multiples of one another as that rational number."""
+        """A quotient of two polynomials that are multiples of one another as that rational
+        number.
+        """
         if not a.above:
             return _constant(Fraction(0))
         key = next(iter(a.below))
         factor = a.above.get(key, Fraction(0)) / a.below[key]
-        if a.above.keys() == a.below.keys() and all(a.above[name] == factor * a.below[name] for name in a.below):
+        if a.above.keys() == a.below.keys() and all(
+            a.above[name] == factor * a.below[name] for name in a.below
+        ):
             return _constant(factor)
         return a
 
@@ -241,7 +255,12 @@ class _Arithmetic:
         degree, radicand = self.form(node.args[1]).rational, self.form(node.args[0])
         if degree == 2:
             return self._square_root(radicand, node.args[0])
-        if degree is not None and degree.denominator == 1 and 2 < degree <= 64 and radicand.rational is not None:
+        if (
+            degree is not None
+            and degree.denominator == 1
+            and 2 < degree <= 64
+            and radicand.rational is not None
+        ):
             return self._whole_root(radicand.rational, int(degree), node)
         return self._opaque(node)
 
@@ -249,7 +268,9 @@ class _Arithmetic:
         """A root that comes out even ("cube root of 8"), or an opaque one."""
         sign = -1 if value < 0 and degree % 2 else 1
         if value * sign >= 0:
-            parts = [_integer_root(abs(part), degree) for part in (value.numerator, value.denominator)]
+            parts = [
+                _integer_root(abs(part), degree) for part in (value.numerator, value.denominator)
+            ]
             if all(part is not None for part in parts):
                 return _constant(Fraction(sign * (parts[0] or 0), parts[1] or 1))
         return self._opaque(node)
@@ -265,7 +286,9 @@ class _Arithmetic:
             min(product, MAX_FACTORED).bit_length() ** 2 // 20
         )  # trial division costs as much as many products
         outside, inside = square_free(product)
-        return Form({(value < 0, inside, ()): Fraction(outside, value.denominator)}, {ONE: Fraction(1)})
+        return Form(
+            {(value < 0, inside, ()): Fraction(outside, value.denominator)}, {ONE: Fraction(1)}
+        )
 
     def _fact(self, node: Node) -> Form:
         n = self.form(node.args[0]).rational
@@ -308,7 +331,9 @@ def _integer_root(n: int, degree: int) -> int | None:
     if n < 2:
         return n
     guess = round(n ** (1 / degree)) if n.bit_length() < 1000 else 0
-    return next((root for root in (guess - 1, guess, guess + 1) if root > 0 and root**degree == n), None)
+    return next(
+        (root for root in (guess - 1, guess, guess + 1) if root > 0 and root**degree == n), None
+    )
 
 
 def _multiply_monomials(a: Monomial, b: Monomial) -> tuple[Monomial, int]:

@@ -1,7 +1,8 @@
-r"""Answers without a box: what stands behind `####`, "Answer:" and their like, or in bold at the end.
+r"""Answers without a box: what stands behind `####`, "Answer:" and their like, or in bold at the
+end.
 
-A number counts only where the text says that it is the answer: not in a heading ("**Step 3**"), not as a bound ("at
-most 12"), not before a closing sentence with other numbers.
+A number counts only where the text says that it is the answer: not in a heading ("**Step 3**"), not
+as a bound ("at most 12"), not before a closing sentence with other numbers.
 """
 
 import re
@@ -13,7 +14,8 @@ _MARKER = re.compile(
     re.I,
 )
 _HEADING = re.compile(
-    r"^[ \t]{0,8}(?:#{1,6}[ \t]{0,4})?\*{0,2}(?:final[ \t]{1,4})?answer\*{0,2}[ \t]{0,4}:?\*{0,2}[ \t]{0,8}$",
+    r"^[ \t]{0,8}(?:#{1,6}[ \t]{0,4})?\*{0,2}(?:final[ \t]{1,4})?answer\*{0,2}[ \t]{0,4}:?\*{0,2}["
+    r" \t]{0,8}$",
     re.I | re.M,
 )
 _NO_ANSWER = re.compile(
@@ -21,15 +23,22 @@ _NO_ANSWER = re.compile(
     r"\s(?:(?:final|correct)\s)?$",
     re.I,
 )
-_CLOSING = re.compile(r"(?:^|\n)[ \t]{0,4}(?:thus|therefore|hence|so|finally|in total|in conclusion)\b[^\n]*$", re.I)
+_CLOSING = re.compile(
+    r"(?:^|\n)[ \t]{0,4}(?:thus|therefore|hence|so|finally|in total|in conclusion)\b[^\n]*$", re.I
+)
 _BOLD = re.compile(r"\*\*([^*\n]{1,200})\*\*(?!\*)")
-_NUMBER = re.compile(r"[-−]?[ ]?(?:\\?\$|€|£)?[ ]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:\s?/\s?\d+)?(?:\s?\\?%)?")
+_NUMBER = re.compile(
+    r"[-−]?[ ]?(?:\\?\$|€|£)?[ ]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:\s?/\s?\d+)?(?:\s?\\?%)?"
+)
 _AFTER_IS = re.compile(r"(?:=|\bis\b|\bare\b|\bequals\b)[\s*]{0,8}$", re.I)
 _WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
 _FORMULA = re.compile(r"\\\((.{1,300}?)\\\)|(?<!\\)\$([^$]{1,300}?)(?<!\\)\$(?!\d)")
-# "Step 3", "Figure 2", "2. Halve": a number that names a place in the text. "Total 12" is an answer.
+# "Step 3", "Figure 2", "2. Halve": a number that names a place in the text. "Total 12" is an
+# answer.
 _NUMBERED = re.compile(r"^\W*(?:\d{1,2}[.)]\s|[A-Za-z]+\.?\s?#?\d{1,3}(?:[.:)]|\s|$))")
-_SAYS_A_VALUE = re.compile(r"^\W*(?:total|sum|answer|result|only|exactly|is|are|equals|about|approximately)\b|=", re.I)
+_SAYS_A_VALUE = re.compile(
+    r"^\W*(?:total|sum|answer|result|only|exactly|is|are|equals|about|approximately)\b|=", re.I
+)
 _BOUND_BEFORE = re.compile(
     r"(?:\b(?:more|less|fewer|greater|larger|smaller|higher|lower|longer|shorter|bigger|older|younger|other)\sthan"
     r"|\bat\s(?:the\s)?(?:most|least)|\bup\sto|\b(?:over|under|above|below|exceed|exceeds|exceeding|between|not|never"
@@ -46,7 +55,9 @@ NEAR = 60  # characters beside a number that say what it is
 
 
 def is_bound(text: str, start: int, end: int) -> bool:
-    """Whether what stands at `start` to `end` is a bound or one of several: "more than 12", "12 or more"."""
+    """Whether what stands at `start` to `end` is a bound or one of several: "more than 12", "12
+    or more".
+    """
     before = _BOUND_BEFORE.search(text[max(0, start - NEAR) : start])
     return before is not None or _BOUND_BEHIND.search(text[end : end + NEAR]) is not None
 
@@ -66,10 +77,16 @@ def marked_answer(tail: str) -> tuple[str | None, str]:
 
 
 def _last_marker(tail: str) -> re.Match[str] | None:
-    """The last "the answer is" that speaks of the answer: not of "an incorrect answer", not "if the answer is"."""
-    markers = sorted([*_MARKER.finditer(tail), *_HEADING.finditer(tail)], key=lambda match: match.end())
+    """The last "the answer is" that speaks of the answer: not of "an incorrect answer", not "if
+    the answer is".
+    """
+    markers = sorted(
+        [*_MARKER.finditer(tail), *_HEADING.finditer(tail)], key=lambda match: match.end()
+    )
     spoken = (
-        match for match in reversed(markers) if not _NO_ANSWER.search(tail[max(0, match.start() - 40) : match.start()])
+        match
+        for match in reversed(markers)
+        if not _NO_ANSWER.search(tail[max(0, match.start() - 40) : match.start()])
     )
     return next(spoken, None)
 
@@ -84,7 +101,11 @@ def _closes_otherwise(tail: str, marker: re.Match[str]) -> bool:
 def _bold_answer(tail: str) -> tuple[str | None, str]:
     """The last number in bold, if nothing behind it names another."""
     for bold in reversed(list(_BOLD.finditer(tail))):
-        if not _NUMBER.search(bold[1]) or len(_WORD.findall(bold[1])) > 6 or _is_heading(tail, bold):
+        if (
+            not _NUMBER.search(bold[1])
+            or len(_WORD.findall(bold[1])) > 6
+            or _is_heading(tail, bold)
+        ):
             continue
         own = {_digits(number) for number in _NUMBER.findall(bold[1])}
         if any(_digits(number) not in own for number in _NUMBER.findall(tail[bold.end() :])):
@@ -96,7 +117,9 @@ def _bold_answer(tail: str) -> tuple[str | None, str]:
 
 
 def _is_heading(tail: str, bold: re.Match[str]) -> bool:
-    """Whether a bold text names a step, a figure or a point of a list, or leads to what follows it."""
+    """Whether a bold text names a step, a figure or a point of a list, or leads to what follows
+    it.
+    """
     text = bold[1].strip()
     line = tail[bold.end() : bold.end() + 200].partition("\n")[0]
     if text.endswith((":", "：")) or line.lstrip().startswith((":", "：")):
@@ -107,7 +130,12 @@ def _is_heading(tail: str, bold: re.Match[str]) -> bool:
     begins_a_line = not before.strip(" \t#>-*0123456789.)")
     if _NUMBERED.search(text):
         return begins_a_line or text[0].isalpha()
-    return begins_a_line and bool(_WORD.search(line)) and not text[0].isdigit() and text[0] not in "$\\€£-−"
+    return (
+        begins_a_line
+        and bool(_WORD.search(line))
+        and not text[0].isdigit()
+        and text[0] not in "$\\€£-−"
+    )
 
 
 def _digits(number: str) -> str:
@@ -122,7 +150,9 @@ def _first_statement(text: str) -> str:
             end = text.find(closing, 2)
             return text[2 : end if end >= 0 else len(text)]
     line = text.partition("\n")[0]
-    mate = {"$": "$", "\\(": "\\)"}.get(line.strip())  # an inline formula that begins on a line of its own
+    mate = {"$": "$", "\\(": "\\)"}.get(
+        line.strip()
+    )  # an inline formula that begins on a line of its own
     return line if mate is None else text[len(line) : max(text.find(mate, len(line)), len(line))]
 
 
@@ -132,7 +162,9 @@ def _answer_of(statement: str, how: str) -> tuple[str | None, str]:
 
 
 def answer_in(statement: str) -> str | None:
-    """The answer that a short statement gives: the bold part, the formula, the only number, or the statement itself."""
+    """The answer that a short statement gives: the bold part, the formula, the only number, or
+    the statement itself.
+    """
     statement = statement.strip()
     for bold in reversed(list(_BOLD.finditer(statement))):
         if not bold[1].strip(" :") or (_NUMBER.search(statement) and not _NUMBER.search(bold[1])):
@@ -153,7 +185,9 @@ def answer_in(statement: str) -> str | None:
         return None if bound else str(formula[1] or formula[2]).strip()
     numbers = list(_NUMBER.finditer(statement))
     if not words or (len(words) <= 4 and (not numbers or numbers[0].start() == 0)):
-        return None if _NUMBERED.search(statement) and statement[0].isalpha() and words else statement
+        return (
+            None if _NUMBERED.search(statement) and statement[0].isalpha() and words else statement
+        )
     return _number_of_sentence(statement, numbers)
 
 
@@ -161,7 +195,9 @@ def _number_of_sentence(sentence: str, numbers: list[re.Match[str]]) -> str | No
     if len(numbers) > 1:
         money = [match for match in numbers if match[0].strip(" -−")[0] in "\\$€£"]
         stated = [
-            match for match in numbers if _AFTER_IS.search(sentence[max(0, match.start() - NEAR) : match.start()])
+            match
+            for match in numbers
+            if _AFTER_IS.search(sentence[max(0, match.start() - NEAR) : match.start()])
         ]
         numbers = money if len(money) == 1 else stated[-1:]
     if not numbers or is_bound(sentence, numbers[0].start(), numbers[0].end()):

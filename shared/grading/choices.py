@@ -1,4 +1,6 @@
-r"""Multiple choice: the options that a problem lists, the letter that an answer names, and whether it is right."""
+r"""Multiple choice: the options that a problem lists, the letter that an answer names, and
+whether it is right.
+"""
 
 import re
 from collections.abc import Callable
@@ -16,8 +18,12 @@ _DRESSED = re.compile(
     rf"(?:{_DRESS})\s*\{{\s*(?:\\ )?(\(?)\s*([A-J])\s*(\)?[.:]?)\s*(?:\\ )?\}}(\s*[).:])?"
     rf"|\(\s*{_DRESS}\s*\{{\s*([A-J])\s*\}}\s*\)"
 )
-_SPACES = re.compile(r"[ \t]+|(?<=\n\n)\n+")  # runs of them would be read again from each of their places
-_OLD_DRESS = re.compile(r"\{\s*\\(?:bf|rm|it)\s*\(?([A-J])\)?\s*\}|\(\s*\\(?:bf|rm|it)\s+([A-J])\s*\)")
+_SPACES = re.compile(
+    r"[ \t]+|(?<=\n\n)\n+"
+)  # runs of them would be read again from each of their places
+_OLD_DRESS = re.compile(
+    r"\{\s*\\(?:bf|rm|it)\s*\(?([A-J])\)?\s*\}|\(\s*\\(?:bf|rm|it)\s+([A-J])\s*\)"
+)
 _STYLES = (
     re.compile(r"\(\s*([A-J])\s*\)"),
     re.compile(r"(?:(?<=[\s$~,;}])|^)([A-J])\s?[).]\s*(?=[\S])(?!\))"),
@@ -41,7 +47,9 @@ class Choice:
 
 
 def named_choice(cleaned: str) -> Choice | None:
-    """The choice that a cleaned answer names: `B`, `(B)`, `\\text{(B)} 7`, `B. 7`, `\\text{option B}`."""
+    """The choice that a cleaned answer names: `B`, `(B)`, `\\text{(B)} 7`, `B. 7`,
+    `\\text{option B}`.
+    """
     if len(cleaned) > MAX_OPTION or not _ANY_LETTER.search(cleaned):
         return None
     plain = re.sub(r"\\text\{\s*([^{}]*?)\s*\}", r" \1 ", cleaned).strip()
@@ -53,13 +61,17 @@ def named_choice(cleaned: str) -> Choice | None:
         return None
     if match["round"] and letter.islower() and rest:  # "(x) + 1" is no choice
         return None
-    if rest and (rest[0] in "+-*/^=!'<>_" or rest.startswith(("\\le", "\\ge", "\\cdot", "\\times", "\\cup"))):
+    if rest and (
+        rest[0] in "+-*/^=!'<>_" or rest.startswith(("\\le", "\\ge", "\\cdot", "\\times", "\\cup"))
+    ):
         return None
     return Choice(letter.upper(), rest)
 
 
 def named_letters(cleaned: str) -> str:
-    """The letters of an answer that names several options: "ACD" of `A, C and D` or `ACD`; else ""."""
+    """The letters of an answer that names several options: "ACD" of `A, C and D` or `ACD`; else
+    "".
+    """
     if len(cleaned) > 60 or not _ANY_LETTER.search(cleaned):
         return ""
     plain = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", cleaned)
@@ -71,7 +83,8 @@ def named_letters(cleaned: str) -> str:
 def options(problem: str) -> dict[str, str]:
     """Letter -> cleaned text of each option that the problem lists; empty where it lists none.
 
-    A list is a run of labels A, B, … in order, all in one style: "(A)", "\\textbf{(A)}", "A.", "A)", "A:".
+    A list is a run of labels A, B, … in order, all in one style: "(A)", "\\textbf{(A)}", "A.",
+    "A)", "A:".
     """
     text = _SPACES.sub(" ", problem[-TAIL:])
     text = _DRESSED.sub(lambda match: f" ({match[2] or match[5]}) ", text)
@@ -80,7 +93,10 @@ def options(problem: str) -> dict[str, str]:
         run = _last_run(list(style.finditer(text)))
         if len(run) >= 2:
             ends = [match.start() for match in run[1:]] + [len(text)]
-            return {match[1]: _option(text[match.end() : end]) for match, end in zip(run, ends, strict=True)}
+            return {
+                match[1]: _option(text[match.end() : end])
+                for match, end in zip(run, ends, strict=True)
+            }
     return {}
 
 
@@ -101,21 +117,27 @@ def _last_run(labels: list[re.Match[str]]) -> list[re.Match[str]]:
 def _option(text: str) -> str:
     text = text.strip().split("\n\n")[0][:MAX_OPTION]
     text = re.sub(r"\\q?quad|\\hspace\*?\{[^{}]*\}|\\\\$|\\newline", " ", text)
-    return clean(re.sub(r"^[\s~}$\\]*(?:\\ )*[\s~}]*(?=[^A-Za-z]|$)", "", text) if text[:1] in "~}" else text).rstrip(
-        "\\ ,;"
-    )
+    return clean(
+        re.sub(r"^[\s~}$\\]*(?:\\ )*[\s~}]*(?=[^A-Za-z]|$)", "", text) if text[:1] in "~}" else text
+    ).rstrip("\\ ,;")
 
 
 Equal = Callable[[str, str, int], bool]  # (gold, answer, depth): equal by value
 
 
 def by_choice(gold: str, answer: str, problem: str, equal: Equal) -> Finding | None:
-    """The finding where the gold or the answer names an option; None where neither does. Raises what `equal` raises."""
+    """The finding where the gold or the answer names an option; None where neither does. Raises
+    what `equal` raises.
+    """
     right, named = named_choice(gold), named_choice(answer)
     several = named_letters(gold), named_letters(answer)
     listed = options(problem) if right or named or all(several) else {}
-    if all(several) and (listed or re.search(r"[ ,;]", gold + answer)):  # else "AB" is a product or a segment
-        same = several[0] == several[1] or (bool(listed) and sorted(several[0]) == sorted(several[1]))
+    if all(several) and (
+        listed or re.search(r"[ ,;]", gold + answer)
+    ):  # else "AB" is a product or a segment
+        same = several[0] == several[1] or (
+            bool(listed) and sorted(several[0]) == sorted(several[1])
+        )
         return Finding(same, f"names {'' if same else 'not '}the same options", "choice")
     if several[0] and named is not None and re.search(r"[ ,;]", gold):
         return Finding(False, f"names option {named.letter} alone", "choice")
@@ -125,16 +147,24 @@ def by_choice(gold: str, answer: str, problem: str, equal: Equal) -> Finding | N
         value = named.rest or listed.get(named.letter, "")
         if value:
             same = equal(gold, value, 1)
-            return Finding(same, f"the value of option {named.letter} is {'' if same else 'not '}the gold", "choice")
+            return Finding(
+                same,
+                f"the value of option {named.letter} is {'' if same else 'not '}the gold",
+                "choice",
+            )
     return None
 
 
-def _against_letter(right: Choice, named: Choice | None, answer: str, listed: dict[str, str], equal: Equal) -> Finding:
+def _against_letter(
+    right: Choice, named: Choice | None, answer: str, listed: dict[str, str], equal: Equal
+) -> Finding:
     letter = right.letter
     if named is None and listed and re.fullmatch(r"[a-j]", answer):
         named = Choice(answer.upper(), "")
     if named is not None and named.letter != letter:
-        return Finding(False, f"the gold is option {letter}, the answer names {named.letter}", "choice")
+        return Finding(
+            False, f"the gold is option {letter}, the answer names {named.letter}", "choice"
+        )
     if named is not None and named.rest and _is_value_of_another(named, listed, equal):
         return Finding(False, f"names option {letter} with the value of another", "choice")
     if named is not None:

@@ -1,8 +1,9 @@
 r"""Whether an answer says the same as the gold: the grading policy.
 
-Decided here, exactly and in bounded time: spellings, numbers of any length, values in closed form, units, times,
-number bases, lists, sets, tuples, intervals and inequalities, equations, families, matrices, words, multiple choice.
-Each reading of `READINGS` decides or passes on to the next; what is left is asked of `symbolic`.
+Decided here, exactly and in bounded time: spellings, numbers of any length, values in closed form,
+units, times, number bases, lists, sets, tuples, intervals and inequalities, equations, families,
+matrices, words, multiple choice. Each reading of `READINGS` decides or passes on to the next; what
+is left is asked of `symbolic`.
 """
 
 import re
@@ -15,7 +16,9 @@ from shared.grading.normalise import clean, squash
 from shared.grading.outcome import Finding, NeedsWorker, Undecidable
 from shared.grading.parts import read_parts
 
-MAX_IN_PROCESS = 400  # characters of gold and answer together that are compared outside a worker process
+MAX_IN_PROCESS = (
+    400  # characters of gold and answer together that are compared outside a worker process
+)
 MAX_COMPARED = 10_000
 _SEVERAL = re.compile(
     r"[,;和或、；，①]|\\pm|\\text|\b(?:and|or)\b|\((?:1|i|a)\)|(?:^|\s)1[.)]|(?:part|question|problem)\s?\(?1"
@@ -41,10 +44,13 @@ READINGS = (
 )
 
 
-def compare(gold: str, items: tuple[str, ...], problem: str | None, symbolic: Symbolic | None) -> Finding:
+def compare(
+    gold: str, items: tuple[str, ...], problem: str | None, symbolic: Symbolic | None
+) -> Finding:
     """Whether the boxes `items` (one answer, or a list in order) say what `gold` says.
 
-    Without `symbolic` raises `NeedsWorker` where the fast path does not decide; with it may raise `Undecidable`.
+    Without `symbolic` raises `NeedsWorker` where the fast path does not decide; with it may raise
+    `Undecidable`.
     """
     if len(items) == 1 and gold.strip() == items[0].strip():
         return Finding(True, "the same text", "exact")
@@ -80,7 +86,9 @@ def _finding(comparison: Comparison, gold: str, answers: tuple[str, ...]) -> Fin
         how = "as lists"
     else:
         parted = read_parts(gold) is not None  # "(I) 5 (II) 7" names no option
-        chosen = None if parted else by_choice(gold, answers[0], comparison.problem, comparison.equal)
+        chosen = (
+            None if parted else by_choice(gold, answers[0], comparison.problem, comparison.equal)
+        )
         if chosen is not None:
             return chosen
         equal = comparison.equal(gold, answers[0])
@@ -94,8 +102,10 @@ def _boxes_equal(comparison: Comparison, gold: str, answers: tuple[str, ...]) ->
     parts = read_parts(gold)
     listed = read_list(gold) if parts is None else Listed("tuple", parts)
     if listed is None:
-        # "\boxed{15\frac{3}{4}} or \boxed{\frac{63}{4}}": one value in several forms. Boxes that are spelled alike
-        # are a list: nothing is merged.
+        # "\boxed{15\frac{3}{4}} or \boxed{\frac{63}{4}}": one value in several forms. Boxes that
+        # are spelled alike are a list: nothing is merged.
         forms = {squash(answer) for answer in answers}
-        return len(forms) == len(answers) and all(comparison.equal(gold, answer, 1) for answer in answers)
+        return len(forms) == len(answers) and all(
+            comparison.equal(gold, answer, 1) for answer in answers
+        )
     return sets.lists_equal(comparison, listed, Listed("boxes", answers), 0)

@@ -15,9 +15,13 @@ Reading = Callable[["Comparison", str, str, int], bool | None]
 
 
 class Comparison:
-    """The problem that a gold and an answer belong to, how they are read, and what `symbolic` said last."""
+    """The problem that a gold and an answer belong to, how they are read, and what `symbolic`
+    said last.
+    """
 
-    def __init__(self, problem: str, symbolic: Symbolic | None, readings: tuple[Reading, ...]) -> None:
+    def __init__(
+        self, problem: str, symbolic: Symbolic | None, readings: tuple[Reading, ...]
+    ) -> None:
         self.problem = problem
         self.symbolic = symbolic
         self.readings = readings

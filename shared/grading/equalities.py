@@ -1,4 +1,6 @@
-r"""Readings of answers by their value: equations and their labels, ratios, quantities with units."""
+r"""Readings of answers by their value: equations and their labels, ratios, quantities with
+units.
+"""
 
 import re
 from fractions import Fraction
@@ -13,11 +15,15 @@ from shared.grading.splitting import split_outside
 
 MAX_CHAIN = 12  # equals signs of a calculation
 _SUM_OF_SEGMENTS = re.compile(r"[A-Z]{2}(?:\s*[+-]\s*[A-Z]{2})+")
-_ASKED = re.compile(r"(?:find|compute|determine|evaluate|calculate|value of|what is|求)[^.?!]{0,20}$", re.I)
+_ASKED = re.compile(
+    r"(?:find|compute|determine|evaluate|calculate|value of|what is|求)[^.?!]{0,20}$", re.I
+)
 
 
 def as_equations(comparison: Comparison, gold: str, answer: str, depth: int) -> bool | None:
-    """Equations in the same unknowns, definitions with their labels, a value with or without its label."""
+    """Equations in the same unknowns, definitions with their labels, a value with or without
+    its label.
+    """
     left, right = ([side.strip() for side in split_outside(text, "=")] for text in (gold, answer))
     if len(left) == len(right) == 1 or not all((*left, *right)):
         return None
@@ -28,9 +34,15 @@ def as_equations(comparison: Comparison, gold: str, answer: str, depth: int) -> 
     if values.other_name(left[0], right[0]):
         return False
     if len(left) != 2 or len(right) != 2:
-        return squash(left[0]) == squash(right[0]) and comparison.equal(left[-1], right[-1], depth + 1)
-    if all(map(values.is_value, (*left, *right))):  # "0.56 = 56%": a value in two forms, not an equation
-        return comparison.equal(left[0], right[0], depth + 1) and comparison.equal(left[1], right[1], depth + 1)
+        return squash(left[0]) == squash(right[0]) and comparison.equal(
+            left[-1], right[-1], depth + 1
+        )
+    if all(
+        map(values.is_value, (*left, *right))
+    ):  # "0.56 = 56%": a value in two forms, not an equation
+        return comparison.equal(left[0], right[0], depth + 1) and comparison.equal(
+            left[1], right[1], depth + 1
+        )
     forms = values.zero_form(left), values.zero_form(right)
     if forms[0] is not None and forms[1] is not None:
         same = values.bounded(algebra.proportional, forms[0], forms[1])
@@ -40,8 +52,12 @@ def as_equations(comparison: Comparison, gold: str, answer: str, depth: int) -> 
     return comparison.ask(zeros[0], zeros[1]) or comparison.ask(zeros[0], f"-({zeros[1]})")
 
 
-def _without_label(comparison: Comparison, left: list[str], right: list[str], depth: int) -> bool | None:
-    """`x = 5` against `5`: the name of what was asked may be left out; of a calculation the result counts."""
+def _without_label(
+    comparison: Comparison, left: list[str], right: list[str], depth: int
+) -> bool | None:
+    """`x = 5` against `5`: the name of what was asked may be left out; of a calculation the
+    result counts.
+    """
     chain, other = (left, right[0]) if len(right) == 1 else (right, left[0])
     if len(chain) > MAX_CHAIN:
         return False
@@ -65,7 +81,11 @@ def _names_a_result(comparison: Comparison, chain: list[str]) -> bool:
         return True
     asked = squash(comparison.problem)  # "find x + y": then x + y = 7 names what was asked
     at = asked.find(squash(head))
-    return at > 0 and len(head) > 2 and _ASKED.search(asked[max(0, at - 40) : at].replace("$", "")) is not None
+    return (
+        at > 0
+        and len(head) > 2
+        and _ASKED.search(asked[max(0, at - 40) : at].replace("$", "")) is not None
+    )
 
 
 def as_ratios(comparison: Comparison, gold: str, answer: str, depth: int) -> bool | None:
@@ -77,23 +97,34 @@ def as_ratios(comparison: Comparison, gold: str, answer: str, depth: int) -> boo
         return len(left) == len(right) and all(
             comparison.equal(a, b, depth + 1) for a, b in zip(left, right, strict=True)
         )
-    if any(map(literals.read_time, (gold, answer))) and "ratio" not in comparison.problem.casefold():
+    if (
+        any(map(literals.read_time, (gold, answer)))
+        and "ratio" not in comparison.problem.casefold()
+    ):
         return False  # 4:30 is a time of day, not 2/15
     if any(pair is not None and len(pair) > 2 for pair in (left, right)):
         return False
-    quotients = [f"({pair[0]})/({pair[1]})" if pair else text for pair, text in ((left, gold), (right, answer))]
+    quotients = [
+        f"({pair[0]})/({pair[1]})" if pair else text
+        for pair, text in ((left, gold), (right, answer))
+    ]
     return as_quantities(comparison, quotients[0], quotients[1], depth)
 
 
 def as_compounds(comparison: Comparison, gold: str, answer: str, depth: int) -> bool | None:
-    """`1 hour and 30 minutes` is 90 minutes, 5400 seconds or 1.5 hours; without a unit it is none of them."""
+    """`1 hour and 30 minutes` is 90 minutes, 5400 seconds or 1.5 hours; without a unit it is
+    none of them.
+    """
     if gold[-1:].isdigit() and answer[-1:].isdigit():
         return None  # no unit at either end
     left, right = quantities.read_compound(gold), quantities.read_compound(answer)
     if left is None and right is None:
         return None
     return _quantities_equal(
-        comparison, left or quantities.read_quantity(gold), right or quantities.read_quantity(answer), True
+        comparison,
+        left or quantities.read_quantity(gold),
+        right or quantities.read_quantity(answer),
+        True,
     )
 
 
@@ -105,8 +136,14 @@ def as_quantities(comparison: Comparison, gold: str, answer: str, depth: int) ->
     return _quantities_equal(comparison, left, right, False)
 
 
-def _quantities_equal(comparison: Comparison, left: Quantity, right: Quantity, unit_needed: bool) -> bool:
-    if not quantities.compatible(left, right) or (left.percent and right.unit) or (right.percent and left.unit):
+def _quantities_equal(
+    comparison: Comparison, left: Quantity, right: Quantity, unit_needed: bool
+) -> bool:
+    if (
+        not quantities.compatible(left, right)
+        or (left.percent and right.unit)
+        or (right.percent and left.unit)
+    ):
         return False
     if unit_needed and left.unit != right.unit:
         return False
@@ -117,7 +154,8 @@ def _quantities_equal(comparison: Comparison, left: Quantity, right: Quantity, u
         a, b = values.scaled(a, factors[0]), values.scaled(b, factors[1])
         same = values.bounded(algebra.equal, a, b)
         if same is False and left.percent and not right.percent and not right.unit:
-            # A gold in percent names its value: 50% is 50, and also 1/2. The other way round 50% is 50 only.
+            # A gold in percent names its value: 50% is 50, and also 1/2. The other way round 50% is
+            # 50 only.
             same = values.bounded(algebra.equal, values.scaled(a, Fraction(1, 100)), b)
         if same is not None:
             return same

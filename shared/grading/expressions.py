@@ -1,8 +1,9 @@
-r"""Cleaned LaTeX or plain text read as one expression: a small recursive-descent parser with a bounded depth.
+r"""Cleaned LaTeX or plain text read as one expression: a small recursive-descent parser with a
+bounded depth.
 
-It reads what final answers are made of (numbers, mixed numbers, fractions, roots, powers, factorials, binomials, named
-functions, letters, Greek letters, subscripts) and refuses everything else: a partial reading would make wrong answers
-equal.
+It reads what final answers are made of (numbers, mixed numbers, fractions, roots, powers,
+factorials, binomials, named functions, letters, Greek letters, subscripts) and refuses everything
+else: a partial reading would make wrong answers equal.
 """
 
 import re
@@ -37,7 +38,9 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """`op` is num (`value`), sym (`name`), add, mul, div, pow, neg, fact, binom, root, or a function's name."""
+    """`op` is num (`value`), sym (`name`), add, mul, div, pow, neg, fact, binom, root, or a
+    function's name.
+    """
 
     op: str
     args: tuple["Node", ...] = ()
@@ -67,11 +70,15 @@ def _value(digits: str) -> Fraction:
 
 
 def _has_letters(node: Node) -> bool:
-    return (node.op == "sym" and node.name not in ("i", "e", "\\pi")) or any(map(_has_letters, node.args))
+    return (node.op == "sym" and node.name not in ("i", "e", "\\pi")) or any(
+        map(_has_letters, node.args)
+    )
 
 
 class _Reader:
-    """Reads tokens from `text` at `position`. Token kinds: number, command (with its backslash left out), other."""
+    """Reads tokens from `text` at `position`. Token kinds: number, command (with its backslash
+    left out), other.
+    """
 
     def __init__(self, text: str) -> None:
         self.text, self.position = text, 0
@@ -170,7 +177,9 @@ class _Reader:
         if self.accept("-"):
             return Node("neg", (self.exponent(depth + 1),))
         # A bare number is the whole exponent: no mixed number begins in it ("2^3\\frac{1}{2}").
-        node = number(_value(self.take()[1])) if self.peek_kind() == "number" else self.atom(depth + 1)
+        node = (
+            number(_value(self.take()[1])) if self.peek_kind() == "number" else self.atom(depth + 1)
+        )
         return Node("pow", (node, self.exponent(depth + 1))) if self.accept("^") else node
 
     def atom(self, depth: int) -> Node:
@@ -194,7 +203,9 @@ class _Reader:
         raise Unreadable(f"{value!r} is no part of an expression")
 
     def mixed(self, digits: str) -> Node:
-        """A number, with the fraction that may follow it: `1\\frac{4}{5}` and `1 4/5` are sums, never products."""
+        """A number, with the fraction that may follow it: `1\\frac{4}{5}` and `1 4/5` are sums,
+        never products.
+        """
         whole = _value(digits)
         match = _FRACTION_BEHIND.match(self.text, self.position) if digits.isdigit() else None
         if match is None:
@@ -229,7 +240,9 @@ class _Reader:
         raise Unreadable(f"\\{name} is no part of an expression")
 
     def barred(self, name: str, depth: int) -> Node:
-        """A letter with a bar is another name; a bar over a number is its conjugate. Over letters it may be either."""
+        """A letter with a bar is another name; a bar over a number is its conjugate. Over
+        letters it may be either.
+        """
         node = self.argument(depth)
         if node.op == "sym" and node.name not in ("i", "e", "\\pi"):
             return Node("sym", name=f"\\{name} {node.name}" + self.subscript())

@@ -1,7 +1,7 @@
 r"""The final answer of a response: what stands in the last box, or after an explicit marker.
 
-Every search is a plain string search or a pattern over a tail of bounded length, so that the cost does not depend on
-what a hostile text contains.
+Every search is a plain string search or a pattern over a tail of bounded length, so that the cost
+does not depend on what a hostile text contains.
 """
 
 import re
@@ -11,15 +11,19 @@ from typing import Literal
 from shared.grading.answer_markers import answer_in, marked_answer
 from shared.prompts import THINK_CLOSE, THINK_OPEN
 
-MAX_ANSWER = 10_000  # characters of one answer; a box that is not closed within them is not an answer
+MAX_ANSWER = (
+    10_000  # characters of one answer; a box that is not closed within them is not an answer
+)
 MAX_BOXES = 64  # of one trailing group
 TAIL = 4_000  # characters from the end in which markers without a box are looked for
 
 _BOXES = ("\\boxed", "\\fbox")
-# What may stand between the boxes of one list: separators, delimiters, spacing, a short label such as `x =`.
+# What may stand between the boxes of one list: separators, delimiters, spacing, a short label such
+# as `x =`.
 _BETWEEN_BOXES = re.compile(
     r"(?=.*?(?:,|;|&|\band\b|\bor\b|、|，))"
-    r"(?:[\s,;&$、，]|\\[()\[\],;:! ]|\\(?:q?quad|text|mathrm|mbox|and)\b|[{}~]|\b(?:and|or)\b|[A-Za-z]\w{0,3}\s*=)*",
+    r"(?:[\s,;&$、，]|\\[()\[\],;:!"
+    r" ]|\\(?:q?quad|text|mathrm|mbox|and)\b|[{}~]|\b(?:and|or)\b|[A-Za-z]\w{0,3}\s*=)*",
     re.DOTALL,
 )
 
@@ -47,8 +51,8 @@ class Missing:
 def extract(response: str) -> Answer | Missing:
     """The final answer of a response. Only what follows the last `</think>` counts.
 
-    Order: the last box (or trailing group of boxes) inside `<answer>` tags if there are any, else anywhere; then
-    `####`, "Answer:" and its like, a bold last number.
+    Order: the last box (or trailing group of boxes) inside `<answer>` tags if there are any, else
+    anywhere; then `####`, "Answer:" and its like, a bold last number.
     """
     close = response.rfind(THINK_CLOSE)
     if response.rfind(THINK_OPEN) > close:
@@ -66,15 +70,23 @@ def extract(response: str) -> Answer | Missing:
 
 
 def boxes_in_parts(response: str, count: int) -> Answer | None:
-    """The boxes of a response that has exactly `count` of them, each on a line of its own; else None."""
-    text = response[response.rfind(THINK_CLOSE) + len(THINK_CLOSE) :] if THINK_CLOSE in response else response
+    """The boxes of a response that has exactly `count` of them, each on a line of its own; else
+    None.
+    """
+    text = (
+        response[response.rfind(THINK_CLOSE) + len(THINK_CLOSE) :]
+        if THINK_CLOSE in response
+        else response
+    )
     if not 1 < count <= MAX_BOXES or sum(text.count(name) for name in _BOXES) != count:
         return None
     boxes: list[str] = []
     end = 0
     for _ in range(count):
         start = min((at for at in (text.find(name, end) for name in _BOXES) if at >= 0), default=-1)
-        content = _box_content(text, start) if start >= 0 else None  # else one box lies within another
+        content = (
+            _box_content(text, start) if start >= 0 else None
+        )  # else one box lies within another
         if content is None or (boxes and "\n" not in text[end:start]):
             return None
         boxes.append(text[content[0] : content[1]].strip())
@@ -117,7 +129,9 @@ def _boxed(text: str) -> Answer | Missing | None:
         start = before
     if not all(re.sub(r"\\(?:[,;:! ]|$)|[\s{}~$]", "", box) for box in boxes):
         return Missing("no_answer", "the last box is blank")
-    return Answer(tuple(boxes), "last box" if len(boxes) == 1 else f"trailing list of {len(boxes)} boxes")
+    return Answer(
+        tuple(boxes), "last box" if len(boxes) == 1 else f"trailing list of {len(boxes)} boxes"
+    )
 
 
 def _rfind_box(text: str, end: int, start: int = 0) -> int:
@@ -125,7 +139,9 @@ def _rfind_box(text: str, end: int, start: int = 0) -> int:
 
 
 def _box_content(text: str, start: int) -> tuple[int, int, int] | None:
-    """(start, end, position behind it) of the content of the box that starts at `start`; None if it is never closed."""
+    """(start, end, position behind it) of the content of the box that starts at `start`; None
+    if it is never closed.
+    """
     position = start + len("\\boxed" if text.startswith("\\boxed", start) else "\\fbox")
     limit = min(len(text), position + MAX_ANSWER)
     while position < limit and text[position].isspace():
@@ -154,11 +170,21 @@ def _marked(tail: str) -> Answer | Missing:
 
 
 def _bare(tagged: str) -> Answer | Missing:
-    """The text inside `<answer>` tags without a box: the whole if it is short, else the answer marked in it."""
+    """The text inside `<answer>` tags without a box: the whole if it is short, else the answer
+    marked in it.
+    """
     bare = tagged.strip()
     if len(bare) <= 200 and "\n" not in bare:
         chosen = answer_in(bare)
         how = "no box; inside <answer>"
-        return Missing("no_answer", f"{how}: no single answer") if chosen is None else Answer((chosen,), how)
+        return (
+            Missing("no_answer", f"{how}: no single answer")
+            if chosen is None
+            else Answer((chosen,), how)
+        )
     marked = _marked(bare[-TAIL:])
-    return Answer(marked.items, f"{marked.how}, inside <answer>") if isinstance(marked, Answer) else marked
+    return (
+        Answer(marked.items, f"{marked.how}, inside <answer>")
+        if isinstance(marked, Answer)
+        else marked
+    )

@@ -1,4 +1,6 @@
-r"""Families of numbers with an integer that runs: `\frac{\pi}{2} + k\pi, k \in \mathbb{Z}`, `n \equiv 2 \pmod{3}`."""
+r"""Families of numbers with an integer that runs: `\frac{\pi}{2} + k\pi, k \in \mathbb{Z}`, `n
+\equiv 2 \pmod{3}`.
+"""
 
 import re
 from dataclasses import dataclass
@@ -34,7 +36,9 @@ class Family:
 
 
 def as_families(comparison: Comparison, gold: str, answer: str, depth: int) -> bool | None:
-    """Two families are the same where their steps are and their starts differ by a multiple of it."""
+    """Two families are the same where their steps are and their starts differ by a multiple of
+    it.
+    """
     if not any(sign in gold + answer for sign in ("\\in", "\\equiv", "integer")):
         return None
     declared = [_declared(text) for text in (gold, answer)]
@@ -68,7 +72,11 @@ def _split_running(text: str) -> tuple[str, str] | None:
     builder = _BUILDER.match(text)
     body = text if builder is None else builder[2].strip()
     match = _RUNS.search(body) or _WORDS_BEFORE.search(body)
-    return None if match is None or not match.start() else (body[: match.start()].strip().rstrip(",; "), match[1])
+    return (
+        None
+        if match is None or not match.start()
+        else (body[: match.start()].strip().rstrip(",; "), match[1])
+    )
 
 
 def _same(left: Family, right: Family) -> bool | None:
@@ -96,10 +104,18 @@ def _declared(text: str) -> Family | None:
 
 
 def _undeclared(text: str) -> Family | None:
-    """A family whose running letter nobody names: the only letter, or the only one of those in use for it."""
+    """A family whose running letter nobody names: the only letter, or the only one of those in
+    use for it.
+    """
     body = text.rpartition("=")[2]
-    letters = {letter for letter in re.findall(r"(?<![A-Za-z\\])[a-zA-Z](?![A-Za-z])", body) if letter not in "ei"}
-    return _family(text, letters.pop()) if len(letters) == 1 and letters <= _RUNNING_LETTERS else None
+    letters = {
+        letter
+        for letter in re.findall(r"(?<![A-Za-z\\])[a-zA-Z](?![A-Za-z])", body)
+        if letter not in "ei"
+    }
+    return (
+        _family(text, letters.pop()) if len(letters) == 1 and letters <= _RUNNING_LETTERS else None
+    )
 
 
 def _family(text: str, letter: str) -> Family | None:
@@ -120,4 +136,9 @@ def _family(text: str, letter: str) -> Family | None:
 def _substituted(node: Node, letter: str, value: int) -> Node:
     if node.op == "sym" and node.name == letter:
         return number(value)
-    return Node(node.op, tuple(_substituted(part, letter, value) for part in node.args), node.value, node.name)
+    return Node(
+        node.op,
+        tuple(_substituted(part, letter, value) for part in node.args),
+        node.value,
+        node.name,
+    )

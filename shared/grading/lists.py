@@ -1,4 +1,6 @@
-r"""Lists, tuples and sets as an answer writes them, and the labels of their items (`x = 1, y = 2`)."""
+r"""Lists, tuples and sets as an answer writes them, and the labels of their items (`x = 1, y =
+2`).
+"""
 
 import re
 from dataclasses import dataclass, replace
@@ -6,10 +8,12 @@ from dataclasses import dataclass, replace
 from shared.grading.normalise import squash
 from shared.grading.splitting import Matrix, bracketed, cut_outside, read_matrix
 
-# The name of what was asked: a letter, f(x), AB, |AB|, \angle ABC, [ABC], P(A), (x, y), plain words.
+# The name of what was asked: a letter, f(x), AB, |AB|, \angle ABC, [ABC], P(A), (x, y), plain
+# words.
 _LABEL = re.compile(
     r"^(?:\\?[A-Za-z]+'*(?:\s*_\s*(?:\{[^{}]{1,20}\}|\w))?(?:\s*\([^()=]{1,30}\))?|\|[A-Z]{2}\|"
-    r"|m?\s*\\angle\s*[A-Z]{1,3}|\[[A-Z]{3,6}\]|(?:\\text\{[^{}]*\}\s*)+(?:_\{?\w+\}?)?|\([a-z\\, ]{1,40}\)"
+    r"|m?\s*\\angle\s*[A-Z]{1,3}|\[[A-Z]{3,6}\]|(?:\\text\{[^{}]*\}\s*)+(?:_\{?\w+\}?)?|\([a-z\\,"
+    r" ]{1,40}\)"
     r"|[A-Za-z ]{3,40}|\\triangle\s*[A-Z]{3}|\\(?:bar|hat)\{[A-Za-z]\}|\\vec\{[A-Z]{2}\}"
     r"|[fgh]\s*\^\s*\{[^{}]{1,6}\}\s*\([^()=]{1,30}\))$"
 )
@@ -19,7 +23,9 @@ _PLUS_MINUS = re.compile(r"\\(pm|mp)(?![A-Za-z])")
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """`kind`: tuple (brackets, in order), set (braces), list (bare), boxes (several boxes, in order), single."""
+    """`kind`: tuple (brackets, in order), set (braces), list (bare), boxes (several boxes, in
+    order), single.
+    """
 
     kind: str
     items: tuple[str, ...]
@@ -41,7 +47,9 @@ def split_label(item: str) -> tuple[str, str]:
 
 
 def label_key(name: str) -> str:
-    """One spelling for one label: `AB`, `|AB|` and `BA`; `a_{n}` and `a_n`. Indices, primes and arguments all count."""
+    """One spelling for one label: `AB`, `|AB|` and `BA`; `a_{n}` and `a_n`. Indices, primes and
+    arguments all count.
+    """
     key = re.sub(r"\\text\{([^{}]*)\}", r"\1", name)
     key = re.sub(r"_\s*\{\s*(\w)\s*\}", r"_\1", re.sub(r"^m\s*(?=\\angle)", "", key))
     key = squash(key).replace(" ", "")
@@ -68,7 +76,10 @@ def read_list(text: str) -> Listed | None:
         parts, connectives = _parts(body)
         if opening == "\\{" and closing == "\\}":
             return Listed("set", parts, connectives=connectives)
-        whole = len(parts) == 2 or opening + closing in ("()", "[]")  # (1,2] is an interval, (1,2,3] is nothing
+        whole = len(parts) == 2 or opening + closing in (
+            "()",
+            "[]",
+        )  # (1,2] is an interval, (1,2,3] is nothing
         if len(parts) > 1 and opening in "([" and closing in ")]" and whole:
             return Listed("tuple", parts, opening + closing, connectives)
         return None
@@ -81,8 +92,12 @@ def read_list(text: str) -> Listed | None:
 
 
 def in_order_of_label(gold: Listed, answer: Listed) -> Listed | None:
-    """The answer's tuple in the order of the gold's label; None where the two labels name different things."""
-    names = [[part.strip() for part in label[1:-1].split(",")] for label in (gold.label, answer.label)]
+    """The answer's tuple in the order of the gold's label; None where the two labels name
+    different things.
+    """
+    names = [
+        [part.strip() for part in label[1:-1].split(",")] for label in (gold.label, answer.label)
+    ]
     tuples = [label.startswith("(") and "," in label for label in (gold.label, answer.label)]
     if not all(tuples):
         return answer if any(tuples) or gold.label == answer.label else None
@@ -117,7 +132,9 @@ def _parts(body: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     for piece in pieces:
         if piece.strip(" \\"):
             parts += _both_signs(piece.strip())
-    words = (re.sub(r"\\text|[^a-z]", "", separator) for separator in separators if len(separator) > 1)
+    words = (
+        re.sub(r"\\text|[^a-z]", "", separator) for separator in separators if len(separator) > 1
+    )
     return tuple(parts), tuple(word for word in words if word)
 
 
@@ -125,5 +142,7 @@ def _both_signs(text: str) -> tuple[str, ...]:
     """`1 \\pm 2` is two items."""
     if not _PLUS_MINUS.search(text):
         return (text,)
-    signed = (_PLUS_MINUS.sub(lambda match, s=signs: s[match[1] == "mp"], text) for signs in ("+-", "-+"))  # type: ignore[misc]
+    upper = _PLUS_MINUS.sub(lambda match: "-" if match[1] == "mp" else "+", text)
+    lower = _PLUS_MINUS.sub(lambda match: "+" if match[1] == "mp" else "-", text)
+    signed = (upper, lower)
     return tuple(re.sub(r"^\s*\+|(?<==)\s*\+", "", item) for item in signed)

@@ -1,4 +1,6 @@
-r"""Answers that are read as they stand: digits of any length, times of day, numbers in a base, words."""
+r"""Answers that are read as they stand: digits of any length, times of day, numbers in a base,
+words.
+"""
 
 import re
 
@@ -30,21 +32,28 @@ _NUMBER = re.compile(r"(?<![\w.])-?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:
 _NOT_ALONE_TEXT = """
 or neither nor maybe perhaps cannot never million billion thousand hundred dozen half except excluding besides other
 """
-_NOT_ALONE = frozenset(_NOT_ALONE_TEXT.split())  # with them the number of a sentence is not its answer
+_NOT_ALONE = frozenset(
+    _NOT_ALONE_TEXT.split()
+)  # with them the number of a sentence is not its answer
 _SHORT_WORDS = frozenset(("yes", "no", "odd", "red", "none", "true", "even"))
 # Words of a sentence that add nothing to the one that answers: "It is Tuesday", "Alice wins".
 _FILLER_TEXT = """
 it is are was the a an this that there answer result wins win winner player has strategy winning be will
 """
 _FILLER = frozenset(_FILLER_TEXT.split())
-_BUT = frozenset(["not", "but", "unless", "except", "only", "if", "no", "never", "cannot", "without"])
+_BUT = frozenset(
+    ["not", "but", "unless", "except", "only", "if", "no", "never", "cannot", "without"]
+)
 _NOTHING = frozenset(
-    tuple(said.split()) for said in ("no solution", "no solutions", "no real solution", "no real solutions", "none")
+    tuple(said.split())
+    for said in ("no solution", "no solutions", "no real solution", "no real solutions", "none")
 )
 
 
 def read_digits(text: str) -> tuple[bool, str, str] | None:
-    """(negative, digits before the point, digits behind it) of a plain number, without zeros that say nothing."""
+    """(negative, digits before the point, digits behind it) of a plain number, without zeros
+    that say nothing.
+    """
     match = _PLAIN_NUMBER.match(text)
     if match is None or not (match[2] or match[3]):
         return None
@@ -53,14 +62,18 @@ def read_digits(text: str) -> tuple[bool, str, str] | None:
 
 
 def without_thousands(text: str) -> str | None:
-    """The text with bare thousands separators taken out ("58,500", "1 000"), or None where there are none."""
+    """The text with bare thousands separators taken out ("58,500", "1 000"), or None where
+    there are none.
+    """
     if not _BARE_THOUSANDS.search(text):
         return None
     return _BARE_THOUSANDS.sub(lambda match: re.sub("[, ]", "", match[0]), text)
 
 
 def read_time(text: str) -> tuple[tuple[int, int, int], str] | None:
-    """((hours, minutes, seconds), "a", "p" or "") of a time of day or a duration written with colons."""
+    """((hours, minutes, seconds), "a", "p" or "") of a time of day or a duration written with
+    colons.
+    """
     match = _TIME.match(text)
     if match is None:
         return None
@@ -93,11 +106,15 @@ def names_base(problem: str, base: str) -> bool:
     said = problem[-20_000:].casefold()
     names = [base, *(word for word, digits in NUMBER_WORDS.items() if digits == base)]
     other_name = {"2": "binary", "8": "octal", "16": "hexadecimal"}.get(base)
-    return any(re.search(rf"\bbase[\s\-$]*{name}\b", said) for name in names) or bool(other_name and other_name in said)
+    return any(re.search(rf"\bbase[\s\-$]*{name}\b", said) for name in names) or bool(
+        other_name and other_name in said
+    )
 
 
 def read_words(text: str) -> tuple[str, ...] | None:
-    """The words of an answer that is text and nothing else; bare letters that may be a product are no text."""
+    """The words of an answer that is text and nothing else; bare letters that may be a product
+    are no text.
+    """
     if not _TEXT.match(text) or re.search("[①-⑳]", text):
         return None
     said = words(text)
@@ -107,7 +124,9 @@ def read_words(text: str) -> tuple[str, ...] | None:
 
 
 def same_words(gold: tuple[str, ...], answer: tuple[str, ...]) -> bool:
-    """Whether two answers in words say the same: word by word, or but for words that add nothing."""
+    """Whether two answers in words say the same: word by word, or but for words that add
+    nothing.
+    """
     if gold == answer or "".join(gold) == "".join(answer):
         return True
     for short, long in ((gold, answer), (answer, gold)):
@@ -119,7 +138,9 @@ def same_words(gold: tuple[str, ...], answer: tuple[str, ...]) -> bool:
 
 
 def read_sentence(text: str) -> str | None:
-    """The only number of an answer that is a sentence in a text command; None where it is a bound or one of several."""
+    """The only number of an answer that is a sentence in a text command; None where it is a
+    bound or one of several.
+    """
     match = _WHOLE_TEXT.match(text)
     if match is None:
         return None

@@ -1,7 +1,9 @@
-r"""One spelling for one answer: Unicode, LaTeX spacing, text commands, delimiters, unmistakable thousands separators.
+r"""One spelling for one answer: Unicode, LaTeX spacing, text commands, delimiters, unmistakable
+thousands separators.
 
 `clean` keeps the meaning and the order of an answer and is linear in its length. What it writes:
-text stands in `\text{...}`, degrees as `°`, money as the sign `¤` (dollars), `€`, `£`, `¥` in front of the number.
+text stands in `\text{...}`, degrees as `°`, money as the sign `¤` (dollars), `€`, `£`, `¥` in front
+of the number.
 """
 
 import re
@@ -13,18 +15,71 @@ _SUPERSCRIPTS = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n"
 _SUBSCRIPTS = dict(zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=True))
 _SYMBOLS = str.maketrans(
     {
-        "−": "-", "–": "-", "—": "-", "×": "\\times ", "·": "\\cdot ", "⋅": "\\cdot ", "∙": "\\cdot ", "÷": "/",
-        "⁄": "/", "∕": "/", "≤": "\\le ", "⩽": "\\le ", "≥": "\\ge ", "⩾": "\\ge ", "≠": "\\ne ", "±": "\\pm ",
-        "∓": "\\mp ", "∞": "\\infty ", "∪": "\\cup ", "∩": "\\cap ", "∈": "\\in ", "∅": "\\emptyset ",
-        "ℝ": "\\mathbb{R}", "π": "\\pi ", "𝜋": "\\pi ", "θ": "\\theta ", "α": "\\alpha ", "β": "\\beta ",
-        "γ": "\\gamma ", "λ": "\\lambda ", "φ": "\\phi ", "ω": "\\omega ", "≈": "\\approx ", "º": "°", "˚": "°",
-        "∖": "\\setminus ", "，": ",", "；": ";", "：": ":", "（": "(", "）": ")", "、": ",", "＝": "=", "％": "%",
-        "≡": "\\equiv ", "∧": "\\land ", "∨": "\\lor ", "¬": "\\neg ",
-        "ℤ": "\\mathbb{Z}", "ℕ": "\\mathbb{N}", "∠": "\\angle ", "′": "'", "\u00a0": " ", "\u2009": "\\,",
-        "\u202f": "\\,", "\u2005": "\\,", "\u200a": " ",
-        "\u200b": "", "\ufeff": "", "\u2061": "", "\u2062": "", "⟨": "(", "⟩": ")",
+        "−": "-",
+        "–": "-",
+        "—": "-",
+        "×": "\\times ",
+        "·": "\\cdot ",
+        "⋅": "\\cdot ",
+        "∙": "\\cdot ",
+        "÷": "/",
+        "⁄": "/",
+        "∕": "/",
+        "≤": "\\le ",
+        "⩽": "\\le ",
+        "≥": "\\ge ",
+        "⩾": "\\ge ",
+        "≠": "\\ne ",
+        "±": "\\pm ",
+        "∓": "\\mp ",
+        "∞": "\\infty ",
+        "∪": "\\cup ",
+        "∩": "\\cap ",
+        "∈": "\\in ",
+        "∅": "\\emptyset ",
+        "ℝ": "\\mathbb{R}",
+        "π": "\\pi ",
+        "𝜋": "\\pi ",
+        "θ": "\\theta ",
+        "α": "\\alpha ",
+        "β": "\\beta ",
+        "γ": "\\gamma ",
+        "λ": "\\lambda ",
+        "φ": "\\phi ",
+        "ω": "\\omega ",
+        "≈": "\\approx ",
+        "º": "°",
+        "˚": "°",
+        "∖": "\\setminus ",
+        "，": ",",
+        "；": ";",
+        "：": ":",
+        "（": "(",
+        "）": ")",
+        "、": ",",
+        "＝": "=",
+        "％": "%",
+        "≡": "\\equiv ",
+        "∧": "\\land ",
+        "∨": "\\lor ",
+        "¬": "\\neg ",
+        "ℤ": "\\mathbb{Z}",
+        "ℕ": "\\mathbb{N}",
+        "∠": "\\angle ",
+        "′": "'",
+        "\u00a0": " ",
+        "\u2009": "\\,",
+        "\u202f": "\\,",
+        "\u2005": "\\,",
+        "\u200a": " ",
+        "\u200b": "",
+        "\ufeff": "",
+        "\u2061": "",
+        "\u2062": "",
+        "⟨": "(",
+        "⟩": ")",
     }
-)  # fmt: skip
+)
 _DEGREE = re.compile(
     r"\^\s*(?:\\circ\b|\{\s*\\circ\s*\}|°)|\\degrees?\b|\^\s*\{\s*°\s*\}|\^\s*o(?![A-Za-z])|\\circ\b(?=\s*[CF]?$)"
 )
@@ -39,20 +94,65 @@ _TEXT = re.compile(
 _PLAIN = re.compile(
     r"\\(?:mathbf|boldsymbol|bm|mathit|mathcal|underline|vec(?!\s*\{[A-Z]{2}\})|overrightarrow(?!\s*\{[A-Z]{2}\}))\s*\{([^{}]*)\}"
 )
-# A bar over points names their segment. Over anything else it says something: a conjugate, a mean, a negation.
-_BARRED = re.compile(r"\\(overline|bar|widebar|hat|widehat)\s*(?:\{([^{}]*)\}|(?!\{)\s*([A-Za-z\d]))")
+# A bar over points names their segment. Over anything else it says something: a conjugate, a mean,
+# a negation.
+_BARRED = re.compile(
+    r"\\(overline|bar|widebar|hat|widehat)\s*(?:\{([^{}]*)\}|(?!\{)\s*([A-Za-z\d]))"
+)
 _SYNONYMS = {
-    "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "dbinom": "binom", "tbinom": "binom", "leq": "le",
-    "leqslant": "le", "geq": "ge", "geqslant": "ge", "neq": "ne", "lt": "<", "gt": ">", "lbrace": "\\{",
-    "rbrace": "\\}", "lbrack": "[", "rbrack": "]", "vert": "|", "lvert": "|", "rvert": "|", "mid": "|", "colon": ":",
-    "ast": "\\cdot", "varnothing": "emptyset", "backslash": "setminus", "infin": "infty", "R": "mathbb{R}",
-    "Reals": "mathbb{R}", "quad": " ", "qquad": " ", "land": "\\text{and}", "wedge": "\\text{and}",
-    "lor": "\\text{or}", "vee": "\\text{or}", "overrightarrow": "vec",
-    "approxeq": "approx", "simeq": "approx", "div": "/", "langle": "(",
-    "rangle": ")", "varphi": "phi", "arctg": "arctan", "tg": "tan", "ctg": "cot", "mathbb R": "mathbb{R}",
-    "to": "rightarrow", "percent": "%", "textdegree": "°", "lparen": "(", "rparen": ")", "nobreakspace": " ",
-    "euro": "€", "pounds": "£",
-}  # fmt: skip
+    "dfrac": "frac",
+    "tfrac": "frac",
+    "cfrac": "frac",
+    "dbinom": "binom",
+    "tbinom": "binom",
+    "leq": "le",
+    "leqslant": "le",
+    "geq": "ge",
+    "geqslant": "ge",
+    "neq": "ne",
+    "lt": "<",
+    "gt": ">",
+    "lbrace": "\\{",
+    "rbrace": "\\}",
+    "lbrack": "[",
+    "rbrack": "]",
+    "vert": "|",
+    "lvert": "|",
+    "rvert": "|",
+    "mid": "|",
+    "colon": ":",
+    "ast": "\\cdot",
+    "varnothing": "emptyset",
+    "backslash": "setminus",
+    "infin": "infty",
+    "R": "mathbb{R}",
+    "Reals": "mathbb{R}",
+    "quad": " ",
+    "qquad": " ",
+    "land": "\\text{and}",
+    "wedge": "\\text{and}",
+    "lor": "\\text{or}",
+    "vee": "\\text{or}",
+    "overrightarrow": "vec",
+    "approxeq": "approx",
+    "simeq": "approx",
+    "div": "/",
+    "langle": "(",
+    "rangle": ")",
+    "varphi": "phi",
+    "arctg": "arctan",
+    "tg": "tan",
+    "ctg": "cot",
+    "mathbb R": "mathbb{R}",
+    "to": "rightarrow",
+    "percent": "%",
+    "textdegree": "°",
+    "lparen": "(",
+    "rparen": ")",
+    "nobreakspace": " ",
+    "euro": "€",
+    "pounds": "£",
+}
 _NUMBER_SET = re.compile(r"\\in\s*([ZNRQ])(?![A-Za-z])")
 _SPACING = re.compile(r"(\\\\)|\\[,;:! ]|~")  # `\\\\` ends a row of a matrix
 _WHOLE_NUMBER = re.compile(r"-?\d+", re.ASCII)
@@ -64,14 +164,24 @@ _BARE_FUNCTIONS = re.compile(
 )
 _SCIENTIFIC = re.compile(r"(?<![\w.\\])(\d+(?:\.\d+)?)[eE]([+-]?\d{1,3})(?![\w.])")
 _ARTICLES = frozenset(("a", "an", "the"))
-_ASCII_RELATIONS = (("<=", "\\le "), (">=", "\\ge "), ("!=", "\\ne "), ("=<", "\\le "), ("=>", "\\ge "))
+_ASCII_RELATIONS = (
+    ("<=", "\\le "),
+    (">=", "\\ge "),
+    ("!=", "\\ne "),
+    ("=<", "\\le "),
+    ("=>", "\\ge "),
+)
 
 
 def clean(text: str) -> str:
-    """`text` in the one spelling. At most 10,000 characters are expected; time and size are linear in them."""
+    """`text` in the one spelling. At most 10,000 characters are expected; time and size are
+    linear in them.
+    """
     if _WHOLE_NUMBER.fullmatch(text):  # what most answers are
         return text
-    text = notation.from_plain_tex(_delimiters(_unicode(" ".join(text.replace("\x00", "").split()))))
+    text = notation.from_plain_tex(
+        _delimiters(_unicode(" ".join(text.replace("\x00", "").split())))
+    )
     if "\\" in text:
         text = _without_commands(text)
     text = text.replace("{:}", ":")
@@ -80,7 +190,9 @@ def clean(text: str) -> str:
     text = _SCIENTIFIC.sub(r"\1\\cdot 10^{\2}", text)
     for ascii_form, command in _ASCII_RELATIONS:
         text = text.replace(ascii_form, command)
-    text = _BARE_FUNCTIONS.sub(lambda match: "\\" + {"infinity": "infty"}.get(match[1], match[1]), text)
+    text = _BARE_FUNCTIONS.sub(
+        lambda match: "\\" + {"infinity": "infty"}.get(match[1], match[1]), text
+    )
     text = " ".join(text.split()).replace(" °", "°")
     return _strip(text)
 
@@ -97,33 +209,49 @@ def _without_commands(text: str) -> str:
 
 
 def squash(cleaned: str) -> str:
-    """For comparing spellings: no space except between two digits ("1 4/5" must not become "14/5")."""
+    """For comparing spellings: no space except between two digits ("1 4/5" must not become
+    "14/5").
+    """
     return _SPACE_OF_STYLE.sub("", cleaned) if " " in cleaned else cleaned
 
 
 def without_text(cleaned: str) -> str:
     """The same with text commands taken off: `5\\text{ m}` becomes `5 m`."""
-    return re.sub(r"\\text\{([^{}]*)\}", r" \1 ", cleaned).strip() if "\\text" in cleaned else cleaned
+    return (
+        re.sub(r"\\text\{([^{}]*)\}", r" \1 ", cleaned).strip() if "\\text" in cleaned else cleaned
+    )
 
 
 def words(cleaned: str) -> tuple[str, ...]:
-    """The words of a text answer in lower case, without punctuation and without articles in front of other words."""
+    """The words of a text answer in lower case, without punctuation and without articles in
+    front of other words.
+    """
     plain = re.sub(r"\\text\{|[{}]|\\ ", " ", cleaned).casefold()
     found = re.findall(r"[^\W_]+(?:'[^\W_]+)?", plain)
     following = [*found[1:], ""][: len(found)]
-    return tuple(word for word, after in zip(found, following, strict=True) if word not in _ARTICLES or len(after) < 3)
+    return tuple(
+        word
+        for word, after in zip(found, following, strict=True)
+        if word not in _ARTICLES or len(after) < 3
+    )
 
 
 def _unicode(text: str) -> str:
     if text.isascii():
         return text
     text = re.sub(
-        f"[{''.join(_SUPERSCRIPTS)}]+", lambda m: "^{" + "".join(map(_SUPERSCRIPTS.__getitem__, m[0])) + "}", text
+        f"[{''.join(_SUPERSCRIPTS)}]+",
+        lambda m: "^{" + "".join(map(_SUPERSCRIPTS.__getitem__, m[0])) + "}",
+        text,
     )
     text = re.sub(
-        f"[{''.join(_SUBSCRIPTS)}]+", lambda m: "_{" + "".join(map(_SUBSCRIPTS.__getitem__, m[0])) + "}", text
+        f"[{''.join(_SUBSCRIPTS)}]+",
+        lambda m: "_{" + "".join(map(_SUBSCRIPTS.__getitem__, m[0])) + "}",
+        text,
     )
-    text = re.sub(r"([√∛])\s*(\d+(?:\.\d+)?|[A-Za-z]|\(([^()]*)\))", _root, text.replace("π", "\\pi "))
+    text = re.sub(
+        r"([√∛])\s*(\d+(?:\.\d+)?|[A-Za-z]|\(([^()]*)\))", _root, text.replace("π", "\\pi ")
+    )
     text = notation.from_han(text.translate(_SYMBOLS))
     return "".join(char if char.isascii() else _one_char(char) for char in text)
 
@@ -133,7 +261,9 @@ def _root(match: re.Match[str]) -> str:
 
 
 def _one_char(char: str) -> str:
-    """Digits of any script, vulgar fractions, full-width and mathematical letters in ASCII; else the character."""
+    """Digits of any script, vulgar fractions, full-width and mathematical letters in ASCII;
+    else the character.
+    """
     if unicodedata.decomposition(char).startswith("<fraction>"):
         above, _, below = unicodedata.normalize("NFKC", char).partition("\u2044")
         return f"\\frac{{{above}}}{{{below}}}" if below else char
@@ -145,8 +275,12 @@ def _one_char(char: str) -> str:
 
 
 def _delimiters(text: str) -> str:
-    """Without `$`, `\\(`, `\\[` around mathematics and `**` around it; a dollar sign that means money becomes `¤`."""
-    text = re.sub(r"\\[()\[\]]", " ", text.replace("\\$", "¤").replace("\\textdollar", "¤")).replace("$$", " ")
+    """Without `$`, `\\(`, `\\[` around mathematics and `**` around it; a dollar sign that means
+    money becomes `¤`.
+    """
+    text = re.sub(
+        r"\\[()\[\]]", " ", text.replace("\\$", "¤").replace("\\textdollar", "¤")
+    ).replace("$$", " ")
     if text.count("$") % 2:
         text = re.sub(r"\$(?=\s*[-\d.¤])", "¤", text, count=1)
     text = text.replace("$", " ").strip()
@@ -187,7 +321,13 @@ def _strip(text: str) -> str:
     """Without white space, final punctuation and braces around the whole."""
     while True:
         text = text.strip().rstrip(".,;:。").rstrip()
-        if len(text) > 1 and text[0] == "{" and text[-1] == "}" and text[-2] != "\\" and _closes_at_end(text):
+        if (
+            len(text) > 1
+            and text[0] == "{"
+            and text[-1] == "}"
+            and text[-2] != "\\"
+            and _closes_at_end(text)
+        ):
             text = text[1:-1]
         else:
             return text.removesuffix("\\").rstrip() if not text.endswith("\\\\") else text

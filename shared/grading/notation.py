@@ -1,4 +1,5 @@
-r"""Other notations in the one that the rest reads: plain TeX, Russian and Chinese conventions, repeating decimals.
+r"""Other notations in the one that the rest reads: plain TeX, Russian and Chinese conventions,
+repeating decimals.
 
 Every function takes and gives LaTeX and is linear in its length.
 """
@@ -12,14 +13,42 @@ MAX_PERIOD = 60  # digits of a repeating decimal
 _INFIX = re.compile(r"\\(over|choose)(?![A-Za-z])")
 _STYLE_GROUP = re.compile(r"\{\s*\\(bf|it|sf|tt|sl|em|cal|rm)(?![A-Za-z])\s*([^{}]*)\}")
 _LETTER_CONSTANT = re.compile(r"\\(?:mathrm|operatorname|rm|mathsf)\s*\{\s*([ei])\s*\}")
-_NAMED_FUNCTION = re.compile(r"\\(?:operatorname\*?|mathrm|rm|mathop)\s*\{\s*\\?(?:mathrm\{)?([A-Za-z]+)\}{1,2}")
+_NAMED_FUNCTION = re.compile(
+    r"\\(?:operatorname\*?|mathrm|rm|mathop)\s*\{\s*\\?(?:mathrm\{)?([A-Za-z]+)\}{1,2}"
+)
 _FUNCTION_NAMES = {
-    "tg": "tan", "ctg": "cot", "cotg": "cot", "arctg": "arctan", "arcctg": "arccot", "sen": "sin", "ln": "ln",
-    "lg": "lg", "sh": "sinh", "ch": "cosh", "th": "tanh", "sin": "sin", "cos": "cos", "tan": "tan", "cot": "cot",
-    "sec": "sec", "csc": "csc", "cosec": "csc", "log": "log", "exp": "exp", "arcsin": "arcsin", "arccos": "arccos",
-    "arctan": "arctan", "sinh": "sinh", "cosh": "cosh", "tanh": "tanh", "gcd": "gcd", "lcm": "lcm", "max": "max",
-    "min": "min", "det": "det",
-}  # fmt: skip
+    "tg": "tan",
+    "ctg": "cot",
+    "cotg": "cot",
+    "arctg": "arctan",
+    "arcctg": "arccot",
+    "sen": "sin",
+    "ln": "ln",
+    "lg": "lg",
+    "sh": "sinh",
+    "ch": "cosh",
+    "th": "tanh",
+    "sin": "sin",
+    "cos": "cos",
+    "tan": "tan",
+    "cot": "cot",
+    "sec": "sec",
+    "csc": "csc",
+    "cosec": "csc",
+    "log": "log",
+    "exp": "exp",
+    "arcsin": "arcsin",
+    "arccos": "arccos",
+    "arctan": "arctan",
+    "sinh": "sinh",
+    "cosh": "cosh",
+    "tanh": "tanh",
+    "gcd": "gcd",
+    "lcm": "lcm",
+    "max": "max",
+    "min": "min",
+    "det": "det",
+}
 _LG = re.compile(r"\\lg(?![A-Za-z])")
 _DOTS = re.compile(r"\\(?:dots[cbmio]?|cdots|hdots)(?![A-Za-z])|…|(?<=[,+])\s*\.\.\.(?=\s*[,+])")
 _MODULUS = re.compile(
@@ -66,7 +95,9 @@ _UNIT_RUN = re.compile("|".join(sorted(map(re.escape, _UNITS), key=len, reverse=
 
 
 def from_han(text: str) -> str:
-    r"""Chinese units and connectives in English words; what other Chinese there is stands in `\text{}`."""
+    r"""Chinese units and connectives in English words; what other Chinese there is stands in
+    `\text{}`.
+    """
     text = _CIRCLED.sub(
         lambda run: ", ".join(f"\\text{{{char}}}" for char in run[0] if "①" <= char <= "⑳") + " ",
         _CIRCLED_TEXT.sub(r"\1", text),
@@ -77,16 +108,25 @@ def from_han(text: str) -> str:
 def _han_in_place(match: re.Match[str]) -> str:
     if match[4]:
         return "".join(f"\\text{{ {word} }}" for word in _translated(match[4]))
-    return match[1] + _HAN.sub(lambda run: " " + " ".join(_translated(run[0])) + " ", match[2]) + match[3]
+    return (
+        match[1]
+        + _HAN.sub(lambda run: " " + " ".join(_translated(run[0])) + " ", match[2])
+        + match[3]
+    )
 
 
 def _translated(run: str) -> list[str]:
-    """The words of a run of Chinese characters: known units and connectives, and what stands between them."""
+    """The words of a run of Chinese characters: known units and connectives, and what stands
+    between them.
+    """
     if run in _UNITS:
         return [_UNITS[run]]
     for connective in ("或者", "或", "和", "与"):  # elsewhere they are parts of other words
         if run == connective or (run.startswith(connective) and run[len(connective) :] in _UNITS):
-            return [_UNITS[connective], *([_UNITS[run[len(connective) :]]] if run != connective else [])]
+            return [
+                _UNITS[connective],
+                *([_UNITS[run[len(connective) :]]] if run != connective else []),
+            ]
         if run.endswith(connective) and run[: -len(connective)] in _UNITS:
             return [_UNITS[run[: -len(connective)]], _UNITS[connective]]
     multiple = re.match(r"[百千万亿]+", run)
@@ -97,7 +137,9 @@ def _translated(run: str) -> list[str]:
 
 
 def from_plain_tex(text: str) -> str:
-    r"""`{1\over2}`, `{\bf 5}`, `\operatorname{tg}`, `\mathrm{e}`, `\lg`, `(\bmod 3)`, `0.\dot3`, `C_5^2` in LaTeX."""
+    r"""`{1\over2}`, `{\bf 5}`, `\operatorname{tg}`, `\mathrm{e}`, `\lg`, `(\bmod 3)`,
+    `0.\dot3`, `C_5^2` in LaTeX.
+    """
     if "\\" in text:
         text = _infix(text)
         text = _STYLE_GROUP.sub(_styled, text)
@@ -105,7 +147,9 @@ def from_plain_tex(text: str) -> str:
             text = _NAMED_FUNCTION.sub(_function, _LETTER_CONSTANT.sub(r" \1", text))
         text = _LG.sub(r"\\log_{10}", text)
     if "mod" in text:
-        text = _MODULUS.sub(lambda match: f"\\pmod{{{(match[1] or match[2] or match[3]).strip()}}}", text)
+        text = _MODULUS.sub(
+            lambda match: f"\\pmod{{{(match[1] or match[2] or match[3]).strip()}}}", text
+        )
     if "." in text or "dots" in text or "…" in text:
         text = _PERIOD.sub(_repeating, _DOTS.sub(r"\\ldots ", text))
     return _COMBINATIONS.sub(_combinations, text) if "^" in text and "_" in text else text
@@ -125,7 +169,9 @@ def _infix(text: str) -> str:
 
 
 def _group_around(text: str, at: int) -> tuple[int, int]:
-    """Start and end of what the braces around the place `at` hold; the whole text where there are none."""
+    """Start and end of what the braces around the place `at` hold; the whole text where there
+    are none.
+    """
     depth = 0
     start = 0
     for index in range(at - 1, -1, -1):
@@ -142,7 +188,11 @@ def _group_around(text: str, at: int) -> tuple[int, int]:
 
 
 def _styled(match: re.Match[str]) -> str:
-    return f"\\text{{{match[2]}}}" if match[1] == "rm" and re.search("[A-Za-z]", match[2]) else f" {match[2]} "
+    return (
+        f"\\text{{{match[2]}}}"
+        if match[1] == "rm" and re.search("[A-Za-z]", match[2])
+        else f" {match[2]} "
+    )
 
 
 def _function(match: re.Match[str]) -> str:
@@ -156,7 +206,9 @@ def _repeating(match: re.Match[str]) -> str:
     period = match[8] or (match[3] or match[4]) + (match[5] or "") + (match[6] or match[7] or "")
     if len(fixed) + len(period) > MAX_PERIOD or (not match[1] and not fixed and match[8]):
         return match[0]
-    value = Fraction(int(whole + fixed + period) - int(whole + fixed), (10 ** len(period) - 1) * 10 ** len(fixed))
+    value = Fraction(
+        int(whole + fixed + period) - int(whole + fixed), (10 ** len(period) - 1) * 10 ** len(fixed)
+    )
     return f"\\frac{{{value.numerator}}}{{{value.denominator}}}"
 
 

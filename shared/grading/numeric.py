@@ -1,7 +1,7 @@
 """The value of an expression at a point, to as many digits as its own numbers need.
 
-The precision follows from the magnitudes that occur: `2017! - 1` and `2017!` differ in the 5795th digit, and an
-evaluation that cannot see it says so instead of calling them equal.
+The precision follows from the magnitudes that occur: `2017! - 1` and `2017!` differ in the 5795th
+digit, and an evaluation that cannot see it says so instead of calling them equal.
 """
 
 import math
@@ -28,7 +28,9 @@ Point = dict[str, Fraction]  # letter -> value
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """The values of gold and answer, None where there is none; equal to within `tolerance` is equal."""
+    """The values of gold and answer, None where there is none; equal to within `tolerance` is
+    equal.
+    """
 
     gold: Any
     answer: Any
@@ -57,7 +59,9 @@ def evaluate(gold: Node, answer: Node, point: Point, log_base: int | None) -> Va
             values = again.value(gold), again.value(answer)
             if None in values:
                 return Values(*values, mp.mpf(0))
-        return Values(*values, mp.mpf(10) ** -(AGREE + 2 * spread) * max(1, abs(values[0]), abs(values[1])))
+        return Values(
+            *values, mp.mpf(10) ** -(AGREE + 2 * spread) * max(1, abs(values[0]), abs(values[1]))
+        )
 
 
 def rational(node: Node) -> Fraction | None:
@@ -109,7 +113,13 @@ class _Evaluation:
         if node.op == "pow":
             return self._power(node, *values)
         if node.op == "log":
-            base = values[1] if len(values) > 1 else mp.e if self.log_base is None else mp.mpf(self.log_base)
+            base = (
+                values[1]
+                if len(values) > 1
+                else mp.e
+                if self.log_base is None
+                else mp.mpf(self.log_base)
+            )
             return mp.log(values[0]) / mp.log(base)
         if node.op in ("floor", "ceil"):
             return self._rounded(node.op, values[0])
@@ -130,14 +140,21 @@ class _Evaluation:
         if abs(exponent) > MAX_EXPONENT:
             raise Undecidable("a power too large to evaluate")
         quotient = rational(node.args[1])
-        if quotient is not None and quotient.denominator % 2 and quotient.denominator > 1 and _negative(base):
+        if (
+            quotient is not None
+            and quotient.denominator % 2
+            and quotient.denominator > 1
+            and _negative(base)
+        ):
             # the real root where there is one, as `_root` takes it
             size = mp.power(-base, exponent)
             return -size if quotient.numerator % 2 else size
         return mp.power(base, exponent)
 
     def _rounded(self, op: str, value: Any) -> Any:
-        """Floor or ceiling, of a whole number that came out short by its last digits that number."""
+        """Floor or ceiling, of a whole number that came out short by its last digits that
+        number.
+        """
         if mp.im(value):
             raise ValueError("the floor of a number that is not real")
         near = mp.nint(mp.re(value))
@@ -187,5 +204,8 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
     "arcsin": mp.asin,
     "arccos": mp.acos,
     "arctan": mp.atan,
-    **{name: getattr(mp, name) for name in ("sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "tanh")},
+    **{
+        name: getattr(mp, name)
+        for name in ("sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "tanh")
+    },
 }

@@ -12,14 +12,18 @@ _LABELS = (
     re.compile(_DRESSED.format(label="[a-h]")),
     re.compile(r"(?:\\text\{)?([①-⑫])\}?,?"),
     re.compile(r"(?:(?<=^)|(?<=[\s;,]))(\d{1,2})[.)](?=\s)"),
-    re.compile(r"(?:\\text\{\s*)?(?:question|part|problem)\s*\(?(\d{1,2})\)?\s*[.:]?\s*\}?\s*:?", re.I),
+    re.compile(
+        r"(?:\\text\{\s*)?(?:question|part|problem)\s*\(?(\d{1,2})\)?\s*[.:]?\s*\}?\s*:?", re.I
+    ),
 )
 
 _FIRST = frozenset("(\\①1qQpP")  # what a label can begin with
 
 
 def read_parts(text: str) -> tuple[str, ...] | None:
-    """The parts of a cleaned answer whose labels count up from the first, or None where it has none."""
+    """The parts of a cleaned answer whose labels count up from the first, or None where it has
+    none.
+    """
     if text[:1] not in _FIRST:
         return None
     for label in _LABELS:
@@ -30,7 +34,9 @@ def read_parts(text: str) -> tuple[str, ...] | None:
         if not 1 < len(found) <= MAX_PARTS or numbers != list(range(1, len(found) + 1)):
             continue
         ends = [match.start() for match in found[1:]] + [len(text)]
-        parts = tuple(text[match.end() : end].strip(" ,;.:\\") for match, end in zip(found, ends, strict=True))
+        parts = tuple(
+            text[match.end() : end].strip(" ,;.:\\") for match, end in zip(found, ends, strict=True)
+        )
         if all(parts) and not any(part[0] in "+-*/^=" and len(part) < 2 for part in parts):
             return parts
     return None

@@ -1,6 +1,7 @@
 r"""Numbers with units: `15\text{ cm}^2`, `5.4 \text{ cents}`, `¤18`, `90°`, `50%`, `7 lollipops`.
 
-Units are optional; where both sides have one, they must agree (after conversion: 2 hours are 120 minutes).
+Units are optional; where both sides have one, they must agree (after conversion: 2 hours are 120
+minutes).
 """
 
 import re
@@ -26,7 +27,8 @@ wan 10000 yi 100000000 lakh 100000 crore 10000000 half 1/2 tenth 1/10 hundredth 
 1/1000000 third 1/3 fifth 1/5 sixth 1/6 seventh 1/7 eighth 1/8 ninth 1/9 mn 1000000 bn 1000000000 k 1000
 """
 _MULTIPLES = {
-    word: Fraction(size) for word, size in zip(_MULTIPLES_TEXT.split()[::2], _MULTIPLES_TEXT.split()[1::2], strict=True)
+    word: Fraction(size)
+    for word, size in zip(_MULTIPLES_TEXT.split()[::2], _MULTIPLES_TEXT.split()[1::2], strict=True)
 }
 # Words that say that the number is a bound, one of several, or not the answer.
 _NO_UNIT_TEXT = """
@@ -39,26 +41,85 @@ _KNOWN = {
     for unit, size in zip(table.split()[::2], table.split()[1::2], strict=True)
 }
 _NAMES = {
-    "meter": "m", "metre": "m", "centimeter": "cm", "centimetre": "cm", "millimeter": "mm", "millimetre": "mm",
-    "kilometer": "km", "kilometre": "km", "inch": "in", "inche": "in", "foot": "ft", "feet": "ft", "yard": "yd",
-    "mile": "mi", "second": "s", "sec": "s", "minute": "min", "mins": "min", "hour": "h", "hr": "h", "gram": "g",
-    "kilogram": "kg", "milligram": "mg", "pound": "lb", "ounce": "oz", "liter": "l", "litre": "l",
-    "milliliter": "ml", "millilitre": "ml", "USD": "dollar", "usd": "dollar", "buck": "dollar", "deg": "degree",
-    "L": "l", "mL": "ml", "people": "person", "children": "child", "mph": "mi/h", "kmh": "km/h", "kph": "km/h",
-    "percent": "%", "percentage": "%", "pt": "point", "C": "celsius", "F": "fahrenheit", "hrs": "h", "secs": "s",
-    "lbs": "lb", "yen": "yuan",
-}  # fmt: skip
+    "meter": "m",
+    "metre": "m",
+    "centimeter": "cm",
+    "centimetre": "cm",
+    "millimeter": "mm",
+    "millimetre": "mm",
+    "kilometer": "km",
+    "kilometre": "km",
+    "inch": "in",
+    "inche": "in",
+    "foot": "ft",
+    "feet": "ft",
+    "yard": "yd",
+    "mile": "mi",
+    "second": "s",
+    "sec": "s",
+    "minute": "min",
+    "mins": "min",
+    "hour": "h",
+    "hr": "h",
+    "gram": "g",
+    "kilogram": "kg",
+    "milligram": "mg",
+    "pound": "lb",
+    "ounce": "oz",
+    "liter": "l",
+    "litre": "l",
+    "milliliter": "ml",
+    "millilitre": "ml",
+    "USD": "dollar",
+    "usd": "dollar",
+    "buck": "dollar",
+    "deg": "degree",
+    "L": "l",
+    "mL": "ml",
+    "people": "person",
+    "children": "child",
+    "mph": "mi/h",
+    "kmh": "km/h",
+    "kph": "km/h",
+    "percent": "%",
+    "percentage": "%",
+    "pt": "point",
+    "C": "celsius",
+    "F": "fahrenheit",
+    "hrs": "h",
+    "secs": "s",
+    "lbs": "lb",
+    "yen": "yuan",
+}
 _SHORT = frozenset(["m", "s", "h", "g", "l", "L"])  # one letter: a unit only inside \text{}
 _POWERS = {"square": 2, "sq": 2, "cubic": 3, "cube": 3}
 _SIGNS = {"¤": "dollar", "€": "euro", "£": "pound sterling", "¥": "yuan"}
 _FILLER = frozenset(
-    ["of", "a", "an", "the", "unit", "units", "long", "more", "total", "each", "approximately", "about", "个", "共"]
+    [
+        "of",
+        "a",
+        "an",
+        "the",
+        "unit",
+        "units",
+        "long",
+        "more",
+        "total",
+        "each",
+        "approximately",
+        "about",
+        "个",
+        "共",
+    ]
 )
 _TEXT_UNIT = re.compile(
-    r"^(.*?[\d})\]!.a-z])\s*\\text\{([^{}]*)\}\s*((?:[\^/\s\d{}°-]|\\cdot|\\text\{[^{}]*\})*)$", re.DOTALL
+    r"^(.*?[\d})\]!.a-z])\s*\\text\{([^{}]*)\}\s*((?:[\^/\s\d{}°-]|\\cdot|\\text\{[^{}]*\})*)$",
+    re.DOTALL,
 )
 _BARE_UNIT = re.compile(r"^(.*?[\d})\]!.])\s*([A-Za-z][A-Za-z /²³.^\d-]*)$", re.DOTALL)
-_SHORT_NAMES = r"(?:cm|mm|km|kg|mg|ft|in|yd|mi|lb|lbs|oz|mL|ml|min|mins|hr|hrs|sec|mph|cents?|USD|deg)"
+_SHORT_NAMES = (
+    r"(?:cm|mm|km|kg|mg|ft|in|yd|mi|lb|lbs|oz|mL|ml|min|mins|hr|hrs|sec|mph|cents?|USD|deg)"
+)
 _POWER = r"(?:\^?[23]|\^\d|\^\{\d\})?"
 _BARE_SHORT = re.compile(
     rf"^(?:{_SHORT_NAMES}{_POWER}(?:\s?/\s?(?:{_SHORT_NAMES}|[smhgl]){_POWER})?|m\s?/\s?(?:s|min|h){_POWER})$"
@@ -71,7 +132,8 @@ _UNIT_TOKEN = re.compile(r"[^\W\d_]+|\^-?\d|°|/|%")
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """`value` is the text of the number; `unit` maps kinds to powers, or is empty; `factor` turns into base units.
+    """`value` is the text of the number; `unit` maps kinds to powers, or is empty; `factor` turns
+    into base units.
 
     `multiple` is what words such as "million" multiply the number with.
     """
@@ -84,7 +146,9 @@ class Quantity:
 
 
 def read_quantity(text: str) -> Quantity:
-    """A cleaned answer split into its number and its unit. Without a unit the value is the text itself."""
+    """A cleaned answer split into its number and its unit. Without a unit the value is the text
+    itself.
+    """
     if len(text) > MAX_LENGTH:
         return Quantity(text)
     sign = re.match(r"^(-?)\s*([¤€£¥])\s*(-?)(.*)$", text, re.DOTALL)
@@ -97,21 +161,27 @@ def read_quantity(text: str) -> Quantity:
         if kind == "money" and unit.get("money") == 1:  # "$5 dollars"
             return Quantity(value, inner.unit, inner.factor)
         unit[kind] = unit.get(kind, 0) + 1
-        return Quantity(value, tuple(sorted(unit.items())), inner.factor * factor, multiple=inner.multiple)
+        return Quantity(
+            value, tuple(sorted(unit.items())), inner.factor * factor, multiple=inner.multiple
+        )
     if text.endswith(("¤", "€", "£")):
         return read_quantity(text[-1] + text[:-1].rstrip())
     if text.endswith("%"):
         return Quantity(text[:-1].rstrip(), percent=True)
     if (
         match := re.match(r"^(.*\S)\s*°\s*(?:\\text\{\s*([CF])\s*\}|([CF]))?$", text, re.DOTALL)
-    ) and "\\" not in re.sub(r"\\(?:frac|sqrt|pi|cdot|text)(?![A-Za-z])", "", match[1]):  # not \sin 15°
+    ) and "\\" not in re.sub(
+        r"\\(?:frac|sqrt|pi|cdot|text)(?![A-Za-z])", "", match[1]
+    ):  # not \sin 15°
         name = {"C": "celsius", "F": "fahrenheit"}.get(match[2] or match[3] or "", "angle")
         return Quantity(match[1], ((name, 1),))
     return _worded(text)
 
 
 def read_compound(text: str) -> Quantity | None:
-    """`1 hour and 30 minutes`, `5 ft 6 in`: several units of one kind, added up; None where it is something else."""
+    """`1 hour and 30 minutes`, `5 ft 6 in`: several units of one kind, added up; None where it
+    is something else.
+    """
     if len(text) > MAX_LENGTH or not text[:1].isdigit():
         return None
     plain = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text).strip()
@@ -120,7 +190,9 @@ def read_compound(text: str) -> Quantity | None:
     end = 0
     while end < len(plain):
         match = _COMPOUND_PART.match(plain, end)
-        kind, size = _KNOWN.get(_canonical(match[2]), ("", Fraction(0))) if match else ("", Fraction(0))
+        kind, size = (
+            _KNOWN.get(_canonical(match[2]), ("", Fraction(0))) if match else ("", Fraction(0))
+        )
         if match is None or not kind:
             return None
         total += Fraction(match[1]) * size
@@ -138,7 +210,9 @@ def is_plain(text: str) -> bool:
 
 def read_short_unit(quantity: Quantity) -> Quantity:
     """`6m` read as six metres: only where the other side shows that no variable is meant."""
-    match = re.fullmatch(r"([-+\d.,/ ]+?) ?([msghlL])", quantity.value) if not quantity.unit else None
+    match = (
+        re.fullmatch(r"([-+\d.,/ ]+?) ?([msghlL])", quantity.value) if not quantity.unit else None
+    )
     if match is None:
         return quantity
     kind, size = _KNOWN[_canonical(match[2])]
@@ -159,15 +233,21 @@ def compatible(a: Quantity, b: Quantity) -> bool:
 
 
 def _shared_noun(a: tuple[tuple[str, int], ...], b: tuple[tuple[str, int], ...]) -> bool:
-    """Plain words need not agree in full ("12 red marbles", "12 marbles") but must share one; real units must agree."""
+    """Plain words need not agree in full ("12 red marbles", "12 marbles") but must share one;
+    real units must agree.
+    """
     known = {kind for kind, _ in _KNOWN.values()}
-    return not any(kind in known for kind, _ in (*a, *b)) and bool({kind for kind, _ in a} & {kind for kind, _ in b})
+    return not any(kind in known for kind, _ in (*a, *b)) and bool(
+        {kind for kind, _ in a} & {kind for kind, _ in b}
+    )
 
 
 def _worded(text: str) -> Quantity:
     match = _TEXT_UNIT.match(text) if "\\text{" in text else None
     if match:
-        unit = _read_unit(match[2], re.sub(r"\\text\{([^{}]*)\}", r" \1 ", match[3]), spelled_out=True)
+        unit = _read_unit(
+            match[2], re.sub(r"\\text\{([^{}]*)\}", r" \1 ", match[3]), spelled_out=True
+        )
     else:
         match = _BARE_UNIT.match(text)
         if match is None or not _looks_like_words(match[2], text[match.end(1) : match.start(2)]):
@@ -183,7 +263,9 @@ def _worded(text: str) -> Quantity:
 
 
 def _looks_like_words(text: str, space: str) -> bool:
-    """Bare letters behind a number: a unit that is known, or words; never what may be a product of variables."""
+    """Bare letters behind a number: a unit that is known, or words; never what may be a product
+    of variables.
+    """
     if _BARE_SHORT.match(text):
         return True
     parts = re.findall(r"[A-Za-z]+", text)
@@ -194,21 +276,35 @@ def _looks_like_words(text: str, space: str) -> bool:
     )
 
 
-def _read_unit(head: str, tail: str, spelled_out: bool) -> tuple[dict[str, int], Fraction, Fraction] | None:
-    """Kinds with their powers, the factor into base units, what number words multiply with. None if it is no unit."""
-    text = f"{head} {tail}".replace("{", "").replace("}", "").replace("\\cdot", " ").replace(".", " ")
-    text = re.sub(r"\^\s*(-?\d)|(?<=[A-Za-z])([23])(?!\d)", lambda match: f"^{match[1] or match[2]}", text)
+def _read_unit(
+    head: str, tail: str, spelled_out: bool
+) -> tuple[dict[str, int], Fraction, Fraction] | None:
+    """Kinds with their powers, the factor into base units, what number words multiply with.
+    None if it is no unit.
+    """
+    text = (
+        f"{head} {tail}".replace("{", "").replace("}", "").replace("\\cdot", " ").replace(".", " ")
+    )
+    text = re.sub(
+        r"\^\s*(-?\d)|(?<=[A-Za-z])([23])(?!\d)", lambda match: f"^{match[1] or match[2]}", text
+    )
     if re.search(r"(?<!\^)(?<!\^-)\d", text):
         return None  # a digit that is no power says something else
     parts: list[tuple[str, int]] = []  # unit and power
     direction, power = 1, 1
     multiple = Fraction(1)
     tokens = _UNIT_TOKEN.findall(text)
-    if not _NO_UNIT.isdisjoint(token.casefold() for token in tokens) or ("than" in tokens and len(tokens[-1]) < 3):
+    if not _NO_UNIT.isdisjoint(token.casefold() for token in tokens) or (
+        "than" in tokens and len(tokens[-1]) < 3
+    ):
         return None
     for token in tokens:
         lowered = token.casefold()
-        size = _MULTIPLES.get(lowered) or _MULTIPLES.get(lowered.removesuffix("s")) if direction > 0 else None
+        size = (
+            _MULTIPLES.get(lowered) or _MULTIPLES.get(lowered.removesuffix("s"))
+            if direction > 0
+            else None
+        )
         if lowered == "halves":
             size = Fraction(1, 2)
         if size is not None:
@@ -224,7 +320,9 @@ def _read_unit(head: str, tail: str, spelled_out: bool) -> tuple[dict[str, int],
                 return None  # "5 squared"
             raised = int(token[1:]) if token[0] == "^" else _POWERS[lowered[:-1]]
             parts = [*parts[:-1], *((name, exponent * raised) for name, exponent in parts[-1:])]
-        elif lowered not in _FILLER and not (lowered == "in" and parts and direction > 0):  # "dogs in total"
+        elif lowered not in _FILLER and not (
+            lowered == "in" and parts and direction > 0
+        ):  # "dogs in total"
             above, _, below = _canonical(token).partition("/")
             parts.append((above, power * direction))
             parts += [(below, -power * direction)] if below else []

@@ -1,4 +1,5 @@
-r"""Sets of real numbers: intervals, unions, differences, inequalities, all in one form that can be compared.
+r"""Sets of real numbers: intervals, unions, differences, inequalities, all in one form that can be
+compared.
 
 `[-2,7]`, `-2 \le x \le 7` and `x \ge -2 \text{ and } x \le 7` are the same region.
 """
@@ -14,15 +15,22 @@ from shared.grading.splitting import bracketed, split_outside
 
 MAX_PIECES = 40
 
-_HINT = re.compile(r"\\(?:le|ge|ne|cup|cap|setminus|in|infty|mathbb\{R\})(?![A-Za-z])|[<>]|\ball real")
+_HINT = re.compile(
+    r"\\(?:le|ge|ne|cup|cap|setminus|in|infty|mathbb\{R\})(?![A-Za-z])|[<>]|\ball real"
+)
 _CLOSED_AT_INFINITY = re.compile(r"\[\s*-?\s*\\infty|\\infty\s*\]")
 _RELATION = re.compile(r"(\\le|\\ge|\\ne)(?![A-Za-z])|([<>=])")
-_VARIABLE = re.compile(r"^(?:[a-zA-Z]|\\(?:theta|alpha|beta|lambda|phi|gamma|omega|mu))(?:_\{?\w\}?)?$")
+_VARIABLE = re.compile(
+    r"^(?:[a-zA-Z]|\\(?:theta|alpha|beta|lambda|phi|gamma|omega|mu))(?:_\{?\w\}?)?$"
+)
 _ABSOLUTE = re.compile(r"^\|\s*(\\?[A-Za-z]+)\s*(?:([+-])\s*([^|]+))?\|$")
 _MEMBER = re.compile(r"^(\\?[A-Za-z]+)\s*\\in\s*(.*)$", re.DOTALL)
-_BUILDER = re.compile(r"^\\\{\s*(\\?[A-Za-z]+)\s*(?:\\in\s*\\mathbb\{R\}\s*)?(?:\||:)\s*(.*)\\\}$", re.DOTALL)
+_BUILDER = re.compile(
+    r"^\\\{\s*(\\?[A-Za-z]+)\s*(?:\\in\s*\\mathbb\{R\}\s*)?(?:\||:)\s*(.*)\\\}$", re.DOTALL
+)
 _REALS = re.compile(
-    r"^(?:\\mathbb\{R\}|(?:\\text\{)?\s*all real (?:numbers|values)(?: of [a-z])?\s*\}?)$", re.IGNORECASE
+    r"^(?:\\mathbb\{R\}|(?:\\text\{)?\s*all real (?:numbers|values)(?: of [a-z])?\s*\}?)$",
+    re.IGNORECASE,
 )
 
 
@@ -36,7 +44,9 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """`inside[2k]` is the open gap left of `points[k]`, `inside[2k + 1]` that point; the last entry is the last gap."""
+    """`inside[2k]` is the open gap left of `points[k]`, `inside[2k + 1]` that point; the last
+    entry is the last gap.
+    """
 
     points: tuple[Point, ...]
     inside: tuple[bool, ...]
@@ -79,7 +89,11 @@ _MIRRORED = {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le", "\\ne": "\\ne",
 def read_relation(text: str) -> tuple[str, str, str] | None:
     """(left side, relation, right side) of a single inequality between any expressions."""
     pieces = [piece.strip() for piece in _RELATION.split(text) if piece is not None]
-    return (pieces[0], pieces[1], pieces[2]) if len(pieces) == 3 and all(pieces) and pieces[1] != "=" else None
+    return (
+        (pieces[0], pieces[1], pieces[2])
+        if len(pieces) == 3 and all(pieces) and pieces[1] != "="
+        else None
+    )
 
 
 def mirrored(relation: tuple[str, str, str]) -> tuple[str, str, str]:
@@ -99,7 +113,10 @@ def _read(text: str, depth: int) -> Stated:
         ((r"\\text\{\s*and\s*\}", r"\band\b"), _both),
         ((r"\\cup(?![A-Za-z])",), _either),
         ((r"\\cap(?![A-Za-z])",), _both),
-        ((r"\\setminus(?![A-Za-z])", r"(?<=\})\s*-\s*(?=\\\{)", r"(?<=\))\s*-\s*(?=\\\{)"), _without),
+        (
+            (r"\\setminus(?![A-Za-z])", r"(?<=\})\s*-\s*(?=\\\{)", r"(?<=\))\s*-\s*(?=\\\{)"),
+            _without,
+        ),
     ):
         parts = split_outside(text, "|".join(separators))
         if 1 < len(parts) <= MAX_PIECES:
@@ -133,18 +150,26 @@ def _simple(text: str) -> Stated:
         return Stated(points)
     if opening in "([" and closing in ")]" and len(items) == 2:
         low, high = _point(items[0]), _point(items[1])
-        if (opening == "[" and isinstance(low, float)) or (closing == "]" and isinstance(high, float)):
+        if (opening == "[" and isinstance(low, float)) or (
+            closing == "]" and isinstance(high, float)
+        ):
             raise Unreadable("closed at infinity")
         return Stated(_between(low, opening == "[", high, closing == "]"))
     raise Unreadable("no region")
 
 
 def _inequality(pieces: list[str]) -> Stated:
-    """`a < x \\le b`, `x > 5`, `5 < x`, `x \\ne 3`: one variable alone on one side, constants on the others."""
+    """`a < x \\le b`, `x > 5`, `5 < x`, `x \\ne 3`: one variable alone on one side, constants
+    on the others.
+    """
     sides, relations = pieces[::2], pieces[1::2]
     if len(sides) == 2 and (absolute := _ABSOLUTE.match(sides[0])) and _VARIABLE.match(absolute[1]):
         return _distance(absolute, relations[0], sides[1])
-    variables = [index for index, side in enumerate(sides) if _VARIABLE.match(side) and side not in ("e", "i")]
+    variables = [
+        index
+        for index, side in enumerate(sides)
+        if _VARIABLE.match(side) and side not in ("e", "i")
+    ]
     if len(variables) != 1 or len(sides) > 3 or "=" in relations:
         raise Unreadable("no inequality for one variable")
     at = variables[0]
@@ -160,7 +185,9 @@ def _inequality(pieces: list[str]) -> Stated:
 
 def _distance(absolute: re.Match[str], relation: str, radius: str) -> Stated:
     """`|x - 2| < 3`: as far from 2 as the relation says."""
-    middle = (f"-({absolute[3]})" if absolute[2] == "+" else f"({absolute[3]})") if absolute[2] else "0"
+    middle = (
+        (f"-({absolute[3]})" if absolute[2] == "+" else f"({absolute[3]})") if absolute[2] else "0"
+    )
     low, high = _point(f"{middle}-({radius})"), _point(f"{middle}+({radius})")
     if relation == "\\ne":
         raise Unreadable("no interval")
@@ -178,12 +205,20 @@ def _half_line(constant: Point | float, relation: str, constant_is_left: bool) -
         if isinstance(constant, float):
             raise Unreadable("not infinity")
         return Region((constant,), (True, False, True))
-    upper = (relation in ("<", "\\le")) != constant_is_left  # the constant bounds the variable from above
+    upper = (
+        relation in ("<", "\\le")
+    ) != constant_is_left  # the constant bounds the variable from above
     closed = relation in ("\\le", "\\ge")
-    return _between(-math.inf, False, constant, closed) if upper else _between(constant, closed, math.inf, False)
+    return (
+        _between(-math.inf, False, constant, closed)
+        if upper
+        else _between(constant, closed, math.inf, False)
+    )
 
 
-def _between(low: Point | float, low_closed: bool, high: Point | float, high_closed: bool) -> Region:
+def _between(
+    low: Point | float, low_closed: bool, high: Point | float, high_closed: bool
+) -> Region:
     points = [end for end in (low, high) if isinstance(end, Point)]
     if (isinstance(low, float) and low > 0) or (isinstance(high, float) and high < 0):
         raise Unreadable("an interval from infinity")
@@ -195,7 +230,10 @@ def _between(low: Point | float, low_closed: bool, high: Point | float, high_clo
         return Region(tuple(points), (False, low_closed, True, high_closed, False))
     if not points:
         return Region((), (True,))
-    return Region((points[0],), (False, low_closed, True) if isinstance(low, Point) else (True, high_closed, False))
+    return Region(
+        (points[0],),
+        (False, low_closed, True) if isinstance(low, Point) else (True, high_closed, False),
+    )
 
 
 def _point(text: str) -> Point | float:

@@ -1,4 +1,5 @@
-r"""Where two expressions with letters are evaluated: negative, near zero, large, whole and half numbers.
+r"""Where two expressions with letters are evaluated: negative, near zero, large, whole and half
+numbers.
 
 Points of one kind make unequal expressions equal: `|x|` is `x` above zero, `\lfloor n/3 \rfloor` is
 `\lfloor n/4 \rfloor` below three.
@@ -12,7 +13,9 @@ from fractions import Fraction
 from shared.grading.expressions import Node
 from shared.grading.numeric import Point, rational
 
-_COORDINATES = frozenset(("x", "y", "z", "w", "u", "v", "t", "\\theta"))  # they take any sign unless a problem says
+_COORDINATES = frozenset(
+    ("x", "y", "z", "w", "u", "v", "t", "\\theta")
+)  # they take any sign unless a problem says
 _COUNTERS = frozenset("klmnN")  # whole numbers where an expression makes sense for these only
 _WHOLE = frozenset(("floor", "ceil", "fact", "binom", "gcd"))
 _LETTERS = r"((?:\\?[A-Za-z](?:_\{?\w\}?)?(?:\s*(?:,|and)\s*)?){1,6})"
@@ -72,12 +75,19 @@ def samples(domain: Domain) -> list[Sample]:
         return [Sample({})]
     draw = random.Random(20)
     count = 48 if domain.whole else 20
-    columns = {name: _column(name in domain.whole, count, at, draw) for at, name in enumerate(domain.names)}
+    columns = {
+        name: _column(name in domain.whole, count, at, draw) for at, name in enumerate(domain.names)
+    }
     made = []
     for row in range(count):
         point = {name: columns[name][row] for name in domain.names}
-        point = {name: abs(value) if name in domain.positive else value for name, value in point.items()}
-        doubtful = any(value < 0 and name.partition("_")[0] not in _COORDINATES for name, value in point.items())
+        point = {
+            name: abs(value) if name in domain.positive else value for name, value in point.items()
+        }
+        doubtful = any(
+            value < 0 and name.partition("_")[0] not in _COORDINATES
+            for name, value in point.items()
+        )
         made.append(Sample(point, doubtful))
     return made
 
@@ -88,9 +98,13 @@ def letters(node: Node) -> set[str]:
 
 
 def _column(whole: bool, count: int, at: int, draw: random.Random) -> list[Fraction]:
-    """The values of one letter: the first three generic, then of every kind, in another order for each letter."""
+    """The values of one letter: the first three generic, then of every kind, in another order
+    for each letter.
+    """
     if whole:
-        kinds = [*range(31), *range(-9, 0), *(draw.randrange(31, 400) for _ in range(count))][:count]
+        kinds = [*range(31), *range(-9, 0), *(draw.randrange(31, 400) for _ in range(count))][
+            :count
+        ]
         return _shuffled([Fraction(value) for value in kinds], at, draw)
     generic = [Fraction(draw.randrange(10**30, 10**31), 4 * 10**30) for _ in range(3)]
     kinds_of_numbers = [
@@ -116,7 +130,9 @@ def _named(pattern: re.Pattern[str], text: str) -> set[str]:
 
 
 def _for_whole_numbers(node: Node) -> bool:
-    """Whether an expression is made for whole numbers: floors, factorials, powers of a negative number."""
+    """Whether an expression is made for whole numbers: floors, factorials, powers of a negative
+    number.
+    """
     if node.op in _WHOLE:
         return True
     if node.op == "pow" and letters(node.args[1]):

@@ -1,4 +1,6 @@
-r"""Readings of answers with parts: matrices, regions of the line, inequalities, lists, tuples and sets."""
+r"""Readings of answers with parts: matrices, regions of the line, inequalities, lists, tuples
+and sets.
+"""
 
 import itertools
 
@@ -29,10 +31,14 @@ def as_matrices(comparison: Comparison, gold: str, answer: str, depth: int) -> b
     left, right = read_rows(gold), read_rows(answer)
     systems = [_as_system(matrix) for matrix in (left, right)]
     if systems[0] is not None or systems[1] is not None:
-        return _systems_equal(comparison, systems[0] or read_list(gold), systems[1] or read_list(answer), depth)
+        return _systems_equal(
+            comparison, systems[0] or read_list(gold), systems[1] or read_list(answer), depth
+        )
     if left is None or right is None:
         return None if "=" in gold or "=" in answer else False
-    if left.kind != right.kind or [len(row) for row in left.rows] != [len(row) for row in right.rows]:
+    if left.kind != right.kind or [len(row) for row in left.rows] != [
+        len(row) for row in right.rows
+    ]:
         return False
     if left.factor and right.factor and not values.same_name(left.factor, right.factor):
         return False  # A = (...) is not B = (...)
@@ -50,7 +56,9 @@ def _as_system(matrix: Matrix | None) -> Listed | None:
     return Listed("list", tuple(row[0].rstrip(",; ") for row in matrix.rows))
 
 
-def _systems_equal(comparison: Comparison, gold: Listed | None, answer: Listed | None, depth: int) -> bool:
+def _systems_equal(
+    comparison: Comparison, gold: Listed | None, answer: Listed | None, depth: int
+) -> bool:
     return gold is not None and answer is not None and lists_equal(comparison, gold, answer, depth)
 
 
@@ -72,7 +80,9 @@ def as_regions(comparison: Comparison, gold: str, answer: str, depth: int) -> bo
 
 
 def _as_relations(comparison: Comparison, gold: str, answer: str, depth: int) -> bool | None:
-    """Inequalities in several variables: the same relation between equal sides, also read from the right."""
+    """Inequalities in several variables: the same relation between equal sides, also read from
+    the right.
+    """
     left, right = regions.read_relation(gold), regions.read_relation(answer)
     if left is None or right is None:
         return None
@@ -80,7 +90,9 @@ def _as_relations(comparison: Comparison, gold: str, answer: str, depth: int) ->
         right = regions.mirrored(right)
     if left[1] != right[1]:
         return False
-    return comparison.equal(left[0], right[0], depth + 1) and comparison.equal(left[2], right[2], depth + 1)
+    return comparison.equal(left[0], right[0], depth + 1) and comparison.equal(
+        left[2], right[2], depth + 1
+    )
 
 
 def as_parts(comparison: Comparison, gold: str, answer: str, depth: int) -> bool | None:
@@ -101,7 +113,9 @@ def as_lists(comparison: Comparison, gold: str, answer: str, depth: int) -> bool
     left, right = read_list(gold), read_list(answer)
     if left is None and right is None:
         return None
-    return lists_equal(comparison, left or Listed("single", (gold,)), right or Listed("single", (answer,)), depth)
+    return lists_equal(
+        comparison, left or Listed("single", (gold,)), right or Listed("single", (answer,)), depth
+    )
 
 
 def lists_equal(comparison: Comparison, gold: Listed, answer: Listed, depth: int) -> bool:
@@ -113,9 +127,18 @@ def lists_equal(comparison: Comparison, gold: Listed, answer: Listed, depth: int
     kinds = {gold.kind, answer.kind}
     if kinds == {"set", "tuple"} or _connected_otherwise(gold, answer):
         return False
-    if len(gold.items) == 2 and gold.brackets and answer.brackets and gold.brackets != answer.brackets:
+    if (
+        len(gold.items) == 2
+        and gold.brackets
+        and answer.brackets
+        and gold.brackets != answer.brackets
+    ):
         return False  # (1,2), [1,2] and (1,2] are different intervals
-    if kinds == {"set", "single"} and not values.is_value(gold.items[0]) and not values.is_value(answer.items[0]):
+    if (
+        kinds == {"set", "single"}
+        and not values.is_value(gold.items[0])
+        and not values.is_value(answer.items[0])
+    ):
         return False  # {x} is the fractional part of x, or a set, not x
     if "single" in kinds:
         return comparison.equal(gold.items[0], answer.items[0], depth + 1)
@@ -137,11 +160,16 @@ def _connected_otherwise(gold: Listed, answer: Listed) -> bool:
     return bool(kinds[0] and kinds[1]) and kinds[0] != kinds[1]
 
 
-def _items_equal(comparison: Comparison, gold: Labelled, answer: Labelled, depth: int, ordered: bool) -> bool:
+def _items_equal(
+    comparison: Comparison, gold: Labelled, answer: Labelled, depth: int, ordered: bool
+) -> bool:
     distinct = [_all_named(side) for side in (gold, answer)]
     if all(distinct):
         named = dict(answer)
-        return all(name in named and comparison.equal(value, named[name], depth + 1) for name, value in gold)
+        return all(
+            name in named and comparison.equal(value, named[name], depth + 1)
+            for name, value in gold
+        )
     if _roots_of_one_letter(gold, answer):  # x_1 = 1, x_2 = 2 and x = 2, x = 1
         gold, answer = ([("", value) for _, value in side] for side in (gold, answer))
     elif ordered or any(distinct):
@@ -161,11 +189,18 @@ def _same_label(a: tuple[str, str], b: tuple[str, str]) -> bool:
 def _roots_of_one_letter(gold: Labelled, answer: Labelled) -> bool:
     bases = [{base_of_label(name) for name, _ in side} for side in (gold, answer)]
     indexed = [any(name != base_of_label(name) for name, _ in side) for side in (gold, answer)]
-    return bases[0] == bases[1] and len(bases[0]) == 1 and "" not in bases[0] and indexed[0] != indexed[1]
+    return (
+        bases[0] == bases[1]
+        and len(bases[0]) == 1
+        and "" not in bases[0]
+        and indexed[0] != indexed[1]
+    )
 
 
 def _by_coordinates(side: Labelled, other: Labelled) -> Labelled:
-    """`y=3, x=2` against a bare (2,3): letters that follow one another in the alphabet are read in its order."""
+    """`y=3, x=2` against a bare (2,3): letters that follow one another in the alphabet are read
+    in its order.
+    """
     names = sorted(name for name, _ in side)
     if any(name for name, _ in other) or not all(len(name) == 1 for name in names):
         return side
@@ -177,7 +212,11 @@ def _same_multiset(comparison: Comparison, gold: Labelled, answer: Labelled, dep
     rest = list(answer)
     for wanted in gold:
         spelled = squash(wanted[1])
-        same = (at for at, item in enumerate(rest) if squash(item[1]) == spelled and _same_label(wanted, item))
+        same = (
+            at
+            for at, item in enumerate(rest)
+            if squash(item[1]) == spelled and _same_label(wanted, item)
+        )
         index = next(same, None)
         if index is None:
             equal = (

@@ -1,4 +1,6 @@
-r"""Cutting an answer where no bracket is open: lists, brackets around the whole, rows of a matrix."""
+r"""Cutting an answer where no bracket is open: lists, brackets around the whole, rows of a
+matrix.
+"""
 
 import re
 from dataclasses import dataclass
@@ -39,7 +41,9 @@ def cut_outside(text: str, separator: str) -> tuple[list[str], list[str]]:
 
 
 def bracketed(text: str) -> tuple[str, str, str] | None:
-    """(opening, body, closing) where one pair of brackets, perhaps of unlike kinds as in `(3,4]`, holds the whole."""
+    """(opening, body, closing) where one pair of brackets, perhaps of unlike kinds as in
+    `(3,4]`, holds the whole.
+    """
     text = text.strip()
     depth = 0
     for match in _GROUP.finditer(text):
@@ -52,7 +56,11 @@ def bracketed(text: str) -> tuple[str, str, str] | None:
         elif match[0] in _CLOSE:
             depth -= 1
             if depth == 0:
-                return (opening, text[len(opening) : match.start()], match[0]) if match.end() == len(text) else None
+                return (
+                    (opening, text[len(opening) : match.start()], match[0])
+                    if match.end() == len(text)
+                    else None
+                )
         elif depth == 0:
             return None
         if depth < 0:
@@ -62,7 +70,9 @@ def bracketed(text: str) -> tuple[str, str, str] | None:
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """`factor` stands in front. `kind`: matrix, determinant, norm, or cases (a system, a function in pieces)."""
+    """`factor` stands in front. `kind`: matrix, determinant, norm, or cases (a system, a
+    function in pieces).
+    """
 
     factor: str
     rows: list[list[str]]
@@ -80,12 +90,18 @@ _KINDS = {"v": "determinant", "V": "norm", "|": "determinant", "\\|": "norm"}
 
 
 def read_matrix(text: str) -> Matrix | None:
-    """The matrix, column vector, determinant or system of cases that a text is; None if it is none."""
+    """The matrix, column vector, determinant or system of cases that a text is; None if it is
+    none.
+    """
     match = _MATRIX.match(text)
     if match is None or "\\begin" in match["body"]:
         return None
     opening, closing, name = match["opening"] or "", match["closing"] or "", match["name"]
-    rows = [[entry.strip() for entry in row.split("&")] for row in _ROW_END.split(match["body"]) if row.strip()]
+    rows = [
+        [entry.strip() for entry in row.split("&")]
+        for row in _ROW_END.split(match["body"])
+        if row.strip()
+    ]
     if len(rows) > MAX_PARTS or bool(closing) > bool(opening):
         return None
     if name == "cases" or (opening == "\\{" and not closing):

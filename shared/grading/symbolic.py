@@ -1,8 +1,9 @@
 r"""What the exact comparison leaves open, decided in a worker process that can be killed.
 
-First numerically (`evaluation`), at points of every kind if they have letters (`sampling`). Only where our parser
-cannot read one of them, math-verify reads and compares both. In this order because the numeric check is stricter
-(math-verify rounds to 15 places) and does not depend on the version of math-verify.
+First numerically (`evaluation`), at points of every kind if they have letters (`sampling`). Only
+where our parser cannot read one of them, math-verify reads and compares both. In this order because
+the numeric check is stricter (math-verify rounds to 15 places) and does not depend on the version
+of math-verify.
 """
 
 import logging
@@ -14,7 +15,9 @@ from shared.grading.outcome import Finding, Undecidable
 from shared.grading.sample_points import Domain, Sample, domain_of, samples
 
 MAX_LENGTH = 2_000  # characters that math-verify gets to see
-MAX_ROUNDED = 10**12  # larger values that math-verify finds equal may differ behind the places that it compares
+MAX_ROUNDED = (
+    10**12
+)  # larger values that math-verify finds equal may differ behind the places that it compares
 MIN_COMPARED = 3  # points, where there are letters
 
 
@@ -28,7 +31,9 @@ def symbolically_equal(gold: str, answer: str, problem: str = "") -> Finding:
 
 
 def numerically_equal(gold: Node, answer: Node, problem: str = "") -> bool:
-    """Equal at points drawn for their letters. Errors: `Undecidable` where neither has a value at any of them."""
+    """Equal at points drawn for their letters. Errors: `Undecidable` where neither has a value
+    at any of them.
+    """
     domain = domain_of(problem, gold, answer)
     if _uses_log(gold) or _uses_log(answer):  # \log is natural to some and decimal to others
         return any(_equal_at_points(gold, answer, domain, base) for base in (None, 10))
@@ -36,13 +41,17 @@ def numerically_equal(gold: Node, answer: Node, problem: str = "") -> bool:
 
 
 def math_verify_equal(gold: str, answer: str) -> bool:
-    """math-verify's word. It runs without a time limit of its own, which would need SIGALRM: the process has one."""
+    """math-verify's word. It runs without a time limit of its own, which would need SIGALRM:
+    the process has one.
+    """
     import math_verify
 
     logging.disable(logging.CRITICAL)  # 0.9 warns that there is no time limit
     config = [math_verify.LatexExtractionConfig(boxed_match_priority=0)]
     parsed = [
-        math_verify.parse(f"\\boxed{{{text}}}", config, fallback_mode="no_fallback", parsing_timeout=0)
+        math_verify.parse(
+            f"\\boxed{{{text}}}", config, fallback_mode="no_fallback", parsing_timeout=0
+        )
         for text in (gold, answer)
     ]
     if not parsed[0] or not parsed[1]:
@@ -56,14 +65,18 @@ frac sqrt binom int sum prod lim log ln exp sin cos tan cot sec csc arcsin arcco
 cdot times rightarrow alpha beta gamma delta epsilon theta lambda mu phi omega sigma rho tau mathbb in cup cap
 setminus emptyset le ge ne pm begin end lfloor rfloor lceil rceil min max gcd ldots dots cdots
 """
-_FUNCTION_OF_NOTHING = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc|ln|log|exp|sqrt|frac)\s*(?:[+*/=,)\]}-]|$)")
+_FUNCTION_OF_NOTHING = re.compile(
+    r"\\(?:sin|cos|tan|cot|sec|csc|ln|log|exp|sqrt|frac)\s*(?:[+*/=,)\]}-]|$)"
+)
 _KNOWN_COMMANDS = frozenset(_KNOWN_COMMANDS_TEXT.split())
 
 
 def is_mathematics(text: str) -> bool:
-    """Whether math-verify can be trusted with a text: known commands, no words, no digits with a subscript.
+    """Whether math-verify can be trusted with a text: known commands, no words, no digits with a
+    subscript.
 
-    It reads what it can and leaves out the rest, in every version differently: `-37_1` equals `-37_8`, "42 or so" 42.
+    It reads what it can and leaves out the rest, in every version differently: `-37_1` equals
+    `-37_8`, "42 or so" 42.
     """
     commands = re.findall(r"\\([A-Za-z]+)", text)
     rest = re.sub(r"\\[A-Za-z]+", " ", text)
@@ -100,7 +113,9 @@ def _is_large(text: str) -> bool:
 
 
 def _equal_at_points(gold: Node, answer: Node, domain: Domain, log_base: int | None) -> bool:
-    """Equal wherever the gold has a real value (a complex one, if `i` occurs). Errors: `Undecidable`."""
+    """Equal wherever the gold has a real value (a complex one, if `i` occurs). Errors:
+    `Undecidable`.
+    """
     complex_values = _uses_i(gold) or _uses_i(answer) or not domain.names
     compared = 0
     valueless = 0  # points at which the answer alone has no value
@@ -119,7 +134,9 @@ def _equal_at_points(gold: Node, answer: Node, domain: Domain, log_base: int | N
             doubtful = True
         compared += 1
     if doubtful:
-        raise Undecidable("equal only where the letters are positive, and nothing says that they are")
+        raise Undecidable(
+            "equal only where the letters are positive, and nothing says that they are"
+        )
     if compared >= (MIN_COMPARED if domain.names else 1):
         return True
     if valueless:
@@ -128,7 +145,9 @@ def _equal_at_points(gold: Node, answer: Node, domain: Domain, log_base: int | N
 
 
 def _values(gold: Node, answer: Node, sample: Sample, log_base: int | None) -> Values | None:
-    """Both values at one point; None where one is too large there, unless it is the only point there is."""
+    """Both values at one point; None where one is too large there, unless it is the only point
+    there is.
+    """
     try:
         return evaluate(gold, answer, sample.point, log_base)
     except Undecidable:

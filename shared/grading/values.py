@@ -65,7 +65,9 @@ def same_name(left: str, right: str) -> bool:
 
 
 def other_name(left: str, right: str) -> bool:
-    """Labels of two things of which neither is an unknown to solve for: `a_n` and `a_{n+1}`, `f(x)` and `f'(x)`."""
+    """Labels of two things of which neither is an unknown to solve for: `a_n` and `a_{n+1}`,
+    `f(x)` and `f'(x)`.
+    """
     if not (is_label(left) and is_label(right)) or same_name(left, right):
         return False
     return any(_NAMES_A_THING.search(label_key(side)) for side in (left, right))
@@ -73,9 +75,16 @@ def other_name(left: str, right: str) -> bool:
 
 def same_when_rounded(left: str, right: str) -> bool:
     """Decimals that agree in the places that both have: 0.577 and 0.5774."""
-    values = [form.rational for form in map(exact_form, (left, right)) if isinstance(form, algebra.Form)]
+    values = [
+        form.rational for form in map(exact_form, (left, right)) if isinstance(form, algebra.Form)
+    ]
     places = [len(text.partition(".")[2]) for text in (left, right)]
-    if len(values) < 2 or values[0] is None or values[1] is None or not 0 < min(places) <= MAX_ROUNDED:
+    if (
+        len(values) < 2
+        or values[0] is None
+        or values[1] is None
+        or not 0 < min(places) <= MAX_ROUNDED
+    ):
         return False
     return round(values[0], min(places)) == round(values[1], min(places))
 
@@ -83,4 +92,8 @@ def same_when_rounded(left: str, right: str) -> bool:
 def read_ratio(text: str) -> list[str] | None:
     """The parts of `2:3` or `2 \\text{ to } 3`, or None if it is no ratio."""
     parts = [part.strip() for part in split_outside(text, r":|\\text\{\s*to\s*\}|\bto\b")]
-    return parts if 1 < len(parts) <= 6 and all(isinstance(exact_form(part), algebra.Form) for part in parts) else None
+    return (
+        parts
+        if 1 < len(parts) <= 6 and all(isinstance(exact_form(part), algebra.Form) for part in parts)
+        else None
+    )

@@ -1,6 +1,8 @@
-r"""Readings of answers as they stand: digits, times, numbers in a base, words, sentences, and what is said beside one.
+r"""Readings of answers as they stand: digits, times, numbers in a base, words, sentences, and what
+is said beside one.
 
-Each takes (comparison, gold, answer, depth), gold and answer cleaned, and decides (True, False) or passes (None).
+Each takes (comparison, gold, answer, depth), gold and answer cleaned, and decides (True, False) or
+passes (None).
 """
 
 import re
@@ -12,7 +14,8 @@ from shared.grading.normalise import squash
 from shared.grading.sets import lists_equal
 from shared.grading.splitting import bracketed, split_outside
 
-# "for all n >= 2", "where k is an integer" behind an answer. Never "if" and "when": those cut an answer in pieces.
+# "for all n >= 2", "where k is an integer" behind an answer. Never "if" and "when": those cut an
+# answer in pieces.
 _QUALIFIER = re.compile(
     r"(?:,|;|\\text\{[\s,]*\})*\s*(?:\\text\{[\s,(]*(?:for|where|with)\s+(?:all|any|every|each|some)?[^{}]*\}"
     r"|\\forall|\bfor\s+(?:all|any|every|each)\b)(.*)$",
@@ -27,7 +30,9 @@ def as_digits(comparison: Comparison, gold: str, answer: str, depth: int) -> boo
 
 
 def as_thousands(comparison: Comparison, gold: str, answer: str, depth: int) -> bool | None:
-    """`58,500` is one number; it may also be a list, but then against another list, in the same order."""
+    """`58,500` is one number; it may also be a list, but then against another list, in the same
+    order.
+    """
     left, right = literals.without_thousands(gold), literals.without_thousands(answer)
     if left is None and right is None:
         return None
@@ -38,7 +43,9 @@ def as_thousands(comparison: Comparison, gold: str, answer: str, depth: int) -> 
     both = read_list(gold), read_list(answer)
     if both[0] is None or both[1] is None:
         return False
-    return lists_equal(comparison, Listed("tuple", both[0].items), Listed("tuple", both[1].items), depth + 1)
+    return lists_equal(
+        comparison, Listed("tuple", both[0].items), Listed("tuple", both[1].items), depth + 1
+    )
 
 
 def as_times(comparison: Comparison, gold: str, answer: str, depth: int) -> bool | None:
@@ -54,7 +61,9 @@ def as_times(comparison: Comparison, gold: str, answer: str, depth: int) -> bool
 
 
 def as_qualified(comparison: Comparison, gold: str, answer: str, depth: int) -> bool | None:
-    r"""`x+1 \text{ for all } x`: a qualifier may be left out; where both have one, its relations must agree."""
+    r"""`x+1 \text{ for all } x`: a qualifier may be left out; where both have one, its
+    relations must agree.
+    """
     if not any(word in gold + answer for word in ("for", "where", "with")):
         return None
     both = [_split_qualifier(text) for text in (gold, answer)]
@@ -81,24 +90,33 @@ def _same_relations(left: str, right: str) -> bool:
 
 
 def as_approximations(comparison: Comparison, gold: str, answer: str, depth: int) -> bool | None:
-    """`exact ≈ rounded`: either may stand for both, but where both sides give both, both must agree."""
+    """`exact ≈ rounded`: either may stand for both, but where both sides give both, both must
+    agree.
+    """
     if "\\approx" not in gold + answer:
         return None
     golds, answers = (
         [part.strip() for part in split_outside(text, r"\\approx(?![A-Za-z])") if part.strip(" +-")]
         for text in (gold, answer)
     )
-    if len(golds) > 3 or len(answers) > 3 or any(re.match(r"\s*[+-]\s*\\approx", text) for text in (gold, answer)):
+    if (
+        len(golds) > 3
+        or len(answers) > 3
+        or any(re.match(r"\s*[+-]\s*\\approx", text) for text in (gold, answer))
+    ):
         return None
     if len(golds) > 1 and len(answers) > 1:
         return comparison.equal(golds[0], answers[0], depth + 1) and (
-            values.same_when_rounded(golds[-1], answers[-1]) or comparison.equal(golds[-1], answers[-1], depth + 1)
+            values.same_when_rounded(golds[-1], answers[-1])
+            or comparison.equal(golds[-1], answers[-1], depth + 1)
         )
     return any(comparison.equal(left, right, depth + 1) for left in golds for right in answers)
 
 
 def as_bases(comparison: Comparison, gold: str, answer: str, depth: int) -> bool | None:
-    """`52_8` is the digits 52 in base 8: not 42, not 52_9; without its base only where the problem names it."""
+    """`52_8` is the digits 52 in base 8: not 42, not 52_9; without its base only where the
+    problem names it.
+    """
     left, right = (literals.read_based(split_label(text)[1]) for text in (gold, answer))
     if left is None and right is None:
         return None
@@ -116,7 +134,12 @@ def as_words(comparison: Comparison, gold: str, answer: str, depth: int) -> bool
     stated = literals.read_statement(answer)
     if stated is not None:
         return comparison.equal(gold, stated, depth + 1)
-    if gold.isupper() and answer.isupper() and min(len(gold), len(answer)) > 2 and (gold + answer).isalpha():
+    if (
+        gold.isupper()
+        and answer.isupper()
+        and min(len(gold), len(answer)) > 2
+        and (gold + answer).isalpha()
+    ):
         return gold == answer  # ABC and ACB: an order or a figure, no product
     said = _as_sentences(comparison, gold, answer, depth)
     if said is not None:

@@ -1,7 +1,9 @@
-"""A grading worker: `python -m shared.grading.worker`. Reads one JSON request a line, writes one JSON reply a line.
+"""A grading worker: `python -m shared.grading.worker`. Reads one JSON request a line, writes one
+JSON reply a line.
 
-It ignores SIGINT and SIGTERM (its owner drains and then closes the pipe), ends with its standard input, and takes its
-own life if a request uses far more processor time than allowed: it cannot outlive a killed owner for long.
+It ignores SIGINT and SIGTERM (its owner drains and then closes the pipe), ends with its standard
+input, and takes its own life if a request uses far more processor time than allowed: it cannot
+outlive a killed owner for long.
 """
 
 import json
@@ -30,12 +32,16 @@ def main() -> None:
         _warm_up()
         _check_room(allowed_bytes)
     except (ImportError, MemoryError, OSError, RuntimeError) as error:
-        _reply(replies, {"ready": False, "why": f"{type(error).__name__}: {error}".removesuffix(": ")[:300]})
+        _reply(
+            replies,
+            {"ready": False, "why": f"{type(error).__name__}: {error}".removesuffix(": ")[:300]},
+        )
         sys.exit(1)
     _reply(replies, {"ready": True})
     for line in requests:
         request = json.loads(line)
-        # Virtual time: math-verify uses SIGALRM itself, and a suspended laptop must not kill an idle worker.
+        # Virtual time: math-verify uses SIGALRM itself, and a suspended laptop must not kill an
+        # idle worker.
         signal.setitimer(signal.ITIMER_VIRTUAL, request["seconds"] + GRACE_SECONDS)
         answer = _answer(request)
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
@@ -46,7 +52,9 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
     from shared.grading.symbolic import symbolically_equal
 
     try:
-        found = compare(request["gold"], tuple(request["items"]), request["problem"], symbolically_equal)
+        found = compare(
+            request["gold"], tuple(request["items"]), request["problem"], symbolically_equal
+        )
     except Undecidable as error:
         return {"undecided": str(error)}
     except (MemoryError, RecursionError) as error:
@@ -74,7 +82,9 @@ def _check_room(allowed_bytes: int) -> None:
         return
     needed_bytes = used_bytes + ROOM_BYTES
     if needed_bytes > allowed_bytes:
-        raise MemoryError(f"{allowed_bytes >> 20} MiB are allowed and {needed_bytes >> 20} MiB needed")
+        raise MemoryError(
+            f"{allowed_bytes >> 20} MiB are allowed and {needed_bytes >> 20} MiB needed"
+        )
 
 
 def _warm_up() -> None:

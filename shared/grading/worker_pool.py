@@ -1,6 +1,8 @@
-"""Worker processes for whoever calls `grade`: one each for as many threads as call at once, kept for the next call.
+"""Worker processes for whoever calls `grade`: one each for as many threads as call at once, kept
+for the next call.
 
-A worker that exceeds its time is killed and a new one takes its place. All end with the process that owns them.
+A worker that exceeds its time is killed and a new one takes its place. All end with the process
+that owns them.
 
     CannotStart           the machine has no room for a worker: says nothing about any answer
     WorkerLost            the request took too long
@@ -24,23 +26,42 @@ from typing import Any
 from shared.errors import InputError
 
 START_SECONDS = 120.0  # a worker imports sympy first; this does not count against a request's time
-START_PAUSES = (0.2, 1.0, 3.0)  # seconds between attempts to start one: what a machine lacks may be back in a moment
-MOST_DEATHS = 2  # of workers under one request: the first may have been the system's choice, when memory was short
+START_PAUSES = (
+    0.2,
+    1.0,
+    3.0,
+)  # seconds between attempts to start one: what a machine lacks may be back in a moment
+# of workers under one request: the first may have been the system's choice, when memory was short
+MOST_DEATHS = 2
 MAX_IDLE = 2
 
 COMMAND = [sys.executable, "-m", "shared.grading.worker"]
 
-# What a worker needs of its owner's environment. Keys and tokens are not for a process that reads strangers' texts.
-_VARIABLES = frozenset({"HOME", "LANG", "LANGUAGE", "PATH", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR", "TZ", "VIRTUAL_ENV"})
+# What a worker needs of its owner's environment. Keys and tokens are not for a process that reads
+# strangers' texts.
+_VARIABLES = frozenset(
+    {"HOME", "LANG", "LANGUAGE", "PATH", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR", "TZ", "VIRTUAL_ENV"}
+)
 _PREFIXES = ("DYLD_", "LC_", "LD_", "MALLOC_", "OMP_", "PYTHON", "SYMPY_")
 
 
 def environment() -> dict[str, str]:
-    """The environment of a worker: it finds this very package, nothing of the current folder, and no secret."""
+    """The environment of a worker: it finds this very package, nothing of the current folder,
+    and no secret.
+    """
     root = str(Path(__file__).resolve().parents[2])
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    plain = {name: value for name, value in os.environ.items() if name in _VARIABLES or name.startswith(_PREFIXES)}
-    return {**plain, "PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": "1", "PYTHONWARNINGS": "ignore"}
+    plain = {
+        name: value
+        for name, value in os.environ.items()
+        if name in _VARIABLES or name.startswith(_PREFIXES)
+    }
+    return {
+        **plain,
+        "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONSAFEPATH": "1",
+        "PYTHONWARNINGS": "ignore",
+    }
 
 
 class WorkerLost(Exception):
@@ -51,16 +72,21 @@ class WorkerDied(WorkerLost):
     """The worker ended under a request. The next one may answer it."""
 
     def __init__(self, returncode: int | None) -> None:
-        super().__init__(f"{MOST_DEATHS} grading processes ended over this answer, the last by {in_words(returncode)}")
+        super().__init__(
+            f"{MOST_DEATHS} grading processes ended over this answer, the last by"
+            f" {in_words(returncode)}"
+        )
 
 
 class CannotStart(InputError):
-    """No worker can be started: a fault of the machine. `final`: another attempt would end the same way."""
+    """No worker can be started: a fault of the machine. `final`: another attempt would end the
+    same way.
+    """
 
     def __init__(self, why: str, final: bool = False) -> None:
         super().__init__(
-            f"a grading process cannot start: {why}: make room (memory, `ulimit -v`, `-u`, `-n`), then run again: "
-            "it goes on from here"
+            f"a grading process cannot start: {why}: make room (memory, `ulimit -v`, `-u`, `-n`),"
+            " then run again: it goes on from here"
         )
         self.final = final
 
@@ -104,7 +130,9 @@ class Worker:
             check_ready(self._read(START_SECONDS))
         except WorkerDied:
             self.kill()
-            raise CannotStart(f"it ended by {in_words(self._process.returncode)} before it was ready") from None
+            raise CannotStart(
+                f"it ended by {in_words(self._process.returncode)} before it was ready"
+            ) from None
         except WorkerLost:
             self.kill()
             raise CannotStart(f"it was not ready within {START_SECONDS:g} s") from None
@@ -162,7 +190,9 @@ class Worker:
         return line
 
     def _ended(self) -> int | None:
-        """The return code of a process that closed its pipes; None where it lives on without them."""
+        """The return code of a process that closed its pipes; None where it lives on without
+        them.
+        """
         with contextlib.suppress(subprocess.TimeoutExpired):
             return self._process.wait(1.0)
         return None

@@ -1,8 +1,10 @@
-"""The generation loop: rows are decoded together, leave the batch when they end, and others take their place.
+"""The generation loop: rows are decoded together, leave the batch when they end, and others take
+their place.
 
-A step costs a GPU's host far more than the card: transformers launches some thousand kernels for each token. So on a
-CUDA device a whole step is captured once as a CUDA graph for each of a few batch sizes and replayed. On a CPU the
-rows that are still alive are all that is computed. Both run the same loop.
+A step costs a GPU's host far more than the card: transformers launches some thousand kernels for
+each token. So on a CUDA device a whole step is captured once as a CUDA graph for each of a few
+batch sizes and replayed. On a CPU the rows that are still alive are all that is computed. Both run
+the same loop.
 """
 
 import time
@@ -18,13 +20,38 @@ from shared.inference.kv_cache import ATTENTION, Slots
 from shared.inference.sampling import choose
 
 # Batch sizes for which a step is captured; a batch between two of them runs as the next larger one.
-_GRAPH_SIZES = (1, 2, 4, 8, 16, 32, 48, 64, 96, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 896, 1024)
+_GRAPH_SIZES = (
+    1,
+    2,
+    4,
+    8,
+    16,
+    32,
+    48,
+    64,
+    96,
+    128,
+    160,
+    192,
+    224,
+    256,
+    320,
+    384,
+    448,
+    512,
+    640,
+    768,
+    896,
+    1024,
+)
 _FIRST_CAPACITY = 512  # places a slot starts with on a CPU; it doubles when a row needs more
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One answer that is wanted: the prompt's tokens, its most new tokens, its uniform draws (None: greedy)."""
+    """One answer that is wanted: the prompt's tokens, its most new tokens, its uniform draws
+    (None: greedy).
+    """
 
     ids: Sequence[int]
     limit: int
@@ -52,26 +79,42 @@ Integers = np.ndarray[Any, np.dtype[Any]]
 
 
 class Decoder:
-    """Decodes many prompts with one model. Owns the slots; `rows` answers are in the batch at once."""
+    """Decodes many prompts with one model. Owns the slots; `rows` answers are in the batch at
+    once.
+    """
 
     def __init__(self, model: Any, rows: int, sampling: Sampling, read_tokens: int = 16384) -> None:
-        self._model, self._rows, self._sampling, self._read_tokens = model, rows, sampling, read_tokens
+        self._model, self._rows, self._sampling, self._read_tokens = (
+            model,
+            rows,
+            sampling,
+            read_tokens,
+        )
         self._device = model.device
         self._stop_ids = np.array(sampling.stop_ids, dtype=np.int64)
         model.set_attn_implementation(ATTENTION)
 
     @torch.inference_mode()
-    def run(self, prompts: Sequence[Prompt], finished: Finished, tick: Callable[[int], None] = lambda _: None) -> None:
-        """Decode all prompts, calling `finished(index, generated)` as each ends, in whatever order they do.
+    def run(
+        self,
+        prompts: Sequence[Prompt],
+        finished: Finished,
+        tick: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """Decode all prompts, calling `finished(index, generated)` as each ends, in whatever order
+        they do.
 
         `tick(n)` is called after each step with the number of tokens that it made.
         """
         if not prompts:
             return
         batch = _Batch(self._model, prompts, min(self._rows, len(prompts)), self._sampling)
-        # Longest first: prompts read together have like lengths, and memory is fullest at the start, not the end.
+        # Longest first: prompts read together have like lengths, and memory is fullest at the
+        # start, not the end.
         waiting = deque(sorted(range(len(prompts)), key=lambda i: -len(prompts[i].ids)))
-        enough = max(1, batch.rows // 10)  # reading prompts halts the others: worth it for several at once
+        enough = max(
+            1, batch.rows // 10
+        )  # reading prompts halts the others: worth it for several at once
         while waiting or batch.live:
             free = batch.rows - batch.live
             if waiting and (free >= min(enough, len(waiting)) or not batch.live):
@@ -83,7 +126,9 @@ class Decoder:
 
     @torch.inference_mode()
     def next_probabilities(self, ids: Sequence[int]) -> torch.Tensor:
-        """Probabilities [vocabulary] of the token after `ids`, its last token taken as a step: both ways tried."""
+        """Probabilities [vocabulary] of the token after `ids`, its last token taken as a step:
+        both ways tried.
+        """
         batch = _Batch(self._model, [Prompt(ids, 1)], 1, Sampling())
         batch.read_logits([ids[:-1]], 0)
         batch.tokens[0], batch.positions[0], batch.lengths[0] = ids[-1], len(ids) - 1, len(ids)
@@ -96,27 +141,40 @@ class Decoder:
         batch.read([waiting.popleft() for _ in range(count)])
 
     def _dismiss(self, batch: "_Batch", finished: Finished) -> None:
-        """Hand over the rows that have ended; the last live rows take their slots, so live rows stay together."""
+        """Hand over the rows that have ended; the last live rows take their slots, so live rows
+        stay together.
+        """
         stopped = np.isin(batch.last_tokens(), self._stop_ids)
         full = batch.counts[: batch.live] >= batch.limits[: batch.live]
         for row in np.flatnonzero(stopped | full)[::-1]:
             index, generated = batch.take(int(row), bool(stopped[row]))
             if len(generated.tokens) > batch.prompts[index].limit:
-                raise AssertionError(f"{len(generated.tokens)} tokens where {batch.prompts[index].limit} were allowed")
+                raise AssertionError(
+                    f"{len(generated.tokens)} tokens where {batch.prompts[index].limit} were"
+                    " allowed"
+                )
             finished(index, generated)
 
 
 class _Batch:
-    """The rows being decoded. Rows 0 … live - 1 are alive; their state is on the device, its record on the host."""
+    """The rows being decoded. Rows 0 … live - 1 are alive; their state is on the device, its
+    record on the host.
+    """
 
-    def __init__(self, model: Any, prompts: Sequence[Prompt], rows: int, sampling: Sampling) -> None:
+    def __init__(
+        self, model: Any, prompts: Sequence[Prompt], rows: int, sampling: Sampling
+    ) -> None:
         self.model, self.prompts, self.rows, self.live = model, prompts, rows, 0
         self._sampling, self._device = sampling, model.device
         self._most = max(len(p.ids) + p.limit for p in prompts)
         longest = max(p.limit for p in prompts)
         capacity = self._most if model.device.type == "cuda" else min(self._most, _FIRST_CAPACITY)
-        self.slots = Slots(model.config.get_text_config(), rows, capacity, model.dtype, model.device)
-        self.tokens = torch.zeros(rows, dtype=torch.long, device=self._device)  # the newest token, not yet read
+        self.slots = Slots(
+            model.config.get_text_config(), rows, capacity, model.dtype, model.device
+        )
+        self.tokens = torch.zeros(
+            rows, dtype=torch.long, device=self._device
+        )  # the newest token, not yet read
         self.positions = torch.zeros(rows, dtype=torch.long, device=self._device)  # and its place
         self.steps = torch.zeros(rows, dtype=torch.long, device=self._device)  # draws used
         self.draws = torch.zeros(rows, longest if sampling.temperature else 1, device=self._device)
@@ -138,19 +196,27 @@ class _Batch:
         self._record(rows)
 
     def read_logits(self, texts: Sequence[Sequence[int]], first: int) -> torch.Tensor:
-        """Read token sequences into the slots from `first` on; logits [n, vocabulary] after each one's last token."""
+        """Read token sequences into the slots from `first` on; logits [n, vocabulary] after
+        each one's last token.
+        """
         n, sizes = len(texts), torch.tensor([len(ids) for ids in texts])
         longest = int(sizes.max())
         self.make_room(longest)
         ids = torch.zeros(n, longest, dtype=torch.long)
         for row, text in enumerate(texts):
             ids[row, : len(text)] = torch.as_tensor(text)
-        ends, place = torch.unique(sizes - 1, return_inverse=True)  # logits are wanted at each text's last token only
+        ends, place = torch.unique(
+            sizes - 1, return_inverse=True
+        )  # logits are wanted at each text's last token only
         with self.slots.reading(first):
             output = self.model(
-                input_ids=ids.to(self._device), position_ids=torch.arange(longest, device=self._device).expand(n, -1),
-                past_key_values=self.slots, use_cache=True, slots=self.slots, logits_to_keep=ends.to(self._device),
-            )  # fmt: skip
+                input_ids=ids.to(self._device),
+                position_ids=torch.arange(longest, device=self._device).expand(n, -1),
+                past_key_values=self.slots,
+                use_cache=True,
+                slots=self.slots,
+                logits_to_keep=ends.to(self._device),
+            )
         logits: torch.Tensor = output.logits[torch.arange(n), place]
         return logits
 
@@ -169,7 +235,9 @@ class _Batch:
     def step(self) -> None:
         """One more token for every live row."""
         if self._device.type == "cuda":
-            size = next((size for size in _GRAPH_SIZES if self.live <= size <= self.rows), self.rows)
+            size = next(
+                (size for size in _GRAPH_SIZES if self.live <= size <= self.rows), self.rows
+            )
             if size not in self._graphs:
                 self._graphs[size] = self._capture(size)
             self._graphs[size].replay()
@@ -192,7 +260,14 @@ class _Batch:
             self.slots.move(last, row, int(self.lengths[last]))
             for state in (self.tokens, self.positions, self.steps, self.draws):
                 state[row] = state[last]
-            for record in (self.index, self.counts, self.limits, self.lengths, self.began, self.output):
+            for record in (
+                self.index,
+                self.counts,
+                self.limits,
+                self.lengths,
+                self.began,
+                self.output,
+            ):
                 record[row] = record[last]
         self.positions[last] = 0
         self.live = last
@@ -200,7 +275,9 @@ class _Batch:
 
     def _record(self, rows: slice) -> None:
         """Fetch the rows' newest tokens from the device."""
-        self.output[np.arange(rows.start, rows.stop), self.counts[rows]] = self.tokens[rows].cpu().numpy()
+        self.output[np.arange(rows.start, rows.stop), self.counts[rows]] = (
+            self.tokens[rows].cpu().numpy()
+        )
         self.counts[rows] += 1
         self.lengths[rows] += 1
 
@@ -209,7 +286,9 @@ class _Batch:
             self.slots.grow(min(self._most, max(needed, 2 * self.slots.capacity)))
 
     def _advance(self, n: int) -> None:
-        """Read the newest token of rows 0 … n - 1, choose the next one. On a CUDA device this is what a graph holds."""
+        """Read the newest token of rows 0 … n - 1, choose the next one. On a CUDA device this
+        is what a graph holds.
+        """
         logits = self.step_logits(n)
         steps = self.steps[:n, None].clamp(max=self.draws.shape[1] - 1)
         self.tokens[:n] = self._choose(logits, self.draws[:n].gather(1, steps)[:, 0])
@@ -217,15 +296,20 @@ class _Batch:
         self.steps[:n] += 1
 
     def step_logits(self, n: int) -> torch.Tensor:
-        """Read the newest token of rows 0 … n - 1 into the slots; logits [n, vocabulary] after it."""
+        """Read the newest token of rows 0 … n - 1 into the slots; logits [n, vocabulary] after
+        it.
+        """
         # a slot that no row holds is computed along in a graph: it stays inside its own bounds
         positions = self.positions[:n].clamp(max=self.slots.capacity - 1)
         span = self.slots.capacity if positions.is_cuda else int(self.lengths[:n].max())
         with self.slots.stepping(positions, span):
             output = self.model(
-                input_ids=self.tokens[:n, None], position_ids=positions[:, None], past_key_values=self.slots,
-                use_cache=True, slots=self.slots,
-            )  # fmt: skip
+                input_ids=self.tokens[:n, None],
+                position_ids=positions[:, None],
+                past_key_values=self.slots,
+                use_cache=True,
+                slots=self.slots,
+            )
         logits: torch.Tensor = output.logits[:, -1]
         return logits
 

@@ -1,7 +1,8 @@
-"""Decoding by transformers' own `generate`, for architectures whose attention our slots cannot serve.
+"""Decoding by transformers' own `generate`, for architectures whose attention our slots cannot
+serve.
 
-Sliding windows, linear attention, capped logits: correct before fast. Prompts are sorted by length, padded on the left,
-and answered in batches that end when their last row does.
+Sliding windows, linear attention, capped logits: correct before fast. Prompts are sorted by length,
+padded on the left, and answered in batches that end when their last row does.
 """
 
 import time
@@ -21,12 +22,21 @@ class StaticDecoder:
         self._model, self._rows, self._sampling = model, rows, sampling
 
     @torch.inference_mode()
-    def run(self, prompts: Sequence[Prompt], finished: Finished, tick: Callable[[int], None] = lambda _: None) -> None:
+    def run(
+        self,
+        prompts: Sequence[Prompt],
+        finished: Finished,
+        tick: Callable[[int], None] = lambda _: None,
+    ) -> None:
         order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i].ids))
         for start in range(0, len(order), self._rows):
-            self._batch([(i, prompts[i]) for i in order[start : start + self._rows]], finished, tick)
+            self._batch(
+                [(i, prompts[i]) for i in order[start : start + self._rows]], finished, tick
+            )
 
-    def _batch(self, batch: list[tuple[int, Prompt]], finished: Finished, tick: Callable[[int], None]) -> None:
+    def _batch(
+        self, batch: list[tuple[int, Prompt]], finished: Finished, tick: Callable[[int], None]
+    ) -> None:
         began = time.perf_counter()
         longest = max(len(p.ids) for _, p in batch)
         ids = torch.zeros(len(batch), longest, dtype=torch.long)
@@ -36,11 +46,14 @@ class StaticDecoder:
             mask[row, longest - len(prompt.ids) :] = 1
         device = self._model.device
         output = self._model.generate(
-            ids.to(device), attention_mask=mask.to(device), max_new_tokens=max(p.limit for _, p in batch),
+            ids.to(device),
+            attention_mask=mask.to(device),
+            max_new_tokens=max(p.limit for _, p in batch),
             do_sample=False,
-            eos_token_id=list(self._sampling.stop_ids), pad_token_id=self._sampling.stop_ids[0],
+            eos_token_id=list(self._sampling.stop_ids),
+            pad_token_id=self._sampling.stop_ids[0],
             logits_processor=[_Chooser(self._sampling, [p for _, p in batch], longest, tick)],
-        )  # fmt: skip
+        )
         seconds = time.perf_counter() - began
         stops = set(self._sampling.stop_ids)
         for row, (index, prompt) in enumerate(batch):
@@ -50,9 +63,13 @@ class StaticDecoder:
 
 
 class _Chooser:
-    """Puts our choice of the next token (`choosing.choose`) into `generate`: all but that token become impossible."""
+    """Puts our choice of the next token (`choosing.choose`) into `generate`: all but that token
+    become impossible.
+    """
 
-    def __init__(self, sampling: Sampling, prompts: list[Prompt], longest: int, tick: Callable[[int], None]) -> None:
+    def __init__(
+        self, sampling: Sampling, prompts: list[Prompt], longest: int, tick: Callable[[int], None]
+    ) -> None:
         self._sampling, self._longest, self._tick = sampling, longest, tick
         self._draws = [p.draws for p in prompts]
 

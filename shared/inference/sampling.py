@@ -1,4 +1,6 @@
-"""Which token comes next. A sampled answer depends on its own stream of random numbers alone, never on its batch."""
+"""Which token comes next. A sampled answer depends on its own stream of random numbers alone,
+never on its batch.
+"""
 
 import hashlib
 
@@ -7,17 +9,22 @@ import torch
 
 
 def uniforms(seed: int, question: str, sample: int, count: int) -> torch.Tensor:
-    """[count] float32 in [0, 1): the stream of one answer, the same on every machine and in every batch."""
+    """[count] float32 in [0, 1): the stream of one answer, the same on every machine and in
+    every batch.
+    """
     digest = hashlib.sha256(f"{seed} {question} {sample}".encode()).digest()
     stream = np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "big")))
     return torch.from_numpy(stream.random(count, dtype=np.float32))
 
 
-def choose(logits: torch.Tensor, temperature: float, top_p: float, draws: torch.Tensor) -> torch.Tensor:
-    """Next tokens [n] from logits [n, vocabulary] and one draw a row [n]: greedy at temperature 0, else inverted.
+def choose(
+    logits: torch.Tensor, temperature: float, top_p: float, draws: torch.Tensor
+) -> torch.Tensor:
+    """Next tokens [n] from logits [n, vocabulary] and one draw a row [n]: greedy at temperature 0,
+    else inverted.
 
-    Inversion: the first token whose cumulated probability exceeds the draw. With top_p below 1 only the most likely
-    tokens whose probabilities first reach top_p take part (Holtzman et al., 2020).
+    Inversion: the first token whose cumulated probability exceeds the draw. With top_p below 1 only
+    the most likely tokens whose probabilities first reach top_p take part (Holtzman et al., 2020).
     """
     if temperature == 0:
         return logits.argmax(-1)

@@ -1,4 +1,5 @@
-"""What every page of ours is made of: the frame with its policy, the style, charts, formulas. Self-contained, offline.
+"""What every page of ours is made of: the frame with its policy, the style, charts, formulas.
+Self-contained, offline.
 
 page = document(title, body, style=..., script=...)      HTML as text, with its Content-Security-Policy
 bars, histogram, line_chart, ...                         inline SVG (charts.py)

@@ -1,6 +1,8 @@
-"""Charts as inline SVG: bars, histograms, line charts. No script; text is escaped here; every mark tells its numbers.
+"""Charts as inline SVG: bars, histograms, line charts. No script; text is escaped here; every mark
+tells its numbers.
 
-Colours are classes of the pages' style: green, red, amber, blue, purple, teal, grey. They follow light and dark.
+Colours are classes of the pages' style: green, red, amber, blue, purple, teal, grey. They follow
+light and dark.
 """
 
 import math
@@ -29,11 +31,17 @@ def svg_open(name: str, height: float, width: float = WIDTH) -> str:
     return f'<svg role="img" aria-label="{label}" viewBox="0 0 {width:.0f} {height:.0f}">'
 
 
-def svg_text(x: float, y: float, text: str, anchor: str = "start", kind: str = "", title: str = "") -> str:
-    """One line of text. `anchor`: start, middle or end; `kind`: classes; `title`: shown under the pointer."""
+def svg_text(
+    x: float, y: float, text: str, anchor: str = "start", kind: str = "", title: str = ""
+) -> str:
+    """One line of text. `anchor`: start, middle or end; `kind`: classes; `title`: shown under
+    the pointer.
+    """
     classes = f' class="{kind}"' if kind else ""
     hint = f"<title>{escape(title)}</title>" if title else ""
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{classes}>{escape(text)}{hint}</text>'
+    return (
+        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{classes}>{escape(text)}{hint}</text>'
+    )
 
 
 def svg_bar(x: float, y: float, width: float, height: float, colour: str, hint: str = "") -> str:
@@ -50,7 +58,9 @@ def svg_line(x1: float, y1: float, x2: float, y2: float, kind: str = "grid") -> 
 
 def legend(entries: Sequence[tuple[str, str]]) -> str:
     """(colour, label) as coloured squares."""
-    items = (f'<span><i class="swatch {colour}"></i> {escape(label)}</span>' for colour, label in entries)
+    items = (
+        f'<span><i class="swatch {colour}"></i> {escape(label)}</span>' for colour, label in entries
+    )
     return f'<p class="legend">{" ".join(items)}</p>'
 
 
@@ -65,13 +75,17 @@ def figure(title: str, drawing: str, explanation: str = "") -> str:
 # Whole charts
 
 
-def bars(counts: Sequence[tuple[str, float]], name: str, colour: str = "green", share_of: float = 0.0) -> str:
+def bars(
+    counts: Sequence[tuple[str, float]], name: str, colour: str = "green", share_of: float = 0.0
+) -> str:
     """Horizontal bars with their values. `share_of`: also say the percentage of this."""
     rows = [(label, [(colour, value)]) for label, value in counts]
     return stacked_bars(rows, name, share_of)
 
 
-def stacked_bars(rows: Sequence[tuple[str, Sequence[tuple[str, float]]]], name: str, share_of: float = 0.0) -> str:
+def stacked_bars(
+    rows: Sequence[tuple[str, Sequence[tuple[str, float]]]], name: str, share_of: float = 0.0
+) -> str:
     """Horizontal bars of several parts, (colour, value) each; the longest fills the width."""
     if not rows:
         return NOTHING
@@ -108,7 +122,10 @@ def histogram(
         axis: what the axis counts, in words.
     """
     bin_count = max((len(values) for _, values in series.values()), default=0)
-    totals = [sum(values[bin_] for _, values in series.values() if bin_ < len(values)) for bin_ in range(bin_count)]
+    totals = [
+        sum(values[bin_] for _, values in series.values() if bin_ < len(values))
+        for bin_ in range(bin_count)
+    ]
     if not any(totals):
         return NOTHING
     left = 50
@@ -141,7 +158,9 @@ MARGIN_BOTTOM = 34
 MOST_DOTS = 40  # points of a line that are still marked one by one
 
 
-def line_chart(title: str, lines: Mapping[str, Points], *, unit: str = "", percent: bool = False) -> str:
+def line_chart(
+    title: str, lines: Mapping[str, Points], *, unit: str = "", percent: bool = False
+) -> str:
     """A figure with one line for each entry of `lines`; "" where there are no points.
 
     Args:
@@ -168,13 +187,17 @@ def line_chart(title: str, lines: Mapping[str, Points], *, unit: str = "", perce
             for (step, value), (x, y) in zip(points, places, strict=True):
                 shown = f"{value:.0%}" if percent else f"{value:.4g}"
                 hint = f"<title>{escape(name)}, step {step:g}: {shown}</title>"
-                parts.append(f'<circle class="{colour}" cx="{x:.1f}" cy="{y:.1f}" r="2.6">{hint}</circle>')
+                parts.append(
+                    f'<circle class="{colour}" cx="{x:.1f}" cy="{y:.1f}" r="2.6">{hint}</circle>'
+                )
     keys = [(colour, name) for name, colour in zip(drawn, SERIES_COLOURS, strict=False)]
     caption = legend(keys) if len(keys) > 1 else ""
     return figure(label, "".join([*parts, "</svg>"]) + caption)
 
 
-def _place(point: tuple[float, float], last_step: float, marks: Sequence[float]) -> tuple[float, float]:
+def _place(
+    point: tuple[float, float], last_step: float, marks: Sequence[float]
+) -> tuple[float, float]:
     x = MARGIN_LEFT + point[0] / last_step * (LINE_WIDTH - MARGIN_LEFT - MARGIN_RIGHT)
     return x, _line_y(point[1], marks)
 

@@ -1,4 +1,6 @@
-"""The frame of a page: one HTML file with everything in it, and the policy that lets nothing else run or load."""
+"""The frame of a page: one HTML file with everything in it, and the policy that lets nothing
+else run or load.
+"""
 
 import base64
 import hashlib
@@ -32,12 +34,14 @@ def policy(style: str, script: str = "", *, connect: str = "'none'") -> str:
     """
     script_source = _hash(script) if script else "'none'"
     return (
-        f"default-src 'none'; base-uri 'none'; form-action 'none'; connect-src {connect}; img-src data:; "
-        f"script-src {script_source}; style-src {_hash(style)}"
+        f"default-src 'none'; base-uri 'none'; form-action 'none'; connect-src {connect}; img-src"
+        f" data:; script-src {script_source}; style-src {_hash(style)}"
     )
 
 
-def document(title: str, body: str, *, style: str = "", script: str = "", connect: str = "'none'") -> str:
+def document(
+    title: str, body: str, *, style: str = "", script: str = "", connect: str = "'none'"
+) -> str:
     """A whole page as text.
 
     Args:
@@ -50,7 +54,9 @@ def document(title: str, body: str, *, style: str = "", script: str = "", connec
     return document_opening(title, body, style=style, script=script, connect=connect) + CLOSING
 
 
-def document_opening(title: str, body: str, *, style: str = "", script: str = "", connect: str = "'none'") -> str:
+def document_opening(
+    title: str, body: str, *, style: str = "", script: str = "", connect: str = "'none'"
+) -> str:
     """A page up to `CLOSING`, for whoever streams large data blocks between the two."""
     whole_style = page_style(style)
     content_policy = escape(policy(whole_style, script, connect=connect), quote=True)

@@ -26,18 +26,23 @@ Script = Callable[[str, str, int], Reply]
 
 
 class Endpoint:
-    """An OpenAI-compatible server that answers from a script: `script(problem, model, call number) -> reply`.
+    """An OpenAI-compatible server that answers from a script: `script(problem, model, call number)
+    -> reply`.
 
-    A reply has `text` (and perhaps `reasoning`), and may have `status`, `headers`, `finish`, `tokens`, `seconds` to
-    wait and `drop`: the connection is closed without a reply.
+    A reply has `text` (and perhaps `reasoning`), and may have `status`, `headers`, `finish`,
+    `tokens`, `seconds` to wait and `drop`: the connection is closed without a reply.
     """
 
     def __init__(self, script: Script) -> None:
         self.script = script
-        self.refuse: Callable[[dict[str, Any]], Reply | None] = lambda body: None  # asked before the script
+        self.refuse: Callable[[dict[str, Any]], Reply | None] = lambda body: (
+            None
+        )  # asked before the script
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
-        self.asked: Counter[tuple[str, str]] = Counter()  # by model and problem, when a call comes in
+        self.asked: Counter[tuple[str, str]] = (
+            Counter()
+        )  # by model and problem, when a call comes in
         self.answered: Counter[tuple[str, str]] = Counter()  # when its reply has been sent whole
         self._lock = threading.Lock()
         outer = self
@@ -53,7 +58,9 @@ class Endpoint:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.base_url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.05,), daemon=True
+        )
         self._thread.start()
 
     def close(self) -> None:
@@ -75,7 +82,11 @@ class Endpoint:
         if reply.get("drop"):
             handler.close_connection = True
             return
-        data = json.dumps(self._completion(reply)).encode() if "status" not in reply else reply.get("text", "").encode()
+        data = (
+            json.dumps(self._completion(reply)).encode()
+            if "status" not in reply
+            else reply.get("text", "").encode()
+        )
         try:
             handler.send_response(reply.get("status", 200))
             for name, value in reply.get("headers", {}).items():
@@ -97,10 +108,18 @@ class Endpoint:
             message["reasoning_content"] = reply["reasoning"]
         tokens = reply.get("tokens", 7)
         return {
-            "id": "x", "object": "chat.completion", "model": "scripted",
-            "choices": [{"index": 0, "message": message, "finish_reason": reply.get("finish", "stop")}],
-            "usage": {"prompt_tokens": 11, "completion_tokens": tokens, "total_tokens": 11 + tokens},
-        }  # fmt: skip
+            "id": "x",
+            "object": "chat.completion",
+            "model": "scripted",
+            "choices": [
+                {"index": 0, "message": message, "finish_reason": reply.get("finish", "stop")}
+            ],
+            "usage": {
+                "prompt_tokens": 11,
+                "completion_tokens": tokens,
+                "total_tokens": 11 + tokens,
+            },
+        }
 
 
 @pytest.fixture
@@ -117,10 +136,16 @@ def serve() -> Iterator[Callable[[Script], Endpoint]]:
         endpoint.close()
 
 
-def write_config(path: Path, endpoint: Endpoint | None, models: list[str], benchmark: str, **generation: Any) -> Path:
+def write_config(
+    path: Path, endpoint: Endpoint | None, models: list[str], benchmark: str, **generation: Any
+) -> Path:
     """evaluate.toml beside `path`'s folder: endpoint models, or model folders on the CPU."""
     settings = "".join(f"{key} = {json.dumps(value)}\n" for key, value in generation.items())
-    engine = f'kind = "endpoint"\nbase_url = "{endpoint.base_url}"\nbatch = 4\n' if endpoint else 'device = "cpu"\n'
+    engine = (
+        f'kind = "endpoint"\nbase_url = "{endpoint.base_url}"\nbatch = 4\n'
+        if endpoint
+        else 'device = "cpu"\n'
+    )
     path.write_text(
         f"out = {json.dumps(str(path.parent / 'out'))}\nmodels = {json.dumps(models)}\n"
         f"benchmarks = [{json.dumps(benchmark)}]\n"

@@ -15,14 +15,29 @@ Results = dict[str, dict[str, dict[str, list[Case]]]]
 
 
 def judged(
-    problem: str, gold: str, text: str, *, correct: bool, tokens: int = 50, boxed: bool = True, finish: str = "stop",
-    sample: int = 0, second: bool | None = None, answer: str | None = None, id_: str = "",
-) -> Case:  # fmt: skip
+    problem: str,
+    gold: str,
+    text: str,
+    *,
+    correct: bool,
+    tokens: int = 50,
+    boxed: bool = True,
+    finish: str = "stop",
+    sample: int = 0,
+    second: bool | None = None,
+    answer: str | None = None,
+    id_: str = "",
+) -> Case:
     name = "correct" if correct else "truncated" if finish == "length" else "incorrect"
     verdict = Verdict(name, gold if correct else answer, "as written in the test", "exact")
     question = Question(id_ or problem_id(problem), problem, gold, ())
     return Case(
-        question, sample, Answer(text, finish, 10, tokens, 1.0), verdict, boxed, correct if second is None else second
+        question,
+        sample,
+        Answer(text, finish, 10, tokens, 1.0),
+        verdict,
+        boxed,
+        correct if second is None else second,
     )
 
 
@@ -38,9 +53,14 @@ def comparison_of(results: Results) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in results[base]:
         if not others:
-            found[name] = {"n": len(results[base][name]), "base": summary(base, results[base][name])}
+            found[name] = {
+                "n": len(results[base][name]),
+                "base": summary(base, results[base][name]),
+            }
             continue
-        entries = [compare(base, results[base][name], other, results[other][name]) for other in others]
+        entries = [
+            compare(base, results[base][name], other, results[other][name]) for other in others
+        ]
         found[name] = entries[0] | ({"others": entries[1:]} if entries[1:] else {})
     return {"benchmarks": found}
 
@@ -53,16 +73,27 @@ def manifest_of(results: Results, origins: Mapping[str, str] | None = None) -> d
     ]
     benchmarks = [
         {
-            "name": name, "slug": f"benchmark-{at}", "problems": len(cases), "whole": len(cases), "sha256": "cd" * 32,
+            "name": name,
+            "slug": f"benchmark-{at}",
+            "problems": len(cases),
+            "whole": len(cases),
+            "sha256": "cd" * 32,
             "origin": (origins or {}).get(name, "hub:somewhere main/test"),
         }
         for at, (name, cases) in enumerate(first.items())
-    ]  # fmt: skip
+    ]
     return {
-        "schema": 1, "models": models, "benchmarks": benchmarks, "card": "a card", "python": "3.11", "git_commit": "",
-        "generation": {"max_new_tokens": 4096, "temperature": 0.0}, "libraries": {"torch": "2.13.0"},
-        "command": "python -m evaluation run configs/x.toml", "finished_at": "2030-01-01",
-    }  # fmt: skip
+        "schema": 1,
+        "models": models,
+        "benchmarks": benchmarks,
+        "card": "a card",
+        "python": "3.11",
+        "git_commit": "",
+        "generation": {"max_new_tokens": 4096, "temperature": 0.0},
+        "libraries": {"torch": "2.13.0"},
+        "command": "python -m evaluation run configs/x.toml",
+        "finished_at": "2030-01-01",
+    }
 
 
 def report_of(path: Path, results: Results) -> str:
@@ -72,7 +103,9 @@ def report_of(path: Path, results: Results) -> str:
 
 
 def finished_run(out: Path, results: Results, origins: Mapping[str, str] | None = None) -> Path:
-    """The folder of a finished evaluation, as `evaluation run` leaves it (without lighteval's own files)."""
+    """The folder of a finished evaluation, as `evaluation run` leaves it (without lighteval's
+    own files).
+    """
     manifest = manifest_of(results, origins)
     out.mkdir(parents=True)
     write_json(out / MANIFEST, manifest)
@@ -83,7 +116,9 @@ def finished_run(out: Path, results: Results, origins: Mapping[str, str] | None 
             journal = Journal(folder, model["key"])
             for group in told[benchmark["name"]].values():
                 for case in group:
-                    journal.write(Asked(case.question, case.sample), case.question.problem, case.answer)
+                    journal.write(
+                        Asked(case.question, case.sample), case.question.problem, case.answer
+                    )
             journal.close()
             write_verdicts(folder, model["key"], told[benchmark["name"]])
     return out

@@ -51,7 +51,9 @@ def test_a_line_that_is_no_answer_is_taken_out_and_what_it_held_asked_again(tmp_
         journal.write(asked(i), "p", answer(str(i)))
     journal.close()
     first, second, third = journal.path.read_bytes().splitlines(keepends=True)
-    journal.path.write_bytes(first + second[:40] + b"\n" + b"\0" * 99 + b"\n" + b'{"key": "k1"}\n' + third)
+    journal.path.write_bytes(
+        first + second[:40] + b"\n" + b"\0" * 99 + b"\n" + b'{"key": "k1"}\n' + third
+    )
     again = Journal(tmp_path, "k1")
     assert [again.get(asked(i), "p") for i in range(3)] == [answer("0"), None, answer("2")]
     again.write(asked(1), "p", answer("1"))
@@ -76,7 +78,9 @@ def test_several_threads_write_whole_lines(tmp_path: Path) -> None:
     journal = Journal(tmp_path, "k")
     threads = [
         threading.Thread(
-            target=lambda t=t: [journal.write(asked(t * 100 + i), "p", answer("x" * 5000)) for i in range(50)]
+            target=lambda t=t: [
+                journal.write(asked(t * 100 + i), "p", answer("x" * 5000)) for i in range(50)
+            ]
         )  # type: ignore[misc]
         for t in range(4)
     ]

@@ -32,16 +32,23 @@ def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
 
 @pytest.mark.parametrize(
     ("gold", "plain"),
-    [("Janet sells 9\n#### 18", "18"), ("#### 1,234,567", "1234567"), (204, "204"), (204.0, "204"),
-     ("\\frac{1}{2}", "\\frac{1}{2}"), ("1,2", "1,2")],
-)  # fmt: skip
+    [
+        ("Janet sells 9\n#### 18", "18"),
+        ("#### 1,234,567", "1234567"),
+        (204, "204"),
+        (204.0, "204"),
+        ("\\frac{1}{2}", "\\frac{1}{2}"),
+        ("1,2", "1,2"),
+    ],
+)
 def test_a_gold_answer_is_its_last_line_as_text(gold: object, plain: str) -> None:
     assert final_answer(gold) == plain
 
 
 def test_gsm8k_is_found_among_local_copies_and_its_golds_are_read(tmp_path: Path) -> None:
     write_rows(
-        tmp_path / "gsm8k/test.jsonl", [{"question": f"What is {i}?", "answer": f"so\n#### {i}"} for i in range(5)]
+        tmp_path / "gsm8k/test.jsonl",
+        [{"question": f"What is {i}?", "answer": f"so\n#### {i}"} for i in range(5)],
     )
     found = loaded("gsm8k", str(tmp_path), limit=3)
     assert [q.gold for q in found.questions] == ["0", "1", "2"]
@@ -58,34 +65,47 @@ def test_gsm8k_is_found_among_local_copies_and_its_golds_are_read(tmp_path: Path
         ("minerva_math", "minervamath/test.jsonl"),
     ],
 )
-def test_the_names_that_are_kept_out_of_a_corpus_can_be_asked(tmp_path: Path, name: str, copy: str) -> None:
+def test_the_names_that_are_kept_out_of_a_corpus_can_be_asked(
+    tmp_path: Path, name: str, copy: str
+) -> None:
     write_rows(tmp_path / copy, [{"question": "What is 7?", "answer": "7.0"}])
     found = loaded(name, str(tmp_path))
     assert (found.name, [q.problem for q in found.questions]) == (name, ["What is 7?"])
 
 
 def test_olympiadbenchs_lists_of_answers_are_asked_for_as_one(tmp_path: Path) -> None:
-    rows = [{"question": "One?", "final_answer": ["4"]}, {"question": "Two?", "final_answer": ["$1$", "$2$"]}]
+    rows = [
+        {"question": "One?", "final_answer": ["4"]},
+        {"question": "Two?", "final_answer": ["$1$", "$2$"]},
+    ]
     write_rows(tmp_path / "olympiadbench/test.jsonl", rows)
     assert [q.gold for q in loaded("olympiadbench", str(tmp_path)).questions] == ["4", "$1$, $2$"]
 
 
 def test_a_missing_local_copy_names_the_files_that_are_looked_for(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no copy of math_500 there: looked for math_500/test\.jsonl"):
+    with pytest.raises(
+        InputError, match=r"no copy of math_500 there: looked for math_500/test\.jsonl"
+    ):
         loaded("math_500", str(tmp_path))
 
 
 def test_an_unknown_benchmark_names_the_known_ones() -> None:
-    with pytest.raises(InputError, match=r"'gsm9k' is unknown: use gsm8k, math_500, .*held-out:CORPUS"):
+    with pytest.raises(
+        InputError, match=r"'gsm9k' is unknown: use gsm8k, math_500, .*held-out:CORPUS"
+    ):
         loaded("gsm9k")
 
 
 @pytest.mark.parametrize(
     ("line", "says"),
-    [("{", "not JSON"), ("[1]", "a JSON list where an object belongs"),
-     ('{"answer": 1}', "no problem"), ('{"problem": "x"}', "no gold answer"),
-     ('{"problem": "2 + 2?", "final_answer": ["4"]}', "the gold answer is a list")],
-)  # fmt: skip
+    [
+        ("{", "not JSON"),
+        ("[1]", "a JSON list where an object belongs"),
+        ('{"answer": 1}', "no problem"),
+        ('{"problem": "x"}', "no gold answer"),
+        ('{"problem": "2 + 2?", "final_answer": ["4"]}', "the gold answer is a list"),
+    ],
+)
 def test_a_bad_line_is_named_by_file_and_number(tmp_path: Path, line: str, says: str) -> None:
     path = tmp_path / "p.jsonl"
     path.write_text('{"problem": "What is 1?", "answer": 1}\n' + line + "\n")
@@ -105,7 +125,9 @@ def test_a_parquet_copy_reads_like_a_jsonl_one(tmp_path: Path) -> None:
 
     rows = [{"question": f"What is {i}?", "answer": f"#### {i}"} for i in range(4)]
     (tmp_path / "gsm8k/main").mkdir(parents=True)
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "gsm8k/main/test-00000-of-00001.parquet")
+    pyarrow.parquet.write_table(
+        pyarrow.Table.from_pylist(rows), tmp_path / "gsm8k/main/test-00000-of-00001.parquet"
+    )
     assert [q.gold for q in loaded("gsm8k", str(tmp_path)).questions] == ["0", "1", "2", "3"]
 
 
@@ -114,11 +136,18 @@ def test_a_parquet_file_is_a_benchmark_and_a_damaged_one_is_one_line(tmp_path: P
     import pyarrow.parquet
 
     path = tmp_path / "sums.parquet"
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist([{"problem": "What is 1?", "answer": 1}]), path)
-    assert (loaded(str(path)).name, [q.gold for q in loaded(str(path)).questions]) == ("sums", ["1"])
+    pyarrow.parquet.write_table(
+        pyarrow.Table.from_pylist([{"problem": "What is 1?", "answer": 1}]), path
+    )
+    assert (loaded(str(path)).name, [q.gold for q in loaded(str(path)).questions]) == (
+        "sums",
+        ["1"],
+    )
     path.write_bytes(b"PAR1")
     for damaged in (path, tmp_path / "nowhere.parquet"):
-        with pytest.raises(InputError, match=r"\.parquet: cannot be read .*: give a Parquet file") as stopped:
+        with pytest.raises(
+            InputError, match=r"\.parquet: cannot be read .*: give a Parquet file"
+        ) as stopped:
             loaded(str(damaged))
         assert "\n" not in str(stopped.value)
 
@@ -139,25 +168,33 @@ def test_what_a_training_run_says_it_held_out_goes_before_the_rule(tmp_path: Pat
     run = tmp_path / "run"
     run.mkdir()
     shards = [{"corpus": str(corpus), "name": "shard-000000.jsonl"}]
-    (run / "manifest.json").write_text(json.dumps({"data": {"shards": shards, "held_out_problems": held}}))
+    (run / "manifest.json").write_text(
+        json.dumps({"data": {"shards": shards, "held_out_problems": held}})
+    )
     assert {q.id for q in loaded(f"held-out:{corpus}", runs=[run]).questions} == set(held)
     assert {q.id for q in loaded(f"held-out:{run}").questions} == set(held)
 
 
-def test_base_and_tuned_tiny_models_answer_a_hundred_held_out_problems_on_a_processor(tmp_path: Path) -> None:
+def test_base_and_tuned_tiny_models_answer_a_hundred_held_out_problems_on_a_processor(
+    tmp_path: Path,
+) -> None:
     corpus = write_corpus(tmp_path / "corpus", [trace(i) for i in range(120)])
     (tmp_path / "run").mkdir()
     held = [trace(i).problem_id for i in range(100)]
     shards = [{"corpus": str(corpus), "name": "shard-000000.jsonl"}]
-    (tmp_path / "run/manifest.json").write_text(json.dumps({"data": {"shards": shards, "held_out_problems": held}}))
+    (tmp_path / "run/manifest.json").write_text(
+        json.dumps({"data": {"shards": shards, "held_out_problems": held}})
+    )
     models = [write_model(tmp_path / "base", 1), write_model(tmp_path / "run/merged", 2)]
     config = tmp_path / "c.toml"
     config.write_text(
-        f'out = "{tmp_path / "out"}"\nmodels = ["{models[0]}", "{models[1]}"]\nbenchmarks = ["held-out:{corpus}"]\n'
-        '[generation]\nmax_new_tokens = 24\n[engine]\ndevice = "cpu"\n'
+        f'out = "{tmp_path / "out"}"\nmodels = ["{models[0]}", "{models[1]}"]\nbenchmarks ='
+        f' ["held-out:{corpus}"]\n[generation]\nmax_new_tokens = 24\n[engine]\ndevice = "cpu"\n'
     )
     assert main(["run", str(config)]) == 0
-    found = json.loads((tmp_path / "out/comparison.json").read_text())["benchmarks"][f"held-out:{corpus}"]
+    found = json.loads((tmp_path / "out/comparison.json").read_text())["benchmarks"][
+        f"held-out:{corpus}"
+    ]
     assert found["n"] == 100
     assert len(rows_of(next((tmp_path / "out").glob("*merged/*/answers.jsonl")))) == 100
     assert (tmp_path / "out/report.html").exists()

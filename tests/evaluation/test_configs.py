@@ -12,7 +12,9 @@ from shared.errors import InputError
 CONFIGS = Path(__file__).parents[2] / "configs"
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*evaluate*.toml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted(CONFIGS.glob("*evaluate*.toml")), ids=lambda path: path.stem
+)
 def test_every_configuration_loads_and_compares_a_base_with_a_tuned_model(path: Path) -> None:
     config = load(EvaluationConfig, path, environ={})
     assert len(config.models) == 2
@@ -21,7 +23,11 @@ def test_every_configuration_loads_and_compares_a_base_with_a_tuned_model(path: 
 
 def test_gsm8k_is_asked_as_the_tutorial_asks_it() -> None:
     config = load(EvaluationConfig, CONFIGS / "evaluate-gsm8k.toml", environ={})
-    assert (config.generation.max_new_tokens, config.generation.temperature, config.limit) == (4096, 0.0, 0)
+    assert (config.generation.max_new_tokens, config.generation.temperature, config.limit) == (
+        4096,
+        0.0,
+        0,
+    )
     assert config.generation.prompt.endswith("put your final answer within \\boxed{{}}.")
 
 
@@ -32,7 +38,10 @@ def test_gsm8k_is_asked_as_the_tutorial_asks_it() -> None:
         ("generation.samples=4", "samples > 1 at temperature 0"),
         ("engine.kind=endpoint", "needs base_url"),
         ('engine={kind = "endpoint", base_url = []}', "needs base_url"),
-        ('engine={kind = "endpoint", base_url = ["http://a/v1", "http://a/v1"]}', "one address twice"),
+        (
+            'engine={kind = "endpoint", base_url = ["http://a/v1", "http://a/v1"]}',
+            "one address twice",
+        ),
         ("engine.batch=0", "at least 1"),
         ('benchmarks=["gsm8k","gsm8k"]', "twice"),
         ("models=[]", "models is empty"),
@@ -58,7 +67,12 @@ def test_a_mistake_is_one_line_with_the_remedy(change: str, says: str) -> None:
 )
 def test_an_address_is_a_whole_one_and_holds_no_secret(url: str, says: str) -> None:
     with pytest.raises(InputError, match=says) as stopped:
-        load(EvaluationConfig, CONFIGS / "evaluate-endpoint.toml", [f"engine.base_url={url}"], environ={})
+        load(
+            EvaluationConfig,
+            CONFIGS / "evaluate-endpoint.toml",
+            [f"engine.base_url={url}"],
+            environ={},
+        )
     assert str(stopped.value).count("sk-secret") == 0
 
 

@@ -15,10 +15,22 @@ from shared.records import Trace, Usage, problem_id
 from tests.evaluation.judged import Results, by_id, finished_run, judged
 
 KINDS = {
-    "train": "A train leaves the station at {a} km per hour and travels for {b} hours. How many kilometers does it go?",
-    "eggs": "Janet's ducks lay {a} eggs per day. She eats {b} for breakfast. How many does she sell at the market?",
-    "square": "Find the sum of all positive integers $n$ for which $n^2 - {a}n + {b}$ is a perfect square.",
-    "dice": "Two fair dice are rolled {a} times. What is the probability that the total equals {b} at least once?",
+    "train": (
+        "A train leaves the station at {a} km per hour and travels for {b} hours. How many"
+        " kilometers does it go?"
+    ),
+    "eggs": (
+        "Janet's ducks lay {a} eggs per day. She eats {b} for breakfast. How many does she sell at"
+        " the market?"
+    ),
+    "square": (
+        "Find the sum of all positive integers $n$ for which $n^2 - {a}n + {b}$ is a perfect"
+        " square."
+    ),
+    "dice": (
+        "Two fair dice are rolled {a} times. What is the probability that the total equals {b} at"
+        " least once?"
+    ),
 }
 
 
@@ -34,18 +46,29 @@ def lines(path: Path, rows: list[dict[str, Any]]) -> Path:
 def source(path: Path, seed: int = 0) -> Path:
     """120 training problems of four kinds, shuffled."""
     dice = random.Random(seed)
-    rows = [{"problem": text(kind, dice.randint(100, 900), dice.randint(100, 900)), "answer": str(i), "kind": kind}
-            for i in range(30) for kind in KINDS]  # fmt: skip
+    rows = [
+        {
+            "problem": text(kind, dice.randint(100, 900), dice.randint(100, 900)),
+            "answer": str(i),
+            "kind": kind,
+        }
+        for i in range(30)
+        for kind in KINDS
+    ]
     dice.shuffle(rows)
     return lines(path, rows)
 
 
 def run_failing(tmp_path: Path, *kinds: str, name: str = "gsm8k", origin: str = "") -> Path:
-    """A finished run whose tuned model fails one problem of each of `kinds` and solves one of every other."""
+    """A finished run whose tuned model fails one problem of each of `kinds` and solves one of
+    every other.
+    """
     results: Results = {}
     for model in ("base", "tuned"):
         cases = [
-            judged(text(kind, 7, 3), "21", "\\boxed{0}", correct=model == "tuned" and kind not in kinds)
+            judged(
+                text(kind, 7, 3), "21", "\\boxed{0}", correct=model == "tuned" and kind not in kinds
+            )
             for kind in KINDS
         ]
         results[model] = {name: by_id(cases)}
@@ -88,7 +111,9 @@ def test_copies_of_any_examined_problem_are_left_out_whatever_their_dress(tmp_pa
 
 
 def test_test_problems_themselves_are_refused_without_a_source(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="gsm8k: what a model is judged on is never made into training material"):
+    with pytest.raises(
+        InputError, match="gsm8k: what a model is judged on is never made into training material"
+    ):
         write_weak(run_failing(tmp_path, "eggs"), "", None, 4, None)
 
 
@@ -101,12 +126,18 @@ def test_the_file_that_judges_is_refused_as_a_source(tmp_path: Path) -> None:
 
 def test_a_copy_of_the_test_set_under_another_name_gives_nothing(tmp_path: Path) -> None:
     run = run_failing(tmp_path, "eggs")
-    copy = lines(tmp_path / "train.jsonl", [{"problem": text(kind, 7, 3), "answer": "1"} for kind in KINDS])
-    with pytest.raises(InputError, match="no problem in it is near a failed one; 4 copies of evaluation problems"):
+    copy = lines(
+        tmp_path / "train.jsonl", [{"problem": text(kind, 7, 3), "answer": "1"} for kind in KINDS]
+    )
+    with pytest.raises(
+        InputError, match="no problem in it is near a failed one; 4 copies of evaluation problems"
+    ):
         write_weak(run, "", copy, 4, None)
 
 
-def test_held_out_problems_may_be_written_themselves_and_it_is_said_what_that_costs(tmp_path: Path) -> None:
+def test_held_out_problems_may_be_written_themselves_and_it_is_said_what_that_costs(
+    tmp_path: Path,
+) -> None:
     run = run_failing(tmp_path, "eggs", "dice", name="held-out:data/corpus")
     said = write_weak(run, "", None, 4, tmp_path / "next" / "weak.jsonl")
     rows = written(tmp_path / "next" / "weak.jsonl")
@@ -130,7 +161,11 @@ def test_another_model_of_the_run_can_be_asked_about(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("line", "message"),
-    [("{broken", r"train.jsonl:1: not JSON"), ("[1]", "where an object belongs"), ('{"answer": "4"}', "no problem")],
+    [
+        ("{broken", r"train.jsonl:1: not JSON"),
+        ("[1]", "where an object belongs"),
+        ('{"answer": "4"}', "no problem"),
+    ],
 )
 def test_a_line_that_is_no_problem_is_named(tmp_path: Path, line: str, message: str) -> None:
     (tmp_path / "train.jsonl").write_text(line + "\n")
@@ -147,21 +182,49 @@ def test_answers_are_read_from_where_data_sets_keep_them(tmp_path: Path) -> None
     ]
     run = run_failing(tmp_path, "eggs")
     write_weak(run, "", lines(tmp_path / "train.jsonl", rows), 4, None)
-    assert sorted(row["answer"] for row in written(run / "weak.jsonl")) == ["1047", "75", "\\frac{1}{2}"]
+    assert sorted(row["answer"] for row in written(run / "weak.jsonl")) == [
+        "1047",
+        "75",
+        "\\frac{1}{2}",
+    ]
 
 
 def trace(problem: str, gold: str | None, sample: int) -> Trace:
     identity = problem_id(problem)
     return Trace(
-        id=f"{identity}:{sample}", problem_id=identity, sample=sample, source="made up", problem=problem, gold=gold,
-        messages=[], reasoning="", response="", final_answer=gold, verdict="correct", reason="", checked_by="exact",
-        finish_reason="stop", lane="", model="", model_returned="", params={}, usage=Usage(), cost_usd=None, timing={},
-        attempts=1, started_at="", finished_at="",
-    )  # fmt: skip
+        id=f"{identity}:{sample}",
+        problem_id=identity,
+        sample=sample,
+        source="made up",
+        problem=problem,
+        gold=gold,
+        messages=[],
+        reasoning="",
+        response="",
+        final_answer=gold,
+        verdict="correct",
+        reason="",
+        checked_by="exact",
+        finish_reason="stop",
+        lane="",
+        model="",
+        model_returned="",
+        params={},
+        usage=Usage(),
+        cost_usd=None,
+        timing={},
+        attempts=1,
+        started_at="",
+        finished_at="",
+    )
 
 
-def test_a_corpus_is_a_source_and_a_problem_with_several_traces_is_taken_once(tmp_path: Path) -> None:
-    traces = [trace(text("eggs", a, 5), str(a), sample) for a in (100, 200, 300) for sample in (0, 1)]
+def test_a_corpus_is_a_source_and_a_problem_with_several_traces_is_taken_once(
+    tmp_path: Path,
+) -> None:
+    traces = [
+        trace(text("eggs", a, 5), str(a), sample) for a in (100, 200, 300) for sample in (0, 1)
+    ]
     (tmp_path / "corpus" / "traces").mkdir(parents=True)
     lines_of = b"".join(t.to_line() for t in [*traces, trace(text("eggs", 400, 5), None, 0)])
     (tmp_path / "corpus" / "traces" / "shard-000000.jsonl").write_bytes(lines_of)
@@ -170,7 +233,9 @@ def test_a_corpus_is_a_source_and_a_problem_with_several_traces_is_taken_once(tm
     assert sorted(row["answer"] for row in written(run / "weak.jsonl")) == ["100", "200", "300"]
 
 
-def test_the_command_writes_it_and_says_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_writes_it_and_says_where(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run, train = run_failing(tmp_path, "dice"), source(tmp_path / "train.jsonl")
     assert main(["weak", str(run), "--source", str(train), "--out", str(tmp_path / "w.jsonl")]) == 0
     assert len(written(tmp_path / "w.jsonl")) == 4
@@ -194,12 +259,19 @@ def test_no_file_of_others_is_replaced_and_nothing_is_written_into_a_corpus(tmp_
 
 def test_nearest_gives_everybodys_first_before_anybodys_second() -> None:
     pool = [(text(kind, a, 5), str(a)) for a in range(100, 103) for kind in ("eggs", "dice")]
-    found = list(nearest([text("eggs", 7, 3), text("dice", 7, 3)], lambda: pool, 2, lambda _: False))
+    found = list(
+        nearest([text("eggs", 7, 3), text("dice", 7, 3)], lambda: pool, 2, lambda _: False)
+    )
     assert [n.near for n in found] == [0, 1, 0, 1]
     assert len({n.text for n in found}) == 4
 
 
-def test_the_same_exercise_with_other_numbers_is_no_copy_and_a_reworded_one_with_its_numbers_is() -> None:
+def test_the_same_exercise_with_other_numbers_is_no_copy_and_a_reworded_one_with_its_numbers_is() -> (
+    None
+):
     is_copy = Copies([text("train", 80, 3)])
-    assert is_copy("A train leaves the station at $80$ km per hour, and travels for 3 hours. How many kilometers?")
+    assert is_copy(
+        "A train leaves the station at $80$ km per hour, and travels for 3 hours. How many"
+        " kilometers?"
+    )
     assert not is_copy("A car drives 80 km per hour for 3 hours. How far does it go?")

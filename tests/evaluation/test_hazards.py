@@ -15,7 +15,15 @@ from safetensors.torch import load_file, save_file
 from evaluation.__main__ import main
 from evaluation.records import EndpointDead
 from shared.errors import InputError
-from tests.evaluation.conftest import Endpoint, Reply, Script, number_of, rows_of, write_config, write_problems
+from tests.evaluation.conftest import (
+    Endpoint,
+    Reply,
+    Script,
+    number_of,
+    rows_of,
+    write_config,
+    write_problems,
+)
 from tests.evaluation.tiny_models import write_model
 
 Serve = Callable[[Script], Endpoint]
@@ -26,17 +34,32 @@ def right(problem: str, *_: Any) -> Reply:
     return {"text": f"\\boxed{{{number_of(problem)}}}"}
 
 
-def endpoint_run(serve: Serve, folder: Path, script: Script, n: int = 6, **generation: Any) -> tuple[Path, Endpoint]:
+def endpoint_run(
+    serve: Serve, folder: Path, script: Script, n: int = 6, **generation: Any
+) -> tuple[Path, Endpoint]:
     endpoint = serve(script)
     problems = write_problems(folder / "p.jsonl", n)
-    return write_config(
-        folder / "c.toml", endpoint, ["m"], str(problems), **({"max_new_tokens": 64} | generation)
-    ), endpoint
+    return (
+        write_config(
+            folder / "c.toml",
+            endpoint,
+            ["m"],
+            str(problems),
+            **({"max_new_tokens": 64} | generation),
+        ),
+        endpoint,
+    )
 
 
 def tiny_run(folder: Path, model: Path, n: int = 5, **generation: Any) -> Path:
     problems = write_problems(folder / "p.jsonl", n)
-    return write_config(folder / "c.toml", None, [str(model)], str(problems), **({"max_new_tokens": 12} | generation))
+    return write_config(
+        folder / "c.toml",
+        None,
+        [str(model)],
+        str(problems),
+        **({"max_new_tokens": 12} | generation),
+    )
 
 
 def answers(config: Path, model: str = "m") -> list[dict[str, Any]]:
@@ -72,8 +95,12 @@ def test_nothing_is_written_into_the_models_folder(tmp_path: Path) -> None:
     assert sorted(path.name for path in model.iterdir()) == before
 
 
-def test_a_box_inside_thinking_that_never_ended_scores_nothing(serve: Serve, tmp_path: Path) -> None:
-    config, _ = endpoint_run(serve, tmp_path, lambda p, *_: {"text": f"<think>\nit must be \\boxed{{{number_of(p)}}}"})
+def test_a_box_inside_thinking_that_never_ended_scores_nothing(
+    serve: Serve, tmp_path: Path
+) -> None:
+    config, _ = endpoint_run(
+        serve, tmp_path, lambda p, *_: {"text": f"<think>\nit must be \\boxed{{{number_of(p)}}}"}
+    )
     assert main(["run", str(config)]) == 0
     found = json.loads((tmp_path / "out/comparison.json").read_text())["benchmarks"]["p"]["base"]
     assert (found["correct"], found["unfinished"]) == (0, 6)
@@ -84,7 +111,12 @@ def test_a_server_that_sends_reasoning_alone_has_not_answered(serve: Serve, tmp_
     config, _ = endpoint_run(
         serve,
         tmp_path,
-        lambda p, *_: {"reasoning": f"\\boxed{{{number_of(p)}}}", "text": "", "finish": "length", "tokens": 64},
+        lambda p, *_: {
+            "reasoning": f"\\boxed{{{number_of(p)}}}",
+            "text": "",
+            "finish": "length",
+            "tokens": 64,
+        },
     )
     assert main(["run", str(config)]) == 0
     assert {row["verdict"] for row in rows_of(tmp_path / "out/m/p/verdicts.jsonl")} == {"truncated"}
@@ -109,7 +141,10 @@ def test_a_thought_that_was_cut_is_truncated_however_a_server_sends_it(
 ) -> None:
     def script(problem: str, *_: Any) -> Reply:
         number = number_of(problem)
-        return {k: text.format(number, number) for k, text in shape.items()} | {"finish": finish, "tokens": 64}
+        return {k: text.format(number, number) for k, text in shape.items()} | {
+            "finish": finish,
+            "tokens": 64,
+        }
 
     config, _ = endpoint_run(serve, tmp_path, script, 2)
     assert main(["run", str(config)]) == 0
@@ -133,7 +168,11 @@ CLOSED, BARE = "hm\n</think>\n\n\\boxed{{{}}}", "It is \\boxed{{{}}}."
 def test_where_other_answers_only_close_their_thinking_one_without_a_tag_never_ended_it(
     serve: Serve, tmp_path: Path
 ) -> None:
-    assert verdicts_of(serve, tmp_path, [CLOSED, CLOSED, BARE, CLOSED]) == [*["correct"] * 2, "truncated", "correct"]
+    assert verdicts_of(serve, tmp_path, [CLOSED, CLOSED, BARE, CLOSED]) == [
+        *["correct"] * 2,
+        "truncated",
+        "correct",
+    ]
 
 
 @pytest.mark.parametrize("others", [[BARE, BARE], [CLOSED, BARE], [f"<think>\n{CLOSED}"] * 2])
@@ -150,14 +189,19 @@ def test_an_answer_without_a_tag_that_ended_counts_where_nothing_shows_that_it_b
         ({"status": 503, "text": "loading"}, "status 503"),
         ({"text": "", "drop": True}, "no answer after 2 calls"),
         ({"status": 200, "text": "<html>"}, "not a chat completion"),
-        ({"status": 200, "text": '{"choices": [{"message": {"content": [{"text": "7"}]}}]}'}, "not a chat completion"),
+        (
+            {"status": 200, "text": '{"choices": [{"message": {"content": [{"text": "7"}]}}]}'},
+            "not a chat completion",
+        ),
         (
             {"status": 200, "text": '{"choices": [{"message": {"content": "7"}}], "usage": [7]}'},
             "not a chat completion",
         ),
     ],
 )
-def test_a_dead_endpoint_is_an_error_and_no_zero(serve: Serve, tmp_path: Path, reply: Reply, says: str) -> None:
+def test_a_dead_endpoint_is_an_error_and_no_zero(
+    serve: Serve, tmp_path: Path, reply: Reply, says: str
+) -> None:
     config, _ = endpoint_run(serve, tmp_path, lambda *_: reply)
     with pytest.raises(EndpointDead, match=says) as stopped:
         main(["run", str(config), "--set", "engine.attempts=2"])
@@ -165,11 +209,15 @@ def test_a_dead_endpoint_is_an_error_and_no_zero(serve: Serve, tmp_path: Path, r
     assert not (tmp_path / "out/comparison.json").exists()
 
 
-def test_an_endpoint_that_dies_half_way_keeps_what_it_answered(serve: Serve, tmp_path: Path) -> None:
+def test_an_endpoint_that_dies_half_way_keeps_what_it_answered(
+    serve: Serve, tmp_path: Path
+) -> None:
     dead = True
 
     def script(problem: str, *_: Any) -> Reply:
-        return {"status": 500, "text": "gone"} if dead and number_of(problem) >= 10 else right(problem)
+        return (
+            {"status": 500, "text": "gone"} if dead and number_of(problem) >= 10 else right(problem)
+        )
 
     config, endpoint = endpoint_run(serve, tmp_path, script, 20)
     with pytest.raises(EndpointDead):
@@ -179,10 +227,17 @@ def test_an_endpoint_that_dies_half_way_keeps_what_it_answered(serve: Serve, tmp
     dead = False
     assert main(["run", str(config)]) == 0
     assert all(endpoint.asked["m", f"Problem {i}: what is {i}?"] == 1 for i in range(kept))
-    assert json.loads((tmp_path / "out/comparison.json").read_text())["benchmarks"]["p"]["base"]["correct"] == 20
+    assert (
+        json.loads((tmp_path / "out/comparison.json").read_text())["benchmarks"]["p"]["base"][
+            "correct"
+        ]
+        == 20
+    )
 
 
-def test_a_moments_fault_and_a_full_server_cost_nothing_but_time(serve: Serve, tmp_path: Path) -> None:
+def test_a_moments_fault_and_a_full_server_cost_nothing_but_time(
+    serve: Serve, tmp_path: Path
+) -> None:
     def script(problem: str, _: str, call: int) -> Reply:
         if call == 1:
             return {"status": 429, "text": "", "headers": {"Retry-After": "0.1"}}
@@ -190,14 +245,21 @@ def test_a_moments_fault_and_a_full_server_cost_nothing_but_time(serve: Serve, t
 
     config, _ = endpoint_run(serve, tmp_path, script)
     assert main(["run", str(config)]) == 0
-    assert json.loads((tmp_path / "out/comparison.json").read_text())["benchmarks"]["p"]["base"]["correct"] == 6
+    assert (
+        json.loads((tmp_path / "out/comparison.json").read_text())["benchmarks"]["p"]["base"][
+            "correct"
+        ]
+        == 6
+    )
 
 
 def test_a_refused_key_is_the_users_to_mend_and_is_never_shown(
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-1")
-    config, endpoint = endpoint_run(serve, tmp_path, lambda *_: {"status": 401, "text": "bad key sk-secret-1"})
+    config, endpoint = endpoint_run(
+        serve, tmp_path, lambda *_: {"status": 401, "text": "bad key sk-secret-1"}
+    )
     with pytest.raises(InputError, match=r"status 401 .* set OPENAI_API_KEY") as stopped:
         main(["run", str(config)])
     assert "sk-secret-1" not in str(stopped.value)
@@ -208,7 +270,9 @@ def test_a_key_that_a_cut_would_halve_is_never_shown_and_one_that_no_header_hold
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-1\n")  # as a file's content comes
-    config, endpoint = endpoint_run(serve, tmp_path, lambda *_: {"status": 500, "text": "x" * 193 + "sk-secret-1"})
+    config, endpoint = endpoint_run(
+        serve, tmp_path, lambda *_: {"status": 500, "text": "x" * 193 + "sk-secret-1"}
+    )
     with pytest.raises(EndpointDead) as stopped:
         main(["run", str(config), "--set", "engine.attempts=1"])
     assert "sk-" not in str(stopped.value)
@@ -219,10 +283,17 @@ def test_a_key_that_a_cut_would_halve_is_never_shown_and_one_that_no_header_hold
 
 
 def test_half_a_surrogate_pair_in_an_answer_is_kept_as_text(serve: Serve, tmp_path: Path) -> None:
-    config, _ = endpoint_run(serve, tmp_path, lambda p, *_: {"text": f"\ud83d \\boxed{{{number_of(p)}}}"})
+    config, _ = endpoint_run(
+        serve, tmp_path, lambda p, *_: {"text": f"\ud83d \\boxed{{{number_of(p)}}}"}
+    )
     assert main(["run", str(config)]) == 0
     assert {row["text"][0] for row in answers(config)} == {"?"}
-    assert json.loads((tmp_path / "out/comparison.json").read_text())["benchmarks"]["p"]["base"]["correct"] == 6
+    assert (
+        json.loads((tmp_path / "out/comparison.json").read_text())["benchmarks"]["p"]["base"][
+            "correct"
+        ]
+        == 6
+    )
 
 
 @pytest.mark.parametrize(
@@ -231,7 +302,11 @@ def test_half_a_surrogate_pair_in_an_answer_is_kept_as_text(serve: Serve, tmp_pa
         ("model.safetensors", b"PK", "cannot be loaded (SafetensorError"),
         ("config.json", b"{", "cannot be loaded (OSError"),
         ("tokenizer.json", b"{}", "cannot be loaded (KeyError"),
-        ("model.safetensors", None, "1 of its weights are in none of its files (model.layers.1.mlp.down_proj.weight"),
+        (
+            "model.safetensors",
+            None,
+            "1 of its weights are in none of its files (model.layers.1.mlp.down_proj.weight",
+        ),
     ],
 )
 def test_a_damaged_model_folder_is_an_error_and_no_zero(
@@ -264,7 +339,9 @@ def test_a_server_that_ignores_max_new_tokens_is_refused(serve: Serve, tmp_path:
 
 
 def test_a_server_that_cuts_below_max_new_tokens_is_refused(serve: Serve, tmp_path: Path) -> None:
-    config, _ = endpoint_run(serve, tmp_path, lambda p, *_: right(p) | {"tokens": 40, "finish": "length"})
+    config, _ = endpoint_run(
+        serve, tmp_path, lambda p, *_: right(p) | {"tokens": 40, "finish": "length"}
+    )
     with pytest.raises(InputError, match="cut an answer at 40 tokens where max_new_tokens = 64"):
         main(["run", str(config)])
 
@@ -274,12 +351,20 @@ def test_a_model_of_our_own_makes_just_as_many_tokens_as_the_user_said(tmp_path:
     config = tiny_run(tmp_path, model, max_new_tokens=23)
     assert main(["run", str(config)]) == 0
     for row in answers(config):
-        assert row["completion_tokens"] == 23 if row["finish_reason"] == "length" else row["completion_tokens"] <= 23
+        assert (
+            row["completion_tokens"] == 23
+            if row["finish_reason"] == "length"
+            else row["completion_tokens"] <= 23
+        )
     assert any(row["finish_reason"] == "length" for row in answers(config))
 
 
-def test_more_tokens_than_the_model_has_places_for_are_refused_before_the_first_question(tmp_path: Path) -> None:
-    config = tiny_run(tmp_path, write_model(tmp_path / "m", max_position_embeddings=256), max_new_tokens=200)
+def test_more_tokens_than_the_model_has_places_for_are_refused_before_the_first_question(
+    tmp_path: Path,
+) -> None:
+    config = tiny_run(
+        tmp_path, write_model(tmp_path / "m", max_position_embeddings=256), max_new_tokens=200
+    )
     with pytest.raises(InputError, match=r"exceed the 256 positions .* set at most"):
         main(["run", str(config)])
 
@@ -321,20 +406,29 @@ def test_a_run_on_local_files_never_looks_for_the_network_and_leaves_nothing_in_
     (tmp_path / "cwd").mkdir()
     attempts = tmp_path / "attempts"
     environment = os.environ | {
-        "PYTHONPATH": f"{tmp_path / 'site'}{os.pathsep}{ROOT}", "ATTEMPTS": str(attempts), "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": f"{tmp_path / 'site'}{os.pathsep}{ROOT}",
+        "ATTEMPTS": str(attempts),
+        "OMP_NUM_THREADS": "1",
         "HF_HOME": str(tmp_path / "empty-cache"),
-    }  # fmt: skip
+    }
     command = [sys.executable, "-m", "evaluation", "run", str(config)]
-    done = subprocess.run(command, cwd=tmp_path / "cwd", env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=tmp_path / "cwd", env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert not attempts.exists(), attempts.read_text()
     assert list((tmp_path / "cwd").iterdir()) == []
     assert done.stderr == ""
-    opinions = [row["second_opinion"] for row in rows_of(next((tmp_path / "out").glob("*/p/verdicts.jsonl")))]
+    opinions = [
+        row["second_opinion"]
+        for row in rows_of(next((tmp_path / "out").glob("*/p/verdicts.jsonl")))
+    ]
     assert None not in opinions
 
 
-def test_a_model_that_is_missing_is_told_before_the_one_that_is_there_has_answered(tmp_path: Path) -> None:
+def test_a_model_that_is_missing_is_told_before_the_one_that_is_there_has_answered(
+    tmp_path: Path,
+) -> None:
     problems = write_problems(tmp_path / "sums.jsonl", 3)
     models = [str(write_model(tmp_path / "base")), str(tmp_path / "run" / "merged")]
     config = write_config(tmp_path / "c.toml", None, models, str(problems))

@@ -11,7 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.evaluation.conftest import Endpoint, Reply, Script, number_of, rows_of, write_config, write_problems
+from tests.evaluation.conftest import (
+    Endpoint,
+    Reply,
+    Script,
+    number_of,
+    rows_of,
+    write_config,
+    write_problems,
+)
 
 Serve = Callable[[Script], Endpoint]
 Start = Callable[[Path], "subprocess.Popen[bytes]"]
@@ -40,7 +48,9 @@ def start() -> Iterator[Start]:
 def started(config: Path) -> "subprocess.Popen[bytes]":
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "evaluation", "run", str(config)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
 
 
 def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[bytes]") -> None:
@@ -65,7 +75,9 @@ def test_killed_at_five_moments_a_run_ends_with_the_same_result_and_asks_nothing
 ) -> None:
     endpoint = serve(scripted)
     problems = write_problems(tmp_path / "p.jsonl", 100)  # for two models: 200 to answer
-    config = write_config(tmp_path / "c.toml", endpoint, ["base", "tuned"], str(problems), max_new_tokens=64)
+    config = write_config(
+        tmp_path / "c.toml", endpoint, ["base", "tuned"], str(problems), max_new_tokens=64
+    )
     for moment in (1, 40, 97, 120, 199):
         process = start(config)
         wait_for(lambda moment=moment: sum(endpoint.answered.values()) >= moment, process)  # type: ignore[misc]
@@ -92,11 +104,15 @@ def test_killed_at_five_moments_a_run_ends_with_the_same_result_and_asks_nothing
     assert found["broken"] == sum(i % 2 > 0 and i % 3 == 0 for i in numbers)
 
 
-@pytest.mark.parametrize("copies", [1, 2])  # `make` hands on to its child the SIGTERM that the whole group got
+@pytest.mark.parametrize(
+    "copies", [1, 2]
+)  # `make` hands on to its child the SIGTERM that the whole group got
 def test_one_sigterm_stops_in_order_and_the_same_command_goes_on(
     serve: Serve, start: Start, tmp_path: Path, copies: int
 ) -> None:
-    endpoint = serve(lambda problem, *_: {"text": f"\\boxed{{{number_of(problem)}}}", "seconds": 0.05})
+    endpoint = serve(
+        lambda problem, *_: {"text": f"\\boxed{{{number_of(problem)}}}", "seconds": 0.05}
+    )
     problems = write_problems(tmp_path / "p.jsonl", 100)
     config = write_config(tmp_path / "c.toml", endpoint, ["base"], str(problems), max_new_tokens=64)
     process = start(config)
@@ -111,20 +127,32 @@ def test_one_sigterm_stops_in_order_and_the_same_command_goes_on(
     assert 0 < len(rows_of(tmp_path / "out/base/p/answers.jsonl")) < 100
 
 
-def test_a_folder_that_cannot_be_written_is_one_line_and_exit_5(serve: Serve, start: Start, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_one_line_and_exit_5(
+    serve: Serve, start: Start, tmp_path: Path
+) -> None:
     problems = write_problems(tmp_path / "p.jsonl", 2)
-    config = write_config(tmp_path / "c.toml", serve(scripted), ["base"], str(problems), max_new_tokens=64)
-    config.write_text(config.read_text().replace(str(tmp_path / "out"), "/proc/out"))  # which refuses root as well
+    config = write_config(
+        tmp_path / "c.toml", serve(scripted), ["base"], str(problems), max_new_tokens=64
+    )
+    config.write_text(
+        config.read_text().replace(str(tmp_path / "out"), "/proc/out")
+    )  # which refuses root as well
     process = start(config)
     _, errors = process.communicate(timeout=240)
     assert process.returncode == 5
     assert (
-        errors.decode() == "stopped: /proc/out: No such file or directory: correct `out` or the folder's permissions\n"
+        errors.decode()
+        == "stopped: /proc/out: No such file or directory: correct `out` or the folder's"
+        " permissions\n"
     )
 
 
-def test_a_second_process_on_the_same_folder_is_refused(serve: Serve, start: Start, tmp_path: Path) -> None:
-    endpoint = serve(lambda problem, *_: {"text": f"\\boxed{{{number_of(problem)}}}", "seconds": 0.2})
+def test_a_second_process_on_the_same_folder_is_refused(
+    serve: Serve, start: Start, tmp_path: Path
+) -> None:
+    endpoint = serve(
+        lambda problem, *_: {"text": f"\\boxed{{{number_of(problem)}}}", "seconds": 0.2}
+    )
     problems = write_problems(tmp_path / "p.jsonl", 200)
     config = write_config(tmp_path / "c.toml", endpoint, ["base"], str(problems), max_new_tokens=64)
     process = start(config)

@@ -1,4 +1,6 @@
-"""Whole runs against a server that answers from a script: what is reported is what the script says."""
+"""Whole runs against a server that answers from a script: what is reported is what the script
+says.
+"""
 
 import json
 import re
@@ -11,12 +13,19 @@ from scipy import stats
 
 from evaluation.__main__ import main
 from shared.errors import InputError
-from tests.evaluation.conftest import Endpoint, Reply, Script, number_of, write_config, write_problems
+from tests.evaluation.conftest import (
+    Endpoint,
+    Reply,
+    Script,
+    number_of,
+    write_config,
+    write_problems,
+)
 
 Serve = Callable[[Script], Endpoint]
 
-# One letter a problem, repeated: R right, W wrong in a box, N no answer in any box, L cut off by the limit while
-# thinking, a box among the thoughts.
+# One letter a problem, repeated: R right, W wrong in a box, N no answer in any box, L cut off by
+# the limit while thinking, a box among the thoughts.
 BASE = "RWNLRWNLWW"
 TUNED = "RRRRRWNLRR"
 N = 60
@@ -41,13 +50,17 @@ def finished(serve: Serve, tmp_path: Path) -> tuple[Path, Endpoint]:
     """A finished run of 60 problems, and its endpoint."""
     endpoint = serve(scripted)
     problems = write_problems(tmp_path / "sums.jsonl", N)
-    config = write_config(tmp_path / "c.toml", endpoint, ["base", "tuned"], str(problems), max_new_tokens=64)
+    config = write_config(
+        tmp_path / "c.toml", endpoint, ["base", "tuned"], str(problems), max_new_tokens=64
+    )
     assert main(["run", str(config)]) == 0
     return config, endpoint
 
 
 def comparison_of(config: Path, out: str = "out") -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((config.parent / out / "comparison.json").read_text())["benchmarks"]["sums"]
+    found: dict[str, Any] = json.loads((config.parent / out / "comparison.json").read_text())[
+        "benchmarks"
+    ]["sums"]
     return found
 
 
@@ -58,14 +71,25 @@ def test_accuracy_statistics_and_the_split_of_the_gain_are_those_of_the_script(
     base, tuned = (BASE * 6)[:N], (TUNED * 6)[:N]
     flips = [(b, t) for b, t in zip(base, tuned, strict=True) if (b == "R") != (t == "R")]
     fixed = [b for b, t in flips if t == "R"]
-    assert (found["n"], found["base"]["correct"], found["tuned"]["correct"]) == (N, base.count("R"), tuned.count("R"))
+    assert (found["n"], found["base"]["correct"], found["tuned"]["correct"]) == (
+        N,
+        base.count("R"),
+        tuned.count("R"),
+    )
     assert (found["base"]["model"], found["tuned"]["model"]) == ("base", "tuned")
     assert found["base"]["accuracy"] == pytest.approx(base.count("R") / N)
     assert (found["fixed"], found["broken"]) == (len(fixed), len(flips) - len(fixed))
     assert found["difference"] == pytest.approx((tuned.count("R") - base.count("R")) / N)
-    assert found["gain"] == {"format": fixed.count("N"), "finishing": fixed.count("L"), "reasoning": fixed.count("W")}
+    assert found["gain"] == {
+        "format": fixed.count("N"),
+        "finishing": fixed.count("L"),
+        "reasoning": fixed.count("W"),
+    }
     assert found["mcnemar_p"] == pytest.approx(stats.binomtest(len(fixed), len(flips), 0.5).pvalue)
-    ours, theirs = found["tuned"]["wilson95"], stats.binomtest(tuned.count("R"), N).proportion_ci(0.95, "wilson")
+    ours, theirs = (
+        found["tuned"]["wilson95"],
+        stats.binomtest(tuned.count("R"), N).proportion_ci(0.95, "wilson"),
+    )
     assert ours == pytest.approx([theirs.low, theirs.high])
     low, high = found["interval95"]
     assert low < found["difference"] < high
@@ -99,7 +123,9 @@ def test_fresh_asks_everything_again(finished: tuple[Path, Endpoint]) -> None:
     assert len(endpoint.bodies) == 2 * N + 2 * 5
 
 
-def test_a_limit_takes_the_first_problems_in_the_order_of_the_file(serve: Serve, tmp_path: Path) -> None:
+def test_a_limit_takes_the_first_problems_in_the_order_of_the_file(
+    serve: Serve, tmp_path: Path
+) -> None:
     endpoint = serve(scripted)
     problems = write_problems(tmp_path / "sums.jsonl", N)
     config = write_config(tmp_path / "c.toml", endpoint, ["base"], str(problems), max_new_tokens=64)
@@ -108,22 +134,31 @@ def test_a_limit_takes_the_first_problems_in_the_order_of_the_file(serve: Serve,
     assert comparison_of(config)["n"] == 7
 
 
-def test_another_limit_of_tokens_is_another_question_and_is_asked_again(finished: tuple[Path, Endpoint]) -> None:
+def test_another_limit_of_tokens_is_another_question_and_is_asked_again(
+    finished: tuple[Path, Endpoint],
+) -> None:
     config, endpoint = finished
     calls = len(endpoint.bodies)
-    assert main(["run", str(config), "--set", "generation.max_new_tokens=100", "--set", "limit=1"]) == 0
+    assert (
+        main(["run", str(config), "--set", "generation.max_new_tokens=100", "--set", "limit=1"])
+        == 0
+    )
     assert len(endpoint.bodies) > calls
     assert endpoint.bodies[-1]["max_tokens"] == 100
 
 
-def test_greedy_decoding_ignores_the_seed_so_a_new_one_asks_nothing(finished: tuple[Path, Endpoint]) -> None:
+def test_greedy_decoding_ignores_the_seed_so_a_new_one_asks_nothing(
+    finished: tuple[Path, Endpoint],
+) -> None:
     config, endpoint = finished
     calls = len(endpoint.bodies)
     assert main(["run", str(config), "--set", "generation.seed=7"]) == 0
     assert len(endpoint.bodies) == calls
 
 
-def test_the_prompt_is_the_one_of_training_with_the_boxed_request(finished: tuple[Path, Endpoint]) -> None:
+def test_the_prompt_is_the_one_of_training_with_the_boxed_request(
+    finished: tuple[Path, Endpoint],
+) -> None:
     body = finished[1].bodies[0]
     assert body["messages"] == [
         {
@@ -139,7 +174,13 @@ def test_several_samples_are_asked_with_seeds_of_their_own(serve: Serve, tmp_pat
     endpoint = serve(lambda problem, _, call: reply("R" if call == 1 else "W", number_of(problem)))
     problems = write_problems(tmp_path / "sums.jsonl", 3)
     config = write_config(
-        tmp_path / "c.toml", endpoint, ["m"], str(problems), max_new_tokens=64, samples=4, temperature=0.6
+        tmp_path / "c.toml",
+        endpoint,
+        ["m"],
+        str(problems),
+        max_new_tokens=64,
+        samples=4,
+        temperature=0.6,
     )
     assert main(["run", str(config)]) == 0
     found = comparison_of(config)["base"]
@@ -149,9 +190,13 @@ def test_several_samples_are_asked_with_seeds_of_their_own(serve: Serve, tmp_pat
 
 
 def test_quick_stops_early_when_the_answer_is_clear(serve: Serve, tmp_path: Path) -> None:
-    endpoint = serve(lambda problem, model, _: reply("R" if model == "tuned" else "W", number_of(problem)))
+    endpoint = serve(
+        lambda problem, model, _: reply("R" if model == "tuned" else "W", number_of(problem))
+    )
     problems = write_problems(tmp_path / "sums.jsonl", 300)
-    config = write_config(tmp_path / "c.toml", endpoint, ["base", "tuned"], str(problems), max_new_tokens=64)
+    config = write_config(
+        tmp_path / "c.toml", endpoint, ["base", "tuned"], str(problems), max_new_tokens=64
+    )
     assert main(["run", str(config), "--quick"]) == 0
     found = comparison_of(config)
     assert found["quick"]["decision"] == "better"
@@ -165,7 +210,9 @@ def test_two_finished_runs_are_compared_and_a_comparison_reported_again(
     config, endpoint = finished
     folder, calls = config.parent, len(endpoint.bodies)
     out = folder / "across"
-    assert main(["compare", str(folder / "out" / "base"), str(folder / "out"), "--out", str(out)]) == 0
+    assert (
+        main(["compare", str(folder / "out" / "base"), str(folder / "out"), "--out", str(out)]) == 0
+    )
     assert comparison_of(config, "across") == comparison_of(config)
     (out / "comparison.json").unlink()
     assert main(["report", str(out)]) == 0
@@ -173,28 +220,52 @@ def test_two_finished_runs_are_compared_and_a_comparison_reported_again(
     assert len(endpoint.bodies) == calls
 
 
-def test_comparing_runs_asked_differently_says_so(finished: tuple[Path, Endpoint], tmp_path: Path) -> None:
+def test_comparing_runs_asked_differently_says_so(
+    finished: tuple[Path, Endpoint], tmp_path: Path
+) -> None:
     config, _ = finished
     other = str(config.parent / "other")
-    assert main(["run", str(config), "--set", f"out={other}", "--set", "generation.prompt={problem} \\boxed?"]) == 0
+    assert (
+        main(
+            [
+                "run",
+                str(config),
+                "--set",
+                f"out={other}",
+                "--set",
+                "generation.prompt={problem} \\boxed?",
+            ]
+        )
+        == 0
+    )
     across = config.parent / "across"
     assert main(["compare", str(config.parent / "out" / "base"), other, "--out", str(across)]) == 0
     warnings = comparison_of(config, "across")["warnings"]
     assert any(re.search("asked with different prompt", warning) for warning in warnings)
 
 
-def test_a_folder_that_is_no_finished_run_is_refused(finished: tuple[Path, Endpoint], tmp_path: Path) -> None:
+def test_a_folder_that_is_no_finished_run_is_refused(
+    finished: tuple[Path, Endpoint], tmp_path: Path
+) -> None:
     with pytest.raises(InputError, match="neither the folder of a finished evaluation"):
         main(["compare", str(finished[0].parent / "out"), str(tmp_path / "nowhere")])
     with pytest.raises(InputError, match="no such file"):
         main(["report", str(tmp_path / "nowhere")])
 
 
-def test_a_training_run_is_no_evaluation_and_is_not_written_over(serve: Serve, tmp_path: Path) -> None:
-    config = write_config(tmp_path / "c.toml", serve(scripted), ["base"], str(write_problems(tmp_path / "p.jsonl", 2)))
+def test_a_training_run_is_no_evaluation_and_is_not_written_over(
+    serve: Serve, tmp_path: Path
+) -> None:
+    config = write_config(
+        tmp_path / "c.toml", serve(scripted), ["base"], str(write_problems(tmp_path / "p.jsonl", 2))
+    )
     (tmp_path / "out").mkdir()
     (tmp_path / "out/manifest.json").write_text('{"identity": {}, "data": {}}')
-    for command in (["run", str(config)], ["report", str(tmp_path / "out")], ["compare", *[str(tmp_path / "out")] * 2]):
+    for command in (
+        ["run", str(config)],
+        ["report", str(tmp_path / "out")],
+        ["compare", *[str(tmp_path / "out")] * 2],
+    ):
         with pytest.raises(InputError, match=r"manifest.json: not an evaluation's"):
             main(command)
     assert (tmp_path / "out/manifest.json").read_text() == '{"identity": {}, "data": {}}'
@@ -218,16 +289,30 @@ def test_a_finished_run_whose_answers_are_torn_says_which_line_and_is_mended_by_
     assert comparison_of(config) == before
 
 
-def test_names_too_long_or_without_ascii_letters_get_folders_of_their_own(serve: Serve, tmp_path: Path) -> None:
+def test_names_too_long_or_without_ascii_letters_get_folders_of_their_own(
+    serve: Serve, tmp_path: Path
+) -> None:
     names = ["数学", "物理", "x" * 200, "x" * 199 + "y"]
     benchmarks = [str(write_problems(tmp_path / f"{name}.jsonl", 2)) for name in names]
     config = write_config(tmp_path / "c.toml", serve(scripted), ["base"], benchmarks[0])
-    assert main(["run", str(config), "--set", f"benchmarks={json.dumps(benchmarks, ensure_ascii=False)}"]) == 0
+    assert (
+        main(
+            [
+                "run",
+                str(config),
+                "--set",
+                f"benchmarks={json.dumps(benchmarks, ensure_ascii=False)}",
+            ]
+        )
+        == 0
+    )
     assert list(json.loads((tmp_path / "out/comparison.json").read_text())["benchmarks"]) == names
     assert len(list((tmp_path / "out/base").glob("*/answers.jsonl"))) == 4
 
 
-def test_a_run_compared_with_itself_differs_by_nothing(finished: tuple[Path, Endpoint], tmp_path: Path) -> None:
+def test_a_run_compared_with_itself_differs_by_nothing(
+    finished: tuple[Path, Endpoint], tmp_path: Path
+) -> None:
     run = str(finished[0].parent / "out")
     assert main(["compare", run, run, "--out", str(tmp_path / "same")]) == 0
     found = json.loads((tmp_path / "same/comparison.json").read_text())["benchmarks"]["sums"]

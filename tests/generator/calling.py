@@ -1,4 +1,6 @@
-"""What tests of one call share: a request, clocks, a whole answer, and the error of a call that fails."""
+"""What tests of one call share: a request, clocks, a whole answer, and the error of a call that
+fails.
+"""
 
 import pytest
 

@@ -1,4 +1,6 @@
-"""A real HTTP server in the test's own event loop that says exactly what a test tells it to, byte for byte."""
+"""A real HTTP server in the test's own event loop that says exactly what a test tells it to,
+byte for byte.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -54,7 +56,9 @@ def says(
     headers: dict[str, str] | None = None,
     gap_seconds: float = 0.0,
 ) -> Reply:
-    """HTTP 200 with these pieces, a write each. Not `closes`: silence after the last; `aborts`: a torn socket."""
+    """HTTP 200 with these pieces, a write each. Not `closes`: silence after the last; `aborts`:
+    a torn socket.
+    """
 
     async def reply(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": content_type, **(headers or {})})
@@ -72,7 +76,9 @@ def says(
     return reply
 
 
-def refuses(status: int, body: bytes | dict[str, Any] = b"", headers: dict[str, str] | None = None) -> Reply:
+def refuses(
+    status: int, body: bytes | dict[str, Any] = b"", headers: dict[str, str] | None = None
+) -> Reply:
     raw = body if isinstance(body, bytes) else orjson.dumps(body)
 
     async def reply(request: web.Request) -> web.StreamResponse:

@@ -1,4 +1,6 @@
-"""The real thing for tests: rehearsal teachers and generators as processes, and what they left on disk."""
+"""The real thing for tests: rehearsal teachers and generators as processes, and what they left
+on disk.
+"""
 
 import contextlib
 import itertools
@@ -28,8 +30,19 @@ class Rehearsal:
     """A rehearsal teacher in its own process."""
 
     def __init__(self, *flags: str, port: int = 0) -> None:
-        command = [sys.executable, "-m", "generator.rehearsal", "--port", str(port), "--tokens-per-second", "0", *flags]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment(), text=True)
+        command = [
+            sys.executable,
+            "-m",
+            "generator.rehearsal",
+            "--port",
+            str(port),
+            "--tokens-per-second",
+            "0",
+            *flags,
+        ]
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, env=environment(), text=True
+        )
         assert self._process.stdout is not None
         self.url = self._process.stdout.readline().split()[-1]
 
@@ -53,8 +66,9 @@ def rehearsal(*flags: str, port: int = 0) -> Iterator[Rehearsal]:
         server.stop()
 
 
-# Below the ports that the system gives to port 0 and to clients, and from another start in every worker of the tests:
-# between the choice of a port and the start of its server, nothing else takes it.
+# Below the ports that the system gives to port 0 and to clients, and from another start in every
+# worker of the tests: between the choice of a port and the start of its server, nothing else takes
+# it.
 _ports = itertools.count(random.SystemRandom().randrange(20_000, 32_000))
 
 
@@ -99,7 +113,12 @@ def command(*args: str | Path) -> list[str]:
 def generator(*args: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
     """Run a command of the generator to its end."""
     return subprocess.run(
-        command(*args), env=environment(**env), capture_output=True, text=True, timeout=LONG, check=False
+        command(*args),
+        env=environment(**env),
+        capture_output=True,
+        text=True,
+        timeout=LONG,
+        check=False,
     )
 
 
@@ -107,9 +126,15 @@ def generator(*args: str | Path, **env: str) -> subprocess.CompletedProcess[str]
 def started(*args: str | Path, **env: str) -> Iterator["subprocess.Popen[str]"]:
     """A generator that is running; killed if it still is at the end."""
     process = subprocess.Popen(
-        command(*args), env=environment(**env), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job starts with it ignored
-    )  # fmt: skip
+        command(*args),
+        env=environment(**env),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        ),  # a background job starts with it ignored
+    )
     try:
         yield process
     finally:

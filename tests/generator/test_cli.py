@@ -34,7 +34,10 @@ def test_an_unknown_key_is_told_its_line_and_the_nearest_known_key(tmp_path: Pat
     config = configure(tmp_path, NOWHERE, sampling__temprature=0.5)
     line = complaint("run", config)
     number = config.read_text().splitlines().index("temprature = 0.5") + 1
-    assert f"config.toml:{number}: sampling.temprature: unknown key; did you mean sampling.temperature?" in line
+    assert (
+        f"config.toml:{number}: sampling.temprature: unknown key; did you mean"
+        " sampling.temperature?" in line
+    )
 
 
 @pytest.mark.parametrize(
@@ -68,7 +71,10 @@ def test_a_bad_value_is_told_by_its_key(tmp_path: Path, setting: str, part: str)
 
 def test_a_configuration_without_a_lane_is_refused_and_not_done_at_once(tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
-    config.write_text(f'corpus = "{tmp_path / "corpus"}"\n[problems]\nsource = "synthetic:arithmetic"\nlimit = 3\n')
+    config.write_text(
+        f'corpus = "{tmp_path / "corpus"}"\n[problems]\nsource = "synthetic:arithmetic"\nlimit'
+        " = 3\n"
+    )
     assert "add a [[lane]]" in complaint("run", config)
 
 
@@ -87,15 +93,21 @@ def test_an_empty_key_names_its_variable(tmp_path: Path) -> None:
 def test_a_bad_jsonl_line_stops_the_run_before_the_first_call(tmp_path: Path) -> None:
     problems = tmp_path / "problems.jsonl"
     problems.write_text(json.dumps({"problem": "1+1?", "answer": "2"}) + "\n{torn\n")
-    config = configure(tmp_path, NOWHERE, problems__source=str(problems), problems__answer_field="answer")
+    config = configure(
+        tmp_path, NOWHERE, problems__source=str(problems), problems__answer_field="answer"
+    )
     assert "problems.jsonl:2" in complaint("run", config)
 
 
 def test_the_environment_overrides_the_file_and_set_overrides_both(tmp_path: Path) -> None:
     config = configure(tmp_path, NOWHERE)
     assert "-5" in complaint("run", config, STILLHOUSE_PROBLEMS__LIMIT="-5")
-    assert "-7" in complaint("run", config, "--set", "problems.limit=-7", STILLHOUSE_PROBLEMS__LIMIT="-5")
-    assert "STILL_NO_KEY" in complaint("run", config, STILLHOUSE_LANE__0__API_KEY_ENV="STILL_NO_KEY")
+    assert "-7" in complaint(
+        "run", config, "--set", "problems.limit=-7", STILLHOUSE_PROBLEMS__LIMIT="-5"
+    )
+    assert "STILL_NO_KEY" in complaint(
+        "run", config, STILLHOUSE_LANE__0__API_KEY_ENV="STILL_NO_KEY"
+    )
 
 
 def test_an_unknown_verdict_to_retry_is_told_the_known_ones(tmp_path: Path) -> None:
@@ -112,13 +124,28 @@ def test_a_folder_that_is_no_corpus_is_named(tmp_path: Path, name: str) -> None:
 
 def test_a_tilde_in_the_corpus_is_the_home_folder(tmp_path: Path) -> None:
     with rehearsal() as teacher:
-        ended = generator("run", configure(tmp_path, teacher.url, corpus="~/c", problems__limit=2), HOME=str(tmp_path))
+        ended = generator(
+            "run",
+            configure(tmp_path, teacher.url, corpus="~/c", problems__limit=2),
+            HOME=str(tmp_path),
+        )
     assert ended.returncode == 0, ended.stderr
     assert (tmp_path / "c" / "manifest.json").exists()
 
 
 def test_help_explains_every_key() -> None:
     text = generator("--help").stdout
-    for key in ("until_correct", "calls_per_day", "give_up_minutes", "api_key_env", "[[lane]]", "tokens_per_second"):
+    for key in (
+        "until_correct",
+        "calls_per_day",
+        "give_up_minutes",
+        "api_key_env",
+        "[[lane]]",
+        "tokens_per_second",
+    ):
         assert key in text
-    assert not [line for line in text.splitlines() if " = " in line and "#" not in line and "  " not in line[:2]]
+    assert not [
+        line
+        for line in text.splitlines()
+        if " = " in line and "#" not in line and "  " not in line[:2]
+    ]

@@ -1,4 +1,6 @@
-"""The daemon as a process: budgets over restarts and kills, waiting, reloading, pausing, following."""
+"""The daemon as a process: budgets over restarts and kills, waiting, reloading, pausing,
+following.
+"""
 
 import contextlib
 import json
@@ -26,7 +28,7 @@ from tests.generator.process_runs import (
     rehearsal,
     rows,
     started,
-)  # fmt: skip
+)
 
 TOKEN = {"GENERATOR_TOKEN": "sesame"}
 
@@ -71,12 +73,18 @@ def a_daemon(folder: Path, teacher: Rehearsal, **keys: Any) -> Iterator[tuple[An
         yield process, port, config
 
 
-def test_a_hundred_calls_a_day_are_a_hundred_at_the_server_over_two_starts_with_failing_calls(tmp_path: Path) -> None:
+def test_a_hundred_calls_a_day_are_a_hundred_at_the_server_over_two_starts_with_failing_calls(
+    tmp_path: Path,
+) -> None:
     with rehearsal("--faults", "503=0.05,cut=0.05,retry_after=0") as teacher:
         config = configure(
-            tmp_path, teacher.url, problems__limit=300, lane__calls_per_day=100, lane__day_timezone="Asia/Shanghai",
+            tmp_path,
+            teacher.url,
+            problems__limit=300,
+            lane__calls_per_day=100,
+            lane__day_timezone="Asia/Shanghai",
             daemon__wait=False,
-        )  # fmt: skip
+        )
         first, second = generator("run", config), generator("run", config)
         assert (first.returncode, second.returncode) == (3, 3), first.stderr
         assert "local has used 100 of 100 calls today" in first.stderr
@@ -87,10 +95,16 @@ def test_a_hundred_calls_a_day_are_a_hundred_at_the_server_over_two_starts_with_
     assert not list((tmp_path / "corpus").glob("*/*.open"))
 
 
-def test_a_day_that_the_server_called_used_up_costs_one_call_after_a_restart(tmp_path: Path) -> None:
+def test_a_day_that_the_server_called_used_up_costs_one_call_after_a_restart(
+    tmp_path: Path,
+) -> None:
     with rehearsal("--calls-per-day", "20") as teacher:
         config = configure(
-            tmp_path, teacher.url, problems__limit=60, lane__day_timezone="Asia/Shanghai", daemon__wait=False
+            tmp_path,
+            teacher.url,
+            problems__limit=60,
+            lane__day_timezone="Asia/Shanghai",
+            daemon__wait=False,
         )
         assert generator("run", config).returncode == 3
         before = teacher.stats()["calls"]
@@ -101,17 +115,23 @@ def test_a_day_that_the_server_called_used_up_costs_one_call_after_a_restart(tmp
     assert len(rows(tmp_path / "corpus", "traces")) <= 20
 
 
-def test_a_small_limit_of_open_files_is_said_and_the_calls_in_flight_stay_within_it(tmp_path: Path) -> None:
+def test_a_small_limit_of_open_files_is_said_and_the_calls_in_flight_stay_within_it(
+    tmp_path: Path,
+) -> None:
     with rehearsal("--tokens-per-second", "400") as teacher:
         config = configure(tmp_path, teacher.url, problems__limit=200, lane__concurrency=400)
         done = subprocess.run(
             ["bash", "-c", 'ulimit -n 150 && exec "$@"', "bash", *command("run", config)],
-            env=environment(), capture_output=True, text=True, timeout=LONG, check=False,
-        )  # fmt: skip
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=LONG,
+            check=False,
+        )
         assert done.returncode == 0, done.stderr
         assert (
-            "150 open files are allowed: at most 22 calls in flight on a lane, where up to 400 are configured"
-            in done.stdout
+            "150 open files are allowed: at most 22 calls in flight on a lane, where up to 400 are"
+            " configured" in done.stdout
         )
     assert len(rows(tmp_path / "corpus")) == 200
 
@@ -119,20 +139,33 @@ def test_a_small_limit_of_open_files_is_said_and_the_calls_in_flight_stay_within
 def test_an_idle_daemon_says_why_goes_on_after_a_reload_and_loses_no_call(tmp_path: Path) -> None:
     with (
         rehearsal("--tokens-per-second", "500") as teacher,
-        a_daemon(tmp_path, teacher, problems__limit=60, lane__calls_per_day=20) as (process, port, _),
+        a_daemon(tmp_path, teacher, problems__limit=60, lane__calls_per_day=20) as (
+            process,
+            port,
+            _,
+        ),
     ):
         eventually(lambda: phase(port) == "idle", "an idle run")
-        assert "local has used 20 of 20 calls today, next at 00:00 UTC, in" in get(port, "/status")["note"]
+        assert (
+            "local has used 20 of 20 calls today, next at 00:00 UTC, in"
+            in get(port, "/status")["note"]
+        )
         assert teacher.stats()["calls"] == 20
         status = get(port, "/status")
         assert status["eta_by_quota"]
         assert status["eta_seconds"] > 86_400  # forty more at twenty a day
         told = generator("status", tmp_path / "corpus").stdout
         assert "local has used 20 of 20 calls today" in told
-        configure(tmp_path, teacher.url, problems__limit=60, daemon__port=port, lane__calls_per_day=30)
+        configure(
+            tmp_path, teacher.url, problems__limit=60, daemon__port=port, lane__calls_per_day=30
+        )
         process.send_signal(signal.SIGHUP)
-        eventually(lambda: teacher.stats()["calls"] == 30 and phase(port) == "idle", "ten calls more")
-        configure(tmp_path, teacher.url, problems__limit=60, daemon__port=port, lane__concurrency=32)
+        eventually(
+            lambda: teacher.stats()["calls"] == 30 and phase(port) == "idle", "ten calls more"
+        )
+        configure(
+            tmp_path, teacher.url, problems__limit=60, daemon__port=port, lane__concurrency=32
+        )
         assert post(port, "/reload")["done"] == "reload"
         assert process.wait(timeout=LONG) == 0
         assert teacher.stats()["calls"] == 60
@@ -144,7 +177,10 @@ def many_problems(tmp_path: Path) -> Path:
     """Takes seconds to read and screen before the first call."""
     path = tmp_path / "many.jsonl"
     path.write_text(
-        "".join(f'{{"problem": "What is {n} plus {n % 97}?", "answer": "{n + n % 97}"}}\n' for n in range(60_000))
+        "".join(
+            f'{{"problem": "What is {n} plus {n % 97}?", "answer": "{n + n % 97}"}}\n'
+            for n in range(60_000)
+        )
     )
     return path
 
@@ -158,20 +194,29 @@ def test_a_signal_while_the_problems_are_being_opened_ends_the_run_at_once_and_t
     tmp_path: Path, many_problems: Path, number: signal.Signals
 ) -> None:
     with rehearsal() as teacher:
-        config = configure(tmp_path, teacher.url, problems__source=str(many_problems), problems__limit=0)
+        config = configure(
+            tmp_path, teacher.url, problems__source=str(many_problems), problems__limit=0
+        )
         with started("run", config) as process:
             eventually(lambda: is_opening(tmp_path), "the corpus to be opened")
             process.send_signal(number)
             out, err = process.communicate(timeout=LONG)
         assert (process.returncode, out) == (0, "")
-        assert err == f"stopped: {number.name} before the first call; the same command goes on from here\n"
+        assert (
+            err
+            == f"stopped: {number.name} before the first call; the same command goes on from here\n"
+        )
         assert teacher.stats()["calls"] == 0
         assert generator("run", config, "--set", "problems.limit=20").returncode == 0
     assert len(rows(tmp_path / "corpus")) == 20
 
 
-def test_ctrl_c_at_a_command_that_only_reads_is_one_line_and_exit_130(tmp_path: Path, many_problems: Path) -> None:
-    config = configure(tmp_path, "http://127.0.0.1:9/v1", problems__source=str(many_problems), problems__limit=0)
+def test_ctrl_c_at_a_command_that_only_reads_is_one_line_and_exit_130(
+    tmp_path: Path, many_problems: Path
+) -> None:
+    config = configure(
+        tmp_path, "http://127.0.0.1:9/v1", problems__source=str(many_problems), problems__limit=0
+    )
     with started("plan", config) as process:
         eventually(lambda: reads(process.pid, many_problems), "the problems to be read")
         process.send_signal(signal.SIGINT)
@@ -188,7 +233,11 @@ def reads(pid: int, path: Path) -> bool:
 def test_a_reload_asked_for_while_the_problems_are_being_opened_is_done_when_the_work_begins(
     tmp_path: Path, many_problems: Path
 ) -> None:
-    keys: dict[str, Any] = {"problems__source": str(many_problems), "problems__limit": 40, "daemon__wait": False}
+    keys: dict[str, Any] = {
+        "problems__source": str(many_problems),
+        "problems__limit": 40,
+        "daemon__wait": False,
+    }
     with rehearsal() as teacher:
         config = configure(tmp_path, teacher.url, **keys, lane__calls_per_day=1000)
         with started("run", config) as process:
@@ -234,12 +283,17 @@ def test_a_paused_run_starts_no_call_and_a_drained_one_ends_with_0(tmp_path: Pat
     assert generator("check", tmp_path / "corpus").returncode == 0
 
 
-def test_kill_9_while_it_waits_probes_or_drains_leaves_budgets_right_to_the_call(tmp_path: Path) -> None:
+def test_kill_9_while_it_waits_probes_or_drains_leaves_budgets_right_to_the_call(
+    tmp_path: Path,
+) -> None:
     limit = {"problems__limit": 400, "lane__concurrency": 8, "retry__attempts": 2}
 
     def killed(flags: tuple[str, ...], ready: Any, **keys: Any) -> int:
         """Calls that a server with these flags saw until the run was killed."""
-        with rehearsal(*flags) as teacher, a_daemon(tmp_path, teacher, **limit, **keys) as (process, port, _):
+        with (
+            rehearsal(*flags) as teacher,
+            a_daemon(tmp_path, teacher, **limit, **keys) as (process, port, _),
+        ):
             eventually(lambda: ready(process, port), "the state to kill in")
             process.send_signal(signal.SIGKILL)
             process.wait(timeout=LONG)
@@ -260,15 +314,17 @@ def test_kill_9_while_it_waits_probes_or_drains_leaves_budgets_right_to_the_call
         lambda _, port: get(port, "/status")["lanes"][0]["state"] in ("circuit open", "probing"),
         lane__calls_per_day=60,
     )
-    # A call is booked before it is sent: the kill may fall between the two, so the ledger has every call that the
-    # server saw, and besides them only calls that were in flight.
+    # A call is booked before it is sent: the kill may fall between the two, so the ledger has every
+    # call that the server saw, and besides them only calls that were in flight.
     booked = calls_in_ledger(tmp_path)
     assert seen <= booked <= min(60, seen + 8)
     seen += killed(slow, draining, lane__calls_per_day=90)
     booked_again = calls_in_ledger(tmp_path)
     assert seen <= booked_again <= min(90, seen + 2 * 8)
     with rehearsal() as teacher:
-        config = configure(tmp_path, teacher.url, **limit, lane__calls_per_day=120, daemon__wait=False)
+        config = configure(
+            tmp_path, teacher.url, **limit, lane__calls_per_day=120, daemon__wait=False
+        )
         last = generator("run", config)
         assert last.returncode == 3, last.stderr
         assert teacher.stats()["calls"] == 120 - booked_again
@@ -281,16 +337,23 @@ def test_a_followed_file_that_grows_gives_new_work(tmp_path: Path) -> None:
     def write(first: int, last: int) -> None:
         with problems.open("a") as file:
             for number in range(first, last):
-                file.write(json.dumps({"problem": f"What is {number} + 1?", "answer": str(number + 1)}) + "\n")
+                file.write(
+                    json.dumps({"problem": f"What is {number} + 1?", "answer": str(number + 1)})
+                    + "\n"
+                )
 
     write(0, 3)
     with (
         rehearsal() as teacher,
         a_daemon(
-            tmp_path, teacher, problems__source=str(problems), problems__answer_field="answer", problems__limit=0,
+            tmp_path,
+            teacher,
+            problems__source=str(problems),
+            problems__answer_field="answer",
+            problems__limit=0,
             daemon__follow=True,
         ) as (process, port, _),
-    ):  # fmt: skip
+    ):
         eventually(lambda: get(port, "/status")["done"] == 3, "the first problems")
         write(3, 5)
         eventually(lambda: get(port, "/status")["done"] == 5, "the new problems")
@@ -299,10 +362,16 @@ def test_a_followed_file_that_grows_gives_new_work(tmp_path: Path) -> None:
         assert process.wait(timeout=LONG) == 0
 
 
-def test_a_closed_window_ends_a_run_that_does_not_wait_with_exit_3_and_no_call(tmp_path: Path) -> None:
+def test_a_closed_window_ends_a_run_that_does_not_wait_with_exit_3_and_no_call(
+    tmp_path: Path,
+) -> None:
     with rehearsal() as teacher:
         config = configure(
-            tmp_path, teacher.url, lane__windows=["mon 00:00-00:01"], lane__holidays=[], daemon__wait=False
+            tmp_path,
+            teacher.url,
+            lane__windows=["mon 00:00-00:01"],
+            lane__holidays=[],
+            daemon__wait=False,
         )
         ended = generator("run", config)
         calls = teacher.stats()["calls"]
@@ -319,9 +388,13 @@ def test_an_outage_longer_than_give_up_minutes_ends_with_exit_4(tmp_path: Path) 
 
 
 def test_an_unknown_limit_in_flight_is_found_by_a_whole_run(tmp_path: Path) -> None:
-    with rehearsal("--tokens-per-second", "300", "--max-in-flight", "12", "--no-retry-after") as teacher:
+    with rehearsal(
+        "--tokens-per-second", "300", "--max-in-flight", "12", "--no-retry-after"
+    ) as teacher:
         config = configure(tmp_path, teacher.url, problems__limit=250, lane__concurrency=0)
         assert generator("run", config).returncode == 0
         stats = teacher.stats()
-    assert stats["by_status"].get("429", 0) < 0.15 * stats["calls"]  # the search is a large part of so short a run
+    assert (
+        stats["by_status"].get("429", 0) < 0.15 * stats["calls"]
+    )  # the search is a large part of so short a run
     assert stats["delivered"] >= 250

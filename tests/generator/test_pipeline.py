@@ -1,4 +1,6 @@
-"""Whole runs: a real generator process against a real teacher process, judged by what stands on disk."""
+"""Whole runs: a real generator process against a real teacher process, judged by what stands on
+disk.
+"""
 
 import json
 import os
@@ -21,8 +23,8 @@ from tests.generator.process_runs import (
     started,
 )
 
-# What a teacher may say that a careless program would change: spaces at the ends, every kind of line end, astral
-# characters, combining marks, half a tag, control characters, JSON in the text.
+# What a teacher may say that a careless program would change: spaces at the ends, every kind of
+# line end, astral characters, combining marks, half a tag, control characters, JSON in the text.
 VOICES = [
     "  Okay, so\n\nlet me think…\n",
     "x < y && y > z </thin k> \t tab\r\nand a bare \r",
@@ -43,17 +45,26 @@ def write_replay(folder: Path, count: int) -> tuple[Path, Path, dict[str, tuple[
             response = f" The sum:\r\n\\boxed{{{2 * number}}}{VOICES[(number + 1) % len(VOICES)]}"
             said[text] = (reasoning, response)
             asked.write(json.dumps({"problem": text, "answer": str(2 * number)}) + "\n")
-            answers.write(json.dumps({"problem": text, "reasoning": reasoning, "response": response}) + "\n")
+            answers.write(
+                json.dumps({"problem": text, "reasoning": reasoning, "response": response}) + "\n"
+            )
     return problems, replay, said
 
 
-def test_a_clean_run_keeps_every_trace_byte_for_byte_and_a_second_run_makes_no_call(tmp_path: Path) -> None:
+def test_a_clean_run_keeps_every_trace_byte_for_byte_and_a_second_run_makes_no_call(
+    tmp_path: Path,
+) -> None:
     problems, replay, said = write_replay(tmp_path, 400)
     with rehearsal("--replay", str(replay)) as teacher:
         config = configure(
-            tmp_path, teacher.url, problems__source=str(problems), problems__answer_field="answer",
-            problems__limit=0, lane__concurrency=100, shards__rows=150,
-        )  # fmt: skip
+            tmp_path,
+            teacher.url,
+            problems__source=str(problems),
+            problems__answer_field="answer",
+            problems__limit=0,
+            lane__concurrency=100,
+            shards__rows=150,
+        )
         first = generator("run", config)
         assert first.returncode == 0, first.stderr
         kept = rows(tmp_path / "corpus", "traces")
@@ -61,20 +72,32 @@ def test_a_clean_run_keeps_every_trace_byte_for_byte_and_a_second_run_makes_no_c
         assert {row["problem"]: (row["reasoning"], row["response"]) for row in kept} == said
         assert not list((tmp_path / "corpus").glob("*/*.open"))
         listed = {shard["name"]: shard["rows"] for shard in manifest(tmp_path / "corpus")["shards"]}
-        assert listed == {f"traces/shard-{n:06d}.jsonl": rows_in for n, rows_in in enumerate((150, 150, 100))}
+        assert listed == {
+            f"traces/shard-{n:06d}.jsonl": rows_in for n, rows_in in enumerate((150, 150, 100))
+        }
         calls = teacher.stats()["calls"]
         second = generator("run", config)
         assert (second.returncode, teacher.stats()["calls"]) == (0, calls == 400 and 400)
     assert generator("check", tmp_path / "corpus").returncode == 0
 
 
-def test_failures_of_every_kind_end_as_one_row_a_sample_and_no_wrong_answer_is_kept(tmp_path: Path) -> None:
+def test_failures_of_every_kind_end_as_one_row_a_sample_and_no_wrong_answer_is_kept(
+    tmp_path: Path,
+) -> None:
     faults = "429=0.04,retry_after=0,503=0.05,500=0.05,cut=0.05,empty=0.05,length=0.08,error_event=0.05,stall=0.02"
-    with rehearsal("--faults", faults + ",wrong=0.15,keepalive=0.05", "--tokens-per-second", "2000") as teacher:
+    with rehearsal(
+        "--faults", faults + ",wrong=0.15,keepalive=0.05", "--tokens-per-second", "2000"
+    ) as teacher:
         config = configure(
-            tmp_path, teacher.url, problems__limit=100, sampling__samples=2, lane__concurrency=60, retry__attempts=3,
-            timeouts__first_token=3, timeouts__stall=1.5,
-        )  # fmt: skip
+            tmp_path,
+            teacher.url,
+            problems__limit=100,
+            sampling__samples=2,
+            lane__concurrency=60,
+            retry__attempts=3,
+            timeouts__first_token=3,
+            timeouts__stall=1.5,
+        )
         ended = generator("run", config)
         assert ended.returncode == 0, ended.stderr
     kept, rejected = rows(tmp_path / "corpus", "traces"), rows(tmp_path / "corpus", "rejected")
@@ -85,11 +108,16 @@ def test_failures_of_every_kind_end_as_one_row_a_sample_and_no_wrong_answer_is_k
     assert all(row["reason"] and row["verdict"] != "correct" for row in rejected)
     assert {"incorrect", "truncated"} <= {row["verdict"] for row in rejected}
     truncated = [row for row in rejected if row["verdict"] == "truncated"]
-    assert all(row["finish_reason"] == "length" and row["reasoning"] and row["attempts"] >= 1 for row in truncated)
+    assert all(
+        row["finish_reason"] == "length" and row["reasoning"] and row["attempts"] >= 1
+        for row in truncated
+    )
     assert generator("check", tmp_path / "corpus").returncode == 0
 
 
-def test_a_refused_key_stops_the_run_with_exit_4_and_names_the_variable_not_the_key(tmp_path: Path) -> None:
+def test_a_refused_key_stops_the_run_with_exit_4_and_names_the_variable_not_the_key(
+    tmp_path: Path,
+) -> None:
     with rehearsal("--key", "the-right-key") as teacher:
         config = configure(tmp_path, teacher.url, lane__api_key_env="TEACHER_KEY")
         ended = generator("run", config, TEACHER_KEY="sk-wrong-and-secret-1234")
@@ -100,13 +128,19 @@ def test_a_refused_key_stops_the_run_with_exit_4_and_names_the_variable_not_the_
     assert "Traceback" not in ended.stderr
 
 
-def test_the_key_is_in_no_file_and_no_output_even_when_the_provider_repeats_it(tmp_path: Path) -> None:
+def test_the_key_is_in_no_file_and_no_output_even_when_the_provider_repeats_it(
+    tmp_path: Path,
+) -> None:
     secret = 'sk-"quoted\\key"/0123456789abcdef'
     problems, replay = tmp_path / "problems.jsonl", tmp_path / "replay.jsonl"
     asked = [{"problem": f"Echo {n}", "answer": "1"} for n in range(4)]
     said = [
         {"problem": "Echo 0", "status": 400, "response": f"key {secret} may not do this"},
-        {"problem": "Echo 1", "reasoning": f"I was given {secret}", "response": f"{secret} \\boxed{{1}}"},
+        {
+            "problem": "Echo 1",
+            "reasoning": f"I was given {secret}",
+            "response": f"{secret} \\boxed{{1}}",
+        },
         {"problem": "Echo 2", "reasoning": "fine", "response": "\\boxed{1}"},
         {"problem": "Echo 3", "status": 500, "response": f"Bearer {secret}"},
     ]
@@ -114,14 +148,23 @@ def test_the_key_is_in_no_file_and_no_output_even_when_the_provider_repeats_it(t
     replay.write_text("".join(json.dumps(row) + "\n" for row in said))
     with rehearsal("--replay", str(replay)) as teacher:
         config = configure(
-            tmp_path, teacher.url, problems__source=str(problems), problems__answer_field="answer",
-            lane__api_key_env="TEACHER_KEY", retry__attempts=2,
-        )  # fmt: skip
+            tmp_path,
+            teacher.url,
+            problems__source=str(problems),
+            problems__answer_field="answer",
+            lane__api_key_env="TEACHER_KEY",
+            retry__attempts=2,
+        )
         ended = generator("run", config, TEACHER_KEY=secret)
         status = generator("status", tmp_path / "corpus")
     assert ended.returncode == 0, ended.stderr
     assert len(rows(tmp_path / "corpus")) == 4
-    outputs = [ended.stdout, ended.stderr, status.stdout, json.dumps(rows(tmp_path / "corpus"), ensure_ascii=False)]
+    outputs = [
+        ended.stdout,
+        ended.stderr,
+        status.stdout,
+        json.dumps(rows(tmp_path / "corpus"), ensure_ascii=False),
+    ]
     texts = [path.read_bytes() for path in (tmp_path / "corpus").rglob("*") if path.is_file()]
     for form in (secret, json.dumps(secret)[1:-1], json.dumps(json.dumps(secret)[1:-1])[1:-1]):
         assert not any(form in text for text in outputs)
@@ -132,12 +175,14 @@ def test_a_bad_request_rejects_its_own_sample_only(tmp_path: Path) -> None:
     problems, replay, _ = write_replay(tmp_path, 10)
     lines = replay.read_text().splitlines()
     refused = json.loads(lines[3])
-    lines[3] = json.dumps({"problem": refused["problem"], "status": 400, "response": "the prompt is too strange"})
+    lines[3] = json.dumps(
+        {"problem": refused["problem"], "status": 400, "response": "the prompt is too strange"}
+    )
     replay.write_text("\n".join(lines) + "\n")
     with rehearsal("--replay", str(replay)) as teacher:
         config = configure(
             tmp_path, teacher.url, problems__source=str(problems), problems__answer_field="answer"
-        )  # fmt: skip
+        )
         ended = generator("run", config)
         assert ended.returncode == 0, ended.stderr
         assert teacher.stats()["calls"] == 10
@@ -153,7 +198,8 @@ def test_a_server_that_is_down_is_waited_for(tmp_path: Path) -> None:
     config = configure(tmp_path, f"http://127.0.0.1:{port}/v1", retry__attempts=2)
     with started("run", config) as process:
         eventually(
-            lambda: "unreachable" in generator("status", tmp_path / "corpus").stdout, "calls that found no server"
+            lambda: "unreachable" in generator("status", tmp_path / "corpus").stdout,
+            "calls that found no server",
         )
         assert process.poll() is None
         with rehearsal(port=port):
@@ -223,7 +269,9 @@ def test_a_sigterm_that_comes_twice_at_once_is_one_request(tmp_path: Path) -> No
     assert generator("check", tmp_path / "corpus").returncode == 0
 
 
-def test_a_second_process_on_the_same_corpus_is_refused_and_told_who_holds_it(tmp_path: Path) -> None:
+def test_a_second_process_on_the_same_corpus_is_refused_and_told_who_holds_it(
+    tmp_path: Path,
+) -> None:
     with rehearsal("--tokens-per-second", "0.5") as teacher:
         config = configure(tmp_path, teacher.url)
         with started("run", config) as process:
@@ -235,11 +283,15 @@ def test_a_second_process_on_the_same_corpus_is_refused_and_told_who_holds_it(tm
     assert len(second.stderr.strip().splitlines()) == 1
     assert f"process {process.pid}" in running.stdout
     with rehearsal() as teacher:  # the lock died with its holder
-        again = generator("run", config, "--set", f"lane.0.base_url={teacher.url}", "--set", "problems.limit=2")
+        again = generator(
+            "run", config, "--set", f"lane.0.base_url={teacher.url}", "--set", "problems.limit=2"
+        )
     assert again.returncode == 0, again.stderr
 
 
-def test_retry_asks_failed_samples_again_under_a_new_number_and_overwrites_nothing(tmp_path: Path) -> None:
+def test_retry_asks_failed_samples_again_under_a_new_number_and_overwrites_nothing(
+    tmp_path: Path,
+) -> None:
     with rehearsal("--faults", "422=1.0") as teacher:
         config = configure(tmp_path, teacher.url, problems__limit=5, retry__attempts=1)
         assert generator("run", config).returncode == 0
@@ -253,12 +305,23 @@ def test_retry_asks_failed_samples_again_under_a_new_number_and_overwrites_nothi
         assert generator("run", config, *to, "--retry", "failed,truncated").returncode == 0
         assert teacher.stats()["calls"] == 5
     assert rows(tmp_path / "corpus", "rejected") == failed
-    assert {(row["sample"], row["verdict"]) for row in rows(tmp_path / "corpus", "traces")} == {(1, "correct")}
+    assert {(row["sample"], row["verdict"]) for row in rows(tmp_path / "corpus", "traces")} == {
+        (1, "correct")
+    }
     assert generator("check", tmp_path / "corpus").returncode == 0
 
 
-def test_the_embedded_default_runs_with_no_configuration_no_key_and_no_server(tmp_path: Path) -> None:
-    quick = ["--set", "problems.limit=12", "--set", "rehearsal.tokens_per_second=0", "--set", "daemon.port=0"]
+def test_the_embedded_default_runs_with_no_configuration_no_key_and_no_server(
+    tmp_path: Path,
+) -> None:
+    quick = [
+        "--set",
+        "problems.limit=12",
+        "--set",
+        "rehearsal.tokens_per_second=0",
+        "--set",
+        "daemon.port=0",
+    ]
     quick += ["--set", f"corpus={tmp_path / 'corpus'}"]
     ended = generator("run", *quick)
     assert ended.returncode == 0, ended.stderr
@@ -269,14 +332,20 @@ def test_the_embedded_default_runs_with_no_configuration_no_key_and_no_server(tm
     assert "no call was made" in again.stdout
 
 
-def test_a_machine_without_room_for_a_grader_ends_the_run_before_a_call_is_paid(tmp_path: Path) -> None:
+def test_a_machine_without_room_for_a_grader_ends_the_run_before_a_call_is_paid(
+    tmp_path: Path,
+) -> None:
     with rehearsal() as teacher:
         config = configure(tmp_path, teacher.url)
-        hook = "import os, sys\nif 'shared.grading.worker' in sys.orig_argv: os.kill(os.getpid(), 9)\n"
+        hook = (
+            "import os, sys\nif 'shared.grading.worker' in sys.orig_argv: os.kill(os.getpid(), 9)\n"
+        )
         (tmp_path / "sitecustomize.py").write_text(hook)
         done = generator("run", config, PYTHONPATH=f"{ROOT}{os.pathsep}{tmp_path}")
         assert done.returncode == 2
-        assert done.stderr.splitlines()[-1].startswith("error: a grading process cannot start: it ended by SIGKILL")
+        assert done.stderr.splitlines()[-1].startswith(
+            "error: a grading process cannot start: it ended by SIGKILL"
+        )
         assert "Traceback" not in done.stderr
         assert teacher.stats()["calls"] == 0
         assert generator("run", config).returncode == 0
@@ -287,7 +356,10 @@ def test_golds_that_are_no_answers_and_other_splits_cost_no_call(tmp_path: Path)
     folder = tmp_path / "set"
     folder.mkdir()
     golds = ["5", "proof", "notfound", ["1", "2"], "2 + 3 = 5, so she has 5 pens."]
-    lines = [json.dumps({"problem": f"What is {n} and 3?", "answer": gold}) for n, gold in enumerate(golds)]
+    lines = [
+        json.dumps({"problem": f"What is {n} and 3?", "answer": gold})
+        for n, gold in enumerate(golds)
+    ]
     (folder / "train.jsonl").write_text("\n".join(lines) + "\n")
     (folder / "test.jsonl").write_text('{"problem": "What is 9 and 9?", "answer": "18"}\n')
     with rehearsal() as teacher:
@@ -300,7 +372,9 @@ def test_golds_that_are_no_answers_and_other_splits_cost_no_call(tmp_path: Path)
         assert [row["problem"] for row in rows(tmp_path / "corpus")] == ["What is 0 and 3?"]
 
 
-def test_a_source_without_golds_is_refused_unless_unverifiable_samples_are_wanted(tmp_path: Path) -> None:
+def test_a_source_without_golds_is_refused_unless_unverifiable_samples_are_wanted(
+    tmp_path: Path,
+) -> None:
     problems = tmp_path / "deepmath.jsonl"
     problems.write_text('{"question": "What is 11 plus 31?", "final_answer": "42"}\n')
     with rehearsal() as teacher:
@@ -311,7 +385,9 @@ def test_a_source_without_golds_is_refused_unless_unverifiable_samples_are_wante
             assert "problems.answer_field = 'final_answer'" in done.stderr
             assert done.stderr.count("\n") == 1
         assert teacher.stats()["calls"] == 0
-        assert generator("plan", config, "--set", "problems.answer_field=final_answer").returncode == 0
+        assert (
+            generator("plan", config, "--set", "problems.answer_field=final_answer").returncode == 0
+        )
         assert generator("run", config, "--set", "sampling.keep_unverifiable=true").returncode == 0
         assert teacher.stats()["calls"] == 1
     assert [row["gold"] for row in rows(tmp_path / "corpus")] == [None]

@@ -23,7 +23,9 @@ def test_a_quota_of_calls_binds_where_it_is_the_smallest_limit() -> None:
 
 def test_failed_calls_cost_calls() -> None:
     twice = Expected(100, 900, 30, calls=2.0)
-    assert forecast(4000, twice, [lane_config(calls_per_day=2000)], BudgetConfig(), MONDAY).days == pytest.approx(4.0)
+    assert forecast(
+        4000, twice, [lane_config(calls_per_day=2000)], BudgetConfig(), MONDAY
+    ).days == pytest.approx(4.0)
 
 
 def test_without_quotas_it_is_concurrency_and_duration() -> None:
@@ -35,12 +37,17 @@ def test_without_quotas_it_is_concurrency_and_duration() -> None:
 def test_windows_take_their_share_and_a_closed_lane_takes_for_ever() -> None:
     assert open_share(Windows(["mon-fri 00:00-12:00"]), MONDAY) == pytest.approx(5 * 12 / (7 * 24))
     assert open_share(Windows([]), MONDAY) == 1.0
-    never = lane_config(windows=("mon 00:00-00:01",), holidays=("2025-12-01",))  # its only minute is a holiday's
+    never = lane_config(
+        windows=("mon 00:00-00:01",), holidays=("2025-12-01",)
+    )  # its only minute is a holiday's
     assert forecast(10, ONE, [never], BudgetConfig(), MONDAY + 60).days == inf
 
 
 def test_lanes_work_side_by_side_and_cost_by_their_own_prices() -> None:
-    lanes = [lane_config("free", calls_per_day=1000), lane_config("paid", calls_per_day=3000, price_out=2.0)]
+    lanes = [
+        lane_config("free", calls_per_day=1000),
+        lane_config("paid", calls_per_day=3000, price_out=2.0),
+    ]
     told = forecast(8000, ONE, lanes, BudgetConfig(), MONDAY)
     assert told.days == pytest.approx(2.0)
     assert told.usd == pytest.approx(6000 * 900 * 2 / 1e6)
@@ -53,7 +60,9 @@ def test_keys_of_one_account_are_not_counted_twice() -> None:
 
 
 def test_dollars_in_total_leave_samples_undone_and_say_so() -> None:
-    told = forecast(10_000, ONE, [lane_config(price_out=10.0, usd_total=9.0)], BudgetConfig(), MONDAY)
+    told = forecast(
+        10_000, ONE, [lane_config(price_out=10.0, usd_total=9.0)], BudgetConfig(), MONDAY
+    )
     assert told.left_over == pytest.approx(9000)
     assert told.binding == "usd_total"
 
@@ -73,7 +82,11 @@ def test_the_time_left_by_quota_counts_the_turns_of_the_day() -> None:
 
 def test_the_command_tells_problems_calls_cost_time_and_the_binding_limit(tmp_path: Path) -> None:
     config = configure(
-        tmp_path, "http://127.0.0.1:9/v1", problems__limit=500, lane__calls_per_day=100, lane__price_out=2.0
+        tmp_path,
+        "http://127.0.0.1:9/v1",
+        problems__limit=500,
+        lane__calls_per_day=100,
+        lane__price_out=2.0,
     )
     told = generator("plan", config)
     assert told.returncode == 0, told.stderr
@@ -100,12 +113,17 @@ def test_a_probe_makes_one_call_a_lane_and_says_what_came_back(tmp_path: Path) -
         told = generator("plan", configure(tmp_path, teacher.url), "--probe")
         calls = teacher.stats()["calls"]
     assert told.returncode == 0, told.stderr
-    assert "probe      local: rehearsal-r1 answered (stop), reasoning apart from the answer" in told.stdout
+    assert (
+        "probe      local: rehearsal-r1 answered (stop), reasoning apart from the answer"
+        in told.stdout
+    )
     assert "requests remaining 49" in told.stdout
     assert calls == 1
 
 
-def test_a_probe_that_no_lane_answers_says_why_tells_the_plan_all_the_same_and_exits_with_4(tmp_path: Path) -> None:
+def test_a_probe_that_no_lane_answers_says_why_tells_the_plan_all_the_same_and_exits_with_4(
+    tmp_path: Path,
+) -> None:
     with rehearsal("--model", "another") as teacher:
         told = generator("plan", configure(tmp_path, teacher.url), "--probe")
     assert told.returncode == 4, told.stderr

@@ -1,4 +1,6 @@
-"""What other users of the machine, and whoever reads the log, get to see: no key, no password, no corpus."""
+"""What other users of the machine, and whoever reads the log, get to see: no key, no password,
+no corpus.
+"""
 
 import asyncio
 import os
@@ -12,22 +14,33 @@ from tests.generator.process_runs import configure, generator, rehearsal
 
 
 def modes(corpus: Path) -> dict[str, str]:
-    return {str(path.relative_to(corpus)): f"{path.stat().st_mode & 0o777:o}" for path in [corpus, *corpus.rglob("*")]}
+    return {
+        str(path.relative_to(corpus)): f"{path.stat().st_mode & 0o777:o}"
+        for path in [corpus, *corpus.rglob("*")]
+    }
 
 
 @pytest.mark.parametrize(
-    ("umask", "folder", "file"), [(0o022, "700", "600"), (0o002, "700", "600"), (0o027, "750", "640")]
+    ("umask", "folder", "file"),
+    [(0o022, "700", "600"), (0o002, "700", "600"), (0o027, "750", "640")],
 )
 def test_a_corpus_is_its_owners_unless_the_umask_names_the_group(
     tmp_path: Path, umask: int, folder: str, file: str
 ) -> None:
     problems = tmp_path / "problems.jsonl"
-    problems.write_text('{"problem": "What is 2 + 2?", "answer": "4"}\n{"problem": "What is 3 + 3?", "answer": "6"}\n')
+    problems.write_text(
+        '{"problem": "What is 2 + 2?", "answer": "4"}\n{"problem": "What is 3 + 3?", "answer":'
+        ' "6"}\n'
+    )
     before = os.umask(umask)
     try:
         with rehearsal() as teacher:
             config = configure(
-                tmp_path, teacher.url, problems__source=str(problems), problems__exclude=[str(problems)], shards__rows=1
+                tmp_path,
+                teacher.url,
+                problems__source=str(problems),
+                problems__exclude=[str(problems)],
+                shards__rows=1,
             )
             assert generator("plan", config).returncode == 0
             assert generator("run", config).returncode == 0
@@ -37,7 +50,13 @@ def test_a_corpus_is_its_owners_unless_the_umask_names_the_group(
     finally:
         os.umask(before)
     found = modes(tmp_path / "corpus")
-    assert {"config.json", "ledger.sqlite", "report.html", ".lock", "screening/excluded.jsonl"} <= set(found)
+    assert {
+        "config.json",
+        "ledger.sqlite",
+        "report.html",
+        ".lock",
+        "screening/excluded.jsonl",
+    } <= set(found)
     assert set(found.values()) == {folder, file}
 
 
@@ -58,27 +77,46 @@ PASSWORDS = ["pw-0123456789abcdef", "p%40ss%2Fword%3A1", "0123456789abcdef-token
     ("userinfo", "status"),
     [
         *((f"user:{PASSWORDS[0]}", status) for status in (200, 307, 400, 404, 500)),
-        (f"user:{PASSWORDS[1]}", 400), (PASSWORDS[2], 401),
+        (f"user:{PASSWORDS[1]}", 400),
+        (PASSWORDS[2], 401),
     ],
-)  # fmt: skip
-async def test_a_password_in_the_address_is_sent_and_shown_nowhere(tmp_path: Path, userinfo: str, status: int) -> None:
+)
+async def test_a_password_in_the_address_is_sent_and_shown_nowhere(
+    tmp_path: Path, userinfo: str, status: int
+) -> None:
     address = Address.of(f"http://{userinfo}@h/v1")
-    body = {"error": {"message": f"model not found for {address.authorization} {userinfo} {address.password}"}}
-    async with scripted(refuses(status, body, {"Location": f"http://{userinfo}@elsewhere/"})) as server:
+    body = {
+        "error": {
+            "message": f"model not found for {address.authorization} {userinfo} {address.password}"
+        }
+    }
+    async with scripted(
+        refuses(status, body, {"Location": f"http://{userinfo}@elsewhere/"})
+    ) as server:
         config = configure(
-            tmp_path, server.url.replace("//", f"//{userinfo}@"), problems__limit=3, daemon__wait=False,
-            daemon__give_up_minutes=0.02, retry__attempts=1,
-        )  # fmt: skip
+            tmp_path,
+            server.url.replace("//", f"//{userinfo}@"),
+            problems__limit=3,
+            daemon__wait=False,
+            daemon__give_up_minutes=0.02,
+            retry__attempts=1,
+        )
         said = await asyncio.to_thread(outputs, config, tmp_path / "corpus")
     assert {headers["Authorization"] for headers in server.headers} == {address.authorization}
-    written = {path.name: path.read_bytes() for path in (tmp_path / "corpus").rglob("*") if path.is_file()}
+    written = {
+        path.name: path.read_bytes() for path in (tmp_path / "corpus").rglob("*") if path.is_file()
+    }
     for secret in [*address.secrets, userinfo]:
         assert secret not in said
         assert [name for name, content in written.items() if secret.encode() in content] == []
 
 
 def outputs(config: Path, corpus: Path) -> str:
-    done = [generator("run", config), generator("status", corpus), generator("plan", config, "--probe")]
+    done = [
+        generator("run", config),
+        generator("status", corpus),
+        generator("plan", config, "--probe"),
+    ]
     return "".join(one.stdout + one.stderr for one in done)
 
 
@@ -98,7 +136,9 @@ def outputs(config: Path, corpus: Path) -> str:
         "http://user:SECRET-0123456789@host/v1",
     ],
 )
-def test_a_refused_setting_is_told_without_what_is_secret_in_it(tmp_path: Path, setting: str) -> None:
+def test_a_refused_setting_is_told_without_what_is_secret_in_it(
+    tmp_path: Path, setting: str
+) -> None:
     done = generator("plan", configure(tmp_path, "http://127.0.0.1:9/v1"), "--set", setting)
     assert done.returncode == 2
     assert "SECRET" not in done.stdout + done.stderr

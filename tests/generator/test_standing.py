@@ -49,7 +49,9 @@ def picture(lane: LaneStatus) -> str:
         ("", ""),
     ],
 )
-def test_status_says_the_pace_of_a_lane_and_where_it_comes_from(tmp_path: Path, source: str, says: str) -> None:
+def test_status_says_the_pace_of_a_lane_and_where_it_comes_from(
+    tmp_path: Path, source: str, says: str
+) -> None:
     gate = one_gate(requests_per_minute=60 if source == "configured" else 0)
     pace = gate.account.pace
     if source == "named":

@@ -1,4 +1,6 @@
-"""Sampling until correct: calls against the optimum, none after the last correct one, problems left in time."""
+"""Sampling until correct: calls against the optimum, none after the last correct one, problems
+left in time.
+"""
 
 import random
 from dataclasses import dataclass
@@ -16,18 +18,26 @@ class Sample:
 
 
 def play(rule: Rule, success: float, draw: random.Random) -> list[Sample]:
-    """One problem asked until the rule asks no more, by a teacher that is right with probability `success`."""
+    """One problem asked until the rule asks no more, by a teacher that is right with
+    probability `success`.
+    """
     finished: list[Sample] = []
     while numbers := next_samples(rule, finished):
-        finished += [Sample(number, "correct" if draw.random() < success else "incorrect") for number in numbers]
+        finished += [
+            Sample(number, "correct" if draw.random() < success else "incorrect")
+            for number in numbers
+        ]
     return finished
 
 
-def test_until_one_correct_of_eight_spends_what_the_optimum_spends_and_nothing_after_a_correct_one() -> None:
+def test_until_one_correct_of_eight_spends_what_the_optimum_spends_and_nothing_after_a_correct_one() -> (
+    None
+):
     rule, draw = Rule(until_correct=1, max_samples=8), random.Random(4)
     rates = [draw.random() for _ in range(20_000)]
     played = [play(rule, rate, draw) for rate in rates]
-    # The best that the rule allows asks one by one until the first correct one: 1 + (1 - p) + … + (1 - p)^7 calls.
+    # The best that the rule allows asks one by one until the first correct one: 1 + (1 - p) + … +
+    # (1 - p)^7 calls.
     optimum = sum(sum((1 - rate) ** n for n in range(8)) for rate in rates)
     spent = sum(len(samples) for samples in played)
     assert abs(spent / optimum - 1) < 0.05
@@ -50,7 +60,9 @@ def test_a_problem_is_left_once_it_is_hopeless_and_not_before() -> None:
     assert not next_samples(rule, wrong)
     assert next_samples(Rule(until_correct=2, max_samples=64, hopeless=0.0), wrong)
     impossible = Rule(until_correct=4, max_samples=8)
-    assert not next_samples(impossible, wrong[:5]), "three samples left cannot bring four correct ones"
+    assert not next_samples(impossible, wrong[:5]), (
+        "three samples left cannot bring four correct ones"
+    )
 
 
 def test_the_chance_agrees_with_a_simulation() -> None:

@@ -1,4 +1,6 @@
-"""The feed: every problem once, in order, finished ones skipped, memory and the event loop left alone."""
+"""The feed: every problem once, in order, finished ones skipped, memory and the event loop left
+alone.
+"""
 
 import asyncio
 import queue
@@ -48,9 +50,13 @@ async def drain(feed: Feed) -> list[Ask]:
     return asks
 
 
-async def test_every_sample_of_every_problem_comes_once_in_order(tmp_path: Path, ledger: Ledger) -> None:
+async def test_every_sample_of_every_problem_comes_once_in_order(
+    tmp_path: Path, ledger: Ledger
+) -> None:
     asks = await drain(feed_of(tmp_path, ledger, 200, Rule(samples=2)))
-    assert [(ask.problem.text, ask.sample) for ask in asks] == [(f"problem {n}", s) for n in range(200) for s in (0, 1)]
+    assert [(ask.problem.text, ask.sample) for ask in asks] == [
+        (f"problem {n}", s) for n in range(200) for s in (0, 1)
+    ]
 
 
 async def test_what_is_finished_is_skipped_committed_or_not(tmp_path: Path, ledger: Ledger) -> None:
@@ -59,10 +65,14 @@ async def test_what_is_finished_is_skipped_committed_or_not(tmp_path: Path, ledg
     ledger.commit()
     ledger.add_sample(trace("problem 155"), AT)
     asks = await drain(feed_of(tmp_path, ledger, 160, Rule()))
-    assert [ask.problem.text for ask in asks] == [f"problem {n}" for n in range(150, 160) if n != 155]
+    assert [ask.problem.text for ask in asks] == [
+        f"problem {n}" for n in range(150, 160) if n != 155
+    ]
 
 
-async def test_many_workers_share_the_feed_without_taking_anything_twice(tmp_path: Path, ledger: Ledger) -> None:
+async def test_many_workers_share_the_feed_without_taking_anything_twice(
+    tmp_path: Path, ledger: Ledger
+) -> None:
     feed = feed_of(tmp_path, ledger, 500, Rule())
     taken: list[str] = []
 
@@ -89,7 +99,9 @@ async def test_a_stopped_feed_offers_nothing_more(tmp_path: Path, ledger: Ledger
 
 
 @pytest.mark.timing
-async def test_a_slow_source_does_not_hold_up_the_event_loop(tmp_path: Path, ledger: Ledger) -> None:
+async def test_a_slow_source_does_not_hold_up_the_event_loop(
+    tmp_path: Path, ledger: Ledger
+) -> None:
     def slow() -> Iterator[Problem]:
         for problem in problems(3):
             time.sleep(0.2)
@@ -121,7 +133,9 @@ async def test_what_the_source_raises_reaches_the_worker(tmp_path: Path, ledger:
     feed.close()
 
 
-async def test_a_failed_sample_is_asked_again_once_where_that_is_asked_for(tmp_path: Path, ledger: Ledger) -> None:
+async def test_a_failed_sample_is_asked_again_once_where_that_is_asked_for(
+    tmp_path: Path, ledger: Ledger
+) -> None:
     ledger.add_sample(trace("problem 0", verdict="failed"), AT)
     ledger.add_sample(trace("problem 1"), AT)
     ledger.commit()
@@ -185,7 +199,13 @@ async def test_the_next_run_may_start_where_all_before_is_finished_and_never_beh
     def in_thread() -> Ledger:
         return Ledger(tmp_path / "ledger.sqlite", read_only=True)
 
-    feed = Feed(lambda: Numbered(300), ledger, in_thread, Rule(), on_place=lambda place: places.append(place.read))
+    feed = Feed(
+        lambda: Numbered(300),
+        ledger,
+        in_thread,
+        Rule(),
+        on_place=lambda place: places.append(place.read),
+    )
     asks = [ask for _ in range(200) if (ask := await feed.next())]
     for ask in reversed(asks[1:]):
         ledger.add_sample(trace(ask.problem.text), AT)
@@ -204,13 +224,21 @@ async def test_the_next_run_may_start_where_all_before_is_finished_and_never_beh
     assert max(places) == 192
 
 
-async def test_a_run_that_starts_at_a_place_reads_only_what_comes_after(tmp_path: Path, ledger: Ledger) -> None:
+async def test_a_run_that_starts_at_a_place_reads_only_what_comes_after(
+    tmp_path: Path, ledger: Ledger
+) -> None:
     places: list[int] = []
 
     def in_thread() -> Ledger:
         return Ledger(tmp_path / "ledger.sqlite", read_only=True)
 
-    feed = Feed(lambda: Numbered(300, 250), ledger, in_thread, Rule(), on_place=lambda place: places.append(place.read))
+    feed = Feed(
+        lambda: Numbered(300, 250),
+        ledger,
+        in_thread,
+        Rule(),
+        on_place=lambda place: places.append(place.read),
+    )
     asks = await drain(feed)
     assert [ask.problem.text for ask in asks] == [f"problem {n}" for n in range(250, 300)]
     assert feed.problems == 300

@@ -1,4 +1,6 @@
-"""Configuration: file, environment, flags, in this order, and every fault in one line that helps."""
+"""Configuration: file, environment, flags, in this order, and every fault in one line that
+helps.
+"""
 
 import tomllib
 from pathlib import Path
@@ -45,7 +47,8 @@ class Machine(Config):
 def toml(tmp_path: Path) -> Path:
     path = tmp_path / "machine.toml"
     path.write_text(
-        'label = "file"\n\n[cooling]\nfans = 3\n\n[[engine]]\nname = "a"\n\n[[engine]]\nname = "b"\npower = 7\n'
+        'label = "file"\n\n[cooling]\nfans = 3\n\n[[engine]]\nname = "a"\n\n[[engine]]\nname ='
+        ' "b"\npower = 7\n'
     )
     return path
 
@@ -53,7 +56,9 @@ def toml(tmp_path: Path) -> Path:
 def test_flags_beat_the_environment_and_that_beats_the_file(toml: Path) -> None:
     environ = {"STILLHOUSE_LABEL": "environment", "STILLHOUSE_COOLING__FANS": "4", "UNRELATED": "x"}
     assert load(Machine, toml, environ={}).label == "file"
-    machine = load(Machine, toml, ["cooling.fans=5", 'tags=["x", "y"]', "engine.1.power=9"], environ)
+    machine = load(
+        Machine, toml, ["cooling.fans=5", 'tags=["x", "y"]', "engine.1.power=9"], environ
+    )
     assert (machine.label, machine.cooling.fans, machine.tags) == ("environment", 5, ("x", "y"))
     assert [engine.power for engine in machine.engine] == [5, 9]
 
@@ -62,7 +67,9 @@ def test_without_a_file_the_given_default_is_read() -> None:
     assert load(Machine, None, environ={}, default='label = "embedded"').label == "embedded"
 
 
-def test_a_variable_that_names_no_key_is_warned_about(toml: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_variable_that_names_no_key_is_warned_about(
+    toml: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     load(Machine, toml, environ={"STILLHOUSE_OTHER": "1"})
     assert "STILLHOUSE_OTHER" in capsys.readouterr().err
 
@@ -70,18 +77,48 @@ def test_a_variable_that_names_no_key_is_warned_about(toml: Path, capsys: pytest
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("fans = 3", "fan = 3", r"machine.toml:4: cooling.fan: unknown key; did you mean cooling.fans\?"),
-        ("power = 7", "power = 0", r"machine.toml:11: engine.1.power: input should be greater.*got '0'"),
-        ("power = 7", "powr = 7", r"machine.toml:11: engine.1.powr: unknown key; did you mean engine.1.power\?"),
-        ("power = 7", "gears = 0", r":11: engine.1.gears: input should be 'auto', or .*greater than .*1 \(got '0'\)"),
-        ("power = 7", "ratio = inf", r"machine.toml:11: engine.1.ratio: input should be a finite number \(got 'inf'\)"),
+        (
+            "fans = 3",
+            "fan = 3",
+            r"machine.toml:4: cooling.fan: unknown key; did you mean cooling.fans\?",
+        ),
+        (
+            "power = 7",
+            "power = 0",
+            r"machine.toml:11: engine.1.power: input should be greater.*got '0'",
+        ),
+        (
+            "power = 7",
+            "powr = 7",
+            r"machine.toml:11: engine.1.powr: unknown key; did you mean engine.1.power\?",
+        ),
+        (
+            "power = 7",
+            "gears = 0",
+            r":11: engine.1.gears: input should be 'auto', or .*greater than .*1 \(got '0'\)",
+        ),
+        (
+            "power = 7",
+            "ratio = inf",
+            r"machine.toml:11: engine.1.ratio: input should be a finite number \(got 'inf'\)",
+        ),
         ('name = "b"', "", r"engine.1.name: missing"),
-        ('label = "file"', "fans = 3", r"machine.toml:1: fans: unknown key; did you mean cooling.fans\?"),
+        (
+            'label = "file"',
+            "fans = 3",
+            r"machine.toml:1: fans: unknown key; did you mean cooling.fans\?",
+        ),
         ("fans = 3", "fans = ", r"machine.toml: not valid TOML.*line 4"),
-        ('label = "file"', 'tags = "x"', r"machine.toml:1: tags: a list belongs here: .* \(got 'x'\)"),
+        (
+            'label = "file"',
+            'tags = "x"',
+            r"machine.toml:1: tags: a list belongs here: .* \(got 'x'\)",
+        ),
     ],
 )
-def test_a_fault_is_one_line_with_place_key_and_remedy(toml: Path, old: str, new: str, message: str) -> None:
+def test_a_fault_is_one_line_with_place_key_and_remedy(
+    toml: Path, old: str, new: str, message: str
+) -> None:
     toml.write_text(toml.read_text().replace(old, new))
     with pytest.raises(InputError, match=message) as caught:
         load(Machine, toml, environ={})
@@ -89,13 +126,21 @@ def test_a_fault_is_one_line_with_place_key_and_remedy(toml: Path, old: str, new
 
 
 def test_a_fault_is_looked_for_where_the_value_was_given(toml: Path) -> None:
-    with pytest.raises(InputError, match=r"^--set engine.1.power: engine.1.power: input should be greater"):
+    with pytest.raises(
+        InputError, match=r"^--set engine.1.power: engine.1.power: input should be greater"
+    ):
         load(Machine, toml, ["engine.1.power=0"], environ={"STILLHOUSE_ENGINE__1__POWER": "-1"})
-    with pytest.raises(InputError, match=r"^environment variable STILLHOUSE_COOLING__FAN: cooling.fan: unknown key"):
+    with pytest.raises(
+        InputError, match=r"^environment variable STILLHOUSE_COOLING__FAN: cooling.fan: unknown key"
+    ):
         load(Machine, toml, environ={"STILLHOUSE_COOLING__FAN": "3"})
-    with pytest.raises(InputError, match=r"^--set coolin.fans: coolin: unknown key; did you mean cooling\?"):
+    with pytest.raises(
+        InputError, match=r"^--set coolin.fans: coolin: unknown key; did you mean cooling\?"
+    ):
         load(Machine, toml, ["coolin.fans=3"], environ={})
-    with pytest.raises(InputError, match=r"machine.toml: tags: two are the same$"):  # no one key's fault
+    with pytest.raises(
+        InputError, match=r"machine.toml: tags: two are the same$"
+    ):  # no one key's fault
         load(Machine, toml, ['tags=["x", "x"]', "label=y"], environ={})
 
 
@@ -118,11 +163,16 @@ def test_a_flag_that_leads_nowhere_says_why(toml: Path, item: str, message: str)
     ("text", "message"),
     [
         ("cooling = 3\n", r"machine.toml:1: cooling: a table belongs here: .* \(got '3'\)"),
-        ('[engine]\nname = "a"\n', r"machine.toml:1: engine: a list belongs here: .*\[\[name\]\] above each"),
+        (
+            '[engine]\nname = "a"\n',
+            r"machine.toml:1: engine: a list belongs here: .*\[\[name\]\] above each",
+        ),
         ("engine = [1]\n", r"machine.toml: engine.0: a table belongs here"),
     ],
 )
-def test_a_value_of_another_shape_is_told_in_tomls_words(toml: Path, text: str, message: str) -> None:
+def test_a_value_of_another_shape_is_told_in_tomls_words(
+    toml: Path, text: str, message: str
+) -> None:
     toml.write_text(text)
     with pytest.raises(InputError, match=message):
         load(Machine, toml, environ={})

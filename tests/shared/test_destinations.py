@@ -18,7 +18,9 @@ def corpus(tmp_path: Path) -> Path:
     return tmp_path / "corpus"
 
 
-@pytest.mark.parametrize("name", ["traces/shard-000000.jsonl", "manifest.json", "new.jsonl", "a/b/c.html", ""])
+@pytest.mark.parametrize(
+    "name", ["traces/shard-000000.jsonl", "manifest.json", "new.jsonl", "a/b/c.html", ""]
+)
 @pytest.mark.parametrize("force", [False, True])
 def test_nothing_is_written_into_a_corpus(corpus: Path, name: str, force: bool) -> None:
     with pytest.raises(InputError, match=r"inside the corpus .*: choose a place outside"):
@@ -32,7 +34,14 @@ def test_a_corpus_is_seen_through_links_and_relative_paths(
     (tmp_path / "file.jsonl").symlink_to(corpus / "traces/shard-000000.jsonl")
     (tmp_path / "dangling.jsonl").symlink_to(corpus / "not-there.jsonl")
     monkeypatch.chdir(corpus / "traces")
-    for path in ("../../folder/x.jsonl", "../../file.jsonl", "../../dangling.jsonl", "../x.jsonl", "x.jsonl", "."):
+    for path in (
+        "../../folder/x.jsonl",
+        "../../file.jsonl",
+        "../../dangling.jsonl",
+        "../x.jsonl",
+        "x.jsonl",
+        ".",
+    ):
         with pytest.raises(InputError, match="inside the corpus"):
             check_destination(Path(path))
     with pytest.raises(InputError, match="inside the corpus"):

@@ -18,6 +18,8 @@ def test_a_signal_is_not_lost_where_a_library_passes_over_whatever_goes_wrong() 
         "    print('went on')\n"
         "run_and_exit(main)\n"
     )
-    done = subprocess.run([sys.executable, "-c", inside], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", inside], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr == "stopped: SIGTERM: what is there is kept\n"

@@ -1,4 +1,6 @@
-"""One process at a time in a folder: the lock dies with its holder and no file can be deleted to get in."""
+"""One process at a time in a folder: the lock dies with its holder and no file can be deleted
+to get in.
+"""
 
 import errno
 import fcntl
@@ -44,14 +46,18 @@ def test_a_folder_that_is_held_is_refused_with_the_holders_process(
         FolderLock(tmp_path, key="run")
 
 
-def test_the_lock_dies_with_its_holder(tmp_path: Path, other_process: subprocess.Popen[bytes]) -> None:
+def test_the_lock_dies_with_its_holder(
+    tmp_path: Path, other_process: subprocess.Popen[bytes]
+) -> None:
     other_process.kill()
     other_process.wait()
     assert holder(tmp_path) is None
     FolderLock(tmp_path, key="run").release()
 
 
-def test_deleting_the_lock_file_lets_nobody_in(tmp_path: Path, other_process: subprocess.Popen[bytes]) -> None:
+def test_deleting_the_lock_file_lets_nobody_in(
+    tmp_path: Path, other_process: subprocess.Popen[bytes]
+) -> None:
     (tmp_path / ".lock").unlink()
     with pytest.raises(InputError, match="held by process unknown"):
         FolderLock(tmp_path, key="run")
@@ -71,7 +77,9 @@ def test_it_is_free_again_after_the_block_and_after_an_error_in_it(tmp_path: Pat
         pass
 
 
-def test_a_file_system_without_locks_is_told_as_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_system_without_locks_is_told_as_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(descriptor: int, operation: int) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
@@ -81,7 +89,9 @@ def test_a_file_system_without_locks_is_told_as_that(tmp_path: Path, monkeypatch
     assert holder(tmp_path) is None
 
 
-def test_a_file_system_that_locks_files_alone_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_system_that_locks_files_alone_is_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     flock = fcntl.flock
 
     def files_alone(descriptor: int, operation: int) -> None:
@@ -99,7 +109,9 @@ def test_a_folder_that_is_gone_is_one_line(tmp_path: Path) -> None:
         FolderLock(tmp_path / "gone", key="corpus")
 
 
-def test_descriptors_are_not_kept_after_refusals(tmp_path: Path, other_process: subprocess.Popen[bytes]) -> None:
+def test_descriptors_are_not_kept_after_refusals(
+    tmp_path: Path, other_process: subprocess.Popen[bytes]
+) -> None:
     time.sleep(0)
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(20):

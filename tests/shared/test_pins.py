@@ -14,7 +14,9 @@ NAME = Path(sys.prefix).name
 
 @pytest.mark.skipif(not (ROOT / "constraints" / f"{NAME}.txt").exists(), reason="not in .venv/NAME")
 def test_no_pin_asks_for_a_newer_python_than_the_project() -> None:
-    """Debian 12 has Python 3.11.2; a pin that asks for 3.11.5 resolves on the developer's machine and not there."""
+    """Debian 12 has Python 3.11.2; a pin that asks for 3.11.5 resolves on the developer's
+    machine and not there.
+    """
     wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
     oldest = wanted.removeprefix(">=") + ".0"
     assert oldest == "3.11.0"

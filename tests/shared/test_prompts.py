@@ -7,7 +7,8 @@ def test_the_tutorials_preset_instructs_in_both_turns_with_a_real_line_break() -
     preset = PRESETS["tutorial"]
     system, user = messages_for("What is {2} + 2?", preset.system_prompt, preset.prompt)
     assert all(
-        tag in system["content"] for tag in ("User", "Assistant", "<think>", "</think>", "<answer>", "</answer>")
+        tag in system["content"]
+        for tag in ("User", "Assistant", "<think>", "</think>", "<answer>", "</answer>")
     )
     assert user["content"] == f"What is {{2}} + 2?\n{BOXED_REQUEST}"
 

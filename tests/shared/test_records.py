@@ -22,7 +22,9 @@ def test_a_trace_survives_its_line(reasoning: str, response: str) -> None:
     line = original.to_line()
     assert Trace.from_row(orjson.loads(line)) == original
     assert json.loads(line) == orjson.loads(line)
-    assert len(line.decode().splitlines()) == 1  # also for readers that split at U+2028 and its like
+    assert (
+        len(line.decode().splitlines()) == 1
+    )  # also for readers that split at U+2028 and its like
 
 
 def test_half_a_surrogate_pair_is_replaced_and_loses_nothing_else() -> None:
@@ -32,10 +34,33 @@ def test_half_a_surrogate_pair_is_replaced_and_loses_nothing_else() -> None:
 
 def test_keys_are_those_of_the_contract_in_their_order() -> None:
     assert list(json.loads(trace("a problem").to_line())) == [
-        "schema", "id", "problem_id", "sample", "source", "problem", "gold", "messages", "reasoning", "response",
-        "final_answer", "verdict", "reason", "checked_by", "finish_reason", "lane", "model", "model_returned", "params",
-        "usage", "cost_usd", "timing", "attempts", "started_at", "finished_at", "flags",
-    ]  # fmt: skip
+        "schema",
+        "id",
+        "problem_id",
+        "sample",
+        "source",
+        "problem",
+        "gold",
+        "messages",
+        "reasoning",
+        "response",
+        "final_answer",
+        "verdict",
+        "reason",
+        "checked_by",
+        "finish_reason",
+        "lane",
+        "model",
+        "model_returned",
+        "params",
+        "usage",
+        "cost_usd",
+        "timing",
+        "attempts",
+        "started_at",
+        "finished_at",
+        "flags",
+    ]
 
 
 def test_problems_share_an_id_only_if_nothing_but_white_space_and_composition_differ() -> None:
@@ -57,7 +82,10 @@ def test_problems_share_an_id_only_if_nothing_but_white_space_and_composition_di
         ({"flags": 5}, "'flags' is a int"),
         ({"messages": [1, 2]}, "'messages' holds something other"),
         ({"messages": [{"role": "user"}]}, "'messages' holds something other"),
-        ({"messages": [{"role": "user", "content": [{"type": "text", "text": "2 + 2?"}]}]}, "'messages' holds"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "text", "text": "2 + 2?"}]}]},
+            "'messages' holds",
+        ),
     ],
 )
 def test_a_row_of_another_kind_is_refused_by_name(change: dict[str, object], message: str) -> None:
@@ -73,7 +101,9 @@ def test_a_missing_key_is_named_and_an_unknown_one_left_aside() -> None:
         Trace.from_row(row)
 
 
-def test_traces_are_read_from_sealed_shards_in_order_and_a_foreign_line_is_placed(tmp_path: Path) -> None:
+def test_traces_are_read_from_sealed_shards_in_order_and_a_foreign_line_is_placed(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "traces").mkdir()
     for number in (1, 0):
         shard = tmp_path / "traces" / f"shard-{number:06d}.jsonl"

@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 
 from shared.errors import CannotWrite, InputError
-from shared.shards import ShardWriter, describe, open_files, read_rows, sealed_files, whole_length, write_atomically
+from shared.shards import (
+    ShardWriter,
+    describe,
+    open_files,
+    read_rows,
+    sealed_files,
+    whole_length,
+    write_atomically,
+)
 
 LINES = [b'{"n": %d}\n' % n for n in range(7)]
 
@@ -47,7 +55,9 @@ def test_a_shard_is_full_by_size_as_well(tmp_path: Path) -> None:
     writer.close()
 
 
-def test_a_torn_tail_is_cut_when_the_shard_is_opened_again_and_its_hash_goes_on(tmp_path: Path) -> None:
+def test_a_torn_tail_is_cut_when_the_shard_is_opened_again_and_its_hash_goes_on(
+    tmp_path: Path,
+) -> None:
     writer = ShardWriter(tmp_path, "traces", 100, 1)
     for line in LINES[:4]:
         writer.append(line)
@@ -63,7 +73,9 @@ def test_a_torn_tail_is_cut_when_the_shard_is_opened_again_and_its_hash_goes_on(
 
 
 @pytest.mark.parametrize("tail", [b"", b"x" * 200_000])
-def test_the_end_of_the_last_whole_line_is_found_behind_a_tail_of_any_length(tmp_path: Path, tail: bytes) -> None:
+def test_the_end_of_the_last_whole_line_is_found_behind_a_tail_of_any_length(
+    tmp_path: Path, tail: bytes
+) -> None:
     path = tmp_path / "shard"
     path.write_bytes(b"".join(LINES) + tail)
     assert whole_length(path) == len(b"".join(LINES))
@@ -101,7 +113,9 @@ def test_a_folder_that_is_no_corpus_is_named(tmp_path: Path) -> None:
         sealed_files(tmp_path / "nowhere", "traces")
 
 
-def test_a_small_file_is_replaced_whole_and_a_failed_replacement_leaves_the_old_one(tmp_path: Path) -> None:
+def test_a_small_file_is_replaced_whole_and_a_failed_replacement_leaves_the_old_one(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "manifest.json"
     write_atomically(path, b"old")
     write_atomically(path, b"new")
@@ -111,7 +125,9 @@ def test_a_small_file_is_replaced_whole_and_a_failed_replacement_leaves_the_old_
     assert os.listdir(tmp_path) == ["manifest.json"]
 
 
-def test_a_write_that_does_not_fit_leaves_whole_lines_and_the_writer_goes_on_when_there_is_room(tmp_path: Path) -> None:
+def test_a_write_that_does_not_fit_leaves_whole_lines_and_the_writer_goes_on_when_there_is_room(
+    tmp_path: Path,
+) -> None:
     script = f"""
 import resource, sys
 from pathlib import Path
@@ -130,8 +146,14 @@ writer.append(b"3" * 600 + b"\\n")
 print(writer.seal().rows)
 """
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2],
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 5000)),
-    )  # fmt: skip
+    )
     assert done.stdout == "2\n", done.stderr
-    assert (tmp_path / "traces" / "shard-000000.jsonl").read_bytes() == b"1" * 600 + b"\n" + b"3" * 600 + b"\n"
+    assert (
+        tmp_path / "traces" / "shard-000000.jsonl"
+    ).read_bytes() == b"1" * 600 + b"\n" + b"3" * 600 + b"\n"

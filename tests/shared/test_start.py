@@ -27,7 +27,9 @@ def test_ctrl_c_while_a_program_loads_its_first_library_is_one_line(tmp_path: Pa
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job starts with it ignored
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        ),  # a background job starts with it ignored
     )
     with starting:
         maps, ends = Path(f"/proc/{starting.pid}/maps"), time.monotonic() + 60

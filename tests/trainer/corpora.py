@@ -20,7 +20,8 @@ def trace(number: int = 0, sample: int = 0, **changes: Any) -> Trace:
     name, thing = rng.choice(NAMES), rng.choice(THINGS)
     have, more = number % 90 + 2, rng.randrange(2, 90)
     problem = (
-        f"{name} has {have} {thing} and gets {more} more, in week {number}. How many {thing} does {name} have now?"
+        f"{name} has {have} {thing} and gets {more} more, in week {number}. How many {thing} does"
+        f" {name} have now?"
     )
     made = Trace(
         id=f"{problem_id(problem)}:{sample}",
@@ -30,7 +31,9 @@ def trace(number: int = 0, sample: int = 0, **changes: Any) -> Trace:
         problem=problem,
         gold=str(have + more),
         messages=[{"role": "user", "content": f"{problem}\n{BOXED_REQUEST}"}],
-        reasoning=f"We add {have} and {more}." + " So we count on." * sample + f" That is {have + more}.",
+        reasoning=f"We add {have} and {more}."
+        + " So we count on." * sample
+        + f" That is {have + more}.",
         response=f"{name} has \\boxed{{{have + more}}} {thing}.",
         final_answer=str(have + more),
         verdict="correct",
@@ -51,8 +54,12 @@ def trace(number: int = 0, sample: int = 0, **changes: Any) -> Trace:
     return replace(made, **changes)
 
 
-def write_corpus(folder: Path, traces: Iterable[Trace], *, seal: bool = True, rows: int = 1000) -> Path:
-    """A corpus with these traces; `seal=False` leaves its last shard open, as a killed generator does."""
+def write_corpus(
+    folder: Path, traces: Iterable[Trace], *, seal: bool = True, rows: int = 1000
+) -> Path:
+    """A corpus with these traces; `seal=False` leaves its last shard open, as a killed
+    generator does.
+    """
     writer = ShardWriter(folder, "traces", rows, 64)
     for item in traces:
         writer.append(item.to_line())

@@ -9,23 +9,43 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-# Not `--cpu`, with which accelerate starts one process whatever is asked: without a GPU, two share the processor.
-LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "2", "--num_machines", "1",
-          "--dynamo_backend", "no", "--main_process_port", "0"]  # fmt: skip
+# Not `--cpu`, with which accelerate starts one process whatever is asked: without a GPU, two share
+# the processor.
+LAUNCH = [
+    sys.executable,
+    "-m",
+    "accelerate.commands.launch",
+    "--num_processes",
+    "2",
+    "--num_machines",
+    "1",
+    "--dynamo_backend",
+    "no",
+    "--main_process_port",
+    "0",
+]
 
 
 def write_config(folder: Path, model: Path, corpus: Path, **tables: Any) -> Path:
-    """A configuration for a tiny model: seconds, not minutes. `tables` override keys of their table."""
+    """A configuration for a tiny model: seconds, not minutes. `tables` override keys of their
+    table.
+    """
     tree: dict[str, Any] = {
         "run": str(folder / "run"),
         "model": str(model),
         "corpora": [str(corpus)],
         "train": {
-            "max_length": 512, "batch": 8, "learning_rate": 1e-2, "save_steps": 4, "logging_steps": 1,
-            "holdout": 0.05, "max_steps": 12, "precision": "fp32",
+            "max_length": 512,
+            "batch": 8,
+            "learning_rate": 1e-2,
+            "save_steps": 4,
+            "logging_steps": 1,
+            "holdout": 0.05,
+            "max_steps": 12,
+            "precision": "fp32",
         },
         "probe": {"problems": 2, "every_steps": 6, "max_new_tokens": 16},
-    }  # fmt: skip
+    }
     for name, value in tables.items():
         tree[name] = {**tree[name], **value} if isinstance(value, dict) and name in tree else value
     path = folder / "train.toml"
@@ -35,7 +55,9 @@ def write_config(folder: Path, model: Path, corpus: Path, **tables: Any) -> Path
 
 
 def start(*arguments: str, group: bool = False, **environment: str) -> subprocess.Popen[str]:
-    """`python -m trainer …` with its output to be read; `group`: in a process group that signals can go to."""
+    """`python -m trainer …` with its output to be read; `group`: in a process group that
+    signals can go to.
+    """
     env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **environment}
     return subprocess.Popen(
         [sys.executable, "-m", "trainer", *arguments],
@@ -45,7 +67,9 @@ def start(*arguments: str, group: bool = False, **environment: str) -> subproces
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=group,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job starts with it ignored
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        ),  # a background job starts with it ignored
     )
 
 
@@ -72,6 +96,8 @@ def metrics(run: Path, key: str = "loss") -> dict[int, float]:
 
 
 def _toml(tree: dict[str, Any]) -> str:
-    plain = [f"{key} = {json.dumps(value)}" for key, value in tree.items() if not isinstance(value, dict)]
+    plain = [
+        f"{key} = {json.dumps(value)}" for key, value in tree.items() if not isinstance(value, dict)
+    ]
     tables = [f"[{key}]\n{_toml(value)}" for key, value in tree.items() if isinstance(value, dict)]
     return "\n".join(plain + tables) + "\n"

@@ -21,7 +21,8 @@ CHATML = """\
 {%- endfor %}
 {%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}"""
 
-# R1-Distill: opens the thinking in the generation prompt and deletes it from every assistant turn it shows.
+# R1-Distill: opens the thinking in the generation prompt and deletes it from every assistant turn
+# it shows.
 R1_DISTILL = """\
 {{- '<bos>' }}
 {%- if messages[0]['role'] == 'system' %}{{- messages[0]['content'] }}{%- endif %}

@@ -41,20 +41,30 @@ def base() -> Any:
 def rows(count: int, seed: int) -> list[Row]:
     rng = random.Random(seed)
     lengths = [rng.randint(6, 15) for _ in range(count)]
-    return [Row([rng.randrange(3, WORDS) for _ in range(length)], length // 3) for length in lengths]
+    return [
+        Row([rng.randrange(3, WORDS) for _ in range(length)], length // 3) for length in lengths
+    ]
 
 
-def peft_alone(base: Any, setting: Setting, own: list[Row], like: Any, number: int) -> dict[str, torch.Tensor]:
-    """The same training by PEFT and torch's AdamW, from the adapter that `like` starts with: its final weights."""
+def peft_alone(
+    base: Any, setting: Setting, own: list[Row], like: Any, number: int
+) -> dict[str, torch.Tensor]:
+    """The same training by PEFT and torch's AdamW, from the adapter that `like` starts with:
+    its final weights.
+    """
     targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-    config = LoraConfig(r=setting.rank, lora_alpha=setting.alpha, target_modules=targets, lora_dropout=0.0)  # type: ignore[arg-type]
+    config = LoraConfig(
+        r=setting.rank, lora_alpha=setting.alpha, target_modules=targets, lora_dropout=0.0
+    )  # type: ignore[arg-type]
     model: Any = get_peft_model(copy.deepcopy(base), config)
     layers = {name: layer for name, layer in like.named_modules() if isinstance(layer, ManyLora)}
     for name, layer in layers.items():
         model.get_submodule(f"base_model.model.{name}").lora_A["default"].weight.data = (
             layer.down[number, : setting.rank].detach().clone()
         )
-    optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], weight_decay=0.0)
+    optimiser = torch.optim.AdamW(
+        [p for p in model.parameters() if p.requires_grad], weight_decay=0.0
+    )
     steps, stream = training.steps_of(setting, len(own)), training.batches(own, setting)
     for step in range(steps):
         optimiser.param_groups[0]["lr"] = training.rate_at(setting, step, steps)
@@ -84,7 +94,9 @@ def peft_alone(base: Any, setting: Setting, own: list[Row], like: Any, number: i
 def test_adapters_trained_side_by_side_are_what_peft_makes_of_each_alone(base: Any) -> None:
     settings = [
         Setting("long", Corpus(), 1e-2, rank=4, alpha=8, epochs=2, batch=4),
-        Setting("short, other rank and rate", Corpus(), 3e-3, rank=2, alpha=8, epochs=1, batch=4, seed=1),
+        Setting(
+            "short, other rank and rate", Corpus(), 3e-3, rank=2, alpha=8, epochs=1, batch=4, seed=1
+        ),
     ]
     own = [rows(16, 0), rows(12, 1)]
     before = copy.deepcopy(base)
@@ -96,9 +108,16 @@ def test_adapters_trained_side_by_side_are_what_peft_makes_of_each_alone(base: A
         for name, weights in expected.items():
             layer = model.get_submodule(name)
             got = torch.cat(
-                [layer.down[number, : setting.rank].flatten(), layer.up[number, :, : setting.rank].flatten()]
+                [
+                    layer.down[number, : setting.rank].flatten(),
+                    layer.up[number, :, : setting.rank].flatten(),
+                ]
             )
-            assert torch.allclose(got, weights, atol=2e-5), (setting.name, name, (got - weights).abs().max())
+            assert torch.allclose(got, weights, atol=2e-5), (
+                setting.name,
+                name,
+                (got - weights).abs().max(),
+            )
             assert not layer.down[number, setting.rank :].any()
             assert not layer.up[number, :, setting.rank :].any()
 
@@ -139,11 +158,16 @@ def test_a_point_of_the_plot_stands_at_its_share() -> None:
     assert float(high.attrib["cy"]) == pytest.approx(ticks["100%"], abs=0.2)
 
 
-def test_what_is_taken_near_failed_problems_is_of_their_kind_and_what_is_taken_at_random_is_not() -> None:
+def test_what_is_taken_near_failed_problems_is_of_their_kind_and_what_is_taken_at_random_is_not() -> (
+    None
+):
     drawn = weak_kinds.problems("test", set())
     pool, fresh = list(islice(drawn, 1500)), list(islice(drawn, 300))
     failed = [problem.question.text for problem in fresh if problem.rare][:20]
-    rare = {arm: sum(p.rare for p in weak_kinds.chosen(arm, 0, pool, failed, 150)) for arm in weak_kinds.ARMS}
+    rare = {
+        arm: sum(p.rare for p in weak_kinds.chosen(arm, 0, pool, failed, 150))
+        for arm in weak_kinds.ARMS
+    }
     assert rare["no more"] == 0
     assert rare["at random"] < 0.25 * 150
     assert rare["near what it failed"] > 0.75 * 150
@@ -152,7 +176,9 @@ def test_what_is_taken_near_failed_problems_is_of_their_kind_and_what_is_taken_a
 
 def test_an_answer_is_right_if_it_ends_by_itself_with_the_gold_number_in_its_last_box() -> None:
     question = Question("?", "1200")
-    assert is_right(question, ("<think>\n\\boxed{3}\n</think>\n\nSo \\boxed{3}, no: \\boxed{\\$1,200}.", True))
+    assert is_right(
+        question, ("<think>\n\\boxed{3}\n</think>\n\nSo \\boxed{3}, no: \\boxed{\\$1,200}.", True)
+    )
     assert not is_right(question, ("<think>\n</think>\n\n\\boxed{1200}", False))
     assert not is_right(question, ("<think>\n\\boxed{1200}", True))
     assert not is_right(question, ("<think>\n</think>\n\n\\boxed{1200} or \\boxed{120}", True))

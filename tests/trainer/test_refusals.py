@@ -1,4 +1,6 @@
-"""What cannot be trained is refused at the door: exit code 2, one line with place and remedy, nothing loaded before."""
+"""What cannot be trained is refused at the door: exit code 2, one line with place and remedy,
+nothing loaded before.
+"""
 
 import json
 import shutil
@@ -24,7 +26,9 @@ def refused(tmp_path: Path, model: Path, corpus: Path, **tables: Any) -> str:
     return str(stopped.value)
 
 
-def test_an_unsealed_corpus_ends_a_run_with_exit_2_and_one_line(tmp_path: Path, model_folder: Path) -> None:
+def test_an_unsealed_corpus_ends_a_run_with_exit_2_and_one_line(
+    tmp_path: Path, model_folder: Path
+) -> None:
     corpus = write_corpus(tmp_path / "c", [trace(1)], seal=False)
     code, output = finish(start("run", str(write_config(tmp_path, model_folder, corpus))))
     assert code == 2
@@ -36,12 +40,19 @@ def test_a_run_folder_that_cannot_be_written_is_one_line_and_exit_5(
     tmp_path: Path, model_folder: Path, corpus: Path
 ) -> None:
     refuses = "/proc/run"  # also root
-    code, output = finish(start("run", str(write_config(tmp_path, model_folder, corpus, run=refuses))))
+    code, output = finish(
+        start("run", str(write_config(tmp_path, model_folder, corpus, run=refuses)))
+    )
     assert code == 5
-    assert output == f"stopped: {refuses}: No such file or directory: correct `run` or the folder's permissions\n"
+    assert (
+        output == f"stopped: {refuses}: No such file or directory: correct `run` or the folder's"
+        " permissions\n"
+    )
 
 
-def test_a_model_folder_without_a_chat_template_is_refused(tmp_path: Path, model_folder: Path, corpus: Path) -> None:
+def test_a_model_folder_without_a_chat_template_is_refused(
+    tmp_path: Path, model_folder: Path, corpus: Path
+) -> None:
     bare = shutil.copytree(model_folder, tmp_path / "bare")
     (bare / "chat_template.jinja").unlink()
     assert "no chat template: use an instruct model" in refused(tmp_path, bare, corpus)
@@ -65,12 +76,24 @@ def _without(folder: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
-        (lambda m: (m / "model.safetensors").write_bytes(b"PK"), "cannot be loaded (SafetensorError"),
-        (lambda m: _without(m, "model.layers.1.mlp.down_proj.weight"), "1 of its weights are in none of its files"),
+        (
+            lambda m: (m / "model.safetensors").write_bytes(b"PK"),
+            "cannot be loaded (SafetensorError",
+        ),
+        (
+            lambda m: _without(m, "model.layers.1.mlp.down_proj.weight"),
+            "1 of its weights are in none of its files",
+        ),
         (lambda m: (m / "tokenizer.json").write_text("{}"), "cannot be loaded (KeyError"),
         (lambda m: (m / "config.json").write_text("[]"), "cannot be loaded (TypeError"),
-        (lambda m: (m / "config.json").write_text('{"model_type": "gpt2"}'), "gpt2 has no intermediate_size"),
-        (lambda m: (m / "chat_template.jinja").write_text("{{ raise_exception('no') }}"), "chat template: no: correct"),
+        (
+            lambda m: (m / "config.json").write_text('{"model_type": "gpt2"}'),
+            "gpt2 has no intermediate_size",
+        ),
+        (
+            lambda m: (m / "chat_template.jinja").write_text("{{ raise_exception('no') }}"),
+            "chat template: no: correct",
+        ),
     ],
 )
 def test_a_damaged_model_folder_is_refused_in_one_line(
@@ -89,29 +112,44 @@ def test_a_run_folder_that_cannot_be_or_is_something_else_is_refused_and_left_al
 ) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"Not a directory: give a folder"):
-        main(["run", str(write_config(tmp_path, model_folder, corpus, run=str(tmp_path / "file/run")))])
-    assert "run: string should have at least 1 character" in refused(tmp_path, model_folder, corpus, run="")
+        main(
+            [
+                "run",
+                str(write_config(tmp_path, model_folder, corpus, run=str(tmp_path / "file/run"))),
+            ]
+        )
+    assert "run: string should have at least 1 character" in refused(
+        tmp_path, model_folder, corpus, run=""
+    )
     other = '{"schema": 1, "shards": [], "totals": {}}'  # a corpus's
     (tmp_path / "manifest.json").write_text(other)
-    with pytest.raises(InputError, match=r"manifest.json: not a training run's: give another `run` folder"):
+    with pytest.raises(
+        InputError, match=r"manifest.json: not a training run's: give another `run` folder"
+    ):
         main(["run", str(write_config(tmp_path, model_folder, corpus, run=str(tmp_path)))])
     assert (tmp_path / "manifest.json").read_text() == other
     assert not (tmp_path / "config.json").exists()
 
 
-def test_epochs_that_hold_no_example_are_refused(tmp_path: Path, model_folder: Path, corpus: Path) -> None:
+def test_epochs_that_hold_no_example_are_refused(
+    tmp_path: Path, model_folder: Path, corpus: Path
+) -> None:
     assert "train.epochs 0.001: not one of 114 examples" in refused(
         tmp_path, model_folder, corpus, train={"epochs": 0.001}
     )
 
 
-def test_a_machine_too_small_for_one_example_is_refused(tmp_path: Path, model_folder: Path, corpus: Path) -> None:
+def test_a_machine_too_small_for_one_example_is_refused(
+    tmp_path: Path, model_folder: Path, corpus: Path
+) -> None:
     line = refused(tmp_path, model_folder, corpus, train={"memory_gib": 0.1})
     assert "one longest example at a time needs about" in line
     assert "a smaller model" in line
 
 
-@pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="this machine may have what is missing here")
+@pytest.mark.skipif(
+    shutil.which("nvidia-smi") is not None, reason="this machine may have what is missing here"
+)
 @pytest.mark.parametrize(
     ("tables", "words"),
     [
@@ -151,14 +189,30 @@ def test_more_processes_than_examples_of_a_step_are_refused(
     tmp_path: Path, model_folder: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", "9")
-    assert "train.batch 8: less than the 9 processes of this launch" in refused(tmp_path, model_folder, corpus)
+    assert "train.batch 8: less than the 9 processes of this launch" in refused(
+        tmp_path, model_folder, corpus
+    )
 
 
-def test_an_fsdp_launch_is_refused_with_the_reason(tmp_path: Path, model_folder: Path, corpus: Path) -> None:
+def test_an_fsdp_launch_is_refused_with_the_reason(
+    tmp_path: Path, model_folder: Path, corpus: Path
+) -> None:
     config = write_config(tmp_path, model_folder, corpus)
-    command = [*LAUNCH, "--mixed_precision", "no", "--use_fsdp", "-m", "trainer", "run", str(config)]
+    command = [
+        *LAUNCH,
+        "--mixed_precision",
+        "no",
+        "--use_fsdp",
+        "-m",
+        "trainer",
+        "run",
+        str(config),
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert "error: launched with FSDP, which wraps a forward pass that a step here never calls" in done.stderr
+    assert (
+        "error: launched with FSDP, which wraps a forward pass that a step here never calls"
+        in done.stderr
+    )
     assert not (tmp_path / "run/manifest.json").exists()
 
 
@@ -178,14 +232,20 @@ def test_a_folder_that_is_no_run_is_refused_by_every_command(tmp_path: Path, com
         main([command, str(tmp_path)])
 
 
-@pytest.mark.parametrize(("command", "name"), [("merge", "config.json"), ("report", "manifest.json")])
-def test_a_damaged_file_of_a_run_is_named_with_the_remedy(tmp_path: Path, command: str, name: str) -> None:
+@pytest.mark.parametrize(
+    ("command", "name"), [("merge", "config.json"), ("report", "manifest.json")]
+)
+def test_a_damaged_file_of_a_run_is_named_with_the_remedy(
+    tmp_path: Path, command: str, name: str
+) -> None:
     (tmp_path / name).write_text("{")
     with pytest.raises(InputError, match=rf"{name}: damaged .* run the training again"):
         main([command, str(tmp_path)])
 
 
-def test_an_unknown_architecture_of_logits_is_refused(tmp_path: Path, model_folder: Path, corpus: Path) -> None:
+def test_an_unknown_architecture_of_logits_is_refused(
+    tmp_path: Path, model_folder: Path, corpus: Path
+) -> None:
     scaled = shutil.copytree(model_folder, tmp_path / "scaled")
     config = json.loads((scaled / "config.json").read_bytes())
     (scaled / "config.json").write_text(json.dumps(config | {"final_logit_softcapping": 30.0}))
@@ -197,23 +257,38 @@ def test_help_explains_every_key(command: list[str], capsys: pytest.CaptureFixtu
     with pytest.raises(SystemExit):
         main([*command, "--help"])
     told = capsys.readouterr().out
-    assert all(f"\n{name} = " in told for name in ("run", "max_length", "target", "every_steps", "project"))
+    assert all(
+        f"\n{name} = " in told for name in ("run", "max_length", "target", "every_steps", "project")
+    )
 
 
 def test_no_library_that_unsloth_patches_is_imported_before_the_backend_is_opened() -> None:
     code = (
-        "import sys, trainer.loop.train, trainer.layers.backends, trainer.data.selection, trainer.planning.plan\n"
-        "print(sorted({'trl', 'transformers', 'peft', 'accelerate', 'torch'} & set(sys.modules)))"
+        "import sys, trainer.loop.train, trainer.layers.backends, trainer.data.selection,"
+        " trainer.planning.plan\nprint(sorted({'trl', 'transformers', 'peft', 'accelerate',"
+        " 'torch'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"
 
 
 def test_the_pins_leave_out_the_releases_that_do_not_work() -> None:
-    pins = dict(line.split("==") for line in (ROOT / "constraints/trainer.txt").read_text().split() if "==" in line)
+    pins = dict(
+        line.split("==")
+        for line in (ROOT / "constraints/trainer.txt").read_text().split()
+        if "==" in line
+    )
     assert pins["trl"] != "1.15.0"  # its SFTTrainer does not run on a processor
-    assert "unsloth" not in pins  # refuses to be imported without a GPU: added by `make setup-trainer` where one is
-    extra = dict(line.split("==") for line in (ROOT / "constraints/unsloth.txt").read_text().split() if "==" in line)
+    assert (
+        "unsloth" not in pins
+    )  # refuses to be imported without a GPU: added by `make setup-trainer` where one is
+    extra = dict(
+        line.split("==")
+        for line in (ROOT / "constraints/unsloth.txt").read_text().split()
+        if "==" in line
+    )
     assert extra["unsloth"] != "2026.10.9"  # asks for a package that is not published
 
 
@@ -227,7 +302,14 @@ def test_a_max_length_above_the_models_context_is_refused_unless_rope_scaling_re
     assert "train.max_length 512: above the 256 positions" in line
     assert "max_position_embeddings" in line
     assert "set train.max_length = 256" in line
-    rope = {"rope_type": "yarn", "factor": 2.0, "original_max_position_embeddings": 256, "rope_theta": 10000.0}
+    rope = {
+        "rope_type": "yarn",
+        "factor": 2.0,
+        "original_max_position_embeddings": 256,
+        "rope_theta": 10000.0,
+    }
     longer = config | {"max_position_embeddings": 256, "rope_parameters": rope}
     (short / "config.json").write_text(json.dumps(longer))
-    assert main(["plan", str(write_config(tmp_path, short, corpus, train={"max_length": 512}))]) == 0
+    assert (
+        main(["plan", str(write_config(tmp_path, short, corpus, train={"max_length": 512}))]) == 0
+    )

@@ -1,4 +1,6 @@
-"""The tutorial's configuration as it stands, on a tiny model: its flags reach adapter and optimiser."""
+"""The tutorial's configuration as it stands, on a tiny model: its flags reach adapter and
+optimiser.
+"""
 
 import json
 from pathlib import Path
@@ -15,12 +17,24 @@ from trainer.config import TrainerConfig
 
 
 def arguments(folder: Path, model: Path, corpus: Path, *changes: str) -> list[str]:
-    """The tutorial's configuration where this machine cannot follow: model, data, precision, no account."""
+    """The tutorial's configuration where this machine cannot follow: model, data, precision, no
+    account.
+    """
     sets = [
-        f"run={folder / 'run'}", f"model={model}", f'corpora=["{corpus}"]', "track.to=[]", "train.precision=fp32",
-        "train.max_steps=3", "train.save_steps=2", *changes,
-    ]  # fmt: skip
-    return ["run", str(ROOT / "configs/tutorial.toml"), *(word for item in sets for word in ("--set", item))]
+        f"run={folder / 'run'}",
+        f"model={model}",
+        f'corpora=["{corpus}"]',
+        "track.to=[]",
+        "train.precision=fp32",
+        "train.max_steps=3",
+        "train.save_steps=2",
+        *changes,
+    ]
+    return [
+        "run",
+        str(ROOT / "configs/tutorial.toml"),
+        *(word for item in sets for word in ("--set", item)),
+    ]
 
 
 def test_the_tutorials_flags_reach_adapter_and_optimiser_and_a_change_of_them_is_another_run(
@@ -33,10 +47,18 @@ def test_the_tutorials_flags_reach_adapter_and_optimiser_and_a_change_of_them_is
     assert (adapter["r"], adapter["lora_alpha"], adapter["lora_dropout"]) == (16, 32, 0.05)
     optimizer = torch.load(run / "checkpoints/checkpoint-3/optimizer.pt", weights_only=False)
     decayed = max(optimizer["param_groups"], key=lambda group: group["weight_decay"])
-    assert (tuple(decayed["betas"]), decayed["weight_decay"], decayed["initial_lr"]) == ((0.9, 0.95), 0.1, 1e-5)
+    assert (tuple(decayed["betas"]), decayed["weight_decay"], decayed["initial_lr"]) == (
+        (0.9, 0.95),
+        0.1,
+        1e-5,
+    )
     manifest = read_manifest(run)
     assert manifest is not None
-    assert (manifest["data"]["held_out"], manifest["result"]["best_step"], manifest["seed"]) == (0, 3, 42)
+    assert (manifest["data"]["held_out"], manifest["result"]["best_step"], manifest["seed"]) == (
+        0,
+        3,
+        42,
+    )
     for change in ("lora.dropout=0.0", "train.adam_beta2=0.999"):
         with pytest.raises(InputError, match=f"differs in {change.partition('=')[0]}"):
             main(arguments(tmp_path, model_folder, corpus, change))
@@ -46,6 +68,8 @@ def test_a_run_from_before_a_key_was_there_goes_on_with_what_it_had(tmp_path: Pa
     write_manifest(tmp_path, {"identity": {"train.seed": 0}, "data": {}, "plan": {}})
     manifest = read_manifest(tmp_path)
     assert manifest is not None
-    defaults = load(TrainerConfig, None, environ={}, default='run = "r"\nmodel = "m"\ncorpora = ["c"]')
+    defaults = load(
+        TrainerConfig, None, environ={}, default='run = "r"\nmodel = "m"\ncorpora = ["c"]'
+    )
     assert manifest["identity"]["lora.dropout"] == defaults.lora.dropout
     assert manifest["identity"]["train.adam_beta2"] == defaults.train.adam_beta2

@@ -32,8 +32,19 @@ def run(tmp_path_factory: pytest.TempPathFactory, model_folder: Path, corpus: Pa
 
 
 def test_a_finished_run_has_all_its_files(run: Path) -> None:
-    names = ["config.json", "manifest.json", "metrics.jsonl", "probe.jsonl", "report.html", "adapter/README.md"]
-    names += ["adapter/adapter_model.safetensors", "merged/model.safetensors", "merged/chat_template.jinja"]
+    names = [
+        "config.json",
+        "manifest.json",
+        "metrics.jsonl",
+        "probe.jsonl",
+        "report.html",
+        "adapter/README.md",
+    ]
+    names += [
+        "adapter/adapter_model.safetensors",
+        "merged/model.safetensors",
+        "merged/chat_template.jinja",
+    ]
     for name in names:
         assert (run / name).stat().st_size > 0, name
     assert list((run / "tensorboard").rglob("events.*")), "the tracker's own file"
@@ -65,7 +76,10 @@ def test_a_run_that_is_asked_for_more_steps_than_its_data_has_ends_with_the_data
     tmp_path: Path, model_folder: Path
 ) -> None:
     corpus = write_corpus(tmp_path / "corpus", [trace(i) for i in range(16)])
-    tables: dict[str, Any] = {"train": {"max_steps": 50, "merge": False, "holdout": 0}, "probe": {"problems": 0}}
+    tables: dict[str, Any] = {
+        "train": {"max_steps": 50, "merge": False, "holdout": 0},
+        "probe": {"problems": 0},
+    }
     code, output = finish(start("run", str(write_config(tmp_path, model_folder, corpus, **tables))))
     assert code == 0, output
     assert "run: 2 steps" in output
@@ -73,20 +87,31 @@ def test_a_run_that_is_asked_for_more_steps_than_its_data_has_ends_with_the_data
     assert metrics(tmp_path / "run", "epoch") == {1: 0.5, 2: 1.0}
 
 
-def test_the_merged_folder_stops_at_the_token_that_was_taught(run: Path, model_folder: Path) -> None:
+def test_the_merged_folder_stops_at_the_token_that_was_taught(
+    run: Path, model_folder: Path
+) -> None:
     generation = json.loads((run / "merged/generation_config.json").read_bytes())
     end = tiny_models.tokenizer().convert_tokens_to_ids("<|im_end|>")
     ends = generation["eos_token_id"]
     assert end in (ends if isinstance(ends, list) else [ends])
-    assert ChatRenderer.of(_tokenizer(model_folder)).digest == ChatRenderer.of(_tokenizer(run / "merged")).digest
+    assert (
+        ChatRenderer.of(_tokenizer(model_folder)).digest
+        == ChatRenderer.of(_tokenizer(run / "merged")).digest
+    )
 
 
 def test_chat_streams_answers_compares_with_the_base_and_takes_settings(run: Path) -> None:
     said = subprocess.run(
-        [sys.executable, "-m", "trainer", "chat", str(run), "--max-new-tokens", "6"], cwd=ROOT, text=True,
-        input="What is 2 + 3?\n/compare\n/temperature 0.5\n/temperature hot\n/tokens 4\nagain\n/new\n/compare\n",
-        capture_output=True, check=True,
-    ).stdout  # fmt: skip
+        [sys.executable, "-m", "trainer", "chat", str(run), "--max-new-tokens", "6"],
+        cwd=ROOT,
+        text=True,
+        input=(
+            "What is 2 + 3?\n/compare\n/temperature 0.5\n/temperature hot\n/tokens"
+            " 4\nagain\n/new\n/compare\n"
+        ),
+        capture_output=True,
+        check=True,
+    ).stdout
     assert said.index("── base") < said.index("── tuned")
     assert "temperature 0.5\n" in said
     assert "/compare [question]" in said
@@ -100,12 +125,16 @@ def test_inspect_shows_a_row_and_writes_a_page(
     config = write_config(tmp_path, model_folder, corpus)
     assert main(["inspect", str(config), "--row", "2", "--html", str(tmp_path / "rows.html")]) == 0
     shown = capsys.readouterr().out
-    assert shown.index("not in the loss:") < shown.index("── in the loss:") < shown.index("</think>")
+    assert (
+        shown.index("not in the loss:") < shown.index("── in the loss:") < shown.index("</think>")
+    )
     assert "You are a test model" in shown.split("── in the loss:")[0]
     assert (tmp_path / "rows.html").read_text(encoding="utf-8").count("<section>") == 10
 
 
-def test_a_merge_that_is_another_model_does_not_pass_the_proof(run: Path, model_folder: Path, tokenizer: Any) -> None:
+def test_a_merge_that_is_another_model_does_not_pass_the_proof(
+    run: Path, model_folder: Path, tokenizer: Any
+) -> None:
     trained, base = _model(run / "merged"), _model(model_folder)
     prompts = probe_prompts(run, ChatRenderer.of(tokenizer))
     assert len(prompts) == 20
@@ -128,7 +157,9 @@ def test_answers_that_part_where_two_tokens_were_equally_likely_do_not_fail_a_pr
     assert not compare([Observed([0], clear)], [Observed([1], clear)]).holds
 
 
-@pytest.mark.parametrize(("architecture", "kind"), [("qwen2", "f16"), ("qwen2", "q8_0"), ("llama", "bf16")])
+@pytest.mark.parametrize(
+    ("architecture", "kind"), [("qwen2", "f16"), ("qwen2", "q8_0"), ("llama", "bf16")]
+)
 def test_a_gguf_file_is_read_back_as_the_model_it_was_made_from(
     tmp_path: Path, model_folder: Path, architecture: str, kind: str
 ) -> None:
@@ -140,7 +171,9 @@ def test_a_gguf_file_is_read_back_as_the_model_it_was_made_from(
     assert not list(folder.glob("*.new"))
 
 
-def test_a_gguf_file_of_another_model_does_not_pass_the_proof(tmp_path: Path, model_folder: Path) -> None:
+def test_a_gguf_file_of_another_model_does_not_pass_the_proof(
+    tmp_path: Path, model_folder: Path
+) -> None:
     folder = _run_of(tmp_path, model_folder, "llama")
     tokens = _tokenizer(model_folder)
     chat, path = ChatRenderer.of(tokens), folder / "other.gguf"
@@ -172,13 +205,19 @@ def _model(folder: Path) -> Any:
 
 
 def _run_of(tmp_path: Path, model_folder: Path, architecture: str) -> Path:
-    """A run's folder with a merged model of an architecture; its weights are large, so that its answers are clear."""
+    """A run's folder with a merged model of an architecture; its weights are large, so that its
+    answers are clear.
+    """
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM, Qwen2ForCausalLM
 
     model = _model(model_folder)
     if architecture == "llama":
-        given = {k: v for k, v in model.config.to_dict().items() if k not in ("model_type", "architectures")}
+        given = {
+            k: v
+            for k, v in model.config.to_dict().items()
+            if k not in ("model_type", "architectures")
+        }
         model = LlamaForCausalLM(LlamaConfig(**given))
     assert isinstance(model, LlamaForCausalLM | Qwen2ForCausalLM)
     torch.manual_seed(1)

@@ -1,4 +1,6 @@
-"""A tiny random model of the Qwen2 architecture with its own tokenizer, made on the spot: nothing comes from a hub."""
+"""A tiny random model of the Qwen2 architecture with its own tokenizer, made on the spot:
+nothing comes from a hub.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -17,18 +19,27 @@ def tokenizer(template: str | None = QWEN, end: str = "<|im_end|>") -> Any:
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
-    texts = [f"{t.messages[0]['content']} <think> {t.reasoning} </think> {t.response}" for t in map(trace, range(200))]
+    texts = [
+        f"{t.messages[0]['content']} <think> {t.reasoning} </think> {t.response}"
+        for t in map(trace, range(200))
+    ]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     bpe.train_from_iterator(
         texts,
-        trainers.BpeTrainer(vocab_size=512, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False),
+        trainers.BpeTrainer(
+            vocab_size=512, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False
+        ),
     )
-    made = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token=end, pad_token=end, bos_token=None)
+    made = PreTrainedTokenizerFast(
+        tokenizer_object=bpe, eos_token=end, pad_token=end, bos_token=None
+    )
     made.chat_template = template
     return made
 
 
-def model(layers: int = 2, hidden: int = 64, heads: int = 4, kv_heads: int = 2, vocabulary: int = 512) -> Any:
+def model(
+    layers: int = 2, hidden: int = 64, heads: int = 4, kv_heads: int = 2, vocabulary: int = 512
+) -> Any:
     """A random Qwen2 causal language model in fp32, the same on every call."""
     import torch
     from transformers import Qwen2Config, Qwen2ForCausalLM

@@ -1,7 +1,8 @@
-"""Checkpoints that are whole or nothing: a mark written last says which files belong, with their sizes.
+"""Checkpoints that are whole or nothing: a mark written last says which files belong, with their
+sizes.
 
-A process can die at any byte of a checkpoint. What has no mark, or does not match it, is torn: it is passed over with a
-message and the run goes on from the one before.
+A process can die at any byte of a checkpoint. What has no mark, or does not match it, is torn: it
+is passed over with a message and the run goes on from the one before.
 """
 
 import json
@@ -45,12 +46,16 @@ def whole_checkpoints(folder: Path) -> tuple[list[Checkpoint], list[str]]:
         if fault:
             torn.append(f"{path.name} is torn ({fault}) and is passed over")
         else:
-            whole.append(Checkpoint(path, _step(path), json.loads((path / MARK).read_bytes())["state"]))
+            whole.append(
+                Checkpoint(path, _step(path), json.loads((path / MARK).read_bytes())["state"])
+            )
     return whole, torn
 
 
 def drop_old(folder: Path, keep: int, best: int | None) -> None:
-    """Delete the oldest checkpoints beyond `keep`, never the one after step `best`, and every torn one."""
+    """Delete the oldest checkpoints beyond `keep`, never the one after step `best`, and every
+    torn one.
+    """
     whole, _ = whole_checkpoints(folder)
     names = {checkpoint.path for checkpoint in whole}
     for path in folder.glob(f"{PREFIX}*"):
@@ -59,7 +64,9 @@ def drop_old(folder: Path, keep: int, best: int | None) -> None:
     old = [c for c in whole if c.step != best]
     kept = max(1, keep - (len(whole) - len(old)))
     for checkpoint in old[: max(0, len(old) - kept)]:
-        (checkpoint.path / MARK).unlink()  # first, so that a kill leaves a torn checkpoint and not a half one
+        (
+            checkpoint.path / MARK
+        ).unlink()  # first, so that a kill leaves a torn checkpoint and not a half one
         shutil.rmtree(checkpoint.path)
 
 

@@ -1,4 +1,6 @@
-"""After the last step: the best checkpoint's weights in place, merged with proof, a model card, the report."""
+"""After the last step: the best checkpoint's weights in place, merged with proof, a model card,
+the report.
+"""
 
 import os
 import shutil
@@ -23,8 +25,12 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def finish(config: TrainerConfig, backend: str, tokenizer: Any, say: Callable[[str], None]) -> int:
-    """Leave a run's folder complete. Returns the exit code: 1 where the merged model is not the trained one."""
-    with ended_by_a_signal(f"{config.run}: trained, not yet merged and reported; the same command goes on from there"):
+    """Leave a run's folder complete. Returns the exit code: 1 where the merged model is not the
+    trained one.
+    """
+    with ended_by_a_signal(
+        f"{config.run}: trained, not yet merged and reported; the same command goes on from there"
+    ):
         return _finish(config, backend, tokenizer, say)
 
 
@@ -33,22 +39,33 @@ def _finish(config: TrainerConfig, backend: str, tokenizer: Any, say: Callable[[
     best = best_checkpoint(folder)
     (folder / "report.html").unlink(missing_ok=True)  # written last: `is_finished` looks for it
     destination = folder / ("adapter" if config.method != "full" else "merged")
-    copy_weights(best, destination, ADAPTER_FILES if config.method != "full" else ("*.safetensors*", "*config.json"))
+    copy_weights(
+        best,
+        destination,
+        ADAPTER_FILES if config.method != "full" else ("*.safetensors*", "*config.json"),
+    )
     if config.method == "full":
         from transformers import GenerationConfig
 
         from trainer.artifacts.merge import as_measured
 
         chat = ChatRenderer.of(tokenizer, config.system)
-        as_measured(GenerationConfig.from_pretrained(destination), tokenizer, chat).save_pretrained(destination)
+        as_measured(GenerationConfig.from_pretrained(destination), tokenizer, chat).save_pretrained(
+            destination
+        )
     tokenizer.save_pretrained(destination)
     manifest = read_manifest(folder) or {}
-    manifest["result"] = {"best_step": best.step, **best.state["best"], "tokens": best.state["tokens"]}
+    manifest["result"] = {
+        "best_step": best.step,
+        **best.state["best"],
+        "tokens": best.state["tokens"],
+    }
     write_manifest(folder, manifest)
     say(f"{destination}: weights of step {best.step}")
     code = 0
     if config.method != "full" and config.train.merge:
-        # A process of its own: Unsloth has changed the libraries in this one, and its memory is to be free again.
+        # A process of its own: Unsloth has changed the libraries in this one, and its memory is to
+        # be free again.
         code = _call([sys.executable, "-m", "trainer", "merge", str(folder)])
     from trainer.artifacts.model_card import write_card
     from trainer.artifacts.report import write_report
@@ -60,7 +77,9 @@ def _finish(config: TrainerConfig, backend: str, tokenizer: Any, say: Callable[[
 
 
 def _call(command: Sequence[str]) -> int:
-    """Run a program to its end, or to ours: Ctrl-C is for this process, which ends the other one."""
+    """Run a program to its end, or to ours: Ctrl-C is for this process, which ends the other
+    one.
+    """
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # the child keeps them blocked
     try:
         child = subprocess.Popen(command, env=alone(os.environ))
@@ -74,7 +93,9 @@ def _call(command: Sequence[str]) -> int:
 
 
 def is_finished(config: TrainerConfig) -> bool:
-    """Whether `finish` has left this run's folder complete, the proof of the merged model included."""
+    """Whether `finish` has left this run's folder complete, the proof of the merged model
+    included.
+    """
     folder = Path(config.run)
     manifest = read_manifest(folder) or {}
     merged = config.method != "full" and config.train.merge

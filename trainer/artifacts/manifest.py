@@ -19,9 +19,17 @@ from trainer.planning.learning_rate import LearningRate
 from trainer.planning.plan import Plan
 
 LIBRARIES = (
-    "torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "unsloth", "unsloth_zoo",
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "accelerate",
+    "datasets",
+    "tokenizers",
+    "unsloth",
+    "unsloth_zoo",
     "bitsandbytes",
-)  # fmt: skip
+)
 # What a run had whose manifest was written before these were keys.
 _EARLIER = {"lora.dropout": 0.0, "train.adam_beta2": 0.999}
 
@@ -62,23 +70,32 @@ def describe_run(
             "end": chat.end,
         },
         "learning_rate": {"value": rate.value, "source": rate.source},
-        "plan": {"tokens_a_micro_batch": plan.setting.tokens, "checkpointing": plan.setting.checkpointing,
-                 "dtype": plan.dtype, "compile": plan.compile, "expected_gib": round(plan.total_gib, 2)},
+        "plan": {
+            "tokens_a_micro_batch": plan.setting.tokens,
+            "checkpointing": plan.setting.checkpointing,
+            "dtype": plan.dtype,
+            "compile": plan.compile,
+            "expected_gib": round(plan.total_gib, 2),
+        },
         "card": asdict(card),
         "seed": config.train.seed,
         "libraries": versions(),
         "python": platform.python_version(),
         "git_commit": git_commit(),
-    }  # fmt: skip
+    }
 
 
 def identity(config: TrainerConfig, chat: ChatRenderer, order_digest: str) -> dict[str, Any]:
-    """What must not change between the parts of one run. How a step is cut, logged, saved or tracked may."""
+    """What must not change between the parts of one run. How a step is cut, logged, saved or
+    tracked may.
+    """
     train = config.train
     return {
         "model": config.model,
         "method": config.method,
-        "lora": config.lora.model_dump(mode="json", exclude={"dropout"}) if config.method != "full" else None,
+        "lora": config.lora.model_dump(mode="json", exclude={"dropout"})
+        if config.method != "full"
+        else None,
         "lora.dropout": config.lora.dropout,
         "template": chat.digest,
         "examples and their order": order_digest,
@@ -112,8 +129,9 @@ def versions() -> dict[str, str]:
 
 
 def read_manifest(run: Path) -> dict[str, Any] | None:
-    """A run's manifest; None where there is none yet. Errors: `InputError` for a damaged one, and for another
-    program's: a corpus and an evaluation have one as well, which a run must not write over.
+    """A run's manifest; None where there is none yet. Errors: `InputError` for a damaged one, and
+    for another program's: a corpus and an evaluation have one as well, which a run must not write
+    over.
     """
     path = run / "manifest.json"
     if not path.exists():
@@ -121,7 +139,9 @@ def read_manifest(run: Path) -> dict[str, Any] | None:
     try:
         manifest = json.loads(path.read_bytes())
     except ValueError as error:
-        raise InputError(f"{path}: damaged ({error}): remove it, then run the training again") from None
+        raise InputError(
+            f"{path}: damaged ({error}): remove it, then run the training again"
+        ) from None
     if not isinstance(manifest, dict) or not {"identity", "data", "plan"} <= manifest.keys():
         raise InputError(f"{path}: not a training run's: give another `run` folder")
     manifest["identity"] = _EARLIER | manifest["identity"]
@@ -129,4 +149,6 @@ def read_manifest(run: Path) -> dict[str, Any] | None:
 
 
 def write_manifest(run: Path, manifest: dict[str, Any]) -> None:
-    write_atomically(run / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False).encode())
+    write_atomically(
+        run / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False).encode()
+    )

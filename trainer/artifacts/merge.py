@@ -1,8 +1,9 @@
 """Adapter and base made one 16-bit model, and the proof that it is the model that was trained.
 
-Merged weights came out wrong in several releases of several libraries, and nothing looks wrong until someone asks the
-model. So the merged folder is loaded again from the disk and both models answer 20 prompts: logits close at each token,
-greedy answers the same up to where the trained model itself was undecided. Otherwise the folder is taken away again.
+Merged weights came out wrong in several releases of several libraries, and nothing looks wrong
+until someone asks the model. So the merged folder is loaded again from the disk and both models
+answer 20 prompts: logits close at each token, greedy answers the same up to where the trained model
+itself was undecided. Otherwise the folder is taken away again.
 """
 
 import json
@@ -22,8 +23,9 @@ from trainer.config import TrainerConfig
 
 PROMPTS = 20
 NEW_TOKENS = 32
-# What 16-bit weights may change: the adapter's product is rounded once into a weight (relative 2^-9 in bfloat16), so
-# logits move by a few hundredths of their spread at most; a missed layer or a wrong scale moves them by over a tenth.
+# What 16-bit weights may change: the adapter's product is rounded once into a weight (relative 2^-9
+# in bfloat16), so logits move by a few hundredths of their spread at most; a missed layer or a
+# wrong scale moves them by over a tenth.
 LOGIT_TOLERANCE = 0.05
 
 
@@ -33,17 +35,23 @@ class MergeRefused(Stopped):
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """Trained against merged model. Differences of logits are relative to their standard deviation."""
+    """Trained against merged model. Differences of logits are relative to their standard
+    deviation.
+    """
 
     prompts: int
     same_answers: int
-    undecided: int  # answers that part where the trained model's two best tokens were closer than the tolerance
+    # answers that part where the trained model's two best tokens were closer than the tolerance
+    undecided: int
     mean_logit_difference: float
     worst_logit_difference: float
 
     @property
     def holds(self) -> bool:
-        return self.mean_logit_difference <= LOGIT_TOLERANCE and self.same_answers + self.undecided == self.prompts
+        return (
+            self.mean_logit_difference <= LOGIT_TOLERANCE
+            and self.same_answers + self.undecided == self.prompts
+        )
 
     def line(self) -> str:
         return (
@@ -54,7 +62,9 @@ class Proof:
 
 
 def merge(run: Path, say: Callable[[str], None]) -> int:
-    """`adapter/` and the base model to `merged/`, proved. Raises `MergeRefused` (exit 1) where the proof fails."""
+    """`adapter/` and the base model to `merged/`, proved. Raises `MergeRefused` (exit 1) where
+    the proof fails.
+    """
     config = run_config(run)
     if config.method == "full":
         raise InputError(f"{run}: a full fine-tune has no adapter; its model is {run / 'merged'}")
@@ -84,7 +94,10 @@ def merge(run: Path, say: Callable[[str], None]) -> int:
     _record(run, proof)
     if not proof.holds:
         shutil.rmtree(fresh)
-        raise MergeRefused(f"{run}: the merged model is not the trained one: {proof.line()}; merged/ is not written")
+        raise MergeRefused(
+            f"{run}: the merged model is not the trained one: {proof.line()}; merged/ is not"
+            " written"
+        )
     shutil.rmtree(run / "merged", ignore_errors=True)
     fresh.rename(run / "merged")
     say(f"{run / 'merged'}: proved: {proof.line()}")
@@ -100,19 +113,25 @@ class Observed:
 
 
 def observe(model: Any, tokenizer: Any, prompts: Sequence[str]) -> list[Observed]:
-    """The greedy answers to all prompts, in one batch padded on the left: the same way for both models."""
+    """The greedy answers to all prompts, in one batch padded on the left: the same way for both
+    models.
+    """
     import torch
 
     rows = [tokenizer(prompt, add_special_tokens=False)["input_ids"] for prompt in prompts]
     width = max(map(len, rows))
     pad = tokenizer.pad_token_id or 0
     ids = torch.tensor([[pad] * (width - len(row)) + row for row in rows], device=model.device)
-    real = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=model.device)
+    real = torch.tensor(
+        [[0] * (width - len(row)) + [1] * len(row) for row in rows], device=model.device
+    )
     asked = {"max_new_tokens": NEW_TOKENS, "pad_token_id": pad}
     wanted = {"output_logits": True, "return_dict_in_generate": True}
     with torch.no_grad(), decoding(model, **asked, **wanted) as greedy:
         out = model.generate(input_ids=ids, attention_mask=real, generation_config=greedy)
-    logits = torch.stack([step.float().cpu() for step in out.logits], dim=1)  # [prompts, new tokens, V]
+    logits = torch.stack(
+        [step.float().cpu() for step in out.logits], dim=1
+    )  # [prompts, new tokens, V]
     ends = model.generation_config.eos_token_id
     ends = set(ends if isinstance(ends, list) else [ends])
     answers = []
@@ -123,11 +142,16 @@ def observe(model: Any, tokenizer: Any, prompts: Sequence[str]) -> list[Observed
 
 
 def compare(trained: Sequence[Observed], merged: Sequence[Observed]) -> Proof:
-    """Logits are compared as far as the answers are the same, since later ones follow from different texts."""
+    """Logits are compared as far as the answers are the same, since later ones follow from
+    different texts.
+    """
     same, undecided, differences = 0, 0, []
     for one, other in zip(trained, merged, strict=True):
         common = 0
-        while common < min(len(one.tokens), len(other.tokens)) and one.tokens[common] == other.tokens[common]:
+        while (
+            common < min(len(one.tokens), len(other.tokens))
+            and one.tokens[common] == other.tokens[common]
+        ):
             common += 1
         rows = min(common + 1, len(one.logits), len(other.logits))
         gap = (one.logits[:rows] - other.logits[:rows]).abs().mean(-1) / one.logits[:rows].std(-1)
@@ -137,7 +161,9 @@ def compare(trained: Sequence[Observed], merged: Sequence[Observed]) -> Proof:
         elif common < len(one.logits):
             best = one.logits[common].topk(2).values
             undecided += bool((best[0] - best[1]) / one.logits[common].std() <= LOGIT_TOLERANCE)
-    return Proof(len(trained), same, undecided, sum(differences) / len(differences), max(differences))
+    return Proof(
+        len(trained), same, undecided, sum(differences) / len(differences), max(differences)
+    )
 
 
 def probe_prompts(run: Path, chat: ChatRenderer) -> list[str]:
@@ -154,20 +180,26 @@ def run_config(run: Path) -> TrainerConfig:
     """The configuration that a run's folder was made with."""
     path = run / "config.json"
     if not path.exists():
-        raise InputError(f"{run}: not a run's folder (no config.json): give the `run` of a training configuration")
+        raise InputError(
+            f"{run}: not a run's folder (no config.json): give the `run` of a training"
+            " configuration"
+        )
     try:
         tree = json.loads(path.read_bytes())
     except ValueError as error:
-        raise InputError(f"{path}: damaged ({error}): run the training again, which writes it anew") from None
+        raise InputError(
+            f"{path}: damaged ({error}): run the training again, which writes it anew"
+        ) from None
     return validate(TrainerConfig, tree, str(path))
 
 
 def as_measured(known: Any, tokenizer: Any, chat: ChatRenderer) -> Any:
-    """The `GenerationConfig` of a folder that we write, from the base's. Sets the tokenizer's end token as well.
+    """The `GenerationConfig` of a folder that we write, from the base's. Sets the tokenizer's end
+    token as well.
 
-    Whoever loads the model stops at the token that it was taught to end with, and decodes as it was measured: the
-    base's penalties and sampling are left behind (`shared.inference.generation_config`), since probe and evaluation
-    were without them.
+    Whoever loads the model stops at the token that it was taught to end with, and decodes as it was
+    measured: the base's penalties and sampling are left behind
+    (`shared.inference.generation_config`), since probe and evaluation were without them.
     """
     from trainer.data.examples import end_token_id
 
@@ -175,7 +207,9 @@ def as_measured(known: Any, tokenizer: Any, chat: ChatRenderer) -> Any:
     ends = known.eos_token_id
     others = ends if isinstance(ends, list) else [] if ends is None else [ends]
     tokenizer.eos_token = tokenizer.convert_ids_to_tokens(end)
-    return neutral(known, **(NEUTRAL | {"eos_token_id": [end, *(token for token in others if token != end)]}))
+    return neutral(
+        known, **(NEUTRAL | {"eos_token_id": [end, *(token for token in others if token != end)]})
+    )
 
 
 def _record(run: Path, proof: Proof) -> None:

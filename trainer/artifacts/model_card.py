@@ -20,15 +20,22 @@ def write_card(run: Path) -> None:
 
 def card_text(manifest: dict[str, Any]) -> str:
     data, result, plan = manifest["data"], manifest.get("result", {}), manifest["plan"]
-    left = "".join(f"  - {count:,}: {reason}\n" for reason, count in data["left_out"].items()) or "  - none\n"
-    right = f"{result['right']:.0%} of the probe problems right" if "right" in result else "no probe was asked"
+    left = (
+        "".join(f"  - {count:,}: {reason}\n" for reason, count in data["left_out"].items())
+        or "  - none\n"
+    )
+    right = (
+        f"{result['right']:.0%} of the probe problems right"
+        if "right" in result
+        else "no probe was asked"
+    )
     libraries = ", ".join(f"{name} {version}" for name, version in manifest["libraries"].items())
     proof = manifest.get("merge")
     merged = "not merged"
     if proof:
         merged = (
-            f"merged in 16 bit; {proof['same_answers']} of {proof['prompts']} greedy answers equal to the adapter's"
-            + ("" if proof["holds"] else " (NOT the trained model)")
+            f"merged in 16 bit; {proof['same_answers']} of {proof['prompts']} greedy answers equal"
+            " to the adapter's" + ("" if proof["holds"] else " (NOT the trained model)")
         )
     return f"""---
 base_model: {manifest["model"]}

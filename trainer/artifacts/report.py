@@ -1,4 +1,6 @@
-"""report.html of a run: curves, the probe's answers over time, data facts. One file, no script, everything escaped."""
+"""report.html of a run: curves, the probe's answers over time, data facts. One file, no script,
+everything escaped.
+"""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -14,15 +16,22 @@ from trainer.artifacts.metrics import Line, read_lines
 
 
 def write_report(run: Path) -> None:
-    """Write `report.html` into a run's folder, from its files alone. Errors: `InputError` where it is no run's."""
+    """Write `report.html` into a run's folder, from its files alone. Errors: `InputError` where
+    it is no run's.
+    """
     manifest = read_manifest(run)
     if manifest is None:
-        raise InputError(f"{run}: not a run's folder (no manifest.json): give the `run` of a training configuration")
+        raise InputError(
+            f"{run}: not a run's folder (no manifest.json): give the `run` of a training"
+            " configuration"
+        )
     metrics, probes = read_lines(run / "metrics.jsonl"), read_lines(run / "probe.jsonl")
     write_atomically(run / "report.html", report_html(run.name, manifest, metrics, probes).encode())
 
 
-def report_html(name: str, manifest: Mapping[str, Any], metrics: Sequence[Line], probes: Sequence[Line]) -> str:
+def report_html(
+    name: str, manifest: Mapping[str, Any], metrics: Sequence[Line], probes: Sequence[Line]
+) -> str:
     """The whole page as text."""
     body = "\n".join(
         (
@@ -41,7 +50,10 @@ def _summary(manifest: Mapping[str, Any], metrics: Sequence[Line], probes: Seque
     result, proof, tiles = manifest.get("result", {}), manifest.get("merge"), []
     held = _points(metrics, "held_out_loss")
     if probes:
-        first, last = probes[0], next((p for p in probes if p["step"] == result.get("best_step")), probes[-1])
+        first, last = (
+            probes[0],
+            next((p for p in probes if p["step"] == result.get("best_step")), probes[-1]),
+        )
         asked = len(last["answers"])
         before, after = (sum(a["right"] for a in p["answers"]) for p in (first, last))
         tiles.append((f"{before} → {after} of {asked}", "probe problems right, before and after"))
@@ -54,24 +66,44 @@ def _summary(manifest: Mapping[str, Any], metrics: Sequence[Line], probes: Seque
         tiles.append((f"{result['best_step']}", "step whose weights were kept"))
     if proof:
         said = "proved" if proof["holds"] else "REFUSED"
-        tiles.append((said, f"merge: {proof['same_answers']} of {proof['prompts']} greedy answers the same"))
-    boxes = "".join(f"<div><b>{escape(value)}</b><span>{escape(text)}</span></div>" for value, text in tiles)
-    what = f"{manifest['model']} · {manifest['method']} · {manifest['backend']} on {manifest['card']['name']}"
-    unfinished = "" if "result" in manifest else "<p class=note>The run has not ended: this is its state so far.</p>"
+        tiles.append(
+            (said, f"merge: {proof['same_answers']} of {proof['prompts']} greedy answers the same")
+        )
+    boxes = "".join(
+        f"<div><b>{escape(value)}</b><span>{escape(text)}</span></div>" for value, text in tiles
+    )
+    what = (
+        f"{manifest['model']} · {manifest['method']} · {manifest['backend']} on"
+        f" {manifest['card']['name']}"
+    )
+    unfinished = (
+        ""
+        if "result" in manifest
+        else "<p class=note>The run has not ended: this is its state so far.</p>"
+    )
     return f'<p class="dim">{escape(what)}</p>{unfinished}<div class="tiles">{boxes}</div>'
 
 
 def _curves(metrics: Sequence[Line], probes: Sequence[Line]) -> str:
     asked = {
         name: [(float(probe["step"]), float(probe[key])) for probe in probes]
-        for name, key in (("right", "right"), ("boxed", "boxed"), ("thinking never closed", "unclosed"))
+        for name, key in (
+            ("right", "right"),
+            ("boxed", "boxed"),
+            ("thinking never closed", "unclosed"),
+        )
     }
     lengths: Points = [(float(probe["step"]), float(probe["mean_tokens"])) for probe in probes]
     charts = (
-        line_chart("Loss", {"training": _points(metrics, "loss"), "held out": _points(metrics, "held_out_loss")}),
+        line_chart(
+            "Loss",
+            {"training": _points(metrics, "loss"), "held out": _points(metrics, "held_out_loss")},
+        ),
         line_chart("Probe", asked, percent=True),
         line_chart("Length of the probe's answers", {"mean": lengths}, unit="tokens"),
-        line_chart("Speed", {"training": _points(metrics, "tokens_per_second")}, unit="tokens a second"),
+        line_chart(
+            "Speed", {"training": _points(metrics, "tokens_per_second")}, unit="tokens a second"
+        ),
         line_chart("Learning rate", {"rate": _points(metrics, "learning_rate")}),
         line_chart("Memory", {"in use": _points(metrics, "memory_gib")}, unit="GiB"),
     )
@@ -81,14 +113,18 @@ def _curves(metrics: Sequence[Line], probes: Sequence[Line]) -> str:
 def _probe(probes: Sequence[Line]) -> str:
     """Each problem with its answers over time, newest first."""
     if not probes:
-        return "<h2>Probe</h2><p>No problem was asked (probe.problems = 0, or nothing was held out).</p>"
+        return (
+            "<h2>Probe</h2><p>No problem was asked (probe.problems = 0, or nothing was held"
+            " out).</p>"
+        )
     head = "".join(f"<th>{probe['step']}" for probe in probes)
     rows = []
     for number, answer in enumerate(probes[-1]["answers"]):
         over_time = [probe["answers"][number] for probe in probes if number < len(probe["answers"])]
         marks = "".join(f'<td class="{_mark(a)[0]}">{_mark(a)[1]}' for a in over_time)
         texts = "".join(
-            f"<h4>Step {probe['step']}: {_mark(a)[2]}, {a['tokens']:,} tokens</h4><pre>{escape(a['text'])}</pre>"
+            f"<h4>Step {probe['step']}: {_mark(a)[2]}, {a['tokens']:,}"
+            f" tokens</h4><pre>{escape(a['text'])}</pre>"
             for probe, a in reversed(list(zip(probes, over_time, strict=False)))
         )
         rows.append(
@@ -96,8 +132,10 @@ def _probe(probes: Sequence[Line]) -> str:
             f"<p>Gold: <b>{escape(answer['gold'])}</b></p>{texts}</details>{marks}"
         )
     return (
-        f"<h2>Probe answers over time</h2><p>✓ right, ✗ boxed but wrong, ○ no box, … thinking never closed. "
-        f'Open a problem to read its answers.</p><div class="wide"><table class="probe"><tr><th>problem, by step{head}'
+        f"<h2>Probe answers over time</h2><p>✓ right, ✗ boxed but wrong, ○ no box, … thinking never"
+        f" closed. "
+        'Open a problem to read its answers.</p><div class="wide"><table'
+        f' class="probe"><tr><th>problem, by step{head}'
         f"{''.join(rows)}</table></div>"
     )
 
@@ -111,7 +149,9 @@ def _mark(answer: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def _data(data: Mapping[str, Any]) -> str:
-    left = "".join(f"<tr><td>left out: {escape(why)}<td>{count:,}" for why, count in data["left_out"].items())
+    left = "".join(
+        f"<tr><td>left out: {escape(why)}<td>{count:,}" for why, count in data["left_out"].items()
+    )
     shards = "".join(
         f"<tr><td>{escape(str(s['corpus']))}/{escape(s['name'])}<td>{s['rows']:,}<td><code>{escape(s['sha256'])}</code>"
         for s in data["shards"]
@@ -129,17 +169,25 @@ def _origin(manifest: Mapping[str, Any]) -> str:
     rate, template, plan = manifest["learning_rate"], manifest["template"], manifest["plan"]
     facts = {
         "learning rate": f"{rate['value']:g} ({rate['source']})",
-        "chat template": f"{template['digest']}, ends a turn with {template['end']!r}, "
-        f"inserts {template['inserted_by_template']!r}, system text policy {template['system']!r}",
-        "micro-batch": f"at most {plan['tokens_a_micro_batch']:,} tokens, {plan['dtype']}, "
-        f"checkpointing {'on' if plan['checkpointing'] else 'off'}, "
-        f"layers {'compiled' if plan['compile'] else 'not compiled'}",
+        "chat template": (
+            f"{template['digest']}, ends a turn with {template['end']!r}, inserts"
+            f" {template['inserted_by_template']!r}, system text policy {template['system']!r}"
+        ),
+        "micro-batch": (
+            f"at most {plan['tokens_a_micro_batch']:,} tokens, {plan['dtype']}, "
+            f"checkpointing {'on' if plan['checkpointing'] else 'off'}, "
+            f"layers {'compiled' if plan['compile'] else 'not compiled'}"
+        ),
         "seed": manifest["seed"],
         "commit": manifest["git_commit"] or "unknown",
         "Python": manifest["python"],
-        "libraries": ", ".join(f"{name} {version}" for name, version in manifest["libraries"].items()),
+        "libraries": ", ".join(
+            f"{name} {version}" for name, version in manifest["libraries"].items()
+        ),
     }
-    rows = "".join(f"<tr><td>{escape(name)}<td>{escape(str(value))}" for name, value in facts.items())
+    rows = "".join(
+        f"<tr><td>{escape(name)}<td>{escape(str(value))}" for name, value in facts.items()
+    )
     return f"<table>{rows}</table>"
 
 

@@ -1,7 +1,7 @@
 """Decontamination at the trainer's door: a problem that judges the model must not have taught it.
 
-The generator screens problems before it pays for them; corpora also come from elsewhere, and the list of benchmarks
-grows later. The rule is the generator's: `shared.contamination`.
+The generator screens problems before it pays for them; corpora also come from elsewhere, and the
+list of benchmarks grows later. The rule is the generator's: `shared.contamination`.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,7 +18,9 @@ PROBLEM_FIELDS = ("problem", "question", "prompt", "input")
 
 
 def read_benchmarks(names: Iterable[str]) -> EvaluationIndex:
-    """The problems of files and of hub benchmarks. Errors: `InputError` naming the entry of data.exclude."""
+    """The problems of files and of hub benchmarks. Errors: `InputError` naming the entry of
+    data.exclude.
+    """
     return EvaluationIndex({name: _problems(name) for name in names})
 
 
@@ -26,10 +28,16 @@ def _problems(name: str) -> Iterator[str]:
     path = Path(name)
     for place, row in _file_rows(path) if path.exists() else _hub_rows(name):
         if not isinstance(row, dict):
-            raise InputError(f"data.exclude {place}: a JSON {type(row).__name__} where an object belongs")
-        text = next((row[field] for field in PROBLEM_FIELDS if isinstance(row.get(field), str)), None)
+            raise InputError(
+                f"data.exclude {place}: a JSON {type(row).__name__} where an object belongs"
+            )
+        text = next(
+            (row[field] for field in PROBLEM_FIELDS if isinstance(row.get(field), str)), None
+        )
         if text is None:
-            raise InputError(f"data.exclude {place}: none of the fields {', '.join(PROBLEM_FIELDS)} is there")
+            raise InputError(
+                f"data.exclude {place}: none of the fields {', '.join(PROBLEM_FIELDS)} is there"
+            )
         yield text
 
 
@@ -41,7 +49,9 @@ def _file_rows(path: Path) -> Iterator[tuple[str, Any]]:
         rows = _parquet_rows(path) if path.suffix == ".parquet" else path.read_bytes().splitlines()
     except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
         why = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise InputError(f"data.exclude {path}: cannot be read ({why}): give a .jsonl or .parquet file") from None
+        raise InputError(
+            f"data.exclude {path}: cannot be read ({why}): give a .jsonl or .parquet file"
+        ) from None
     for number, row in enumerate(rows, 1):
         place = f"{path}:{number}"
         if not isinstance(row, bytes):
@@ -61,7 +71,9 @@ def _parsed(line: bytes, place: str) -> Any:
     try:
         return orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        raise InputError(f"data.exclude {place}: not JSON ({error}): correct or remove the line") from None
+        raise InputError(
+            f"data.exclude {place}: not JSON ({error}): correct or remove the line"
+        ) from None
 
 
 def _hub_rows(name: str) -> Iterator[tuple[str, Any]]:

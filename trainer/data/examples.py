@@ -1,11 +1,12 @@
-"""Traces to token ids and a loss mask. Pure: no GPU, no files; the same trace gives the same example everywhere.
+"""Traces to token ids and a loss mask. Pure: no GPU, no files; the same trace gives the same
+example everywhere.
 
     a trace   user: "2 + 2?…"         reasoning "two and two"       response "It is \\boxed{4}."
     tokens    <|im_start|>user … <|im_start|>assistant\\n | <think> … </think>\\n\\nIt is \\boxed{4}.<|im_end|>
     loss      0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 | 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1
 
-Prompt and completion are tokenized apart and joined, since that is what a model is given when it answers: a merge
-across the border would be a prompt that no one ever sends.
+Prompt and completion are tokenized apart and joined, since that is what a model is given when it
+answers: a merge across the border would be a prompt that no one ever sends.
 """
 
 from array import array
@@ -21,7 +22,9 @@ from shared.rendering import ChatRenderer, Rendered
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One row of training data. The loss covers `ids[prompt_length:]`: the assistant's turn and its end token."""
+    """One row of training data. The loss covers `ids[prompt_length:]`: the assistant's turn and
+    its end token.
+    """
 
     id: str
     problem_id: str
@@ -62,27 +65,38 @@ class Encoder:
             rendered = [render(trace, self._chat) for trace in group]
             prompts = self._ids([pair.prompt for pair in rendered])
             completions = self._ids([pair.completion for pair in rendered])
-            for trace, pair, prompt, completion in zip(group, rendered, prompts, completions, strict=True):
+            for trace, pair, prompt, completion in zip(
+                group, rendered, prompts, completions, strict=True
+            ):
                 tokens = len(prompt) + len(completion)
                 reason = self._fault(pair, prompt, completion, tokens)
                 if reason:
                     yield LeftOut(trace.id, reason, tokens, trace.cost_usd)
                 else:
                     ids = array("i", [*prompt, *completion])
-                    yield Example(trace.id, trace.problem_id, trace.source, corpus, ids, len(prompt))
+                    yield Example(
+                        trace.id, trace.problem_id, trace.source, corpus, ids, len(prompt)
+                    )
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
-        # verbose=False: a long trace is counted and left out by us, so the tokenizer's own remark would mislead
-        ids: list[list[int]] = self._tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
+        # verbose=False: a long trace is counted and left out by us, so the tokenizer's own remark
+        # would mislead
+        ids: list[list[int]] = self._tokenizer(
+            list(texts), add_special_tokens=False, verbose=False
+        )["input_ids"]
         return ids
 
     def _fault(self, pair: Rendered, prompt: list[int], completion: list[int], tokens: int) -> str:
-        """Why this row must not be learnt, read from its tokens as the loss will see them; "" if it is sound."""
+        """Why this row must not be learnt, read from its tokens as the loss will see them; ""
+        if it is sound.
+        """
         if tokens > self._max_length:
             return "longer than max_length"
         if completion[-1:] != [self.end_id] or completion.count(self.end_id) != 1:
             return "end token missing or inside the answer"
-        learnt = self._tokenizer.decode(completion, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        learnt = self._tokenizer.decode(
+            completion, skip_special_tokens=False, clean_up_tokenization_spaces=False
+        )
         before, closed, answer = learnt.partition(THINK_CLOSE)
         opened = THINK_OPEN in before or THINK_OPEN in pair.prompt[-len(THINK_OPEN) - 2 :]
         if not closed or not opened or THINK_CLOSE in answer:
@@ -93,22 +107,28 @@ class Encoder:
 
 
 def render(trace: Trace, chat: ChatRenderer) -> Rendered:
-    """The training view of a trace as text: its user's turn as it was sent, its thinking and its response."""
-    turn = next((m["content"] for m in reversed(trace.messages) if m["role"] == "user"), trace.problem)
+    """The training view of a trace as text: its user's turn as it was sent, its thinking and
+    its response.
+    """
+    turn = next(
+        (m["content"] for m in reversed(trace.messages) if m["role"] == "user"), trace.problem
+    )
     return chat.example(training_messages(turn, trace.reasoning, trace.response))
 
 
 def end_token_id(tokenizer: Any, chat: ChatRenderer) -> int:
-    """The token that ends the assistant's turn, as the chat template writes it (not as `eos_token` claims).
+    """The token that ends the assistant's turn, as the chat template writes it (not as `eos_token`
+    claims).
 
-    Raises `InputError` where the template's end of turn is not one token: nothing would teach the model to stop.
+    Raises `InputError` where the template's end of turn is not one token: nothing would teach the
+    model to stop.
     """
     from shared.errors import InputError
 
     ids: list[int] = tokenizer(chat.end, add_special_tokens=False)["input_ids"]
     if len(ids) != 1:
         raise InputError(
-            f"chat template: the end of the assistant's turn {chat.end!r} is {len(ids)} tokens, not one: "
-            "use an instruct model whose template ends each turn with a special token"
+            f"chat template: the end of the assistant's turn {chat.end!r} is {len(ids)} tokens, not"
+            " one: use an instruct model whose template ends each turn with a special token"
         )
     return ids[0]

@@ -1,6 +1,7 @@
 """Corpora to examples: what is learnt, what is held out, what is left out and why.
 
-    read_traces -> correct? -> contaminated? -> seen before? -> cap of its problem -> encode -> held out by problem
+    read_traces -> correct? -> contaminated? -> seen before? -> cap of its problem -> encode -> held
+        out by problem
 
 Every trace read ends as exactly one of: learnt, held out, or left out with a reason.
 """
@@ -44,7 +45,9 @@ class Selection:
     read: int
     shards: list[tuple[str, SealedShard]] = field(default_factory=list)  # (corpus, entry)
     open_shards: int = 0
-    newer: list[tuple[str, str]] = field(default_factory=list)  # (corpus, shard) sealed after the run began
+    newer: list[tuple[str, str]] = field(
+        default_factory=list
+    )  # (corpus, shard) sealed after the run began
 
     @property
     def reasons(self) -> dict[str, int]:
@@ -58,31 +61,51 @@ class Selection:
 
     def lines(self) -> list[str]:
         """What a user should know about the data, a line each."""
-        tokens, learnt = sum(map(len, self.train)), sum(len(e) - e.prompt_length for e in self.train)
+        tokens, learnt = (
+            sum(map(len, self.train)),
+            sum(len(e) - e.prompt_length for e in self.train),
+        )
         lines = [
-            f"traces: {self.read:,} read, {len(self.train):,} to learn from ({tokens:,} tokens, {learnt:,} in the "
-            f"loss), {len(self.held_out):,} held out with {len({e.problem_id for e in self.held_out}):,} problems"
+            f"traces: {self.read:,} read, {len(self.train):,} to learn from ({tokens:,} tokens,"
+            f" {learnt:,} in the loss), {len(self.held_out):,} held out with"
+            f" {len({e.problem_id for e in self.held_out}):,} problems"
         ]
         for reason, count in self.reasons.items():
             items = [item for item in self.left_out if item.reason == reason]
             cost = sum(item.cost_usd or 0.0 for item in items)
-            extra = f", {sum(item.tokens for item in items):,} tokens" if any(item.tokens for item in items) else ""
-            lines.append(f"left out: {count:,} {reason}{extra}" + (f", ${cost:.2f} to make" if cost else ""))
+            extra = (
+                f", {sum(item.tokens for item in items):,} tokens"
+                if any(item.tokens for item in items)
+                else ""
+            )
+            lines.append(
+                f"left out: {count:,} {reason}{extra}" + (f", ${cost:.2f} to make" if cost else "")
+            )
         if self.open_shards:
-            lines.append(f"not read: {self.open_shards} open shards (a generator writes them, or was killed)")
+            lines.append(
+                f"not read: {self.open_shards} open shards (a generator writes them, or was killed)"
+            )
         if self.newer:
             names = ", ".join(f"{corpus}/{name}" for corpus, name in self.newer[:3])
             more = f" and {len(self.newer) - 3} more" if len(self.newer) > 3 else ""
-            lines.append(f"not read: sealed after this run began: {names}{more}; another `run` folder learns from them")
+            lines.append(
+                f"not read: sealed after this run began: {names}{more}; another `run` folder learns"
+                " from them"
+            )
         return lines
 
 
 def select(
-    config: TrainerConfig, tokenizer: Any, chat: ChatRenderer, begun: Collection[tuple[str, str]] | None = None
+    config: TrainerConfig,
+    tokenizer: Any,
+    chat: ChatRenderer,
+    begun: Collection[tuple[str, str]] | None = None,
 ) -> Selection:
-    """Read, choose and encode the corpora of `config`. Errors: `InputError` with the remedy where nothing is left.
+    """Read, choose and encode the corpora of `config`. Errors: `InputError` with the remedy where
+    nothing is left.
 
-    `begun`: (corpus, shard) of each that a run began with: it goes on with those, and newer ones are passed over.
+    `begun`: (corpus, shard) of each that a run began with: it goes on with those, and newer ones
+    are passed over.
     """
     benchmarks = read_benchmarks(config.data.exclude)
     selection = Selection([], [], [], [], 0)
@@ -92,14 +115,17 @@ def select(
     asked: dict[str, Trace] = {}
     for number, corpus in enumerate(config.corpora):
         _list_shards(corpus, selection, begun)
-        # An example is encoded before its problem's cap is counted, so that a trace too long does not use the cap up.
+        # An example is encoded before its problem's cap is counted, so that a trace too long does
+        # not use the cap up.
         for example, trace in _encoded(encoder, choice.candidates(corpus), number, selection):
             if choice.under_cap(example):
                 kept.append(example)
                 asked.setdefault(trace.problem_id, trace)
     if not kept:
         raise InputError(_nothing_left(config, selection))
-    held = held_out_problems({example.problem_id for example in kept}, config.train.holdout, config.train.seed)
+    held = held_out_problems(
+        {example.problem_id for example in kept}, config.train.holdout, config.train.seed
+    )
     for example in kept:
         (selection.held_out if example.problem_id in held else selection.train).append(example)
     selection.questions = [_question(asked[p], chat) for p in held if asked[p].gold is not None]
@@ -107,15 +133,22 @@ def select(
 
 
 def check_corpora(corpora: Sequence[str]) -> None:
-    """Refuse at once, before a model is loaded, what `select` would refuse after: no sealed shard, a foreign schema."""
+    """Refuse at once, before a model is loaded, what `select` would refuse after: no sealed
+    shard, a foreign schema.
+    """
     for corpus in corpora:
         folder = Path(corpus)
         if not sealed_files(folder, "traces"):
             waiting = len(open_files(folder, "traces"))
             why = (
-                f"only {waiting} open shards: let the generator end or stop it with SIGTERM" if waiting else "no shards"
+                f"only {waiting} open shards: let the generator end or stop it with SIGTERM"
+                if waiting
+                else "no shards"
             )
-            raise InputError(f"{corpus}/traces: no sealed shard to read ({why}); `python -m generator run` makes them")
+            raise InputError(
+                f"{corpus}/traces: no sealed shard to read ({why}); `python -m generator run` makes"
+                " them"
+            )
         if next(read_traces(folder), None) is None:
             raise InputError(f"{corpus}/traces: the sealed shards are empty: generate traces first")
 
@@ -130,7 +163,9 @@ class _Choice:
         self._contaminated: dict[str, bool] = {}
 
     def candidates(self, corpus: str) -> Iterator[Trace]:
-        for trace in read_traces(corpus, {name for of, name in self._selection.newer if of == corpus}):
+        for trace in read_traces(
+            corpus, {name for of, name in self._selection.newer if of == corpus}
+        ):
             self._selection.read += 1
             reason = self._fault(trace)
             if reason:
@@ -141,7 +176,9 @@ class _Choice:
     def under_cap(self, example: Example) -> bool:
         self._of_problem[example.problem_id] += 1
         if self._cap and self._of_problem[example.problem_id] > self._cap:
-            self._selection.left_out.append(LeftOut(example.id, "over max_per_problem", len(example)))
+            self._selection.left_out.append(
+                LeftOut(example.id, "over max_per_problem", len(example))
+            )
             return False
         return True
 
@@ -185,13 +222,24 @@ def _encoded(
 
 
 def _question(trace: Trace, chat: ChatRenderer) -> HeldOut:
-    turn = next((m["content"] for m in reversed(trace.messages) if m["role"] == "user"), trace.problem)
+    turn = next(
+        (m["content"] for m in reversed(trace.messages) if m["role"] == "user"), trace.problem
+    )
     assert trace.gold is not None
-    return HeldOut(trace.problem_id, chat.prompt([{"role": "user", "content": turn}]), trace.problem, trace.gold)
+    return HeldOut(
+        trace.problem_id,
+        chat.prompt([{"role": "user", "content": turn}]),
+        trace.problem,
+        trace.gold,
+    )
 
 
-def _list_shards(corpus: str, selection: Selection, begun: Collection[tuple[str, str]] | None) -> None:
-    """Note the shards that are read. Errors: `InputError` for one that is not what was sealed, or is gone."""
+def _list_shards(
+    corpus: str, selection: Selection, begun: Collection[tuple[str, str]] | None
+) -> None:
+    """Note the shards that are read. Errors: `InputError` for one that is not what was sealed,
+    or is gone.
+    """
     folder = Path(corpus)
     listed = listed_sha256(folder)
     for path in sealed_files(folder, "traces"):
@@ -201,14 +249,19 @@ def _list_shards(corpus: str, selection: Selection, begun: Collection[tuple[str,
             continue
         if listed.get(shard.name, shard.sha256) != shard.sha256:
             raise InputError(
-                f"{path}: its sha256 is not the one in {folder}/manifest.json: changed or damaged after it was sealed: "
-                "put the right file back, or remove manifest.json if the change is yours"
+                f"{path}: its sha256 is not the one in {folder}/manifest.json: changed or damaged"
+                " after it was sealed: put the right file back, or remove manifest.json if the"
+                " change is yours"
             )
         selection.shards.append((corpus, shard))
-    gone = sorted({name for of, name in begun or () if of == corpus} - {shard.name for _, shard in selection.shards})
+    gone = sorted(
+        {name for of, name in begun or () if of == corpus}
+        - {shard.name for _, shard in selection.shards}
+    )
     if gone:
         raise InputError(
-            f"{folder / gone[0]}: this run began with it and it is gone: put it back, or begin another run"
+            f"{folder / gone[0]}: this run began with it and it is gone: put it back, or begin"
+            " another run"
         )
     selection.open_shards += len(open_files(folder, "traces"))
 

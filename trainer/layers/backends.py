@@ -1,10 +1,12 @@
-"""Two ways to load a model for training, one interface: `unsloth` (NVIDIA GPU) and `trl` (any GPU, or none).
+"""Two ways to load a model for training, one interface: `unsloth` (NVIDIA GPU) and `trl` (any GPU,
+or none).
 
-Both give a causal language model with adapters, whose loss `flat.loss_sum` takes: same examples, masks and steps.
+Both give a causal language model with adapters, whose loss `flat.loss_sum` takes: same examples,
+masks and steps.
 
-Order of imports: Unsloth patches trl, transformers and peft, so it must come before them, and it refuses to be imported
-without a GPU. `open_backend` is therefore the first thing that a run calls, and no module of ours imports those
-libraries at its top before that.
+Order of imports: Unsloth patches trl, transformers and peft, so it must come before them, and it
+refuses to be imported without a GPU. `open_backend` is therefore the first thing that a run calls,
+and no module of ours imports those libraries at its top before that.
 """
 
 import importlib.util
@@ -39,7 +41,9 @@ class Backend:
 
 
 def open_backend(config: TrainerConfig) -> Backend:
-    """Choose the backend and import what it needs in the right order. Errors: `InputError` where it cannot run here."""
+    """Choose the backend and import what it needs in the right order. Errors: `InputError`
+    where it cannot run here.
+    """
     import torch
 
     wanted = config.backend
@@ -48,11 +52,17 @@ def open_backend(config: TrainerConfig) -> Backend:
     if config.method == "qlora" and not gpu:
         raise InputError('method = "qlora": 4-bit weights need an NVIDIA GPU; set method = "lora"')
     if wanted == "unsloth" and not gpu:
-        raise InputError('backend = "unsloth": Unsloth needs an NVIDIA GPU; set backend = "auto" or "trl"')
+        raise InputError(
+            'backend = "unsloth": Unsloth needs an NVIDIA GPU; set backend = "auto" or "trl"'
+        )
     if wanted == "unsloth" and not installed:
-        raise InputError('backend = "unsloth": not installed here; `make setup-trainer` adds it where there is a GPU')
-    # With 16-bit weights our own layers were faster: on an H100 in one run 27,900 tokens/s against 5,000, and by the
-    # time of the GPU alone 460 ms a step against 569 (docs/experiments/trainer.md). 4-bit weights are Unsloth's.
+        raise InputError(
+            'backend = "unsloth": not installed here; `make setup-trainer` adds it where there is'
+            " a GPU"
+        )
+    # With 16-bit weights our own layers were faster: on an H100 in one run 27,900 tokens/s against
+    # 5,000, and by the time of the GPU alone 460 ms a step against 569
+    # (docs/experiments/trainer.md). 4-bit weights are Unsloth's.
     if wanted == "unsloth" or (wanted == "auto" and gpu and installed and config.method == "qlora"):
         import unsloth  # noqa: F401  # first of all: it patches the others
 
@@ -61,13 +71,20 @@ def open_backend(config: TrainerConfig) -> Backend:
 
 
 def check_model(model: str) -> None:
-    """Refuse a local model folder that is no model folder, before anything is imported. Hub names pass."""
+    """Refuse a local model folder that is no model folder, before anything is imported. Hub
+    names pass.
+    """
     folder = Path(model)
     if folder.is_dir():
         if not (folder / "config.json").is_file():
-            raise InputError(f"model {model}: the folder has no config.json: give a folder saved by save_pretrained")
+            raise InputError(
+                f"model {model}: the folder has no config.json: give a folder saved by"
+                " save_pretrained"
+            )
     elif model.startswith((".", "/", "~")) or model.count("/") != 1:
-        raise InputError(f"model {model}: no such folder, and a hub name is OWNER/NAME: correct the path")
+        raise InputError(
+            f"model {model}: no such folder, and a hub name is OWNER/NAME: correct the path"
+        )
 
 
 def load_tokenizer(model: str) -> Any:
@@ -82,26 +99,42 @@ def load_tokenizer(model: str) -> Any:
 
 
 def load_config(model: str) -> Any:
-    """The transformers configuration of a model. Errors: `InputError`, also for parts that our loss does not know."""
+    """The transformers configuration of a model. Errors: `InputError`, also for parts that our
+    loss does not know.
+    """
     from transformers import AutoConfig
 
     config = _from_pretrained(AutoConfig.from_pretrained, model)
-    for name in ("final_logit_softcapping", "attn_logit_softcapping", "logit_scale", "logits_scaling"):
+    for name in (
+        "final_logit_softcapping",
+        "attn_logit_softcapping",
+        "logit_scale",
+        "logits_scaling",
+    ):
         if getattr(config, name, None) not in (None, 1.0):
             raise InputError(
-                f"model {model}: {config.model_type} scales its logits ({name}), which training here lacks"
+                f"model {model}: {config.model_type} scales its logits ({name}), which training"
+                " here lacks"
             )
-    for name in ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "vocab_size"):
+    for name in (
+        "hidden_size",
+        "intermediate_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "vocab_size",
+    ):
         if not getattr(config, name, 0):
             raise InputError(
-                f"model {model}: {config.model_type or 'this model'} has no {name} in its config.json: give a model of "
-                "Llama's or Qwen's kind"
+                f"model {model}: {config.model_type or 'this model'} has no {name} in its"
+                " config.json: give a model of Llama's or Qwen's kind"
             )
     return config
 
 
 def load_to_answer(model: str | Path) -> Any:
-    """A causal language model that answers, on the GPU in bfloat16 or on the processor in float32."""
+    """A causal language model that answers, on the GPU in bfloat16 or on the processor in
+    float32.
+    """
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -116,16 +149,20 @@ def load_adapted(base: str, adapter: Path) -> Any:
     from peft import PeftModel
 
     model = load_to_answer(base)
-    return _from_pretrained(lambda folder: PeftModel.from_pretrained(model, folder), str(adapter)).eval()
+    return _from_pretrained(
+        lambda folder: PeftModel.from_pretrained(model, folder), str(adapter)
+    ).eval()
 
 
 def _whole_model(load: Callable[..., Any], model: str, **options: Any) -> Any:
-    """A model all of whose weights were in its files: transformers makes up what is missing and goes on."""
+    """A model all of whose weights were in its files: transformers makes up what is missing and
+    goes on.
+    """
     loaded, told = _from_pretrained(load, model, output_loading_info=True, **options)
     if missing := sorted(told["missing_keys"]):
         raise InputError(
-            f"model {model}: {len(missing)} of its weights are in none of its files ({missing[0]} for one): "
-            "copy or download the folder again"
+            f"model {model}: {len(missing)} of its weights are in none of its files ({missing[0]}"
+            " for one): copy or download the folder again"
         )
     return loaded
 
@@ -139,7 +176,11 @@ def _from_pretrained(load: Callable[..., Any], model: str, **options: Any) -> An
         raise  # too small a card is no damaged folder
     except Exception as error:  # a damaged folder makes the libraries raise a dozen kinds
         why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        remedy = "copy or download the folder again" if Path(model).is_dir() else "give a folder, or check the network"
+        remedy = (
+            "copy or download the folder again"
+            if Path(model).is_dir()
+            else "give a folder, or check the network"
+        )
         raise InputError(f"model {model}: cannot be loaded ({why}): {remedy}") from None
 
 
@@ -192,7 +233,8 @@ def _with_adapters(model: Any, config: TrainerConfig) -> Any:
         raise InputError(f"lora.target {target}: {' '.join(str(error).split())[:160]}") from None
     for module in model.modules():
         if isinstance(module, LoraLayer):
-            # Autocast casts where a kernel needs it; PEFT's own cast would make a float32 copy of every input.
+            # Autocast casts where a kernel needs it; PEFT's own cast would make a float32 copy of
+            # every input.
             module.cast_input_dtype_enabled = False
     return model
 
@@ -219,7 +261,8 @@ def _load_unsloth(config: TrainerConfig, setup: Setup) -> Any:
         lora_dropout=config.lora.dropout,
         bias="none",
         target_modules=names if target == "all-linear" else list(target),
-        # Not "unsloth": that offloads activations to the host, which a model that fits has no need to wait for.
+        # Not "unsloth": that offloads activations to the host, which a model that fits has no need
+        # to wait for.
         use_gradient_checkpointing=setup.checkpointing,
         random_state=config.train.seed,
     )
@@ -230,7 +273,10 @@ def _four_bit() -> Any:
     from transformers import BitsAndBytesConfig
 
     if importlib.util.find_spec("bitsandbytes") is None:
-        raise InputError('method = "qlora": bitsandbytes is not installed; `make setup-trainer` adds it with Unsloth')
+        raise InputError(
+            'method = "qlora": bitsandbytes is not installed; `make setup-trainer` adds it with'
+            " Unsloth"
+        )
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",

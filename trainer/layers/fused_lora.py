@@ -1,18 +1,20 @@
-"""The layers of a LoRA model in fewer passes over memory: the sums of PEFT and transformers, in fewer kernels.
+"""The layers of a LoRA model in fewer passes over memory: the sums of PEFT and transformers, in
+fewer kernels.
 
-What slows a LoRA step down is not its large products but what lies between them. For y = W x + s B A x PEFT writes four
-tensors of y's size, and autograd adds up two of x's. Here the adapter rides in the large products themselves
-(T tokens, s = alpha / r):
+What slows a LoRA step down is not its large products but what lies between them. For y = W x + s B
+A x PEFT writes four tensors of y's size, and autograd adds up two of x's. Here the adapter rides in
+the large products themselves (T tokens, s = alpha / r):
 
     gate, up     [x | s x A'] [W | B]'       one product for base and adapter; both projections share [x | s x A']
     down         its gradient likewise: [dy | dy B] [W ; s A]
     q, k, v, o   y = x W';  y += (s x A') B' the second product adds into the first
 
-For that, the frozen weights of gate, up and down live in a slightly wider matrix that has room for the adapter. What
-the optimiser moves stays where PEFT keeps it, in float32; before each forward pass it is copied to where it is used.
+For that, the frozen weights of gate, up and down live in a slightly wider matrix that has room for
+the adapter. What the optimiser moves stays where PEFT keeps it, in float32; before each forward
+pass it is copied to where it is used.
 
-On an NVIDIA GPU with Liger's kernels installed, RMSNorm, SiLU x up and the rotary embedding take one kernel each.
-Nothing here is needed to be right: without it the same loss comes out, slower
+On an NVIDIA GPU with Liger's kernels installed, RMSNorm, SiLU x up and the rotary embedding take
+one kernel each. Nothing here is needed to be right: without it the same loss comes out, slower
 (tests/trainer/layers/test_fused_lora.py).
 """
 
@@ -33,9 +35,11 @@ SILU = ("SiLU", "SiLUActivation")
 
 
 def fuse(model: Any, *, gpu: bool) -> None:
-    """Give the layers of `model` (with or without adapters) their shorter way. In place; saved weights do not change.
+    """Give the layers of `model` (with or without adapters) their shorter way. In place; saved
+    weights do not change.
 
-    Layers that are not what is expected (4-bit weights, dropout, DoRA, another activation) keep their own way.
+    Layers that are not what is expected (4-bit weights, dropout, DoRA, another activation) keep
+    their own way.
     """
     liger = gpu and all(importlib.util.find_spec(name) for name in ("liger_kernel", "triton"))
     gated: Gated = _silu_and_times
@@ -56,7 +60,9 @@ def fuse(model: Any, *, gpu: bool) -> None:
 
 @dataclass(slots=True)
 class _Adapter:
-    """One adapter of a PEFT layer: float32 masters, and where their copies in the precision of the products stand."""
+    """One adapter of a PEFT layer: float32 masters, and where their copies in the precision of
+    the products stand.
+    """
 
     module: Any  # peft's lora.Linear
     name: str
@@ -69,7 +75,10 @@ class _Adapter:
         (name,) = module.active_adapters
         dtype = module.base_layer.weight.dtype
         masters = module.lora_A[name].weight, module.lora_B[name].weight
-        a, b = (torch.empty_like(m, dtype=dtype) if t is None else t for m, t in zip(masters, (a, b), strict=True))
+        a, b = (
+            torch.empty_like(m, dtype=dtype) if t is None else t
+            for m, t in zip(masters, (a, b), strict=True)
+        )
         return cls(module, name, float(module.scaling[name]), a.detach(), b.detach())
 
     @property
@@ -77,7 +86,9 @@ class _Adapter:
         return self.module.lora_A[self.name].weight, self.module.lora_B[self.name].weight
 
     def rests(self, x: Tensor) -> bool:
-        """Is this not the moment: the adapter is off or merged, or autocast would change the precision halfway."""
+        """Is this not the moment: the adapter is off or merged, or autocast would change the
+        precision halfway.
+        """
         off = self.module.disable_adapters or self.module.merged
         full = self.module.base_layer.weight.dtype == torch.float32
         return bool(off) or (full and torch.is_autocast_enabled(x.device.type))
@@ -86,8 +97,9 @@ class _Adapter:
 class _Copies:
     """All adapters of a model, to be copied in a few kernels.
 
-    Before every forward pass, whether or not they moved: a tensor's version does not tell (PyTorch's fused AdamW moves
-    weights and leaves it as it was), and nothing may train on an adapter of yesterday.
+    Before every forward pass, whether or not they moved: a tensor's version does not tell
+    (PyTorch's fused AdamW moves weights and leaves it as it was), and nothing may train on an
+    adapter of yesterday.
     """
 
     def __init__(self, alone: "list[_Adapter]", mlps: "list[_Mlp]") -> None:
@@ -97,7 +109,8 @@ class _Copies:
     def refresh(self) -> None:
         dense: tuple[list[Tensor], list[Tensor]] = ([], [])
         scaled = torch._foreach_mul(
-            [adapter.masters[0] for adapter in self._adapters], [adapter.scale for adapter in self._adapters]
+            [adapter.masters[0] for adapter in self._adapters],
+            [adapter.scale for adapter in self._adapters],
         )
         for adapter, a in zip(self._adapters, scaled, strict=True):
             for copy, master in ((adapter.a, a), (adapter.b, adapter.masters[1])):
@@ -105,7 +118,9 @@ class _Copies:
                     dense[0].append(copy)
                     dense[1].append(master)
                 else:
-                    copy.copy_(master)  # a few columns of a wide matrix; one such would slow down all the others
+                    copy.copy_(
+                        master
+                    )  # a few columns of a wide matrix; one such would slow down all the others
         torch._foreach_copy_(*dense)
 
 
@@ -157,7 +172,9 @@ class _Mlp:
         parts = [getattr(module, name) for name in MLP]
         ranks = [part.lora_A[part.active_adapters[0]].weight.shape[0] for part in parts]
         self.inputs, self.rank = parts[0].base_layer.weight.shape[1], ranks[0]
-        self.wide_gate, self.wide_up = (_widen(part.base_layer.weight, ranks[0] + ranks[1]) for part in parts[:2])
+        self.wide_gate, self.wide_up = (
+            _widen(part.base_layer.weight, ranks[0] + ranks[1]) for part in parts[:2]
+        )
         self.tall_down = _heighten(parts[2].base_layer.weight, ranks[2])
         middle = self.inputs + self.rank
         self.adapters = gate, up, down = (
@@ -176,8 +193,9 @@ class _Mlp:
         flat = x.reshape(-1, x.shape[-1]).to(self.wide_gate.dtype)
         gate, up = _GateUp.apply(flat, self, *self.gate.masters, *self.up.masters)
         inner = self.gated(gate, up)
-        # The adapter first, the large product last. PyTorch stops computing a checkpointed layer again once all that
-        # its backward pass saved is there: then this product, which saves nothing, is never begun a second time.
+        # The adapter first, the large product last. PyTorch stops computing a checkpointed layer
+        # again once all that its backward pass saved is there: then this product, which saves
+        # nothing, is never begun a second time.
         a, b = self.down.masters
         low = inner.detach() @ (a * self.down.scale).to(inner.dtype).T
         beside = functional.linear(low, b.to(inner.dtype), module.down_proj.base_layer.bias)
@@ -210,7 +228,9 @@ class _GateUp(torch.autograd.Function):  # type: ignore[misc]
         context.save_for_backward(wide)
         context.mlp = mlp
         gate, up = mlp.gate.module.base_layer.bias, mlp.up.module.base_layer.bias
-        return functional.linear(wide, mlp.wide_gate, gate), functional.linear(wide, mlp.wide_up, up)
+        return functional.linear(wide, mlp.wide_gate, gate), functional.linear(
+            wide, mlp.wide_up, up
+        )
 
     @staticmethod
     def backward(context: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
@@ -232,7 +252,9 @@ class _GateUp(torch.autograd.Function):  # type: ignore[misc]
 
 
 class _Down(torch.autograd.Function):  # type: ignore[misc]
-    """[T, inner] and the adapter's share [T, out] -> [T, out]. Its gradient to `inner` is that of both ways."""
+    """[T, inner] and the adapter's share [T, out] -> [T, out]. Its gradient to `inner` is that
+    of both ways.
+    """
 
     @staticmethod
     def forward(context: Any, inner: Tensor, beside: Tensor, mlp: _Mlp) -> Tensor:
@@ -247,7 +269,9 @@ class _Down(torch.autograd.Function):  # type: ignore[misc]
 
 
 def _product(left: Tensor, right: Tensor, dtype: torch.dtype) -> Tensor:
-    """left @ right, kept in `dtype` rather than rounded to the precision of its factors where the kernel can."""
+    """left @ right, kept in `dtype` rather than rounded to the precision of its factors where
+    the kernel can.
+    """
     if left.is_cuda and dtype == torch.float32 != left.dtype:
         return torch.mm(left, right, out_dtype=torch.float32)
     return (left @ right).to(dtype)
@@ -260,7 +284,11 @@ def _silu_and_times(gate: Tensor, up: Tensor) -> Tensor:
 def _is_plain_lora(module: Any) -> bool:
     from peft.tuners.lora.layer import Linear
 
-    if type(module) is not Linear or type(module.base_layer) is not nn.Linear or module.fan_in_fan_out:
+    if (
+        type(module) is not Linear
+        or type(module.base_layer) is not nn.Linear
+        or module.fan_in_fan_out
+    ):
         return False
     base, names = module.base_layer, module.active_adapters
     return (
@@ -273,8 +301,13 @@ def _is_plain_lora(module: Any) -> bool:
 
 
 def _is_gated_mlp(module: Any) -> bool:
-    """The MLP of Llama and Qwen: three projections and SiLU, every one of them with a plain adapter."""
-    if not type(module).__name__.endswith("MLP") or type(getattr(module, "act_fn", None)).__name__ not in SILU:
+    """The MLP of Llama and Qwen: three projections and SiLU, every one of them with a plain
+    adapter.
+    """
+    if (
+        not type(module).__name__.endswith("MLP")
+        or type(getattr(module, "act_fn", None)).__name__ not in SILU
+    ):
         return False
     return all(_is_plain_lora(getattr(module, name, None)) for name in MLP)
 
@@ -283,8 +316,11 @@ def _use_liger(model: Any) -> None:
     from liger_kernel.ops import LigerRMSNormFunction, LigerRopeFunction
 
     def norm(self: Any, hidden: Tensor) -> Tensor:
-        # "llama": the mean square in float32, the product in the input's precision, as Llama and Qwen2 do.
-        out: Tensor = LigerRMSNormFunction.apply(hidden, self.weight, self.variance_epsilon, 0.0, "llama", False)
+        # "llama": the mean square in float32, the product in the input's precision, as Llama and
+        # Qwen2 do.
+        out: Tensor = LigerRMSNormFunction.apply(
+            hidden, self.weight, self.variance_epsilon, 0.0, "llama", False
+        )
         return out
 
     for module in model.modules():
@@ -294,13 +330,23 @@ def _use_liger(model: Any) -> None:
 
 
 def _rotate_with(kernel: Any, home: Any) -> None:
-    """Replace the rotary function of a transformers model file, for what the kernel knows; the rest stays as it was."""
+    """Replace the rotary function of a transformers model file, for what the kernel knows; the
+    rest stays as it was.
+    """
     plain = getattr(home, "apply_rotary_pos_emb", None)
     if plain is None or hasattr(plain, "plain"):
         return
 
-    def rotate(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        known = q.is_cuda and q.dtype == cos.dtype and q.shape[-1] == cos.shape[-1] and not args and not kwargs
+    def rotate(
+        q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        known = (
+            q.is_cuda
+            and q.dtype == cos.dtype
+            and q.shape[-1] == cos.shape[-1]
+            and not args
+            and not kwargs
+        )
         turn = kernel.apply if known else plain
         turned: tuple[Tensor, Tensor] = turn(q, k, cos, sin, *args, **kwargs)
         return turned

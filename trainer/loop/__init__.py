@@ -1,1 +1,3 @@
-"""What happens while a model trains: the steps, what is watched between them, the generation eval."""
+"""What happens while a model trains: the steps, what is watched between them, the generation
+eval.
+"""

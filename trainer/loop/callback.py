@@ -1,4 +1,6 @@
-"""What happens between steps: metrics, progress, held-out loss, probe, best checkpoint, a stop that was asked for."""
+"""What happens between steps: metrics, progress, held-out loss, probe, best checkpoint, a stop
+that was asked for.
+"""
 
 import json
 import os
@@ -51,11 +53,16 @@ class StopAsked:
             return
         self.asked, self._first_at = signal.Signals(number).name, time.monotonic()
         if Launch.here().first:  # told at once: a probe and a step may take a minute
-            os.write(2, f"{self.asked}: the run stops after this step and is saved; once more ends it now\n".encode())
+            os.write(
+                2,
+                f"{self.asked}: the run stops after this step and is saved; once more ends it now\n".encode(),
+            )
 
 
 class Watch(TrainerCallback):  # type: ignore[misc]
-    """Called after each optimiser step. Owns metrics.jsonl and the choice of the best checkpoint."""
+    """Called after each optimiser step. Owns metrics.jsonl and the choice of the best
+    checkpoint.
+    """
 
     def __init__(
         self,
@@ -78,10 +85,16 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         self._held_out_loss = float("nan")
 
     def state(self) -> dict[str, Any]:
-        return {"losses": self.memory.losses, "tokens": self.memory.tokens, "best": self.memory.best}
+        return {
+            "losses": self.memory.losses,
+            "tokens": self.memory.tokens,
+            "best": self.memory.best,
+        }
 
     def go_on_from(self, checkpoint: Checkpoint) -> None:
-        """Take up the state of a checkpoint; lines of metrics after it are dropped, for they will be written again."""
+        """Take up the state of a checkpoint; lines of metrics after it are dropped, for they
+        will be written again.
+        """
         self.memory = Memory(**checkpoint.state)
         for name in ("metrics.jsonl", "probe.jsonl"):
             path = self._folder / name
@@ -91,16 +104,26 @@ class Watch(TrainerCallback):  # type: ignore[misc]
 
     def saved(self, checkpoint: Checkpoint) -> None:
         best = self.memory.best.get("step")
-        drop_old(checkpoint.path.parent, self._config.train.save_total_limit, None if best is None else int(best))
+        drop_old(
+            checkpoint.path.parent,
+            self._config.train.save_total_limit,
+            None if best is None else int(best),
+        )
 
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
         if state.global_step == 0:
             self._look(state, first=True)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> TrainerControl:
-        work, step, last = self.trainer.work, state.global_step, state.global_step >= state.max_steps
+        work, step, last = (
+            self.trainer.work,
+            state.global_step,
+            state.global_step >= state.max_steps,
+        )
         self.memory.losses.append(work.loss)
         self.memory.tokens += work.tokens
         self._recent.append((work.tokens, work.seconds))
@@ -127,11 +150,15 @@ class Watch(TrainerCallback):  # type: ignore[misc]
             result = self._prober.ask(self.trainer.model, step)
         self._say(result.line())
         self._append("probe.jsonl", result.record())
-        self._note({"step": step, **{f"probe_{name}": value for name, value in result.summary.items()}})
+        self._note(
+            {"step": step, **{f"probe_{name}": value for name, value in result.summary.items()}}
+        )
         return not first and self._is_best(step, result.share("right"))
 
     def _is_best(self, step: int, right: float) -> bool:
-        """More right answers, or as many at a later step: among few problems a tie is no reason to go back."""
+        """More right answers, or as many at a later step: among few problems a tie is no reason
+        to go back.
+        """
         if right < self.memory.best.get("right", -1.0):
             return False
         self.memory.best = {"step": step, "right": right, "held_out_loss": self._held_out_loss}
@@ -148,7 +175,9 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         losses, step = self.memory.losses, state.global_step
         tokens, seconds = (sum(column) for column in zip(*self._recent, strict=True))
         speed = tokens / seconds
-        share = min(1.0, step * self._config.train.batch / len(self.trainer.train_dataset))  # of all epochs
+        share = min(
+            1.0, step * self._config.train.batch / len(self.trainer.train_dataset)
+        )  # of all epochs
         record = {
             "step": step,
             "epoch": round(share * self._config.train.epochs, 4),
@@ -168,13 +197,19 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         self._say(
             f"step {step}/{state.max_steps}  loss {record['loss']:.4f}  {speed:,.0f} tokens/s  "
             f"{record['memory_gib']:.1f} GiB"
-            + (f"  {record['share_of_matrix_peak']:.0%} of peak" if "share_of_matrix_peak" in record else "")
+            + (
+                f"  {record['share_of_matrix_peak']:.0%} of peak"
+                if "share_of_matrix_peak" in record
+                else ""
+            )
             + f"  left {minutes}:{seconds_left:02d}"
         )
 
     def _note(self, record: dict[str, Any], show: dict[str, Any] | None = None) -> None:
         self._append("metrics.jsonl", record)
-        shown = {name: value for name, value in (show or record).items() if name not in ("step", "epoch")}
+        shown = {
+            name: value for name, value in (show or record).items() if name not in ("step", "epoch")
+        }
         self.trainer.log(shown)  # to the trackers
 
     def _append(self, name: str, record: dict[str, Any]) -> None:
@@ -183,14 +218,18 @@ class Watch(TrainerCallback):  # type: ignore[misc]
                 file.write(json.dumps(record) + "\n")
 
     def _agreed(self, best: bool, asked: bool) -> tuple[bool, bool]:
-        """Whether all processes save this step, and stop after it: as the first finds, and if any was asked to.
+        """Whether all processes save this step, and stop after it: as the first finds, and if any
+        was asked to.
 
-        Each of them answers the probe, and cards may differ in a last digit; a checkpoint is made by all or none.
+        Each of them answers the probe, and cards may differ in a last digit; a checkpoint is made
+        by all or none.
         """
         args = self.trainer.args
         if args.world_size == 1:
             return best, asked
-        flags = torch.tensor([float(best and args.process_index == 0), float(asked)], device=args.device)
+        flags = torch.tensor(
+            [float(best and args.process_index == 0), float(asked)], device=args.device
+        )
         torch.distributed.all_reduce(flags)
         return bool(flags[0] > 0), bool(flags[1] > 0)
 
@@ -203,7 +242,9 @@ def held_out_loss(trainer: Any, examples: Sequence[Example]) -> float:
     model.eval()
     with torch.no_grad(), trainer.precision():
         lay = lay_apart if micro.apart else lay_flat
-        for indices in micro_batches([len(e) for e in examples], micro.rows, micro.tokens, micro.apart):
+        for indices in micro_batches(
+            [len(e) for e in examples], micro.rows, micro.tokens, micro.apart
+        ):
             batch = lay([examples[i] for i in indices]).to(trainer.args.device)
             total += float(loss_sum(model, batch))
             tokens += len(batch.targets)

@@ -1,7 +1,8 @@
-"""A few fixed held-out problems, answered greedily while the model trains: what the loss cannot say.
+"""A few fixed held-out problems, answered greedily while the model trains: what the loss cannot
+say.
 
-Loss falls long before answers are right, and goes on falling when the model has begun to ramble. The probe's numbers
-are those that matter later: right, boxed, thinking never closed, length.
+Loss falls long before answers are right, and goes on falling when the model has begun to ramble.
+The probe's numbers are those that matter later: right, boxed, thinking never closed, length.
 """
 
 from collections.abc import Iterator, Sequence
@@ -39,7 +40,9 @@ class ProbeResult:
     answers: tuple[Answer, ...]
 
     def share(self, what: str) -> float:
-        return float(sum(getattr(answer, what) for answer in self.answers)) / max(1, len(self.answers))
+        return float(sum(getattr(answer, what) for answer in self.answers)) / max(
+            1, len(self.answers)
+        )
 
     @property
     def summary(self) -> dict[str, float]:
@@ -53,20 +56,28 @@ class ProbeResult:
 
     def line(self) -> str:
         count = len(self.answers)
-        right, boxed, closed = (sum(getattr(a, name) for a in self.answers) for name in ("right", "boxed", "closed"))
+        right, boxed, closed = (
+            sum(getattr(a, name) for a in self.answers) for name in ("right", "boxed", "closed")
+        )
         return (
-            f"probe at step {self.step}: {right} of {count} right, {boxed} boxed, {count - closed} never closed their "
-            f"thinking, {self.share('tokens'):.0f} tokens on average"
+            f"probe at step {self.step}: {right} of {count} right, {boxed} boxed, {count - closed}"
+            f" never closed their thinking, {self.share('tokens'):.0f} tokens on average"
         )
 
     def record(self) -> dict[str, Any]:
-        return {"step": self.step, **self.summary, "answers": [asdict(answer) for answer in self.answers]}
+        return {
+            "step": self.step,
+            **self.summary,
+            "answers": [asdict(answer) for answer in self.answers],
+        }
 
 
 class Prober:
     """Asks the same questions again and again. Owns no model: it is given one each time."""
 
-    def __init__(self, questions: Sequence[HeldOut], tokenizer: Any, chat: ChatRenderer, max_new_tokens: int) -> None:
+    def __init__(
+        self, questions: Sequence[HeldOut], tokenizer: Any, chat: ChatRenderer, max_new_tokens: int
+    ) -> None:
         self._questions, self._tokenizer, self._chat = list(questions), tokenizer, chat
         self._max_new_tokens = max_new_tokens
 
@@ -77,7 +88,10 @@ class Prober:
         """Answers of `model`, which must be ready to generate (see `ready_to_generate`)."""
         prompts = [question.prompt for question in self._questions]
         completions = generate(model, self._tokenizer, self._chat, prompts, self._max_new_tokens)
-        judged = [self._judge(q, *completion) for q, completion in zip(self._questions, completions, strict=True)]
+        judged = [
+            self._judge(q, *completion)
+            for q, completion in zip(self._questions, completions, strict=True)
+        ]
         return ProbeResult(step, tuple(judged))
 
     def _judge(self, question: HeldOut, completion: str, tokens: int, ended: bool) -> Answer:
@@ -89,12 +103,22 @@ class Prober:
         # An unclosed thinking is no answer, whatever it contains.
         right = boxed and grade(response, question.gold, question.problem).verdict == "correct"
         return Answer(
-            question.problem_id, question.problem, question.gold, text, tokens, ended, bool(closed), boxed, right
+            question.problem_id,
+            question.problem,
+            question.gold,
+            text,
+            tokens,
+            ended,
+            bool(closed),
+            boxed,
+            right,
         )
 
 
 def answer_limit(given: int, examples: Sequence[Example], max_length: int) -> int:
-    """Tokens that an answer of the probe may take: as given, or half as much again as 99 of 100 traces took."""
+    """Tokens that an answer of the probe may take: as given, or half as much again as 99 of 100
+    traces took.
+    """
     if given:
         return given
     lengths = sorted(len(example) - example.prompt_length for example in examples)
@@ -103,11 +127,18 @@ def answer_limit(given: int, examples: Sequence[Example], max_length: int) -> in
 
 
 def generate(
-    model: Any, tokenizer: Any, chat: ChatRenderer, prompts: Sequence[str], max_new_tokens: int, batch: int = 64
+    model: Any,
+    tokenizer: Any,
+    chat: ChatRenderer,
+    prompts: Sequence[str],
+    max_new_tokens: int,
+    batch: int = 64,
 ) -> list[tuple[str, int, bool]]:
-    """Greedy completions: (text without the end of turn, tokens, whether it ended by itself) for each prompt in order.
+    """Greedy completions: (text without the end of turn, tokens, whether it ended by itself) for
+    each prompt in order.
 
-    Prompts of like length go together; padding stands on the left and is masked, so that it changes nothing.
+    Prompts of like length go together; padding stands on the left and is masked, so that it changes
+    nothing.
     """
     import torch
 
@@ -118,10 +149,17 @@ def generate(
     for start in range(0, len(order), batch):
         group = order[start : start + batch]
         width = max(len(ids[i]) for i in group)
-        tokens = torch.tensor([[end] * (width - len(ids[i])) + ids[i] for i in group], device=model.device)
-        mask = torch.tensor([[0] * (width - len(ids[i])) + [1] * len(ids[i]) for i in group], device=model.device)
+        tokens = torch.tensor(
+            [[end] * (width - len(ids[i])) + ids[i] for i in group], device=model.device
+        )
+        mask = torch.tensor(
+            [[0] * (width - len(ids[i])) + [1] * len(ids[i]) for i in group], device=model.device
+        )
         ends = {"eos_token_id": end, "pad_token_id": end}
-        with torch.no_grad(), decoding(model, max_new_tokens=max_new_tokens, use_cache=True, **ends) as greedy:
+        with (
+            torch.no_grad(),
+            decoding(model, max_new_tokens=max_new_tokens, use_cache=True, **ends) as greedy,
+        ):
             out = model.generate(input_ids=tokens, attention_mask=mask, generation_config=greedy)
         for i, row in zip(group, out[:, width:].tolist(), strict=True):
             length = row.index(end) if end in row else len(row)

@@ -1,8 +1,9 @@
 """TRL's SFTTrainer with one thing made ours: what happens inside an optimiser step.
 
-The dataloader hands over whole optimiser steps (`batch` examples each), never micro-batches. `training_step` cuts them,
-so an old micro-batch cannot come back with a checkpoint, running out of memory costs one retry of the same step, and
-the loss of a step does not depend on how it was cut: sums divided by the step's tokens, over all processes.
+The dataloader hands over whole optimiser steps (`batch` examples each), never micro-batches.
+`training_step` cuts them, so an old micro-batch cannot come back with a checkpoint, running out of
+memory costs one retry of the same step, and the loss of a step does not depend on how it was cut:
+sums divided by the step's tokens, over all processes.
 """
 
 import time
@@ -33,7 +34,9 @@ class MicroBatch:
 
     rows: int
     tokens: int
-    keep: int = 0  # up to so many tokens activations are kept; a larger micro-batch computes them again
+    keep: int = (
+        0  # up to so many tokens activations are kept; a larger micro-batch computes them again
+    )
     apart: bool = False  # one example a row
     compiled: bool = False  # then shapes are rounded, so that few of them are met
 
@@ -86,12 +89,19 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
             **given,
         )
 
-    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
-        """One whole optimiser step: every micro-batch forward and backward. Returns the step's mean loss a token."""
+    def training_step(
+        self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None
+    ) -> Tensor:
+        """One whole optimiser step: every micro-batch forward and backward. Returns the step's
+        mean loss a token.
+        """
         model.train()
         step: Step = inputs["step"]
         learnt = _learnt(step)
-        mine = Step(step[i] for i in shares([len(e) for e in step], self.args.world_size)[self.args.process_index])
+        mine = Step(
+            step[i]
+            for i in shares([len(e) for e in step], self.args.world_size)[self.args.process_index]
+        )
         while True:
             began = time.perf_counter()
             try:
@@ -104,14 +114,19 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
             # Outside the except block: its traceback holds the tensors that did not fit.
             self.model.zero_grad(set_to_none=True)
             torch.cuda.empty_cache()
-            self._say(f"out of memory: micro-batch now {self.micro.tokens:,} tokens; the step is done again")
+            self._say(
+                f"out of memory: micro-batch now {self.micro.tokens:,} tokens; the step is done"
+                " again"
+            )
         loss = self._sum_over_processes(loss)
         self._finish_gradients()
         self.work = Work(float(loss), sum(map(len, step)), learnt, time.perf_counter() - began)
         return loss
 
     def _forward_backward(self, step: Step, learnt: int) -> Tensor:
-        """This process's share of the step's mean loss over `learnt` tokens; gradients are left in the parameters."""
+        """This process's share of the step's mean loss over `learnt` tokens; gradients are left
+        in the parameters.
+        """
         total = torch.zeros((), device=self.args.device)
         micro = self.micro
         for indices in micro_batches([len(e) for e in step], micro.rows, micro.tokens, micro.apart):
@@ -120,7 +135,9 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
             if micro.apart:
                 batch = lay_apart(rows, multiple)
             else:
-                batch = lay_flat(rows, self._longest, multiple, segments=len(step) + 1 if micro.compiled else 0)
+                batch = lay_flat(
+                    rows, self._longest, multiple, segments=len(step) + 1 if micro.compiled else 0
+                )
             batch = batch.to(self.args.device)
             if micro.keep:
                 recompute(self.model, batch.ids.numel() > micro.keep)
@@ -131,11 +148,16 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
         return total
 
     def precision(self) -> AbstractContextManager[Any]:
-        return torch.autocast(self.args.device.type, torch.bfloat16) if self._autocast else nullcontext()
+        return (
+            torch.autocast(self.args.device.type, torch.bfloat16)
+            if self._autocast
+            else nullcontext()
+        )
 
     def _finish_gradients(self) -> None:
-        # The model's own forward is never called, so DistributedDataParallel stays idle; summing once a step is all
-        # that several processes need, since each loss was already divided by the tokens of all of them.
+        # The model's own forward is never called, so DistributedDataParallel stays idle; summing
+        # once a step is all that several processes need, since each loss was already divided by the
+        # tokens of all of them.
         if self.args.world_size > 1:
             for parameter in self.model.parameters():
                 if parameter.requires_grad:
@@ -149,9 +171,11 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
         return value
 
     def get_train_dataloader(self) -> Any:
-        """Whole steps in order, the same ones in every process: each takes its share of each (`order.shares`).
+        """Whole steps in order, the same ones in every process: each takes its share of each
+        (`order.shares`).
 
-        Dealt by the libraries instead, the last step of a run would be filled up with examples from its beginning.
+        Dealt by the libraries instead, the last step of a run would be filled up with examples from
+        its beginning.
         """
         steps: Any = self.train_dataset
         return torch.utils.data.DataLoader(
@@ -167,24 +191,33 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
             self._saved(mark_whole(path, self._state()))
 
     def floating_point_ops(self, inputs: Any) -> int:
-        """Not counted here: `plan` knows the model's shape, and the metrics say what share of the peak was reached."""
+        """Not counted here: `plan` knows the model's shape, and the metrics say what share of
+        the peak was reached.
+        """
         return 0
 
 
-def training_arguments(config: TrainerConfig, rate: float, device: str, steps: int = 0) -> SFTConfig:
-    """TRL's arguments. What it would do to the data is switched off: examples are made, checked and cut by us.
+def training_arguments(
+    config: TrainerConfig, rate: float, device: str, steps: int = 0
+) -> SFTConfig:
+    """TRL's arguments. What it would do to the data is switched off: examples are made, checked and
+    cut by us.
 
-    `steps`: as planned, never more than the data has, which the Trainer would begin again; 0: as configured.
+    `steps`: as planned, never more than the data has, which the Trainer would begin again; 0: as
+    configured.
     """
     train = config.train
     arguments = SFTConfig(
         output_dir=str(Path(config.run) / "checkpoints"),
-        per_device_train_batch_size=train.batch,  # of all processes together (`get_train_dataloader`)
+        # of all processes together (`get_train_dataloader`)
+        per_device_train_batch_size=train.batch,
         gradient_accumulation_steps=1,
         num_train_epochs=1,  # the order of the data spans all epochs
         max_steps=steps or train.max_steps or -1,
         learning_rate=rate,
-        lr_scheduler_type="constant_with_warmup" if train.schedule == "constant" else train.schedule,
+        lr_scheduler_type=(
+            "constant_with_warmup" if train.schedule == "constant" else train.schedule
+        ),
         warmup_steps=train.warmup,  # below 1: a share of the steps
         weight_decay=train.weight_decay,
         adam_beta2=train.adam_beta2,
@@ -215,7 +248,9 @@ def training_arguments(config: TrainerConfig, rate: float, device: str, steps: i
         loss_type="nll",
         average_tokens_across_devices=False,
     )
-    arguments._n_gpu = min(arguments.n_gpu, 1)  # one process a GPU (accelerate launch); never DataParallel by stealth
+    arguments._n_gpu = min(
+        arguments.n_gpu, 1
+    )  # one process a GPU (accelerate launch); never DataParallel by stealth
     return arguments
 
 

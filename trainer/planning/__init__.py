@@ -1,1 +1,3 @@
-"""Before the first step: the card, the plan, the learning rate, and the proof that it fits in memory."""
+"""Before the first step: the card, the plan, the learning rate, and the proof that it fits in
+memory.
+"""

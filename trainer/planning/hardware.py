@@ -19,7 +19,9 @@ class Card:
     total_gib: float
     free_gib: float
     bf16: bool
-    peak_tflops: float = 0.0  # measured matrix products a second in the training precision; 0: not measured
+    peak_tflops: float = (
+        0.0  # measured matrix products a second in the training precision; 0: not measured
+    )
 
     @property
     def device(self) -> str:
@@ -42,17 +44,19 @@ def find_card(*, measure: bool = True) -> Card:
     name = f"processor, {torch.get_num_threads()} threads"
     if not measure:
         return Card(name, "cpu", all_gib, left_gib, bf16=False)
-    # Processors differ: with matrix units for bfloat16 it is two or three times as fast, without them slower.
+    # Processors differ: with matrix units for bfloat16 it is two or three times as fast, without
+    # them slower.
     full, half = matrix_peak("cpu", "fp32"), matrix_peak("cpu", "bf16")
     bf16 = half > BF16_WORTH_IT * full
     return Card(name, "cpu", all_gib, left_gib, bf16, half if bf16 else full)
 
 
 def matrix_peak(device: str, dtype: str) -> float:
-    """TFLOP/s of a square matrix product on random numbers, as large a one as MEASURING_SECONDS allow.
+    """TFLOP/s of a square matrix product on random numbers, as large a one as MEASURING_SECONDS
+    allow.
 
-    Small first: without instructions for bfloat16 a processor takes two seconds for a product that others make in
-    five milliseconds, and every start would wait for it.
+    Small first: without instructions for bfloat16 a processor takes two seconds for a product that
+    others make in five milliseconds, and every start would wait for it.
     """
     import torch
 
@@ -98,10 +102,16 @@ def _memory_gib() -> tuple[float, float]:
     memory = psutil.virtual_memory()
     total, free = float(memory.total), float(memory.available)
     try:
-        with open("/sys/fs/cgroup/memory.max") as limit, open("/sys/fs/cgroup/memory.current") as used:
+        with (
+            open("/sys/fs/cgroup/memory.max") as limit,
+            open("/sys/fs/cgroup/memory.current") as used,
+        ):
             ceiling = limit.read().strip()
             if ceiling != "max":
-                total, free = min(total, float(ceiling)), min(free, float(ceiling) - float(used.read()))
+                total, free = (
+                    min(total, float(ceiling)),
+                    min(free, float(ceiling) - float(used.read())),
+                )
     except (OSError, ValueError):
         pass
     return total / GIB, free / GIB

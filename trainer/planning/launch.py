@@ -1,7 +1,8 @@
-"""Several processes, one a card: who this one is, what a launcher may ask of it, and what all must agree on.
+"""Several processes, one a card: who this one is, what a launcher may ask of it, and what all must
+agree on.
 
-`accelerate launch` and `torchrun` say by environment variables which process of how many this is. A run without a
-launcher is the first of one.
+`accelerate launch` and `torchrun` say by environment variables which process of how many this is. A
+run without a launcher is the first of one.
 """
 
 import os
@@ -12,17 +13,27 @@ from datetime import timedelta
 from shared.errors import InputError
 from trainer.planning.hardware import Card
 
-# Each wraps the model's `forward` and shards what it holds. A step here calls the decoder and multiplies by the head's
-# matrix by itself (`flat.loss_sum`), so that weights would be met in shards.
+# Each wraps the model's `forward` and shards what it holds. A step here calls the decoder and
+# multiplies by the head's matrix by itself (`flat.loss_sum`), so that weights would be met in
+# shards.
 WRAPPERS = {
     "ACCELERATE_USE_FSDP": "FSDP",
     "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
     "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM",
     "ACCELERATE_USE_PARALLELISM_CONFIG": "a parallelism configuration",
 }
-# What a launcher's own configuration would change behind the plan's back: precision and compilation are ours.
+# What a launcher's own configuration would change behind the plan's back: precision and compilation
+# are ours.
 OURS = {"ACCELERATE_MIXED_PRECISION": "no", "ACCELERATE_DYNAMO_BACKEND": "no"}
-VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT")
+VARIABLES = (
+    "RANK",
+    "LOCAL_RANK",
+    "WORLD_SIZE",
+    "LOCAL_WORLD_SIZE",
+    "GROUP_RANK",
+    "MASTER_ADDR",
+    "MASTER_PORT",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +70,23 @@ def check_launch(batch: int) -> Launch:
     for variable, name in WRAPPERS.items():
         if os.environ.get(variable, "false").lower() in ("true", "1", "yes"):
             raise InputError(
-                f"launched with {name}, which wraps a forward pass that a step here never calls: launch with "
-                f"`accelerate launch --multi_gpu --num_processes {launch.world}` and no {name} in its configuration; "
-                'where the model does not fit one card, use method = "qlora" or a smaller model'
+                f"launched with {name}, which wraps a forward pass that a step here never calls:"
+                f" launch with `accelerate launch --multi_gpu --num_processes {launch.world}` and"
+                f" no {name} in its configuration; where the model does not fit one card, use"
+                ' method = "qlora" or a smaller model'
             )
     if batch < launch.world:
-        raise InputError(f"train.batch {batch}: less than the {launch.world} processes of this launch: give more")
+        raise InputError(
+            f"train.batch {batch}: less than the {launch.world} processes of this launch: give more"
+        )
     if launch.world > 1:
         os.environ.update(OURS)
     return launch
 
 
 def take_card(launch: Launch) -> None:
-    """Make this process's card the current one: Triton and Unsloth start their kernels there, not where tensors are.
+    """Make this process's card the current one: Triton and Unsloth start their kernels there, not
+    where tensors are.
 
     Errors: `InputError` where there are fewer cards than processes.
     """
@@ -82,7 +97,8 @@ def take_card(launch: Launch) -> None:
     cards = torch.cuda.device_count()
     if launch.local_rank >= cards:
         raise InputError(
-            f"{launch.local_world} processes for {cards} cards: launch with --num_processes {cards}, one a card"
+            f"{launch.local_world} processes for {cards} cards: launch with --num_processes"
+            f" {cards}, one a card"
         )
     torch.cuda.set_device(launch.local_rank)
 
@@ -94,20 +110,26 @@ def idle_cards(launch: Launch) -> str:
     cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if launch.world > 1 or cards < 2:
         return ""
-    return f"note: 1 of {cards} cards is used; `accelerate launch --num_processes {cards} -m trainer run …` uses all"
+    return (
+        f"note: 1 of {cards} cards is used; `accelerate launch --num_processes {cards} -m trainer"
+        " run …` uses all"
+    )
 
 
 def agree(card: Card, launch: Launch) -> Card:
-    """The card that all processes plan for: a precision that each of them has, the speed of the slowest.
+    """The card that all processes plan for: a precision that each of them has, the speed of the
+    slowest.
 
-    Processors are measured side by side and need not find the same. Those of one machine share its memory.
+    Processors are measured side by side and need not find the same. Those of one machine share its
+    memory.
     """
     if launch.world == 1:
         return card
     import torch.distributed
     from accelerate import PartialState
 
-    # Joins the group, which the Trainer then uses: one process may wait for another that answers a probe or saves.
+    # Joins the group, which the Trainer then uses: one process may wait for another that answers a
+    # probe or saves.
     PartialState(cpu=card.kind == "cpu", timeout=timedelta(minutes=30))
     cards: list[tuple[bool, float]] = [(False, 0.0)] * launch.world
     torch.distributed.all_gather_object(cards, (card.bf16, card.peak_tflops))
@@ -125,7 +147,9 @@ def leave() -> None:
 
 
 def alone(environment: Mapping[str, str]) -> dict[str, str]:
-    """`environment` without what a launcher put there: for a child process that is to wait for nobody."""
+    """`environment` without what a launcher put there: for a child process that is to wait for
+    nobody.
+    """
     return {
         name: value
         for name, value in environment.items()

@@ -1,4 +1,6 @@
-"""Two real steps on the longest micro-batch before a run is believed: estimates are for choosing, the card decides."""
+"""Two real steps on the longest micro-batch before a run is believed: estimates are for
+choosing, the card decides.
+"""
 
 import os
 import time
@@ -16,17 +18,19 @@ from trainer.layers.packing import lay_apart, lay_flat, loss_sum
 from trainer.planning.hardware import GIB, Card
 from trainer.planning.plan import ANY, Plan, Setting
 
-SLOW = 0.1  # of the card's matrix peak: 23,900 tokens/s of a 1.5B model were 0.28 of an H100's, 5,000 were 0.06
+# of the card's matrix peak: 23,900 tokens/s of a 1.5B model were 0.28 of an H100's, 5,000 were 0.06
+SLOW = 0.1
 CHOOSING_SECONDS = 5.0
 
 
 def rehearse(
     model: Any, examples: Sequence[Example], plan: Plan, card: Card, config: TrainerConfig
 ) -> tuple[Setting, str]:
-    """The setting that really fits, and a line that says so, with the time that the run will take at the speed seen.
+    """The setting that really fits, and a line that says so, with the time that the run will take
+    at the speed seen.
 
-    No weight is changed. Room is kept for the optimiser's state, which does not exist yet. Raises `InputError` where
-    one example at a time does not fit.
+    No weight is changed. Room is kept for the optimiser's state, which does not exist yet. Raises
+    `InputError` where one example at a time does not fit.
     """
     if card.kind == "cpu" and "OMP_NUM_THREADS" not in os.environ:
         _choose_threads(model, examples, plan)
@@ -51,21 +55,28 @@ def rehearse(
         setting = _half(setting, len(batch), tokens)
 
 
-def in_words(tokens: int, peak: float, seconds: float, plan: Plan, card: Card, config: TrainerConfig) -> str:
+def in_words(
+    tokens: int, peak: float, seconds: float, plan: Plan, card: Card, config: TrainerConfig
+) -> str:
     speed = plan.cards * tokens / seconds
     line = (
-        f"rehearsal: two steps on the longest micro-batch ({tokens:,} tokens), {peak:.2f} GiB, {speed:,.0f} tokens/s"
-        f"{f' of {plan.cards} cards' if plan.cards > 1 else ''}: "
-        f"{duration(plan.tokens / speed)} for {plan.steps:,} steps"
+        f"rehearsal: two steps on the longest micro-batch ({tokens:,} tokens), {peak:.2f} GiB,"
+        f" {speed:,.0f} tokens/s{f' of {plan.cards} cards' if plan.cards > 1 else ''}:"
+        f" {duration(plan.tokens / speed)} for {plan.steps:,} steps"
     )
     share = plan.flops_per_token * tokens / seconds / 1e12 / (card.peak_tflops or float("inf"))
     if card.kind == "cuda" and config.backend == "auto" and 0 < share < SLOW:
-        line += f'; {share:.0%} of the matrix peak is little: try the other backend (backend = "unsloth" or "trl")'
+        line += (
+            f"; {share:.0%} of the matrix peak is little: try the other backend (backend ="
+            ' "unsloth" or "trl")'
+        )
     return line
 
 
 def _choose_threads(model: Any, examples: Sequence[Example], plan: Plan) -> None:
-    """All cores or one? On a busy machine, or with a small model, threads that wait for one another lose."""
+    """All cores or one? On a busy machine, or with a small model, threads that wait for one
+    another lose.
+    """
     batch = lay_apart(examples[:2]) if plan.setting.apart else lay_flat(examples[:2])
     seconds: dict[int, float] = {}
     deadline = time.perf_counter() + CHOOSING_SECONDS
@@ -98,8 +109,12 @@ def _worst(examples: Sequence[Example], setting: Setting, plan: Plan) -> list[Ex
     return taken
 
 
-def _two_steps(model: Any, examples: Sequence[Example], plan: Plan, card: Card, room: int) -> tuple[float, float]:
-    """(GiB at the peak, seconds of the second step). A processor's memory is not measured: the system shares it."""
+def _two_steps(
+    model: Any, examples: Sequence[Example], plan: Plan, card: Card, room: int
+) -> tuple[float, float]:
+    """(GiB at the peak, seconds of the second step). A processor's memory is not measured: the
+    system shares it.
+    """
     device = torch.device(card.device)
     if card.kind == "cuda":
         torch.cuda.reset_peak_memory_stats()
@@ -107,7 +122,11 @@ def _two_steps(model: Any, examples: Sequence[Example], plan: Plan, card: Card, 
     model.train()
     for _ in range(2):
         began = time.perf_counter()
-        laid = lay_apart(examples) if plan.setting.apart else lay_flat(examples, max(map(len, examples)))
+        laid = (
+            lay_apart(examples)
+            if plan.setting.apart
+            else lay_flat(examples, max(map(len, examples)))
+        )
         batch = laid.to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=plan.dtype == "bf16"):
             loss = loss_sum(model, batch) / max(1, len(batch.targets))

@@ -1,7 +1,9 @@
-"""What a run will take: memory by part, micro-batch, checkpointing, steps, time. Pure: the card is data.
+"""What a run will take: memory by part, micro-batch, checkpointing, steps, time. Pure: the card is
+data.
 
-The formulas are estimates, to choose by and to refuse by before anything is loaded for long. Before a run is believed,
-two real steps on the longest micro-batch are made (`rehearsal.rehearse`), and the card has the last word.
+The formulas are estimates, to choose by and to refuse by before anything is loaded for long. Before
+a run is believed, two real steps on the longest micro-batch are made (`rehearsal.rehearse`), and
+the card has the last word.
 """
 
 from collections.abc import Sequence
@@ -73,7 +75,9 @@ class Setting:
     rows: int
     checkpointing: bool  # activations are computed again ...
     keep: int = 0  # ... by micro-batches of more tokens than this
-    apart: bool = False  # one example a row, padded: for layers that carry a state from token to token
+    apart: bool = (
+        False  # one example a row, padded: for layers that carry a state from token to token
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +106,11 @@ class Plan:
 
     def lines(self) -> list[str]:
         parts = ", ".join(f"{name} {gib:.2f}" for name, gib in self.memory_gib.items())
-        cut = f"at most {self.setting.tokens:,} tokens" if self.setting.rows == ANY else f"{self.setting.rows} examples"
+        cut = (
+            f"at most {self.setting.tokens:,} tokens"
+            if self.setting.rows == ANY
+            else f"{self.setting.rows} examples"
+        )
         laid = "one example a row, padded" if self.setting.apart else "end to end without padding"
         return [
             f"memory: {self.total_gib:.2f} of {self.budget_gib:.1f} GiB expected ({parts})",
@@ -116,7 +124,9 @@ class Plan:
 
 
 def context_length(config: Any) -> int:
-    """Positions that a transformers configuration knows, its RoPE scaling included; 0 where it does not say."""
+    """Positions that a transformers configuration knows, its RoPE scaling included; 0 where it
+    does not say.
+    """
     known = int(getattr(config, "max_position_embeddings", 0) or 0)
     rope = getattr(config, "rope_parameters", None) or {}
     original = int(rope.get("original_max_position_embeddings") or 0)
@@ -127,15 +137,18 @@ def context_length(config: Any) -> int:
 
 
 def few_steps(config: TrainerConfig, steps: int, examples: int) -> str:
-    """What to say of a run that is over before it has learnt much; "" where it is not, or is short on purpose."""
+    """What to say of a run that is over before it has learnt much; "" where it is not, or is
+    short on purpose.
+    """
     if steps >= FEW_STEPS or config.train.max_steps or config.train.epochs < 1:
         return ""
     epochs = min(8, -(-ENOUGH_STEPS * config.train.epochs // steps))
     if epochs <= config.train.epochs:
         return ""
     return (
-        f"note: {steps} optimiser steps are few for {examples:,} examples; train.epochs = {epochs:g} may pay "
-        "(SmolLM2-135M, 1,000 traces: 77 of 300 right after one epoch, 253 after eight)"
+        f"note: {steps} optimiser steps are few for {examples:,} examples; train.epochs ="
+        f" {epochs:g} may pay (SmolLM2-135M, 1,000 traces: 77 of 300 right after one epoch, 253"
+        " after eight)"
     )
 
 
@@ -148,8 +161,8 @@ def make_plan(
     backend: str = "trl",
     apart: bool = False,
 ) -> Plan:
-    """The fastest setting that fits the card. `lengths`: tokens of each example of the whole run, in its order;
-    `apart`: one example a row (`trainer.layers.recurrent_state`).
+    """The fastest setting that fits the card. `lengths`: tokens of each example of the whole run,
+    in its order; `apart`: one example a row (`trainer.layers.recurrent_state`).
 
     Raises `InputError` where not even one longest example at a time fits.
     """
@@ -161,10 +174,21 @@ def make_plan(
     steps = -(-len(lengths) // batch)
     steps = min(steps, config.train.max_steps or steps)
     base = Plan(
-        Setting(longest, 1, checkpointing=False), {}, budget, dtype, False, steps,
-        sum(lengths[: steps * batch]), 0.0, 1.0, 0.0, world,
-    )  # fmt: skip
-    most = max(sum(lengths[i : i + share]) for i in range(0, len(lengths), share))  # in one step: no room beyond it
+        Setting(longest, 1, checkpointing=False),
+        {},
+        budget,
+        dtype,
+        False,
+        steps,
+        sum(lengths[: steps * batch]),
+        0.0,
+        1.0,
+        0.0,
+        world,
+    )
+    most = max(
+        sum(lengths[i : i + share]) for i in range(0, len(lengths), share)
+    )  # in one step: no room beyond it
     plans = [
         _judged(base, replace(setting, apart=apart), config, shape, lengths, card, share)
         for setting in _settings(config, longest, most, share, backend)
@@ -175,8 +199,12 @@ def make_plan(
         raise InputError(_too_big(config, shape, card, least))
     best = max(plan.tokens_per_second for plan in fitting)
     # The leanest of those that are as fast as the fastest, within what the estimate can tell apart.
-    chosen = min((p for p in fitting if p.tokens_per_second >= 0.97 * best), key=lambda plan: plan.total_gib)
-    return replace(chosen, compile=config.train.compile and card.kind == "cuda" and backend != "unsloth")
+    chosen = min(
+        (p for p in fitting if p.tokens_per_second >= 0.97 * best), key=lambda plan: plan.total_gib
+    )
+    return replace(
+        chosen, compile=config.train.compile and card.kind == "cuda" and backend != "unsloth"
+    )
 
 
 def precision(config: TrainerConfig, card: Card) -> Literal["bf16", "fp32"]:
@@ -185,8 +213,12 @@ def precision(config: TrainerConfig, card: Card) -> Literal["bf16", "fp32"]:
     return "bf16" if card.bf16 else "fp32"
 
 
-def memory(shape: Shape, config: TrainerConfig, dtype: str, setting: Setting, longest: int) -> dict[str, float]:
-    """GiB by part. Activations are counted tensor by tensor of a Llama-like layer with LoRA on every linear map."""
+def memory(
+    shape: Shape, config: TrainerConfig, dtype: str, setting: Setting, longest: int
+) -> dict[str, float]:
+    """GiB by part. Activations are counted tensor by tensor of a Llama-like layer with LoRA on
+    every linear map.
+    """
     size = 2 if dtype == "bf16" else 4
     weights = shape.parameters * (0.6 if config.method == "qlora" else size)
     if config.method == "full":
@@ -200,45 +232,68 @@ def memory(shape: Shape, config: TrainerConfig, dtype: str, setting: Setting, lo
         layer, again = 6 * shape.hidden + 4 * shape.inner + 3 * shape.queries + 2 * shape.keys, 0.9
     else:
         layer, again = 7 * shape.hidden + 4 * shape.inner + 4 * shape.queries + 3 * shape.keys, 1.5
-    edges = shape.hidden * shape.layers  # what checkpointing keeps, beside one layer that is computed again
-    kept = tokens * size * (edges + again * layer if setting.checkpointing else layer * shape.layers)
+    edges = (
+        shape.hidden * shape.layers
+    )  # what checkpointing keeps, beside one layer that is computed again
+    kept = (
+        tokens * size * (edges + again * layer if setting.checkpointing else layer * shape.layers)
+    )
     rows = min(tokens, max(64, (1 << 26) // shape.vocabulary))
     parts = {
         "weights": float(weights),
-        "adapters and optimiser" if config.method != "full" else "gradients and optimiser": trained
-        * (16.0 if config.method != "full" else 12.0),
+        "adapters and optimiser" if config.method != "full" else "gradients and optimiser": (
+            trained * (16.0 if config.method != "full" else 12.0)
+        ),
         "activations": float(kept),
-        "logits": rows * shape.vocabulary * (4.0 + size + (4.0 if config.method == "full" else 0.0)),
+        "logits": (
+            rows * shape.vocabulary * (4.0 + size + (4.0 if config.method == "full" else 0.0))
+        ),
         "runtime": (0.9 if dtype == "bf16" else 0.5) * GIB,
     }
     return {name: value / GIB for name, value in parts.items()}
 
 
-def flops_per_token(shape: Shape, method: str, mean_length: float, learnt: float, checkpointing: bool) -> float:
-    """Floating-point operations a token: forward, backward to the inputs, weight gradients (full), recomputation.
+def flops_per_token(
+    shape: Shape, method: str, mean_length: float, learnt: float, checkpointing: bool
+) -> float:
+    """Floating-point operations a token: forward, backward to the inputs, weight gradients (full),
+    recomputation.
 
     `learnt`: share of the tokens whose logits are made. LoRA's own small products are left out.
     """
     passes = 2 + (method == "full") + checkpointing
-    attention = 2 * 2 * shape.queries * mean_length / 2 * shape.layers  # causal: half of each square
+    attention = (
+        2 * 2 * shape.queries * mean_length / 2 * shape.layers
+    )  # causal: half of each square
     body = 2 * shape.layers * shape.layer_weights + attention
     return body * passes + 2 * shape.head * learnt * (2 + (method == "full"))
 
 
-def _settings(config: TrainerConfig, longest: int, most: int, share: int, backend: str) -> list[Setting]:
-    # With Unsloth nearly all of a step is spent on starting kernels (docs/experiments/trainer.md): what checkpointing
-    # computes again hardly shows, and it saves most of the memory.
+def _settings(
+    config: TrainerConfig, longest: int, most: int, share: int, backend: str
+) -> list[Setting]:
+    # With Unsloth nearly all of a step is spent on starting kernels (docs/experiments/trainer.md):
+    # what checkpointing computes again hardly shows, and it saves most of the memory.
     auto = (True,) if backend == "unsloth" else (False, True)
     ways = {"auto": auto, "on": (True,), "off": (False,)}[config.train.checkpointing]
     if config.train.micro_batch != "auto":
-        return [Setting(ANY, min(config.train.micro_batch, share), checkpointing) for checkpointing in ways]
+        return [
+            Setting(ANY, min(config.train.micro_batch, share), checkpointing)
+            for checkpointing in ways
+        ]
     known = UNSLOTH_TOKENS if backend == "unsloth" else max(TOKENS)
     sizes = sorted({max(min(size, most), longest) for size in TOKENS if size <= known})
     return [Setting(size, ANY, checkpointing) for checkpointing in ways for size in sizes]
 
 
 def _judged(
-    base: Plan, setting: Setting, config: TrainerConfig, shape: Shape, lengths: Sequence[int], card: Card, share: int
+    base: Plan,
+    setting: Setting,
+    config: TrainerConfig,
+    shape: Shape,
+    lengths: Sequence[int],
+    card: Card,
+    share: int,
 ) -> Plan:
     mean = sum(length * length for length in lengths) / sum(lengths)  # seen from a token
     flops = flops_per_token(shape, config.method, mean, 0.9, setting.checkpointing)
@@ -246,7 +301,9 @@ def _judged(
     cuts = [micro_batches(step, setting.rows, setting.tokens, setting.apart) for step in sample]
     micros = sum(map(len, cuts)) / len(cuts)
     filled = sum(map(sum, sample)) / len(sample) / micros
-    if card.kind == "cuda":  # half of the peak once about 2,000 tokens are there to share out; a launch cost below
+    if (
+        card.kind == "cuda"
+    ):  # half of the peak once about 2,000 tokens are there to share out; a launch cost below
         rate = (card.peak_tflops or 100.0) * 1e12 * 0.5 * filled / (filled + 1500)
     else:
         rate = (card.peak_tflops or 0.1) * 1e12 * 0.5 * filled / (filled + 30)
@@ -271,7 +328,7 @@ def _too_big(config: TrainerConfig, shape: Shape, card: Card, least: Plan) -> st
     remedies.append("a lower train.max_length")
     remedies.append("a smaller model")
     return (
-        f"{config.model} ({shape.parameters / 1e9:.2f} billion parameters) does not fit: one longest example at a time "
-        f"needs about {least.total_gib:.1f} GiB, {card.name} leaves {least.budget_gib:.1f}; "
-        f"use {', '.join(remedies[:-1])} or {remedies[-1]}"
+        f"{config.model} ({shape.parameters / 1e9:.2f} billion parameters) does not fit: one"
+        f" longest example at a time needs about {least.total_gib:.1f} GiB, {card.name} leaves"
+        f" {least.budget_gib:.1f}; use {', '.join(remedies[:-1])} or {remedies[-1]}"
     )

@@ -1,8 +1,11 @@
-"""Who may ask what of the server: addresses, hosts, origins and the token. Pure but for reading the host's name.
+"""Who may ask what of the server: addresses, hosts, origins and the token. Pure but for reading the
+host's name.
 
 - Elsewhere than on loopback nothing is served without a token, and nothing is read without it.
-- No POST works without the token, on loopback too: a page in the user's browser can send POSTs there.
-- A request whose Host is not one of ours is refused (DNS rebinding: a foreign name that suddenly means 127.0.0.1), and
+- No POST works without the token, on loopback too: a page in the user's browser can send POSTs
+  there.
+- A request whose Host is not one of ours is refused (DNS rebinding: a foreign name that suddenly
+  means 127.0.0.1), and
   so is one that a foreign page sends (Origin, Sec-Fetch-Site).
 """
 
@@ -33,8 +36,8 @@ class Access:
         self._token, self._token_env = token, token_env
         if not self.loopback and not token:
             raise InputError(
-                f"daemon.host {host}: the server listens elsewhere than on loopback only with a token: "
-                f"export {token_env}=… or set daemon.host = 127.0.0.1"
+                f"daemon.host {host}: the server listens elsewhere than on loopback only with a"
+                f" token: export {token_env}=… or set daemon.host = 127.0.0.1"
             )
         self._names = {"localhost", host.lower().strip("[]")}
         if not self.loopback:
@@ -48,17 +51,27 @@ class Access:
             return Refusal(403, "requests from other sites are refused")
         if method not in ("GET", "HEAD"):
             return None if self._bears_token(headers, basic=False) else self._no_token()
-        if self.loopback or path in ("/healthz", "/readyz") or self._bears_token(headers, basic=True):
+        if (
+            self.loopback
+            or path in ("/healthz", "/readyz")
+            or self._bears_token(headers, basic=True)
+        ):
             return None
-        return Refusal(401, f"give the token of {self._token_env}, as a bearer token or as the password")
+        return Refusal(
+            401, f"give the token of {self._token_env}, as a bearer token or as the password"
+        )
 
     def _no_token(self) -> Refusal:
         if not self._token:
-            return Refusal(401, f"POSTs need a token: set {self._token_env} and start the run again")
+            return Refusal(
+                401, f"POSTs need a token: set {self._token_env} and start the run again"
+            )
         return Refusal(401, f"give the token of {self._token_env}: Authorization: Bearer …")
 
     def _is_our_host(self, host: str) -> bool:
-        """Ours are the names we know and, elsewhere than on loopback, any address: no name, so nothing to rebind."""
+        """Ours are the names we know and, elsewhere than on loopback, any address: no name, so
+        nothing to rebind.
+        """
         try:
             name = urlsplit(f"//{host}").hostname or ""
         except ValueError:
@@ -73,13 +86,18 @@ class Access:
 
     def _comes_from_elsewhere(self, method: str, headers: Mapping[str, str]) -> bool:
         origin, site = headers.get("Origin"), headers.get("Sec-Fetch-Site", "")
-        if origin is not None and urlsplit(origin).netloc.lower() != headers.get("Host", "").lower():
+        if (
+            origin is not None
+            and urlsplit(origin).netloc.lower() != headers.get("Host", "").lower()
+        ):
             return True
         followed_a_link = method == "GET" and headers.get("Sec-Fetch-Mode") == "navigate"
         return site in ("cross-site", "same-site") and not followed_a_link
 
     def _bears_token(self, headers: Mapping[str, str], basic: bool) -> bool:
-        """`basic`: a browser's password prompt will do. Not for POSTs: browsers send it along with foreign forms."""
+        """`basic`: a browser's password prompt will do. Not for POSTs: browsers send it along
+        with foreign forms.
+        """
         kind, _, given = headers.get("Authorization", "").partition(" ")
         if basic and kind.lower() == "basic":
             try:
@@ -88,7 +106,9 @@ class Access:
                 return False
         elif kind.lower() != "bearer":
             return False
-        return bool(self._token) and hmac.compare_digest(given.strip().encode(), self._token.encode())
+        return bool(self._token) and hmac.compare_digest(
+            given.strip().encode(), self._token.encode()
+        )
 
 
 def is_loopback(host: str) -> bool:

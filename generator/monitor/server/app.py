@@ -18,7 +18,9 @@ from generator.monitor.status import RunStatus
 from shared.errors import InputError
 from shared.records import Trace
 
-TRACE_CHARACTERS = 40_000  # of a trace's reasoning and response each; longer ones are cut for the eye
+TRACE_CHARACTERS = (
+    40_000  # of a trace's reasoning and response each; longer ones are cut for the eye
+)
 NEXT_PORTS = 20  # tried on loopback where the port is taken, as by another run
 
 
@@ -34,13 +36,18 @@ class Controls(Protocol):
     def drain(self, why: str) -> None: ...
 
     def reload(self) -> list[str]:
-        """Read the configuration again; sentences about what needs a restart. Errors: InputError."""
+        """Read the configuration again; sentences about what needs a restart. Errors:
+        InputError.
+        """
         ...
 
 
 class _Routes:
     def __init__(
-        self, status: Callable[[], RunStatus], traces: Callable[[], Iterable[Trace]], controls: Controls
+        self,
+        status: Callable[[], RunStatus],
+        traces: Callable[[], Iterable[Trace]],
+        controls: Controls,
     ) -> None:
         self._status, self._traces, self._controls = status, traces, controls
         self._metrics = exposition(status)
@@ -64,7 +71,9 @@ class _Routes:
 
     def start_sampling(self) -> None:
         self._history.add(time.time(), self._status())
-        self._next_sample = asyncio.get_running_loop().call_later(SAMPLE_SECONDS, self.start_sampling)
+        self._next_sample = asyncio.get_running_loop().call_later(
+            SAMPLE_SECONDS, self.start_sampling
+        )
 
     def stop_sampling(self) -> None:
         if self._next_sample:
@@ -96,7 +105,9 @@ class _Routes:
     async def ready(self, request: web.Request) -> web.Response:
         status = self._status()
         taken = status.phase in ("running", "idle")
-        return _json({"ready": taken, "phase": status.phase, "note": status.note}, 200 if taken else 503)
+        return _json(
+            {"ready": taken, "phase": status.phase, "note": status.note}, 200 if taken else 503
+        )
 
     async def control(self, request: web.Request) -> web.Response:
         what, lane = request.match_info["what"], request.match_info.get("lane", "")
@@ -127,7 +138,8 @@ async def dashboard_server(
 ) -> AsyncIterator[str]:
     """Serve while the block runs; yields the address. `traces`: the latest, newest first.
 
-    On loopback the next free port is taken where `port` is not free. Errors: InputError where none can be had.
+    On loopback the next free port is taken where `port` is not free. Errors: InputError where none
+    can be had.
     """
     routes = _Routes(status, traces, controls)
     app = web.Application(middlewares=[_guard(access)], client_max_size=1024)
@@ -152,7 +164,8 @@ async def _bind(runner: web.AppRunner, host: str, port: int) -> int:
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise InputError(
-                    f"daemon.host {host}: {error.strerror or error}: give an address of this machine"
+                    f"daemon.host {host}: {error.strerror or error}: give an address of this"
+                    " machine"
                 ) from None
         else:
             return candidate
@@ -170,7 +183,11 @@ def _guard(access: Access) -> Callable[..., Awaitable[web.StreamResponse]]:
         if refusal := access.check(request.method, request.path, request.headers):
             reply = _json({"error": refusal.message}, refusal.status)
             if refusal.status == 401:
-                kind = "Bearer" if request.method == "POST" else 'Basic realm="stillhouse", charset="UTF-8"'
+                kind = (
+                    "Bearer"
+                    if request.method == "POST"
+                    else 'Basic realm="stillhouse", charset="UTF-8"'
+                )
                 reply.headers["WWW-Authenticate"] = kind
         else:
             try:
@@ -194,11 +211,21 @@ def _json(value: Any, status: int = 200) -> web.Response:
 
 def _for_the_eye(trace: Trace) -> dict[str, Any]:
     return {
-        "id": trace.id, "source": trace.source, "problem": trace.problem[:TRACE_CHARACTERS], "gold": trace.gold,
-        "reasoning": trace.reasoning[:TRACE_CHARACTERS], "response": trace.response[:TRACE_CHARACTERS],
-        "reasoning_characters": len(trace.reasoning), "final_answer": trace.final_answer, "verdict": trace.verdict,
-        "reason": trace.reason, "finish_reason": trace.finish_reason, "lane": trace.lane,
-        "model": trace.model_returned or trace.model, "attempts": trace.attempts,
-        "tokens": trace.usage.completion_tokens, "seconds": trace.timing.get("total_seconds"),
+        "id": trace.id,
+        "source": trace.source,
+        "problem": trace.problem[:TRACE_CHARACTERS],
+        "gold": trace.gold,
+        "reasoning": trace.reasoning[:TRACE_CHARACTERS],
+        "response": trace.response[:TRACE_CHARACTERS],
+        "reasoning_characters": len(trace.reasoning),
+        "final_answer": trace.final_answer,
+        "verdict": trace.verdict,
+        "reason": trace.reason,
+        "finish_reason": trace.finish_reason,
+        "lane": trace.lane,
+        "model": trace.model_returned or trace.model,
+        "attempts": trace.attempts,
+        "tokens": trace.usage.completion_tokens,
+        "seconds": trace.timing.get("total_seconds"),
         "finished_at": trace.finished_at,
-    }  # fmt: skip
+    }

@@ -1,4 +1,6 @@
-"""The dashboard as one page: style and script are put into it, and the policy that lets nothing else run."""
+"""The dashboard as one page: style and script are put into it, and the policy that lets nothing
+else run.
+"""
 
 from functools import cache
 
@@ -17,7 +19,9 @@ def page() -> bytes:
 
 @cache
 def page_policy() -> str:
-    """Content-Security-Policy: only the page's own script and style, by their hashes; data from this server alone."""
+    """Content-Security-Policy: only the page's own script and style, by their hashes; data from
+    this server alone.
+    """
     return policy(page_style(_style()), _script(), connect="'self'") + "; frame-ancestors 'none'"
 
 

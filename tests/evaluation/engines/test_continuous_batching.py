@@ -1,4 +1,6 @@
-"""The decoding loop makes the tokens that transformers' own `generate` makes, whatever the batch."""
+"""The decoding loop makes the tokens that transformers' own `generate` makes, whatever the
+batch.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -23,10 +25,18 @@ from tests.evaluation.tiny_models import write_model
 STOP = 7
 VOCABULARY = 96
 _SHAPE = {
-    "vocab_size": VOCABULARY, "hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 6,
-    "num_key_value_heads": 2, "intermediate_size": 64, "max_position_embeddings": 512, "initializer_range": 0.3,
-    "eos_token_id": STOP, "pad_token_id": 0, "bos_token_id": None,
-}  # fmt: skip
+    "vocab_size": VOCABULARY,
+    "hidden_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 6,
+    "num_key_value_heads": 2,
+    "intermediate_size": 64,
+    "max_position_embeddings": 512,
+    "initializer_range": 0.3,
+    "eos_token_id": STOP,
+    "pad_token_id": 0,
+    "bos_token_id": None,
+}
 FAMILIES: dict[str, Any] = {
     "qwen2": lambda: Qwen2ForCausalLM(Qwen2Config(**_SHAPE)),
     "qwen3": lambda: Qwen3ForCausalLM(Qwen3Config(**_SHAPE, head_dim=8)),
@@ -37,7 +47,10 @@ FAMILIES: dict[str, Any] = {
 def prompts(count: int, limit: int = 30) -> list[Prompt]:
     draws = torch.Generator().manual_seed(5)
     lengths = torch.randint(1, 40, (count,), generator=draws).tolist()
-    return [Prompt(torch.randint(8, VOCABULARY, (n,), generator=draws).tolist(), limit + n % 7) for n in lengths]
+    return [
+        Prompt(torch.randint(8, VOCABULARY, (n,), generator=draws).tolist(), limit + n % 7)
+        for n in lengths
+    ]
 
 
 def model_of(family: str) -> Any:
@@ -60,9 +73,13 @@ def by_generate(model: Any, prompt: Prompt) -> list[int]:
     model.set_attn_implementation("eager")
     ids = torch.tensor([prompt.ids])
     output = model.generate(
-        ids, attention_mask=torch.ones_like(ids), max_new_tokens=prompt.limit, do_sample=False,
-        eos_token_id=STOP, pad_token_id=0,
-    )  # fmt: skip
+        ids,
+        attention_mask=torch.ones_like(ids),
+        max_new_tokens=prompt.limit,
+        do_sample=False,
+        eos_token_id=STOP,
+        pad_token_id=0,
+    )
     tokens: list[int] = output[0, ids.shape[1] :].tolist()
     return tokens[: tokens.index(STOP)] if STOP in tokens else tokens
 
@@ -74,7 +91,9 @@ def test_greedy_tokens_are_those_of_generate(family: str) -> None:
     found = decoded(Decoder(model, 5, Sampling(stop_ids=(STOP,))), wanted)
     assert [g.tokens for g in found] == expected
     assert any(g.stopped for g in found)
-    assert any(not g.stopped and len(g.tokens) == p.limit for g, p in zip(found, wanted, strict=True))
+    assert any(
+        not g.stopped and len(g.tokens) == p.limit for g, p in zip(found, wanted, strict=True)
+    )
 
 
 @pytest.mark.parametrize("kind", [Decoder, StaticDecoder])
@@ -82,7 +101,9 @@ def test_greedy_tokens_are_those_of_generate(family: str) -> None:
 def test_a_sampled_answer_does_not_depend_on_its_batch(kind: Any, top_p: float) -> None:
     model = model_of("qwen2")
     sampling = Sampling(0.8, top_p, (STOP,))
-    wanted = [Prompt(p.ids, p.limit, uniforms(0, str(i), 0, p.limit)) for i, p in enumerate(prompts(12))]
+    wanted = [
+        Prompt(p.ids, p.limit, uniforms(0, str(i), 0, p.limit)) for i, p in enumerate(prompts(12))
+    ]
     alone = [decoded(Decoder(model, 1, sampling), [prompt])[0].tokens for prompt in wanted]
     model.set_attn_implementation("sdpa")
     assert [g.tokens for g in decoded(kind(model, 5, sampling), wanted)] == alone
@@ -92,7 +113,9 @@ def test_static_decoding_gives_the_same_greedy_tokens() -> None:
     model, wanted = model_of("llama"), prompts(9)
     expected = [by_generate(model, prompt) for prompt in wanted]
     model.set_attn_implementation("sdpa")
-    assert [g.tokens for g in decoded(StaticDecoder(model, 4, Sampling(stop_ids=(STOP,))), wanted)] == expected
+    assert [
+        g.tokens for g in decoded(StaticDecoder(model, 4, Sampling(stop_ids=(STOP,))), wanted)
+    ] == expected
 
 
 def test_rows_longer_than_the_first_room_find_more() -> None:
@@ -100,7 +123,9 @@ def test_rows_longer_than_the_first_room_find_more() -> None:
     model = Qwen2ForCausalLM(Qwen2Config(**_SHAPE | {"max_position_embeddings": 2048})).eval()
     wanted = [Prompt([9, 10, 11], 700), Prompt([12], 20)]
     expected = [by_generate(model, prompt) for prompt in wanted]
-    assert [g.tokens for g in decoded(Decoder(model, 2, Sampling(stop_ids=(STOP,))), wanted)] == expected
+    assert [
+        g.tokens for g in decoded(Decoder(model, 2, Sampling(stop_ids=(STOP,))), wanted)
+    ] == expected
 
 
 def test_no_prompts_take_no_time() -> None:
@@ -127,11 +152,21 @@ def test_streams_of_two_samples_differ_and_one_stream_is_the_same_at_every_lengt
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
-def test_on_a_gpu_captured_steps_give_the_probabilities_of_the_models_own_attention(tmp_path: Path) -> None:
+def test_on_a_gpu_captured_steps_give_the_probabilities_of_the_models_own_attention(
+    tmp_path: Path,
+) -> None:
     folder = write_model(tmp_path / "m", hidden_size=96, head_dim=16)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa").cuda().eval()
+    model = (
+        AutoModelForCausalLM.from_pretrained(
+            folder, dtype=torch.float32, attn_implementation="sdpa"
+        )
+        .cuda()
+        .eval()
+    )
     wanted = prompts(40)
     expected = torch.softmax(model(torch.tensor([wanted[0].ids]).cuda()).logits[0, -1].float(), -1)
     decoder = Decoder(model, 16, Sampling(stop_ids=(STOP,)))
     assert (decoder.next_probabilities(wanted[0].ids) - expected).abs().max() < 2e-2
-    assert all(len(g.tokens) <= p.limit for g, p in zip(decoded(decoder, wanted), wanted, strict=True))
+    assert all(
+        len(g.tokens) <= p.limit for g, p in zip(decoded(decoder, wanted), wanted, strict=True)
+    )

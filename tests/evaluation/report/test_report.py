@@ -19,7 +19,9 @@ HOSTILE = '</script><script>window.owned=1</script><img src=x onerror="window.ow
 
 
 class Elements(HTMLParser):
-    """Every element with its attributes, and the text of each script, as a browser would find them."""
+    """Every element with its attributes, and the text of each script, as a browser would find
+    them.
+    """
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -39,7 +41,9 @@ class Elements(HTMLParser):
 
 
 def two_models(fixed: int, broken: int, same: int, name: str = "gsm8k") -> Any:
-    """`fixed` problems right only with the tuned model, `broken` only with the base, `same` with both."""
+    """`fixed` problems right only with the tuned model, `broken` only with the base, `same`
+    with both.
+    """
     base, tuned = [], []
     for i in range(fixed + broken + same):
         kind = (False, True) if i < fixed else (True, False) if i < fixed + broken else (True, True)
@@ -50,15 +54,26 @@ def two_models(fixed: int, broken: int, same: int, name: str = "gsm8k") -> Any:
 
 def blocks(text: str) -> dict[str, Any]:
     """The data blocks of a page, opened."""
-    found = {a["id"]: body for a, body in Elements(text).scripts if a.get("type") == "application/gzip"}
-    return {str(name): json.loads(gzip.decompress(base64.b64decode(body))) for name, body in found.items()}
+    found = {
+        a["id"]: body for a, body in Elements(text).scripts if a.get("type") == "application/gzip"
+    }
+    return {
+        str(name): json.loads(gzip.decompress(base64.b64decode(body)))
+        for name, body in found.items()
+    }
 
 
 @pytest.mark.parametrize(
     ("fixed", "broken", "said"),
-    [(3, 2, "Not significant"), (20, 2, "the tuned model is better"), (2, 20, "the tuned model is worse")],
+    [
+        (3, 2, "Not significant"),
+        (20, 2, "the tuned model is better"),
+        (2, 20, "the tuned model is worse"),
+    ],
 )
-def test_the_headline_claims_no_more_than_the_test_allows(tmp_path: Path, fixed: int, broken: int, said: str) -> None:
+def test_the_headline_claims_no_more_than_the_test_allows(
+    tmp_path: Path, fixed: int, broken: int, said: str
+) -> None:
     text = report_of(tmp_path / "report.html", two_models(fixed, broken, 30))
     assert said in text
     assert f"{fixed} fixed, {broken} broken" in text
@@ -69,15 +84,24 @@ def test_few_problems_are_called_few(tmp_path: Path) -> None:
 
 
 def test_every_text_is_found_again_in_the_blocks(tmp_path: Path) -> None:
-    texts = ["<think>\na < b\n</think>\n\nSo \\boxed{1}", "<think>\nnever closed", "no thinking at all", HOSTILE, ""]
+    texts = [
+        "<think>\na < b\n</think>\n\nSo \\boxed{1}",
+        "<think>\nnever closed",
+        "no thinking at all",
+        HOSTILE,
+        "",
+    ]
     cases = by_id([judged(f"P{i}", "1", text, correct=False) for i, text in enumerate(texts)])
     opened = blocks(report_of(tmp_path / "report.html", {"m": {"b": cases}}))
     listed = opened["index"]["benchmarks"][0]["cases"]
     found = [opened[f"chunk-{case['chunk']}"][case["at"]][0][0] for case in listed]
     assert found == [
-        ["a < b", "So \\boxed{1}", False], ["never closed", "", True], ["", "no thinking at all", False],
-        ["", HOSTILE, False], ["", "", False],
-    ]  # fmt: skip
+        ["a < b", "So \\boxed{1}", False],
+        ["never closed", "", True],
+        ["", "no thinking at all", False],
+        ["", HOSTILE, False],
+        ["", "", False],
+    ]
 
 
 def test_long_texts_are_divided_into_chunks_that_are_opened_alone(tmp_path: Path) -> None:
@@ -91,8 +115,12 @@ def test_long_texts_are_divided_into_chunks_that_are_opened_alone(tmp_path: Path
 
 def test_hostile_texts_and_names_make_no_element(tmp_path: Path) -> None:
     def results(hostile: str) -> Any:
-        return {model + hostile: {"b" + hostile: by_id([judged("P" + hostile, "1" + hostile, hostile, correct=True)])}
-                for model in ("base", "tuned")}  # fmt: skip
+        return {
+            model + hostile: {
+                "b" + hostile: by_id([judged("P" + hostile, "1" + hostile, hostile, correct=True)])
+            }
+            for model in ("base", "tuned")
+        }
 
     plain = Elements(report_of(tmp_path / "plain.html", results("x"))).found
     hostile = Elements(report_of(tmp_path / "hostile.html", results(HOSTILE))).found
@@ -103,7 +131,11 @@ def test_hostile_texts_and_names_make_no_element(tmp_path: Path) -> None:
 def test_only_the_one_script_that_the_policy_names_can_run(tmp_path: Path) -> None:
     page = Elements(report_of(tmp_path / "report.html", two_models(1, 1, 1)))
     runnable = [body for attributes, body in page.scripts if attributes.get("type") is None]
-    policy = next(a["content"] for tag, a in page.found if tag == "meta" and "content" in a and a.get("http-equiv"))
+    policy = next(
+        a["content"]
+        for tag, a in page.found
+        if tag == "meta" and "content" in a and a.get("http-equiv")
+    )
     assert len(runnable) == 1
     digest = base64.b64encode(hashlib.sha256(runnable[0].encode()).digest()).decode()
     assert f"script-src 'sha256-{digest}'" in str(policy)
@@ -112,7 +144,9 @@ def test_only_the_one_script_that_the_policy_names_can_run(tmp_path: Path) -> No
 
 def test_nothing_is_loaded_from_anywhere(tmp_path: Path) -> None:
     page = Elements(report_of(tmp_path / "report.html", two_models(1, 1, 1)))
-    places = [a[key] for _, a in page.found for key in ("src", "href", "data", "action") if key in a]
+    places = [
+        a[key] for _, a in page.found for key in ("src", "href", "data", "action") if key in a
+    ]
     assert all(str(place).startswith("#") for place in places)
     assert not re.search(r"url\(|@import", (tmp_path / "report.html").read_text())
 

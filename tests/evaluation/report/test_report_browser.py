@@ -1,4 +1,6 @@
-"""The report in a real browser: it opens fast, filters, searches, renders, and runs nothing that a model wrote."""
+"""The report in a real browser: it opens fast, filters, searches, renders, and runs nothing
+that a model wrote.
+"""
 
 import random
 from pathlib import Path
@@ -26,7 +28,13 @@ def open_report(page: Any, path: Path, results: Results) -> None:
 
 def test_filters_show_the_cases_that_they_name(page: Any, tmp_path: Path) -> None:
     open_report(page, tmp_path / "r.html", two_models(fixed=5, broken=3, same=7))
-    for outcome, count in {"all": 15, "fixed": 5, "broken": 3, "both wrong": 0, "both right": 7}.items():
+    for outcome, count in {
+        "all": 15,
+        "fixed": 5,
+        "broken": 3,
+        "both wrong": 0,
+        "both right": 7,
+    }.items():
         page.click(f'#outcomes button[data-outcome="{outcome}"]')
         assert shown(page) == f"{count} of 15"
         assert page.locator(".row").count() == count
@@ -34,7 +42,9 @@ def test_filters_show_the_cases_that_they_name(page: Any, tmp_path: Path) -> Non
 
 def test_search_finds_problems_and_if_asked_full_texts(page: Any, tmp_path: Path) -> None:
     results = two_models(2, 0, 2)
-    case = judged("A needle", "9", "<think>\nhidden Haystack \u00e4\n</think>\n\n\\boxed{9}", correct=True)
+    case = judged(
+        "A needle", "9", "<think>\nhidden Haystack \u00e4\n</think>\n\n\\boxed{9}", correct=True
+    )
     for told in results.values():
         told["gsm8k"][case.question.id] = [case]
     open_report(page, tmp_path / "r.html", results)
@@ -47,9 +57,14 @@ def test_search_finds_problems_and_if_asked_full_texts(page: Any, tmp_path: Path
 
 
 def test_answers_stand_side_by_side_with_their_thinking_folded(page: Any, tmp_path: Path) -> None:
-    base = judged("What is half?", "\\frac12", "<think>\nhm, never ends", correct=False, finish="length")
+    base = judged(
+        "What is half?", "\\frac12", "<think>\nhm, never ends", correct=False, finish="length"
+    )
     tuned = judged(
-        "What is half?", "\\frac12", "<think>\nI think **hard**\n</think>\n\nIt is $\\frac{1}{2}$.", correct=True
+        "What is half?",
+        "\\frac12",
+        "<think>\nI think **hard**\n</think>\n\nIt is $\\frac{1}{2}$.",
+        correct=True,
     )
     results = {"base": {"b": by_id([base])}, "tuned": {"b": by_id([tuned])}}
     open_report(page, tmp_path / "r.html", results)
@@ -69,7 +84,9 @@ def test_answers_stand_side_by_side_with_their_thinking_folded(page: Any, tmp_pa
     assert "$\\frac{1}{2}$" in page.inner_text("#detail")
 
 
-def test_arrow_keys_walk_through_the_cases_and_the_address_leads_back(page: Any, tmp_path: Path) -> None:
+def test_arrow_keys_walk_through_the_cases_and_the_address_leads_back(
+    page: Any, tmp_path: Path
+) -> None:
     open_report(page, tmp_path / "r.html", two_models(2, 0, 30))
     page.focus("#list")
     for _ in range(25):
@@ -87,7 +104,11 @@ def test_arrow_keys_walk_through_the_cases_and_the_address_leads_back(page: Any,
     ("text", "elements", "left_as_text"),
     [
         ("$x^2+1$", {"msup": 1}, ""),
-        (r"\[ \sum_{i=1}^n \sqrt[3]{a_i} \]", {"munderover": 1, "mroot": 1, 'math[display="block"]': 1}, ""),
+        (
+            r"\[ \sum_{i=1}^n \sqrt[3]{a_i} \]",
+            {"munderover": 1, "mroot": 1, 'math[display="block"]': 1},
+            "",
+        ),
         (r"\begin{pmatrix} 1 & 2 \\ 3 & 4 \end{pmatrix}", {"mtr": 2, "mtd": 4}, ""),
         (r"so \boxed{\frac12} it is", {".boxed": 1, "mfrac": 1}, ""),
         (r"${n \choose k}$", {"mfrac": 1}, ""),
@@ -103,7 +124,9 @@ def test_arrow_keys_walk_through_the_cases_and_the_address_leads_back(page: Any,
 def test_latex_becomes_mathml_and_what_is_unknown_stays_as_written(
     page: Any, tmp_path: Path, text: str, elements: dict[str, int], left_as_text: str
 ) -> None:
-    open_report(page, tmp_path / "r.html", {"m": {"b": by_id([judged("P", "1", text, correct=True)])}})
+    open_report(
+        page, tmp_path / "r.html", {"m": {"b": by_id([judged("P", "1", text, correct=True)])}}
+    )
     page.click(".row")
     page.wait_for_selector(".response")
     for name, count in elements.items():
@@ -114,10 +137,23 @@ def test_latex_becomes_mathml_and_what_is_unknown_stays_as_written(
 
 
 def test_nothing_that_a_model_or_a_problem_says_runs(page: Any, tmp_path: Path) -> None:
-    formulas = [f"$\\text{{{HOSTILE}}}$", f"\\boxed{{{HOSTILE}}}", f"**{HOSTILE}**", f"$\\mathbb{{{HOSTILE}}}$"]
+    formulas = [
+        f"$\\text{{{HOSTILE}}}$",
+        f"\\boxed{{{HOSTILE}}}",
+        f"**{HOSTILE}**",
+        f"$\\mathbb{{{HOSTILE}}}$",
+    ]
     text = f"<think>\n{HOSTILE}\n</think>\n\n{HOSTILE}" + "\n".join(formulas)
-    cases = by_id([judged("P" + HOSTILE, "\\text{" + HOSTILE, text, correct=False, answer=HOSTILE, id_=HOSTILE)])
-    open_report(page, tmp_path / "r.html", {m + HOSTILE: {"b" + HOSTILE: cases} for m in ("base", "tuned")})
+    cases = by_id(
+        [
+            judged(
+                "P" + HOSTILE, "\\text{" + HOSTILE, text, correct=False, answer=HOSTILE, id_=HOSTILE
+            )
+        ]
+    )
+    open_report(
+        page, tmp_path / "r.html", {m + HOSTILE: {"b" + HOSTILE: cases} for m in ("base", "tuned")}
+    )
     page.click(".row")
     page.wait_for_selector(".side")
     page.locator(".side summary").first.click()
@@ -157,7 +193,9 @@ def test_a_phone_shows_the_whole_width_of_the_page(page: Any, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_stands_out_from_its_ground_in_light_and_dark(chromium: Any, tmp_path: Path, scheme: str) -> None:
+def test_text_stands_out_from_its_ground_in_light_and_dark(
+    chromium: Any, tmp_path: Path, scheme: str
+) -> None:
     report_of(tmp_path / "r.html", two_models(3, 2, 30))
     with chromium.new_context(color_scheme=scheme) as context:
         tab = context.new_page()
@@ -167,7 +205,8 @@ def test_text_stands_out_from_its_ground_in_light_and_dark(chromium: Any, tmp_pa
     assert low == [], "contrast under 4.5 (WCAG AA)"
 
 
-# [text, contrast] of every element with text of its own whose contrast with the nearest ground is under 4.5.
+# [text, contrast] of every element with text of its own whose contrast with the nearest ground is
+# under 4.5.
 CONTRASTS = """() => {
   const channels = (color) => color.match(/[\\d.]+/g).slice(0, 4).map(Number);
   const linear = (v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
@@ -193,7 +232,9 @@ CONTRASTS = """() => {
 
 
 def many(count: int, characters: int) -> Results:
-    """`count` problems, each answered by two models with texts of so many characters that compress as prose does."""
+    """`count` problems, each answered by two models with texts of so many characters that
+    compress as prose does.
+    """
     dice = random.Random(0)
     words = ["".join(dice.choices("etaoinshrdlu", k=dice.randint(1, 9))) for _ in range(3000)]
     pool = " ".join(dice.choices(words, k=(characters * 20) // 5))
@@ -203,13 +244,18 @@ def many(count: int, characters: int) -> Results:
             start = dice.randrange(len(pool) - characters)
             text = f"<think>\n{pool[start : start + characters]}\n</think>\n\nSo \\boxed{{{i}}}."
             case = judged(
-                f"Problem {i}: what is {i}?", str(i), text, correct=dice.random() < 0.6, tokens=characters // 4
+                f"Problem {i}: what is {i}?",
+                str(i),
+                text,
+                correct=dice.random() < 0.6,
+                tokens=characters // 4,
             )
             told["b"][f"{i:x}"] = [case]
     return results
 
 
-# Milliseconds until the page has done what is asked for and has laid itself out again; the worst of a dozen wishes.
+# Milliseconds until the page has done what is asked for and has laid itself out again; the worst of
+# a dozen wishes.
 WORST = """() => {
   const search = document.getElementById("search"), list = document.getElementById("list");
   const time = (act) => {
@@ -236,11 +282,14 @@ def test_ten_thousand_cases_of_4000_tokens_open_in_three_seconds_and_filter_with
     page.wait_for_selector(READY, timeout=60_000)
     opened_ms = int(page.get_attribute("body", "data-ready"))
     assert page.locator(".row").count() < 80
-    worst_ms = min(page.evaluate(WORST) for _ in range(3))  # the machine's noise left out, as far as it goes
+    worst_ms = min(
+        page.evaluate(WORST) for _ in range(3)
+    )  # the machine's noise left out, as far as it goes
     page.wait_for_load_state("load", timeout=60_000)
     loaded_ms = page.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd")
     print(
-        f"{path.stat().st_size / 1e6:.0f} MB: ready {opened_ms} ms, loaded {loaded_ms:.0f} ms, worst {worst_ms:.0f} ms"
+        f"{path.stat().st_size / 1e6:.0f} MB: ready {opened_ms} ms, loaded {loaded_ms:.0f} ms,"
+        f" worst {worst_ms:.0f} ms"
     )
     assert opened_ms < 3000
     assert worst_ms < 300

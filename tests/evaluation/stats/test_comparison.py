@@ -8,8 +8,16 @@ from shared.records import Verdict
 
 
 def case(number: int, kind: str, sample: int = 0, tokens: int = 100) -> Case:
-    """A judged answer: right, wrong (boxed), bare (wrong, no box), cut (by the limit), open (thinking never ended)."""
-    verdict = {"right": "correct", "wrong": "incorrect", "bare": "no_answer", "cut": "truncated", "open": "truncated"}
+    """A judged answer: right, wrong (boxed), bare (wrong, no box), cut (by the limit), open
+    (thinking never ended).
+    """
+    verdict = {
+        "right": "correct",
+        "wrong": "incorrect",
+        "bare": "no_answer",
+        "cut": "truncated",
+        "open": "truncated",
+    }
     answer = Answer("…", "length" if kind == "cut" else "stop", 10, tokens, 1.0)
     judged = Verdict(verdict[kind], None, "", "")  # type: ignore[arg-type]
     question = Question(f"q{number}", "?", "1", ())
@@ -33,18 +41,27 @@ def test_each_fixed_problem_counts_once_in_the_split_of_the_gain() -> None:
 
 def test_an_answer_cut_off_with_a_box_in_it_failed_by_finishing_not_by_reasoning() -> None:
     cut = case(0, "wrong")
-    cut = Case(cut.question, 0, Answer("\\boxed{2}", "length", 1, 50, 1.0), cut.verdict, True, False)
+    cut = Case(
+        cut.question, 0, Answer("\\boxed{2}", "length", 1, 50, 1.0), cut.verdict, True, False
+    )
     found = compare("base", {"q0": [cut]}, "tuned", cases("right"))
     assert found["gain"] == {"format": 0, "finishing": 1, "reasoning": 0}
 
 
 def test_only_problems_that_both_answered_are_compared() -> None:
-    found = compare("base", cases("right wrong right"), "tuned", {"q1": [case(1, "right")], "q9": [case(9, "right")]})
+    found = compare(
+        "base",
+        cases("right wrong right"),
+        "tuned",
+        {"q1": [case(1, "right")], "q9": [case(9, "right")]},
+    )
     assert (found["n"], found["fixed"], found["base"]["correct"]) == (1, 1, 0)
 
 
 def test_a_difference_by_chance_is_called_not_significant() -> None:
-    found = compare("base", cases("right " * 6 + "wrong " * 6), "tuned", cases("right " * 8 + "wrong " * 4))
+    found = compare(
+        "base", cases("right " * 6 + "wrong " * 6), "tuned", cases("right " * 8 + "wrong " * 4)
+    )
     assert found["significant"] is False
     assert found["says"].startswith("not significant: +16.7 points")
     assert any("12 problems are few" in warning for warning in found["warnings"])
@@ -66,7 +83,9 @@ def test_an_interval_that_is_surer_than_p_is_warned_about() -> None:
     ],
 )
 def test_few_problems_are_warned_about_with_what_they_could_show(more: int, words: str) -> None:
-    found = compare("base", cases("wrong " * 100), "tuned", cases("right " * more + "wrong " * (100 - more)))
+    found = compare(
+        "base", cases("wrong " * 100), "tuned", cases("right " * more + "wrong " * (100 - more))
+    )
     assert found["warnings"] == [f"100 problems are few: {words} (power 80%)"]
 
 
@@ -96,9 +115,14 @@ def test_several_samples_give_the_average_and_pass_at_k() -> None:
 
 
 def test_tokens_a_right_answer_counts_the_tokens_of_wrong_ones_too() -> None:
-    found = summary("model", {"q0": [case(0, "right", tokens=100)], "q1": [case(1, "wrong", tokens=500)]})
+    found = summary(
+        "model", {"q0": [case(0, "right", tokens=100)], "q1": [case(1, "wrong", tokens=500)]}
+    )
     assert found["tokens_per_correct"] == 600
-    assert [(b["from"], b["n"], b["correct"]) for b in found["by_length"]] == [(0, 1, 1), (256, 1, 0)]
+    assert [(b["from"], b["n"], b["correct"]) for b in found["by_length"]] == [
+        (0, 1, 1),
+        (256, 1, 0),
+    ]
 
 
 def test_a_model_that_got_nothing_right_has_no_tokens_a_right_answer() -> None:
@@ -120,8 +144,13 @@ def test_thinking_and_response_are_taken_apart(text: str, response: str, unclose
     assert (thought.response, thought.unclosed) == (response, unclosed)
 
 
-def test_a_text_without_a_tag_that_the_limit_cut_is_no_answer_whichever_engine_it_came_from() -> None:
+def test_a_text_without_a_tag_that_the_limit_cut_is_no_answer_whichever_engine_it_came_from() -> (
+    None
+):
     text = "It is \\boxed{4}. And"
     assert thought_of(Answer(text, "length", 9, 64, 1.0)).unclosed
     assert not thought_of(Answer(text, "stop", 9, 64, 1.0)).unclosed
-    assert thought_of(Answer(f"<think>\nhm\n</think>\n\n{text}", "length", 9, 64, 1.0)).response == text
+    assert (
+        thought_of(Answer(f"<think>\nhm\n</think>\n\n{text}", "length", 9, 64, 1.0)).response
+        == text
+    )

@@ -1,4 +1,6 @@
-"""`--quick`'s error rates by simulation, looking after every problem, which is more often than the program does."""
+"""`--quick`'s error rates by simulation, looking after every problem, which is more often than
+the program does.
+"""
 
 import numpy as np
 import pytest
@@ -9,7 +11,9 @@ _RUNS, _LONGEST = 3_000, 1_500
 
 
 def decisions(odds: float, seed: int) -> dict[Decision, float]:
-    """Shares of decisions over simulated runs in which `odds` problems are fixed for one that is broken."""
+    """Shares of decisions over simulated runs in which `odds` problems are fixed for one that
+    is broken.
+    """
     draws = np.random.default_rng(seed).random((_RUNS, _LONGEST)) < odds / (odds + 1)
     counted: dict[Decision, float] = {"better": 0, "worse": 0, "alike": 0, "undecided": 0}
     for run in draws:

@@ -1,4 +1,6 @@
-"""The corpus: what is added stands in shards and ledger, and the two are brought together again after any accident."""
+"""The corpus: what is added stands in shards and ledger, and the two are brought together again
+after any accident.
+"""
 
 import asyncio
 import dataclasses
@@ -22,7 +24,11 @@ from tests.generator.traces import trace
 
 
 def fill(
-    path: Path, traces: Iterable[Trace], seal: bool = True, rows_a_shard: int = 3, secrets: Iterable[str] = ()
+    path: Path,
+    traces: Iterable[Trace],
+    seal: bool = True,
+    rows_a_shard: int = 3,
+    secrets: Iterable[str] = (),
 ) -> None:
     """Add traces the way a run does: correct ones kept, others rejected."""
 
@@ -40,17 +46,26 @@ def fill(
 
 
 def some(count: int) -> list[Trace]:
-    return [trace(f"problem {n}", verdict="incorrect" if n % 4 == 3 else "correct") for n in range(count)]
+    return [
+        trace(f"problem {n}", verdict="incorrect" if n % 4 == 3 else "correct")
+        for n in range(count)
+    ]
 
 
 def test_what_is_added_stands_in_its_pile_sealed_listed_and_noted(tmp_path: Path) -> None:
     fill(tmp_path, some(10))
-    assert {row["id"] for row in rows(tmp_path, "traces")} == {one.id for one in some(10) if one.kept}
-    assert {row["id"] for row in rows(tmp_path, "rejected")} == {one.id for one in some(10) if not one.kept}
+    assert {row["id"] for row in rows(tmp_path, "traces")} == {
+        one.id for one in some(10) if one.kept
+    }
+    assert {row["id"] for row in rows(tmp_path, "rejected")} == {
+        one.id for one in some(10) if not one.kept
+    }
     assert [(s["name"], s["rows"]) for s in manifest(tmp_path)["shards"]] == [
-        ("traces/shard-000000.jsonl", 3), ("traces/shard-000001.jsonl", 3), ("traces/shard-000002.jsonl", 2),
+        ("traces/shard-000000.jsonl", 3),
+        ("traces/shard-000001.jsonl", 3),
+        ("traces/shard-000002.jsonl", 2),
         ("rejected/shard-000000.jsonl", 2),
-    ]  # fmt: skip
+    ]
     assert manifest(tmp_path)["totals"]["traces"]["rows"] == 8
     assert check(tmp_path).faults == []
     assert "10 finished: 8 kept, 2 rejected" in standing(tmp_path)
@@ -58,16 +73,25 @@ def test_what_is_added_stands_in_its_pile_sealed_listed_and_noted(tmp_path: Path
 
 def test_a_key_that_a_provider_says_anywhere_stands_in_no_file(tmp_path: Path) -> None:
     key = 'sk-"5f2c9e81'
-    said = {"reasoning": f"It is {key}.", "response": f"{key}\n", "finish_reason": key, "model_returned": f"m {key}"}
+    said = {
+        "reasoning": f"It is {key}.",
+        "response": f"{key}\n",
+        "finish_reason": key,
+        "model_returned": f"m {key}",
+    }
     fill(tmp_path, [dataclasses.replace(trace("one"), **said)], secrets=[key])
     (row,) = rows(tmp_path)
     assert [row[name] for name in said] == ["It is [key].", "[key]\n", "[key]", "m [key]"]
     files = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
-    assert not [text for text in files if key.encode() in text or json.dumps(key)[1:-1].encode() in text]
+    assert not [
+        text for text in files if key.encode() in text or json.dumps(key)[1:-1].encode() in text
+    ]
 
 
 @pytest.mark.parametrize("stand_in", ["1", "null", "EMPTY", "sample", "reasoning"])
-def test_a_word_that_stands_in_for_a_key_leaves_the_rows_whole(tmp_path: Path, stand_in: str) -> None:
+def test_a_word_that_stands_in_for_a_key_leaves_the_rows_whole(
+    tmp_path: Path, stand_in: str
+) -> None:
     one = trace("one", reasoning="Not 1 but EMPTY.")
     fill(tmp_path, [one], secrets=[stand_in])
     assert rows(tmp_path) == [json.loads(one.to_line())]
@@ -79,7 +103,9 @@ def test_the_corpus_is_read_by_datasets_without_code_of_ours(tmp_path: Path) -> 
 
     fill(tmp_path / "corpus", some(10))
     cache = {"cache_dir": str(tmp_path / "cache")}
-    loaded = load_dataset("json", data_files=str(tmp_path / "corpus" / "traces" / "*.jsonl"), **cache)["train"]
+    loaded = load_dataset(
+        "json", data_files=str(tmp_path / "corpus" / "traces" / "*.jsonl"), **cache
+    )["train"]
     assert sorted(loaded["id"]) == sorted(one.id for one in some(10) if one.kept)
 
 
@@ -87,13 +113,18 @@ def test_datasets_takes_shards_whose_first_rows_have_no_flags_and_no_cost(tmp_pa
     from datasets import load_dataset
 
     plain = [dataclasses.replace(one, cost_usd=0.0) for one in some(3)]
-    flagged = [dataclasses.replace(trace(f"q {n}"), flags=["loop", "no thinking"], cost_usd=0.5) for n in range(3)]
+    flagged = [
+        dataclasses.replace(trace(f"q {n}"), flags=["loop", "no thinking"], cost_usd=0.5)
+        for n in range(3)
+    ]
     fill(tmp_path / "corpus", plain)
     fill(tmp_path / "corpus", flagged)
     files = str(tmp_path / "corpus" / "traces" / "*.jsonl")
     loaded = load_dataset("json", data_files=files, cache_dir=str(tmp_path / "cache"))["train"]
     assert loaded["flags"] == [""] * 3 + ["loop, no thinking"] * 3
-    assert [one.flags for one in read_traces(tmp_path / "corpus")][3:] == [["loop", "no thinking"]] * 3
+    assert [one.flags for one in read_traces(tmp_path / "corpus")][3:] == [
+        ["loop", "no thinking"]
+    ] * 3
 
 
 def test_a_shard_that_a_kill_left_full_and_open_gets_no_row_more(tmp_path: Path) -> None:
@@ -116,7 +147,9 @@ def test_a_lost_ledger_or_manifest_is_made_again_from_the_shards(tmp_path: Path,
     ledger.close()
 
 
-def test_reindex_rebuilds_samples_and_calls_of_a_damaged_ledger_and_keeps_the_old_file(tmp_path: Path) -> None:
+def test_reindex_rebuilds_samples_and_calls_of_a_damaged_ledger_and_keeps_the_old_file(
+    tmp_path: Path,
+) -> None:
     fill(tmp_path, some(10))
     (tmp_path / "ledger.sqlite").write_bytes(b"damaged" * 1000)
     with pytest.raises(InputError, match="reindex"):
@@ -182,7 +215,9 @@ def lose_the_file(path: Path) -> None:
         (lose_the_file, "no such file"),
     ],
 )
-def test_check_names_what_happened_to_a_sealed_shard(tmp_path: Path, accident: object, said: str) -> None:
+def test_check_names_what_happened_to_a_sealed_shard(
+    tmp_path: Path, accident: object, said: str
+) -> None:
     fill(tmp_path, some(10))
     assert callable(accident)
     accident(tmp_path / "traces" / "shard-000000.jsonl")
@@ -190,7 +225,9 @@ def test_check_names_what_happened_to_a_sealed_shard(tmp_path: Path, accident: o
     assert any(said in fault and "shard-000000.jsonl" in fault for fault in faults), faults
 
 
-def test_check_finds_a_wrong_answer_among_the_kept_and_an_id_that_does_not_belong(tmp_path: Path) -> None:
+def test_check_finds_a_wrong_answer_among_the_kept_and_an_id_that_does_not_belong(
+    tmp_path: Path,
+) -> None:
     wrong = trace("wrong", verdict="incorrect")
 
     async def work() -> None:
@@ -227,7 +264,9 @@ corpus = open_corpus(Path({str(tmp_path)!r}), 10, 1)
 print(os.getpid(), flush=True)
 os.kill(os.getpid(), signal.SIGSTOP)
 """
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as process:
         assert process.stdout is not None
         pid = int(process.stdout.readline())
         assert holder(tmp_path) == pid
@@ -262,14 +301,20 @@ def test_the_latest_traces_are_read_from_open_and_sealed_shards(tmp_path: Path) 
 
 
 def forget_a_row(corpus: Path) -> None:
-    """What was left when SQLite rolled a sample back and the shard was noted as sealed all the same."""
+    """What was left when SQLite rolled a sample back and the shard was noted as sealed all the
+    same.
+    """
     with closing(sqlite3.connect(corpus / "ledger.sqlite")) as db:
-        db.execute("DELETE FROM samples WHERE (pile, shard, offset) IN (SELECT 0, 0, max(offset) FROM samples "
-                   "WHERE pile = 0 AND shard = 0)")  # fmt: skip
+        db.execute(
+            "DELETE FROM samples WHERE (pile, shard, offset) IN (SELECT 0, 0, max(offset) FROM"
+            " samples WHERE pile = 0 AND shard = 0)"
+        )
         db.commit()
 
 
-def test_a_row_that_the_ledger_lost_is_noted_again_although_its_shard_is_noted_as_sealed(tmp_path: Path) -> None:
+def test_a_row_that_the_ledger_lost_is_noted_again_although_its_shard_is_noted_as_sealed(
+    tmp_path: Path,
+) -> None:
     fill(tmp_path, some(10))
     forget_a_row(tmp_path)
     assert any("is not in the ledger" in fault for fault in check(tmp_path).faults)

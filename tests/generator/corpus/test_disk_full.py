@@ -1,4 +1,6 @@
-"""A disk that takes no more: the run stops with exit 5, nothing is torn, and it goes on when there is room."""
+"""A disk that takes no more: the run stops with exit 5, nothing is torn, and it goes on when
+there is room.
+"""
 
 import json
 import os
@@ -9,7 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.generator.process_runs import LONG, command, configure, environment, generator, rehearsal, rows
+from tests.generator.process_runs import (
+    LONG,
+    command,
+    configure,
+    environment,
+    generator,
+    rehearsal,
+    rows,
+)
 from tests.small_disk import mounted
 
 BIG = "a long thought. " * 1500  # 24 kB a trace: a small disk is full after some forty
@@ -20,7 +30,10 @@ def long_answers(tmp_path: Path) -> tuple[Path, Path]:
     """Problems and a replay file whose answers are long."""
     problems, replay = tmp_path / "problems.jsonl", tmp_path / "replay.jsonl"
     asked = [{"problem": f"What is {n} + 1?", "answer": str(n + 1)} for n in range(80)]
-    said = [{"problem": row["problem"], "reasoning": BIG, "response": f"\\boxed{{{row['answer']}}}"} for row in asked]
+    said = [
+        {"problem": row["problem"], "reasoning": BIG, "response": f"\\boxed{{{row['answer']}}}"}
+        for row in asked
+    ]
     problems.write_text("".join(json.dumps(row) + "\n" for row in asked))
     replay.write_text("".join(json.dumps(row) + "\n" for row in said))
     return problems, replay
@@ -40,10 +53,14 @@ def test_a_full_disk_ends_the_run_in_order_and_room_lets_it_go_on(
     corpus = small_disk / "corpus"
     with rehearsal("--replay", str(replay)) as teacher:
         config = configure(
-            tmp_path, teacher.url, corpus=str(corpus), problems__source=str(problems), problems__answer_field="answer",
+            tmp_path,
+            teacher.url,
+            corpus=str(corpus),
+            problems__source=str(problems),
+            problems__answer_field="answer",
             problems__limit=0,
             lane__concurrency=8,
-        )  # fmt: skip
+        )
         full = generator("run", config)
         assert full.returncode == 5, full.stderr
         assert "free some space" in full.stderr.splitlines()[-1]
@@ -61,7 +78,9 @@ def test_a_full_disk_ends_the_run_in_order_and_room_lets_it_go_on(
     assert checked.returncode == 0, checked.stdout
 
 
-def test_a_shard_that_may_not_grow_ends_the_run_in_order(tmp_path: Path, long_answers: tuple[Path, Path]) -> None:
+def test_a_shard_that_may_not_grow_ends_the_run_in_order(
+    tmp_path: Path, long_answers: tuple[Path, Path]
+) -> None:
     problems, replay = long_answers
 
     def limit_file_sizes() -> None:
@@ -77,22 +96,33 @@ def test_a_shard_that_may_not_grow_ends_the_run_in_order(tmp_path: Path, long_an
             lane__concurrency=8,
         )
         full = subprocess.run(
-            command("run", config), env=environment(), capture_output=True, text=True, timeout=LONG, check=False,
+            command("run", config),
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=LONG,
+            check=False,
             preexec_fn=limit_file_sizes,
-        )  # fmt: skip
+        )
         assert full.returncode == 5, full.stderr
         assert "Traceback" not in full.stderr
         written = rows(tmp_path / "corpus")
         assert 5 < len(written) < 80
         assert generator("run", config).returncode == 0
-    assert len({row["id"] for row in rows(tmp_path / "corpus")}) == len(rows(tmp_path / "corpus")) == 80
+    assert (
+        len({row["id"] for row in rows(tmp_path / "corpus")})
+        == len(rows(tmp_path / "corpus"))
+        == 80
+    )
     assert generator("check", tmp_path / "corpus").returncode == 0
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
 def test_a_folder_without_permission_is_exit_5_with_the_path(tmp_path: Path) -> None:
     (tmp_path / "locked").mkdir(mode=0o500)
-    config = configure(tmp_path, "http://127.0.0.1:9/v1", corpus=str(tmp_path / "locked" / "corpus"))
+    config = configure(
+        tmp_path, "http://127.0.0.1:9/v1", corpus=str(tmp_path / "locked" / "corpus")
+    )
     ended = generator("run", config)
     assert ended.returncode == 5
     assert str(tmp_path / "locked") in ended.stderr

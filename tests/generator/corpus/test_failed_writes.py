@@ -1,7 +1,9 @@
-"""A write that fails, wherever and however briefly: the run ends with exit 5, nothing hangs, no row stands twice.
+"""A write that fails, wherever and however briefly: the run ends with exit 5, nothing hangs, no row
+stands twice.
 
-A limit on the size of files, set from outside on the running process, makes the ledger's next commit fail for real; it
-is lifted a moment later, as when another program filled the disk and made room again.
+A limit on the size of files, set from outside on the running process, makes the ledger's next
+commit fail for real; it is lifted a moment later, as when another program filled the disk and made
+room again.
 """
 
 import resource
@@ -38,7 +40,9 @@ NO_LIMIT = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 
 @contextmanager
 def full_for_the_ledger(folder: Path, process: int = 0) -> Iterator[None]:
-    """No file of this process (0: our own) may be written beyond the middle of the ledger's write-ahead log."""
+    """No file of this process (0: our own) may be written beyond the middle of the ledger's
+    write-ahead log.
+    """
     size = (folder / "ledger.sqlite-wal").stat().st_size // 2
     resource.prlimit(process, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
     try:
@@ -66,12 +70,14 @@ def assert_the_next_run_finishes(config: Path, corpus: Path, samples: int) -> No
 
 
 @pytest.mark.parametrize("seconds", [0.25, 1.0])
-def test_a_ledger_that_fails_while_a_timer_lets_calls_in_ends_the_run(tmp_path: Path, seconds: float) -> None:
+def test_a_ledger_that_fails_while_a_timer_lets_calls_in_ends_the_run(
+    tmp_path: Path, seconds: float
+) -> None:
     corpus = tmp_path / "corpus"
     with rehearsal() as teacher:
         config = configure(
             tmp_path, teacher.url, lane__requests_per_minute=600, shards__rows=2, problems__limit=40
-        )  # fmt: skip
+        )
         with started("run", config) as process:
             eventually(lambda: len(list(corpus.glob("traces/*.jsonl"))) > 3, "sealed shards")
             with full_for_the_ledger(corpus, process.pid):
@@ -102,7 +108,9 @@ def test_a_ledger_that_another_program_locks_ends_a_paced_run_with_one_line(
 
 
 def test_a_ledger_writes_nothing_after_a_write_that_failed(tmp_path: Path) -> None:
-    """SQLite rolled the sample back: a shard noted as sealed after that would hide its row for ever."""
+    """SQLite rolled the sample back: a shard noted as sealed after that would hide its row for
+    ever.
+    """
     path = tmp_path / "ledger.sqlite"
     ledger = Ledger(path)
     ledger.add_sample(trace("lost", 0), AT)
@@ -138,8 +146,13 @@ def test_a_log_on_a_full_disk_is_exit_5_and_no_traceback(tmp_path: Path) -> None
     with rehearsal() as teacher, Path("/dev/full").open("w") as full:
         config = configure(tmp_path, teacher.url)
         run = subprocess.run(
-            command("run", config), env=environment(), stdout=full, stderr=subprocess.PIPE, text=True, timeout=LONG,
+            command("run", config),
+            env=environment(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=LONG,
             check=False,
-        )  # fmt: skip
+        )
     assert run.returncode == 5, run.stderr
     assert "Traceback" not in run.stderr

@@ -1,4 +1,6 @@
-"""`kill -9` at any moment: nothing finished is lost, nothing is asked twice but what was in flight."""
+"""`kill -9` at any moment: nothing finished is lost, nothing is asked twice but what was in
+flight.
+"""
 
 import json
 import random
@@ -10,7 +12,15 @@ from pathlib import Path
 import pytest
 
 from generator.corpus import Ledger
-from tests.generator.process_runs import LONG, configure, eventually, generator, rehearsal, rows, started
+from tests.generator.process_runs import (
+    LONG,
+    configure,
+    eventually,
+    generator,
+    rehearsal,
+    rows,
+    started,
+)
 
 KILLS = 12
 
@@ -26,18 +36,25 @@ def whole_rows(corpus: Path) -> dict[str, str]:
     return found
 
 
-def test_twelve_kills_lose_nothing_double_nothing_and_cost_only_what_was_in_flight(tmp_path: Path) -> None:
+def test_twelve_kills_lose_nothing_double_nothing_and_cost_only_what_was_in_flight(
+    tmp_path: Path,
+) -> None:
     draw = random.Random(12)
     corpus, problems, in_flight_at_kills = tmp_path / "corpus", 300, 0
     with rehearsal("--tokens-per-second", "400", "--faults", "wrong=0.1,length=0.05") as teacher:
-        config = configure(tmp_path, teacher.url, problems__limit=problems, lane__concurrency=40, shards__rows=25)
+        config = configure(
+            tmp_path, teacher.url, problems__limit=problems, lane__concurrency=40, shards__rows=25
+        )
         before: dict[str, str] = {}
         for kill in range(KILLS):
             calls = teacher.stats()["calls"]
             with started("run", config) as process:
-                # Some kills come before the first answer, the others somewhere in the middle of the writing.
+                # Some kills come before the first answer, the others somewhere in the middle of the
+                # writing.
                 wanted = calls + (kill > 1) * draw.randrange(1, problems // KILLS)
-                eventually(lambda wanted=wanted: teacher.stats()["calls"] > wanted, "calls to be made")
+                eventually(
+                    lambda wanted=wanted: teacher.stats()["calls"] > wanted, "calls to be made"
+                )
                 process.send_signal(signal.SIGKILL)
                 process.wait(timeout=LONG)
             after = whole_rows(corpus)
@@ -57,10 +74,18 @@ def test_twelve_kills_lose_nothing_double_nothing_and_cost_only_what_was_in_flig
 
 
 def _unfinished_calls(corpus: Path) -> Counter[str]:
-    """Calls that the ledger knows by sample, beyond the one that finished it: what was in flight at the kills."""
+    """Calls that the ledger knows by sample, beyond the one that finished it: what was in
+    flight at the kills.
+    """
     ledger = Ledger(corpus / "ledger.sqlite", read_only=True)
     try:
-        return Counter({outcome: count for outcome, count in ledger.outcomes().items() if outcome == "unsettled"})
+        return Counter(
+            {
+                outcome: count
+                for outcome, count in ledger.outcomes().items()
+                if outcome == "unsettled"
+            }
+        )
     finally:
         ledger.close()
 
@@ -70,7 +95,10 @@ def test_a_torn_line_is_cut_at_the_next_start_and_its_sample_asked_again(tmp_pat
         config = configure(tmp_path, teacher.url, problems__limit=40)
         corpus = tmp_path / "corpus"
         with started("run", config) as process:
-            eventually(lambda: any(open_.stat().st_size for open_ in corpus.glob("traces/*.open")), "some rows")
+            eventually(
+                lambda: any(open_.stat().st_size for open_ in corpus.glob("traces/*.open")),
+                "some rows",
+            )
             process.send_signal(signal.SIGKILL)
             process.wait(timeout=LONG)
         (shard,) = corpus.glob("traces/*.open")
@@ -110,24 +138,37 @@ def lose_the_write_ahead_log(corpus: Path) -> None:
 
 
 def lose_what_was_not_forced_to_the_disk(corpus: Path) -> None:
-    """A power cut: the ledger's last commits and the rows of the open shards were in memory only."""
+    """A power cut: the ledger's last commits and the rows of the open shards were in memory
+    only.
+    """
     lose_the_ledger(corpus)
     for path in corpus.glob("*/*.open"):
         path.write_bytes(b"")
 
 
-@pytest.mark.parametrize("lose", [lose_the_ledger, lose_the_write_ahead_log, lose_what_was_not_forced_to_the_disk])
-def test_a_days_calls_are_not_given_twice_whatever_a_crash_takes(tmp_path: Path, lose: Callable[[Path], None]) -> None:
+@pytest.mark.parametrize(
+    "lose", [lose_the_ledger, lose_the_write_ahead_log, lose_what_was_not_forced_to_the_disk]
+)
+def test_a_days_calls_are_not_given_twice_whatever_a_crash_takes(
+    tmp_path: Path, lose: Callable[[Path], None]
+) -> None:
     with rehearsal("--tokens-per-second", "2000") as teacher:
-        config = configure(tmp_path, teacher.url, lane__calls_per_day=12, lane__concurrency=3, daemon__wait=False)
+        config = configure(
+            tmp_path, teacher.url, lane__calls_per_day=12, lane__concurrency=3, daemon__wait=False
+        )
         for calls in (3, 6):
             with started("run", config) as process:
-                eventually(lambda calls=calls: teacher.stats()["calls"] >= calls, "calls to be made")
+                eventually(
+                    lambda calls=calls: teacher.stats()["calls"] >= calls, "calls to be made"
+                )
                 process.send_signal(signal.SIGKILL)
                 process.wait(timeout=LONG)
             lose(tmp_path / "corpus")
         for _ in range(2):
             final = generator("run", config)
             assert final.returncode == 3, final.stderr
-        assert teacher.stats()["calls"] in (11, 12)  # one that was reserved may have been killed before it was sent
+        assert teacher.stats()["calls"] in (
+            11,
+            12,
+        )  # one that was reserved may have been killed before it was sent
     assert generator("check", tmp_path / "corpus").returncode == 0

@@ -1,4 +1,6 @@
-"""The ledger: what it knows of samples and calls, what survives a kill, what it says of its own damage."""
+"""The ledger: what it knows of samples and calls, what survives a kill, what it says of its own
+damage.
+"""
 
 import dataclasses
 import os
@@ -34,7 +36,10 @@ def test_finished_samples_are_found_by_problem(ledger: Ledger) -> None:
     assert all(ledger.add_sample(one, AT) for one in (first, second, other))
     assert not ledger.add_sample(first, AT)  # an id is noted once
     found = ledger.finished([first.problem_id, trace("three", 0).problem_id])
-    assert [(one.sample, one.verdict) for one in found[first.problem_id]] == [(0, "correct"), (1, "failed")]
+    assert [(one.sample, one.verdict) for one in found[first.problem_id]] == [
+        (0, "correct"),
+        (1, "failed"),
+    ]
     assert set(found) == {first.problem_id}
 
 
@@ -44,13 +49,16 @@ def test_totals_follow_what_is_added_and_forgotten(ledger: Ledger) -> None:
         ledger.add_sample(dataclasses.replace(trace("one", number), cost_usd=0.5), AT)
     ledger.add_sample(trace("two", 0, verdict="incorrect"), rejected)
     assert [(t.pile, t.verdict, t.samples, t.usd) for t in ledger.totals()] == [
-        ("traces", "correct", 3, 1.5), ("rejected", "incorrect", 1, 0.0),
-    ]  # fmt: skip
+        ("traces", "correct", 3, 1.5),
+        ("rejected", "incorrect", 1, 0.0),
+    ]
     assert ledger.forget_shard(AT.shard) == 3
     assert [(t.pile, t.samples) for t in ledger.totals()] == [("rejected", 1)]
 
 
-def test_a_reservation_survives_a_kill_at_once_and_a_sample_with_its_commit(tmp_path: Path, ledger: Ledger) -> None:
+def test_a_reservation_survives_a_kill_at_once_and_a_sample_with_its_commit(
+    tmp_path: Path, ledger: Ledger
+) -> None:
     ledger.add_sample(trace("before", 0), AT)
     ledger.reserve_call("lane", "account", "x:0", 1000.0, 500, 0.25)
     after_kill = killed(tmp_path)
@@ -73,7 +81,9 @@ def test_a_settled_call_counts_what_it_really_cost_and_only_since_its_day(ledger
     assert ledger.outcomes() == {"ok": 1, "unsettled": 1}
 
 
-def test_a_checkpoint_from_another_thread_moves_the_log_into_the_file(tmp_path: Path, ledger: Ledger) -> None:
+def test_a_checkpoint_from_another_thread_moves_the_log_into_the_file(
+    tmp_path: Path, ledger: Ledger
+) -> None:
     for number in range(50):
         ledger.reserve_call("lane", "account", f"x:{number}", 1.0)
     before = (tmp_path / "ledger.sqlite").stat().st_size
@@ -101,7 +111,9 @@ def test_the_latest_samples_come_newest_first_from_both_piles(ledger: Ledger) ->
         return Position(f"{pile}/shard-000000.jsonl", offset, 10)
 
     def finished(number: int) -> Trace:
-        return dataclasses.replace(trace("p", number), finished_at=f"2026-01-01T00:00:0{number}.000+00:00")
+        return dataclasses.replace(
+            trace("p", number), finished_at=f"2026-01-01T00:00:0{number}.000+00:00"
+        )
 
     ledger.add_sample(finished(0), at("traces", 0))
     ledger.add_sample(finished(1), at("rejected", 0))

@@ -1,4 +1,6 @@
-"""Exports: what is chosen, what other programs read, held-out problems, repairs, cards, hubs that refuse."""
+"""Exports: what is chosen, what other programs read, held-out problems, repairs, cards, hubs
+that refuse.
+"""
 
 import json
 import os
@@ -26,7 +28,9 @@ def corpus(tmp_path: Path) -> Path:
         problem = f"What is {n} + 4?"
         gold = str(n + 4)
         source = f"made/{'even' if n % 2 == 0 else 'odd'}"
-        traces += [trace(problem, s, gold, gold, tokens=100 * (s + 1) + n, source=source) for s in range(3)]
+        traces += [
+            trace(problem, s, gold, gold, tokens=100 * (s + 1) + n, source=source) for s in range(3)
+        ]
         traces += [trace(problem, 3 + s, str(n), gold, source=source) for s in range(n % 4)]
     return write_corpus(tmp_path / "corpus", traces)
 
@@ -66,7 +70,9 @@ def test_the_chat_export_is_the_contracts_training_view(corpus: Path, tmp_path: 
         ({"pass_rate": (0.0, 0.55), "pick": "first"}, {1: 10}),
     ],
 )
-def test_what_is_chosen(corpus: Path, tmp_path: Path, keys: dict[str, Any], lengths: dict[int, int]) -> None:
+def test_what_is_chosen(
+    corpus: Path, tmp_path: Path, keys: dict[str, Any], lengths: dict[int, int]
+) -> None:
     rows = table(corpus, tmp_path / "x.parquet", **keys)
     assert Counter(row["completion_tokens"] // 100 for row in rows) == lengths
 
@@ -90,13 +96,16 @@ def test_the_parquet_export_has_pass_rates_and_parts(corpus: Path, tmp_path: Pat
 
 def test_flagged_traces_are_dropped_only_if_asked(tmp_path: Path) -> None:
     corpus = write_corpus(
-        tmp_path / "c", [trace("One?"), trace("Two?", flags=["loop"]), trace("Three?", flags=["refusal"])]
+        tmp_path / "c",
+        [trace("One?"), trace("Two?", flags=["loop"]), trace("Three?", flags=["refusal"])],
     )
     assert len(table(corpus, tmp_path / "a.parquet")) == 3
     assert len(table(corpus, tmp_path / "b.parquet", drop_flags=frozenset({"loop"}))) == 2
 
 
-def test_held_out_problems_have_no_trace_in_an_export_and_make_an_evaluation_file(corpus: Path, tmp_path: Path) -> None:
+def test_held_out_problems_have_no_trace_in_an_export_and_make_an_evaluation_file(
+    corpus: Path, tmp_path: Path
+) -> None:
     rows = table(corpus, tmp_path / "x.parquet", held_out=0.2, seed=3)
     held = chat_rows(tmp_path / "x.held-out.jsonl")
     assert len(held) == 8
@@ -117,50 +126,70 @@ def test_repairs_are_only_made_when_asked_for(tmp_path: Path) -> None:
     said = Export(corpus, Choice(), repair=True).to(str(tmp_path / "b.parquet"))
     rows = pq.read_table(tmp_path / "b.parquet").to_pylist()
     assert "1 suspect golds repaired, 4 traces" in said
-    assert [(row["gold"], row["verdict"]) for row in rows if row["repaired"]] == [("7", "correct")] * 4
+    assert [(row["gold"], row["verdict"]) for row in rows if row["repaired"]] == [
+        ("7", "correct")
+    ] * 4
     assert not next(row for row in rows if row["problem"] == "One?")["repaired"]
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning", "ignore::FutureWarning")
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::ResourceWarning", "ignore::FutureWarning"
+)
 def test_load_dataset_reads_both_exports(corpus: Path, tmp_path: Path) -> None:
     Export(corpus, Choice()).to(str(tmp_path / "x.jsonl"))
     Export(corpus, Choice(held_out=0.1)).to(f"{tmp_path}/set/")
     program = (
-        "import sys, datasets\n"
-        "a = datasets.load_dataset('json', data_files=sys.argv[1], split='train')\n"
-        "b = datasets.load_dataset('parquet', data_files=sys.argv[2], split='train')\n"
-        "c = datasets.load_dataset(sys.argv[3], split='train')\n"
-        "d = datasets.load_dataset('json', data_files=sys.argv[3] + '/held-out.jsonl', split='train')\n"
-        "print(len(a), len(b), len(c), len(d), a.column_names)"
+        "import sys, datasets\na = datasets.load_dataset('json', data_files=sys.argv[1],"
+        " split='train')\nb = datasets.load_dataset('parquet', data_files=sys.argv[2],"
+        " split='train')\nc = datasets.load_dataset(sys.argv[3], split='train')\nd ="
+        " datasets.load_dataset('json', data_files=sys.argv[3] + '/held-out.jsonl',"
+        " split='train')\nprint(len(a), len(b), len(c), len(d), a.column_names)"
     )
     paths = [tmp_path / "x.jsonl", tmp_path / "set/data/train.parquet", tmp_path / "set"]
     out = subprocess.run(
         [sys.executable, "-c", program, *map(str, paths)],
-        capture_output=True, text=True, check=False, env=environment(HF_HOME=str(tmp_path / "hf"), HF_HUB_OFFLINE="1"),
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(HF_HOME=str(tmp_path / "hf"), HF_HUB_OFFLINE="1"),
+    )
     assert out.returncode == 0, out.stderr[-600:]
     assert out.stdout.split()[:4] == ["120", "108", "108", "4"]
 
 
-def test_the_card_tells_teacher_counts_licence_and_decontamination(corpus: Path, tmp_path: Path) -> None:
+def test_the_card_tells_teacher_counts_licence_and_decontamination(
+    corpus: Path, tmp_path: Path
+) -> None:
     (corpus / "screening").mkdir()
     summary = {
-        "rows": 50, "evaluation_problems": 500, "copies": {"MATH-500, near text": 3}, "other_numbers": {"MATH-500": 9},
-    }  # fmt: skip
+        "rows": 50,
+        "evaluation_problems": 500,
+        "copies": {"MATH-500, near text": 3},
+        "other_numbers": {"MATH-500": 9},
+    }
     (corpus / "screening" / "state.json").write_text(json.dumps({"summary": summary}))
     Export(corpus, Choice(), licence="mit").to(f"{tmp_path}/my-set/")
     card = (tmp_path / "my-set/README.md").read_text()
     assert "license: mit" in card
     assert "# my-set\n\n120 verified" in card
-    for words in ("teacher (120)", "made/even | 60", "near text | 3", "3 copies were left out", "| MATH-500 | 9 |"):
+    for words in (
+        "teacher (120)",
+        "made/even | 60",
+        "near text | 3",
+        "3 copies were left out",
+        "| MATH-500 | 9 |",
+    ):
         assert words in card
 
 
 @pytest.mark.parametrize(
     ("dest", "words"),
-    [("traces.csv", "write x.jsonl, x.parquet, a folder"), ("hf:justaname", "write hf:OWNER/NAME"),
-     ("modelscope:a/b/c", "write modelscope:OWNER/NAME")],
-)  # fmt: skip
+    [
+        ("traces.csv", "write x.jsonl, x.parquet, a folder"),
+        ("hf:justaname", "write hf:OWNER/NAME"),
+        ("modelscope:a/b/c", "write modelscope:OWNER/NAME"),
+    ],
+)
 def test_an_unknown_destination_is_one_line(corpus: Path, dest: str, words: str) -> None:
     with pytest.raises(InputError, match=words):
         Export(corpus, Choice()).to(dest)
@@ -174,10 +203,11 @@ def test_nothing_to_export_says_why(corpus: Path) -> None:
 def test_a_full_disk_leaves_no_half_export(corpus: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     program = (
-        "import resource, sys\nfrom pathlib import Path\nfrom generator.export import Export\n"
-        "from generator.export.selection import Choice\nfrom shared.errors import CannotWrite\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (9_000, 9_000))\n"
-        "try:\n    Export(Path(sys.argv[1]), Choice()).to(sys.argv[2])\nexcept CannotWrite as stop:\n    print(stop)"
+        "import resource, sys\nfrom pathlib import Path\nfrom generator.export import Export\nfrom"
+        " generator.export.selection import Choice\nfrom shared.errors import"
+        " CannotWrite\nresource.setrlimit(resource.RLIMIT_FSIZE, (9_000, 9_000))\ntry:\n   "
+        " Export(Path(sys.argv[1]), Choice()).to(sys.argv[2])\nexcept CannotWrite as stop:\n   "
+        " print(stop)"
     )
     command = [sys.executable, "-c", program, str(corpus), str(tmp_path / "out/x.jsonl")]
     out = subprocess.run(command, capture_output=True, text=True, check=True, env=environment())
@@ -188,7 +218,15 @@ def test_a_full_disk_leaves_no_half_export(corpus: Path, tmp_path: Path) -> None
 
 def test_the_command_line_exports_and_names_a_wrong_flag(corpus: Path, tmp_path: Path) -> None:
     def command(*more: str) -> "subprocess.CompletedProcess[str]":
-        line = [sys.executable, "-m", "generator", "export", str(corpus), str(tmp_path / "x.jsonl"), *more]
+        line = [
+            sys.executable,
+            "-m",
+            "generator",
+            "export",
+            str(corpus),
+            str(tmp_path / "x.jsonl"),
+            *more,
+        ]
         return subprocess.run(line, capture_output=True, text=True, check=False, env=environment())
 
     done = command("--pick", "shortest", "--drop-flags", "all", "--pass-rate", "0.5:1")
@@ -198,7 +236,9 @@ def test_the_command_line_exports_and_names_a_wrong_flag(corpus: Path, tmp_path:
     assert "'loops' is no flag" in wrong.stderr
 
 
-@pytest.mark.parametrize("name", ["traces/shard-000000.jsonl", "x.jsonl", "x.parquet", "traces/", "", "set/"])
+@pytest.mark.parametrize(
+    "name", ["traces/shard-000000.jsonl", "x.jsonl", "x.parquet", "traces/", "", "set/"]
+)
 def test_no_export_is_written_into_a_corpus(corpus: Path, name: str) -> None:
     before = contents(corpus)
     done = exported(corpus, f"{corpus}/{name}", "--force")
@@ -208,11 +248,18 @@ def test_no_export_is_written_into_a_corpus(corpus: Path, name: str) -> None:
     assert contents(corpus) == before
 
 
-def test_an_export_replaces_its_own_files_and_asks_for_force_at_others(corpus: Path, tmp_path: Path) -> None:
+def test_an_export_replaces_its_own_files_and_asks_for_force_at_others(
+    corpus: Path, tmp_path: Path
+) -> None:
     own = [tmp_path / "x.jsonl", tmp_path / "x.parquet", tmp_path / "set"]
     for _ in range(2):
         for dest in own:
-            assert exported(corpus, f"{dest}/" if dest.suffix == "" else dest, "--held-out", "0.1").returncode == 0
+            assert (
+                exported(
+                    corpus, f"{dest}/" if dest.suffix == "" else dest, "--held-out", "0.1"
+                ).returncode
+                == 0
+            )
     for name in ("x.held-out.jsonl", "x.parquet", "set/README.md", "set/data/train.parquet"):
         mine = tmp_path / name
         mine.write_text("written by hand")
@@ -221,22 +268,36 @@ def test_an_export_replaces_its_own_files_and_asks_for_force_at_others(corpus: P
         assert done.returncode == 2
         assert str(mine) in done.stderr
         assert mine.read_text() == "written by hand"
-        assert exported(corpus, f"{dest}/" if dest.is_dir() else dest, "--held-out", "0.1", "--force").returncode == 0
+        assert (
+            exported(
+                corpus, f"{dest}/" if dest.is_dir() else dest, "--held-out", "0.1", "--force"
+            ).returncode
+            == 0
+        )
 
 
-def test_exports_can_be_read_by_everybody_and_a_corpus_by_its_owner(corpus: Path, tmp_path: Path) -> None:
+def test_exports_can_be_read_by_everybody_and_a_corpus_by_its_owner(
+    corpus: Path, tmp_path: Path
+) -> None:
     umask = os.umask(0o022)
     try:
         Export(corpus, Choice(held_out=0.1)).to(str(tmp_path / "x.jsonl"))
         Export(corpus, Choice()).to(f"{tmp_path}/set/")
     finally:
         os.umask(umask)
-    assert {path.stat().st_mode & 0o777 for path in (*tmp_path.glob("x.*"), *tmp_path.glob("set/**/*.*"))} == {0o644}
+    assert {
+        path.stat().st_mode & 0o777
+        for path in (*tmp_path.glob("x.*"), *tmp_path.glob("set/**/*.*"))
+    } == {0o644}
     assert {path.stat().st_mode & 0o077 for path in (corpus, *corpus.rglob("*"))} == {0}
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def exported(corpus: Path, dest: object, *flags: str) -> subprocess.CompletedProcess[str]:

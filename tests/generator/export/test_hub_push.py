@@ -1,4 +1,6 @@
-"""An export to a hub that is a local server: one commit with data, held-out problems and card; a refusal is a line."""
+"""An export to a hub that is a local server: one commit with data, held-out problems and card;
+a refusal is a line.
+"""
 
 import base64
 import json
@@ -30,22 +32,32 @@ class Hub(BaseHTTPRequestHandler):
             self._answer(401, {"error": "Invalid username or password."})
         elif self.path == "/api/repos/create":
             self.created.append(json.loads(body))
-            self._answer(200, {"url": f"{self._origin()}/datasets/me/set", "name": "me/set", "id": "1"})
+            self._answer(
+                200, {"url": f"{self._origin()}/datasets/me/set", "name": "me/set", "id": "1"}
+            )
         elif self.path.endswith("/preupload/main"):
             names = [file["path"] for file in json.loads(body)["files"]]
-            modes = [{"path": name, "uploadMode": "regular", "shouldIgnore": False} for name in names]
+            modes = [
+                {"path": name, "uploadMode": "regular", "shouldIgnore": False} for name in names
+            ]
             self._answer(200, {"files": modes})
         elif self.path.endswith("/commit/main"):
             for line in body.splitlines():
                 row = json.loads(line)
                 if row["key"] == "file":
                     self.files[row["value"]["path"]] = base64.b64decode(row["value"]["content"])
-            self._answer(200, {"commitUrl": f"{self._origin()}/datasets/me/set/commit/abc", "commitOid": "abc"})
+            self._answer(
+                200,
+                {"commitUrl": f"{self._origin()}/datasets/me/set/commit/abc", "commitOid": "abc"},
+            )
         else:
             self._answer(200, {"errors": [], "warnings": []})
 
     def do_GET(self) -> None:
-        self._answer(200, {"id": "me/set", "sha": "abc", "siblings": [], "private": True, "lastModified": None})
+        self._answer(
+            200,
+            {"id": "me/set", "sha": "abc", "siblings": [], "private": True, "lastModified": None},
+        )
 
     def _origin(self) -> str:
         return f"http://{self.headers['Host']}"
@@ -66,7 +78,9 @@ class Hub(BaseHTTPRequestHandler):
 def hub() -> Iterator[HubState]:
     files: dict[str, bytes] = {}
     created: list[dict[str, Any]] = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Hub,), {"files": files, "created": created}))
+    server = ThreadingHTTPServer(
+        ("127.0.0.1", 0), type("Handler", (Hub,), {"files": files, "created": created})
+    )
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}", files, created
@@ -76,14 +90,29 @@ def hub() -> Iterator[HubState]:
 
 
 def export(corpus: Path, dest: str, **env: str) -> "subprocess.CompletedProcess[str]":
-    line = [sys.executable, "-m", "generator", "export", str(corpus), dest, "--held-out", "0.2", "--license", "mit"]
+    line = [
+        sys.executable,
+        "-m",
+        "generator",
+        "export",
+        str(corpus),
+        dest,
+        "--held-out",
+        "0.2",
+        "--license",
+        "mit",
+    ]
     home = environment(HF_HOME=str(corpus.parent / "hf"), HF_HUB_DISABLE_XET="1", **env)
     return subprocess.run(line, capture_output=True, text=True, check=False, env=home, timeout=LONG)
 
 
-def test_a_data_set_is_pushed_with_its_card_and_held_out_problems(tmp_path: Path, hub: HubState) -> None:
+def test_a_data_set_is_pushed_with_its_card_and_held_out_problems(
+    tmp_path: Path, hub: HubState
+) -> None:
     url, files, created = hub
-    corpus = write_corpus(tmp_path / "c", [trace(f"What is {n} + 1?", 0, str(n + 1), str(n + 1)) for n in range(20)])
+    corpus = write_corpus(
+        tmp_path / "c", [trace(f"What is {n} + 1?", 0, str(n + 1), str(n + 1)) for n in range(20)]
+    )
     done = export(corpus, "hf:me/set", HF_ENDPOINT=url, HF_TOKEN="good")
     assert done.returncode == 0, done.stderr
     assert created[0].get("private") or created[0].get("visibility") == "private"
@@ -94,7 +123,9 @@ def test_a_data_set_is_pushed_with_its_card_and_held_out_problems(tmp_path: Path
 
 
 def test_a_refused_token_is_one_line_with_the_remedy(tmp_path: Path, hub: HubState) -> None:
-    corpus = write_corpus(tmp_path / "c", [trace("What is 1 + 1?", 0, "2", "2"), trace("What is 3 + 1?")])
+    corpus = write_corpus(
+        tmp_path / "c", [trace("What is 1 + 1?", 0, "2", "2"), trace("What is 3 + 1?")]
+    )
     done = export(corpus, "hf:me/set", HF_ENDPOINT=hub[0], HF_TOKEN="bad-token")
     assert done.returncode == 2
     assert "set HF_TOKEN to a token that may write" in done.stderr
@@ -103,8 +134,12 @@ def test_a_refused_token_is_one_line_with_the_remedy(tmp_path: Path, hub: HubSta
 
 
 def test_a_hub_that_cannot_be_reached_is_one_line(tmp_path: Path) -> None:
-    corpus = write_corpus(tmp_path / "c", [trace("What is 1 + 1?", 0, "2", "2"), trace("What is 3 + 1?")])
-    done = export(corpus, "hf:me/set", HF_ENDPOINT=f"http://127.0.0.1:{free_port()}", HF_TOKEN="good")
+    corpus = write_corpus(
+        tmp_path / "c", [trace("What is 1 + 1?", 0, "2", "2"), trace("What is 3 + 1?")]
+    )
+    done = export(
+        corpus, "hf:me/set", HF_ENDPOINT=f"http://127.0.0.1:{free_port()}", HF_TOKEN="good"
+    )
     assert done.returncode == 2, done.stderr
     assert "check OWNER/NAME and the network" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr

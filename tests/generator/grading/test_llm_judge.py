@@ -1,4 +1,6 @@
-"""The judge: asked only where the grader could not tell, its words in the verdict, its lane its own."""
+"""The judge: asked only where the grader could not tell, its words in the verdict, its lane its
+own.
+"""
 
 import json
 import threading
@@ -46,7 +48,9 @@ def test_only_what_the_grader_cannot_tell_is_asked(
         ("", "unverifiable", ""),
     ],
 )
-def test_the_last_verdict_counts_and_doubt_changes_nothing(said: str, verdict: str, checked_by: str) -> None:
+def test_the_last_verdict_counts_and_doubt_changes_nothing(
+    said: str, verdict: str, checked_by: str
+) -> None:
     after = judged(Verdict("unverifiable", "a", "last box"), reply(said))
     assert (after.verdict, after.checked_by) == (verdict, checked_by)
     assert after.reason.startswith("last box; judge: ")
@@ -80,8 +84,14 @@ class Judge(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.end_headers()
-        for delta, finish in (({"content": f"I compared them. VERDICT: {word}"}, None), ({}, "stop")):
-            chunk = {"model": "judge", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
+        for delta, finish in (
+            ({"content": f"I compared them. VERDICT: {word}"}, None),
+            ({}, "stop"),
+        ):
+            chunk = {
+                "model": "judge",
+                "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
+            }
             self.wfile.write(f"data: {json.dumps(chunk)}\n\n".encode())
         self.wfile.write(b"data: [DONE]\n\n")
 
@@ -112,24 +122,33 @@ def test_a_run_asks_the_judge_on_its_own_lane_for_what_the_grader_cannot_tell(
         "How many? (3)": "\\text{a pear tree}",
         "How many? (4)": "13",
     }
-    golds = {problem: "12" if "3" not in problem else "\\text{an apple tree}" for problem in answers}
+    golds = {
+        problem: "12" if "3" not in problem else "\\text{an apple tree}" for problem in answers
+    }
     golds["How many? (2)"] = "\\text{a dozen apples}"
     lines = [{"problem": text, "answer": golds[text]} for text in answers]
     (tmp_path / "p.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     told = [
-        {"problem": t, "reasoning": "Let me count them all.", "response": f"\\boxed{{{a}}}"} for t, a in answers.items()
+        {"problem": t, "reasoning": "Let me count them all.", "response": f"\\boxed{{{a}}}"}
+        for t, a in answers.items()
     ]
     (tmp_path / "r.jsonl").write_text("".join(json.dumps(line) + "\n" for line in told))
     with rehearsal("--replay", str(tmp_path / "r.jsonl")) as teacher:
         config = configure(
-            tmp_path, teacher.url, problems__source=str(tmp_path / "p.jsonl"), problems__limit=0, judge__lane="judge"
+            tmp_path,
+            teacher.url,
+            problems__source=str(tmp_path / "p.jsonl"),
+            problems__limit=0,
+            judge__lane="judge",
         )
         lane = f'\n[[lane]]\nname = "judge"\nbase_url = "{url}"\nmodel = "judge"\n'
         config.write_text(config.read_text() + lane)
         done = generator("run", config)
         assert done.returncode == 0, done.stderr
         assert teacher.stats()["calls"] == 4
-    found = {row["problem"]: (row["verdict"], row["checked_by"]) for row in rows(tmp_path / "corpus")}
+    found = {
+        row["problem"]: (row["verdict"], row["checked_by"]) for row in rows(tmp_path / "corpus")
+    }
     assert found["How many? (1)"] == ("correct", "exact")
     assert found["How many? (2)"] == ("correct", "judge")
     assert found["How many? (3)"] == ("incorrect", "judge")
@@ -140,7 +159,10 @@ def test_a_run_asks_the_judge_on_its_own_lane_for_what_the_grader_cannot_tell(
 @pytest.mark.parametrize(
     ("text", "finish"),
     [
-        ("Perhaps VERDICT: SAME, but", "length"),  # the template opened the thinking, so no tag says that it is one
+        (
+            "Perhaps VERDICT: SAME, but",
+            "length",
+        ),  # the template opened the thinking, so no tag says that it is one
         ("Perhaps VERDICT: SAME, but", "max_tokens"),
         ("Let me see. <think>\nPerhaps VERDICT: SAME, but", "stop"),
     ],
@@ -154,4 +176,6 @@ def test_a_judge_that_was_still_thinking_has_not_judged(text: str, finish: str) 
 
 def test_only_what_follows_a_judges_thinking_counts() -> None:
     said = reply("VERDICT: SAME at first sight</think>They differ. VERDICT: DIFFERENT")
-    assert judged(Verdict("unverifiable", "a", "last box"), said).reason.endswith("judge: different: They differ.")
+    assert judged(Verdict("unverifiable", "a", "last box"), said).reason.endswith(
+        "judge: different: They differ."
+    )

@@ -13,7 +13,9 @@ from generator.grading import pool
 from generator.grading.pool import Graders
 from shared.grading import worker_pool
 
-LOADED_SECONDS = 1.0  # of a processor: more than starting takes, so the worker has a request before it
+LOADED_SECONDS = (
+    1.0  # of a processor: more than starting takes, so the worker has a request before it
+)
 ENDLESS = "\\boxed{\\sum_{k=1}^{10^{12}} k^{k}}"
 SLOW = "\\boxed{\\sum_{k=1}^{3} k}"  # decided by a worker
 
@@ -48,7 +50,9 @@ async def test_the_event_loop_goes_on_while_a_worker_computes() -> None:
 
 async def test_a_worker_that_exceeds_its_time_is_killed_alone_and_replaced() -> None:
     async with Graders(workers=2, timeout_seconds=3) as graders:
-        await asyncio.wait_for(asyncio.gather(graders.grade(SLOW, "6"), graders.grade(SLOW, "7")), 120)
+        await asyncio.wait_for(
+            asyncio.gather(graders.grade(SLOW, "6"), graders.grade(SLOW, "7")), 120
+        )
         before = graders.pids
         assert len(before) == 2
         verdict = await graders.grade(ENDLESS, "6")
@@ -87,22 +91,31 @@ def processor_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-async def test_a_worker_killed_under_an_answer_is_replaced_once_and_a_second_death_is_the_answers() -> None:
+async def test_a_worker_killed_under_an_answer_is_replaced_once_and_a_second_death_is_the_answers() -> (
+    None
+):
     async with Graders(workers=1, timeout_seconds=60) as graders:
         killing = asyncio.ensure_future(asyncio.to_thread(kill_when_it_computes, graders, 2))
         verdict = await graders.grade(ENDLESS, "6")
         await killing
         assert verdict.verdict == "unverifiable"
-        assert verdict.reason.endswith("2 grading processes ended over this answer, the last by SIGKILL")
+        assert verdict.reason.endswith(
+            "2 grading processes ended over this answer, the last by SIGKILL"
+        )
         assert (await graders.grade(SLOW, "6")).verdict == "correct"
 
 
-async def test_a_machine_that_cannot_start_a_worker_gives_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_machine_that_cannot_start_a_worker_gives_no_verdict(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(worker_pool, "START_PAUSES", (0.01,))
     monkeypatch.setattr(pool, "PATIENT_PAUSES", (0.01,))
     for command, why in (
         (["/nowhere/python"], "No such file or directory"),
-        ([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"], "ended by SIGKILL before it was ready"),
+        (
+            [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"],
+            "ended by SIGKILL before it was ready",
+        ),
         ([sys.executable, "-c", "raise SystemExit(3)"], "ended by exit code 3 before it was ready"),
     ):
         monkeypatch.setattr(worker_pool, "COMMAND", command)
@@ -111,7 +124,9 @@ async def test_a_machine_that_cannot_start_a_worker_gives_no_verdict(monkeypatch
                 await graders.check()
         async with Graders(workers=2) as graders:
             outcomes = await asyncio.gather(
-                *(graders.grade(SLOW, "6") for _ in range(4)), graders.grade("\\boxed{6}", "6"), return_exceptions=True
+                *(graders.grade(SLOW, "6") for _ in range(4)),
+                graders.grade("\\boxed{6}", "6"),
+                return_exceptions=True,
             )
             assert [type(one) for one in outcomes[:4]] == [worker_pool.CannotStart] * 4
             assert outcomes[4] == await graders.grade("\\boxed{6}", "6")

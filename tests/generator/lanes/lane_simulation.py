@@ -1,4 +1,6 @@
-"""Gates against simulated servers on a fake clock: hours of calls in a second, the same ones each time."""
+"""Gates against simulated servers on a fake clock: hours of calls in a second, the same ones
+each time.
+"""
 
 import heapq
 import random
@@ -18,7 +20,9 @@ USAGE = Usage(prompt_tokens=100, completion_tokens=900)
 
 
 def lane_config(name: str = "lane", **values: Any) -> LaneConfig:
-    return LaneConfig.model_validate({"name": name, "base_url": f"http://{name}", "model": "m", **values})
+    return LaneConfig.model_validate(
+        {"name": name, "base_url": f"http://{name}", "model": "m", **values}
+    )
 
 
 def one_gate(**values: Any) -> Gate:
@@ -27,7 +31,9 @@ def one_gate(**values: Any) -> Gate:
 
 @dataclass(eq=False)
 class Call:
-    """What a server does with one call: first token after `first` seconds, end after `end`, perhaps with an error."""
+    """What a server does with one call: first token after `first` seconds, end after `end`,
+    perhaps with an error.
+    """
 
     end: float
     first: float | None = None
@@ -41,7 +47,9 @@ class Server(Protocol):
 
 @dataclass
 class Allows:
-    """Serves `at_once` calls and `a_minute` starts; says 429 beyond. Durations are spread by a factor of three."""
+    """Serves `at_once` calls and `a_minute` starts; says 429 beyond. Durations are spread by a
+    factor of three.
+    """
 
     at_once: int = 10**9
     a_minute: int = 10**9
@@ -63,9 +71,17 @@ class Allows:
     def take(self, now: float) -> Call:
         self._forget(now)
         if self.in_flight >= self.at_once or len(self.starts) >= self.a_minute:
-            return Call(self.latency, None, RateLimited("429", status=429, retry_after_seconds=self.retry_after))
+            return Call(
+                self.latency,
+                None,
+                RateLimited("429", status=429, retry_after_seconds=self.retry_after),
+            )
         if self.random.random() < self.refused_share:
-            return Call(self.latency, None, RateLimited("429", status=429, retry_after_seconds=self.retry_after))
+            return Call(
+                self.latency,
+                None,
+                RateLimited("429", status=429, retry_after_seconds=self.retry_after),
+            )
         self.starts.append(now)
         if self.random.random() < self.fault_share:
             return Call(self.latency, None, ServerFault("503", status=503))
@@ -133,7 +149,9 @@ class Log:
     """What happened, call by call."""
 
     started: list[tuple[float, str]] = field(default_factory=list)  # when, lane
-    ended: list[tuple[float, str, str]] = field(default_factory=list)  # when, lane, "ok" or the error's kind
+    ended: list[tuple[float, str, str]] = field(
+        default_factory=list
+    )  # when, lane, "ok" or the error's kind
     levels: list[tuple[float, int]] = field(default_factory=list)  # in flight, at each start
     waits: Counter[str] = field(default_factory=Counter)
 
@@ -141,7 +159,9 @@ class Log:
         return sum(outcome == "ok" and since <= at < until for at, _, outcome in self.ended)
 
     def refused(self, since: float = 0, until: float = 1e18) -> int:
-        return sum(outcome == "rate_limited" and since <= at < until for at, _, outcome in self.ended)
+        return sum(
+            outcome == "rate_limited" and since <= at < until for at, _, outcome in self.ended
+        )
 
     def level(self, since: float, until: float = 1e18) -> float:
         """Mean calls in flight at starts."""
@@ -158,7 +178,8 @@ def simulate(
 ) -> Log:
     """Endless work for the gates until `begin + seconds`; `at`: things to do at moments.
 
-    `stall`: a loaded client, which looks at what happened, and starts calls, only every so many seconds.
+    `stall`: a loaded client, which looks at what happened, and starts calls, only every so many
+    seconds.
     """
     log = Log()
     numbers = count()

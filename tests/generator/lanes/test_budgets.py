@@ -99,7 +99,10 @@ def test_calls_started_after_the_one_that_brought_the_news_are_taken_off_it() ->
 def test_days_of_23_and_25_hours_turn_at_midnight() -> None:
     berlin = ZoneInfo("Europe/Berlin")
     budget = Budget(Limits(calls_per_day=1), "Europe/Berlin")
-    for day, hours in ((datetime(2026, 3, 29, tzinfo=berlin), 23), (datetime(2026, 10, 25, tzinfo=berlin), 25)):
+    for day, hours in (
+        (datetime(2026, 3, 29, tzinfo=berlin), 23),
+        (datetime(2026, 10, 25, tzinfo=berlin), 25),
+    ):
         budget.reserve(day.timestamp(), 0, 0.0)
         used = budget.used_up(day.timestamp())
         assert used is not None
@@ -107,7 +110,9 @@ def test_days_of_23_and_25_hours_turn_at_midnight() -> None:
 
 
 def test_keys_of_one_account_are_held_to_the_strictest_of_what_they_say() -> None:
-    assert strictest([Limits(100, 0, 2.0, 0.0), Limits(0, 50, 1.0, 0.0)]) == Limits(100, 50, 1.0, 0.0)
+    assert strictest([Limits(100, 0, 2.0, 0.0), Limits(0, 50, 1.0, 0.0)]) == Limits(
+        100, 50, 1.0, 0.0
+    )
 
 
 def test_a_clock_that_is_set_back_does_not_forget_what_was_spent() -> None:
@@ -148,7 +153,13 @@ def start(budget: Budget, now: float, tokens: int = 0, usd: float = 0.0) -> None
 
 @given(
     st.lists(st.tuples(st.integers(0, 400), st.booleans(), st.integers(0, 50)), max_size=80),
-    st.sampled_from([Limits(calls_per_day=12), Limits(calls_per_day=2000), Limits(tokens_per_day=400, usd_total=9.0)]),
+    st.sampled_from(
+        [
+            Limits(calls_per_day=12),
+            Limits(calls_per_day=2000),
+            Limits(tokens_per_day=400, usd_total=9.0),
+        ]
+    ),
 )
 def test_after_a_crash_without_a_ledger_nothing_is_given_out_again(
     steps: list[tuple[int, bool, int]], limits: Limits
@@ -166,8 +177,12 @@ def test_after_a_crash_without_a_ledger_nothing_is_given_out_again(
         calls[day] = calls.get(day, 0) + 1
         tokens[day] = tokens.get(day, 0) + size
         dollars += size / 100
-    assert not limits.calls_per_day or all(count <= limits.calls_per_day for count in calls.values())
-    assert not limits.tokens_per_day or all(count < limits.tokens_per_day + 50 for count in tokens.values())
+    assert not limits.calls_per_day or all(
+        count <= limits.calls_per_day for count in calls.values()
+    )
+    assert not limits.tokens_per_day or all(
+        count < limits.tokens_per_day + 50 for count in tokens.values()
+    )
     assert not limits.usd_total or dollars < limits.usd_total + 0.5
 
 

@@ -14,9 +14,12 @@ def test_an_unknown_limit_of_60_in_flight_is_found_with_few_429_and_no_loss_of_t
     seconds: float, retry_after: float | None
 ) -> None:
     found = simulate(
-        [(one_gate(concurrency=0), Allows(at_once=60, seconds=seconds, retry_after=retry_after))], TWENTY_MINUTES
+        [(one_gate(concurrency=0), Allows(at_once=60, seconds=seconds, retry_after=retry_after))],
+        TWENTY_MINUTES,
     )
-    by_hand = simulate([(one_gate(concurrency=60), Allows(at_once=60, seconds=seconds))], TWENTY_MINUTES)
+    by_hand = simulate(
+        [(one_gate(concurrency=60), Allows(at_once=60, seconds=seconds))], TWENTY_MINUTES
+    )
     settled = 5 * MINUTE
     assert 48 <= found.level(settled) <= 72
     assert found.refused(MINUTE) < 0.03 * len([at for at, _ in found.started if at > MINUTE])
@@ -24,7 +27,9 @@ def test_an_unknown_limit_of_60_in_flight_is_found_with_few_429_and_no_loss_of_t
 
 
 def test_a_limit_is_found_although_one_call_in_twenty_fails_with_503() -> None:
-    log = simulate([(one_gate(concurrency=0), Allows(at_once=60, fault_share=0.05))], TWENTY_MINUTES)
+    log = simulate(
+        [(one_gate(concurrency=0), Allows(at_once=60, fault_share=0.05))], TWENTY_MINUTES
+    )
     assert 48 <= log.level(5 * MINUTE) <= 72
 
 
@@ -33,7 +38,10 @@ def test_a_limit_that_is_halved_is_followed_down_and_one_that_is_raised_is_follo
     log = simulate(
         [(one_gate(concurrency=0), server)],
         3 * 3600,
-        at=[(1200, lambda: setattr(server, "at_once", 30)), (3600, lambda: setattr(server, "at_once", 90))],
+        at=[
+            (1200, lambda: setattr(server, "at_once", 30)),
+            (3600, lambda: setattr(server, "at_once", 90)),
+        ],
     )
     assert log.level(1320, 3600) < 36
     assert log.refused(1200, 3600) < 40
@@ -41,7 +49,9 @@ def test_a_limit_that_is_halved_is_followed_down_and_one_that_is_raised_is_follo
 
 
 def test_a_short_call_is_not_held_up_by_a_slow_start() -> None:
-    """200 calls at once within a few first-token times: nobody waits minutes for a server that says yes."""
+    """200 calls at once within a few first-token times: nobody waits minutes for a server that
+    says yes.
+    """
     log = simulate([(one_gate(concurrency=200), Allows(first_token=0.5, seconds=60))], 30)
     assert next(at for at, level in log.levels if level == 200) < 6 * 0.5
 
@@ -91,7 +101,9 @@ def test_a_429_shrinks_to_what_the_server_still_serves() -> None:
     assert concurrency.limit == 5
 
 
-def test_a_429_far_below_a_level_that_was_just_carried_is_no_matter_of_the_number_in_flight() -> None:
+def test_a_429_far_below_a_level_that_was_just_carried_is_no_matter_of_the_number_in_flight() -> (
+    None
+):
     concurrency = Concurrency(100)
     flights = [concurrency.start(0.0) for _ in range(8)]
     for flight in flights:

@@ -1,4 +1,6 @@
-"""The controller as a whole, in simulated worlds: at least nine tenths of the best fixed setting in every one."""
+"""The controller as a whole, in simulated worlds: at least nine tenths of the best fixed
+setting in every one.
+"""
 
 import pytest
 
@@ -15,23 +17,31 @@ def refused_share(log: Log, since: float = 0.0) -> float:
 @pytest.mark.parametrize("stall", [0.0, 0.5], ids=["idle client", "loaded client"])
 @pytest.mark.parametrize("seconds", [2.0, 10.0])
 @pytest.mark.parametrize("chance", [0.005, 0.02, 0.05, 0.1])
-def test_429_by_chance_never_take_a_tenth_of_the_throughput(chance: float, seconds: float, stall: float) -> None:
+def test_429_by_chance_never_take_a_tenth_of_the_throughput(
+    chance: float, seconds: float, stall: float
+) -> None:
     log = simulate(
-        [(one_gate(concurrency=64), Allows(refused_share=chance, seconds=seconds))], TEN_MINUTES, stall=stall
+        [(one_gate(concurrency=64), Allows(refused_share=chance, seconds=seconds))],
+        TEN_MINUTES,
+        stall=stall,
     )
     best = 64 / (seconds + stall / 2)  # samples a second
     assert log.ok(30) > 0.9 * best * (TEN_MINUTES - 30)
 
 
 def test_429_by_chance_leave_hundreds_of_short_calls_a_second_alone() -> None:
-    """The demo's teacher: 2% of 429, answers in a tenth of a second. No limit a minute is learnt from 20 seconds."""
+    """The demo's teacher: 2% of 429, answers in a tenth of a second. No limit a minute is
+    learnt from 20 seconds.
+    """
     gate = one_gate(concurrency=64)
     log = simulate([(gate, Allows(refused_share=0.02, seconds=0.15, first_token=0.05))], 60)
     assert log.ok() > 0.9 * 60 * 64 / 0.15
 
 
 @pytest.mark.parametrize("chance", [0.02, 0.1])
-def test_a_pause_that_every_chance_429_names_is_obeyed_and_costs_no_more_than_that(chance: float) -> None:
+def test_a_pause_that_every_chance_429_names_is_obeyed_and_costs_no_more_than_that(
+    chance: float,
+) -> None:
     server = Allows(refused_share=chance, seconds=10, retry_after=1.0)
     log = simulate([(one_gate(concurrency=64), server)], TEN_MINUTES)
     assert log.ok(60) > 0.85 * 6.4 * (TEN_MINUTES - 60)
@@ -44,7 +54,9 @@ def test_a_pause_that_every_chance_429_names_is_obeyed_and_costs_no_more_than_th
 def test_a_real_limit_a_minute_is_found_with_few_429(
     a_minute: int, fixed_window: bool, retry_after: float | None, seconds: float
 ) -> None:
-    server = Allows(a_minute=a_minute, fixed_window=fixed_window, retry_after=retry_after, seconds=seconds)
+    server = Allows(
+        a_minute=a_minute, fixed_window=fixed_window, retry_after=retry_after, seconds=seconds
+    )
     log = simulate([(one_gate(concurrency=200), server)], TWENTY_MINUTES)
     assert refused_share(log) < 0.03
     assert log.ok() > 0.9 * a_minute * 20
@@ -53,14 +65,18 @@ def test_a_real_limit_a_minute_is_found_with_few_429(
 @pytest.mark.parametrize("retry_after", [None, 1.0])
 def test_a_limit_only_just_passed_is_found_by_the_share_of_429(retry_after: float | None) -> None:
     """64 calls of 10 s are 384 a minute: the 429 come one by one among calls that go well."""
-    log = simulate([(one_gate(concurrency=64), Allows(a_minute=300, retry_after=retry_after))], TWENTY_MINUTES)
+    log = simulate(
+        [(one_gate(concurrency=64), Allows(a_minute=300, retry_after=retry_after))], TWENTY_MINUTES
+    )
     assert refused_share(log, 120) < 0.03
     assert log.ok() > 0.9 * 300 * 20
 
 
 @pytest.mark.parametrize("retry_after", [None, 1.0])
 @pytest.mark.parametrize(("a_minute", "seconds"), [(300, 10.0), (100, 30.0)])
-def test_a_limit_in_flight_and_one_a_minute_together(a_minute: int, seconds: float, retry_after: float | None) -> None:
+def test_a_limit_in_flight_and_one_a_minute_together(
+    a_minute: int, seconds: float, retry_after: float | None
+) -> None:
     server = Allows(at_once=60, a_minute=a_minute, seconds=seconds, retry_after=retry_after)
     log = simulate([(one_gate(concurrency=0), server)], TWENTY_MINUTES)
     assert refused_share(log) < 0.05  # the search for both included
@@ -70,7 +86,9 @@ def test_a_limit_in_flight_and_one_a_minute_together(a_minute: int, seconds: flo
 
 @pytest.mark.parametrize("chance", [0.02, 0.1])
 def test_a_limit_in_flight_is_found_among_429_by_chance(chance: float) -> None:
-    log = simulate([(one_gate(concurrency=0), Allows(at_once=60, refused_share=chance))], TWENTY_MINUTES)
+    log = simulate(
+        [(one_gate(concurrency=0), Allows(at_once=60, refused_share=chance))], TWENTY_MINUTES
+    )
     assert log.ok(60) > 0.9 * 6 * (TWENTY_MINUTES - 60)
 
 
@@ -86,7 +104,9 @@ def test_a_server_that_slows_down_is_followed() -> None:
 
 @pytest.mark.parametrize("taught", ["row", "long pause"])
 def test_a_wrong_lesson_is_unlearnt_within_a_minute(taught: str) -> None:
-    """290 starts in twelve seconds, then 429 as at a limit, once. The pace of 276 a minute is not kept for long."""
+    """290 starts in twelve seconds, then 429 as at a limit, once. The pace of 276 a minute is
+    not kept for long.
+    """
     gate = one_gate(concurrency=64)
     pace = gate.account.pace
 
@@ -100,7 +120,9 @@ def test_a_wrong_lesson_is_unlearnt_within_a_minute(taught: str) -> None:
 
 
 def test_chance_429_among_many_calls_in_the_air_are_no_row() -> None:
-    """They come back sooner than first tokens: by arrival ten of them follow each other, by start they do not."""
+    """They come back sooner than first tokens: by arrival ten of them follow each other, by
+    start they do not.
+    """
     gate = one_gate(concurrency=64)
     concurrency = gate.account.concurrency
     flights = [concurrency.start(0.0) for _ in range(64)]
@@ -139,5 +161,7 @@ def test_a_pace_says_where_it_comes_from_and_the_strictest_is_in_force() -> None
 
 
 def test_starts_that_a_busy_client_missed_are_made_up_for() -> None:
-    log = simulate([(one_gate(concurrency=64, requests_per_minute=300), Allows(seconds=2))], 300, stall=1.0)
+    log = simulate(
+        [(one_gate(concurrency=64, requests_per_minute=300), Allows(seconds=2))], 300, stall=1.0
+    )
     assert len(log.started) > 0.95 * 5 * 300

@@ -9,10 +9,24 @@ import pytest
 from generator.config import BudgetConfig
 from generator.lanes.describe import sentence, span
 from generator.lanes.gate import Gate, gates, run_budget
-from shared.chat_api.calls import BadRequest, BalanceGone, KeyRefused, LimitNews, RateLimited, ServerFault
+from shared.chat_api.calls import (
+    BadRequest,
+    BalanceGone,
+    KeyRefused,
+    LimitNews,
+    RateLimited,
+    ServerFault,
+)
 from shared.errors import InputError
 from shared.records import Usage
-from tests.generator.lanes.lane_simulation import USAGE, Allows, Down, lane_config, one_gate, simulate
+from tests.generator.lanes.lane_simulation import (
+    USAGE,
+    Allows,
+    Down,
+    lane_config,
+    one_gate,
+    simulate,
+)
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 HOUR = 3600.0
@@ -23,11 +37,18 @@ def shanghai(text: str) -> float:
 
 
 def test_24_hours_with_windows_two_day_turns_and_an_outage_go_as_the_configuration_says() -> None:
-    """From Thursday 18:00 in Shanghai: the paid lane works 00:30 to 08:30, the free one has 2,000 calls a Shanghai day
-    (turns at 00:00) and the third 300 a UTC day (turns at 08:00 there); every server is down from 02:00 to 05:00."""
+    """From Thursday 18:00 in Shanghai: the paid lane works 00:30 to 08:30, the free one has 2,000
+    calls a Shanghai day (turns at 00:00) and the third 300 a UTC day (turns at 08:00 there); every
+    server is down from 02:00 to 05:00.
+    """
     begin = shanghai("2026-11-26T18:00")
     lanes = [
-        lane_config("paid", windows=("mon-fri 00:30-08:30 Asia/Shanghai",), concurrency=20, requests_per_minute=30),
+        lane_config(
+            "paid",
+            windows=("mon-fri 00:30-08:30 Asia/Shanghai",),
+            concurrency=20,
+            requests_per_minute=30,
+        ),
         lane_config("free", calls_per_day=2000, day_timezone="Asia/Shanghai", concurrency=40),
         lane_config("utc", calls_per_day=300, concurrency=5),
     ]
@@ -50,7 +71,9 @@ def test_24_hours_with_windows_two_day_turns_and_an_outage_go_as_the_configurati
     assert 1150 < paid[13] <= 1250
     down = sum(outage[0] + 60 <= at < outage[1] for at, _ in log.started)
     assert down <= 3 * (60 * 3)  # one probe a lane and minute
-    assert min(at for at, name in log.started if name == "paid" and at >= outage[1]) < outage[1] + 61
+    assert (
+        min(at for at, name in log.started if name == "paid" and at >= outage[1]) < outage[1] + 61
+    )
     closes = shanghai("2026-11-27T08:30")
     last = max(at for at, name in log.started if name == "paid")
     assert closes - 90 < last < closes - 30  # calls take up to 90 s
@@ -100,7 +123,9 @@ def test_keys_of_one_account_share_its_limits_and_another_account_has_its_own() 
 def test_a_429_cools_the_keys_of_the_account_and_a_refused_key_stops_only_itself() -> None:
     lanes = [lane_config(name, account="one") for name in "ab"]
     made = gates(lanes, run_budget(BudgetConfig()))
-    made["a"].fail(0.1, made["a"].enter(0.0), RateLimited("429", status=429, retry_after_seconds=20.0))
+    made["a"].fail(
+        0.1, made["a"].enter(0.0), RateLimited("429", status=429, retry_after_seconds=20.0)
+    )
     assert [state(made[name], 10.0) for name in "ab"] == ["cooling", "cooling"]
     made["a"].fail(30.0, made["a"].enter(30.0), KeyRefused("401", status=401))
     assert [state(made[name], 31.0) for name in "ab"] == ["stopped", "ready"]
@@ -142,7 +167,9 @@ def test_a_probe_that_says_nothing_about_the_lane_leaves_the_place_to_another() 
 def test_remaining_counts_in_headers_stop_the_lane_before_it_is_refused() -> None:
     gate = one_gate(day_timezone="Asia/Shanghai")
     entered = gate.enter(shanghai("2026-11-26T18:48"))
-    gate.news(1.0, entered, LimitNews(requests_remaining=500, model_requests_remaining=0, per="day"))
+    gate.news(
+        1.0, entered, LimitNews(requests_remaining=500, model_requests_remaining=0, per="day")
+    )
     wait = gate.wait(shanghai("2026-11-26T18:48"))
     assert wait is not None
     assert wait.until == shanghai("2026-11-27T00:00")
@@ -181,7 +208,10 @@ def test_an_idle_lane_says_why_and_until_when() -> None:
     gate.succeed(now, entered, USAGE)
     wait = gate.wait(now)
     assert wait is not None
-    assert sentence(wait, now) == "lane has used 2,000 of 2,000 calls today, next at 00:00 Asia/Shanghai, in 5 h 12 min"
+    assert (
+        sentence(wait, now)
+        == "lane has used 2,000 of 2,000 calls today, next at 00:00 Asia/Shanghai, in 5 h 12 min"
+    )
 
 
 def test_a_wait_of_days_names_the_weekday() -> None:
@@ -189,12 +219,22 @@ def test_a_wait_of_days_names_the_weekday() -> None:
     now = shanghai("2026-11-27T12:00")
     wait = gate.wait(now)
     assert wait is not None
-    assert sentence(wait, now) == "lane is outside its windows, next at Mon 00:30 Asia/Shanghai, in 2 d 12 h"
+    assert (
+        sentence(wait, now)
+        == "lane is outside its windows, next at Mon 00:30 Asia/Shanghai, in 2 d 12 h"
+    )
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.2, "1 s"), (59, "59 s"), (61, "1 min"), (3600, "1 h"), (18720, "5 h 12 min"), (86400 * 3, "3 d")],
+    [
+        (0.2, "1 s"),
+        (59, "59 s"),
+        (61, "1 min"),
+        (3600, "1 h"),
+        (18720, "5 h 12 min"),
+        (86400 * 3, "3 d"),
+    ],
 )
 def test_spans_are_told_in_two_units_at_most(seconds: float, text: str) -> None:
     assert span(seconds) == text

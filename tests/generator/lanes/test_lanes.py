@@ -30,9 +30,15 @@ def delta(**fields: str) -> bytes:
     return event({"model": "m", "choices": [{"index": 0, "delta": fields, "finish_reason": None}]})
 
 
-END = event({"model": "m", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}) + b"data: [DONE]\n\n"
+END = (
+    event({"model": "m", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+    + b"data: [DONE]\n\n"
+)
 USAGE = event({"model": "m", "choices": [], "usage": {"prompt_tokens": 0, "completion_tokens": 3}})
-LENGTH = event({"model": "m", "choices": [{"index": 0, "delta": {}, "finish_reason": "length"}]}) + b"data: [DONE]\n\n"
+LENGTH = (
+    event({"model": "m", "choices": [{"index": 0, "delta": {}, "finish_reason": "length"}]})
+    + b"data: [DONE]\n\n"
+)
 ANSWER = says([delta(reasoning_content="thinking"), delta(content="\\boxed{4}"), END])
 PARTIAL = says([delta(reasoning_content="half a thought")], aborts=True)
 
@@ -58,13 +64,21 @@ async def lanes_on(
     """Lanes a, b, … on these servers; a is the cheapest."""
     config = GeneratorConfig.model_validate(
         {
-            "corpus": str(folder), "problems": {"source": "synthetic:arithmetic"},
+            "corpus": str(folder),
+            "problems": {"source": "synthetic:arithmetic"},
             "lane": [
-                {"name": "abc"[n], "base_url": server.url, "model": "m", "price_out": n + 1.0, **(lane or {})}
+                {
+                    "name": "abc"[n],
+                    "base_url": server.url,
+                    "model": "m",
+                    "price_out": n + 1.0,
+                    **(lane or {}),
+                }
                 for n, server in enumerate(servers)
             ],
-        } | tables
-    )  # fmt: skip
+        }
+        | tables
+    )
     clocks = Clocks(connect=5, first_token=0.5, stall=0.5, total=20)
 
     def teacher_for(lane: LaneConfig) -> Teacher:
@@ -103,10 +117,17 @@ async def calls_at(server: Script, count: int) -> None:
 
 
 async def test_an_answer_says_who_gave_it_with_what_and_at_what_cost(tmp_path: Path) -> None:
-    async with scripted(ANSWER) as server, lanes_on(tmp_path, [server], {"max_tokens": 50}) as lanes:
+    async with (
+        scripted(ANSWER) as server,
+        lanes_on(tmp_path, [server], {"max_tokens": 50}) as lanes,
+    ):
         answer = await ask(lanes)
     assert (answer.lane, answer.model, answer.attempts) == ("a", "m", 1)
-    assert answer.params == {"temperature": 0.6, "top_p": 0.95, "max_tokens": 50}  # the lane's own ceiling
+    assert answer.params == {
+        "temperature": 0.6,
+        "top_p": 0.95,
+        "max_tokens": 50,
+    }  # the lane's own ceiling
     assert answer.completion.response == "\\boxed{4}"
     assert answer.cost_usd is not None
     assert answer.cost_usd > 0
@@ -114,7 +135,11 @@ async def test_an_answer_says_who_gave_it_with_what_and_at_what_cost(tmp_path: P
 
 @pytest.mark.parametrize(
     "death",
-    [refuses(402, {"error": {"message": "Insufficient Balance"}}), refuses(401, {"error": "bad key"}), black_hole],
+    [
+        refuses(402, {"error": {"message": "Insufficient Balance"}}),
+        refuses(401, {"error": "bad key"}),
+        black_hole,
+    ],
     ids=["balance gone", "key refused", "black hole"],
 )
 async def test_when_one_of_two_lanes_dies_half_way_the_other_finishes_all_the_work(
@@ -123,7 +148,9 @@ async def test_when_one_of_two_lanes_dies_half_way_the_other_finishes_all_the_wo
     async with AsyncExitStack() as parts:
         dying = await parts.enter_async_context(scripted(*after(15, ANSWER, death)))
         living = await parts.enter_async_context(scripted(ANSWER))
-        lanes = await parts.enter_async_context(lanes_on(tmp_path, [dying, living], {"concurrency": 4}))
+        lanes = await parts.enter_async_context(
+            lanes_on(tmp_path, [dying, living], {"concurrency": 4})
+        )
         answers = await ask_all(lanes, 60)
     assert [answer.completion.response for answer in answers] == ["\\boxed{4}"] * 60
     by_lane = Counter(answer.lane for answer in answers)
@@ -133,7 +160,10 @@ async def test_when_one_of_two_lanes_dies_half_way_the_other_finishes_all_the_wo
 
 
 async def test_a_refused_key_on_the_only_lane_ends_with_exit_4(tmp_path: Path) -> None:
-    async with scripted(refuses(401, {"error": "bad key"})) as server, lanes_on(tmp_path, [server]) as lanes:
+    async with (
+        scripted(refuses(401, {"error": "bad key"})) as server,
+        lanes_on(tmp_path, [server]) as lanes,
+    ):
         with pytest.raises(NoLane, match=r"a is stopped: .*bad key") as stopped:
             await ask(lanes)
     assert stopped.value.exit_code == 4
@@ -141,7 +171,9 @@ async def test_a_refused_key_on_the_only_lane_ends_with_exit_4(tmp_path: Path) -
 
 
 @pytest.mark.timing
-async def test_lanes_that_are_out_are_given_up_when_that_time_is_over_and_not_at_the_next_look(tmp_path: Path) -> None:
+async def test_lanes_that_are_out_are_given_up_when_that_time_is_over_and_not_at_the_next_look(
+    tmp_path: Path,
+) -> None:
     gone = refuses(402, {"error": {"message": "Insufficient Balance"}})
     daemon = {"give_up_minutes": 0.01}
     async with scripted(gone) as server, lanes_on(tmp_path, [server], daemon=daemon) as lanes:
@@ -183,7 +215,10 @@ async def test_429_and_an_outage_use_up_no_attempts(tmp_path: Path) -> None:
     busy = refuses(429, headers={"Retry-After": "0.05"})
     down = refuses(503)
     script = [*[busy] * 5, *[down] * 5, ANSWER]
-    async with scripted(*script) as server, lanes_on(tmp_path, [server], retry={"attempts": 5}) as lanes:
+    async with (
+        scripted(*script) as server,
+        lanes_on(tmp_path, [server], retry={"attempts": 5}) as lanes,
+    ):
         answer = await ask(lanes)
     assert answer.completion.finish_reason == "stop"
     assert answer.attempts == len(server.bodies) == 11
@@ -198,12 +233,19 @@ async def test_retry_after_cools_the_whole_lane(tmp_path: Path) -> None:
         others = [asyncio.create_task(ask(lanes, number)) for number in range(2, 6)]
         await asyncio.sleep(0.2)
         assert len(server.bodies) == 1
-        assert {answer.completion.finish_reason for answer in await asyncio.gather(first, *others)} == {"stop"}
+        assert {
+            answer.completion.finish_reason for answer in await asyncio.gather(first, *others)
+        } == {"stop"}
 
 
-async def test_a_poisonous_sample_that_always_draws_500_does_not_hold_up_the_run_for_ever(tmp_path: Path) -> None:
+async def test_a_poisonous_sample_that_always_draws_500_does_not_hold_up_the_run_for_ever(
+    tmp_path: Path,
+) -> None:
     fault = refuses(500)
-    async with scripted(fault) as server, lanes_on(tmp_path, [server], retry={"attempts": 2}) as lanes:
+    async with (
+        scripted(fault) as server,
+        lanes_on(tmp_path, [server], retry={"attempts": 2}) as lanes,
+    ):
         answer = await ask(lanes)
     assert answer.completion.finish_reason == "error"
     assert answer.attempts == 2
@@ -231,7 +273,9 @@ def lose_the_ledger(folder: Path) -> None:
     ids=lambda limit: next(iter(limit)),
 )
 @pytest.mark.parametrize("table", ["lane", "budget"])
-async def test_a_lost_ledger_gives_nothing_out_again(tmp_path: Path, table: str, limit: dict[str, Any]) -> None:
+async def test_a_lost_ledger_gives_nothing_out_again(
+    tmp_path: Path, table: str, limit: dict[str, Any]
+) -> None:
     lane, tables = (limit, {}) if table == "lane" else ({}, {"budget": limit})
     answer = says([delta(content="4"), USAGE, END])  # 3 tokens, 3e-6 dollars
     async with scripted(answer) as server:
@@ -256,16 +300,26 @@ async def test_what_was_reserved_ahead_counts_as_spent_where_nobody_can_prove_th
             reserved = (tmp_path / "budgets.json").read_bytes()
         assert orjson.loads(reserved)["accounts"]["a"]["calls"] == 4
         assert orjson.loads((tmp_path / "budgets.json").read_bytes())["accounts"]["a"]["calls"] == 1
-        (tmp_path / "budgets.json").write_bytes(reserved)  # as a crash within the run would have left it
+        (tmp_path / "budgets.json").write_bytes(
+            reserved
+        )  # as a crash within the run would have left it
         if the_power_was_cut:
             last_call = (tmp_path / ".calls").read_text()
             (tmp_path / ".calls").write_text("another-start-of-the-machine" + last_call[28:])
         async with lanes_on(tmp_path, [server], {"calls_per_day": 2000}) as lanes:
-            assert [budget.used for budget in lanes.status()[0].budgets] == [4 if the_power_was_cut else 1]
+            assert [budget.used for budget in lanes.status()[0].budgets] == [
+                4 if the_power_was_cut else 1
+            ]
 
 
 async def test_a_restart_of_the_machine_after_an_orderly_end_costs_nothing(tmp_path: Path) -> None:
-    limits = {"calls_per_day": 100, "tokens_per_day": 10_000, "usd_total": 5.0, "price_out": 0.7, "price_in": 0.3}
+    limits = {
+        "calls_per_day": 100,
+        "tokens_per_day": 10_000,
+        "usd_total": 5.0,
+        "price_out": 0.7,
+        "price_in": 0.3,
+    }
     answer = says([delta(content="4"), USAGE, END])
     async with scripted(answer) as server:
         for _ in range(3):
@@ -280,7 +334,10 @@ async def test_a_restart_of_the_machine_after_an_orderly_end_costs_nothing(tmp_p
 
 async def test_a_budget_is_written_to_the_disk_seldom(tmp_path: Path) -> None:
     """Each write waits for the disk: a block is a five-hundredth of an allowance."""
-    async with scripted(ANSWER) as server, lanes_on(tmp_path, [server], {"calls_per_day": 20_000}) as lanes:
+    async with (
+        scripted(ANSWER) as server,
+        lanes_on(tmp_path, [server], {"calls_per_day": 20_000}) as lanes,
+    ):
         await ask(lanes)
         written = (tmp_path / "budgets.json").stat().st_mtime_ns
         await ask_all(lanes, 39)
@@ -297,11 +354,15 @@ async def test_a_corpus_without_a_budget_gets_no_file_for_one(tmp_path: Path) ->
 
 @pytest.mark.parametrize("back", [3600.0, 86_400.0, 864_000.0])
 @pytest.mark.parametrize("loses_the_ledger", [False, True])
-async def test_a_clock_that_is_set_back_gives_no_day_twice(tmp_path: Path, back: float, loses_the_ledger: bool) -> None:
+async def test_a_clock_that_is_set_back_gives_no_day_twice(
+    tmp_path: Path, back: float, loses_the_ledger: bool
+) -> None:
     clock = [time.time()]
     limits = {"calls_per_day": 4}
     async with scripted(ANSWER) as server:
-        async with lanes_on(tmp_path, [server], limits, lambda: clock[0], daemon={"wait": False}) as lanes:
+        async with lanes_on(
+            tmp_path, [server], limits, lambda: clock[0], daemon={"wait": False}
+        ) as lanes:
             await ask(lanes, 0)
             clock[0] -= back
             await ask(lanes, 1)
@@ -309,7 +370,9 @@ async def test_a_clock_that_is_set_back_gives_no_day_twice(tmp_path: Path, back:
             lose_the_ledger(tmp_path)
         for moves in (0.0, back):  # still wrong, then right again
             clock[0] += moves
-            async with lanes_on(tmp_path, [server], limits, lambda: clock[0], daemon={"wait": False}) as lanes:
+            async with lanes_on(
+                tmp_path, [server], limits, lambda: clock[0], daemon={"wait": False}
+            ) as lanes:
                 with pytest.raises(ExceptionGroup):
                     await ask_all(lanes, 6)
         assert len(server.bodies) == 4
@@ -323,21 +386,33 @@ def test_a_damaged_file_of_budgets_is_named_with_its_remedy(tmp_path: Path) -> N
 
 async def test_remaining_counts_that_the_server_names_are_obeyed(tmp_path: Path) -> None:
     told = says([delta(content="4"), END], headers={"modelscope-ratelimit-requests-remaining": "0"})
-    async with scripted(told) as server, lanes_on(tmp_path, [server], daemon={"wait": False}) as lanes:
+    async with (
+        scripted(told) as server,
+        lanes_on(tmp_path, [server], daemon={"wait": False}) as lanes,
+    ):
         await ask(lanes)
         with pytest.raises(OutOfBudget, match="all calls that its server allows today"):
             await ask(lanes, 2)
         assert len(server.bodies) == 1
 
 
-async def test_drain_gives_waiting_samples_back_and_lets_calls_in_flight_finish(tmp_path: Path) -> None:
+async def test_drain_gives_waiting_samples_back_and_lets_calls_in_flight_finish(
+    tmp_path: Path,
+) -> None:
     slow = says([delta(content="4"), END], gap_seconds=0.3)
     async with scripted(slow) as server, lanes_on(tmp_path, [server], {"concurrency": 2}) as lanes:
         asked = [asyncio.create_task(ask(lanes, number)) for number in range(6)]
         await calls_at(server, 2)
         lanes.drain()
         results = await asyncio.gather(*asked, return_exceptions=True)
-    assert [isinstance(result, Answer) for result in results] == [True, True, False, False, False, False]
+    assert [isinstance(result, Answer) for result in results] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+        False,
+    ]
     assert all(isinstance(result, Drained) for result in results[2:])
 
 
@@ -363,7 +438,10 @@ async def test_a_stopped_lane_that_is_resumed_by_hand_is_tried_again(tmp_path: P
 
 
 async def test_a_reload_raises_a_budget_for_samples_that_wait(tmp_path: Path) -> None:
-    async with scripted(ANSWER) as server, lanes_on(tmp_path, [server], {"calls_per_day": 1}) as lanes:
+    async with (
+        scripted(ANSWER) as server,
+        lanes_on(tmp_path, [server], {"calls_per_day": 1}) as lanes,
+    ):
         await ask(lanes, 1)
         waiting = asyncio.create_task(ask(lanes, 2))
         await asyncio.sleep(0.1)
@@ -376,7 +454,10 @@ async def test_a_reload_raises_a_budget_for_samples_that_wait(tmp_path: Path) ->
 
 
 async def test_a_reload_with_a_window_that_cannot_be_read_changes_nothing(tmp_path: Path) -> None:
-    async with scripted(ANSWER) as server, lanes_on(tmp_path, [server], {"calls_per_day": 1}) as lanes:
+    async with (
+        scripted(ANSWER) as server,
+        lanes_on(tmp_path, [server], {"calls_per_day": 1}) as lanes,
+    ):
         bad = lanes.config.lane[0].model_copy(update={"calls_per_day": 5, "windows": ("mon-fry",)})
         with pytest.raises(InputError, match="mon-fry"):
             lanes.reload(lanes.config.model_copy(update={"lane": (bad,)}))

@@ -7,7 +7,9 @@ from tests.generator.lanes.lane_simulation import Allows, one_gate, simulate
 
 
 @pytest.mark.parametrize("fixed_window", [False, True])
-def test_a_pace_of_230_under_a_limit_of_240_a_minute_draws_no_429_and_uses_what_it_may(fixed_window: bool) -> None:
+def test_a_pace_of_230_under_a_limit_of_240_a_minute_draws_no_429_and_uses_what_it_may(
+    fixed_window: bool,
+) -> None:
     server = Allows(a_minute=240, seconds=2, fixed_window=fixed_window)
     log = simulate([(one_gate(concurrency=200, requests_per_minute=230), server)], 600)
     assert log.refused() <= 3
@@ -16,7 +18,9 @@ def test_a_pace_of_230_under_a_limit_of_240_a_minute_draws_no_429_and_uses_what_
 
 @pytest.mark.parametrize("fixed_window", [False, True])
 @pytest.mark.parametrize("retry_after", [None, 5.0, 30.0])
-def test_an_unknown_limit_of_300_a_minute_costs_a_handful_of_429(fixed_window: bool, retry_after: float | None) -> None:
+def test_an_unknown_limit_of_300_a_minute_costs_a_handful_of_429(
+    fixed_window: bool, retry_after: float | None
+) -> None:
     server = Allows(a_minute=300, seconds=2, fixed_window=fixed_window, retry_after=retry_after)
     log = simulate([(one_gate(concurrency=200), server)], 1200)
     assert log.refused(0, 90) <= 20
@@ -26,13 +30,20 @@ def test_an_unknown_limit_of_300_a_minute_costs_a_handful_of_429(fixed_window: b
 
 def test_a_limit_a_minute_that_is_raised_is_followed() -> None:
     server = Allows(a_minute=300, seconds=2)
-    log = simulate([(one_gate(concurrency=200), server)], 3600, at=[(600, lambda: setattr(server, "a_minute", 900))])
+    log = simulate(
+        [(one_gate(concurrency=200), server)],
+        3600,
+        at=[(600, lambda: setattr(server, "a_minute", 900))],
+    )
     assert log.ok(3000, 3600) > 0.6 * 10 * 900
 
 
 def test_requests_are_spaced_evenly_and_never_come_in_a_burst() -> None:
     log = simulate([(one_gate(concurrency=64, requests_per_minute=60), Allows())], 300)
-    gaps = [after - before for (before, _), (after, _) in zip(log.started, log.started[1:], strict=False)]
+    gaps = [
+        after - before
+        for (before, _), (after, _) in zip(log.started, log.started[1:], strict=False)
+    ]
     assert min(gaps) >= 0.999
 
 

@@ -1,4 +1,6 @@
-"""Refusals before a lane has answered: its samples' fault or its own. And with `daemon.wait = false` every run ends."""
+"""Refusals before a lane has answered: its samples' fault or its own. And with `daemon.wait =
+false` every run ends.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -23,13 +25,18 @@ from tests.generator.lanes.test_lanes import ANSWER, ask, lanes_on
 from tests.generator.process_runs import generator, rows
 from tests.shared.chat_api.dialect_streams import sse
 
-CEILING = refuses(400, {"error": {"param": "max_tokens", "message": "max_tokens may be 16384 here, request 0a1b2c"}})
+CEILING = refuses(
+    400,
+    {"error": {"param": "max_tokens", "message": "max_tokens may be 16384 here, request 0a1b2c"}},
+)
 STRANGE = refuses(400, {"error": {"message": "the prompt is too strange"}})
 NO_WAIT = {"wait": False}
 
 
 async def ends_of(lanes: Lanes, count: int) -> list[Answer | BaseException]:
-    return await asyncio.gather(*(ask(lanes, number) for number in range(count)), return_exceptions=True)
+    return await asyncio.gather(
+        *(ask(lanes, number) for number in range(count)), return_exceptions=True
+    )
 
 
 def by_question(replies: Sequence[Reply]) -> Reply:
@@ -57,14 +64,31 @@ def slowly(reply: Reply, seconds: float) -> Reply:
     [
         (CEILING, r"`lane\.max_tokens`"),
         (
-            refuses(422, {"detail": [{"loc": ["body", "top_p"], "msg": "Extra inputs are not permitted"}]}),
+            refuses(
+                422,
+                {"detail": [{"loc": ["body", "top_p"], "msg": "Extra inputs are not permitted"}]},
+            ),
             "sampling.top_p",
         ),
         (refuses(400, {"error": {"message": "invalid model: r1"}}), r"`lane\.model`"),
-        (refuses(400, {"error": {"message": "this account may not do that"}}), r"`lane\.model`, `lane\.max_tokens`"),
+        (
+            refuses(400, {"error": {"message": "this account may not do that"}}),
+            r"`lane\.model`, `lane\.max_tokens`",
+        ),
         (refuses(405, b"<h1>Method Not Allowed</h1>"), "HTTP 405"),
         (
-            says([sse({"error": {"code": 400, "message": "32868 tokens wanted, the context has 8192"}})]),
+            says(
+                [
+                    sse(
+                        {
+                            "error": {
+                                "code": 400,
+                                "message": "32868 tokens wanted, the context has 8192",
+                            }
+                        }
+                    )
+                ]
+            ),
             "lane.max_tokens",
         ),
     ],
@@ -83,14 +107,21 @@ async def test_the_same_refusal_of_every_first_request_stops_the_lane_and_blames
 
 
 @pytest.mark.parametrize("concurrency", [1, 4])
-async def test_it_stops_also_where_few_calls_may_be_in_flight(tmp_path: Path, concurrency: int) -> None:
-    async with scripted(STRANGE) as server, lanes_on(tmp_path, [server], {"concurrency": concurrency}) as lanes:
+async def test_it_stops_also_where_few_calls_may_be_in_flight(
+    tmp_path: Path, concurrency: int
+) -> None:
+    async with (
+        scripted(STRANGE) as server,
+        lanes_on(tmp_path, [server], {"concurrency": concurrency}) as lanes,
+    ):
         ends = await ends_of(lanes, 10)
         assert len(server.bodies) < concurrency + SAMPLES
     assert all(isinstance(end, NoLane) for end in ends)
 
 
-async def test_a_single_sample_is_not_blamed_either_where_the_refusal_names_a_setting(tmp_path: Path) -> None:
+async def test_a_single_sample_is_not_blamed_either_where_the_refusal_names_a_setting(
+    tmp_path: Path,
+) -> None:
     async with scripted(CEILING) as server, lanes_on(tmp_path, [server]) as lanes:
         with pytest.raises(NoLane, match=r"lane\.max_tokens"):
             await ask(lanes)
@@ -101,7 +132,9 @@ async def test_another_lane_is_asked_for_what_the_first_refuses_altogether(tmp_p
     async with AsyncExitStack() as parts:
         refusing = await parts.enter_async_context(scripted(CEILING))
         working = await parts.enter_async_context(scripted(ANSWER))
-        lanes = await parts.enter_async_context(lanes_on(tmp_path, [refusing, working], retry={"attempts": 1}))
+        lanes = await parts.enter_async_context(
+            lanes_on(tmp_path, [refusing, working], retry={"attempts": 1})
+        )
         answers = [end for end in await ends_of(lanes, 40) if isinstance(end, Answer)]
         states = [lane.state for lane in lanes.status()]
     assert [answer.completion.response for answer in answers] == ["\\boxed{4}"] * 40
@@ -115,15 +148,22 @@ async def test_an_answer_that_is_slower_than_the_refusals_acquits_the_lane(tmp_p
     async with server as script, lanes_on(tmp_path, [script]) as lanes:
         ends = await ends_of(lanes, 30)
         assert len(script.bodies) == 30
-    errors = [end.completion.error for end in ends if isinstance(end, Answer) and end.completion.error]
+    errors = [
+        end.completion.error for end in ends if isinstance(end, Answer) and end.completion.error
+    ]
     assert len(ends) == 30
     assert len(errors) == 7
     assert all("too strange" in error for error in errors)
     assert all(end.attempts == 1 for end in ends if isinstance(end, Answer))
 
 
-async def test_samples_that_are_refused_each_for_another_reason_are_to_blame_themselves(tmp_path: Path) -> None:
-    replies = [refuses(400, {"message": f"{word} is not allowed"}) for word in ("alpha", "beta", "gamma", "delta")]
+async def test_samples_that_are_refused_each_for_another_reason_are_to_blame_themselves(
+    tmp_path: Path,
+) -> None:
+    replies = [
+        refuses(400, {"message": f"{word} is not allowed"})
+        for word in ("alpha", "beta", "gamma", "delta")
+    ]
     async with scripted(*replies) as server, lanes_on(tmp_path, [server]) as lanes:
         ends = await ends_of(lanes, 4)
     assert all(isinstance(end, Answer) and "is not allowed" in end.completion.error for end in ends)
@@ -138,7 +178,9 @@ async def test_after_an_answer_a_refusal_is_its_samples_own_at_once(tmp_path: Pa
     assert all(isinstance(end, Answer) and end.completion.error for end in ends)
 
 
-async def test_a_drain_leaves_the_samples_unasked_whose_refusal_is_not_understood_yet(tmp_path: Path) -> None:
+async def test_a_drain_leaves_the_samples_unasked_whose_refusal_is_not_understood_yet(
+    tmp_path: Path,
+) -> None:
     server = scripted(by_question([STRANGE, slowly(ANSWER, 0.4)]))
     async with server as script, lanes_on(tmp_path, [script]) as lanes:
         asked = [asyncio.create_task(ask(lanes, number)) for number in range(2)]
@@ -150,7 +192,9 @@ async def test_a_drain_leaves_the_samples_unasked_whose_refusal_is_not_understoo
         await asyncio.gather(*asked, return_exceptions=True)
 
 
-async def test_a_lane_that_was_resumed_by_hand_stops_again_unless_it_answers(tmp_path: Path) -> None:
+async def test_a_lane_that_was_resumed_by_hand_stops_again_unless_it_answers(
+    tmp_path: Path,
+) -> None:
     async with scripted(*[CEILING] * 2, ANSWER) as server, lanes_on(tmp_path, [server]) as lanes:
         with pytest.raises(NoLane):
             await ask(lanes)
@@ -172,7 +216,9 @@ def test_words_are_the_same_whatever_numbers_ids_and_quotations_stand_in_them() 
     assert trial.suspect
 
 
-async def test_few_samples_refused_in_the_same_words_that_name_no_setting_are_rejected(tmp_path: Path) -> None:
+async def test_few_samples_refused_in_the_same_words_that_name_no_setting_are_rejected(
+    tmp_path: Path,
+) -> None:
     async with scripted(STRANGE) as server, lanes_on(tmp_path, [server]) as lanes:
         ends = await ends_of(lanes, SAMPLES - 1)
         assert len(server.bodies) == SAMPLES - 1
@@ -182,7 +228,9 @@ async def test_few_samples_refused_in_the_same_words_that_name_no_setting_are_re
 # A run that does not want to wait
 
 
-async def test_where_no_lane_works_a_run_that_does_not_wait_ends_after_two_probes(tmp_path: Path) -> None:
+async def test_where_no_lane_works_a_run_that_does_not_wait_ends_after_two_probes(
+    tmp_path: Path,
+) -> None:
     async with AsyncExitStack() as parts:
         faulty = await parts.enter_async_context(scripted(refuses(503)))
         page = await parts.enter_async_context(scripted(says([b"<html>Hello</html>"], "text/html")))
@@ -280,12 +328,14 @@ def ceiling_of(allowed: int) -> Reply:
 
 def configuration(folder: Path, server: Script, count: int = 12) -> list[str]:
     problems = folder / "problems.jsonl"
-    problems.write_text("".join(f'{{"problem": "What is {n} + {4 - n}?", "answer": "4"}}\n' for n in range(count)))
+    problems.write_text(
+        "".join(f'{{"problem": "What is {n} + {4 - n}?", "answer": "4"}}\n' for n in range(count))
+    )
     path = folder / "config.toml"
     path.write_text(
-        f'corpus = "{folder / "corpus"}"\n[problems]\nsource = "{problems}"\nanswer_field = "answer"\n'
-        f'[screening]\nnear_duplicates = 0\n[[lane]]\nname = "a"\nmodel = "m"\nbase_url = "{server.url}"\n'
-        "[daemon]\nport = 0\nwait = false\n[grading]\nworkers = 1\n"
+        f'corpus = "{folder / "corpus"}"\n[problems]\nsource = "{problems}"\nanswer_field ='
+        ' "answer"\n[screening]\nnear_duplicates = 0\n[[lane]]\nname = "a"\nmodel = "m"\nbase_url'
+        f' = "{server.url}"\n[daemon]\nport = 0\nwait = false\n[grading]\nworkers = 1\n'
     )
     return [str(path)]
 
@@ -299,7 +349,9 @@ async def test_a_run_whose_every_request_is_refused_exits_with_4_and_the_next_on
         assert refused.returncode == 4, refused.stderr
         assert "`lane.max_tokens`" in refused.stderr
         assert rows(tmp_path / "corpus") == []
-        corrected = await asyncio.to_thread(generator, "run", *config, "--set", "lane.0.max_tokens=16384")
+        corrected = await asyncio.to_thread(
+            generator, "run", *config, "--set", "lane.0.max_tokens=16384"
+        )
     assert corrected.returncode == 0, corrected.stderr
     assert len(rows(tmp_path / "corpus", "traces")) == 12
 
@@ -311,7 +363,9 @@ async def test_a_probe_sends_what_a_run_sends_and_names_the_setting(tmp_path: Pa
         await asyncio.to_thread(generator, "run", *config)
     assert probed.returncode == 4
     assert "`lane.max_tokens`" in probed.stdout
-    probe, run = (body | {"messages": [each["role"] for each in body["messages"]]} for body in server.bodies)
+    probe, run = (
+        body | {"messages": [each["role"] for each in body["messages"]]} for body in server.bodies
+    )
     assert probe == run
 
 
@@ -319,6 +373,8 @@ async def test_a_probe_sends_what_a_run_sends_and_names_the_setting(tmp_path: Pa
 async def test_a_probe_survives_what_no_parser_follows(tmp_path: Path, status: int) -> None:
     deep = b'{"error":' * 600 + b'"\\ud800"' + b"}" * 600
     async with scripted(refuses(status, deep)) as server:
-        probed = await asyncio.to_thread(generator, "plan", *configuration(tmp_path, server), "--probe")
+        probed = await asyncio.to_thread(
+            generator, "plan", *configuration(tmp_path, server), "--probe"
+        )
     assert probed.returncode == 4, probed.stderr
     assert "Traceback" not in probed.stderr

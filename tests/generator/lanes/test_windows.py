@@ -27,7 +27,9 @@ def test_no_range_is_always_open() -> None:
 def test_a_range_opens_and_closes_by_the_clock_of_its_zone() -> None:
     wednesday = "2026-11-25"
     assert NIGHT.open_until(at(f"{wednesday}T00:29", SHANGHAI)) is None
-    assert NIGHT.open_until(at(f"{wednesday}T00:30", SHANGHAI)) == at(f"{wednesday}T08:30", SHANGHAI)
+    assert NIGHT.open_until(at(f"{wednesday}T00:30", SHANGHAI)) == at(
+        f"{wednesday}T08:30", SHANGHAI
+    )
     assert NIGHT.open_until(at(f"{wednesday}T08:30", SHANGHAI)) is None
     assert NIGHT.opens_at(at(f"{wednesday}T08:30", SHANGHAI)) == at("2026-11-26T00:30", SHANGHAI)
 
@@ -58,7 +60,9 @@ def test_a_holiday_counts_as_a_sunday() -> None:
     windows = Windows(["mon-fri 00:30-08:30", "sat-sun"], SHANGHAI, ["2026-10-01"])  # a Thursday
     noon = at("2026-10-01T12:00", SHANGHAI)
     assert windows.open_until(noon) == at("2026-10-02T00:00", SHANGHAI)
-    assert Windows(["mon-fri 00:30-08:30"], SHANGHAI, ["2026-10-01"]).opens_at(noon) == at("2026-10-02T00:30", SHANGHAI)
+    assert Windows(["mon-fri 00:30-08:30"], SHANGHAI, ["2026-10-01"]).opens_at(noon) == at(
+        "2026-10-02T00:30", SHANGHAI
+    )
 
 
 def test_a_lane_that_only_works_on_holidays_far_away_knows_no_opening() -> None:
@@ -67,7 +71,10 @@ def test_a_lane_that_only_works_on_holidays_far_away_knows_no_opening() -> None:
 
 def test_a_range_follows_the_local_clock_over_its_changes() -> None:
     windows = Windows(["mon-sun 01:00-04:00 Europe/Berlin"])
-    spring, autumn = at("2026-03-29T01:00", "Europe/Berlin"), at("2026-10-25T01:00", "Europe/Berlin")
+    spring, autumn = (
+        at("2026-03-29T01:00", "Europe/Berlin"),
+        at("2026-10-25T01:00", "Europe/Berlin"),
+    )
     assert windows.open_until(spring) == spring + 2 * 3600  # 02:00 to 03:00 does not exist
     assert windows.open_until(autumn) == autumn + 4 * 3600  # and here it comes twice
 
@@ -99,7 +106,10 @@ def test_a_holiday_that_is_no_date_says_how_to_write_it() -> None:
         Windows(["sat"], "UTC", ["1st of October"])
 
 
-@given(st.floats(1.7e9, 1.9e9), st.sampled_from(["mon-fri 22:00-03:00", "sat", "sun,wed 10:15-11:45", "fri-mon"]))
+@given(
+    st.floats(1.7e9, 1.9e9),
+    st.sampled_from(["mon-fri 22:00-03:00", "sat", "sun,wed 10:15-11:45", "fri-mon"]),
+)
 def test_what_opens_is_open_then_and_what_closes_is_closed_then(now: float, spec: str) -> None:
     windows = Windows([spec], "America/New_York")
     opens, closes = windows.opens_at(now), windows.open_until(now)

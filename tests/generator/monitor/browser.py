@@ -1,4 +1,6 @@
-"""A headless Chromium for tests, driven over its own debugging protocol: open a page, evaluate, take a picture."""
+"""A headless Chromium for tests, driven over its own debugging protocol: open a page, evaluate,
+take a picture.
+"""
 
 import asyncio
 import base64
@@ -15,9 +17,17 @@ import pytest
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--remote-debugging-port=0",
-)  # fmt: skip
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--remote-debugging-port=0",
+)
 
 
 def chromium() -> str:
@@ -47,7 +57,9 @@ class Page:
                 return dict(message["result"])
 
     async def evaluate(self, expression: str) -> Any:
-        reply = await self.send("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        reply = await self.send(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+        )
         assert "exceptionDetails" not in reply, reply["exceptionDetails"]
         return reply["result"].get("value")
 
@@ -65,7 +77,11 @@ class Page:
 
     async def picture(self, path: Path, width: int = 1360, height: int = 1000) -> None:
         await self.send(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
         )
         await asyncio.sleep(0.5)
         shot = await self.send("Page.captureScreenshot", format="png", captureBeyondViewport=True)
@@ -77,15 +93,21 @@ async def browser() -> AsyncIterator[Page]:
     """A fresh Chromium with one tab."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
         process = await asyncio.create_subprocess_exec(
-            chromium(), *FLAGS, f"--user-data-dir={home}", "about:blank",
-            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-        )  # fmt: skip
+            chromium(),
+            *FLAGS,
+            f"--user-data-dir={home}",
+            "about:blank",
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
         try:
             port = await _port(Path(home) / "DevToolsActivePort")
             async with aiohttp.ClientSession() as session:
                 async with session.get(f"http://127.0.0.1:{port}/json/list") as reply:
                     tab = next(each for each in await reply.json() if each["type"] == "page")
-                async with session.ws_connect(tab["webSocketDebuggerUrl"], max_msg_size=0) as socket:
+                async with session.ws_connect(
+                    tab["webSocketDebuggerUrl"], max_msg_size=0
+                ) as socket:
                     yield Page(socket)
         finally:
             process.terminate()

@@ -16,17 +16,34 @@ from generator.monitor import console
 from generator.monitor.event_log import Journal
 from generator.monitor.status import LaneStatus, RunStatus, counts
 
-LANE = LaneStatus("modelscope", "r1", "ready", "", 40, 2, 48, 64, 1200, {"rate_limited": 3}, 5_000_000, 1.25)
+LANE = LaneStatus(
+    "modelscope", "r1", "ready", "", 40, 2, 48, 64, 1200, {"rate_limited": 3}, 5_000_000, 1.25
+)
 
 
 def status(**changes: Any) -> RunStatus:
     values: dict[str, Any] = {
-        "corpus": "data/[bold]x", "phase": "running", "note": "", "started_at": "2026-11-24T05:00:00+00:00",
-        "at": "2026-11-24T06:00:00+00:00", "elapsed_seconds": 3600.0, "total": 2000, "done": 1000, "kept": 900,
-        "rejected": 100, "verdicts": {"correct": 900, "incorrect": 80, "no_answer": 20}, "in_flight": 40, "asking": 41,
-        "grading": 1, "tokens": 5_000_000, "tokens_per_second": 1400.0, "errors": {"rate_limited": 3}, "usd": 1.25,
-        "eta_seconds": 3600.0, "lanes": [LANE],
-    }  # fmt: skip
+        "corpus": "data/[bold]x",
+        "phase": "running",
+        "note": "",
+        "started_at": "2026-11-24T05:00:00+00:00",
+        "at": "2026-11-24T06:00:00+00:00",
+        "elapsed_seconds": 3600.0,
+        "total": 2000,
+        "done": 1000,
+        "kept": 900,
+        "rejected": 100,
+        "verdicts": {"correct": 900, "incorrect": 80, "no_answer": 20},
+        "in_flight": 40,
+        "asking": 41,
+        "grading": 1,
+        "tokens": 5_000_000,
+        "tokens_per_second": 1400.0,
+        "errors": {"rate_limited": 3},
+        "usd": 1.25,
+        "eta_seconds": 3600.0,
+        "lanes": [LANE],
+    }
     return RunStatus(**(values | changes))
 
 
@@ -38,14 +55,34 @@ def drawn(status: RunStatus, width: int = 100) -> str:
 
 def test_the_panel_shows_counts_rates_failures_spend_and_the_time_left() -> None:
     text = drawn(status())
-    for part in ("1,000 of 2,000", "ready in 1 h 00 min", "900 (90%)", "80 incorrect", "40 calls", "1,400/s", "$1.25",
-                 "3 rate limited", "data/[bold]x"):  # fmt: skip
+    for part in (
+        "1,000 of 2,000",
+        "ready in 1 h 00 min",
+        "900 (90%)",
+        "80 incorrect",
+        "40 calls",
+        "1,400/s",
+        "$1.25",
+        "3 rate limited",
+        "data/[bold]x",
+    ):
         assert part in text
 
 
 def test_the_panel_says_why_it_waits() -> None:
     waiting = LaneStatus(
-        "modelscope", "r1", "used up", "modelscope has used 2,000 calls [today]", 0, 9, 48, 64, 2000, {}, 0, 0
+        "modelscope",
+        "r1",
+        "used up",
+        "modelscope has used 2,000 calls [today]",
+        0,
+        9,
+        48,
+        64,
+        2000,
+        {},
+        0,
+        0,
     )
     text = drawn(status(phase="idle", note="next at 00:00", lanes=[waiting]), width=140)
     assert "idle: next at 00:00" in text
@@ -67,7 +104,14 @@ def test_the_panel_fits_the_terminal(width: int) -> None:
 def test_the_line_is_one_line_with_what_matters() -> None:
     line = console.line(status())
     assert "\n" not in line
-    for part in ("1,000 of 2,000 done", "900 kept", "40 in flight", "3 rate limited", "$1.25", "ready in 1 h 00 min"):
+    for part in (
+        "1,000 of 2,000 done",
+        "900 kept",
+        "40 in flight",
+        "3 rate limited",
+        "$1.25",
+        "ready in 1 h 00 min",
+    ):
         assert part in line
 
 
@@ -99,7 +143,9 @@ def test_the_summary_gives_path_and_next_command() -> None:
     assert "no call was made" in console.summary(status(verdicts={}, phase="done"), "x")
 
 
-def test_a_run_that_was_stopped_before_its_first_sample_does_not_say_that_nothing_was_left() -> None:
+def test_a_run_that_was_stopped_before_its_first_sample_does_not_say_that_nothing_was_left() -> (
+    None
+):
     text = console.summary(status(verdicts={}, phase="stopped", errors={"key_refused": 3}), "x")
     assert "nothing was left" not in text
     assert "no sample was finished" in text

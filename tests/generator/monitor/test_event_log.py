@@ -14,8 +14,27 @@ def a_lane(state: str = "ready", reason: str = "", limit: int = 10, **errors: in
 
 def a_status(lane: LaneStatus, phase: str = "running", note: str = "") -> RunStatus:
     return RunStatus(
-        "c", phase, note, "", "", 1.0, 0, 7, 6, 1, {}, 3, 0, 0, 0, 0.0, {}, 0.0, None, [lane]  # type: ignore[arg-type]
-    )  # fmt: skip
+        "c",
+        phase,
+        note,
+        "",
+        "",
+        1.0,
+        0,
+        7,
+        6,
+        1,
+        {},
+        3,
+        0,
+        0,
+        0,
+        0.0,
+        {},
+        0.0,
+        None,
+        [lane],  # type: ignore[arg-type]
+    )
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
@@ -37,16 +56,22 @@ def test_what_stays_as_it_is_makes_no_line(capsys: pytest.CaptureFixture[str]) -
     assert len(lines(capsys)) == 1  # the run is running
 
 
-def test_a_lane_that_stops_and_works_again_is_told_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_lane_that_stops_and_works_again_is_told_with_its_reason(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     journal = Journal()
     for lane in (a_lane(), a_lane("circuit open", "free does not work: 503"), a_lane("full")):
         journal.look(a_status(lane))
     _, stops, works = lines(capsys)
-    assert 'level=warning event="lane circuit open" lane=free why="free does not work: 503"' in stops
+    assert (
+        'level=warning event="lane circuit open" lane=free why="free does not work: 503"' in stops
+    )
     assert 'event="lane works" lane=free' in works
 
 
-def test_failed_calls_are_told_at_the_first_the_tenth_and_the_hundredth(capsys: pytest.CaptureFixture[str]) -> None:
+def test_failed_calls_are_told_at_the_first_the_tenth_and_the_hundredth(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     journal = Journal()
     for count in range(1, 200):
         journal.look(a_status(a_lane(server_fault=count)))
@@ -54,7 +79,9 @@ def test_failed_calls_are_told_at_the_first_the_tenth_and_the_hundredth(capsys: 
     assert [re.search(r"count=(\d+)", line)[1] for line in told] == ["1", "10", "100"]  # type: ignore[index]
 
 
-def test_a_limit_that_was_found_is_told_when_it_moved_far(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_limit_that_was_found_is_told_when_it_moved_far(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     journal = Journal()
     for limit in (8, 9, 10, 16, 17, 60):
         journal.look(a_status(a_lane(limit=limit)))
@@ -64,5 +91,7 @@ def test_a_limit_that_was_found_is_told_when_it_moved_far(capsys: pytest.Capture
 
 def test_text_of_a_provider_cannot_forge_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     journal = Journal()
-    journal.look(a_status(a_lane("stopped", "free is stopped: no\nat=2026 level=info event=forged")))
+    journal.look(
+        a_status(a_lane("stopped", "free is stopped: no\nat=2026 level=info event=forged"))
+    )
     assert len(lines(capsys)) == 2

@@ -1,4 +1,6 @@
-"""The HTTP server: who may ask what, what it says, and a dashboard that hostile text cannot break."""
+"""The HTTP server: who may ask what, what it says, and a dashboard that hostile text cannot
+break.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,34 +18,81 @@ from shared.records import Trace, Usage
 from tests.generator.monitor.browser import browser, chromium
 from tests.generator.process_runs import free_port
 
-HOSTILE = "<script>window.pwned=1;alert(1)</script><img src=x onerror=\"window.pwned=2\"><svg onload='window.pwned=3'>"
+HOSTILE = (
+    '<script>window.pwned=1;alert(1)</script><img src=x onerror="window.pwned=2"><svg'
+    " onload='window.pwned=3'>"
+)
 TOKEN = "open sesame"
 
 
 def a_status(**changes: Any) -> RunStatus:
     lane = LaneStatus(
-        name="free", model=HOSTILE, state="used up", reason=f"free says {HOSTILE}", in_flight=3, waiting=4, limit=8,
-        ceiling=64, calls=100, errors={HOSTILE: 7, "rate_limited": 2}, tokens=5000, usd=0.25,
+        name="free",
+        model=HOSTILE,
+        state="used up",
+        reason=f"free says {HOSTILE}",
+        in_flight=3,
+        waiting=4,
+        limit=8,
+        ceiling=64,
+        calls=100,
+        errors={HOSTILE: 7, "rate_limited": 2},
+        tokens=5000,
+        usd=0.25,
         budgets=[BudgetStatus("free", "calls_per_day", 100, 100, "2026-11-25T16:00:00+00:00")],
-    )  # fmt: skip
+    )
     fields: dict[str, Any] = {
-        "corpus": HOSTILE, "phase": "idle", "note": HOSTILE, "started_at": "2026-11-24T00:00:00+00:00",
-        "at": "2026-11-24T01:00:00+00:00", "elapsed_seconds": 3600.0, "total": 50, "done": 20, "kept": 15,
-        "rejected": 5, "verdicts": {"correct": 15, HOSTILE: 5}, "in_flight": 3, "asking": 7, "grading": 1,
-        "tokens": 5000, "tokens_per_second": 90.0, "errors": {HOSTILE: 7}, "usd": 0.25, "eta_seconds": 60.0,
+        "corpus": HOSTILE,
+        "phase": "idle",
+        "note": HOSTILE,
+        "started_at": "2026-11-24T00:00:00+00:00",
+        "at": "2026-11-24T01:00:00+00:00",
+        "elapsed_seconds": 3600.0,
+        "total": 50,
+        "done": 20,
+        "kept": 15,
+        "rejected": 5,
+        "verdicts": {"correct": 15, HOSTILE: 5},
+        "in_flight": 3,
+        "asking": 7,
+        "grading": 1,
+        "tokens": 5000,
+        "tokens_per_second": 90.0,
+        "errors": {HOSTILE: 7},
+        "usd": 0.25,
+        "eta_seconds": 60.0,
         "lanes": [lane],
-    }  # fmt: skip
+    }
     return RunStatus(**{**fields, **changes})
 
 
 def a_trace(number: int, text: str) -> Trace:
     return Trace(
-        id=f"{number:016x}:0", problem_id=f"{number:016x}", sample=0, source=text, problem=text, gold=text, messages=[],
-        reasoning=text, response=text, final_answer=text, verdict="correct", reason=text, checked_by="exact",
-        finish_reason="stop", lane="free", model=text, model_returned=text, params={}, usage=Usage(10, 20),
-        cost_usd=None, timing={"first_token_seconds": 0.1, "total_seconds": 2.0}, attempts=1,
-        started_at="2026-11-24T00:00:00+00:00", finished_at="2026-11-24T00:00:02+00:00",
-    )  # fmt: skip
+        id=f"{number:016x}:0",
+        problem_id=f"{number:016x}",
+        sample=0,
+        source=text,
+        problem=text,
+        gold=text,
+        messages=[],
+        reasoning=text,
+        response=text,
+        final_answer=text,
+        verdict="correct",
+        reason=text,
+        checked_by="exact",
+        finish_reason="stop",
+        lane="free",
+        model=text,
+        model_returned=text,
+        params={},
+        usage=Usage(10, 20),
+        cost_usd=None,
+        timing={"first_token_seconds": 0.1, "total_seconds": 2.0},
+        attempts=1,
+        started_at="2026-11-24T00:00:00+00:00",
+        finished_at="2026-11-24T00:00:02+00:00",
+    )
 
 
 class Steered:
@@ -67,7 +116,10 @@ class Steered:
         raise InputError("config.toml:3: lane.0.concurrency: must be a number")
 
 
-TRACES = [a_trace(0, HOSTILE), a_trace(1, f"Solve $\\text{{{HOSTILE}}} + \\frac{{1}}{{2}}$ and \\boxed{{{HOSTILE}}}")]
+TRACES = [
+    a_trace(0, HOSTILE),
+    a_trace(1, f"Solve $\\text{{{HOSTILE}}} + \\frac{{1}}{{2}}$ and \\boxed{{{HOSTILE}}}"),
+]
 
 
 @asynccontextmanager
@@ -82,7 +134,10 @@ async def served(token: str = TOKEN, **changes: Any) -> AsyncIterator[tuple[str,
 
 async def ask(method: str, url: str, **headers: str) -> tuple[int, str]:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    async with aiohttp.ClientSession() as session, session.request(method, url, headers=named) as reply:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.request(method, url, headers=named) as reply,
+    ):
         return reply.status, await reply.text()
 
 
@@ -164,8 +219,15 @@ def test_elsewhere_than_on_loopback_reading_needs_the_token_too() -> None:
 async def test_status_history_traces_and_metrics_say_what_the_run_does() -> None:
     async with served() as (url, _), aiohttp.ClientSession() as session:
         assert (await (await session.get(url + "/status")).json())["done"] == 20
-        assert (await (await session.get(url + "/history")).json())["samples"][0][1:] == [90.0, 3, 8, 20]
-        assert [each["id"] for each in await (await session.get(url + "/traces")).json()] == [t.id for t in TRACES]
+        assert (await (await session.get(url + "/history")).json())["samples"][0][1:] == [
+            90.0,
+            3,
+            8,
+            20,
+        ]
+        assert [each["id"] for each in await (await session.get(url + "/traces")).json()] == [
+            t.id for t in TRACES
+        ]
         metrics = await (await session.get(url + "/metrics")).text()
         assert 'stillhouse_samples_total{pile="kept"} 15.0' in metrics
         assert 'stillhouse_lane_budget_limit{budget="calls_per_day",lane="free"} 100.0' in metrics
@@ -180,7 +242,9 @@ async def test_metrics_tell_every_state_that_a_lane_can_be_in(state: LaneState) 
     async with served(lanes=[lane]) as (url, _), aiohttp.ClientSession() as session:
         metrics = await (await session.get(url + "/metrics")).text()
     assert [
-        line for line in metrics.splitlines() if line.startswith("stillhouse_lane_state{") and line.endswith(" 1.0")
+        line
+        for line in metrics.splitlines()
+        if line.startswith("stillhouse_lane_state{") and line.endswith(" 1.0")
     ] == [f'stillhouse_lane_state{{lane="free",state="{state}"}} 1.0']
 
 
@@ -194,7 +258,9 @@ async def test_a_taken_port_gives_the_next_one_on_loopback() -> None:
     async with served() as (first, _):
         port = int(first.rpartition(":")[2])
         access = Access("127.0.0.1", "", "GENERATOR_TOKEN")
-        async with dashboard_server("127.0.0.1", port, access, a_status, lambda: [], Steered()) as second:
+        async with dashboard_server(
+            "127.0.0.1", port, access, a_status, lambda: [], Steered()
+        ) as second:
             assert int(second.rstrip("/").rpartition(":")[2]) > port
 
 
@@ -214,18 +280,27 @@ async def test_script_in_problems_traces_models_and_errors_does_not_run_in_the_d
     async with served() as (url, _), browser() as page:
         await page.open(url)
         await page.until("document.querySelectorAll('.trace').length === 2")
-        await page.evaluate("document.querySelectorAll('.trace').forEach((each) => { each.open = true; })")
+        await page.evaluate(
+            "document.querySelectorAll('.trace').forEach((each) => { each.open = true; })"
+        )
         await page.until("document.querySelectorAll('.inside details').length === 2")
-        await page.evaluate("document.querySelectorAll('.inside details').forEach((each) => { each.open = true; })")
+        await page.evaluate(
+            "document.querySelectorAll('.inside details').forEach((each) => { each.open = true; })"
+        )
         await page.until("document.querySelectorAll('.inside details .prose').length === 2")
         await asyncio.sleep(1.0)
         assert await page.evaluate("typeof window.pwned") == "undefined"
         assert page.dialogs == []
         assert (
-            await page.evaluate("document.querySelectorAll('main img, main script, main svg, main iframe').length") == 0
+            await page.evaluate(
+                "document.querySelectorAll('main img, main script, main svg, main iframe').length"
+            )
+            == 0
         )
         shown = await page.evaluate("document.body.innerText")
-        assert shown.count("<script>window.pwned=1;alert(1)</script>") > 5  # told as it is, not swallowed
+        assert (
+            shown.count("<script>window.pwned=1;alert(1)</script>") > 5
+        )  # told as it is, not swallowed
         assert await page.evaluate("document.querySelectorAll('.inside math mfrac').length") > 0
 
 
@@ -244,12 +319,13 @@ async def test_math_is_readable_and_money_stays_money() -> None:
         await page.open(url)
         for text, selector in FORMULAS.items():
             found = await page.evaluate(
-                f"(() => {{ const box = document.createElement('div'); box.append(renderText({text!r}));"
-                f" return box.querySelectorAll({selector!r}).length; }})()"
+                "(() => { const box = document.createElement('div');"
+                f" box.append(renderText({text!r})); return"
+                f" box.querySelectorAll({selector!r}).length; }})()"
             )
             assert found == 1, text
         money = await page.evaluate(
-            "(() => { const box = document.createElement('div'); box.append(renderText('costs $5 and $7'));"
-            " return box.innerHTML; })()"
+            "(() => { const box = document.createElement('div'); box.append(renderText('costs $5"
+            " and $7')); return box.innerHTML; })()"
         )
         assert money == "costs $5 and $7"

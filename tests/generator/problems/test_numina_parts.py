@@ -23,9 +23,15 @@ def test_a_problem_in_parts_is_seen_however_they_are_marked(problem: str) -> Non
 @pytest.mark.parametrize(
     "problem",
     [
-        "A function satisfies: (1) $f(0)=1$; (2) $f(x+y)=f(x)f(y)$ for all $x, y$. Find $f(3)$ if $f(1)=2$.",
+        (
+            "A function satisfies: (1) $f(0)=1$; (2) $f(x+y)=f(x)f(y)$ for all $x, y$. Find $f(3)$"
+            " if $f(1)=2$."
+        ),
         "Three statements: ① $a>0$; ② $b>0$; ③ $ab>0$. Which of them are true?",
-        "Rules:\n1. Each player takes one card.\n2. The higher card wins.\nHow many games are there?",
+        (
+            "Rules:\n1. Each player takes one card.\n2. The higher card wins.\nHow many games are"
+            " there?"
+        ),
         "Points (1, 2) and (2, 3) are given. Find the distance.",
     ],
 )
@@ -55,7 +61,10 @@ def test_a_gold_that_is_cut_off_or_several_is_not_one_answer(gold: str, solution
         ("\\{1, 2\\}", ""),
         (
             "7",
-            "The base is \\boxed{5}, as we have seen above from the equation of the line.\nSo the area is $\\boxed{7}$",
+            (
+                "The base is \\boxed{5}, as we have seen above from the equation of the line.\nSo"
+                " the area is $\\boxed{7}$"
+            ),
         ),
     ],
 )

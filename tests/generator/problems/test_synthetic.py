@@ -1,4 +1,6 @@
-"""Synthetic arithmetic: endless, seeded, practically without duplicates, and read back as it was drawn."""
+"""Synthetic arithmetic: endless, seeded, practically without duplicates, and read back as it
+was drawn.
+"""
 
 import itertools
 import random

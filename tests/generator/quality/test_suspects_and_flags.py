@@ -1,4 +1,6 @@
-"""Suspect golds: found with precision and recall; trace flags: each fires where it should and not on plain traces."""
+"""Suspect golds: found with precision and recall; trace flags: each fires where it should and
+not on plain traces.
+"""
 
 import json
 import random
@@ -13,7 +15,9 @@ from tests.generator.corpora import REASONING as TEMPLATE
 from tests.generator.corpora import trace, write_corpus
 
 
-def test_planted_wrong_golds_are_found_at_four_samples_from_a_teacher_right_nine_times_in_ten(tmp_path: Path) -> None:
+def test_planted_wrong_golds_are_found_at_four_samples_from_a_teacher_right_nine_times_in_ten(
+    tmp_path: Path,
+) -> None:
     draw, traces, planted = random.Random(2), [], set()
     for n in range(3000):
         problem, truth = f"What is {n} times 7?", 7 * n
@@ -32,7 +36,8 @@ def test_planted_wrong_golds_are_found_at_four_samples_from_a_teacher_right_nine
 
 def test_the_list_has_the_evidence(tmp_path: Path) -> None:
     corpus = write_corpus(
-        tmp_path / "c", [trace("What is 1/2?", s, a, "3") for s, a in enumerate(["0.5", "1/2", "0.5", "9"])]
+        tmp_path / "c",
+        [trace("What is 1/2?", s, a, "3") for s, a in enumerate(["0.5", "1/2", "0.5", "9"])],
     )
     write_suspects(corpus)
     (row,) = [json.loads(line) for line in (corpus / FILE).read_text().splitlines()]
@@ -51,16 +56,22 @@ def test_the_list_has_the_evidence(tmp_path: Path) -> None:
         (["7", "7", "1", "2", "3"], ["a"] * 5, False),
     ],
 )
-def test_how_much_agreement_is_evidence(tmp_path: Path, answers: list[str], models: list[str], listed: bool) -> None:
+def test_how_much_agreement_is_evidence(
+    tmp_path: Path, answers: list[str], models: list[str], listed: bool
+) -> None:
     samples = enumerate(zip(answers, models, strict=True))
     corpus = write_corpus(
-        tmp_path / "c", [trace("Sum?", s, answer, "8", model=model) for s, (answer, model) in samples]
+        tmp_path / "c",
+        [trace("Sum?", s, answer, "8", model=model) for s, (answer, model) in samples],
     )
     assert bool(list(find_suspects(corpus))) == listed
 
 
 REASONING = TEMPLATE.format(answer=4)
-WORDS = "we compute the next value carefully and then compare it with the one before it in the table of results"
+WORDS = (
+    "we compute the next value carefully and then compare it with the one before it in the table of"
+    " results"
+)
 
 
 @pytest.mark.parametrize(
@@ -69,20 +80,29 @@ WORDS = "we compute the next value carefully and then compare it with the one be
         (
             "mixed languages",
             {
-                "reasoning": REASONING
-                + " 所以我们先把两个数相加然后再检查一遍结果是否正确最后得到答案就是四没有问题。" * 2
+                "reasoning": (
+                    REASONING
+                    + " 所以我们先把两个数相加然后再检查一遍结果是否正确最后得到答案就是四没有问题。"
+                    * 2
+                )
             },
         ),
         ("loop", {"reasoning": f"{WORDS} 4. " * 60}),
         ("loop", {"reasoning": REASONING + "wait " * 800 + "."}),
         ("runaway", {"reasoning": " ".join(f"step {n}" for n in range(9000)) + "."}),
         ("no thinking", {"reasoning": "Easy: 4."}),
-        ("unfinished thinking", {"reasoning": REASONING + " But then the second number would have to"}),
+        (
+            "unfinished thinking",
+            {"reasoning": REASONING + " But then the second number would have to"},
+        ),
         ("unfinished thinking", {"reasoning": "<think> " + REASONING}),
         ("unsupported answer", {"reasoning": TEMPLATE.format(answer=9) + " So it is \\boxed{9}."}),
         ("refusal", {"response": "I'm sorry, but I cannot help with that.", "final_answer": None}),
         ("leaked prompt", {"response": "\\boxed{4}<|im_end|>"}),
-        ("leaked prompt", {"response": "You asked: put your final answer within \\boxed{}. \\boxed{4}"}),
+        (
+            "leaked prompt",
+            {"response": "You asked: put your final answer within \\boxed{}. \\boxed{4}"},
+        ),
     ],
 )
 def test_each_flag_fires(flag: str, keys: dict[str, Any]) -> None:
@@ -95,7 +115,11 @@ def test_each_flag_fires(flag: str, keys: dict[str, Any]) -> None:
     [
         {},
         {"reasoning": "", "verdict": "failed", "flags": []} | {"reasoning": REASONING},
-        {"reasoning": "\n".join(f"Row {n}: {n} times {n} is {n * n}." for n in range(400)) + " So 4."},
+        {
+            "reasoning": (
+                "\n".join(f"Row {n}: {n} times {n} is {n * n}." for n in range(400)) + " So 4."
+            )
+        },
         {"reasoning": REASONING + " Therefore $x = 4$"},
         {"response": "I can't believe it is that simple: \\boxed{4}"},
     ],
@@ -105,5 +129,8 @@ def test_plain_traces_have_no_flags(keys: dict[str, Any]) -> None:
 
 
 def test_thinking_in_the_problems_own_script_is_not_mixed() -> None:
-    thinking = "我们 先 把 两个 数 相加, 得到 结果 是 4。再 检查 一遍, 2 加 2 等于 4, 没有 问题, 所以 答案 就是 4。"
+    thinking = (
+        "我们 先 把 两个 数 相加, 得到 结果 是 4。再 检查 一遍, 2 加 2 等于 4, 没有 问题, 所以 答案"
+        " 就是 4。"
+    )
     assert flags_of(trace("求 2 + 2 的值是多少?", reasoning=thinking)) == []

@@ -1,4 +1,6 @@
-"""The rehearsal teacher as a process: its dialect, its faults, its limits, its recordings, its end."""
+"""The rehearsal teacher as a process: its dialect, its faults, its limits, its recordings, its
+end.
+"""
 
 import asyncio
 import itertools
@@ -31,14 +33,18 @@ Outcome = Completion | CallError
 
 
 def request_for(text: str, max_tokens: int = 4000) -> Request:
-    return Request(messages_for(text, "", PRESETS["r1"].prompt), "rehearsal-r1", 0.6, 0.95, max_tokens)
+    return Request(
+        messages_for(text, "", PRESETS["r1"].prompt), "rehearsal-r1", 0.6, 0.95, max_tokens
+    )
 
 
 def problems(count: int) -> list[tuple[str, str]]:
     return list(itertools.islice(synthetic.problems(3), count))
 
 
-async def ask_all(url: str, texts: list[str], key: str = "", clocks: Clocks = CLOCKS) -> list[Outcome]:
+async def ask_all(
+    url: str, texts: list[str], key: str = "", clocks: Clocks = CLOCKS
+) -> list[Outcome]:
     async def ask(teacher: Teacher, text: str) -> Outcome:
         try:
             return await teacher.call(request_for(text))
@@ -51,11 +57,15 @@ async def ask_all(url: str, texts: list[str], key: str = "", clocks: Clocks = CL
 
 
 def kinds(outcomes: list[Outcome]) -> Counter[str]:
-    return Counter(one.kind if isinstance(one, CallError) else one.finish_reason for one in outcomes)
+    return Counter(
+        one.kind if isinstance(one, CallError) else one.finish_reason for one in outcomes
+    )
 
 
 def post(url: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-    request = urllib.request.Request(f"{url}/chat/completions", json.dumps(body).encode(), method="POST")
+    request = urllib.request.Request(
+        f"{url}/chat/completions", json.dumps(body).encode(), method="POST"
+    )
     try:
         with urllib.request.urlopen(request, timeout=60) as reply:
             return reply.status, json.load(reply)
@@ -75,7 +85,12 @@ async def test_every_problem_is_answered_and_counted() -> None:
         assert completion.usage.completion_tokens == len(tokens(completion.reasoning)) + len(
             tokens(completion.response)
         )
-    assert (stats["calls"], stats["delivered"], stats["in_flight"], stats["by_status"]) == (60, 60, 0, {"200": 60})
+    assert (stats["calls"], stats["delivered"], stats["in_flight"], stats["by_status"]) == (
+        60,
+        60,
+        0,
+        {"200": 60},
+    )
     assert stats["delivered_more_than_once"] == 0
 
 
@@ -115,14 +130,19 @@ async def test_faults_come_at_their_rates_and_again_at_the_same_calls() -> None:
     counted = kinds(runs[0])
     for kind in ("rate_limited", "server_fault", "cut", "empty", "length", "error_event"):
         assert 5 <= counted[kind] <= 45, counted  # 20 expected, standard deviation 4.2
-    assert {one.retry_after_seconds for one in runs[0] if isinstance(one, CallError) and one.status == 429} == {3.0}
+    assert {
+        one.retry_after_seconds
+        for one in runs[0]
+        if isinstance(one, CallError) and one.status == 429
+    } == {3.0}
     assert 70 <= stats["by_fault"]["keepalive"] <= 130
 
 
 def _gist(outcome: Outcome) -> tuple[object, ...]:
     partial = outcome.partial if isinstance(outcome, CallError) else outcome
     kind = outcome.kind if isinstance(outcome, CallError) else outcome.finish_reason
-    # An aborted socket may take what was under way with it; everything else is the same to the byte.
+    # An aborted socket may take what was under way with it; everything else is the same to the
+    # byte.
     return (kind,) if kind == "cut" else (kind, partial and (partial.reasoning, partial.response))
 
 
@@ -144,7 +164,9 @@ async def test_samples_of_one_problem_differ() -> None:
         answers = [(await ask_all(server.url, [text]))[0] for _ in range(6)]
     reasonings = {one.reasoning for one in answers if isinstance(one, Completion)}
     assert len(reasonings) > 3
-    assert all(isinstance(one, Completion) and f"\\boxed{{{gold}}}" in one.response for one in answers)
+    assert all(
+        isinstance(one, Completion) and f"\\boxed{{{gold}}}" in one.response for one in answers
+    )
 
 
 @pytest.mark.timing
@@ -160,8 +182,13 @@ async def test_the_pace_of_a_stream_is_the_one_asked_for() -> None:
 async def test_accounts_are_refused_as_they_would_be() -> None:
     texts = [text for text, _ in problems(3)]
     with rehearsal("--key", "right", "--balance", "2", "--model", "rehearsal-r1") as server:
-        assert kinds(await ask_all(server.url, texts, key="sk-wrong-key-1234")) == {"key_refused": 3}
-        assert kinds(await ask_all(server.url, texts, key="right")) == {"stop": 2, "balance_gone": 1}
+        assert kinds(await ask_all(server.url, texts, key="sk-wrong-key-1234")) == {
+            "key_refused": 3
+        }
+        assert kinds(await ask_all(server.url, texts, key="right")) == {
+            "stop": 2,
+            "balance_gone": 1,
+        }
         assert post(server.url, {"model": "other", "messages": []})[0] == 401
 
 
@@ -182,7 +209,9 @@ async def test_a_daily_limit_is_announced_in_headers_and_turns() -> None:
     heard: list[int | None] = []
     text = problems(1)[0][0]
     with rehearsal("--calls-per-day", "2", "--no-retry-after") as server:
-        async with Teacher(server.url, "", CLOCKS, lambda news: heard.append(news.requests_remaining)) as teacher:
+        async with Teacher(
+            server.url, "", CLOCKS, lambda news: heard.append(news.requests_remaining)
+        ) as teacher:
             await teacher.call(request_for(text))
             await teacher.call(request_for(text))
             with pytest.raises(CallError) as caught:
@@ -212,15 +241,26 @@ async def test_an_outage_drops_connections_until_it_is_over() -> None:
 async def test_recorded_answers_are_found_by_the_problem_in_the_prompt(tmp_path: Path) -> None:
     rows = [
         {"question": "What is 1+1?", "reasoning": "Okay…\n\n 两", "response": "\n\n\\boxed{2}"},
-        {"problem": "What is 1+1? And 2+2?", "reasoning": "", "response": "2, 4", "finish_reason": "length"},
+        {
+            "problem": "What is 1+1? And 2+2?",
+            "reasoning": "",
+            "response": "2, 4",
+            "finish_reason": "length",
+        },
         {"problem": "Who  are\nyou?", "status": 422, "response": "no such question"},
     ]
     recording = tmp_path / "answers.jsonl"
     recording.write_text("".join(json.dumps(row) + "\n" for row in rows))
     with rehearsal("--replay", str(recording)) as server:
-        short, long, refused = await ask_all(server.url, ["What is 1+1?", "What is 1+1? And 2+2?", "Who are you?"])
+        short, long, refused = await ask_all(
+            server.url, ["What is 1+1?", "What is 1+1? And 2+2?", "Who are you?"]
+        )
     assert isinstance(short, Completion)
-    assert (short.reasoning, short.response, short.finish_reason) == ("Okay…\n\n 两", "\n\n\\boxed{2}", "stop")
+    assert (short.reasoning, short.response, short.finish_reason) == (
+        "Okay…\n\n 两",
+        "\n\n\\boxed{2}",
+        "stop",
+    )
     assert isinstance(long, Completion)
     assert (long.response, long.finish_reason) == ("2, 4", "length")
     assert isinstance(refused, CallError)
@@ -257,7 +297,9 @@ def test_a_port_that_is_taken_is_one_line_and_exit_2() -> None:
     with rehearsal() as server:
         port = server.url.split(":")[2].removesuffix("/v1")
         command = [sys.executable, "-m", "generator.rehearsal", "--port", port]
-        done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            command, env=environment(), capture_output=True, text=True, timeout=60
+        )
     assert done.returncode == 2
     assert f"--port {port}" in done.stderr
 
@@ -268,7 +310,13 @@ def test_it_ends_without_a_word_where_nobody_reads_its_address_any_more() -> Non
     os.close(read)
     command = [sys.executable, "-m", "generator.rehearsal", "--port", "0", "--with-parent"]
     ended = subprocess.run(
-        command, env=environment(), stdout=write, stderr=subprocess.PIPE, text=True, timeout=30, check=False
+        command,
+        env=environment(),
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=30,
+        check=False,
     )
     os.close(write)
     assert ended.stderr == ""
@@ -276,10 +324,9 @@ def test_it_ends_without_a_word_where_nobody_reads_its_address_any_more() -> Non
 
 def test_it_ends_with_the_process_that_started_it() -> None:
     starter = (
-        "import subprocess, sys\n"
-        "p = subprocess.Popen([sys.executable, '-m', 'generator.rehearsal', '--port', '0', '--with-parent'],"
-        " stdout=subprocess.PIPE, text=True)\n"
-        "p.stdout.readline(); print(p.pid, flush=True); sys.stdin.readline()\n"
+        "import subprocess, sys\np = subprocess.Popen([sys.executable, '-m', 'generator.rehearsal',"
+        " '--port', '0', '--with-parent'], stdout=subprocess.PIPE, text=True)\np.stdout.readline();"
+        " print(p.pid, flush=True); sys.stdin.readline()\n"
     )
     command = [sys.executable, "-c", starter]
     with subprocess.Popen(

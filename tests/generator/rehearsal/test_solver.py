@@ -1,4 +1,6 @@
-"""What the rehearsal teacher says: right answers by right steps, wrong ones on purpose, in both voices."""
+"""What the rehearsal teacher says: right answers by right steps, wrong ones on purpose, in both
+voices.
+"""
 
 import random
 import re
@@ -21,8 +23,15 @@ def test_every_equation_holds_and_the_box_is_the_gold_answer(kind: str, voice: V
         reasoning, response = solve(text, random.Random(number), voice=voice)
         assert response.count("\\boxed{") == 1
         assert f"\\boxed{{{gold}}}" in response
-        for left, op, right, result in re.findall(r"(\d+) ([-+*/]) (\d+) = (\d+)", reasoning + response):
-            expected = {"+": int.__add__, "-": int.__sub__, "*": int.__mul__, "/": int.__floordiv__}[op]
+        for left, op, right, result in re.findall(
+            r"(\d+) ([-+*/]) (\d+) = (\d+)", reasoning + response
+        ):
+            expected = {
+                "+": int.__add__,
+                "-": int.__sub__,
+                "*": int.__mul__,
+                "/": int.__floordiv__,
+            }[op]
             assert expected(int(left), int(right)) == int(result), (text, reasoning)
 
 

@@ -20,17 +20,43 @@ HOSTILE = '<script>alert("x")</script><img src=http://evil.example/x.png onerror
 
 def corpus_with_everything(folder: Path) -> Path:
     traces = [
-        trace(f"Question {n}?", s, "4" if (n + s) % 3 else "5", tokens=50 + 37 * n) for n in range(60) for s in range(3)
+        trace(f"Question {n}?", s, "4" if (n + s) % 3 else "5", tokens=50 + 37 * n)
+        for n in range(60)
+        for s in range(3)
     ]
-    traces.append(trace(HOSTILE, reasoning=HOSTILE, response=HOSTILE, source=HOSTILE, model=HOSTILE, flags=[HOSTILE]))
-    traces.append(trace("Cut?", verdict="truncated", reason="cut by max_tokens after 4096 tokens", reasoning=HOSTILE))
-    traces.append(trace("Gone?", verdict="failed", reason=f"HTTP 500 {HOSTILE}", final_answer=HOSTILE))
+    traces.append(
+        trace(
+            HOSTILE,
+            reasoning=HOSTILE,
+            response=HOSTILE,
+            source=HOSTILE,
+            model=HOSTILE,
+            flags=[HOSTILE],
+        )
+    )
+    traces.append(
+        trace(
+            "Cut?",
+            verdict="truncated",
+            reason="cut by max_tokens after 4096 tokens",
+            reasoning=HOSTILE,
+        )
+    )
+    traces.append(
+        trace("Gone?", verdict="failed", reason=f"HTTP 500 {HOSTILE}", final_answer=HOSTILE)
+    )
     corpus = write_corpus(folder, traces)
     (corpus / "screening").mkdir()
     summary = {
-        "rows": 70, "left_out": {"duplicate": 4}, "copies": {f"{HOSTILE}, near text": 2}, "other_numbers": {"eval": 3},
-        "sharing_8": 9, "sharing_13": 5, "evaluation_problems": 100, "near_duplicates": 0.85,
-    }  # fmt: skip
+        "rows": 70,
+        "left_out": {"duplicate": 4},
+        "copies": {f"{HOSTILE}, near text": 2},
+        "other_numbers": {"eval": 3},
+        "sharing_8": 9,
+        "sharing_13": 5,
+        "evaluation_problems": 100,
+        "near_duplicates": 0.85,
+    }
     (corpus / "screening/state.json").write_text(json.dumps({"summary": summary}))
     evidence = {
         "kind": "near text",
@@ -52,7 +78,9 @@ class Tags(html.parser.HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.names.append(tag)
-        self.links += [value or "" for name, value in attrs if name in {"src", "href"} or name.startswith("on")]
+        self.links += [
+            value or "" for name, value in attrs if name in {"src", "href"} or name.startswith("on")
+        ]
 
 
 def test_the_page_is_self_contained_and_escapes_what_the_corpus_holds(tmp_path: Path) -> None:
@@ -66,8 +94,16 @@ def test_the_page_is_self_contained_and_escapes_what_the_corpus_holds(tmp_path: 
     assert tags.links == []
     assert "&lt;script&gt;" in text
     assert tags.names.count("svg") > 6
-    for heading in ("Verdicts by source", "Lengths", "Pass rates", "Why samples were rejected", "Cost by lane",
-                    "Screening before any call", "Samples to read: kept", "Samples to read: rejected"):  # fmt: skip
+    for heading in (
+        "Verdicts by source",
+        "Lengths",
+        "Pass rates",
+        "Why samples were rejected",
+        "Cost by lane",
+        "Screening before any call",
+        "Samples to read: kept",
+        "Samples to read: rejected",
+    ):
         assert heading in text
     assert "made/up" in text
 
@@ -94,9 +130,13 @@ def test_a_torn_line_is_counted_and_the_rest_reported(tmp_path: Path) -> None:
 def test_the_command_writes_the_page_into_the_corpus(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "c", [trace("One?")])
     line = [sys.executable, "-m", "generator", "report"]
-    done = subprocess.run([*line, str(corpus)], capture_output=True, text=True, check=True, env=environment())
+    done = subprocess.run(
+        [*line, str(corpus)], capture_output=True, text=True, check=True, env=environment()
+    )
     assert re.match(rf"{corpus}/report\.html: 1 samples, 1 kept", done.stdout)
-    missing = subprocess.run([*line, f"{corpus}x"], capture_output=True, text=True, check=False, env=environment())
+    missing = subprocess.run(
+        [*line, f"{corpus}x"], capture_output=True, text=True, check=False, env=environment()
+    )
     assert missing.returncode == 2
     assert missing.stderr.count("\n") == 1
 

@@ -1,4 +1,6 @@
-"""Screening: copies of evaluation problems in any style, duplicates in any order, a killed screening that goes on."""
+"""Screening: copies of evaluation problems in any style, duplicates in any order, a killed
+screening that goes on.
+"""
 
 import json
 import random
@@ -24,19 +26,28 @@ from shared.contamination.text import squeeze, tokens
 from shared.errors import InputError
 from shared.records import Problem
 
-LONG = "Maria sells 12 jars of honey at the market every day for 3 weeks. How many jars of honey does she sell in all?"
+LONG = (
+    "Maria sells 12 jars of honey at the market every day for 3 weeks. How many jars of honey does"
+    " she sell in all?"
+)
 
 
 def write_problems(path: Path, texts: list[str], golds: list[str] | None = None) -> Path:
     with path.open("w", encoding="utf-8") as file:
         for number, text in enumerate(texts):
-            file.write(json.dumps({"problem": text, "answer": golds[number] if golds else "1"}) + "\n")
+            file.write(
+                json.dumps({"problem": text, "answer": golds[number] if golds else "1"}) + "\n"
+            )
     return path
 
 
-def screened(source: Path, corpus: Path, exclude: tuple[str, ...] = (), **keys: Any) -> tuple[list[str], Screening]:
+def screened(
+    source: Path, corpus: Path, exclude: tuple[str, ...] = (), **keys: Any
+) -> tuple[list[str], Screening]:
     """(texts that pass, the screening) of one intake."""
-    intake = Intake(ProblemsConfig(source=str(source), exclude=exclude), ScreeningConfig(**keys), corpus)
+    intake = Intake(
+        ProblemsConfig(source=str(source), exclude=exclude), ScreeningConfig(**keys), corpus
+    )
     return [problem.text for problem in intake.open()], intake.screening
 
 
@@ -77,11 +88,24 @@ def test_a_word_a_number_or_a_sign_makes_another_text(one: str, other: str) -> N
 
 @pytest.mark.parametrize("near", [0.0, 0.85])
 def test_a_source_without_a_problem_has_nothing_to_screen(tmp_path: Path, near: float) -> None:
-    passed, screening = screened(write_problems(tmp_path / "p.jsonl", []), tmp_path / "corpus", near_duplicates=near)
+    passed, screening = screened(
+        write_problems(tmp_path / "p.jsonl", []), tmp_path / "corpus", near_duplicates=near
+    )
     assert (passed, screening.summary.rows) == ([], 0)
 
 
-HOSTILE = ("(", "A ", "$\\text{", "as shown in the ", "[asy]", "![", "\\frac1", "1,", " ", "\\begin{asy}")
+HOSTILE = (
+    "(",
+    "A ",
+    "$\\text{",
+    "as shown in the ",
+    "[asy]",
+    "![",
+    "\\frac1",
+    "1,",
+    " ",
+    "\\begin{asy}",
+)
 
 
 @pytest.mark.timing
@@ -93,14 +117,20 @@ def test_no_text_holds_a_screening_up(piece: str) -> None:
     index.find(text)
     tokens(text)
     numina.why_skipped(text, text, text)
-    assert time.process_time() - before < 5  # a second or less; one backtracking pattern takes minutes
+    assert (
+        time.process_time() - before < 5
+    )  # a second or less; one backtracking pattern takes minutes
 
 
-def test_disguised_evaluation_problems_are_found_among_many_others_and_few_others_are_flagged(tmp_path: Path) -> None:
+def test_disguised_evaluation_problems_are_found_among_many_others_and_few_others_are_flagged(
+    tmp_path: Path,
+) -> None:
     hidden = [made_up("evaluation", n) for n in range(1000)]
     others = [made_up("training", n) for n in range(6000)]
     write_problems(tmp_path / "eval.jsonl", hidden)
-    mixed = [(disguise(text, n), True) for n, text in enumerate(hidden)] + [(text, False) for text in others]
+    mixed = [(disguise(text, n), True) for n, text in enumerate(hidden)] + [
+        (text, False) for text in others
+    ]
     random.Random(1).shuffle(mixed)
     source = write_problems(tmp_path / "x.jsonl", [text for text, _ in mixed])
     passed = set(screened(source, tmp_path / "corpus", (str(tmp_path / "eval.jsonl"),))[0])
@@ -116,7 +146,10 @@ def test_disguised_evaluation_problems_are_found_among_many_others_and_few_other
         (LONG.upper(), "same text"),
         (LONG.replace("honey", "jam", 1), "near text"),
         (
-            f"Answer the following. {LONG} Also say how many days three weeks have, in words, and explain why.",
+            (
+                f"Answer the following. {LONG} Also say how many days three weeks have, in words,"
+                " and explain why."
+            ),
             "contains it",
         ),
         (LONG.replace("12", "15").replace("3 weeks", "4 weeks"), "other numbers"),
@@ -128,22 +161,41 @@ def test_each_kind_of_copy_is_told_apart(text: str, kind: str | None) -> None:
     assert (hit.kind if hit else None) == kind
 
 
-def test_the_same_text_with_other_numbers_is_reported_and_only_left_out_if_asked_to(tmp_path: Path) -> None:
+def test_the_same_text_with_other_numbers_is_reported_and_only_left_out_if_asked_to(
+    tmp_path: Path,
+) -> None:
     evaluation = write_problems(tmp_path / "eval.jsonl", [LONG])
     other = LONG.replace("12", "15")
     source = write_problems(tmp_path / "x.jsonl", [other])
     passed, screening = screened(source, tmp_path / "a", (str(evaluation),))
     assert passed == [other]
     assert screening.summary.other_numbers == {f"{tmp_path.name}/eval": 1}
-    (evidence,) = [json.loads(line) for line in (tmp_path / "a/screening/excluded.jsonl").read_text().splitlines()]
-    assert (evidence["kind"], evidence["evaluation_problem"], evidence["copy"]) == ("other numbers", LONG, False)
-    passed, screening = screened(source, tmp_path / "b", (str(evaluation),), exclude_other_numbers=True)
+    (evidence,) = [
+        json.loads(line)
+        for line in (tmp_path / "a/screening/excluded.jsonl").read_text().splitlines()
+    ]
+    assert (evidence["kind"], evidence["evaluation_problem"], evidence["copy"]) == (
+        "other numbers",
+        LONG,
+        False,
+    )
+    passed, screening = screened(
+        source, tmp_path / "b", (str(evaluation),), exclude_other_numbers=True
+    )
     assert passed == []
     assert screening.summary.left_out == {OTHER_NUMBERS: 1, DUPLICATE: 0}
 
 
-def test_duplicates_in_style_pass_once_and_different_golds_are_different_problems(tmp_path: Path) -> None:
-    texts = ["What is $2+2$?", "what is 2 + 2", "What is $88 / 4 / 2$?", "What is 88/(4/2)?", "What is $2+2$?"]
+def test_duplicates_in_style_pass_once_and_different_golds_are_different_problems(
+    tmp_path: Path,
+) -> None:
+    texts = [
+        "What is $2+2$?",
+        "what is 2 + 2",
+        "What is $88 / 4 / 2$?",
+        "What is 88/(4/2)?",
+        "What is $2+2$?",
+    ]
     source = write_problems(tmp_path / "x.jsonl", texts, ["4", "4", "11", "44", "4"])
     passed, screening = screened(source, tmp_path / "corpus")
     assert len(passed) == 3
@@ -155,7 +207,10 @@ def test_near_duplicates_need_equal_numbers_and_an_equal_gold(tmp_path: Path) ->
     texts = [LONG, near, LONG.replace("12", "13"), near.replace("Maria", "Martha", 1)]
     source = write_problems(tmp_path / "x.jsonl", texts, ["252", "252", "273", "7"])
     passed, screening = screened(source, tmp_path / "corpus", near_duplicates=0.7)
-    assert set(passed) == {min([LONG, near], key=lambda text: Problem.of(text, None, "").id), *texts[2:]}
+    assert set(passed) == {
+        min([LONG, near], key=lambda text: Problem.of(text, None, "").id),
+        *texts[2:],
+    }
     assert screening.summary.left_out[NEAR_DUPLICATE] == 1
     assert len(screened(source, tmp_path / "off", near_duplicates=0)[0]) == 4
 
@@ -170,25 +225,36 @@ def test_the_bands_find_pairs_at_the_threshold() -> None:
 def test_the_order_of_the_rows_does_not_matter(tmp_path: Path) -> None:
     texts = [made_up("training", n % 700) for n in range(1000)]
     texts = [disguise(text, n) if n % 3 == 0 else text for n, text in enumerate(texts)]
-    evaluation = write_problems(tmp_path / "eval.jsonl", [made_up("training", n) for n in range(40)])
+    evaluation = write_problems(
+        tmp_path / "eval.jsonl", [made_up("training", n) for n in range(40)]
+    )
     results = []
     for seed in range(3):
         shuffled = random.Random(seed).sample(texts, len(texts))
         source = write_problems(tmp_path / f"{seed}.jsonl", shuffled)
         passed, screening = screened(source, tmp_path / f"corpus-{seed}", (str(evaluation),))
-        ids = sorted(Problem.of(text, None, "").id for text in passed)  # white space alone makes no other id
+        ids = sorted(
+            Problem.of(text, None, "").id for text in passed
+        )  # white space alone makes no other id
         results.append((ids, screening.summary.left_out, screening.summary.copies))
     assert results[0] == results[1] == results[2]
     assert results[0][1][COPY] >= 40
     assert 620 <= len(results[0][0]) <= 690
 
 
-def test_what_was_screened_is_not_screened_again_until_data_or_settings_change(tmp_path: Path) -> None:
+def test_what_was_screened_is_not_screened_again_until_data_or_settings_change(
+    tmp_path: Path,
+) -> None:
     source = write_problems(tmp_path / "x.jsonl", [made_up("training", n) for n in range(50)])
 
     def rows_screened(**keys: Any) -> int:
         rows: list[int] = []
-        Intake(ProblemsConfig(source=str(source)), ScreeningConfig(**keys), tmp_path / "corpus", rows.append).open()
+        Intake(
+            ProblemsConfig(source=str(source)),
+            ScreeningConfig(**keys),
+            tmp_path / "corpus",
+            rows.append,
+        ).open()
         return max(rows, default=0)
 
     assert [rows_screened(), rows_screened()] == [50, 0]
@@ -203,16 +269,23 @@ def test_a_killed_screening_goes_on_where_it_was_and_decides_the_same(tmp_path: 
     source = write_problems(tmp_path / "x.jsonl", texts)
     whole = screened(source, tmp_path / "whole", (str(evaluation),))
     program = (
-        "import sys\nfrom pathlib import Path\nfrom generator.config import ProblemsConfig, ScreeningConfig\n"
-        "from generator.intake import Intake\n"
-        "print('first', flush=True)\n"
-        "Intake(ProblemsConfig(source=sys.argv[1], exclude=(sys.argv[2],)), ScreeningConfig(), Path(sys.argv[3]),\n"
-        "       lambda rows: print(rows, flush=True)).open()\nprint('done', flush=True)"
+        "import sys\nfrom pathlib import Path\nfrom generator.config import ProblemsConfig,"
+        " ScreeningConfig\nfrom generator.intake import Intake\nprint('first',"
+        " flush=True)\nIntake(ProblemsConfig(source=sys.argv[1], exclude=(sys.argv[2],)),"
+        " ScreeningConfig(), Path(sys.argv[3]),\n       lambda rows: print(rows,"
+        " flush=True)).open()\nprint('done', flush=True)"
     )
     starts = []
     draw = random.Random(7)
     for _ in range(5):
-        command = [sys.executable, "-c", program, str(source), str(evaluation), str(tmp_path / "killed")]
+        command = [
+            sys.executable,
+            "-c",
+            program,
+            str(source),
+            str(evaluation),
+            str(tmp_path / "killed"),
+        ]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
             assert child.stdout is not None
             child.stdout.readline()
@@ -222,7 +295,9 @@ def test_a_killed_screening_goes_on_where_it_was_and_decides_the_same(tmp_path: 
         if starts[-1] == "done":
             break
     after = screened(source, tmp_path / "killed", (str(evaluation),))
-    assert len({start for start in starts if start != "done"}) > 1, "a later run began where the earlier one was killed"
+    assert len({start for start in starts if start != "done"}) > 1, (
+        "a later run began where the earlier one was killed"
+    )
     assert sorted(after[0]) == sorted(whole[0])
     assert after[1].summary == whole[1].summary
 
@@ -230,11 +305,11 @@ def test_a_killed_screening_goes_on_where_it_was_and_decides_the_same(tmp_path: 
 def test_a_full_disk_while_screening_ends_with_exit_5(tmp_path: Path) -> None:
     source = write_problems(tmp_path / "x.jsonl", [made_up("training", n) for n in range(4000)])
     program = (
-        "import resource, sys\nfrom pathlib import Path\nfrom generator.config import ProblemsConfig, ScreeningConfig\n"
-        "from generator.intake import Intake\nfrom shared.errors import CannotWrite\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))\n"
-        "try:\n    Intake(ProblemsConfig(source=sys.argv[1]), ScreeningConfig(), Path(sys.argv[2])).open()\n"
-        "except CannotWrite as stop:\n    print(stop)"
+        "import resource, sys\nfrom pathlib import Path\nfrom generator.config import"
+        " ProblemsConfig, ScreeningConfig\nfrom generator.intake import Intake\nfrom shared.errors"
+        " import CannotWrite\nresource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))\ntry:\n  "
+        "  Intake(ProblemsConfig(source=sys.argv[1]), ScreeningConfig(),"
+        " Path(sys.argv[2])).open()\nexcept CannotWrite as stop:\n    print(stop)"
     )
     out = subprocess.run(
         [sys.executable, "-c", program, str(source), str(tmp_path / "corpus")],
@@ -248,9 +323,15 @@ def test_a_full_disk_while_screening_ends_with_exit_5(tmp_path: Path) -> None:
 
 def test_a_stream_is_screened_as_it_comes_and_the_same_on_every_pass(tmp_path: Path) -> None:
     config = ProblemsConfig(source="synthetic:arithmetic", limit=400)
-    plain = [problem.text for problem in Intake(config, ScreeningConfig(), tmp_path / "plain").open()]
+    plain = [
+        problem.text for problem in Intake(config, ScreeningConfig(), tmp_path / "plain").open()
+    ]
     evaluation = write_problems(tmp_path / "eval.jsonl", [disguise(text, 3) for text in plain[::4]])
-    intake = Intake(config.model_copy(update={"exclude": (str(evaluation),)}), ScreeningConfig(), tmp_path / "corpus")
+    intake = Intake(
+        config.model_copy(update={"exclude": (str(evaluation),)}),
+        ScreeningConfig(),
+        tmp_path / "corpus",
+    )
     first = [problem.text for problem in intake.open()]
     assert not set(plain[::4]) & set(first)
     assert len(first) == 400
@@ -260,11 +341,18 @@ def test_a_stream_is_screened_as_it_comes_and_the_same_on_every_pass(tmp_path: P
 
 @pytest.mark.parametrize("name", ["gsm8k:test", "gsm8k", "MATH-500", "math_500", "aime24"])
 def test_named_sets_are_read_from_a_folder_of_copies(tmp_path: Path, name: str) -> None:
-    for place in ("gsm8k/test.jsonl", "gsm8k/train.jsonl", "math500/test.jsonl", "aime/aime24.jsonl"):
+    for place in (
+        "gsm8k/test.jsonl",
+        "gsm8k/train.jsonl",
+        "math500/test.jsonl",
+        "aime/aime24.jsonl",
+    ):
         (tmp_path / place).parent.mkdir(exist_ok=True)
         (tmp_path / place).write_text(json.dumps({"problem": place}) + "\n")
     (text,) = evaluation_texts(name, str(tmp_path))
-    assert "".join(letter for letter in name.lower() if letter.isalnum())[:5] in text.replace("/", "")
+    assert "".join(letter for letter in name.lower() if letter.isalnum())[:5] in text.replace(
+        "/", ""
+    )
     assert "train" not in text
 
 

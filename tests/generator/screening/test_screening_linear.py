@@ -1,4 +1,6 @@
-"""Screening and contamination read any text of a teacher or a data set in time that grows with its length."""
+"""Screening and contamination read any text of a teacher or a data set in time that grows with
+its length.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,5 +26,8 @@ def read_for_contamination(text: str) -> None:
 @pytest.mark.parametrize("call", [screened, read_for_contamination])
 def test_any_text_is_read_in_time_that_grows_with_its_length(call: Callable[[str], None]) -> None:
     costs = [(round(seconds(call, text), 3), len(text), text[:60]) for text in TEXTS]
-    # 100,000 characters in 0.4 s are 4 microseconds a character: what a linear reader needs on a slow core.
-    assert not [(cost, length, text) for cost, length, text in costs if cost > max(BOUND, 4e-6 * length)]
+    # 100,000 characters in 0.4 s are 4 microseconds a character: what a linear reader needs on a
+    # slow core.
+    assert not [
+        (cost, length, text) for cost, length, text in costs if cost > max(BOUND, 4e-6 * length)
+    ]

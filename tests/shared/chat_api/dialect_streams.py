@@ -1,6 +1,7 @@
 """Replies of real servers as bytes, in the shape that each provider sends, and what they mean.
 
-Recorded from documentation and issue threads, shortened; one entry for each peculiarity that was ever seen.
+Recorded from documentation and issue threads, shortened; one entry for each peculiarity that was
+ever seen.
 """
 
 import json
@@ -29,12 +30,27 @@ class Stream:
 
 
 def chunk(delta: dict[str, Any] | None, finish: str | None = None, **more: Any) -> dict[str, Any]:
-    choices = [] if delta is None else [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}]
-    return {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "r1", "choices": choices, **more}
+    choices = (
+        []
+        if delta is None
+        else [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}]
+    )
+    return {
+        "id": "c1",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "r1",
+        "choices": choices,
+        **more,
+    }
 
 
 def sse(
-    *events: dict[str, Any] | str, done: bool = True, head: str = "data: ", end: str = "\n\n", **dumps: Any
+    *events: dict[str, Any] | str,
+    done: bool = True,
+    head: str = "data: ",
+    end: str = "\n\n",
+    **dumps: Any,
 ) -> bytes:
     texts = [event if isinstance(event, str) else json.dumps(event, **dumps) for event in events]
     return "".join(head + text + end for text in [*texts, *(["[DONE]"] if done else [])]).encode()
@@ -62,18 +78,31 @@ def parts(text: str) -> list[str]:
 USAGE = {"prompt_tokens": 5, "completion_tokens": 9, "total_tokens": 14}
 STOP = chunk({}, "stop")
 COUNT = chunk(None, usage=USAGE)
-DEEPSEEK_USAGE = USAGE | {"completion_tokens_details": {"reasoning_tokens": 6}, "prompt_cache_hit_tokens": 3}
+DEEPSEEK_USAGE = USAGE | {
+    "completion_tokens_details": {"reasoning_tokens": 6},
+    "prompt_cache_hit_tokens": 3,
+}
 FIRST = chunk({"role": "assistant", "content": None, "reasoning_content": ""})
 TAGGED = f"<think>\n{THOUGHT}\n</think>\n\n{SAID}"
 BARE = f"{THOUGHT}\n</think>\n\n{SAID}"
 
-DETAILS = [chunk({"reasoning_details": [{"type": "reasoning.text", "text": part}]}) for part in parts(THOUGHT)]
+DETAILS = [
+    chunk({"reasoning_details": [{"type": "reasoning.text", "text": part}]})
+    for part in parts(THOUGHT)
+]
 OPENROUTER = [
-    chunk({"content": "", "reasoning": part, "reasoning_details": [{"type": "reasoning.text", "text": part}]})
+    chunk(
+        {
+            "content": "",
+            "reasoning": part,
+            "reasoning_details": [{"type": "reasoning.text", "text": part}],
+        }
+    )
     for part in parts(THOUGHT)
 ]
 MISTRAL = [
-    chunk({"content": [{"type": "thinking", "thinking": [{"type": "text", "text": p}]}]}) for p in parts(THOUGHT)
+    chunk({"content": [{"type": "thinking", "thinking": [{"type": "text", "text": p}]}]})
+    for p in parts(THOUGHT)
 ]
 MISTRAL_SAYS = [chunk({"content": [{"type": "text", "text": part}]}) for part in parts(SAID)]
 WHOLE = {
@@ -99,7 +128,12 @@ def over_lines(event: dict[str, Any]) -> str:
 ANSWERS = [
     Stream(
         "deepseek",
-        sse(FIRST, *thoughts(content=None), *sayings(reasoning_content=None), STOP | {"usage": DEEPSEEK_USAGE}),
+        sse(
+            FIRST,
+            *thoughts(content=None),
+            *sayings(reasoning_content=None),
+            STOP | {"usage": DEEPSEEK_USAGE},
+        ),
     ),
     Stream(
         "modelscope: empty strings, usage apart",
@@ -107,11 +141,22 @@ ANSWERS = [
     ),
     Stream(
         "vllm: reasoning",
-        sse(chunk({"role": "assistant", "content": ""}), *thoughts("reasoning"), *sayings(), STOP, COUNT),
+        sse(
+            chunk({"role": "assistant", "content": ""}),
+            *thoughts("reasoning"),
+            *sayings(),
+            STOP,
+            COUNT,
+        ),
     ),
     Stream(
         "both names for the same thought",
-        sse(*[chunk({"reasoning": p, "reasoning_content": p}) for p in parts(THOUGHT)], *sayings(), STOP, COUNT),
+        sse(
+            *[chunk({"reasoning": p, "reasoning_content": p}) for p in parts(THOUGHT)],
+            *sayings(),
+            STOP,
+            COUNT,
+        ),
     ),
     Stream(
         "openrouter: reasoning, details and comments",
@@ -120,11 +165,15 @@ ANSWERS = [
     Stream("reasoning_details alone", sse(*DETAILS, *sayings(), STOP, COUNT)),
     Stream("together: tags in the content", sse(*sayings(TAGGED), STOP, COUNT)),
     Stream("tags, one chunk each", sse(*sayings(""), chunk({"content": TAGGED}), STOP, COUNT)),
-    Stream("tags without line breaks", sse(*sayings(f"<think>{THOUGHT}</think>{SAID}"), STOP, COUNT)),
+    Stream(
+        "tags without line breaks", sse(*sayings(f"<think>{THOUGHT}</think>{SAID}"), STOP, COUNT)
+    ),
     Stream("white space before the tag", sse(*sayings("\n" + TAGGED), STOP, COUNT)),
     Stream("r1 template: only the closing tag", sse(*sayings(BARE), STOP, COUNT)),
     Stream(
-        "a word before the tag is response", sse(*sayings("Sure. " + TAGGED), STOP, COUNT), response="Sure. " + SAID
+        "a word before the tag is response",
+        sse(*sayings("Sure. " + TAGGED), STOP, COUNT),
+        response="Sure. " + SAID,
     ),
     Stream(
         "tags inside a response are text when the thought has its own field",
@@ -150,7 +199,10 @@ ANSWERS = [
     Stream(
         "each delta repeats the text so far",
         sse(
-            *(chunk({"reasoning_content": THOUGHT[:end]}) for end in (6, 12, 13, len(THOUGHT), len(THOUGHT))),
+            *(
+                chunk({"reasoning_content": THOUGHT[:end]})
+                for end in (6, 12, 13, len(THOUGHT), len(THOUGHT))
+            ),
             *(chunk({"content": SAID[:end]}) for end in (1, 2, 3, 12, len(SAID))),
             STOP,
             COUNT,
@@ -165,22 +217,37 @@ ANSWERS = [
         sse(
             *thoughts(),
             *sayings(),
-            {"choices": [{"message": {"content": SAID, "reasoning_content": THOUGHT}, "finish_reason": "stop"}]},
+            {
+                "choices": [
+                    {
+                        "message": {"content": SAID, "reasoning_content": THOUGHT},
+                        "finish_reason": "stop",
+                    }
+                ]
+            },
             COUNT,
         ),
     ),
     Stream("[DONE] and a count, no finish_reason", sse(*thoughts(), *sayings(), COUNT)),
-    Stream("a reason in capitals", sse(*thoughts(), *sayings(), chunk({}, "STOP"), COUNT), finish_reason="STOP"),
+    Stream(
+        "a reason in capitals",
+        sse(*thoughts(), *sayings(), chunk({}, "STOP"), COUNT),
+        finish_reason="STOP",
+    ),
     Stream("a byte order mark", b"\xef\xbb\xbf" + sse(*thoughts(), *sayings(), STOP, COUNT)),
     Stream("llama.cpp: no usage", sse(*sayings(TAGGED), STOP), completion_tokens=None),
     Stream("transformers serve: no [DONE]", sse(*thoughts(), *sayings(), STOP, COUNT, done=False)),
     Stream(
-        "finished, but the connection stays open", sse(*thoughts(), *sayings(), STOP, COUNT, done=False), closes=False
+        "finished, but the connection stays open",
+        sse(*thoughts(), *sayings(), STOP, COUNT, done=False),
+        closes=False,
     ),
     Stream(
         "siliconflow: usage in every chunk",
         sse(
-            *[e | {"usage": USAGE | {"completion_tokens": 1}} for e in thoughts()], *sayings(), STOP | {"usage": USAGE}
+            *[e | {"usage": USAGE | {"completion_tokens": 1}} for e in thoughts()],
+            *sayings(),
+            STOP | {"usage": USAGE},
         ),
     ),
     Stream(
@@ -188,7 +255,9 @@ ANSWERS = [
         sse(
             *thoughts(),
             *sayings(),
-            chunk(None, choices=[{"index": 0, "delta": {}, "finish_reason": "stop", "usage": USAGE}]),
+            chunk(
+                None, choices=[{"index": 0, "delta": {}, "finish_reason": "stop", "usage": USAGE}]
+            ),
         ),
     ),
     Stream("mistral: parts in a content list", sse(*MISTRAL, *MISTRAL_SAYS, STOP, COUNT)),
@@ -208,7 +277,14 @@ ANSWERS = [
     ),
     Stream(
         "comments and blank lines everywhere",
-        sse(*thoughts(), *sayings(), STOP, COUNT, head=": keep-alive\n\n\n\n: keep-alive\ndata: ", end="\n\n\n"),
+        sse(
+            *thoughts(),
+            *sayings(),
+            STOP,
+            COUNT,
+            head=": keep-alive\n\n\n\n: keep-alive\ndata: ",
+            end="\n\n\n",
+        ),
     ),
     Stream("raw utf-8", sse(*thoughts(), *sayings(), STOP, COUNT, ensure_ascii=False)),
     Stream(
@@ -225,9 +301,15 @@ ANSWERS = [
     ),
     Stream("no blank line at the very end", sse(*thoughts(), *sayings(), STOP, COUNT)[:-2]),
     Stream("no stream but json", json.dumps(WHOLE).encode(), content_type="application/json"),
-    Stream("blank lines, then json", b"\n\n\n" + json.dumps(WHOLE).encode(), content_type="application/json"),
+    Stream(
+        "blank lines, then json",
+        b"\n\n\n" + json.dumps(WHOLE).encode(),
+        content_type="application/json",
+    ),
     Stream("json that is called a stream", json.dumps(WHOLE).encode()),
-    Stream("length", sse(*thoughts(), chunk({}, "length"), COUNT), response="", finish_reason="length"),
+    Stream(
+        "length", sse(*thoughts(), chunk({}, "length"), COUNT), response="", finish_reason="length"
+    ),
     Stream(
         "length inside an open tag",
         sse(*sayings("<think>\n" + THOUGHT), chunk({}, "length"), COUNT),
@@ -313,7 +395,11 @@ FAILURES = [
         completion_tokens=None,
     ),
     Stream(
-        "stop with reasoning only", sse(*thoughts(), STOP, COUNT), response="", finish_reason="empty", error=EmptyAnswer
+        "stop with reasoning only",
+        sse(*thoughts(), STOP, COUNT),
+        response="",
+        finish_reason="empty",
+        error=EmptyAnswer,
     ),
     Stream(
         "stop with white space only",

@@ -1,4 +1,6 @@
-"""One call to a teacher, against real servers: clocks, breaks, what is left of a failed call, and what surrounds it."""
+"""One call to a teacher, against real servers: clocks, breaks, what is left of a failed call,
+and what surrounds it.
+"""
 
 import asyncio
 import socket
@@ -23,11 +25,23 @@ from shared.chat_api.calls import (
 from shared.errors import InputError
 from tests.generator.calling import COMMENT, KEY, PATIENT, REQUEST, WHOLE, failure, failure_of
 from tests.generator.fake_server import floods, says, scripted
-from tests.shared.chat_api.dialect_streams import ANSWERS, SAID, STOP, THOUGHT, chunk, sayings, sse, thoughts
+from tests.shared.chat_api.dialect_streams import (
+    ANSWERS,
+    SAID,
+    STOP,
+    THOUGHT,
+    chunk,
+    sayings,
+    sse,
+    thoughts,
+)
 
 
 async def test_the_request_is_what_the_sample_asks_for() -> None:
-    async with scripted(WHOLE) as server, Teacher(server.url, KEY, PATIENT, extra={"enable_thinking": True}) as teacher:
+    async with (
+        scripted(WHOLE) as server,
+        Teacher(server.url, KEY, PATIENT, extra={"enable_thinking": True}) as teacher,
+    ):
         completion = await teacher.call(REQUEST)
     assert server.bodies == [
         {
@@ -42,7 +56,11 @@ async def test_the_request_is_what_the_sample_asks_for() -> None:
         }
     ]
     assert server.headers[0]["Authorization"] == f"Bearer {KEY}"
-    assert (completion.reasoning, completion.response, completion.model_returned) == (THOUGHT, SAID, "r1")
+    assert (completion.reasoning, completion.response, completion.model_returned) == (
+        THOUGHT,
+        SAID,
+        "r1",
+    )
     assert completion.usage.reasoning_tokens == 6
     assert completion.usage.cached_tokens == 3
     assert completion.first_token_seconds is not None
@@ -55,7 +73,9 @@ async def test_the_request_is_what_the_sample_asks_for() -> None:
     [
         thoughts(),
         sayings("<think>\nperhaps \\boxed{4}, wait"),
-        sayings("perhaps \\boxed{4}, wait"),  # the template opened the thinking: no tag, and none that closes it
+        sayings(
+            "perhaps \\boxed{4}, wait"
+        ),  # the template opened the thinking: no tag, and none that closes it
     ],
 )
 async def test_a_thought_that_was_cut_is_truncated_however_it_is_sent(
@@ -81,7 +101,9 @@ async def test_comments_and_blank_lines_do_not_reset_the_first_token_clock() -> 
 
 async def test_comments_and_blank_lines_do_not_reset_the_stall_clock() -> None:
     begun = [sse(*thoughts(), done=False)]
-    error = await failure_of(floods(COMMENT, 0.05, begun), Clocks(5, first_token=30, stall=0.6, total=60))
+    error = await failure_of(
+        floods(COMMENT, 0.05, begun), Clocks(5, first_token=30, stall=0.6, total=60)
+    )
     assert isinstance(error, Stalled)
     assert "no token for 0.6 s" in error.message
     assert error.partial is not None
@@ -99,7 +121,9 @@ async def test_a_silent_server_is_left_when_the_first_token_is_late() -> None:
     assert error.partial is None
 
 
-async def test_tokens_that_keep_coming_are_stopped_by_the_total_clock_and_not_asked_for_again() -> None:
+async def test_tokens_that_keep_coming_are_stopped_by_the_total_clock_and_not_asked_for_again() -> (
+    None
+):
     drip = sse(*sayings("so "), done=False)
     error = await failure_of(floods(drip, 0.02), Clocks(5, first_token=30, stall=30, total=0.8))
     assert isinstance(error, Overran)
@@ -111,7 +135,10 @@ async def test_tokens_that_keep_coming_are_stopped_by_the_total_clock_and_not_as
 async def test_a_slow_stream_may_take_longer_than_the_stall_clock_as_a_whole() -> None:
     pieces = [event + b"\n\n" for event in ANSWERS[0].body.split(b"\n\n")[:-1]]
     clocks = Clocks(5, first_token=5, stall=5, total=0)  # ratios are what is meant; 0 is no limit
-    async with scripted(says(pieces, gap_seconds=0.05)) as server, Teacher(server.url, clocks=clocks) as teacher:
+    async with (
+        scripted(says(pieces, gap_seconds=0.05)) as server,
+        Teacher(server.url, clocks=clocks) as teacher,
+    ):
         assert (await teacher.call(REQUEST)).response == SAID
 
 
@@ -128,7 +155,9 @@ async def test_a_clock_of_0_is_no_limit() -> None:
 async def test_an_address_where_nobody_listens_is_unreachable() -> None:
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
-        async with Teacher(f"http://127.0.0.1:{reserved.getsockname()[1]}/v1", clocks=PATIENT) as teacher:
+        async with Teacher(
+            f"http://127.0.0.1:{reserved.getsockname()[1]}/v1", clocks=PATIENT
+        ) as teacher:
             error = await failure(teacher)
     assert isinstance(error, Unreachable)
     assert error.partial is None
@@ -156,7 +185,9 @@ async def test_a_server_that_does_not_accept_is_unreachable_once_the_connect_clo
         for holder in holders:
             holder.setblocking(False)
             holder.connect_ex(full.getsockname())
-        async with Teacher(f"http://127.0.0.1:{full.getsockname()[1]}/v1", clocks=Clocks(0.5, 30, 30, 60)) as teacher:
+        async with Teacher(
+            f"http://127.0.0.1:{full.getsockname()[1]}/v1", clocks=Clocks(0.5, 30, 30, 60)
+        ) as teacher:
             error = await failure(teacher)
         for holder in holders:
             holder.close()
@@ -171,7 +202,9 @@ async def test_an_address_that_cannot_be_one_is_unreachable(url: str) -> None:
 
 @pytest.mark.timing
 async def test_a_finished_answer_does_not_wait_for_the_next_block() -> None:
-    """Ends within a fraction of the 0.25 s pause, over and over: 20 calls would take 5 s otherwise."""
+    """Ends within a fraction of the 0.25 s pause, over and over: 20 calls would take 5 s
+    otherwise.
+    """
     async with scripted(WHOLE) as server, Teacher(server.url, clocks=PATIENT) as teacher:
         await teacher.call(REQUEST)
         start = time.monotonic()
@@ -219,7 +252,12 @@ async def test_a_cancelled_call_closes_its_connection() -> None:
 
 @pytest.mark.parametrize(
     "flood",
-    [sse(*sayings("so " * 20000), done=False), b"data: " + b"x" * 60000, b":" * 60000, b" " * 60000],
+    [
+        sse(*sayings("so " * 20000), done=False),
+        b"data: " + b"x" * 60000,
+        b":" * 60000,
+        b" " * 60000,
+    ],
     ids=["text", "one endless event", "comments", "blanks"],
 )
 async def test_a_server_that_never_stops_is_stopped_by_size(flood: bytes) -> None:
@@ -233,7 +271,9 @@ async def test_a_server_that_never_stops_is_stopped_by_size(flood: bytes) -> Non
 # Surroundings
 
 
-async def test_a_proxy_of_the_environment_is_used_but_never_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_proxy_of_the_environment_is_used_but_never_for_this_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async with scripted(WHOLE) as server:
         proxy = server.url.removesuffix("/v1").replace("http://", "http://user:pass@")
         monkeypatch.setenv("http_proxy", proxy)
@@ -260,7 +300,9 @@ async def test_a_proxy_is_not_told_the_key(monkeypatch: pytest.MonkeyPatch) -> N
         writer.close()
 
     proxy = await asyncio.start_server(tunnel, "127.0.0.1", 0)
-    monkeypatch.setenv("https_proxy", f"http://user:pass@127.0.0.1:{proxy.sockets[0].getsockname()[1]}")
+    monkeypatch.setenv(
+        "https_proxy", f"http://user:pass@127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
+    )
     async with proxy, Teacher("https://outside.invalid/v1", KEY, PATIENT) as teacher:
         assert isinstance(await failure(teacher), Unreachable)
     assert asked[0].startswith(b"CONNECT outside.invalid:443")
@@ -268,7 +310,9 @@ async def test_a_proxy_is_not_told_the_key(monkeypatch: pytest.MonkeyPatch) -> N
     assert KEY.encode() not in asked[0]
 
 
-async def test_a_netrc_that_names_the_server_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_netrc_that_names_the_server_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login someone password secret\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     async with scripted(WHOLE) as server, Teacher(server.url, KEY, PATIENT) as teacher:
@@ -289,6 +333,8 @@ async def test_a_proxy_for_everything_counts(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize("value", ['"sk-0123456789"', "'sk-0123456789'", '"sk-0123456789'])
 def test_a_key_in_quotes_is_told(value: str) -> None:
-    lane = LaneConfig(name="a", base_url="https://provider.invalid/v1", model="m", api_key_env="KEY")
+    lane = LaneConfig(
+        name="a", base_url="https://provider.invalid/v1", model="m", api_key_env="KEY"
+    )
     with pytest.raises(InputError, match="KEY has quotes around it"):
         key_of(lane, {"KEY": value})

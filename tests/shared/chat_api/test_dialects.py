@@ -1,4 +1,6 @@
-"""Every dialect through the real teacher from a real server, whole, torn into single bytes and torn anywhere."""
+"""Every dialect through the real teacher from a real server, whole, torn into single bytes and
+torn anywhere.
+"""
 
 import itertools
 import random
@@ -55,7 +57,10 @@ async def test_a_dialect_is_understood_however_its_bytes_arrive(given: Stream) -
     cuts = [0, *sorted(rng.sample(range(len(body)), min(len(body), 40))), len(body)]
     torn = [body[a:b] for a, b in itertools.pairwise(cuts) if a < b]
     single = [body[i : i + 1] for i in range(len(body))]
-    ways = [says(pieces, given.content_type, given.closes) for pieces in ([body] if body else [], torn, single)]
+    ways = [
+        says(pieces, given.content_type, given.closes)
+        for pieces in ([body] if body else [], torn, single)
+    ]
     async with scripted(*ways) as server:
         for _ in ways:
             expect(given, *await outcome(server.url))
@@ -64,7 +69,9 @@ async def test_a_dialect_is_understood_however_its_bytes_arrive(given: Stream) -
 @given(data=st.data())
 @settings(max_examples=300, deadline=None)
 def test_events_do_not_depend_on_where_the_bytes_are_cut(data: st.DataObject) -> None:
-    given = data.draw(st.sampled_from([s for s in STREAMS if s.content_type == "text/event-stream"]))
+    given = data.draw(
+        st.sampled_from([s for s in STREAMS if s.content_type == "text/event-stream"])
+    )
     cuts = data.draw(st.lists(st.integers(0, len(given.body)), max_size=30))
 
     def gathered(edges: list[int]) -> tuple[object, ...]:
@@ -72,7 +79,13 @@ def test_events_do_not_depend_on_where_the_bytes_are_cut(data: st.DataObject) ->
         for a, b in zip([0, *edges], [*edges, len(given.body)], strict=True):
             gathering.take(splitter.feed(given.body[a:b]))
         gathering.take(splitter.end())
-        return gathering.texts(), gathering.finish_reason, gathering.usage, gathering.done, gathering.chunks
+        return (
+            gathering.texts(),
+            gathering.finish_reason,
+            gathering.usage,
+            gathering.done,
+            gathering.chunks,
+        )
 
     assert gathered(sorted(cuts)) == gathered([])
 
@@ -135,7 +148,10 @@ def test_no_json_can_break_the_reading_of_a_stream(one: object, two: object) -> 
 
     gathering = Gathering()
     try:
-        events = [orjson.dumps(one), orjson.dumps({"choices": [{"delta": two, "usage": one}], "usage": two})]
+        events = [
+            orjson.dumps(one),
+            orjson.dumps({"choices": [{"delta": two, "usage": one}], "usage": two}),
+        ]
     except TypeError:
         return  # integers beyond 64 bits
     gathering.take(events)
@@ -143,10 +159,18 @@ def test_no_json_can_break_the_reading_of_a_stream(one: object, two: object) -> 
     gathering.counted(10)
 
 
-@pytest.mark.parametrize("nonsense", [2**64 - 1, 10**12, -7, True, False, 0, "22", 1.5, None, [], {}])
+@pytest.mark.parametrize(
+    "nonsense", [2**64 - 1, 10**12, -7, True, False, 0, "22", 1.5, None, [], {}]
+)
 def test_what_cannot_be_a_count_of_tokens_is_estimated_instead(nonsense: object) -> None:
     gathering = Gathering()
-    gathering.take([orjson.dumps({"choices": [{"delta": {"content": "the answer is 4"}, "finish_reason": "stop"}]})])
+    gathering.take(
+        [
+            orjson.dumps(
+                {"choices": [{"delta": {"content": "the answer is 4"}, "finish_reason": "stop"}]}
+            )
+        ]
+    )
     gathering.take([orjson.dumps({"usage": {"prompt_tokens": 5, "completion_tokens": nonsense}})])
     usage = gathering.counted(40)
     assert usage.estimated
@@ -154,17 +178,25 @@ def test_what_cannot_be_a_count_of_tokens_is_estimated_instead(nonsense: object)
 
 
 @pytest.mark.parametrize(
-    "more", [b"{broken", b'{"error": {"message": "late"}}', b'{"choices": [{"delta": {"content": "4"}}]}']
+    "more",
+    [b"{broken", b'{"error": {"message": "late"}}', b'{"choices": [{"delta": {"content": "4"}}]}'],
 )
 def test_what_comes_after_the_end_changes_nothing(more: bytes) -> None:
     gathering = Gathering()
-    gathering.take([b'{"choices": [{"delta": {"content": "4"}, "finish_reason": "stop"}]}', b" [DONE]", more])
+    gathering.take(
+        [b'{"choices": [{"delta": {"content": "4"}, "finish_reason": "stop"}]}', b" [DONE]", more]
+    )
     assert (gathering.texts(), gathering.error) == (("", "4"), None)
 
 
 def test_no_part_of_a_prompt_is_larger_than_the_prompt() -> None:
     gathering = Gathering()
-    counts = {"prompt_tokens": 5, "completion_tokens": 22, "prompt_cache_hit_tokens": 9, "reasoning_tokens": -1}
+    counts = {
+        "prompt_tokens": 5,
+        "completion_tokens": 22,
+        "prompt_cache_hit_tokens": 9,
+        "reasoning_tokens": -1,
+    }
     gathering.take([orjson.dumps({"usage": counts})])
     assert gathering.counted(40) == Usage(5, 22, 0, 5)
 
@@ -172,7 +204,10 @@ def test_no_part_of_a_prompt_is_larger_than_the_prompt() -> None:
 async def test_a_lane_learns_that_its_server_opens_the_thinking_itself() -> None:
     whole = next(s for s in ANSWERS if s.name.startswith("r1 template"))
     half = b'data: {"choices": [{"delta": {"content": "Okay, 2"}}]}\n\n'
-    async with scripted(says([whole.body]), says([half])) as server, Teacher(server.url, clocks=CLOCKS) as teacher:
+    async with (
+        scripted(says([whole.body]), says([half])) as server,
+        Teacher(server.url, clocks=CLOCKS) as teacher,
+    ):
         await teacher.call(REQUEST)
         with pytest.raises(CallError) as caught:
             await teacher.call(REQUEST)

@@ -1,4 +1,6 @@
-"""What a teacher refuses with: statuses, Retry-After, limits told by the way, fields left out; no key in any of it."""
+"""What a teacher refuses with: statuses, Retry-After, limits told by the way, fields left out;
+no key in any of it.
+"""
 
 import time
 from email.utils import formatdate
@@ -33,10 +35,22 @@ from tests.shared.chat_api.dialect_streams import ANSWERS, sse
         (403, {"error": "forbidden"}, KeyRefused),
         (403, {"error": {"message": "Your input was flagged by moderation"}}, BadRequest),
         (402, {"error": {"message": "Insufficient Balance"}}, BalanceGone),
-        (403, {"code": 30001, "message": "Sorry, your account balance is insufficient"}, BalanceGone),
+        (
+            403,
+            {"code": 30001, "message": "Sorry, your account balance is insufficient"},
+            BalanceGone,
+        ),
         (400, {"code": "Arrearage", "message": "Access denied"}, BalanceGone),
-        (429, {"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}}, RateLimited),
-        (403, {"code": "AllocationQuota.FreeTierOnly", "message": "The free tier is exhausted"}, BalanceGone),
+        (
+            429,
+            {"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}},
+            RateLimited,
+        ),
+        (
+            403,
+            {"code": "AllocationQuota.FreeTierOnly", "message": "The free tier is exhausted"},
+            BalanceGone,
+        ),
         (404, {"error": {"message": "The model `r1` does not exist"}}, UnknownModel),
         (400, {"error": {"message": "Model Not Exist"}}, UnknownModel),
         (301, b"", UnknownModel),
@@ -52,10 +66,16 @@ from tests.shared.chat_api.dialect_streams import ANSWERS, sse
         (400, {"error": {"message": "The service is busy, please try again later"}}, ServerFault),
         (403, {"message": "temporarily unavailable"}, ServerFault),
         (400, {"message": "系统繁忙，请稍后再试"}, ServerFault),
-        (400, {"error": {"message": "API key not valid. Please pass a valid API key."}}, KeyRefused),
+        (
+            400,
+            {"error": {"message": "API key not valid. Please pass a valid API key."}},
+            KeyRefused,
+        ),
     ],
 )
-async def test_a_status_becomes_the_error_that_it_means(status: int, body: object, kind: type[CallError]) -> None:
+async def test_a_status_becomes_the_error_that_it_means(
+    status: int, body: object, kind: type[CallError]
+) -> None:
     error = await failure_of(refuses(status, body))  # type: ignore[arg-type]
     assert type(error) is kind
     assert error.status == status
@@ -94,7 +114,10 @@ def test_retry_after_is_read_as_a_date() -> None:
     ("headers", "body", "expected"),
     [
         (
-            {"modelscope-ratelimit-requests-remaining": "41", "modelscope-ratelimit-model-requests-remaining": "9"},
+            {
+                "modelscope-ratelimit-requests-remaining": "41",
+                "modelscope-ratelimit-model-requests-remaining": "9",
+            },
             b"",
             LimitNews(requests_remaining=41, model_requests_remaining=9, per="day"),
         ),
@@ -118,7 +141,11 @@ def test_retry_after_is_read_as_a_date() -> None:
             LimitNews(requests_limit=1000, per="minute"),
         ),
         ({}, b'{"message": "RPM limit reached: 100"}', LimitNews(requests_limit=100, per="minute")),
-        ({}, b'{"message": "over your limit of 50000 TPM"}', LimitNews(tokens_limit=50000, per="minute")),
+        (
+            {},
+            b'{"message": "over your limit of 50000 TPM"}',
+            LimitNews(tokens_limit=50000, per="minute"),
+        ),
         ({}, b'{"message": "at most 20 concurrent requests"}', LimitNews(max_in_flight=20)),
         ({}, b'{"message": "Concurrency limit: 500"}', LimitNews(max_in_flight=500)),
         ({}, b"Daily limit of 200 calls reached", LimitNews(requests_limit=200, per="day")),
@@ -132,7 +159,8 @@ def test_limits_are_read_from_headers_and_refusals(
 
 
 @pytest.mark.parametrize(
-    "nonsense", ["inf", "-Infinity", "nan", "1e300", "9" * 400, "1.2.3s", "..s", "unlimited", "0x10"]
+    "nonsense",
+    ["inf", "-Infinity", "nan", "1e300", "9" * 400, "1.2.3s", "..s", "unlimited", "0x10"],
 )
 async def test_a_limit_that_is_no_number_is_taken_for_not_said(nonsense: str) -> None:
     names = (
@@ -154,7 +182,10 @@ async def test_news_about_limits_come_with_good_and_bad_replies() -> None:
     left = {"modelscope-ratelimit-requests-remaining": "1"}
     none = {"modelscope-ratelimit-requests-remaining": "0", "Retry-After": "3"}
     replies = says([ANSWERS[0].body], headers=left), refuses(429, b"", none)
-    async with scripted(*replies) as server, Teacher(server.url, "", PATIENT, heard.append) as teacher:
+    async with (
+        scripted(*replies) as server,
+        Teacher(server.url, "", PATIENT, heard.append) as teacher,
+    ):
         await teacher.call(REQUEST)
         error = await failure(teacher)
     assert [each.requests_remaining for each in heard] == [1, 0]
@@ -166,7 +197,11 @@ async def test_news_about_limits_come_with_good_and_bad_replies() -> None:
     ("message", "gone", "instead"),
     [
         ("Unknown field: stream_options", "stream_options", None),
-        ("Unsupported parameter: use 'max_completion_tokens' instead", "max_tokens", "max_completion_tokens"),
+        (
+            "Unsupported parameter: use 'max_completion_tokens' instead",
+            "max_tokens",
+            "max_completion_tokens",
+        ),
     ],
 )
 async def test_a_field_that_a_server_refuses_is_left_out_from_then_on(
@@ -185,7 +220,9 @@ async def test_a_field_that_a_server_refuses_is_left_out_from_then_on(
 
 
 async def test_a_message_cannot_steer_the_terminal() -> None:
-    error = await failure_of(refuses(400, {"error": {"message": "bad\x1b[2J\x1b]0;title\x07\x9b31m\r\nrequest"}}))
+    error = await failure_of(
+        refuses(400, {"error": {"message": "bad\x1b[2J\x1b]0;title\x07\x9b31m\r\nrequest"}})
+    )
     assert error.message == "HTTP 400: bad [2J ]0;title 31m request"
 
 
@@ -207,7 +244,9 @@ async def test_a_message_cannot_steer_the_terminal() -> None:
     ],
 )
 async def test_a_key_that_an_error_body_repeats_is_taken_out(echo: str) -> None:
-    error = await failure_of(refuses(401, {"error": {"message": f"Incorrect API key: {echo}, sorry."}}), key=KEY)
+    error = await failure_of(
+        refuses(401, {"error": {"message": f"Incorrect API key: {echo}, sorry."}}), key=KEY
+    )
     said = str(error)
     assert "[key]" in said
     assert KEY[-4:] not in said

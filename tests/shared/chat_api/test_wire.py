@@ -1,4 +1,6 @@
-"""Whatever a server sends ends as a Completion or a CallError that every log, ledger and shard can take."""
+"""Whatever a server sends ends as a Completion or a CallError that every log, ledger and shard
+can take.
+"""
 
 import asyncio
 import json
@@ -23,19 +25,46 @@ from tests.shared.chat_api.dialect_streams import sse
 
 HALF = "\ud83c"
 KEYS = [
-    *("choices", "delta", "message", "content", "reasoning_content", "reasoning", "reasoning_details", "text"),
-    *("thinking", "finish_reason", "usage", "model", "error", "errors", "code", "type", "param", "status"),
+    *(
+        "choices",
+        "delta",
+        "message",
+        "content",
+        "reasoning_content",
+        "reasoning",
+        "reasoning_details",
+        "text",
+    ),
+    *(
+        "thinking",
+        "finish_reason",
+        "usage",
+        "model",
+        "error",
+        "errors",
+        "code",
+        "type",
+        "param",
+        "status",
+    ),
     *("status_code", "detail", "msg", "loc", "base_resp", "completion_tokens", "prompt_tokens"),
 ]
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
-TEXTS = st.text(st.characters(exclude_categories=()), max_size=8) | st.sampled_from([HALF, "stop", "\x00\x1b[2J", "4"])
+TEXTS = st.text(st.characters(exclude_categories=()), max_size=8) | st.sampled_from(
+    [HALF, "stop", "\x00\x1b[2J", "4"]
+)
 NUMBERS = st.integers() | st.floats() | st.sampled_from([10**400, -(2**64), 400, 429, 1e308])
 VALUES = st.recursive(
     st.none() | st.booleans() | NUMBERS | TEXTS,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS) | TEXTS, inner, max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from(KEYS) | TEXTS, inner, max_size=5)
+    ),
     max_leaves=20,
 )
-CHOICES = st.fixed_dictionaries({"choices": st.lists(st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=4))})
+CHOICES = st.fixed_dictionaries(
+    {"choices": st.lists(st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=4))}
+)
 DOCUMENTS = VALUES | CHOICES | st.fixed_dictionaries({"error": VALUES})
 DEEP = b"[" * 300 + b"]" * 300
 NESTED_ERROR = b'{"error":' * 600 + b'"deep"' + b"}" * 600
@@ -95,7 +124,9 @@ FUZZ = settings(max_examples=40, deadline=None, suppress_health_check=[HealthChe
 
 @FUZZ
 @given(documents=st.lists(DOCUMENTS, min_size=1, max_size=3))
-def test_any_json_as_events_ends_as_a_completion_or_a_call_error(real_wire: Wire, documents: list[object]) -> None:
+def test_any_json_as_events_ends_as_a_completion_or_a_call_error(
+    real_wire: Wire, documents: list[object]
+) -> None:
     assert_storable(real_wire.outcome_of(says([sse(*(json.dumps(each) for each in documents))])))
 
 
@@ -109,7 +140,9 @@ def test_any_json_as_a_body_ends_as_a_completion_or_a_call_error(
 
 @FUZZ
 @given(status=st.sampled_from([200, 400, 429, 500]), body=st.binary(max_size=200))
-def test_any_bytes_as_a_body_end_as_a_completion_or_a_call_error(real_wire: Wire, status: int, body: bytes) -> None:
+def test_any_bytes_as_a_body_end_as_a_completion_or_a_call_error(
+    real_wire: Wire, status: int, body: bytes
+) -> None:
     assert_storable(real_wire.outcome_of(refuses(status, body)))
 
 
@@ -126,18 +159,22 @@ def test_any_bytes_as_a_body_end_as_a_completion_or_a_call_error(real_wire: Wire
         b'{"error": {"message": 1' + b"0" * 5000 + b"}}",
         b'{"error": {"x": 1' + b"0" * 50 + b', "code": NaN}}',
         b'{"detail": [{"loc": ' + DEEP + b', "msg": 1e999}]}',
-        b'{"choices": [{"message": {"content": "4"}, "finish_reason": "st\\ud800op"}], "model": "\\udfff"}',
+        (
+            b'{"choices": [{"message": {"content": "4"}, "finish_reason": "st\\ud800op"}], "model":'
+            b' "\\udfff"}'
+        ),
         b'{"choices": [{"message": {"content": "\\ud800"}, "finish_reason": ' + DEEP + b"}]}",
         b'{"choices": [{"message": {"content": "4"}, "finish_reason": "' + b"f" * 100_000 + b'"}]}',
-        b'{"choices": [{"message": {"content": "4"}, "finish_reason": "stop"}], "usage": {"completion_tokens": '
-        + DEEP
-        + b"}}",
+        b'{"choices": [{"message": {"content": "4"}, "finish_reason": "stop"}], "usage":'
+        b' {"completion_tokens": ' + DEEP + b"}}",
         b"\xef\xbb\xbf" + b'{"error": {"message": "a mark before it"}}',
         '{"error": "sixteen"}'.encode("utf-16"),
     ],
     ids=str,
 )
-def test_nesting_halves_and_numbers_without_end_are_one_failed_call(real_wire: Wire, status: int, body: bytes) -> None:
+def test_nesting_halves_and_numbers_without_end_are_one_failed_call(
+    real_wire: Wire, status: int, body: bytes
+) -> None:
     as_body = refuses(status, body, {"Location": "http://\udcff/"} if status == 302 else None)
     assert_storable(real_wire.outcome_of(as_body))
     assert_storable(real_wire.outcome_of(says([b"data: " + body + b"\n\ndata: [DONE]\n\n"])))
@@ -166,13 +203,20 @@ async def test_no_header_ends_more_than_its_call(head: bytes, status: bytes) -> 
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 " + status + b"\r\n" + head + b"\r\nConnection: close\r\n\r\n" + body)
+        writer.write(
+            b"HTTP/1.1 " + status + b"\r\n" + head + b"\r\nConnection: close\r\n\r\n" + body
+        )
         await writer.drain()
         await asyncio.sleep(0.05)
         writer.close()
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    async with server, Teacher(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", "", PATIENT) as teacher:
+    async with (
+        server,
+        Teacher(
+            f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", "", PATIENT
+        ) as teacher,
+    ):
         try:
             outcome: Completion | CallError = await teacher.call(REQUEST)
         except CallError as error:
@@ -180,7 +224,12 @@ async def test_no_header_ends_more_than_its_call(head: bytes, status: bytes) -> 
     assert_storable(outcome)
 
 
-@given(name=st.sampled_from(["retry-after", "retry-after-ms", "x-ratelimit-reset", "x-ratelimit-limit"]), value=TEXTS)
+@given(
+    name=st.sampled_from(
+        ["retry-after", "retry-after-ms", "x-ratelimit-reset", "x-ratelimit-limit"]
+    ),
+    value=TEXTS,
+)
 def test_any_header_about_limits_is_read_or_taken_for_not_said(name: str, value: str) -> None:
     headers = wire.headers([(name, value)])
     retry_after(headers)
@@ -188,13 +237,18 @@ def test_any_header_about_limits_is_read_or_taken_for_not_said(name: str, value:
 
 
 @given(
-    body=st.binary(max_size=100) | DOCUMENTS.map(lambda each: json.dumps(each).encode()), status=st.integers(300, 599)
+    body=st.binary(max_size=100) | DOCUMENTS.map(lambda each: json.dumps(each).encode()),
+    status=st.integers(300, 599),
 )
 def test_any_refusal_is_a_call_error(body: bytes, status: int) -> None:
-    assert_storable(refusal(status, {}, body, url="u", model="m", redactor=Redactor("sk-1234567890")))
+    assert_storable(
+        refusal(status, {}, body, url="u", model="m", redactor=Redactor("sk-1234567890"))
+    )
 
 
-def test_halves_that_two_events_share_are_put_together_in_texts_and_nowhere_else(real_wire: Wire) -> None:
+def test_halves_that_two_events_share_are_put_together_in_texts_and_nowhere_else(
+    real_wire: Wire,
+) -> None:
     first = '{"model": "\\ud83c", "choices": [{"delta": {"content": "\\ud83c"}}]}'
     second = '{"choices": [{"delta": {"content": "\\udf4e"}, "finish_reason": "stop"}]}'
     outcome = real_wire.outcome_of(says([sse(first, second)]))
@@ -203,8 +257,13 @@ def test_halves_that_two_events_share_are_put_together_in_texts_and_nowhere_else
 
 
 @pytest.mark.parametrize("reason", [["stop"], {"stop": 1}, "STOP\n", True, 7])
-def test_a_finish_reason_that_is_none_is_not_taken_for_an_orderly_end(real_wire: Wire, reason: object) -> None:
-    event = {"choices": [{"delta": {"content": "4"}, "finish_reason": reason}], "usage": {"completion_tokens": 3}}
+def test_a_finish_reason_that_is_none_is_not_taken_for_an_orderly_end(
+    real_wire: Wire, reason: object
+) -> None:
+    event = {
+        "choices": [{"delta": {"content": "4"}, "finish_reason": reason}],
+        "usage": {"completion_tokens": 3},
+    }
     outcome = real_wire.outcome_of(says([sse(event)]))
     assert isinstance(outcome, Completion)
     verdict = verdict_without_grading(outcome)

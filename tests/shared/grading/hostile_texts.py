@@ -1,4 +1,6 @@
-"""Texts on which a pattern with two ways to read the same letters never ends, and what a call on them costs."""
+"""Texts on which a pattern with two ways to read the same letters never ends, and what a call
+on them costs.
+"""
 
 import random
 import time
@@ -7,8 +9,9 @@ from typing import Any
 
 BOUND = 0.05  # CPU-seconds of one call
 WORDS_TEXT = (
-    "the answer cannot be found without solving every equation for all of the values is are final total therefore "
-    "Thus at most option correct base eight dollars cm per hour and or to in not yes 答案 是 平方米 或 和 元"
+    "the answer cannot be found without solving every equation for all of the values is are final"
+    " total therefore Thus at most option correct base eight dollars cm per hour and or to in not"
+    " yes 答案 是 平方米 或 和 元"
 )
 WORDS = WORDS_TEXT.split()
 SIGNS_TEXT = r"""
@@ -47,7 +50,10 @@ def hostile_texts() -> list[str]:
             one, other, third = (draw.choice(SIGNS + WORDS) for _ in range(3))
             heaps.append(((one + other) * length)[: length - 1] + draw.choice(SIGNS))
             heaps.append(one + (other * length)[: length - 9] + third)
-        mixed = ("".join(draw.choice(SIGNS + WORDS) for _ in range(length // 2))[:length] for _ in range(15))
+        mixed = (
+            "".join(draw.choice(SIGNS + WORDS) for _ in range(length // 2))[:length]
+            for _ in range(15)
+        )
         heaps.extend(mixed)
     return heaps
 

@@ -1,4 +1,6 @@
-"""The grading policy: our own table of cases, properties over generated answers, and what no answer may become."""
+"""The grading policy: our own table of cases, properties over generated answers, and what no
+answer may become.
+"""
 
 import json
 import random
@@ -19,7 +21,9 @@ def cases_of(name: str) -> list[dict[str, str]]:
 
 
 CASES = cases_of("grading_cases.jsonl")  # what responses usually look like
-TRAPS = cases_of("grading_traps.jsonl")  # look-alikes that are wrong, and right answers in rare notations
+TRAPS = cases_of(
+    "grading_traps.jsonl"
+)  # look-alikes that are wrong, and right answers in rare notations
 KINDS = sorted({case["kind"] for case in CASES + TRAPS})
 
 
@@ -40,13 +44,21 @@ def test_the_table_has_at_least_150_cases_of_all_kinds() -> None:
 
 
 def test_nearly_all_cases_are_decided_without_a_worker() -> None:
-    asked = [case for case in CASES if grade_fast(case["response"], case["gold"], case.get("problem"))[1] is not None]
+    asked = [
+        case
+        for case in CASES
+        if grade_fast(case["response"], case["gold"], case.get("problem"))[1] is not None
+    ]
     assert len(asked) < 0.1 * len(CASES)
 
 
 def test_a_verdict_says_what_was_extracted_where_and_how_it_was_checked() -> None:
     verdict = grade("Step one.\n\nSo \\boxed{x = 5}.", "5")
-    assert (verdict.verdict, verdict.final_answer, verdict.checked_by) == ("correct", "x = 5", "exact")
+    assert (verdict.verdict, verdict.final_answer, verdict.checked_by) == (
+        "correct",
+        "x = 5",
+        "exact",
+    )
     assert verdict.reason == "last box; equal by value"
     assert grade("**Answer:** 5 apples", "5").reason.startswith("no box; after")
     assert grade("\\boxed{(B)}", "B").checked_by == "choice"
@@ -82,7 +94,19 @@ def one_digit_changed(gold: str) -> list[str]:
 
 def test_changing_one_digit_of_the_gold_of_a_correct_case_leaves_no_case_correct() -> None:
     # Options, words and equations proportional to one another may name a value without its digits.
-    kinds = {"number", "thousands", "units", "degrees", "time", "mixed", "sets", "interval", "base", "boxes", "extract"}
+    kinds = {
+        "number",
+        "thousands",
+        "units",
+        "degrees",
+        "time",
+        "mixed",
+        "sets",
+        "interval",
+        "base",
+        "boxes",
+        "extract",
+    }
     survivors = []
     for case in CASES:
         working_shown = "####" in (case["gold"] or "")
@@ -97,16 +121,25 @@ def test_changing_one_digit_of_the_gold_of_a_correct_case_leaves_no_case_correct
 numbers = st.one_of(
     st.integers(-(10**25), 10**25).map(str),
     st.decimals(-1000, 1000, places=6, allow_nan=False).map(lambda d: f"{d:f}"),
-    st.tuples(st.integers(-999, 999), st.integers(1, 999)).map(lambda pair: f"\\frac{{{pair[0]}}}{{{pair[1]}}}"),
+    st.tuples(st.integers(-999, 999), st.integers(1, 999)).map(
+        lambda pair: f"\\frac{{{pair[0]}}}{{{pair[1]}}}"
+    ),
     st.tuples(st.integers(1, 99), st.integers(1, 30), st.integers(31, 60)).map(
         lambda three: f"{three[0]}\\frac{{{three[1]}}}{{{three[2]}}}"
     ),
-    st.tuples(st.integers(1, 99), st.integers(2, 99)).map(lambda pair: f"{pair[0]}\\sqrt{{{pair[1]}}}"),
+    st.tuples(st.integers(1, 99), st.integers(2, 99)).map(
+        lambda pair: f"{pair[0]}\\sqrt{{{pair[1]}}}"
+    ),
 )
 
 
 @settings(max_examples=200, deadline=None)
-@given(numbers, st.sampled_from(["\\boxed{%s}", "\\boxed{x = %s}", "**Answer:** $%s$", "\\boxed{%s \\text{ cm}}"]))
+@given(
+    numbers,
+    st.sampled_from(
+        ["\\boxed{%s}", "\\boxed{x = %s}", "**Answer:** $%s$", "\\boxed{%s \\text{ cm}}"]
+    ),
+)
 def test_a_number_is_equal_to_itself_however_it_is_dressed(number: str, dress: str) -> None:
     assert grade(f"So {dress % number}.", number).verdict == "correct"
 
@@ -122,7 +155,11 @@ def test_a_number_with_one_digit_changed_is_never_equal(number: str, draw: rando
 def value(number: str) -> tuple[Fraction, int] | str:
     """The value of what `numbers` draws, computed in another way than the code under test does."""
     if match := re.fullmatch(r"(\d*)\\frac\{(-?\d+)\}\{(\d+)\}", number):
-        return (int(match[1] or 0) + Fraction(int(match[2]), int(match[3])), 1) if int(match[3]) else number
+        return (
+            (int(match[1] or 0) + Fraction(int(match[2]), int(match[3])), 1)
+            if int(match[3])
+            else number
+        )
     if match := re.fullmatch(r"(\d+)\\sqrt\{(\d+)\}", number):
         return Fraction(int(match[1]) ** 2 * int(match[2])), 2
     return Fraction(number), 1
@@ -130,7 +167,9 @@ def value(number: str) -> tuple[Fraction, int] | str:
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.integers(-50, 50), min_size=2, max_size=6), st.randoms(use_true_random=False))
-def test_sets_are_compared_with_multiplicity_and_tuples_in_order(items: list[int], draw: random.Random) -> None:
+def test_sets_are_compared_with_multiplicity_and_tuples_in_order(
+    items: list[int], draw: random.Random
+) -> None:
     gold = ", ".join(map(str, items))
     shuffled = draw.sample(items, len(items))
     listed = ", ".join(map(str, shuffled))

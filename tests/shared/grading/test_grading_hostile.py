@@ -1,4 +1,6 @@
-"""`grade` on hostile input, from threads, forked children and scripts: it returns in time and leaves nothing behind."""
+"""`grade` on hostile input, from threads, forked children and scripts: it returns in time and
+leaves nothing behind.
+"""
 
 import json
 import multiprocessing
@@ -80,7 +82,9 @@ def test_what_runs_in_the_caller_on_hostile_text_is_short(name: str) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(st.text(max_size=200), st.text(max_size=60))
-def test_any_text_gets_a_verdict_at_once_or_a_question_for_a_worker(response: str, gold: str) -> None:
+def test_any_text_gets_a_verdict_at_once_or_a_question_for_a_worker(
+    response: str, gold: str
+) -> None:
     verdict, request = grade_fast(response + "\\boxed{" + response + "}", gold, response)
     assert verdict.verdict in ("correct", "incorrect", "unverifiable", "no_answer", "truncated")
     assert FAULT not in verdict.reason
@@ -89,15 +93,19 @@ def test_any_text_gets_a_verdict_at_once_or_a_question_for_a_worker(response: st
 
 
 PIECES = (
-    r"\frac { } ( ) [ ] \{ \} \sqrt ^ _ + - / \cdot 1 2 37 .5 , ; = < \le \cup \in \infty \text{cm} \text{and} "
-    r"x y \pi e i ° % ! | \pm : \approx \begin{pmatrix} \end{pmatrix} & \\ \sin \log \boxed{ (A) B $ ½ √ \%"
+    r"\frac { } ( ) [ ] \{ \} \sqrt ^ _ + - / \cdot 1 2 37 .5 , ; = < \le \cup \in \infty \text{cm}"
+    r" \text{and} "
+    r"x y \pi e i ° % ! | \pm : \approx \begin{pmatrix} \end{pmatrix} & \\ \sin \log \boxed{ (A) B"
+    r" $ ½ √ \%"
 )
 pieces = st.sampled_from(PIECES.split(" "))
 
 
 @settings(max_examples=400, deadline=None)
 @given(st.lists(pieces, max_size=14).map(" ".join), st.lists(pieces, max_size=14).map(" ".join))
-def test_any_heap_of_mathematical_pieces_is_compared_without_an_exception(answer: str, gold: str) -> None:
+def test_any_heap_of_mathematical_pieces_is_compared_without_an_exception(
+    answer: str, gold: str
+) -> None:
     verdict, _ = grade_fast(f"\\boxed{{{answer}}}", gold, f"(A) {gold} (B) {answer}")
     assert FAULT not in verdict.reason
 
@@ -133,7 +141,9 @@ def test_threads_grade_at_the_same_time() -> None:
 
     def work(n: int) -> None:
         verdicts.append(
-            grade(f"\\boxed{{\\sum_{{k=1}}^{{{n}}} k}}", str(n * (n + 1) // 2), timeout_seconds=120).verdict
+            grade(
+                f"\\boxed{{\\sum_{{k=1}}^{{{n}}} k}}", str(n * (n + 1) // 2), timeout_seconds=120
+            ).verdict
         )
 
     threads = [threading.Thread(target=work, args=(n,)) for n in (3, 4, 5)]
@@ -160,7 +170,9 @@ def _grade_in_child(queue: "SimpleQueue[str]") -> None:
     queue.put(grade("\\boxed{\\sum_{k=1}^{4} k}", "10", timeout_seconds=60).verdict)
 
 
-def test_a_script_without_a_main_guard_grades_from_any_folder_and_leaves_no_process(tmp_path: Path) -> None:
+def test_a_script_without_a_main_guard_grades_from_any_folder_and_leaves_no_process(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "shared.py").write_text("raise RuntimeError('the wrong shared')")
     script = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
@@ -168,7 +180,9 @@ def test_a_script_without_a_main_guard_grades_from_any_folder_and_leaves_no_proc
         "print(grade(r'\\boxed{\\sum_{k=1}^{3} k}', '6', timeout_seconds=60).verdict)\n"
         "print(processes._idle[0]._process.pid)\n"
     )
-    ran = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    ran = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
     assert ran.stderr == ""
     verdict, pid = ran.stdout.split()
     assert verdict == "correct"
@@ -182,7 +196,9 @@ def test_a_worker_ends_when_its_owner_is_killed() -> None:
         "print(processes._idle[0]._process.pid, flush=True); time.sleep(600)\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen([sys.executable, "-c", script], env=environment, stdout=subprocess.PIPE, text=True) as owner:
+    with subprocess.Popen(
+        [sys.executable, "-c", script], env=environment, stdout=subprocess.PIPE, text=True
+    ) as owner:
         assert owner.stdout is not None
         pid = int(owner.stdout.readline())
         owner.kill()

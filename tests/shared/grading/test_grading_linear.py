@@ -17,7 +17,11 @@ def graded(text: str) -> None:
 
 
 def test_grading_in_the_caller_is_short_on_any_text() -> None:
-    slow = [(round(cost, 3), len(text), text[:60]) for text in TEXTS if (cost := seconds(graded, text)) > BOUND]
+    slow = [
+        (round(cost, 3), len(text), text[:60])
+        for text in TEXTS
+        if (cost := seconds(graded, text)) > BOUND
+    ]
     assert not slow
 
 
@@ -42,6 +46,9 @@ def test_spelling_and_choices_are_read_in_time_that_grows_with_the_length() -> N
 
 
 def test_a_long_sentence_in_the_box_is_decided_at_once() -> None:
-    sentence = "the answer cannot be found without solving the equation for every value and checking all the cases 1"
+    sentence = (
+        "the answer cannot be found without solving the equation for every value and checking all"
+        " the cases 1"
+    )
     assert seconds(graded, sentence) < BOUND
     assert grade_fast(f"\\boxed{{{sentence}}}", "56")[0].verdict != "correct"

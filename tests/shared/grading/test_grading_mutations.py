@@ -1,4 +1,6 @@
-r"""A gold changed in one digit, sign, index, bound, label, connective or in its order is another answer."""
+r"""A gold changed in one digit, sign, index, bound, label, connective or in its order is
+another answer.
+"""
 
 import re
 from collections.abc import Iterator
@@ -7,8 +9,8 @@ import pytest
 
 from shared.grading import grade
 
-# Golds of the kinds that data sets hold: numbers, closed forms, formulas in letters, intervals, tuples, lists,
-# matrices, equations, labelled values, units, words.
+# Golds of the kinds that data sets hold: numbers, closed forms, formulas in letters, intervals,
+# tuples, lists, matrices, equations, labelled values, units, words.
 GOLDS_TEXT = r"""
 17
 -408
@@ -180,7 +182,9 @@ def test_no_mutation_of_a_gold_is_correct(gold: str) -> None:
         if same_by_nature(gold, changed):
             continue
         for answer, right in ((changed, gold), (gold, changed)):
-            verdict = grade(f"So \\boxed{{{answer}}}.", right, "Find the answer.", timeout_seconds=60)
+            verdict = grade(
+                f"So \\boxed{{{answer}}}.", right, "Find the answer.", timeout_seconds=60
+            )
             if verdict.verdict == "correct":
                 survivors.append((right, answer, verdict.reason))
     assert not survivors
@@ -188,7 +192,12 @@ def test_no_mutation_of_a_gold_is_correct(gold: str) -> None:
 
 @pytest.mark.parametrize("gold", GOLDS)
 def test_a_gold_in_another_dress_is_correct(gold: str) -> None:
-    for answer in (gold, f"\\displaystyle {gold}", gold.replace("\\frac", "\\dfrac") + " ", f"{gold}."):
+    for answer in (
+        gold,
+        f"\\displaystyle {gold}",
+        gold.replace("\\frac", "\\dfrac") + " ",
+        f"{gold}.",
+    ):
         assert grade(f"So $\\boxed{{{answer}}}$.", gold, timeout_seconds=60).verdict == "correct"
 
 

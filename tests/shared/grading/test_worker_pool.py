@@ -1,4 +1,6 @@
-"""Grading workers: what the machine lacks is no verdict, and what the owner knows is not for them."""
+"""Grading workers: what the machine lacks is no verdict, and what the owner knows is not for
+them.
+"""
 
 import json
 import os
@@ -54,12 +56,17 @@ def test_an_address_space_that_is_too_small_is_a_fault_of_the_machine() -> None:
     started = time.monotonic()
     done = in_a_process(GRADED, RLIMIT_AS=250 * MIB)
     assert done.stdout == ""
-    assert "CannotStart: a grading process cannot start: MemoryError: 250 MiB are allowed and " in done.stderr
+    assert (
+        "CannotStart: a grading process cannot start: MemoryError: 250 MiB are allowed and "
+        in done.stderr
+    )
     assert time.monotonic() - started < 60
 
 
 def test_no_file_descriptor_is_a_fault_of_the_machine() -> None:
-    everything = "import os\nfrom shared.grading import processes\nprocesses.START_PAUSES = (0.01,)\n"
+    everything = (
+        "import os\nfrom shared.grading import processes\nprocesses.START_PAUSES = (0.01,)\n"
+    )
     everything += "import shared.grading\ntry:\n  while True: os.dup(0)\nexcept OSError: pass\n"
     done = in_a_process(everything + GRADED, RLIMIT_NOFILE=64)
     assert done.stdout == ""
@@ -70,8 +77,14 @@ def test_no_file_descriptor_is_a_fault_of_the_machine() -> None:
     ("command", "why"),
     [
         (["/nowhere/python"], "No such file or directory"),
-        ([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"], "it ended by SIGKILL before it was ready"),
-        ([sys.executable, "-c", "raise SystemExit(3)"], "it ended by exit code 3 before it was ready"),
+        (
+            [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"],
+            "it ended by SIGKILL before it was ready",
+        ),
+        (
+            [sys.executable, "-c", "raise SystemExit(3)"],
+            "it ended by exit code 3 before it was ready",
+        ),
     ],
 )
 def test_a_worker_that_ends_as_it_starts_is_no_verdict(
@@ -85,7 +98,11 @@ def test_a_worker_that_ends_as_it_starts_is_no_verdict(
 
 def workers() -> list[int]:
     children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
-    return [int(pid) for pid in children if b"shared.grading.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [
+        int(pid)
+        for pid in children
+        if b"shared.grading.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
 
 
 def test_a_worker_that_was_killed_while_it_waited_costs_nothing() -> None:
@@ -109,7 +126,9 @@ def test_an_answer_under_which_two_workers_end_is_unverifiable_and_says_so() -> 
     verdict = grade(*ENDLESS, timeout_seconds=60)
     killer.join()
     assert verdict.verdict == "unverifiable"
-    assert verdict.reason.endswith("2 grading processes ended over this answer, the last by SIGKILL")
+    assert verdict.reason.endswith(
+        "2 grading processes ended over this answer, the last by SIGKILL"
+    )
 
 
 def processor_seconds(pid: int) -> float:
@@ -118,7 +137,13 @@ def processor_seconds(pid: int) -> float:
 
 
 def test_a_worker_gets_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    secrets = ("OPENAI_API_KEY", "GENERATOR_TOKEN", "HF_TOKEN", "MY_OWN_NAME_FOR_A_KEY", "http_proxy")
+    secrets = (
+        "OPENAI_API_KEY",
+        "GENERATOR_TOKEN",
+        "HF_TOKEN",
+        "MY_OWN_NAME_FOR_A_KEY",
+        "http_proxy",
+    )
     for name in secrets:
         monkeypatch.setenv(name, "sk-secret-1234567890")
     monkeypatch.setenv("LC_ALL", "C.UTF-8")

@@ -13,7 +13,10 @@ HOSTILE = "</title><script>alert(1)</script><img src=x onerror=alert(1)>\"'"
 def test_the_policy_names_the_hashes_of_the_pages_own_style_and_script() -> None:
     html = document("t", "<p>body</p>", style="p { color: red }", script="let a = 1;")
     style = html[html.index("<style>") + 7 : html.index("</style>")]
-    digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, "let a = 1;")]
+    digests = [
+        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        for text in (style, "let a = 1;")
+    ]
     for digest in digests:
         assert f"sha256-{digest}" in html
     assert "unsafe" not in html[: html.index("<style>")]

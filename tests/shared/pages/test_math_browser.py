@@ -1,4 +1,6 @@
-"""Formulas in a real browser: they become MathML, hostile ones become text, none takes the page's time or names."""
+"""Formulas in a real browser: they become MathML, hostile ones become text, none takes the
+page's time or names.
+"""
 
 from typing import Any
 
@@ -51,8 +53,14 @@ def test_hostile_formulas_make_no_element_but_mathml(tab: Any, tex: str, frame: 
     text = frame.replace("{}", tex.replace("HOSTILE", HOSTILE))
     tab.evaluate(RENDER, text)
     assert tab.evaluate("window.owned") is None
-    assert tab.evaluate("document.querySelectorAll('#holder :is(img, script, svg, iframe, a)').length") == 0
-    assert tab.evaluate("document.querySelectorAll('#holder :is([href], [src], [onclick])').length") == 0
+    assert (
+        tab.evaluate("document.querySelectorAll('#holder :is(img, script, svg, iframe, a)').length")
+        == 0
+    )
+    assert (
+        tab.evaluate("document.querySelectorAll('#holder :is([href], [src], [onclick])').length")
+        == 0
+    )
 
 
 def test_a_label_does_not_take_a_name_of_the_page(tab: Any) -> None:
@@ -106,7 +114,9 @@ def test_what_people_write_is_drawn(tab: Any, text: str, selector: str) -> None:
     assert tab.locator("#holder .tex").count() == 0
 
 
-@pytest.mark.parametrize("text", ["costs $5 and $7", "She earns $12*5=$<<12*5=60>>60.", "a ** b ** c", "100%"])
+@pytest.mark.parametrize(
+    "text", ["costs $5 and $7", "She earns $12*5=$<<12*5=60>>60.", "a ** b ** c", "100%"]
+)
 def test_money_and_plain_text_stay_as_they_are(tab: Any, text: str) -> None:
     tab.evaluate(RENDER, text)
     assert tab.inner_text("#holder") == text

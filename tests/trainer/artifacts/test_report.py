@@ -1,4 +1,6 @@
-"""The pages of a run: complete from its files alone, and no text of a model or a data set becomes markup."""
+"""The pages of a run: complete from its files alone, and no text of a model or a data set
+becomes markup.
+"""
 
 import json
 from html.parser import HTMLParser
@@ -37,29 +39,72 @@ class Tags(HTMLParser):
 
 def manifest() -> dict[str, Any]:
     return {
-        "model": HOSTILE, "method": "lora", "backend": "trl", "card": {"name": HOSTILE},
+        "model": HOSTILE,
+        "method": "lora",
+        "backend": "trl",
+        "card": {"name": HOSTILE},
         "data": {
-            "shards": [{"corpus": HOSTILE, "name": "shard-000000.jsonl", "rows": 3, "sha256": "ab" * 32}], "read": 3,
-            "train": 2, "held_out": 1, "held_out_problems": ["p"], "left_out": {HOSTILE: 1}, "left_out_cost_usd": 0.5,
-            "tokens": 100, "open_shards_not_read": 0,
+            "shards": [
+                {"corpus": HOSTILE, "name": "shard-000000.jsonl", "rows": 3, "sha256": "ab" * 32}
+            ],
+            "read": 3,
+            "train": 2,
+            "held_out": 1,
+            "held_out_problems": ["p"],
+            "left_out": {HOSTILE: 1},
+            "left_out_cost_usd": 0.5,
+            "tokens": 100,
+            "open_shards_not_read": 0,
         },
-        "template": {"digest": "d", "system": HOSTILE, "inserted_by_template": HOSTILE, "end": "<|im_end|>"},
+        "template": {
+            "digest": "d",
+            "system": HOSTILE,
+            "inserted_by_template": HOSTILE,
+            "end": "<|im_end|>",
+        },
         "learning_rate": {"value": 1e-4, "source": HOSTILE},
-        "plan": {"tokens_a_micro_batch": 1024, "checkpointing": False, "dtype": "fp32", "compile": False},
-        "seed": 0, "git_commit": "", "python": "3.11", "libraries": {"trl": "1.14.2"}, "result": {"best_step": 4},
-    }  # fmt: skip
+        "plan": {
+            "tokens_a_micro_batch": 1024,
+            "checkpointing": False,
+            "dtype": "fp32",
+            "compile": False,
+        },
+        "seed": 0,
+        "git_commit": "",
+        "python": "3.11",
+        "libraries": {"trl": "1.14.2"},
+        "result": {"best_step": 4},
+    }
 
 
 def probe(step: int, right: bool) -> dict[str, Any]:
-    answer = {"problem": HOSTILE, "gold": HOSTILE, "text": HOSTILE, "tokens": 9, "closed": right, "boxed": right,
-              "right": right}  # fmt: skip
-    return {"step": step, "right": float(right), "boxed": float(right), "unclosed": 1.0 - right, "mean_tokens": 9.0,
-            "answers": [answer]}  # fmt: skip
+    answer = {
+        "problem": HOSTILE,
+        "gold": HOSTILE,
+        "text": HOSTILE,
+        "tokens": 9,
+        "closed": right,
+        "boxed": right,
+        "right": right,
+    }
+    return {
+        "step": step,
+        "right": float(right),
+        "boxed": float(right),
+        "unclosed": 1.0 - right,
+        "mean_tokens": 9.0,
+        "answers": [answer],
+    }
 
 
 def test_torn_lines_of_metrics_tell_nothing_and_the_report_shows_the_rest(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(json.dumps(manifest() | {"identity": {}}))
-    lines = ['{"step": 1, "loss": 2.0}', '{"step": 2, "lo{"step": 2, "loss": 1.5}', "\0\0", '{"step": 3, "loss": 1.0}']
+    lines = [
+        '{"step": 1, "loss": 2.0}',
+        '{"step": 2, "lo{"step": 2, "loss": 1.5}',
+        "\0\0",
+        '{"step": 3, "loss": 1.0}',
+    ]
     (tmp_path / "metrics.jsonl").write_text("\n".join([*lines, '{"step": 4']))
     assert [line["step"] for line in read_lines(tmp_path / "metrics.jsonl")] == [1, 3]
     write_report(tmp_path)
@@ -83,7 +128,9 @@ def test_a_report_of_a_run_that_has_just_begun_is_whole() -> None:
     assert "No step has been logged yet." in page.text
 
 
-@pytest.mark.parametrize("values", [[0.0], [1.0, 1.0], [float("nan"), 2.0], [1e-9, 1e9], [-1.0, 1.0]])
+@pytest.mark.parametrize(
+    "values", [[0.0], [1.0, 1.0], [float("nan"), 2.0], [1e-9, 1e9], [-1.0, 1.0]]
+)
 def test_a_chart_of_any_numbers_stays_in_its_frame(values: list[float]) -> None:
     drawn = line_chart("t", {"a": list(enumerate(values))})
     for part in drawn.split('cy="')[1:]:
@@ -91,7 +138,9 @@ def test_a_chart_of_any_numbers_stays_in_its_frame(values: list[float]) -> None:
 
 
 def test_the_pieces_of_a_row_are_its_text_and_part_where_the_loss_begins(tokenizer: Any) -> None:
-    (row,) = Encoder(tokenizer, ChatRenderer.of(tokenizer), 512).encode([trace(3, reasoning="Grüße 中文 🙂 \ufffd")])
+    (row,) = Encoder(tokenizer, ChatRenderer.of(tokenizer), 512).encode(
+        [trace(3, reasoning="Grüße 中文 🙂 \ufffd")]
+    )
     assert isinstance(row, Example)
     cut = pieces(tokenizer, row)
     assert "".join(p.text for p in cut) == tokenizer.decode(list(row.ids))
@@ -101,7 +150,9 @@ def test_the_pieces_of_a_row_are_its_text_and_part_where_the_loss_begins(tokeniz
 
 
 def test_the_inspection_page_escapes_every_row(tokenizer: Any) -> None:
-    (row,) = Encoder(tokenizer, ChatRenderer.of(tokenizer), 1024).encode([trace(3, reasoning=HOSTILE)])
+    (row,) = Encoder(tokenizer, ChatRenderer.of(tokenizer), 1024).encode(
+        [trace(3, reasoning=HOSTILE)]
+    )
     assert isinstance(row, Example)
     config = TrainerConfig(run="r", model=HOSTILE, corpora=("c",))
     page = Tags(page_html(config, tokenizer, [row], 0, 1))

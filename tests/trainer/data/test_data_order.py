@@ -28,8 +28,12 @@ def test_weights_give_each_corpus_its_share_and_use_its_examples_evenly() -> Non
     assert {counts[i] for i in range(90, 100)} == {5}
 
 
-@given(st.lists(st.integers(1, 200), min_size=1, max_size=40), st.integers(1, 16), st.integers(1, 400))
-def test_micro_batches_hold_every_example_once_within_both_limits(lengths: list[int], rows: int, tokens: int) -> None:
+@given(
+    st.lists(st.integers(1, 200), min_size=1, max_size=40), st.integers(1, 16), st.integers(1, 400)
+)
+def test_micro_batches_hold_every_example_once_within_both_limits(
+    lengths: list[int], rows: int, tokens: int
+) -> None:
     batches = micro_batches(lengths, rows, tokens)
     assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
     for batch in batches:

@@ -17,7 +17,9 @@ def encode(tokenizer: Any, *traces: Any, max_length: int = 512) -> list[Example 
     return list(Encoder(tokenizer, ChatRenderer.of(tokenizer), max_length).encode(traces))
 
 
-def test_the_loss_covers_thinking_box_and_end_token_and_nothing_of_the_prompt(tokenizer: Any) -> None:
+def test_the_loss_covers_thinking_box_and_end_token_and_nothing_of_the_prompt(
+    tokenizer: Any,
+) -> None:
     (example,) = encode(tokenizer, trace(3))
     assert isinstance(example, Example)
     learnt = tokenizer.decode([t for t, m in zip(example.ids, example.loss_mask, strict=True) if m])
@@ -37,7 +39,9 @@ def test_the_pad_token_that_is_also_the_end_token_is_learnt(tokenizer: Any) -> N
     assert example.loss_mask[-1] == 1
 
 
-def test_a_trace_longer_than_max_length_is_left_out_whole_and_counted_with_its_cost(tokenizer: Any) -> None:
+def test_a_trace_longer_than_max_length_is_left_out_whole_and_counted_with_its_cost(
+    tokenizer: Any,
+) -> None:
     short, long = trace(1), replace(trace(2), reasoning="on and on " * 200)
     kept, dropped = encode(tokenizer, short, long, max_length=256)
     assert isinstance(kept, Example)
@@ -57,7 +61,9 @@ def test_a_trace_longer_than_max_length_is_left_out_whole_and_counted_with_its_c
         ({"response": "\\boxed{4}<|im_end|> and more"}, "end token missing or inside"),
     ],
 )
-def test_a_row_that_would_teach_a_broken_form_is_left_out(tokenizer: Any, change: dict[str, str], reason: str) -> None:
+def test_a_row_that_would_teach_a_broken_form_is_left_out(
+    tokenizer: Any, change: dict[str, str], reason: str
+) -> None:
     (dropped,) = encode(tokenizer, replace(trace(1), **change))
     assert isinstance(dropped, LeftOut)
     assert reason in dropped.reason

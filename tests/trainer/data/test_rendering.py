@@ -1,4 +1,6 @@
-"""One renderer for training, chat and evaluation: what it promises about prompts, system texts and end tokens."""
+"""One renderer for training, chat and evaluation: what it promises about prompts, system texts
+and end tokens.
+"""
 
 from datetime import datetime
 
@@ -31,7 +33,9 @@ def test_the_system_text_follows_the_policy_and_nothing_else() -> None:
     assert silenced.startswith("<|im_start|>system\n<|im_end|>\n<|im_start|>user")
     assert DEFAULT not in own
     assert "Be brief." in own
-    assert ChatRenderer(CHATML, TOKENS, system="").prompt([USER]) == ChatRenderer(CHATML, TOKENS).prompt([USER])
+    assert ChatRenderer(CHATML, TOKENS, system="").prompt([USER]) == ChatRenderer(
+        CHATML, TOKENS
+    ).prompt([USER])
 
 
 def test_a_conversation_that_brings_its_own_system_message_keeps_it() -> None:
@@ -69,7 +73,9 @@ def test_earlier_turns_are_shown_without_their_thinking() -> None:
 
 def test_equal_digests_mean_equal_template_and_policy() -> None:
     assert ChatRenderer(QWEN, TOKENS).digest == ChatRenderer(QWEN, TOKENS).digest
-    different = {ChatRenderer(QWEN, TOKENS, s).digest for s in (None, "", "x")} | {ChatRenderer(CHATML, TOKENS).digest}
+    different = {ChatRenderer(QWEN, TOKENS, s).digest for s in (None, "", "x")} | {
+        ChatRenderer(CHATML, TOKENS).digest
+    }
     assert len(different) == 4
 
 
@@ -78,7 +84,9 @@ def test_a_tokenizer_without_a_template_is_an_input_error_with_the_remedy() -> N
         chat_template = None
         special_tokens_map = TOKENS
 
-    with pytest.raises(InputError, match=r"models/base: the tokenizer has no chat template: .*chat_template\.jinja"):
+    with pytest.raises(
+        InputError, match=r"models/base: the tokenizer has no chat template: .*chat_template\.jinja"
+    ):
         ChatRenderer.of(Bare(), place="models/base")
 
 
@@ -91,19 +99,25 @@ def test_rendering_needs_neither_torch_nor_transformers() -> None:
     import subprocess
     import sys
 
-    code = "import sys, shared.rendering; sys.exit(any(m in sys.modules for m in ('torch', 'transformers')))"
+    code = (
+        "import sys, shared.rendering; sys.exit(any(m in sys.modules for m in ('torch',"
+        " 'transformers')))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 DATED = "{{- strftime_now('%d %b %Y') }}" + CHATML
-TAGGED = CHATML.replace("{%- for message in messages %}\n", "{%- for message in messages %}{% generation %}").replace(
-    "{%- endfor %}", "{%- endgeneration %}{%- endfor %}"
-)
+TAGGED = CHATML.replace(
+    "{%- for message in messages %}\n", "{%- for message in messages %}{% generation %}"
+).replace("{%- endfor %}", "{%- endgeneration %}{%- endfor %}")
 NO_THINK = (
-    CHATML + "{%- if add_generation_prompt and not (enable_thinking is defined and enable_thinking) %}"
+    CHATML
+    + "{%- if add_generation_prompt and not (enable_thinking is defined and enable_thinking) %}"
     "{{- '<think>\\n\\n</think>\\n\\n' }}{%- endif %}"
 )
-NEVER_THINK = CHATML + "{%- if add_generation_prompt %}{{- '<think>\\n\\n</think>\\n\\n' }}{%- endif %}"
+NEVER_THINK = (
+    CHATML + "{%- if add_generation_prompt %}{{- '<think>\\n\\n</think>\\n\\n' }}{%- endif %}"
+)
 # Phi's: each turn ends with <|end|>, the last of all with the end of text as well.
 PHI = (
     "{%- for m in messages %}{{- '<|' + m['role'] + '|>' + m['content'] + '<|end|>' }}{%- endfor %}"
@@ -126,7 +140,9 @@ def test_the_date_in_a_template_is_the_given_day_and_today_otherwise() -> None:
 
 def test_transformers_generation_tag_marks_and_changes_no_text() -> None:
     assert "{% generation %}" in TAGGED
-    assert ChatRenderer(TAGGED, {}).example([USER, ANSWER]) == ChatRenderer(CHATML, {}).example([USER, ANSWER])
+    assert ChatRenderer(TAGGED, {}).example([USER, ANSWER]) == ChatRenderer(CHATML, {}).example(
+        [USER, ANSWER]
+    )
 
 
 def test_the_end_of_a_turn_is_not_the_end_of_the_whole_text_after_it() -> None:

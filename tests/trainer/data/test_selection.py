@@ -1,4 +1,6 @@
-"""Corpora to examples: only correct, distinct, uncontaminated traces, held out by problem, each loss with a reason."""
+"""Corpora to examples: only correct, distinct, uncontaminated traces, held out by problem, each
+loss with a reason.
+"""
 
 import json
 from dataclasses import asdict, replace
@@ -18,37 +20,56 @@ from trainer.data.selection import Selection, check_corpora, select
 
 def chosen(tokenizer: Any, *corpora: Path, **tables: Any) -> Selection:
     config = TrainerConfig.model_validate(
-        {"run": "r", "model": "m", "corpora": [str(c) for c in corpora], "train": {"max_length": 512, "holdout": 0.0}}
+        {
+            "run": "r",
+            "model": "m",
+            "corpora": [str(c) for c in corpora],
+            "train": {"max_length": 512, "holdout": 0.0},
+        }
         | tables
     )
     return select(config, tokenizer, ChatRenderer.of(tokenizer))
 
 
-def test_every_trace_read_ends_as_learnt_held_out_or_left_out(tokenizer: Any, tmp_path: Path) -> None:
+def test_every_trace_read_ends_as_learnt_held_out_or_left_out(
+    tokenizer: Any, tmp_path: Path
+) -> None:
     traces = [trace(i) for i in range(20)]
     traces += [
         trace(0, 1, reasoning=trace(0).reasoning),
         trace(30, verdict="unverifiable"),
         trace(31, response="no box"),
     ]
-    got = chosen(tokenizer, write_corpus(tmp_path / "c", traces), train={"max_length": 512, "holdout": 0.2})
+    got = chosen(
+        tokenizer, write_corpus(tmp_path / "c", traces), train={"max_length": 512, "holdout": 0.2}
+    )
     assert got.read == 23 == len(got.train) + len(got.held_out) + len(got.left_out)
-    assert got.reasons == {"a duplicate": 1, "verdict unverifiable": 1, "no boxed answer after the thinking": 1}
+    assert got.reasons == {
+        "a duplicate": 1,
+        "verdict unverifiable": 1,
+        "no boxed answer after the thinking": 1,
+    }
     assert got.cost_left_out == pytest.approx(0.03)
 
 
-def test_a_shard_that_is_not_the_one_that_was_sealed_is_refused(tokenizer: Any, tmp_path: Path) -> None:
+def test_a_shard_that_is_not_the_one_that_was_sealed_is_refused(
+    tokenizer: Any, tmp_path: Path
+) -> None:
     corpus = write_corpus(tmp_path / "c", [trace(i) for i in range(4)], rows=2)
     listed = [asdict(describe(corpus, path)) for path in sealed_files(corpus, "traces")]
     (corpus / "manifest.json").write_text(json.dumps({"schema": 1, "shards": listed}))
     assert len(chosen(tokenizer, corpus).train) == 4
     second = corpus / "traces/shard-000001.jsonl"
     second.write_bytes(second.read_bytes().replace(b"We add", b"We sub"))
-    with pytest.raises(InputError, match=r"shard-000001.jsonl: its sha256 is not the one in .*manifest.json"):
+    with pytest.raises(
+        InputError, match=r"shard-000001.jsonl: its sha256 is not the one in .*manifest.json"
+    ):
         chosen(tokenizer, corpus)
 
 
-def test_the_split_is_by_problem_so_no_problem_is_on_both_sides(tokenizer: Any, tmp_path: Path) -> None:
+def test_the_split_is_by_problem_so_no_problem_is_on_both_sides(
+    tokenizer: Any, tmp_path: Path
+) -> None:
     corpus = write_corpus(tmp_path / "c", [trace(i, s) for i in range(20) for s in range(3)])
     got = chosen(tokenizer, corpus, train={"max_length": 512, "holdout": 0.25})
     held, learnt = {e.problem_id for e in got.held_out}, {e.problem_id for e in got.train}
@@ -83,7 +104,11 @@ def test_a_benchmark_problem_is_stopped_at_the_door(tokenizer: Any, tmp_path: Pa
     ("name", "content", "says"),
     [
         ("judge.jsonl", b"[1, 2]\n", r"judge.jsonl:1: a JSON list where an object belongs"),
-        ("judge.jsonl", b'{"text": "2 + 2?"}\n', r"judge.jsonl:1: none of the fields problem, question"),
+        (
+            "judge.jsonl",
+            b'{"text": "2 + 2?"}\n',
+            r"judge.jsonl:1: none of the fields problem, question",
+        ),
         ("judge.jsonl", b'{"problem": "2 +', r"judge.jsonl:1: not JSON"),
         ("judge.parquet", b"no parquet", r"judge.parquet: cannot be read"),
         ("judge.jsonl", None, r"judge.jsonl: cannot be read \(Is a directory\)"),
@@ -95,7 +120,9 @@ def test_a_benchmark_that_cannot_be_read_is_refused_with_its_place(
     benchmark = tmp_path / name
     benchmark.mkdir() if content is None else benchmark.write_bytes(content)
     with pytest.raises(InputError, match=f"data.exclude .*{says}"):
-        chosen(tokenizer, write_corpus(tmp_path / "c", [trace(1)]), data={"exclude": [str(benchmark)]})
+        chosen(
+            tokenizer, write_corpus(tmp_path / "c", [trace(1)]), data={"exclude": [str(benchmark)]}
+        )
 
 
 def test_blank_lines_of_a_benchmark_are_passed_over(tokenizer: Any, tmp_path: Path) -> None:
@@ -112,22 +139,49 @@ def test_blank_lines_of_a_benchmark_are_passed_over(tokenizer: Any, tmp_path: Pa
     ("text", "left_out"),
     [
         (
-            "4. A baker sells 12 loaves for $3.50 each and 7 cakes for \\$8 each. How much does he earn in all?",
+            (
+                "4. A baker sells 12 loaves for $3.50 each and 7 cakes for \\$8 each. How much does"
+                " he earn in all?"
+            ),
             True,
         ),
-        ("A baker sells 15 loaves for 2.50 each and 9 cakes for 6 each. How much does he earn in all?", False),
-        ("Express your answer as a common fraction in lowest terms, with no spaces: what is 3/12?", False),
+        (
+            (
+                "A baker sells 15 loaves for 2.50 each and 9 cakes for 6 each. How much does he"
+                " earn in all?"
+            ),
+            False,
+        ),
+        (
+            (
+                "Express your answer as a common fraction in lowest terms, with no spaces: what is"
+                " 3/12?"
+            ),
+            False,
+        ),
     ],
 )
-def test_the_door_follows_the_rule_of_screening(tokenizer: Any, tmp_path: Path, text: str, left_out: bool) -> None:
-    """A copy in another style stays out; other numbers, or a phrase in common, are another problem."""
+def test_the_door_follows_the_rule_of_screening(
+    tokenizer: Any, tmp_path: Path, text: str, left_out: bool
+) -> None:
+    """A copy in another style stays out; other numbers, or a phrase in common, are another
+    problem.
+    """
     benchmark = tmp_path / "judge.jsonl"
     own = [
-        "A baker sells 12 loaves for $3.50 each and 7 cakes for $8 each. How much does he earn in all?",
-        "How many primes lie below 70? Express your answer as a common fraction in lowest terms, with no spaces.",
+        (
+            "A baker sells 12 loaves for $3.50 each and 7 cakes for $8 each. How much does he earn"
+            " in all?"
+        ),
+        (
+            "How many primes lie below 70? Express your answer as a common fraction in lowest"
+            " terms, with no spaces."
+        ),
     ]
     benchmark.write_text("".join(json.dumps({"problem": problem}) + "\n" for problem in own))
-    corpus = write_corpus(tmp_path / "c", [replace(trace(1), problem=text, problem_id="this"), trace(2)])
+    corpus = write_corpus(
+        tmp_path / "c", [replace(trace(1), problem=text, problem_id="this"), trace(2)]
+    )
     got = chosen(tokenizer, corpus, data={"exclude": [str(benchmark)]})
     assert ("this" not in {e.problem_id for e in got.train}) == left_out
 

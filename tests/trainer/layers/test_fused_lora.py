@@ -1,4 +1,6 @@
-"""The fused layers give PEFT's numbers, follow the optimiser, step aside when asked, and save what they promise."""
+"""The fused layers give PEFT's numbers, follow the optimiser, step aside when asked, and save
+what they promise.
+"""
 
 from collections import Counter
 from typing import Any
@@ -19,7 +21,9 @@ from trainer.layers.packing import ATTENTION, FlatBatch, lay_flat, loss_sum, reg
 @pytest.fixture(scope="module")
 def batch(tokenizer: Any) -> FlatBatch:
     encoder = Encoder(tokenizer, ChatRenderer.of(tokenizer), 512)
-    return lay_flat([e for e in encoder.encode([trace(i) for i in range(4)]) if isinstance(e, Example)])
+    return lay_flat(
+        [e for e in encoder.encode([trace(i) for i in range(4)]) if isinstance(e, Example)]
+    )
 
 
 def adapted(fused: bool, *, checkpointing: bool = False, r: int = 8, dropout: float = 0.0) -> Any:
@@ -28,7 +32,13 @@ def adapted(fused: bool, *, checkpointing: bool = False, r: int = 8, dropout: fl
     made = tiny_models.model()
     made.set_attn_implementation(ATTENTION)
     torch.manual_seed(3)
-    lora = LoraConfig(r=r, lora_alpha=3 * r, target_modules="all-linear", lora_dropout=dropout, init_lora_weights=False)
+    lora = LoraConfig(
+        r=r,
+        lora_alpha=3 * r,
+        target_modules="all-linear",
+        lora_dropout=dropout,
+        init_lora_weights=False,
+    )
     made = get_peft_model(made, lora)
     if fused:
         fuse(made, gpu=False)
@@ -38,7 +48,9 @@ def adapted(fused: bool, *, checkpointing: bool = False, r: int = 8, dropout: fl
 
 
 def step(model: Any, batch: FlatBatch) -> tuple[float, dict[str, torch.Tensor]]:
-    """Loss and adapter gradients, then a step of training's optimiser, which leaves tensors' versions alone."""
+    """Loss and adapter gradients, then a step of training's optimiser, which leaves tensors'
+    versions alone.
+    """
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     optimiser = torch.optim.AdamW(trained.values(), lr=1e-2, fused=True)
     loss = loss_sum(model, batch)
@@ -74,15 +86,21 @@ def test_bfloat16_is_as_near_to_float32_as_peft_is(batch: FlatBatch) -> None:
         with torch.autocast("cpu", torch.bfloat16):
             loss, rounded = step(model, batch)
         assert loss == pytest.approx(exact, rel=2e-3)
-        found.append(sum(float((rounded[n] - s).norm() / s.norm()) for n, s in slopes.items()) / len(slopes))
+        found.append(
+            sum(float((rounded[n] - s).norm() / s.norm()) for n, s in slopes.items()) / len(slopes)
+        )
     assert found[1] < 1.2 * found[0]
 
 
-def test_an_adapter_that_is_off_or_merged_leaves_the_base_or_the_merged_model(batch: FlatBatch) -> None:
+def test_an_adapter_that_is_off_or_merged_leaves_the_base_or_the_merged_model(
+    batch: FlatBatch,
+) -> None:
     plain, fused = adapted(False).eval(), adapted(True).eval()
     with torch.no_grad():
         with plain.disable_adapter(), fused.disable_adapter():
-            assert loss_sum(fused, batch).item() == pytest.approx(loss_sum(plain, batch).item(), rel=1e-6)
+            assert loss_sum(fused, batch).item() == pytest.approx(
+                loss_sum(plain, batch).item(), rel=1e-6
+            )
         adapted_loss = loss_sum(plain, batch).item()
         assert loss_sum(fused, batch).item() == pytest.approx(adapted_loss, rel=1e-5)
         fused.merge_adapter()
@@ -91,7 +109,9 @@ def test_an_adapter_that_is_off_or_merged_leaves_the_base_or_the_merged_model(ba
         merged = fused.merge_and_unload()
         reference = plain.merge_and_unload()
         for name, weight in reference.state_dict().items():
-            torch.testing.assert_close(merged.state_dict()[name].contiguous(), weight, rtol=1e-4, atol=1e-6)
+            torch.testing.assert_close(
+                merged.state_dict()[name].contiguous(), weight, rtol=1e-4, atol=1e-6
+            )
 
 
 def test_layers_with_dropout_keep_their_own_way() -> None:
@@ -115,9 +135,15 @@ def test_a_checkpointed_layer_does_not_compute_its_last_product_again(batch: Fla
     inner = model.config.intermediate_size
 
     class Count(TorchDispatchMode):
-        def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        def __torch_dispatch__(
+            self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
             # Products from the MLP's width to the model's.
-            if "addmm_" in str(function) and args[1].shape[1] == inner and args[2].shape[1] == model.config.hidden_size:
+            if (
+                "addmm_" in str(function)
+                and args[1].shape[1] == inner
+                and args[2].shape[1] == model.config.hidden_size
+            ):
                 seen[str(function)] += 1
             return function(*args, **(kwargs or {}))
 

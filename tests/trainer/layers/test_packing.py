@@ -1,4 +1,6 @@
-"""Flat micro-batches give the numbers of one example at a time, without padding and without logits of the prompt."""
+"""Flat micro-batches give the numbers of one example at a time, without padding and without
+logits of the prompt.
+"""
 
 from typing import Any
 
@@ -10,13 +12,23 @@ from tests.trainer import tiny_models
 from tests.trainer.corpora import trace
 from trainer.data.data_order import micro_batches
 from trainer.data.examples import Encoder, Example
-from trainer.layers.packing import ATTENTION, lay_flat, linear_cross_entropy, loss_sum, register_attention
+from trainer.layers.packing import (
+    ATTENTION,
+    lay_flat,
+    linear_cross_entropy,
+    loss_sum,
+    register_attention,
+)
 
 
 @pytest.fixture(scope="module")
 def examples(tokenizer: Any) -> list[Example]:
     traces = [trace(i, sample=i % 3) for i in range(7)]
-    return [e for e in Encoder(tokenizer, ChatRenderer.of(tokenizer), 512).encode(traces) if isinstance(e, Example)]
+    return [
+        e
+        for e in Encoder(tokenizer, ChatRenderer.of(tokenizer), 512).encode(traces)
+        if isinstance(e, Example)
+    ]
 
 
 @pytest.fixture
@@ -38,16 +50,22 @@ def reference(example: Example) -> torch.Tensor:
     plain = tiny_models.model()
     ids = torch.tensor([list(example.ids)])
     logits = plain(input_ids=ids).logits[0, example.prompt_length - 1 : -1]
-    return torch.nn.functional.cross_entropy(logits, ids[0, example.prompt_length :], reduction="sum")
+    return torch.nn.functional.cross_entropy(
+        logits, ids[0, example.prompt_length :], reduction="sum"
+    )
 
 
-def test_examples_laid_end_to_end_do_not_see_one_another(model: Any, examples: list[Example]) -> None:
+def test_examples_laid_end_to_end_do_not_see_one_another(
+    model: Any, examples: list[Example]
+) -> None:
     together = loss_sum(model, lay_flat(examples)).item()
     alone = sum(reference(example).item() for example in examples)
     assert together == pytest.approx(alone, rel=1e-5)
 
 
-def test_the_end_token_of_every_example_is_a_target_and_no_prompt_token_is(examples: list[Example]) -> None:
+def test_the_end_token_of_every_example_is_a_target_and_no_prompt_token_is(
+    examples: list[Example],
+) -> None:
     batch = lay_flat(examples)
     assert len(batch.targets) == sum(len(e) - e.prompt_length for e in examples)
     ends = [e.ids[-1] for e in examples]
@@ -77,7 +95,9 @@ def test_the_micro_batch_changes_neither_loss_nor_gradient_of_a_step(
 
 @pytest.mark.parametrize("chunk", [3, 64])
 @pytest.mark.parametrize("trained_head", [True, False])
-def test_the_chunked_loss_is_the_plain_one_with_its_gradients(chunk: int, trained_head: bool) -> None:
+def test_the_chunked_loss_is_the_plain_one_with_its_gradients(
+    chunk: int, trained_head: bool
+) -> None:
     generator = torch.Generator().manual_seed(0)
     hidden = torch.randn(10, 16, generator=generator, requires_grad=True)
     weight = torch.randn(50, 16, generator=generator, requires_grad=trained_head)

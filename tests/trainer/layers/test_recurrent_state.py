@@ -1,4 +1,6 @@
-"""Packed loss equals one example at a time, whatever layers a student has: attention, linear attention, Mamba."""
+"""Packed loss equals one example at a time, whatever layers a student has: attention, linear
+attention, Mamba.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -13,19 +15,47 @@ from tests.trainer.process_runs import finish, metrics, start, write_config
 from trainer.data.data_order import micro_batches
 from trainer.data.examples import Encoder, Example
 from trainer.layers.fused_lora import fuse
-from trainer.layers.packing import ATTENTION, FlatBatch, lay_apart, lay_flat, loss_sum, register_attention
+from trainer.layers.packing import (
+    ATTENTION,
+    FlatBatch,
+    lay_apart,
+    lay_flat,
+    loss_sum,
+    register_attention,
+)
 from trainer.layers.recurrent_state import carries_state, sees_neighbours
 
 HYBRID: dict[str, dict[str, Any]] = {
-    "qwen3_5_text": {"layer_types": ["linear_attention", "full_attention"] * 2, "head_dim": 16,
-                     "linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 16,
-                     "linear_value_head_dim": 16},
-    "granitemoehybrid": {"layer_types": ["mamba", "attention"] * 2, "mamba_n_heads": 4, "mamba_d_head": 32,
-                         "mamba_n_groups": 1, "mamba_d_state": 16, "num_local_experts": 0,
-                         "shared_intermediate_size": 128},
-    "lfm2": {"layer_types": ["conv", "full_attention"] * 2, "conv_L_cache": 3, "block_multiple_of": 8},
-    "falcon_h1": {"mamba_d_ssm": 64, "mamba_n_heads": 4, "mamba_d_head": 16, "mamba_n_groups": 1, "mamba_d_state": 16},
-}  # fmt: skip
+    "qwen3_5_text": {
+        "layer_types": ["linear_attention", "full_attention"] * 2,
+        "head_dim": 16,
+        "linear_num_key_heads": 2,
+        "linear_num_value_heads": 4,
+        "linear_key_head_dim": 16,
+        "linear_value_head_dim": 16,
+    },
+    "granitemoehybrid": {
+        "layer_types": ["mamba", "attention"] * 2,
+        "mamba_n_heads": 4,
+        "mamba_d_head": 32,
+        "mamba_n_groups": 1,
+        "mamba_d_state": 16,
+        "num_local_experts": 0,
+        "shared_intermediate_size": 128,
+    },
+    "lfm2": {
+        "layer_types": ["conv", "full_attention"] * 2,
+        "conv_L_cache": 3,
+        "block_multiple_of": 8,
+    },
+    "falcon_h1": {
+        "mamba_d_ssm": 64,
+        "mamba_n_heads": 4,
+        "mamba_d_head": 16,
+        "mamba_n_groups": 1,
+        "mamba_d_state": 16,
+    },
+}
 PLAIN: dict[str, dict[str, Any]] = {
     "qwen2": {},
     "qwen3": {"head_dim": 16},
@@ -36,17 +66,33 @@ PLAIN: dict[str, dict[str, Any]] = {
 
 
 def model(kind: str) -> Any:
-    """A tiny random model of an architecture, with our attention; its weights are large, so that layers are heard."""
+    """A tiny random model of an architecture, with our attention; its weights are large, so
+    that layers are heard.
+    """
     from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
     register_attention()
     shape = {
-        "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 4, "num_attention_heads": 4,
-        "num_key_value_heads": 2, "max_position_embeddings": 2048, "vocab_size": 512, "eos_token_id": 2,
-        "bos_token_id": 0, "pad_token_id": 2, "initializer_range": 0.1,
-    }  # fmt: skip
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 2048,
+        "vocab_size": 512,
+        "eos_token_id": 2,
+        "bos_token_id": 0,
+        "pad_token_id": 2,
+        "initializer_range": 0.1,
+    }
     torch.manual_seed(0)
-    made = AutoModelForCausalLM.from_config(CONFIG_MAPPING[kind](**(shape | {**HYBRID, **PLAIN}[kind]))).float().eval()
+    made = (
+        AutoModelForCausalLM.from_config(
+            CONFIG_MAPPING[kind](**(shape | {**HYBRID, **PLAIN}[kind]))
+        )
+        .float()
+        .eval()
+    )
     made.set_attn_implementation(ATTENTION)
     return made
 
@@ -54,7 +100,11 @@ def model(kind: str) -> Any:
 @pytest.fixture(scope="module")
 def examples(tokenizer: Any) -> list[Example]:
     traces = [trace(i, sample=i % 3) for i in range(6)]
-    return [e for e in Encoder(tokenizer, ChatRenderer.of(tokenizer), 512).encode(traces) if isinstance(e, Example)]
+    return [
+        e
+        for e in Encoder(tokenizer, ChatRenderer.of(tokenizer), 512).encode(traces)
+        if isinstance(e, Example)
+    ]
 
 
 def one_by_one(kind: str, examples: list[Example]) -> float:
@@ -64,7 +114,11 @@ def one_by_one(kind: str, examples: list[Example]) -> float:
     for example in examples:
         ids = torch.tensor([list(example.ids)])
         logits = plain(input_ids=ids, use_cache=False).logits[0, example.prompt_length - 1 : -1]
-        total += float(torch.nn.functional.cross_entropy(logits, ids[0, example.prompt_length :], reduction="sum"))
+        total += float(
+            torch.nn.functional.cross_entropy(
+                logits, ids[0, example.prompt_length :], reduction="sum"
+            )
+        )
     return total
 
 
@@ -74,7 +128,9 @@ def laid(kind: str, examples: list[Example]) -> FlatBatch:
 
 @torch.no_grad()
 @pytest.mark.parametrize("kind", [*PLAIN, *HYBRID])
-def test_a_micro_batch_has_the_loss_of_its_examples_one_by_one(kind: str, examples: list[Example]) -> None:
+def test_a_micro_batch_has_the_loss_of_its_examples_one_by_one(
+    kind: str, examples: list[Example]
+) -> None:
     together = loss_sum(model(kind), laid(kind, examples)).item()
     assert together == pytest.approx(one_by_one(kind, examples), rel=2e-6)
 
@@ -94,11 +150,15 @@ def test_a_configuration_that_hides_its_state_is_found_out_by_the_model() -> Non
 
 
 @pytest.mark.parametrize("kind", ["qwen3_5_text", "granitemoehybrid"])
-def test_gradients_of_a_hybrids_adapters_do_not_depend_on_the_micro_batch(kind: str, examples: list[Example]) -> None:
+def test_gradients_of_a_hybrids_adapters_do_not_depend_on_the_micro_batch(
+    kind: str, examples: list[Example]
+) -> None:
     base = model(kind)
     targets = ["q_proj", "k_proj", "v_proj", "o_proj"]
     torch.manual_seed(1)
-    adapted = get_peft_model(base, LoraConfig(r=4, target_modules=targets, init_lora_weights=False)).train()
+    adapted = get_peft_model(
+        base, LoraConfig(r=4, target_modules=targets, init_lora_weights=False)
+    ).train()
     fuse(adapted, gpu=False)
     slopes = []
     for tokens in (1 << 40, 1):
@@ -126,7 +186,9 @@ def test_a_run_of_a_hybrid_plans_and_trains_one_example_a_row(
     model(kind).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     train = {"max_steps": 3, "merge": False}
-    config = write_config(tmp_path, folder, corpus, train=train, lora={"target": ["q_proj", "v_proj"]})
+    config = write_config(
+        tmp_path, folder, corpus, train=train, lora={"target": ["q_proj", "v_proj"]}
+    )
     code, output = finish(start("run", str(config)))
     assert code == 0, output
     assert "tokens one example a row, padded" in output

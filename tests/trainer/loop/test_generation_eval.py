@@ -8,13 +8,17 @@ from trainer.data.selection import HeldOut
 from trainer.loop.generation_eval import Prober
 
 
-@pytest.mark.parametrize("template", [CHATML, R1_DISTILL])  # the second opens the thinking: no tag in the completion
+@pytest.mark.parametrize(
+    "template", [CHATML, R1_DISTILL]
+)  # the second opens the thinking: no tag in the completion
 @pytest.mark.parametrize("opening", ["", "<think>\n"])
 def test_a_box_in_a_thought_that_was_cut_is_not_right(template: str, opening: str) -> None:
     prober = Prober([], None, ChatRenderer(template, {}), 64)
     question = HeldOut("id", "", "2 + 2?", "4")
     cut = prober._judge(question, f"{opening}perhaps \\boxed{{4}}, wait", 64, False)
     assert (cut.right, cut.boxed, cut.closed) == (False, False, False)
-    again = prober._judge(question, f"{opening}hm\n</think>\n\nSo. <think>\nperhaps \\boxed{{4}}", 64, False)
+    again = prober._judge(
+        question, f"{opening}hm\n</think>\n\nSo. <think>\nperhaps \\boxed{{4}}", 64, False
+    )
     assert not again.right
     assert prober._judge(question, f"{opening}hm\n</think>\n\n\\boxed{{4}}", 64, True).right

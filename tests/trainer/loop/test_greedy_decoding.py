@@ -1,4 +1,6 @@
-"""Greedy is greedy: whatever decoding a model's folder ships, probe, chat and merge take the most likely token."""
+"""Greedy is greedy: whatever decoding a model's folder ships, probe, chat and merge take the
+most likely token.
+"""
 
 import json
 import shutil
@@ -20,7 +22,13 @@ from trainer.layers.backends import load_to_answer, load_tokenizer
 from trainer.loop.generation_eval import generate
 
 SHIPPED: list[dict[str, Any]] = [
-    {"do_sample": True, "temperature": 0.7, "top_p": 0.8, "top_k": 20, "repetition_penalty": 1.1},  # Qwen2.5-Instruct
+    {
+        "do_sample": True,
+        "temperature": 0.7,
+        "top_p": 0.8,
+        "top_k": 20,
+        "repetition_penalty": 1.1,
+    },  # Qwen2.5-Instruct
     {"repetition_penalty": 8.0},
     {"no_repeat_ngram_size": 1},
     {"min_new_tokens": 12},
@@ -38,7 +46,7 @@ SHIPPED: list[dict[str, Any]] = [
     {"num_return_sequences": 3, "num_beams": 3},
     {"max_length": 30},
     {"max_time": 1e-9},
-]  # fmt: skip
+]
 QUESTION = f"{trace(3).problem}"
 TOKENS = 16
 
@@ -77,10 +85,13 @@ def test_probe_chat_and_merge_take_the_most_likely_token_whatever_the_folder_shi
     assert generate(model, tokenizer, chat, [prompt], TOKENS)[0][0] == text
     assert observe(model, tokenizer, [prompt])[0].tokens[: len(expected)] == expected
     assert (
-        model.generation_config.to_diff_dict().items() >= {k: v for k, v in settings.items() if v}.items()
+        model.generation_config.to_diff_dict().items()
+        >= {k: v for k, v in settings.items() if v}.items()
     )  # put back
 
-    (run / "config.json").write_text(load(TrainerConfig, write_config(tmp_path, folder, tmp_path)).model_dump_json())
+    (run / "config.json").write_text(
+        load(TrainerConfig, write_config(tmp_path, folder, tmp_path)).model_dump_json()
+    )
     said = Speaker(run).answer(
         [{"role": "user", "content": QUESTION}], Settings(0.0, TOKENS), lambda _: None, base=False
     )
@@ -91,14 +102,24 @@ def test_probe_chat_and_merge_take_the_most_likely_token_whatever_the_folder_shi
 def test_what_a_run_leaves_behind_decodes_as_it_was_measured(
     tmp_path: Path, model_folder: Path, corpus: Path, method: str
 ) -> None:
-    base = shipping(model_folder, tmp_path / "base", SHIPPED[0] | {"no_repeat_ngram_size": 2, "pad_token_id": 0})
+    base = shipping(
+        model_folder, tmp_path / "base", SHIPPED[0] | {"no_repeat_ngram_size": 2, "pad_token_id": 0}
+    )
     tables = {"train": {"max_steps": 2}, "method": method, "probe": {"problems": 0}}
     code, output = finish(start("run", str(write_config(tmp_path, base, corpus, **tables))))
     assert (tmp_path / "run/merged").exists(), f"{code} {output}"
     left = json.loads((tmp_path / "run/merged/generation_config.json").read_bytes())
-    for name in ("transformers_version", "bos_token_id", "pad_token_id"):  # the Trainer takes the tokenizer's
+    for name in (
+        "transformers_version",
+        "bos_token_id",
+        "pad_token_id",
+    ):  # the Trainer takes the tokenizer's
         left.pop(name, None)
     assert left == {
-        "eos_token_id": [2], "do_sample": False, "temperature": 1.0, "top_p": 1.0, "repetition_penalty": 1.0,
+        "eos_token_id": [2],
+        "do_sample": False,
+        "temperature": 1.0,
+        "top_p": 1.0,
+        "repetition_penalty": 1.0,
         "no_repeat_ngram_size": 0,
-    }  # fmt: skip
+    }

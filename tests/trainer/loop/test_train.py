@@ -1,4 +1,6 @@
-"""Runs in processes of their own: a stop in any way, and the run after it, give the loss curve of a run without it."""
+"""Runs in processes of their own: a stop in any way, and the run after it, give the loss curve
+of a run without it.
+"""
 
 import json
 import os
@@ -20,9 +22,13 @@ STEPS = {"max_steps": 40, "epochs": 4, "merge": False}
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory, model_folder: Path, corpus: Path) -> dict[int, float]:
+def uninterrupted(
+    tmp_path_factory: pytest.TempPathFactory, model_folder: Path, corpus: Path
+) -> dict[int, float]:
     folder = tmp_path_factory.mktemp("uninterrupted")
-    code, output = finish(start("run", str(write_config(folder, model_folder, corpus, train=STEPS))))
+    code, output = finish(
+        start("run", str(write_config(folder, model_folder, corpus, train=STEPS)))
+    )
     assert code == 0, output
     curve = metrics(folder / "run")
     assert list(curve) == list(range(1, 41))
@@ -38,7 +44,10 @@ def test_after_kill_9_and_a_torn_checkpoint_the_loss_curve_is_the_uninterrupted_
     wait_for(first, "step 10/40")
     first.kill()
     first.communicate()
-    newest = max((tmp_path / "run/checkpoints").glob("checkpoint-*/whole.json"), key=lambda p: p.stat().st_mtime).parent
+    newest = max(
+        (tmp_path / "run/checkpoints").glob("checkpoint-*/whole.json"),
+        key=lambda p: p.stat().st_mtime,
+    ).parent
     state = newest / "optimizer.pt"
     state.write_bytes(state.read_bytes()[:-100])
     code, output = finish(start("run", str(config)))
@@ -51,7 +60,9 @@ def test_after_kill_9_and_a_torn_checkpoint_the_loss_curve_is_the_uninterrupted_
 def test_sigterm_saves_and_exits_0_and_a_new_micro_batch_is_the_one_used_after_it(
     tmp_path: Path, model_folder: Path, corpus: Path, uninterrupted: dict[int, float]
 ) -> None:
-    config = write_config(tmp_path, model_folder, corpus, train=STEPS | {"micro_batch": 8, "logging_steps": 5})
+    config = write_config(
+        tmp_path, model_folder, corpus, train=STEPS | {"micro_batch": 8, "logging_steps": 5}
+    )
     first = start("run", str(config))
     wait_for(first, "step 5/40")
     first.send_signal(signal.SIGTERM)
@@ -59,7 +70,10 @@ def test_sigterm_saves_and_exits_0_and_a_new_micro_batch_is_the_one_used_after_i
     first.send_signal(signal.SIGTERM)  # as `make` hands on the one that the whole group got
     code, output = finish(first)
     assert code == 0, output
-    assert output.count("SIGTERM: the run stops after this step and is saved; once more ends it now\n") == 1
+    assert (
+        output.count("SIGTERM: the run stops after this step and is saved; once more ends it now\n")
+        == 1
+    )
     assert "and saved; the same command goes on from there" in output
     second = start("run", str(config), "--set", "train.micro_batch=2")
     code, output = finish(second)
@@ -80,12 +94,16 @@ def test_a_signal_before_the_first_step_is_one_line_and_exit_0(
     running.send_signal(number)
     code, output = finish(running, timeout=60)
     assert code == 0, output
-    assert f"stopped: {number.name}: no step was made by this call; the same command goes on where the run" in output
+    assert (
+        f"stopped: {number.name}: no step was made by this call; the same command goes on where"
+        " the run" in output
+    )
     assert "Traceback" not in output
 
 
 @pytest.mark.parametrize(
-    ("said", "number"), [("held-out loss at step 12", signal.SIGTERM), ("weights of step", signal.SIGINT)]
+    ("said", "number"),
+    [("held-out loss at step 12", signal.SIGTERM), ("weights of step", signal.SIGINT)],
 )
 def test_a_signal_after_the_last_step_ends_the_run_there_and_the_next_one_completes_it(
     tmp_path: Path, model_folder: Path, corpus: Path, said: str, number: signal.Signals
@@ -117,13 +135,18 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_is_one_line_with_exit_5_and_room_lets_the_run_go_on(
-    tmp_path: Path, small_disk: Path, model_folder: Path, corpus: Path, uninterrupted: dict[int, float]
+    tmp_path: Path,
+    small_disk: Path,
+    model_folder: Path,
+    corpus: Path,
+    uninterrupted: dict[int, float],
 ) -> None:
     config = write_config(tmp_path, model_folder, corpus, run=str(small_disk / "run"), train=STEPS)
     code, output = finish(start("run", str(config)))
     assert code == 5, output
-    assert output.splitlines()[-1] == (
-        f"stopped: {small_disk}/run: the disk is full: free some space, then run again: "
+    assert (
+        output.splitlines()[-1]
+        == f"stopped: {small_disk}/run: the disk is full: free some space, then run again: "
         "it goes on from the last whole checkpoint"
     )
     assert "Traceback" not in output
@@ -136,7 +159,9 @@ def test_a_full_disk_is_one_line_with_exit_5_and_room_lets_the_run_go_on(
 def test_two_processes_share_no_run_folder_and_a_changed_run_is_refused(
     tmp_path: Path, model_folder: Path, corpus: Path
 ) -> None:
-    config = write_config(tmp_path, model_folder, corpus, train=STEPS | {"max_steps": 100000, "epochs": 5000})
+    config = write_config(
+        tmp_path, model_folder, corpus, train=STEPS | {"max_steps": 100000, "epochs": 5000}
+    )
     first = start("run", str(config))
     try:
         wait_for(first, "step 4/")
@@ -158,12 +183,20 @@ def test_two_processes_share_no_run_folder_and_a_changed_run_is_refused(
 def test_the_manifest_ties_data_template_versions_and_plan_together(
     tmp_path: Path, model_folder: Path, corpus: Path
 ) -> None:
-    config = write_config(tmp_path, model_folder, corpus, train={"max_steps": 1, "merge": False}, probe={"problems": 0})
+    config = write_config(
+        tmp_path,
+        model_folder,
+        corpus,
+        train={"max_steps": 1, "merge": False},
+        probe={"problems": 0},
+    )
     code, output = finish(start("run", str(config)))
     assert code == 0, output
     manifest = json.loads((tmp_path / "run/manifest.json").read_bytes())
     assert [len(shard["sha256"]) for shard in manifest["data"]["shards"]] == [64, 64, 64]
-    assert manifest["template"]["inserted_by_template"] == "You are a test model, created by nobody."
+    assert (
+        manifest["template"]["inserted_by_template"] == "You are a test model, created by nobody."
+    )
     assert manifest["libraries"]["trl"]
     assert manifest["result"]["best_step"] == 1
     assert manifest["data"]["train"] + manifest["data"]["held_out"] == 120
@@ -203,21 +236,23 @@ def test_a_date_in_the_template_does_not_keep_a_run_from_going_on_the_next_day(
     steps = {"max_steps": 4, "merge": False, "save_steps": 2}
     config = write_config(tmp_path, dated, corpus, train=steps, probe={"problems": 0})
     tomorrow = (
-        "import runpy, sys, datetime, shared.rendering\n"
-        "class Tomorrow(datetime.datetime):\n"
-        "    @classmethod\n"
-        "    def now(cls, *zone): return datetime.datetime.now(*zone) + datetime.timedelta(days=1)\n"
-        "shared.rendering.datetime = Tomorrow\n"
-        "sys.argv = ['trainer', 'run', sys.argv[1]]\n"
-        "runpy.run_module('trainer', run_name='__main__', alter_sys=True)\n"
+        "import runpy, sys, datetime, shared.rendering\nclass Tomorrow(datetime.datetime):\n   "
+        " @classmethod\n    def now(cls, *zone): return datetime.datetime.now(*zone) +"
+        " datetime.timedelta(days=1)\nshared.rendering.datetime = Tomorrow\nsys.argv = ['trainer',"
+        " 'run', sys.argv[1]]\nrunpy.run_module('trainer', run_name='__main__', alter_sys=True)\n"
     )
     code, output = finish(start("run", str(config)))
     assert code == 0, output
     before = metrics(tmp_path / "run")
     shutil.rmtree(tmp_path / "run/checkpoints/checkpoint-4")
     (tmp_path / "run/report.html").unlink()
-    done = subprocess.run([sys.executable, "-c", tomorrow, str(config)], cwd=ROOT, capture_output=True, text=True,
-                          check=False)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", tomorrow, str(config)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert "going on from step 2" in done.stdout
     assert metrics(tmp_path / "run") == before

@@ -19,10 +19,17 @@ print(time.process_time() - began, card.kind, card.peak_tflops)
 
 
 @pytest.mark.parametrize("instructions", ["DEFAULT", "AVX2"])  # AVX2 has none for bfloat16
-def test_measuring_a_processor_takes_no_longer_without_bfloat16_instructions(instructions: str) -> None:
+def test_measuring_a_processor_takes_no_longer_without_bfloat16_instructions(
+    instructions: str,
+) -> None:
     done = subprocess.run(
         [sys.executable, "-c", MEASURE],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "ONEDNN_MAX_CPU_ISA": instructions, "CUDA_VISIBLE_DEVICES": ""},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "ONEDNN_MAX_CPU_ISA": instructions,
+            "CUDA_VISIBLE_DEVICES": "",
+        },
         check=True,
         capture_output=True,
         text=True,

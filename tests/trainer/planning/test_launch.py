@@ -1,4 +1,6 @@
-"""Several processes, one a card: they take the steps of one, together; the plan counts them. Two of them on a CPU."""
+"""Several processes, one a card: they take the steps of one, together; the plan counts them.
+Two of them on a CPU.
+"""
 
 import json
 import os
@@ -22,9 +24,13 @@ def launched(*arguments: str, precision: str = "no") -> str:
     """The output of two processes, which must succeed."""
     done = subprocess.run(
         [*LAUNCH, "--multi_gpu", "--mixed_precision", precision, "-m", "trainer", *arguments],
-        cwd=ROOT, env={**os.environ, "CUDA_VISIBLE_DEVICES": ""}, text=True, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout
     return done.stdout
 
@@ -32,7 +38,9 @@ def launched(*arguments: str, precision: str = "no") -> str:
 @pytest.fixture(scope="module")
 def short_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """21 examples: with 8 a step the last step has 5, which no two processes share evenly."""
-    return write_corpus(tmp_path_factory.mktemp("short"), [trace(i, sample=i % 3) for i in range(21)])
+    return write_corpus(
+        tmp_path_factory.mktemp("short"), [trace(i, sample=i % 3) for i in range(21)]
+    )
 
 
 TABLES: dict[str, Any] = {
@@ -44,7 +52,9 @@ TABLES: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory, model_folder: Path, short_corpus: Path) -> Path:
     folder = tmp_path_factory.mktemp("alone")
-    code, output = finish(start("run", str(write_config(folder, model_folder, short_corpus, **TABLES))))
+    code, output = finish(
+        start("run", str(write_config(folder, model_folder, short_corpus, **TABLES)))
+    )
     assert code == 0, output
     return folder / "run"
 
@@ -52,7 +62,11 @@ def alone(tmp_path_factory: pytest.TempPathFactory, model_folder: Path, short_co
 def test_two_processes_take_the_steps_of_one_to_the_last_example_and_finish_as_one(
     tmp_path: Path, model_folder: Path, short_corpus: Path, alone: Path
 ) -> None:
-    tables = {**TABLES, "train": {**TABLES["train"], "merge": True}, "probe": {"problems": 2, "every_steps": 1}}
+    tables = {
+        **TABLES,
+        "train": {**TABLES["train"], "merge": True},
+        "probe": {"problems": 2, "every_steps": 1},
+    }
     output = launched("run", str(write_config(tmp_path, model_folder, short_corpus, **tables)))
     both = tmp_path / "run"
     assert list(metrics(both)) == [1, 2, 3]
@@ -83,8 +97,12 @@ def test_a_run_goes_on_with_another_number_of_processes(
 def test_the_precision_in_a_launchers_configuration_does_not_change_the_run(
     tmp_path: Path, model_folder: Path, short_corpus: Path, alone: Path
 ) -> None:
-    launched("run", str(write_config(tmp_path, model_folder, short_corpus, **TABLES)), precision="fp16")
-    assert list(metrics(tmp_path / "run").values()) == pytest.approx(list(metrics(alone).values()), abs=1e-4)
+    launched(
+        "run", str(write_config(tmp_path, model_folder, short_corpus, **TABLES)), precision="fp16"
+    )
+    assert list(metrics(tmp_path / "run").values()) == pytest.approx(
+        list(metrics(alone).values()), abs=1e-4
+    )
 
 
 def test_a_plan_counts_the_cards_in_its_speed_time_and_share_of_peak() -> None:
@@ -109,6 +127,11 @@ def test_a_step_is_dealt_whole_and_evenly_in_tokens() -> None:
 
 
 def test_a_launch_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (("WORLD_SIZE", "4"), ("RANK", "3"), ("LOCAL_RANK", "1"), ("LOCAL_WORLD_SIZE", "2")):
+    for name, value in (
+        ("WORLD_SIZE", "4"),
+        ("RANK", "3"),
+        ("LOCAL_RANK", "1"),
+        ("LOCAL_WORLD_SIZE", "2"),
+    ):
         monkeypatch.setenv(name, value)
     assert check_launch(batch=16) == Launch(rank=3, local_rank=1, world=4, local_world=2)

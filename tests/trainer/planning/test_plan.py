@@ -1,4 +1,6 @@
-"""Plans: what fits which card, which setting is chosen, what is refused before a model is loaded."""
+"""Plans: what fits which card, which setting is chosen, what is refused before a model is
+loaded.
+"""
 
 from typing import Any
 
@@ -59,12 +61,17 @@ def test_a_card_that_cannot_fit_one_example_is_refused_with_the_remedy() -> None
 
 
 @pytest.mark.parametrize(("share", "hint"), [(0.05, True), (0.3, False)])
-def test_a_rehearsal_says_how_long_the_run_takes_and_where_the_card_waits(share: float, hint: bool) -> None:
+def test_a_rehearsal_says_how_long_the_run_takes_and_where_the_card_waits(
+    share: float, hint: bool
+) -> None:
     plan, one = planned(80.0), card(80.0)
     seconds = plan.flops_per_token * 8000 / (share * 100e12)
     config = TrainerConfig.model_validate({"run": "r", "model": "m", "corpora": ["c"]})
     line = in_words(8000, 5.25, seconds, plan, one, config)
-    assert f"5.25 GiB, {8000 / seconds:,.0f} tokens/s: {duration(plan.tokens * seconds / 8000)} for 25 steps" in line
+    assert (
+        f"5.25 GiB, {8000 / seconds:,.0f} tokens/s: {duration(plan.tokens * seconds / 8000)} for 25"
+        " steps" in line
+    )
     assert ("5% of the matrix peak is little: try the other backend" in line) == hint
     given = config.model_copy(update={"backend": "trl"})  # who has chosen is not told to choose
     assert "little" not in in_words(8000, 5.25, seconds, plan, one, given)
@@ -84,7 +91,9 @@ def test_every_example_of_a_step_is_in_exactly_one_micro_batch_that_fits() -> No
 
 
 def test_auto_lora_rate_is_well_above_full_fine_tuning_and_names_its_source() -> None:
-    lora, full = (choose_learning_rate("auto", method, 1_500_000_000) for method in ("lora", "full"))
+    lora, full = (
+        choose_learning_rate("auto", method, 1_500_000_000) for method in ("lora", "full")
+    )
     assert lora.value >= 5 * full.value
     assert lora.source.startswith("auto")
     assert not lora.warning
@@ -129,7 +138,9 @@ def test_the_tutorials_rate_is_used_but_warned_about() -> None:
 def test_a_run_of_few_steps_is_told_so_unless_it_is_short_on_purpose(
     steps: int, train: dict[str, float], said: str
 ) -> None:
-    config = TrainerConfig.model_validate({"run": "r", "model": "m", "corpora": ["c"], "train": train})
+    config = TrainerConfig.model_validate(
+        {"run": "r", "model": "m", "corpora": ["c"], "train": train}
+    )
     note = few_steps(config, steps, 1000)
     assert said in note
     assert bool(note) == bool(said)
