@@ -49,7 +49,7 @@ test-fast: $(ENVIRONMENTS)  ## the tests that start no process and no browser: u
 lint: $(ENVIRONMENTS)  ## format, lint, types
 	@$(GENERATOR) -m ruff format --check --quiet . || { echo "error: not formatted: run $(GENERATOR) -m ruff format ."; exit 1; }
 	@$(GENERATOR) -m ruff check --quiet .
-	@$(GENERATOR) -m mypy shared generator --exclude '^shared/inference/'
+	@$(GENERATOR) -m mypy shared generator --exclude ^shared/inference/
 	@$(TRAINER) -m mypy trainer
 	@$(EVALUATION) -m mypy evaluation shared/inference
 

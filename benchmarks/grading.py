@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-CASES = Path(__file__).resolve().parents[1] / "tests" / "shared" / "grading_cases.jsonl"
+CASES = Path(__file__).resolve().parents[1] / "tests" / "shared" / "grading" / "grading_cases.jsonl"
 WORKING = "We add \\frac{1}{2} of $18 to 3 × 4 and get **21** for step (a).\n\n" * 30
 ROUNDS = 3
 

@@ -176,9 +176,9 @@ def test_a_script_without_a_main_guard_grades_from_any_folder_and_leaves_no_proc
     (tmp_path / "shared.py").write_text("raise RuntimeError('the wrong shared')")
     script = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
-        "from shared.grading import grade, processes\n"
+        "from shared.grading import grade, worker_pool\n"
         "print(grade(r'\\boxed{\\sum_{k=1}^{3} k}', '6', timeout_seconds=60).verdict)\n"
-        "print(processes._idle[0]._process.pid)\n"
+        "print(worker_pool._idle[0]._process.pid)\n"
     )
     ran = subprocess.run(
         [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=120
@@ -191,9 +191,9 @@ def test_a_script_without_a_main_guard_grades_from_any_folder_and_leaves_no_proc
 
 def test_a_worker_ends_when_its_owner_is_killed() -> None:
     script = (
-        "from shared.grading import grade, processes; import time\n"
+        "from shared.grading import grade, worker_pool; import time\n"
         "grade(r'\\boxed{\\sum_{k=1}^{3} k}', '6', timeout_seconds=60)\n"
-        "print(processes._idle[0]._process.pid, flush=True); time.sleep(600)\n"
+        "print(worker_pool._idle[0]._process.pid, flush=True); time.sleep(600)\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(

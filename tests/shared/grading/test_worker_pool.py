@@ -65,7 +65,7 @@ def test_an_address_space_that_is_too_small_is_a_fault_of_the_machine() -> None:
 
 def test_no_file_descriptor_is_a_fault_of_the_machine() -> None:
     everything = (
-        "import os\nfrom shared.grading import processes\nprocesses.START_PAUSES = (0.01,)\n"
+        "import os\nfrom shared.grading import worker_pool\nworker_pool.START_PAUSES = (0.01,)\n"
     )
     everything += "import shared.grading\ntry:\n  while True: os.dup(0)\nexcept OSError: pass\n"
     done = in_a_process(everything + GRADED, RLIMIT_NOFILE=64)
