@@ -1,0 +1,49 @@
+"""The documents name files and modules that exist: a page that leads nowhere is a false promise."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+FOLDERS = "shared|generator|trainer|evaluation|benchmarks|configs|constraints|deploy|docs|tests"
+# `trainer/loop/step.py` in running text; a name with a placeholder in it is none.
+PATH = re.compile(rf"`((?:{FOLDERS})/[\w./-]+)`")
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+MODULE = re.compile(r"python (?:-m pytest [^`\n]*|-m ([a-z_.]+)|(benchmarks/[\w./]+))")
+PROGRAMS = ("shared", "generator", "trainer", "evaluation", "benchmarks", "tests")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_path_that_a_page_names_is_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    named = [ROOT / name for name in PATH.findall(text)]
+    linked = [
+        page.parent / target for target in LINK.findall(text) if not re.match(r"[a-z]+:", target)
+    ]
+    missing = [str(path) for path in [*named, *linked] if not path.exists()]
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_module_that_a_page_runs_is_there(page: Path) -> None:
+    missing = []
+    for module, script in MODULE.findall(page.read_text(encoding="utf-8")):
+        if script and not (ROOT / script).exists():
+            missing.append(script)
+        if module.split(".")[0] in PROGRAMS:
+            path = ROOT / module.replace(".", "/")
+            if not (path.is_dir() or path.with_suffix(".py").exists()):
+                missing.append(module)
+    assert missing == []
+
+
+def test_no_line_of_the_glossary_is_too_long_to_read() -> None:
+    long_lines = [
+        f"{page.relative_to(ROOT)}:{number}"
+        for page in (ROOT / "docs" / "glossary.md",)
+        for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1)
+        if len(line) > 200
+    ]
+    assert long_lines == []
