@@ -185,12 +185,9 @@ def _lanes(config: GeneratorConfig, corpus: Corpus) -> Lanes:
     clocks = Clocks(**config.timeouts.model_dump())
 
     def teacher_for(lane: LaneConfig) -> Teacher:
-        return Teacher(
-            lane.base_url, key_of(lane), clocks, lambda news: lanes.news(lane.name, news)
-        )
+        return Teacher(lane.base_url, key_of(lane), clocks)
 
-    lanes = Lanes(config, teacher_for, corpus.ledger, corpus.high_water)
-    return lanes
+    return Lanes(config, teacher_for, corpus.ledger, corpus.high_water)
 
 
 def _server(config: GeneratorConfig, corpus: Corpus, run: Run) -> AbstractAsyncContextManager[str]:

@@ -186,12 +186,12 @@ async def _probe_lane(config: GeneratorConfig, lane: LaneConfig) -> Probed:
         lane, messages, params
     )  # to the letter what a run sends: what is refused shows here
     refused: list[str] = []
-    async with Teacher(
-        lane.base_url, key_of(lane), Clocks(**config.timeouts.model_dump()), heard.append
-    ) as teacher:
+    clocks = Clocks(**config.timeouts.model_dump())
+    async with Teacher(lane.base_url, key_of(lane), clocks) as teacher:
         for _ in range(3):  # a field that the server does not know costs a call each
             try:
-                return _told(lane, await teacher.call(request), heard, refused)
+                completion = await teacher.call(request, on_limits=heard.append)
+                return _told(lane, completion, heard, refused)
             except CallError as error:
                 if error.kind != "field_refused":
                     return Probed(

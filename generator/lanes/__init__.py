@@ -22,7 +22,6 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Self
 
@@ -34,7 +33,7 @@ from generator.lanes.budgets import Budget, Spent
 from generator.lanes.describe import budget_status, lane_status
 from generator.lanes.dispatch import LOOK_AGAIN_SECONDS, Dispatcher
 from generator.lanes.forecast import Expected, lane_pace, quota_seconds
-from generator.lanes.gate import Pass, by_account, gates, run_budget, run_limits
+from generator.lanes.gate import Gate, Pass, by_account, gates, run_budget, run_limits
 from generator.lanes.lane import CallsTeacher, Lane, MarkBook, SpendBook, request_for
 from generator.lanes.refusal_streak import SAMPLES
 from generator.lanes.reloading import taken_up
@@ -63,7 +62,6 @@ __all__ = [
     "SpendBook",
 ]
 
-_ENTERED: ContextVar[Pass] = ContextVar("entered")  # the call that the running task makes
 BACK_OFF_SECONDS, BACK_OFF_SECONDS_MAX = (
     0.25,
     30.0,
@@ -168,7 +166,6 @@ class Lanes:
         lane, entered, call_id = await self._dispatcher.enter(tally, wanted)
         gate, config = lane.gate, lane.config
         request = request_for(config, messages, params)
-        _ENTERED.set(entered)
         tally.calls += 1
         tally.lane, tally.model = config.name, config.model
         tally.params = {
@@ -183,10 +180,13 @@ class Lanes:
                 self._dispatcher.wake()
             gate.counts.tokens += count
 
+        def on_limits(news: LimitNews) -> None:
+            self._take_up(gate, entered, news)
+
         try:
             if lane.limiter:
                 await lane.limiter.acquire()
-            completion = await lane.teacher.call(request, on_tokens)
+            completion = await lane.teacher.call(request, on_tokens, on_limits)
         except CallError as error:
             self._failed(lane, entered, call_id, tally, error)
             if isinstance(error, BadRequest) and await self._is_the_lanes_fault(lane, error):
@@ -218,6 +218,15 @@ class Lanes:
             call_id, error.kind, error.partial.usage if error.partial else Usage(), cost
         )
         self._dispatcher.wake()
+
+    def _take_up(self, gate: Gate, entered: Pass, news: LimitNews) -> None:
+        """What a server said about its limits in the reply to the call that `entered` made."""
+        gate.news(self._now(), entered, news)
+        account = gate.account
+        until = account.budget.out_until(self._now())
+        if until is not None and until != self._out_until.get(account.name):
+            self._out_until[account.name] = until
+            self._book.note(OUT_UNTIL + account.name, str(until))
 
     async def _is_the_lanes_fault(self, lane: Lane, error: BadRequest) -> bool:
         """Whether the lane refuses every request as it did this one: waits until that can be told.
@@ -324,19 +333,6 @@ class Lanes:
     @property
     def paused(self) -> bool:
         return self._dispatcher.paused
-
-    def news(self, lane: str, news: LimitNews) -> None:
-        """What a lane's server said about its limits, told by the teacher within the call that
-        heard it.
-        """
-        entered = _ENTERED.get(None)
-        if entered is not None:
-            account = self._gates[lane].account
-            self._gates[lane].news(self._now(), entered, news)
-            until = account.budget.out_until(self._now())
-            if until is not None and until != self._out_until.get(account.name):
-                self._out_until[account.name] = until
-                self._book.note(OUT_UNTIL + account.name, str(until))
 
     def status(self) -> list[LaneStatus]:
         """Every lane now."""

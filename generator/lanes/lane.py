@@ -13,7 +13,7 @@ from aiolimiter import AsyncLimiter
 from generator.config import LaneConfig
 from generator.lanes.attempts import Tally
 from generator.lanes.gate import Gate, Pass
-from shared.chat_api.calls import HighWater, Request
+from shared.chat_api.calls import HighWater, LimitNews, Request
 from shared.records import Completion, Message, Usage
 
 
@@ -42,7 +42,12 @@ class CallsTeacher(Protocol):
         traceback: TracebackType | None,
         /,
     ) -> None: ...
-    async def call(self, request: Request, on_tokens: Callable[[int], None]) -> Completion:
+    async def call(
+        self,
+        request: Request,
+        on_tokens: Callable[[int], None],
+        on_limits: Callable[[LimitNews], None],
+    ) -> Completion:
         """Errors: CallError."""
         ...
 

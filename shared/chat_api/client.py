@@ -20,8 +20,7 @@ from shared.records import Completion
 class Teacher:
     """One lane's connection to its server. Use it as an async context manager.
 
-    `on_news` hears what each reply says about limits, good replies as well. `extra` goes into every
-    request body.
+    `extra` goes into every request body.
     """
 
     def __init__(
@@ -29,13 +28,12 @@ class Teacher:
         base_url: str,
         api_key: str = "",
         clocks: Clocks | None = None,
-        on_news: Callable[[LimitNews], None] | None = None,
         extra: Mapping[str, Any] | None = None,
     ) -> None:
         address = Address.of(base_url)
         self._url = address.url.rstrip("/") + "/chat/completions"
         self._key, self._clocks = api_key, clocks or Clocks()
-        self._on_news, self._extra = on_news, dict(extra or {})
+        self._extra = dict(extra or {})
         self._redactor = error_mapping.Redactor(api_key, *address.secrets)
         # Given with each call: aiohttp sends a session's own headers, the key among them, to a
         # proxy as well.
@@ -69,10 +67,13 @@ class Teacher:
         await self._session.close()
 
     async def call(
-        self, request: Request, on_tokens: Callable[[int], None] = lambda count: None
+        self,
+        request: Request,
+        on_tokens: Callable[[int], None] = lambda count: None,
+        on_limits: Callable[[LimitNews], None] = lambda news: None,
     ) -> Completion:
         """One HTTP call. `on_tokens(count)` is told of each block that was read, every 100 to 250
-        ms.
+        ms; `on_limits(news)` of what the reply says about limits, a good one as well as a refusal.
 
         Returns a whole answer, or one that the server ended for a reason of its own (`length`,
         `content_filter`, …). Errors: a `CallError`, with what text and usage there was in
@@ -91,7 +92,7 @@ class Teacher:
                     proxy_headers=self._proxy_headers,
                     allow_redirects=False,
                 ) as reply:
-                    await self._receive(reply, call, body)
+                    await self._receive(reply, call, body, on_limits)
         except TimeoutError:
             if not clock.expired():
                 raise Unreachable(f"no connection within {self._clocks.connect:g} s") from None
@@ -104,16 +105,23 @@ class Teacher:
         try:
             return call.finish()
         except CallError as error:  # a 429 inside the stream may name a limit
-            self._tell(error.headers_news)
+            if error.headers_news is not None:
+                on_limits(error.headers_news)
             raise
 
     async def _receive(
-        self, reply: aiohttp.ClientResponse, call: Call, body: Mapping[str, Any]
+        self,
+        reply: aiohttp.ClientResponse,
+        call: Call,
+        body: Mapping[str, Any],
+        on_limits: Callable[[LimitNews], None],
     ) -> None:
         headers = wire.headers(reply.headers.items())
         call.headers = headers
         if reply.status == 200:
-            self._tell(error_mapping.news(headers))
+            news = error_mapping.news(headers)
+            if news is not None:
+                on_limits(news)
             call.began = True
             await call.read(reply)
             return
@@ -126,15 +134,12 @@ class Teacher:
             model=str(body["model"]),
             redactor=self._redactor,
         )
-        self._tell(error.headers_news)
+        if error.headers_news is not None:
+            on_limits(error.headers_news)
         if reply.status in (400, 422) and (field := self._refused_field(error.message, body)):
             self._left_out.add(field)
             raise FieldRefused(error.message, status=reply.status)
         raise error
-
-    def _tell(self, news: LimitNews | None) -> None:
-        if news is not None and self._on_news is not None:
-            self._on_news(news)
 
     def _body(self, request: Request) -> dict[str, Any]:
         body: dict[str, Any] = {

@@ -2,10 +2,12 @@
 fails.
 """
 
+from collections.abc import Callable
+
 import pytest
 
 from shared.chat_api import Clocks, Teacher
-from shared.chat_api.calls import CallError, Request
+from shared.chat_api.calls import CallError, LimitNews, Request
 from tests.generator.fake_server import Reply, says, scripted
 from tests.shared.chat_api.dialect_streams import ANSWERS
 
@@ -16,9 +18,13 @@ COMMENT = b": keep-alive\n\n\n"
 KEY = "sk-5f2c9e81a7b34d60b1d9"
 
 
-async def failure(teacher: Teacher, request: Request = REQUEST) -> CallError:
+async def failure(
+    teacher: Teacher,
+    request: Request = REQUEST,
+    on_limits: Callable[[LimitNews], None] = lambda news: None,
+) -> CallError:
     with pytest.raises(CallError) as caught:
-        await teacher.call(request)
+        await teacher.call(request, on_limits=on_limits)
     return caught.value
 
 

@@ -82,7 +82,7 @@ async def lanes_on(
     clocks = Clocks(connect=5, first_token=0.5, stall=0.5, total=20)
 
     def teacher_for(lane: LaneConfig) -> Teacher:
-        return Teacher(lane.base_url, "", clocks, lambda news: lanes.news(lane.name, news))
+        return Teacher(lane.base_url, "", clocks)
 
     ledger = Ledger(folder / "ledger.sqlite")
     marks = HighWaterFile(folder, ledger.last_call())

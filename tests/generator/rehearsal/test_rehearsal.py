@@ -209,13 +209,18 @@ async def test_a_daily_limit_is_announced_in_headers_and_turns() -> None:
     heard: list[int | None] = []
     text = problems(1)[0][0]
     with rehearsal("--calls-per-day", "2", "--no-retry-after") as server:
-        async with Teacher(
-            server.url, "", CLOCKS, lambda news: heard.append(news.requests_remaining)
-        ) as teacher:
-            await teacher.call(request_for(text))
-            await teacher.call(request_for(text))
+        async with Teacher(server.url, "", CLOCKS) as teacher:
+
+            async def call() -> None:
+                await teacher.call(
+                    request_for(text),
+                    on_limits=lambda news: heard.append(news.requests_remaining),
+                )
+
+            await call()
+            await call()
             with pytest.raises(CallError) as caught:
-                await teacher.call(request_for(text))
+                await call()
     assert heard == [1, 0, 0]
     assert caught.value.retry_after_seconds is None
     limits = Limits(calls_per_day=1, day_seconds=100)

@@ -128,8 +128,8 @@ async def test_limits_and_waiting_times_of_a_429_inside_a_stream_are_heard() -> 
     heard: list[LimitNews] = []
     event = sse({"error": {"code": 429, "message": "at most 60 requests per minute"}})
     reply = says([event], headers={"Retry-After": "7"})
-    async with scripted(reply) as server, Teacher(server.url, "", PATIENT, heard.append) as teacher:
-        error = await failure(teacher)
+    async with scripted(reply) as server, Teacher(server.url, "", PATIENT) as teacher:
+        error = await failure(teacher, on_limits=heard.append)
     assert error.retry_after_seconds == 7
     assert heard == [LimitNews(requests_limit=60, per="minute")]
 

@@ -171,8 +171,8 @@ async def test_a_limit_that_is_no_number_is_taken_for_not_said(nonsense: str) ->
     )
     heard: list[LimitNews] = []
     reply = says([ANSWERS[0].body], headers=dict.fromkeys(names, nonsense))
-    async with scripted(reply) as server, Teacher(server.url, "", PATIENT, heard.append) as teacher:
-        await teacher.call(REQUEST)
+    async with scripted(reply) as server, Teacher(server.url, "", PATIENT) as teacher:
+        await teacher.call(REQUEST, on_limits=heard.append)
     assert heard == []
     assert news({}, f"at most {'9' * 350} requests per minute".encode()) is None
 
@@ -184,10 +184,10 @@ async def test_news_about_limits_come_with_good_and_bad_replies() -> None:
     replies = says([ANSWERS[0].body], headers=left), refuses(429, b"", none)
     async with (
         scripted(*replies) as server,
-        Teacher(server.url, "", PATIENT, heard.append) as teacher,
+        Teacher(server.url, "", PATIENT) as teacher,
     ):
-        await teacher.call(REQUEST)
-        error = await failure(teacher)
+        await teacher.call(REQUEST, on_limits=heard.append)
+        error = await failure(teacher, on_limits=heard.append)
     assert [each.requests_remaining for each in heard] == [1, 0]
     assert error.retry_after_seconds == 3
     assert error.headers_news == heard[1]
