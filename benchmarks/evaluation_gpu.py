@@ -123,12 +123,12 @@ def write_model(folder: Path, shape: dict[str, Any], device: str) -> None:
 
 
 def questions(count: int) -> list[Any]:
-    from evaluation.records import Asked, Question
+    from evaluation.records import Question, SampleRequest
     from shared.prompts import PRESETS, messages_for
 
     preset = PRESETS["r1"]
     return [
-        Asked(
+        SampleRequest(
             Question(f"q{i}", problem(i), "1", tuple(messages_for(problem(i), "", preset.prompt))),
             0,
         )

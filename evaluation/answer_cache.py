@@ -1,4 +1,4 @@
-"""The journal of answers: each is written as it comes, so that a killed run goes on where it was.
+"""The cache of answers: each is written as it comes, so that a killed run goes on where it was.
 
 `<model>/<benchmark>/answers.jsonl`, one line an answer:
 
@@ -22,7 +22,7 @@ from typing import Any
 
 import orjson
 
-from evaluation.records import Answer, Asked
+from evaluation.records import ModelAnswer, SampleRequest
 from shared.errors import CannotWrite
 from shared.shards import whole_length, write_atomically
 
@@ -52,7 +52,7 @@ def prompt_sha(prompt: str) -> str:
     return hashlib.sha256(prompt.encode()).hexdigest()[:16]
 
 
-class Journal:
+class AnswerCache:
     """Answers of one model to one benchmark under one key. Owns the open file. Safe to use from
     several threads.
     """
@@ -66,11 +66,11 @@ class Journal:
         self._answers = self._read()
         self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
-    def get(self, asked: Asked, prompt: str) -> Answer | None:
+    def get(self, asked: SampleRequest, prompt: str) -> ModelAnswer | None:
         """The answer kept for this question, sample and prompt."""
         return self._answers.get((asked.question.id, asked.sample, prompt_sha(prompt)))
 
-    def write(self, asked: Asked, prompt: str, answer: Answer) -> None:
+    def write(self, asked: SampleRequest, prompt: str, answer: ModelAnswer) -> None:
         """Keep an answer: on return its line is with the operating system, so a killed process
         loses nothing.
         """
@@ -90,8 +90,8 @@ class Journal:
             "seconds": round(answer.seconds, 4),
             "finished_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         }
-        if answer.without:
-            row["without"] = answer.without
+        if answer.refused_fields:
+            row["without"] = answer.refused_fields
         line = orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
         with self._lock:
             start = os.fstat(self._fd).st_size
@@ -109,7 +109,7 @@ class Journal:
     def close(self) -> None:
         os.close(self._fd)
 
-    def _read(self) -> dict[tuple[str, int, str], Answer]:
+    def _read(self) -> dict[tuple[str, int, str], ModelAnswer]:
         if not self.path.exists():
             return {}
         os.truncate(
@@ -162,9 +162,9 @@ def _row_of(line: bytes) -> dict[str, Any] | None:
     return row if isinstance(row, dict) and row.keys() >= _KEYS else None
 
 
-def answer_of(row: Mapping[str, Any]) -> Answer:
-    """The answer in one line of a journal."""
-    return Answer(
+def answer_of(row: Mapping[str, Any]) -> ModelAnswer:
+    """The answer in one line of answers.jsonl."""
+    return ModelAnswer(
         row["text"],
         row["finish_reason"],
         row["prompt_tokens"],

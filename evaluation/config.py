@@ -20,8 +20,8 @@ ENDPOINT_ONLY = ("top_k", "min_p", "chat_template_kwargs", "extra_body")
 
 
 class GenerationConfig(Config):
-    """How an answer is asked for. Every key but `samples` is part of what an answer in the
-    journal is kept under.
+    """How an answer is asked for. Every key but `samples` is part of what an answer is
+    kept under in the cache.
     """
 
     max_new_tokens: int = Field(

@@ -18,7 +18,7 @@ import orjson
 
 from evaluation.benchmarks import HELD_OUT, final_answer, parse_row
 from evaluation.neighbours import Copies, nearest
-from evaluation.records import Case, Question
+from evaluation.records import Case, Cases, Question
 from evaluation.results import folder as files
 from evaluation.stats.comparison import right
 from shared.destinations import note_ours
@@ -123,7 +123,7 @@ def _near(
     source: Path,
     count: int,
     manifest: Mapping[str, Any],
-    examined: Mapping[str, files.Cases],
+    examined: Mapping[str, Cases],
     failed: Mapping[str, Sequence[Question]],
 ) -> _Taken:
     """The source's problems nearest to the failed ones, decontaminated against everything that

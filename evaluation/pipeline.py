@@ -1,4 +1,4 @@
-"""An evaluation as a story: load questions, let models answer what their journals lack, judge,
+"""An evaluation as a story: load questions, let models answer what their caches lack, score,
 compare, report.
 """
 
@@ -11,30 +11,30 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from evaluation.answer_cache import Journal, key_of
+from evaluation.answer_cache import AnswerCache, key_of
 from evaluation.benchmarks import first, load_benchmark, slug
 from evaluation.config import ENDPOINT_ONLY, EvaluationConfig, GenerationConfig
+from evaluation.engines.protocol import Engine
 from evaluation.lighteval.loading import without_litellm
 from evaluation.progress import Progress
 from evaluation.records import (
-    Answer,
-    Asked,
     Benchmark,
     Case,
-    Engine,
+    Cases,
+    ModelAnswer,
     Question,
+    Results,
+    SampleRequest,
     closes_only,
     is_untagged,
 )
 from evaluation.results import folder as files
 from evaluation.results.manifest import manifest_of, template_warning
-from evaluation.scoring import Judge
-from evaluation.stats.comparison import compare, refused_fields, right, summary
+from evaluation.results.output_files import write_results
+from evaluation.scoring import Scorer
+from evaluation.stats.comparison import refused_fields, right
 from evaluation.stats.sprt import ALPHA, BETA, ODDS, decide
 from shared.errors import InputError, ended_by_a_signal
-
-Cases = Mapping[str, Sequence[Case]]
-Results = dict[str, dict[str, Cases]]  # by model, by benchmark
 
 _QUICK_BLOCK = 24  # problems between two looks
 
@@ -58,7 +58,7 @@ def evaluate(
         _find_models(config.models)
     kept = "the answers so far are kept; the same command goes on from here"
     with files.held(config.out), ended_by_a_signal(kept), ExitStack() as stack:
-        judge = Judge()
+        judge = Scorer()
         stack.callback(judge.close)
         run = _Run(config, judge, console, fresh)
         decisions: dict[str, Any] = {}
@@ -69,54 +69,20 @@ def evaluate(
         return write_results(config.out, manifest, results)
 
 
-def write_results(out: Path, manifest: dict[str, Any], results: Results) -> dict[str, Any]:
-    """manifest.json, comparison.json and report.html of judged answers."""
-    from evaluation.report import write_report
-
-    comparison = compared(manifest, results)
-    files.write_json(out / files.MANIFEST, manifest)
-    files.write_json(out / files.COMPARISON, comparison)
-    write_report(out / files.REPORT, manifest, comparison, results)
-    return comparison
-
-
-def compared(manifest: Mapping[str, Any], results: Results) -> dict[str, Any]:
-    """comparison.json: the first model against the second; further models beside them under
-    "others".
-    """
-    base, *others = results
-    found: dict[str, Any] = {}
-    for benchmark in results[base]:
-        if not others:
-            cases = results[base][benchmark]
-            found[benchmark] = {"n": len(cases), "base": summary(base, cases)}
-            continue
-        entries = [
-            compare(base, results[base][benchmark], other, results[other][benchmark])
-            for other in others
-        ]
-        found[benchmark] = entries[0] | ({"others": entries[1:]} if entries[1:] else {})
-        for entry in entries:
-            entry["warnings"] += manifest.get("unequal", [])
-        if decision := manifest.get("quick", {}).get(benchmark):
-            found[benchmark]["quick"] = decision
-    return {"benchmarks": found}
-
-
 class _Run:
     """What the steps of one evaluation share: configuration, judge, console, and each model's
     identity.
     """
 
     def __init__(
-        self, config: EvaluationConfig, judge: Judge, console: Console, fresh: bool
+        self, config: EvaluationConfig, judge: Scorer, console: Console, fresh: bool
     ) -> None:
         self._config, self._judge, self._console, self._fresh = config, judge, console, fresh
         self.identities: dict[str, dict[str, Any]] = {}
 
     def answer(self, benchmarks: Sequence[Benchmark]) -> Results:
-        """Every model on every benchmark, through lighteval, from journal and engine."""
-        results: Results = {}
+        """Every model on every benchmark, through lighteval, from cache and engine."""
+        results: dict[str, dict[str, Cases]] = {}
         for model in self._config.models:
             with self._opened(model) as engine:
                 results[model] = {
@@ -184,23 +150,23 @@ class _Run:
     def _answer_some(
         self, model: str, engine: Engine, benchmark: Benchmark, questions: Sequence[Question]
     ) -> Cases:
-        journal = Journal(
+        cache = AnswerCache(
             self._config.out / slug(model) / benchmark.slug, self.identities[model]["key"]
         )
         try:
             wanted = [
-                Asked(q, sample)
+                SampleRequest(q, sample)
                 for q in questions
                 for sample in range(self._config.generation.samples)
             ]
             title = f"{model} · {benchmark.name}"
-            cases = _Answering(engine, journal, self._judge, self._config.generation).run(
+            cases = _Answering(engine, cache, self._judge, self._config.generation).run(
                 wanted, title, self._console
             )
         finally:
-            journal.close()
+            cache.close()
         return {
-            q.id: [cases[Asked(q, s)] for s in range(self._config.generation.samples)]
+            q.id: [cases[SampleRequest(q, s)] for s in range(self._config.generation.samples)]
             for q in questions
         }
 
@@ -225,31 +191,33 @@ class _Run:
 
 
 class _Answering:
-    """Gets the answers that are wanted: from the journal, else from the engine into it; all go
+    """Gets the answers that are wanted: from the cache, else from the engine into it; all go
     to the judge.
     """
 
     def __init__(
-        self, engine: Engine, journal: Journal, judge: Judge, settings: GenerationConfig
+        self, engine: Engine, cache: AnswerCache, judge: Scorer, settings: GenerationConfig
     ) -> None:
-        self._engine, self._journal, self._judge, self._settings = engine, journal, judge, settings
-        self._judged: dict[Asked, Future[Case]] = {}
+        self._engine, self._cache, self._judge, self._settings = engine, cache, judge, settings
+        self._judged: dict[SampleRequest, Future[Case]] = {}
 
-    def run(self, wanted: Sequence[Asked], title: str, console: Console) -> dict[Asked, Case]:
+    def run(
+        self, wanted: Sequence[SampleRequest], title: str, console: Console
+    ) -> dict[SampleRequest, Case]:
         prompts = {asked.question: self._engine.prompt(asked.question) for asked in wanted}
-        kept = {a: answer for a in wanted if (answer := self._journal.get(a, prompts[a.question]))}
+        kept = {a: answer for a in wanted if (answer := self._cache.get(a, prompts[a.question]))}
         missing = [asked for asked in wanted if asked not in kept]
         with Progress(title, len(wanted), len(kept), console) as progress:
             for asked, answer in kept.items():
                 self._judged[asked] = self._judge.submit(asked, answer, progress.graded)
 
-            def deliver(asked: Asked, answer: Answer) -> None:
+            def deliver(asked: SampleRequest, answer: ModelAnswer) -> None:
                 if answer.completion_tokens > self._settings.max_new_tokens:
                     raise AssertionError(
                         f"{answer.completion_tokens} tokens, {self._settings.max_new_tokens}"
                         " allowed"
                     )
-                self._journal.write(asked, prompts[asked.question], answer)
+                self._cache.write(asked, prompts[asked.question], answer)
                 progress.came()
                 self._judged[asked] = self._judge.submit(asked, answer, progress.graded)
 
@@ -258,7 +226,7 @@ class _Answering:
         cases = {asked: self._judged[asked].result() for asked in wanted}
         return cases if self._engine.shows_opening else self._judged_again(cases)
 
-    def _judged_again(self, cases: dict[Asked, Case]) -> dict[Asked, Case]:
+    def _judged_again(self, cases: dict[SampleRequest, Case]) -> dict[SampleRequest, Case]:
         """`cases`, those without a tag judged as thinking where the other answers show that the
         template opens it.
         """

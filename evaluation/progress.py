@@ -54,7 +54,7 @@ class Progress:
             self._console.print(self.line(), soft_wrap=True)
 
     def came(self) -> None:
-        """An answer is in the journal."""
+        """An answer is in the cache."""
         with self._lock:
             self._came += 1
 
@@ -80,7 +80,7 @@ class Progress:
             done, seconds = self._kept + self._came, time.monotonic() - self._began
             parts = [f"{done:,} of {self._total:,} answers"]
             if self._kept:
-                parts.append(f"{self._kept:,} from the journal")
+                parts.append(f"{self._kept:,} from the cache")
             if self._judged:
                 parts.append(
                     f"{self._correct / self._judged:.1%} right so far"

@@ -1,24 +1,16 @@
-"""The records that the evaluation's parts share. A `Question` is asked, an `Answer` comes, a `Case`
-is both, judged.
+"""The records that the evaluation's parts share.
 
-Question  --engine-->  Answer (one line of answers.jsonl)  --scoring-->  Case  --compare-->  comparison.json
+A `Question` is asked, a `ModelAnswer` comes, a `Case` is both with the verdict on them:
+
+    Question  --engine-->  ModelAnswer (one line of answers.jsonl)  --scoring-->  Case
+    Case      --statistics-->  comparison.json
 """
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
 
-from shared.errors import Stopped
 from shared.prompts import THINK_CLOSE, THINK_OPEN
 from shared.records import Message, Verdict, is_cut
-
-
-class EndpointDead(Stopped):
-    """The endpoint cannot answer. Nothing is scored: an answer that never came is no wrong
-    answer.
-    """
-
-    exit_code = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +41,15 @@ class Benchmark:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """One answer that is wanted: a question and the 0-based number of the sample."""
+class SampleRequest:
+    """The request for one answer: a question and the 0-based number of the sample."""
 
     question: Question
     sample: int
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ModelAnswer:
     """What a model answered: the text as generated, thinking tags included, end token left out."""
 
     text: str
@@ -65,9 +57,8 @@ class Answer:
     prompt_tokens: int
     completion_tokens: int
     seconds: float  # from its first token's step (endpoint: the request) to its last
-    without: tuple[
-        str, ...
-    ] = ()  # fields that the endpoint refuses: asked without them, its own defaults held
+    # Fields that the endpoint refuses: the request went without them, its own defaults held.
+    refused_fields: tuple[str, ...] = ()
 
     @property
     def cut(self) -> bool:
@@ -116,7 +107,7 @@ def closes_only(text: str) -> bool:
     return bool(closed) and THINK_OPEN not in head
 
 
-def thought_of(answer: Answer, starts_inside: bool = False) -> Thought:
+def thought_of(answer: ModelAnswer, starts_inside: bool = False) -> Thought:
     """An answer taken apart. `starts_inside`: the server's texts begin inside the thinking, without
     its tag.
 
@@ -130,11 +121,11 @@ def thought_of(answer: Answer, starts_inside: bool = False) -> Thought:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One judged answer."""
+    """One answer with the verdict on it."""
 
     question: Question
     sample: int
-    answer: Answer
+    answer: ModelAnswer
     verdict: Verdict
     boxed: bool
     second_opinion: bool | None  # lighteval's extractive metric; None where it gave none in time
@@ -154,31 +145,7 @@ class Case:
         return self.answer.cut or self.verdict.verdict == "truncated"
 
 
-class Engine(Protocol):
-    """Answers questions in whatever order is fast, giving each answer as soon as it is whole."""
-
-    shows_opening: (
-        bool  # an answer's text begins with the tag where the chat template opened the thinking
-    )
-
-    def identity(self) -> dict[str, Any]:
-        """What, beside the settings, decides an answer: weights, template, precision. Part of
-        key and manifest.
-        """
-
-    def prompt(self, question: Question) -> str:
-        """The text (or the messages as JSON) that the model sees."""
-
-    def answer(self, wanted: list[Asked], deliver: "Deliver", tick: Callable[[int], None]) -> None:
-        """Answer all of `wanted`, telling `tick` how many tokens came; raises `EndpointDead`
-        where it cannot.
-        """
-
-    def close(self) -> None:
-        """Let go of weights or connections."""
-
-
-class Deliver(Protocol):
-    """Takes one finished answer. Safe to call from any thread."""
-
-    def __call__(self, asked: Asked, answer: Answer) -> None: ...
+# One model's cases on one benchmark: by question id, the samples in order.
+Cases = Mapping[str, Sequence[Case]]
+# By model, then by benchmark; the first model is the base.
+Results = Mapping[str, Mapping[str, Cases]]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from evaluation.lighteval.metric import SecondOpinion
-from evaluation.records import Answer, Asked, Case, Thought, is_untagged, thought_of
+from evaluation.records import Case, ModelAnswer, SampleRequest, Thought, is_untagged, thought_of
 from shared.grading import grade
 from shared.grading.extract import last_box
 from shared.records import Verdict
@@ -14,7 +14,7 @@ from shared.records import Verdict
 _GRADE_SECONDS = 5.0
 
 
-class Judge:
+class Scorer:
     """Turns answers into cases in the background. Owns two threads for grading, one for the
     second opinion.
     """
@@ -26,8 +26,8 @@ class Judge:
 
     def submit(
         self,
-        asked: Asked,
-        answer: Answer,
+        asked: SampleRequest,
+        answer: ModelAnswer,
         graded: Callable[[bool], None],
         starts_inside: bool = False,
     ) -> "Future[Case]":
@@ -52,7 +52,7 @@ class Judge:
         self._asking.shutdown(cancel_futures=True)
 
 
-def judge_answer(asked: Asked, answer: Answer, thought: Thought) -> Verdict:
+def judge_answer(asked: SampleRequest, answer: ModelAnswer, thought: Thought) -> Verdict:
     """The verdict on one answer. Thinking that never ended is no answer, whatever stands in it."""
     if thought.unclosed:
         if answer.cut and is_untagged(answer.text):

@@ -31,6 +31,14 @@ FLOORS = {
         {"loop"},
         {"chat", "inspection", "__main__"},
     ],
+    "evaluation": [
+        {"config", "records", "progress"},
+        {"benchmarks", "neighbours", "answer_cache", "stats"},
+        {"engines", "scoring", "lighteval"},
+        {"results", "report"},
+        {"pipeline", "failure_mining"},
+        {"__main__"},
+    ],
 }
 
 

@@ -1,7 +1,7 @@
 """The `endpoint` engine: an OpenAI-compatible server (vLLM, SGLang, llama.cpp, a provider) answers.
 
 A server that fails is no student that errs. Empty text, refusals and broken connections are asked
-again, and when that does not help the run ends with a message; what had come stays in the journal,
+again, and when that does not help the run ends with a message; what had come stays in the cache,
 and the next run asks for the rest only.
 """
 
@@ -17,8 +17,9 @@ from typing import Any
 import aiohttp
 
 from evaluation.config import EngineConfig, GenerationConfig
+from evaluation.engines.protocol import Deliver, EndpointDead
 from evaluation.engines.request import RequestFields
-from evaluation.records import Answer, Asked, Deliver, EndpointDead, Question
+from evaluation.records import ModelAnswer, Question, SampleRequest
 from shared.errors import InputError, Stopped
 from shared.prompts import THINK_CLOSE, THINK_OPEN, assistant_text
 from shared.records import is_cut
@@ -87,14 +88,16 @@ class EndpointEngine:
     def prompt(self, question: Question) -> str:
         return json.dumps(self._servers[0].fields.messages(question), ensure_ascii=False)
 
-    def answer(self, wanted: list[Asked], deliver: Deliver, tick: Callable[[int], None]) -> None:
+    def answer(
+        self, wanted: list[SampleRequest], deliver: Deliver, tick: Callable[[int], None]
+    ) -> None:
         asyncio.run(self._answer(wanted, deliver, tick))
 
     def close(self) -> None:
         pass
 
     async def _answer(
-        self, wanted: list[Asked], deliver: Deliver, tick: Callable[[int], None]
+        self, wanted: list[SampleRequest], deliver: Deliver, tick: Callable[[int], None]
     ) -> None:
         calls = (
             self._engine.batch
@@ -119,7 +122,7 @@ class EndpointEngine:
         self,
         session: aiohttp.ClientSession,
         number: int,
-        queue: Iterator[Asked],
+        queue: Iterator[SampleRequest],
         deliver: Deliver,
         tick: Callable[[int], None],
     ) -> None:
@@ -134,8 +137,8 @@ class EndpointEngine:
             tick(answer.completion_tokens)
 
     async def _ask(
-        self, session: aiohttp.ClientSession, servers: deque[_Server], asked: Asked
-    ) -> Answer:
+        self, session: aiohttp.ClientSession, servers: deque[_Server], asked: SampleRequest
+    ) -> ModelAnswer:
         failures = busy = 0
         while True:
             server = servers[0]
@@ -165,7 +168,9 @@ class EndpointEngine:
                         min(0.5 * 2 ** (failures // len(servers)), _LONGEST_WAIT_SECONDS)
                     )
 
-    async def _call(self, session: aiohttp.ClientSession, server: _Server, asked: Asked) -> Answer:
+    async def _call(
+        self, session: aiohttp.ClientSession, server: _Server, asked: SampleRequest
+    ) -> ModelAnswer:
         began = time.perf_counter()
         body = server.fields.body(asked)
         async with session.post(server.url, json=body) as reply:
@@ -186,9 +191,9 @@ class EndpointEngine:
         answer = self._read(text, time.perf_counter() - began, server.url)
         if news := server.fields.accept(body):
             self._say(f"{server.url}: {news}")
-        return replace(answer, without=server.fields.without(body))
+        return replace(answer, refused_fields=server.fields.without(body))
 
-    def _read(self, text: str, seconds: float, url: str) -> Answer:
+    def _read(self, text: str, seconds: float, url: str) -> ModelAnswer:
         try:
             reply = json.loads(text)
             choice = reply["choices"][0]
@@ -204,7 +209,7 @@ class EndpointEngine:
         if not content.strip() and not reasoning.strip():
             raise _Failed("empty text")
         self._check_length(count, reason, url)
-        return Answer(_joined(reasoning, content), reason, asked, count, seconds)
+        return ModelAnswer(_joined(reasoning, content), reason, asked, count, seconds)
 
     def _check_length(self, count: int, reason: str, url: str) -> None:
         """The limit is what the user said: neither ignored by the server nor undercut by a

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from evaluation.config import GenerationConfig
-from evaluation.records import Asked, Question
+from evaluation.records import Question, SampleRequest
 from shared.records import Message
 
 # -1 is "off" for every vLLM, SGLang and llama.cpp; 0 is refused by vLLM before 0.9 and by SGLang.
@@ -44,7 +44,7 @@ class RequestFields:
             return given
         return [{"role": "system", "content": system}, *given]
 
-    def body(self, asked: Asked) -> dict[str, Any]:
+    def body(self, asked: SampleRequest) -> dict[str, Any]:
         """A request's JSON without what the server has refused so far."""
         limit = "max_completion_tokens" if self._renamed else "max_tokens"
         body: dict[str, Any] = {
@@ -143,7 +143,7 @@ def _sampling(generation: GenerationConfig) -> dict[str, Any]:
     return fields | generation.extra_body
 
 
-def _seed(seed: int, asked: Asked) -> int:
+def _seed(seed: int, asked: SampleRequest) -> int:
     stream = f"{seed} {asked.question.id} {asked.sample}"
     return int(hashlib.sha256(stream.encode()).hexdigest()[:7], 16)
 

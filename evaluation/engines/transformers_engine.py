@@ -13,7 +13,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from evaluation.config import EngineConfig, GenerationConfig
 from evaluation.engines.fingerprint import fingerprint
-from evaluation.records import Answer, Asked, Deliver, Question
+from evaluation.engines.protocol import Deliver
+from evaluation.records import ModelAnswer, Question, SampleRequest
 from shared.errors import InputError, Stopped
 from shared.inference.continuous_batching import Decoder, Generated, Prompt, Sampling
 from shared.inference.hf_generate import StaticDecoder
@@ -56,7 +57,9 @@ class TransformersEngine:
     def prompt(self, question: Question) -> str:
         return self._chat.prompt(question.messages)
 
-    def answer(self, wanted: list[Asked], deliver: Deliver, tick: Callable[[int], None]) -> None:
+    def answer(
+        self, wanted: list[SampleRequest], deliver: Deliver, tick: Callable[[int], None]
+    ) -> None:
         prompts = [self._prompt_of(asked) for asked in wanted]
         self._check_room(max(len(prompt.ids) for prompt in prompts))
         decoder = self._decoder(prompts)
@@ -69,7 +72,7 @@ class TransformersEngine:
             count = len(generated.tokens) + generated.stopped
             deliver(
                 wanted[index],
-                Answer(text, reason, len(prompts[index].ids), count, generated.seconds),
+                ModelAnswer(text, reason, len(prompts[index].ids), count, generated.seconds),
             )
 
         decoder.run(prompts, finished, tick)
@@ -84,7 +87,7 @@ class TransformersEngine:
             gc.collect()
             torch.cuda.empty_cache()
 
-    def _prompt_of(self, asked: Asked) -> Prompt:
+    def _prompt_of(self, asked: SampleRequest) -> Prompt:
         ids = self._tokenizer(self.prompt(asked.question), add_special_tokens=False)["input_ids"]
         if not ids:
             raise InputError(

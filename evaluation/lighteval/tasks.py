@@ -7,7 +7,7 @@ instead of weights, score an answer that never came.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -27,9 +27,7 @@ from lighteval.tasks.registry import Registry
 from lighteval.tasks.requests import Doc, SamplingMethod
 
 from evaluation.config import GenerationConfig
-from evaluation.records import Benchmark, Case
-
-Cases = Mapping[str, Sequence[Case]]  # by question id, the samples in order
+from evaluation.records import Benchmark, Case, Cases
 
 
 def evaluate(
@@ -84,8 +82,8 @@ class _Model(LightevalModel):
 
 
 class _NoCache:
-    """In place of lighteval's prediction cache, whose key knows nothing of weights: the journal
-    does its work.
+    """In place of lighteval's prediction cache, whose key knows nothing of weights:
+    `evaluation.answer_cache` does its work.
     """
 
     def _init_registry(self, registry: Registry) -> None: ...

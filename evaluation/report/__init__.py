@@ -3,7 +3,7 @@ read, the manifest.
 
     page.py      the static part, from comparison.json and the manifest; everything escaped
     plots.py     inline SVG
-    packing.py   the cases as compressed blocks
+    payload.py   the cases as compressed blocks
     page.css, cases.js   style and the browser of cases; put in by page.py, with frame and formulas of shared/pages
 
 The script builds what it shows from text nodes only, and a content security policy names its hash:
@@ -14,8 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from evaluation.records import Results
 from evaluation.report.page import opening
-from evaluation.report.payload import Results, pack
+from evaluation.report.payload import pack
 from shared.pages.frame import CLOSING
 from shared.shards import write_atomically
 

@@ -13,17 +13,13 @@ no text of a model or a problem can end its block, and no text is HTML at any ti
 import base64
 import gzip
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import orjson
 
-from evaluation.records import Case
-
-Results = Mapping[
-    str, Mapping[str, Mapping[str, Sequence[Case]]]
-]  # model, benchmark, problem id, samples
+from evaluation.records import Case, Results
 
 CHUNK_CHARACTERS = 1 << 20  # opened within some 20 ms when a case in it is looked at
 _LEVEL = 4  # of reasoning, 6% more bytes than level 6 in two fifths of its time

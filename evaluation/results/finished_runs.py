@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evaluation.pipeline import Results, compared, write_results
+from evaluation.records import Cases
 from evaluation.results import folder as files
+from evaluation.results.output_files import comparison_of, write_results
 from shared.errors import InputError, typed
 
 
@@ -33,7 +34,7 @@ class _Side:
     def folder(self) -> Path:
         return self.run / str(self.model.get("folder", self.model["slug"]))
 
-    def cases(self) -> dict[str, files.Cases]:
+    def cases(self) -> dict[str, Cases]:
         return files.read_model(self.run, self.model, self.manifest)
 
 
@@ -52,7 +53,7 @@ def compare_runs(a: Path, b: Path, out: Path | None) -> dict[str, Any]:
     names = [base.model["name"], tuned.model["name"]]
     if names[0] == names[1]:
         names = [f"{names[0]} ({a})", f"{names[1]} ({b}{', again' if a == b else ''})"]
-    results: Results = {name: {} for name in names}
+    results: dict[str, dict[str, Cases]] = {name: {} for name in names}
     for name in common:
         shared = [id_ for id_ in told[0][name] if id_ in told[1][name]]
         if not shared:
@@ -64,7 +65,7 @@ def compare_runs(a: Path, b: Path, out: Path | None) -> dict[str, Any]:
             results[side][name] = {id_: cases[name][id_] for id_ in shared}
     manifest = _joined(names, base, tuned, common, out)
     if out is None:
-        return compared(manifest, results)
+        return comparison_of(manifest, results)
     out.mkdir(parents=True, exist_ok=True)
     return write_results(out, manifest, results)
 

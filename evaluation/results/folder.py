@@ -1,12 +1,12 @@
 """An evaluation's folder: where results are written and how they are read back.
 
 OUT/manifest.json  comparison.json  report.html  benchmarks.json
-OUT/<model>/<benchmark>/answers.jsonl    the journal
+OUT/<model>/<benchmark>/answers.jsonl    the answer cache
 OUT/<model>/<benchmark>/verdicts.jsonl   what became of each answer
 OUT/<model>/lighteval/                   lighteval's own results and details
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,12 @@ from typing import Any
 import orjson
 
 from evaluation.answer_cache import answer_of
-from evaluation.records import Benchmark, Case, Question
+from evaluation.records import Benchmark, Case, Cases, Question
 from shared.errors import CannotWrite, InputError
 from shared.folder_lock import FolderLock
 from shared.records import Verdict
 from shared.shards import write_atomically
 
-Cases = Mapping[str, Sequence[Case]]
 MANIFEST, COMPARISON, REPORT = "manifest.json", "comparison.json", "report.html"
 
 
@@ -174,4 +173,4 @@ def _parsed(line: bytes, place: str) -> Any:
     try:
         return orjson.loads(line)
     except orjson.JSONDecodeError:
-        raise InputError(f"{place}: torn: run the evaluation again, it mends its journal") from None
+        raise InputError(f"{place}: torn: run the evaluation again, it mends its cache") from None

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from evaluation.records import Case
+from evaluation.records import Case, Cases
 from evaluation.stats.paired import (
     detectable_difference,
     mcnemar_exact,
@@ -17,7 +17,6 @@ from evaluation.stats.paired import (
     wilson,
 )
 
-Cases = Mapping[str, Sequence[Case]]
 Cause = Literal["format", "finishing", "reasoning"]
 CAUSES: tuple[Cause, ...] = ("format", "finishing", "reasoning")
 FEW = 200  # problems; below, the interval is so wide that the table says it
@@ -149,7 +148,9 @@ def compare(base_model: str, base: Cases, tuned_model: str, tuned: Cases) -> dic
 
 def refused_fields(cases: Cases) -> set[str]:
     """The fields that an endpoint refused for at least one of these answers."""
-    return {field for group in cases.values() for case in group for field in case.answer.without}
+    return {
+        field for group in cases.values() for case in group for field in case.answer.refused_fields
+    }
 
 
 def _asked_unlike(base: Cases, tuned: Cases) -> list[str]:
@@ -160,7 +161,7 @@ def _asked_unlike(base: Cases, tuned: Cases) -> list[str]:
     ]
     warnings = []
     for field in sorted(refused_fields(base) | refused_fields(tuned)):
-        lacking = sum(field in answer.without for answer in answers)
+        lacking = sum(field in answer.refused_fields for answer in answers)
         if lacking < len(answers):
             where = " and ".join(
                 role for role, cases in sides.items() if field in refused_fields(cases)

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evaluation.answer_cache import Journal
-from evaluation.records import Answer, Asked, Case, Question
+from evaluation.answer_cache import AnswerCache
+from evaluation.records import Case, ModelAnswer, Question, SampleRequest
 from evaluation.report import write_report
 from evaluation.results.folder import COMPARISON, MANIFEST, write_json, write_verdicts
 from evaluation.stats.comparison import compare, summary
@@ -34,7 +34,7 @@ def judged(
     return Case(
         question,
         sample,
-        Answer(text, finish, 10, tokens, 1.0),
+        ModelAnswer(text, finish, 10, tokens, 1.0),
         verdict,
         boxed,
         correct if second is None else second,
@@ -113,12 +113,14 @@ def finished_run(out: Path, results: Results, origins: Mapping[str, str] | None 
     for model, told in zip(manifest["models"], results.values(), strict=True):
         for benchmark in manifest["benchmarks"]:
             folder = out / model["slug"] / benchmark["slug"]
-            journal = Journal(folder, model["key"])
+            cache = AnswerCache(folder, model["key"])
             for group in told[benchmark["name"]].values():
                 for case in group:
-                    journal.write(
-                        Asked(case.question, case.sample), case.question.problem, case.answer
+                    cache.write(
+                        SampleRequest(case.question, case.sample),
+                        case.question.problem,
+                        case.answer,
                     )
-            journal.close()
+            cache.close()
             write_verdicts(folder, model["key"], told[benchmark["name"]])
     return out

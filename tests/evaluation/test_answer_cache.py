@@ -1,28 +1,28 @@
-"""The journal: what counts, what is set aside, what a crash may leave."""
+"""The answer cache: what counts, what is set aside, what a crash may leave."""
 
 import threading
 from pathlib import Path
 
 import pytest
 
-from evaluation.answer_cache import Journal, key_of
-from evaluation.records import Answer, Asked, Question
+from evaluation.answer_cache import AnswerCache, key_of
+from evaluation.records import ModelAnswer, Question, SampleRequest
 from tests.evaluation.conftest import rows_of
 
 
-def asked(number: int, sample: int = 0) -> Asked:
-    return Asked(Question(f"q{number}", f"problem {number}", "1", ()), sample)
+def asked(number: int, sample: int = 0) -> SampleRequest:
+    return SampleRequest(Question(f"q{number}", f"problem {number}", "1", ()), sample)
 
 
-def answer(text: str) -> Answer:
-    return Answer(text, "stop", 3, 4, 0.5)
+def answer(text: str) -> ModelAnswer:
+    return ModelAnswer(text, "stop", 3, 4, 0.5)
 
 
 def test_an_answer_counts_for_its_question_sample_and_prompt_only(tmp_path: Path) -> None:
-    journal = Journal(tmp_path, "k1")
-    journal.write(asked(1), "prompt", answer("a"))
-    journal.close()
-    again = Journal(tmp_path, "k1")
+    cache = AnswerCache(tmp_path, "k1")
+    cache.write(asked(1), "prompt", answer("a"))
+    cache.close()
+    again = AnswerCache(tmp_path, "k1")
     assert again.get(asked(1), "prompt") == answer("a")
     assert again.get(asked(1), "another prompt") is None
     assert again.get(asked(1, sample=1), "prompt") is None
@@ -31,55 +31,55 @@ def test_an_answer_counts_for_its_question_sample_and_prompt_only(tmp_path: Path
 
 
 def test_a_torn_tail_is_cut_and_asked_again(tmp_path: Path) -> None:
-    journal = Journal(tmp_path, "k1")
+    cache = AnswerCache(tmp_path, "k1")
     for i in range(3):
-        journal.write(asked(i), "p", answer(str(i)))
-    journal.close()
-    whole = journal.path.read_bytes()
+        cache.write(asked(i), "p", answer(str(i)))
+    cache.close()
+    whole = cache.path.read_bytes()
     for length in range(len(whole) - 1, len(whole) - 60, -7):
-        journal.path.write_bytes(whole[:length])
-        again = Journal(tmp_path, "k1")
+        cache.path.write_bytes(whole[:length])
+        again = AnswerCache(tmp_path, "k1")
         assert [again.get(asked(i), "p") for i in range(3)] == [answer("0"), answer("1"), None]
         again.write(asked(2), "p", answer("2"))
         again.close()
-        assert [row["text"] for row in rows_of(journal.path)] == ["0", "1", "2"]
+        assert [row["text"] for row in rows_of(cache.path)] == ["0", "1", "2"]
 
 
 def test_a_line_that_is_no_answer_is_taken_out_and_what_it_held_asked_again(tmp_path: Path) -> None:
-    journal = Journal(tmp_path, "k1")
+    cache = AnswerCache(tmp_path, "k1")
     for i in range(3):
-        journal.write(asked(i), "p", answer(str(i)))
-    journal.close()
-    first, second, third = journal.path.read_bytes().splitlines(keepends=True)
-    journal.path.write_bytes(
+        cache.write(asked(i), "p", answer(str(i)))
+    cache.close()
+    first, second, third = cache.path.read_bytes().splitlines(keepends=True)
+    cache.path.write_bytes(
         first + second[:40] + b"\n" + b"\0" * 99 + b"\n" + b'{"key": "k1"}\n' + third
     )
-    again = Journal(tmp_path, "k1")
+    again = AnswerCache(tmp_path, "k1")
     assert [again.get(asked(i), "p") for i in range(3)] == [answer("0"), None, answer("2")]
     again.write(asked(1), "p", answer("1"))
     again.close()
-    assert [row["text"] for row in rows_of(journal.path)] == ["0", "2", "1"]
+    assert [row["text"] for row in rows_of(cache.path)] == ["0", "2", "1"]
 
 
 def test_answers_under_another_key_are_set_aside_and_come_back_with_it(tmp_path: Path) -> None:
     for key, text in (("k1", "a"), ("k2", "b"), ("k1", "")):
-        journal = Journal(tmp_path, key)
-        kept = journal.get(asked(1), "p")
+        cache = AnswerCache(tmp_path, key)
+        kept = cache.get(asked(1), "p")
         if text:
             assert kept is None
-            journal.write(asked(1), "p", answer(text))
+            cache.write(asked(1), "p", answer(text))
         else:
             assert kept == answer("a")
-        journal.close()
+        cache.close()
     assert rows_of(tmp_path / "earlier/k2.jsonl")[0]["text"] == "b"
 
 
 def test_several_threads_write_whole_lines(tmp_path: Path) -> None:
-    journal = Journal(tmp_path, "k")
+    cache = AnswerCache(tmp_path, "k")
     threads = [
         threading.Thread(
             target=lambda t=t: [
-                journal.write(asked(t * 100 + i), "p", answer("x" * 5000)) for i in range(50)
+                cache.write(asked(t * 100 + i), "p", answer("x" * 5000)) for i in range(50)
             ]
         )  # type: ignore[misc]
         for t in range(4)
@@ -88,8 +88,8 @@ def test_several_threads_write_whole_lines(tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    journal.close()
-    assert len({row["id"] for row in rows_of(journal.path)}) == 200
+    cache.close()
+    assert len({row["id"] for row in rows_of(cache.path)}) == 200
 
 
 @pytest.mark.parametrize("change", [{"weights": "b"}, {"template": "u"}, {"max_new_tokens": 5}])

@@ -13,7 +13,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from evaluation.__main__ import main
-from evaluation.records import EndpointDead
+from evaluation.engines.protocol import EndpointDead
 from shared.errors import InputError
 from tests.evaluation.conftest import (
     Endpoint,
@@ -78,13 +78,13 @@ def test_a_retrained_model_at_the_same_path_is_asked_again_and_an_old_one_put_ba
     capsys.readouterr()
     assert main(["run", str(config)]) == 0
     second = answers(config)
-    assert "from the journal" not in capsys.readouterr().out
+    assert "from the cache" not in capsys.readouterr().out
     assert [row["text"] for row in first] != [row["text"] for row in second]
     assert {row["key"] for row in first}.isdisjoint(row["key"] for row in second)
     shutil.rmtree(model)
     shutil.move(tmp_path / "aside", model)
     assert main(["run", str(config)]) == 0
-    assert "5 from the journal" in capsys.readouterr().out
+    assert "5 from the cache" in capsys.readouterr().out
     assert answers(config) == first
 
 

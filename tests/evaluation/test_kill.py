@@ -60,11 +60,11 @@ def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[bytes]") 
 
 
 def kept_in(out: Path) -> set[tuple[str, str]]:
-    """(model, problem) of every whole line in the journals."""
+    """(model, problem) of every whole line in the caches."""
     found = set()
     for model in ("base", "tuned"):
-        journal = out / model / "p/answers.jsonl"
-        lines = journal.read_bytes().splitlines(keepends=True) if journal.exists() else []
+        cache_file = out / model / "p/answers.jsonl"
+        lines = cache_file.read_bytes().splitlines(keepends=True) if cache_file.exists() else []
         found |= {(model, json.loads(line)["problem"]) for line in lines if line.endswith(b"\n")}
     return found
 

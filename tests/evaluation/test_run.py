@@ -113,7 +113,7 @@ def test_a_second_run_asks_nothing_and_says_the_same(
     assert main(["run", str(config)]) == 0
     assert (comparison_of(config), len(endpoint.bodies)) == (before, calls)
     out = capsys.readouterr().out
-    assert "60 from the journal" in out
+    assert "60 from the cache" in out
     assert "better: +50.0 points" in out
 
 

@@ -150,7 +150,7 @@ def test_a_server_that_refuses_a_neutral_field_is_asked_without_it_and_that_is_t
     comparison = json.loads((config.parent / "out/comparison.json").read_text())["benchmarks"]["p"]
     assert comparison["base"]["correct"] == 6
     calls = len(endpoint.bodies)
-    assert main(["run", str(config)]) == 0  # all of it from the journal, and known from there
+    assert main(["run", str(config)]) == 0  # all of it from the cache, and known from there
     assert len(endpoint.bodies) == calls
     assert manifest_of(config)["models"][0]["refused_fields"] == lost
 
@@ -212,7 +212,7 @@ def test_what_the_user_has_set_is_never_left_out_in_silence(
     assert not (config.parent / "out/comparison.json").exists()
 
 
-def test_answers_that_were_asked_with_other_fields_are_not_taken_from_the_journal(
+def test_answers_that_were_asked_with_other_fields_are_not_taken_from_the_cache(
     start: Start,
 ) -> None:
     config, endpoint = start(temperature=0.6)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from evaluation.records import Answer, Case, Question, take_apart, thought_of
+from evaluation.records import Case, ModelAnswer, Question, take_apart, thought_of
 from evaluation.stats.comparison import compare, summary
 from shared.records import Verdict
 
@@ -18,7 +18,7 @@ def case(number: int, kind: str, sample: int = 0, tokens: int = 100) -> Case:
         "cut": "truncated",
         "open": "truncated",
     }
-    answer = Answer("…", "length" if kind == "cut" else "stop", 10, tokens, 1.0)
+    answer = ModelAnswer("…", "length" if kind == "cut" else "stop", 10, tokens, 1.0)
     judged = Verdict(verdict[kind], None, "", "")  # type: ignore[arg-type]
     question = Question(f"q{number}", "?", "1", ())
     return Case(question, sample, answer, judged, kind in ("right", "wrong"), kind == "right")
@@ -42,7 +42,7 @@ def test_each_fixed_problem_counts_once_in_the_split_of_the_gain() -> None:
 def test_an_answer_cut_off_with_a_box_in_it_failed_by_finishing_not_by_reasoning() -> None:
     cut = case(0, "wrong")
     cut = Case(
-        cut.question, 0, Answer("\\boxed{2}", "length", 1, 50, 1.0), cut.verdict, True, False
+        cut.question, 0, ModelAnswer("\\boxed{2}", "length", 1, 50, 1.0), cut.verdict, True, False
     )
     found = compare("base", {"q0": [cut]}, "tuned", cases("right"))
     assert found["gain"] == {"format": 0, "finishing": 1, "reasoning": 0}
@@ -148,9 +148,9 @@ def test_a_text_without_a_tag_that_the_limit_cut_is_no_answer_whichever_engine_i
     None
 ):
     text = "It is \\boxed{4}. And"
-    assert thought_of(Answer(text, "length", 9, 64, 1.0)).unclosed
-    assert not thought_of(Answer(text, "stop", 9, 64, 1.0)).unclosed
+    assert thought_of(ModelAnswer(text, "length", 9, 64, 1.0)).unclosed
+    assert not thought_of(ModelAnswer(text, "stop", 9, 64, 1.0)).unclosed
     assert (
-        thought_of(Answer(f"<think>\nhm\n</think>\n\n{text}", "length", 9, 64, 1.0)).response
+        thought_of(ModelAnswer(f"<think>\nhm\n</think>\n\n{text}", "length", 9, 64, 1.0)).response
         == text
     )
