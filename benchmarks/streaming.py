@@ -77,7 +77,7 @@ def measure(run: Callable[[], Awaitable[int]]) -> Measured:
 
 async def with_teacher(url: str, streams: int) -> int:
     from shared.chat_api import Teacher
-    from shared.chat_api.calls import Request
+    from shared.chat_api.request import Request
 
     request = Request([{"role": "user", "content": QUESTION}], "rehearsal-r1", 0.6, 0.95, 32768)
     chunks = 0

@@ -17,6 +17,7 @@ from shared.prompts import PRESETS
 LONG_AS_A_KEY = 20  # characters; variables are named in capitals
 # a lane with this base_url is served by a rehearsal teacher that the run starts itself
 REHEARSAL_URL = "rehearsal:"
+UNBOUNDED = 4096  # calls in flight of a lane that sets no ceiling
 
 # What `make generate` does without CONFIG; it takes about a minute.
 EMBEDDED = """

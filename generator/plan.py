@@ -19,7 +19,8 @@ from generator.lanes.lane import request_for
 from generator.lanes.remedies import with_remedy
 from generator.startup import key_of, rehearsal_teacher
 from shared.chat_api import Clocks, Teacher
-from shared.chat_api.calls import CallError, LimitNews
+from shared.chat_api.errors import CallError
+from shared.chat_api.limits import LimitNews
 from shared.prompts import messages_for
 from shared.records import Completion
 

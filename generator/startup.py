@@ -15,8 +15,8 @@ from typing import Any
 
 import orjson
 
-from generator.config import REHEARSAL_URL, GeneratorConfig, LaneConfig
-from shared.chat_api.calls import UNBOUNDED, Address
+from generator.config import REHEARSAL_URL, UNBOUNDED, GeneratorConfig, LaneConfig
+from shared.chat_api.redaction import Address
 from shared.errors import InputError
 from shared.grading import worker_pool
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
 
+from generator.errors import HalfWritten
 from generator.sample_policy import Finished, Rule, asks_longer, next_samples
-from shared.chat_api.calls import HalfWritten
 from shared.records import Problem
 
 BATCH = 64  # problems looked up at once

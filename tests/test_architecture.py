@@ -16,7 +16,16 @@ HEAVY_ROOMS = {"chat_api": {"aiohttp", "openai"}, "inference": {"torch", "transf
 
 # Inside the generator, parts do not import each other; they meet in these leaves and are wired by
 # the composers.
-LEAVES = {"config", "presets", "sample_policy", "arithmetic", "quality", "monitor.status"}
+LEAVES = {
+    "config",
+    "presets",
+    "sample_policy",
+    "arithmetic",
+    "quality",
+    "monitor.status",
+    "errors",
+    "high_water",
+}
 COMPOSERS = {"__main__", "pipeline", "run", "intake", "plan"}
 
 # Trainer and evaluation are built in floors: a module imports from its own floor and those below,

@@ -24,7 +24,7 @@ from typing import Any
 
 import orjson
 
-from shared.chat_api.calls import HighWater
+from generator.high_water import HighWater
 from shared.errors import InputError
 from shared.shards import open_within, write_atomically, writing
 

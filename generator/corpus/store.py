@@ -18,7 +18,7 @@ from generator.corpus.ledger import Ledger, checkpoint
 from generator.corpus.lock import lock_corpus
 from generator.corpus.manifest import read_manifest, write_manifest
 from generator.corpus.reconcile import AccountOf, reconcile
-from shared.chat_api.calls import SHORTEST_SECRET
+from shared.chat_api.redaction import SHORTEST_SECRET
 from shared.errors import CannotWrite, InputError
 from shared.folder_lock import FolderLock
 from shared.records import Trace

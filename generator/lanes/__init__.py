@@ -39,15 +39,15 @@ from generator.lanes.refusal_streak import SAMPLES
 from generator.lanes.reloading import taken_up
 from generator.lanes.stop_conditions import Drained, NoLane, OutOfBudget
 from generator.monitor.status import BudgetStatus, LaneStatus
-from shared.chat_api.calls import (
+from shared.chat_api.errors import (
     BadRequest,
     BalanceGone,
     CallError,
     KeyRefused,
-    LimitNews,
     RequestRefused,
     UnknownModel,
 )
+from shared.chat_api.limits import LimitNews
 from shared.records import Completion, Message, Usage
 
 __all__ = [

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.chat_api.calls import (
+from shared.chat_api.errors import (
     BalanceGone,
     CallError,
     FieldRefused,

@@ -16,7 +16,7 @@ from math import inf
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
-from shared.chat_api.calls import HighWater
+from generator.high_water import HighWater
 
 # of an allowance: what a crash may cost of it, and 500 writes to the disk until it is used up
 BLOCK_SHARE = 0.002

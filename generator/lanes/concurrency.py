@@ -24,7 +24,7 @@ from itertools import dropwhile, islice
 from math import inf
 from statistics import median
 
-from shared.chat_api.calls import UNBOUNDED
+from generator.config import UNBOUNDED
 
 START = 8  # calls in flight before anything is known
 GROWTH = 2  # for each call taken up, while no level that congests is known

@@ -16,12 +16,12 @@ from collections.abc import Callable, Mapping
 from math import inf
 
 from generator.config import DaemonConfig
+from generator.high_water import HighWater
 from generator.lanes.attempts import Tally
 from generator.lanes.budgets import Budget
 from generator.lanes.gate import Gate, Pass, Wait
 from generator.lanes.lane import Lane, MarkBook, SpendBook, Waiter
 from generator.lanes.stop_conditions import Drained, look_again_at, verdict
-from shared.chat_api.calls import HighWater
 from shared.records import Usage
 
 LOOK_AGAIN_SECONDS = (

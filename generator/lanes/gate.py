@@ -20,19 +20,19 @@ from generator.lanes.refusal_streak import Trial
 from generator.lanes.remedies import with_remedy
 from generator.lanes.windows import windows_of
 from generator.monitor.status import LaneState
-from shared.chat_api.calls import (
+from shared.chat_api.errors import (
     BadRequest,
     BalanceGone,
     CallError,
     ErrorEvent,
     KeyRefused,
-    LimitNews,
     RateLimited,
     ServerFault,
     Stalled,
     UnknownModel,
     Unreachable,
 )
+from shared.chat_api.limits import LimitNews
 from shared.records import Usage
 
 FAR_SHARE = 0.25  # of the 95th percentile of durations: so far past a window's end a call may reach

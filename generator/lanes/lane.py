@@ -11,9 +11,11 @@ from typing import Any, Protocol, Self
 from aiolimiter import AsyncLimiter
 
 from generator.config import LaneConfig
+from generator.high_water import HighWater
 from generator.lanes.attempts import Tally
 from generator.lanes.gate import Gate, Pass
-from shared.chat_api.calls import HighWater, LimitNews, Request
+from shared.chat_api.limits import LimitNews
+from shared.chat_api.request import Request
 from shared.records import Completion, Message, Usage
 
 

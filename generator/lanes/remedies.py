@@ -3,7 +3,7 @@ points at. Pure.
 """
 
 from generator.config import LaneConfig
-from shared.chat_api.calls import BadRequest, CallError, KeyRefused, UnknownModel
+from shared.chat_api.errors import BadRequest, CallError, KeyRefused, UnknownModel
 
 
 def with_remedy(error: CallError, lane: LaneConfig) -> str:

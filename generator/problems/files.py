@@ -22,10 +22,10 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from generator.errors import HalfWritten
 from generator.problems.order import order_of, shuffled
 from generator.problems.rows import BadRow
 from generator.problems.splits import files_of_split
-from shared.chat_api.calls import HalfWritten
 from shared.errors import InputError
 
 Row = dict[str, Any]

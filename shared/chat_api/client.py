@@ -10,8 +10,11 @@ import aiohttp
 import orjson
 from yarl import URL
 
-from shared.chat_api import error_mapping, wire
-from shared.chat_api.calls import Address, CallError, FieldRefused, LimitNews, Request, Unreachable
+from shared.chat_api import error_mapping, limits, wire
+from shared.chat_api.errors import CallError, FieldRefused, Unreachable
+from shared.chat_api.limits import LimitNews
+from shared.chat_api.redaction import Address, Redactor
+from shared.chat_api.request import Request
 from shared.chat_api.stream import Call, Clocks, bounded
 from shared.errors import InputError
 from shared.records import Completion
@@ -34,7 +37,7 @@ class Teacher:
         self._url = address.url.rstrip("/") + "/chat/completions"
         self._key, self._clocks = api_key, clocks or Clocks()
         self._extra = dict(extra or {})
-        self._redactor = error_mapping.Redactor(api_key, *address.secrets)
+        self._redactor = Redactor(api_key, *address.secrets)
         # Given with each call: aiohttp sends a session's own headers, the key among them, to a
         # proxy as well.
         self._headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
@@ -119,7 +122,7 @@ class Teacher:
         headers = wire.headers(reply.headers.items())
         call.headers = headers
         if reply.status == 200:
-            news = error_mapping.news(headers)
+            news = limits.news(headers)
             if news is not None:
                 on_limits(news)
             call.began = True
@@ -168,7 +171,7 @@ class Teacher:
         return ""
 
 
-def _why(error: aiohttp.ClientError, redactor: error_mapping.Redactor) -> str:
+def _why(error: aiohttp.ClientError, redactor: Redactor) -> str:
     if isinstance(error, aiohttp.ClientPayloadError):  # its text reads like an HTTP 400
         return "the connection closed in the middle of the stream"
     if isinstance(error, aiohttp.ClientResponseError):  # and so does this one's

@@ -15,19 +15,20 @@ from typing import Any
 
 import aiohttp
 
-from shared.chat_api import error_mapping, wire
-from shared.chat_api.calls import (
+from shared.chat_api import error_body, error_mapping, wire
+from shared.chat_api.dialects import EventSplitter, Gathering
+from shared.chat_api.errors import (
     CallError,
     Cut,
     EmptyAnswer,
     Overran,
     Oversized,
-    Request,
     ServerFault,
     Stalled,
     Unreachable,
 )
-from shared.chat_api.dialects import EventSplitter, Gathering
+from shared.chat_api.redaction import Redactor
+from shared.chat_api.request import Request
 from shared.records import Completion, Usage, is_cut
 
 # A short answer ends promptly, a long one is cheap: the pause after a block grows with the age of
@@ -67,7 +68,7 @@ class Call:
         on_tokens: Callable[[int], None],
         clocks: Clocks,
         starts_thinking: bool,
-        redactor: error_mapping.Redactor,
+        redactor: Redactor,
     ) -> None:
         self._request, self._on_tokens, self._clocks = request, on_tokens, clocks
         self._starts_thinking, self._redactor = starts_thinking, redactor
@@ -150,7 +151,7 @@ class Call:
             self._take([], len(block), 0)
         body = b"".join(parts)
         if first.lstrip()[:1] == b"<":
-            said = self._redactor.clean(error_mapping.message_of(body))
+            said = self._redactor.clean(error_body.message_of(body))
             raise ServerFault(
                 "HTTP 200 with a web page where a completion belongs (is `base_url` right?):"
                 f" {said}",
@@ -222,7 +223,7 @@ class Call:
         return "length" if usage.completion_tokens >= self._request.max_tokens else "stop"
 
     def _error_event(self, error: Any) -> CallError:
-        said = self._redactor.clean(wire.one_line(error_mapping.sentence(error)))
+        said = self._redactor.clean(wire.one_line(error_body.sentence(error)))
         partial = self._partial("cut" if self.gathering.size else "error", said)
         return error_mapping.error_event(
             error, self.headers, partial, model=self._request.model, redactor=self._redactor

@@ -7,7 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from shared.chat_api import Clocks, Teacher
-from shared.chat_api.calls import CallError, LimitNews, Request
+from shared.chat_api.errors import CallError
+from shared.chat_api.limits import LimitNews
+from shared.chat_api.request import Request
 from tests.generator.fake_server import Reply, says, scripted
 from tests.shared.chat_api.dialect_streams import ANSWERS
 

@@ -10,7 +10,7 @@ from generator.corpus import open_corpus
 from generator.corpus.status import standing
 from generator.lanes.describe import lane_status
 from generator.monitor.status import LaneStatus, RunStatus
-from shared.chat_api.calls import LimitNews
+from shared.chat_api.limits import LimitNews
 from tests.generator.lanes.lane_simulation import one_gate
 
 

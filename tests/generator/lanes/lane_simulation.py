@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from generator.config import BudgetConfig, LaneConfig
 from generator.lanes.gate import Gate, Wait, gates, run_budget
-from shared.chat_api.calls import CallError, RateLimited, ServerFault, Stalled
+from shared.chat_api.errors import CallError, RateLimited, ServerFault, Stalled
 from shared.records import Usage
 
 USAGE = Usage(prompt_tokens=100, completion_tokens=900)

@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
+from generator.high_water import HighWater
 from generator.lanes.budgets import BLOCK_SHARE, Budget, Limits, Spent, strictest
-from shared.chat_api.calls import HighWater
 
 SHANGHAI = "Asia/Shanghai"
 NOON = datetime(2026, 11, 25, 12, tzinfo=ZoneInfo(SHANGHAI)).timestamp()

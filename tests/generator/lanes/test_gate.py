@@ -9,14 +9,8 @@ import pytest
 from generator.config import BudgetConfig
 from generator.lanes.describe import sentence, span
 from generator.lanes.gate import Gate, gates, run_budget
-from shared.chat_api.calls import (
-    BadRequest,
-    BalanceGone,
-    KeyRefused,
-    LimitNews,
-    RateLimited,
-    ServerFault,
-)
+from shared.chat_api.errors import BadRequest, BalanceGone, KeyRefused, RateLimited, ServerFault
+from shared.chat_api.limits import LimitNews
 from shared.errors import InputError
 from shared.records import Usage
 from tests.generator.lanes.lane_simulation import (

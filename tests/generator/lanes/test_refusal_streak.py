@@ -17,7 +17,8 @@ from generator.lanes.concurrency import START
 from generator.lanes.gate import Gate
 from generator.lanes.refusal_streak import SAMPLES, Trial
 from generator.lanes.stop_conditions import BUSY_SECONDS, OUT_SECONDS, look_again_at, verdict
-from shared.chat_api.calls import KeyRefused, LimitNews, RateLimited, ServerFault
+from shared.chat_api.errors import KeyRefused, RateLimited, ServerFault
+from shared.chat_api.limits import LimitNews
 from shared.errors import Stopped
 from tests.generator.fake_server import Reply, Script, refuses, says, scripted
 from tests.generator.lanes.lane_simulation import one_gate

@@ -22,7 +22,8 @@ from generator.problems import synthetic
 from generator.rehearsal.faults import Faults, Limits
 from generator.rehearsal.stream import tokens
 from shared.chat_api import Clocks, Teacher
-from shared.chat_api.calls import CallError, Request
+from shared.chat_api.errors import CallError
+from shared.chat_api.request import Request
 from shared.errors import InputError
 from shared.prompts import PRESETS, messages_for
 from shared.records import Completion

@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from shared.chat_api.calls import CallError, Cut, EmptyAnswer, ErrorEvent, ServerFault
+from shared.chat_api.errors import CallError, Cut, EmptyAnswer, ErrorEvent, ServerFault
 
 THOUGHT = "Okay, 2 apples.\n\nSo 2 + 2 = 4. 好的 🍎"
 SAID = "The answer is \\boxed{4}.\n"

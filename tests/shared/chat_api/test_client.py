@@ -14,14 +14,8 @@ from generator.config import LaneConfig, TimeoutsConfig
 from generator.record import verdict_without_grading
 from generator.startup import key_of
 from shared.chat_api import Clocks, Teacher
-from shared.chat_api.calls import (
-    Cut,
-    Overran,
-    Oversized,
-    Request,
-    Stalled,
-    Unreachable,
-)
+from shared.chat_api.errors import Cut, Overran, Oversized, Stalled, Unreachable
+from shared.chat_api.request import Request
 from shared.errors import InputError
 from tests.generator.calling import COMMENT, KEY, PATIENT, REQUEST, WHOLE, failure, failure_of
 from tests.generator.fake_server import floods, says, scripted

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.chat_api import Clocks, Teacher, stream
-from shared.chat_api.calls import CallError, Request
 from shared.chat_api.dialects import EventSplitter, Gathering, split_tags
+from shared.chat_api.errors import CallError
+from shared.chat_api.request import Request
 from shared.records import Completion, Usage
 from tests.generator.fake_server import says, scripted
 from tests.shared.chat_api.dialect_streams import ANSWERS, FAILURES, Stream

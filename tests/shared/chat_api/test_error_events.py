@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 
 from shared.chat_api import Teacher
-from shared.chat_api.calls import (
+from shared.chat_api.errors import (
     BadRequest,
     BalanceGone,
     CallError,
     ErrorEvent,
     KeyRefused,
-    LimitNews,
     RateLimited,
     ServerFault,
     UnknownModel,
 )
+from shared.chat_api.limits import LimitNews
 from tests.generator.calling import PATIENT, REQUEST, failure, failure_of
 from tests.generator.fake_server import refuses, says, scripted
 from tests.shared.chat_api.dialect_streams import sse, thoughts

@@ -8,18 +8,18 @@ from email.utils import formatdate
 import pytest
 
 from shared.chat_api import Teacher, wire
-from shared.chat_api.calls import (
+from shared.chat_api.errors import (
     BadRequest,
     BalanceGone,
     CallError,
     FieldRefused,
     KeyRefused,
-    LimitNews,
     RateLimited,
     ServerFault,
     UnknownModel,
 )
-from shared.chat_api.error_mapping import Redactor, news, retry_after
+from shared.chat_api.limits import LimitNews, news, retry_after
+from shared.chat_api.redaction import Redactor
 from tests.generator.calling import KEY, PATIENT, REQUEST, WHOLE, failure, failure_of
 from tests.generator.fake_server import refuses, says, scripted
 from tests.shared.chat_api.dialect_streams import ANSWERS, sse

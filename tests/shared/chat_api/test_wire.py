@@ -16,8 +16,11 @@ from hypothesis import strategies as st
 
 from generator.record import verdict_without_grading
 from shared.chat_api import Teacher, wire
-from shared.chat_api.calls import CallError, Request
-from shared.chat_api.error_mapping import Redactor, news, refusal, retry_after
+from shared.chat_api.error_mapping import refusal
+from shared.chat_api.errors import CallError
+from shared.chat_api.limits import news, retry_after
+from shared.chat_api.redaction import Redactor
+from shared.chat_api.request import Request
 from shared.records import Completion
 from tests.generator.calling import PATIENT, REQUEST
 from tests.generator.fake_server import Reply, Script, refuses, says, scripted

@@ -1,16 +1,20 @@
-"""What an error body says by its own fields: the HTTP status that its code stands for, and the
-setting that it names.
+"""What an error body says by its own fields: its sentence, the HTTP status that its code stands
+for, and the setting that it names.
 
     {"error": {"code": "InvalidParameter", "param": "max_tokens", "message": "at most 16384"}}   400, lane.max_tokens
 
 Servers put errors into streams and bodies under HTTP 200; there the code is all that tells whose
 fault it is. Codes are numbers, numbers in quotes or names; of two, `code` says more than `type`.
-Pure: parsed bodies in.
+Pure.
 """
 
 import re
 from collections.abc import Iterator
 from typing import Any
+
+import orjson
+
+from shared.chat_api import wire
 
 _CODE_FIELDS = ("code", "status_code", "http_status", "status", "error_code", "error_type", "type")
 _INNER_FIELDS = ("error", "errors", "base_resp", "detail", "message")
@@ -64,6 +68,49 @@ _SETTING_OF_WORDS = (
     ("sampling.system_prompt", r"\bsystem[ _](role|prompt|message)|role\W{0,3}system"),
     ("lane.model", r"\b(invalid|unknown|no such|unsupported)\b.{0,20}\bmodel\b"),
 )
+
+
+def message_of(body: bytes) -> str:
+    """The sentence in an error body (`error.message`, `message`, `detail`, …), else its text,
+    in one line.
+    """
+    tree = parsed(body)
+    if tree is not None:
+        return wire.one_line(sentence(tree)) or "no message"
+    text = body.decode("utf-8", "replace")
+    page_text = re.sub(r"(?is)<(style|script).*?</\1>|<[^>]*>", " ", text)  # a gateway's page
+    return wire.one_line(page_text) or "no message"
+
+
+def parsed(body: bytes) -> Any:
+    """The body's JSON, None where it is none."""
+    try:
+        return wire.document(body).clean
+    except wire.NotJson:
+        return None
+
+
+def sentence(error: Any) -> str:
+    """What a parsed error body says, with its code where it has one."""
+    if isinstance(error, list) and len(error) == 1:
+        return sentence(error[0])
+    if isinstance(error, dict):
+        for key in (
+            "error",
+            "errors",
+            "message",
+            "detail",
+            "msg",
+            "error_msg",
+            "error_message",
+            "base_resp",
+            "status_msg",
+        ):
+            if error.get(key):
+                code = error.get("code")
+                inner = sentence(error[key])
+                return f"{inner} ({code})" if isinstance(code, str) and code not in inner else inner
+    return error if isinstance(error, str) else orjson.dumps(error).decode()
 
 
 def status_of(error: Any) -> int | None:

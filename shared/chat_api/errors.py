@@ -1,5 +1,4 @@
-"""Words that the generator's parts share: one request to a teacher, what a call can fail with, news
-about limits.
+"""What a call can fail with.
 
     CallError                 one HTTP call brought no whole answer; `kind` names it in one word
     ├── BadRequest            400, 413, 422: this request is bad; do not ask it again
@@ -24,104 +23,10 @@ A failed call is data: it is recorded and the run goes on. A bug is not a `CallE
 propagates.
 """
 
-import base64
-from dataclasses import dataclass
-from typing import ClassVar, Literal
-from urllib.parse import unquote, urlsplit, urlunsplit
+from typing import ClassVar
 
-from shared.errors import InputError
-from shared.records import Completion, Message
-
-# A key of fewer characters ("EMPTY", "none", "1") stands in for one at a server that asks for none:
-# it is no secret, and taken out of every text it would make holes in them.
-SHORTEST_SECRET = 6
-UNBOUNDED = 4096  # calls in flight, where no ceiling is set
-
-
-class HalfWritten(InputError):
-    """A file of problems ends in the middle of its last line. Where it is followed, the rest is
-    on its way.
-    """
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where a server is, apart from what is secret in its `base_url`:
-    "https://user:password@host/v1".
-    """
-
-    url: str  # without user and password
-    user: str
-    password: str
-    _written: tuple[str, str]  # both as they stand in the URL, percent-encoded
-
-    @classmethod
-    def of(cls, base_url: str) -> "Address":
-        parts = urlsplit(base_url)
-        plain = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-        written = (parts.username or "", parts.password or "")
-        return cls(plain, unquote(written[0]), unquote(written[1]), written)
-
-    @property
-    def authorization(self) -> str:
-        """The header that stands for user and password, "" where there is neither."""
-        if not self.user and not self.password:
-            return ""
-        return "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
-
-    @property
-    def secrets(self) -> list[str]:
-        """Every spelling of the password; of the user, where that is all there is (a token)."""
-        secret = (
-            (self.password, self._written[1]) if self.password else (self.user, self._written[0])
-        )
-        encoded = self.authorization.removeprefix("Basic ")
-        return [text for text in dict.fromkeys((*secret, encoded)) if text]
-
-
-@dataclass(frozen=True, slots=True)
-class HighWater:
-    """What a budget may have been used up to, on its latest day and in total: no more than this
-    was ever spent.
-    """
-
-    day: float  # when that day began, seconds since 1970
-    day_ends: float
-    calls: int
-    tokens: int
-    usd: float
-    total_usd: float
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What is asked of a teacher: one sample of one problem."""
-
-    messages: list[Message]
-    model: str
-    temperature: float
-    top_p: float
-    max_tokens: int
-
-
-@dataclass(frozen=True, slots=True)
-class LimitNews:
-    """What a server said about its limits, in headers or in the body of a 429. None: it did not
-    say.
-    """
-
-    requests_remaining: int | None = (
-        None  # of the account, until the day turns where `per` is "day"
-    )
-    model_requests_remaining: int | None = None  # of this model alone
-    tokens_remaining: int | None = None
-    requests_limit: int | None = None  # the limit itself, per `per`
-    tokens_limit: int | None = None
-    max_in_flight: int | None = None  # the number of calls allowed at once
-    resets_in_seconds: float | None = None
-    per: Literal["second", "minute", "hour", "day", ""] = (
-        ""  # what the limits and remainders count over
-    )
+from shared.chat_api.limits import LimitNews
+from shared.records import Completion
 
 
 class CallError(Exception):
