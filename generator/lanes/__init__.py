@@ -30,6 +30,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 from generator.config import GeneratorConfig, LaneConfig
 from generator.lanes.attempts import Answer, Tally
 from generator.lanes.budgets import Budget, Spent
+from generator.lanes.clock import Clock
 from generator.lanes.describe import budget_status, lane_status
 from generator.lanes.dispatch import LOOK_AGAIN_SECONDS, Dispatcher
 from generator.lanes.forecast import Expected, lane_pace, quota_seconds
@@ -81,13 +82,14 @@ class Lanes:
         teacher_for: Callable[[LaneConfig], CallsTeacher],
         book: SpendBook,
         marks: MarkBook,
-        now: Callable[[], float] = time.time,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self.config = config
         self._book, self._marks = book, marks
-        self._now = now
+        self._clock = Clock(wall_clock)
+        self._now = self._clock.now
         self._run_budget = run_budget(config.budget)
-        self._gates = gates(config.lane, self._run_budget)
+        self._gates = gates(config.lane, self._run_budget, self._clock)
         self._lanes = {
             lane.name: Lane(lane, self._gates[lane.name], teacher_for(lane)) for lane in config.lane
         }
@@ -97,7 +99,7 @@ class Lanes:
         }
         self._budgets[None] = self._run_budget
         self._dispatcher = Dispatcher(
-            self._lanes, config.judge.lane, config.daemon, self._budgets, book, marks, now
+            self._lanes, config.judge.lane, config.daemon, self._budgets, book, marks, self._clock
         )
         self._sleeping = asyncio.Event()  # set at drain: whoever sleeps between two attempts wakes
         self._stack = AsyncExitStack()
@@ -223,7 +225,7 @@ class Lanes:
         """What a server said about its limits in the reply to the call that `entered` made."""
         gate.news(self._now(), entered, news)
         account = gate.account
-        until = account.budget.out_until(self._now())
+        until = account.budget.out_until(self._today())
         if until is not None and until != self._out_until.get(account.name):
             self._out_until[account.name] = until
             self._book.note(OUT_UNTIL + account.name, str(until))
@@ -347,7 +349,8 @@ class Lanes:
         """(seconds until so many more samples are done, whether quotas say so and not the
         present rate).
         """
-        now, quotas = self._now(), []
+        quotas = []
+        today = self._today()
         accounts = {lane.gate.account.name: lane for lane in self._dispatcher.usable("")}
         for lane in accounts.values():
             gate, budget = lane.gate, lane.gate.account.budget
@@ -356,17 +359,24 @@ class Lanes:
             size = Expected(means.prompt_tokens, means.completion_tokens, means.seconds_p95, took)
             usd = gate.expected_usd(means.tokens)
             left = min(
-                budget.calls_left(now, means.tokens, usd),
-                self._run_budget.calls_left(now, means.tokens, usd),
+                budget.calls_left(today, means.tokens, usd),
+                self._run_budget.calls_left(today, means.tokens, usd),
             )
             quotas.append(
-                (left / took, lane_pace(lane.config, size, now)[0], budget.day_ends(now) - now)
+                (
+                    left / took,
+                    lane_pace(lane.config, size, today)[0],
+                    budget.day_ends(today) - today,
+                )
             )
         return quota_seconds(samples, by_rate, quotas)
 
     def budgets(self) -> list[BudgetStatus]:
         """The limits of the whole run."""
-        return [budget_status("", bar) for bar in self._run_budget.bars(self._now())]
+        return [budget_status("", bar) for bar in self._run_budget.bars(self._today())]
+
+    def _today(self) -> float:
+        return self._clock.calendar(self._now())
 
     def _remember(self) -> None:
         """What was spent: by the ledger, and by the disk's marks where the ledger has lost some
@@ -375,7 +385,7 @@ class Lanes:
         for account, budget in self._budgets.items():
             mark = self._marks.get(account)
             now = max(
-                self._now(), mark.day if mark else 0.0
+                self._today(), mark.day if mark else 0.0
             )  # a clock that was set back turns no day back
             today = self._book.spent(account, budget.day_began(now))
             total = self._book.spent(account, 0.0)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from generator.lanes.budgets import Bar
+from generator.lanes.clock import Clock
 from generator.lanes.gate import Gate, Wait
 from generator.monitor.status import BudgetStatus, LaneStatus
 
@@ -21,7 +22,7 @@ def lane_status(gate: Gate, waiting: int, now: float, paused: bool = False) -> L
         name=gate.name,
         model=gate.lane.model,
         state=wait.state if wait else "ready",
-        reason=sentence(wait, now) if wait and wait.state not in AT_WORK else "",
+        reason=sentence(wait, now, gate.clock) if wait and wait.state not in AT_WORK else "",
         in_flight=gate.in_flight,
         waiting=waiting,
         limit=concurrency.limit,
@@ -30,7 +31,10 @@ def lane_status(gate: Gate, waiting: int, now: float, paused: bool = False) -> L
         errors=dict(counts.errors),
         tokens=counts.tokens,
         usd=counts.usd,
-        budgets=[budget_status(gate.name, bar) for bar in gate.account.budget.bars(now)],
+        budgets=[
+            budget_status(gate.name, bar)
+            for bar in gate.account.budget.bars(gate.clock.calendar(now))
+        ],
         first_token_seconds=round(delays.recent, 3),
         per_minute=round(gate.account.pace.per_minute, 1),
         pace_source=gate.account.pace.source,
@@ -47,14 +51,14 @@ def budget_status(lane: str, bar: Bar) -> BudgetStatus:
     return BudgetStatus(lane, bar.name, round(bar.used, 6), round(bar.limit, 6), resets)
 
 
-def sentence(wait: Wait, now: float) -> str:
+def sentence(wait: Wait, now: float, clock: Clock) -> str:
     """modelscope has used 2,000 of 2,000 calls today, next at 00:00 Asia/Shanghai, in 5 h 12 min"""
     if wait.until is None or wait.until <= now:
         return wait.reason
     left = wait.until - now
     if not wait.zone:
         return f"{wait.reason}, again in {span(left)}"
-    then = datetime.fromtimestamp(wait.until, ZoneInfo(wait.zone))
+    then = datetime.fromtimestamp(clock.calendar(wait.until), ZoneInfo(wait.zone))
     day = "" if left < 86400 else f"{then:%a} "
     return f"{wait.reason}, next at {day}{then:%H:%M} {wait.zone}, in {span(left)}"
 

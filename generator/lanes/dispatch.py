@@ -12,13 +12,14 @@ timer, a signal or a request over HTTP only wakes it.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from math import inf
 
 from generator.config import DaemonConfig
 from generator.high_water import HighWater
 from generator.lanes.attempts import Tally
 from generator.lanes.budgets import Budget
+from generator.lanes.clock import Clock
 from generator.lanes.gate import Gate, Pass, Wait
 from generator.lanes.lane import Lane, MarkBook, SpendBook, Waiter
 from generator.lanes.stop_conditions import Drained, look_again_at, verdict
@@ -42,12 +43,15 @@ class Dispatcher:
         budgets: Mapping[str | None, Budget],
         book: SpendBook,
         marks: MarkBook,
-        now: Callable[[], float],
+        clock: Clock,
     ) -> None:
         self.daemon = daemon
         self.paused = False
         self._lanes, self._judge, self._budgets = lanes, judge, budgets
-        self._book, self._marks, self._now = book, marks, now
+        self._book = book
+        self._marks = marks
+        self._clock = clock
+        self._now = clock.now
         self._queues: dict[str, deque[Waiter]] = {}  # by the lane that is asked for; "" is any
         self._woken = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
@@ -111,10 +115,10 @@ class Dispatcher:
         """At an orderly end, with no call in flight: what was reserved ahead and not used
         counts as unused again.
         """
-        now = self._now()
+        today = self._clock.calendar(self._now())
         await self._marks.put(
             {
-                name: budget.spent(now)
+                name: budget.spent(today)
                 for name, budget in self._budgets.items()
                 if budget.limited or budget.mark
             }
@@ -179,7 +183,7 @@ class Dispatcher:
             lane.config.name,
             lane.gate.account.name,
             waiter.tally.sample_id,
-            max(now, day),
+            max(self._clock.calendar(now), day),
             entered.tokens,
             entered.usd,
         )
@@ -191,15 +195,15 @@ class Dispatcher:
         """Reserve the next block of what this lane's calls take, on the disk, and trim what
         others hold too much.
         """
-        now = self._now()
+        today = self._clock.calendar(self._now())
         tokens = gate.expected.tokens
         usd = gate.expected_usd(tokens)
         marks: dict[str | None, HighWater] = {}
         for name, budget in self._budgets.items():
             if budget is gate.account.budget or budget is gate.run_budget:
-                marks[name] = budget.next_mark(now, 1, tokens, usd)
+                marks[name] = budget.next_mark(today, 1, tokens, usd)
             elif budget.limited:
-                marks[name] = budget.next_mark(now)
+                marks[name] = budget.next_mark(today)
         await self._marks.put(marks)
         for name, mark in marks.items():
             self._budgets[name].marked(mark)

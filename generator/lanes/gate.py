@@ -1,5 +1,5 @@
 """One lane's gate: whether a call may start now, and if not, why and until when. Pure: the time is
-a parameter.
+a parameter, a moment of the run's `Clock`.
 
 A gate has a lane's own circuit, windows and expectations; what an account's keys share (calls in
 flight, pace, budget) is in `Account`. Every question is answered from here, so 24 hours of a lane
@@ -14,6 +14,7 @@ from math import inf
 from generator.config import BudgetConfig, LaneConfig
 from generator.lanes.budgets import Budget, Limits, Reservation, UsedUp, strictest
 from generator.lanes.circuit import BALANCE_SECONDS, KEY_SECONDS, Circuit
+from generator.lanes.clock import Clock
 from generator.lanes.concurrency import Concurrency, Flight
 from generator.lanes.pace import PAUSE_OF_A_LIMIT, Pace, TokenBucket
 from generator.lanes.refusal_streak import Trial
@@ -49,8 +50,8 @@ MILLION = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Why no call may start now. `until` is when to look again (epoch seconds); None: when
-    something happens.
+    """Why no call may start now. `until` is the moment to look again (by the run's clock); None:
+    when something happens.
     """
 
     state: LaneState
@@ -144,8 +145,11 @@ class Counts:
 class Gate:
     """The gate of one lane."""
 
-    def __init__(self, lane: LaneConfig, account: Account, run_budget: Budget) -> None:
+    def __init__(
+        self, lane: LaneConfig, account: Account, run_budget: Budget, clock: Clock
+    ) -> None:
         self.name = lane.name
+        self.clock = clock
         self.account = account
         self.run_budget = run_budget
         self.circuit = Circuit()
@@ -170,9 +174,9 @@ class Gate:
         """Whether what the next call may take is below the budgets' marks on the disk."""
         tokens = self.expected.tokens
         usd = self.expected_usd(tokens)
-        return self.account.budget.is_marked(now, tokens, usd) and self.run_budget.is_marked(
-            now, tokens, usd
-        )
+        today = self.clock.calendar(now)
+        budgets = (self.account.budget, self.run_budget)
+        return all(budget.is_marked(today, tokens, usd) for budget in budgets)
 
     def enter(self, now: float) -> Pass:
         """Start a call, `wait` and `is_marked` having said that it may."""
@@ -186,11 +190,10 @@ class Gate:
         self.in_flight += 1
         self.counts.calls += 1
         flight = account.concurrency.start(now)
-        mine, run = (
-            account.budget.reserve(now, tokens, usd),
-            self.run_budget.reserve(now, tokens, usd),
-        )
-        return Pass(flight, mine, run, tokens, usd, now, probe)
+        today = self.clock.calendar(now)
+        of_account = account.budget.reserve(today, tokens, usd)
+        of_run = self.run_budget.reserve(today, tokens, usd)
+        return Pass(flight, of_account, of_run, tokens, usd, now, probe)
 
     def first_token(self, now: float, entered: Pass) -> None:
         """The teacher began to answer."""
@@ -259,15 +262,17 @@ class Gate:
     def news(self, now: float, entered: Pass, news: LimitNews) -> None:
         """Take up what the server said about its limits."""
         account = self.account
+        today = self.clock.calendar(now)
         left = [
             n for n in (news.requests_remaining, news.model_requests_remaining) if n is not None
         ]
         if left and news.per == "day":
-            account.budget.announce(now, min(left), entered.account)
+            account.budget.announce(today, min(left), entered.account)
         elif (
             news.requests_limit and news.per == "day"
         ):  # a 429 that names the day's limit: it is used up
-            account.day_over_until = min(now + DAY_LIMIT_SECONDS, account.budget.day_ends(now))
+            midnight = self.clock.moment(account.budget.day_ends(today))
+            account.day_over_until = min(now + DAY_LIMIT_SECONDS, midnight)
             account.pace.cool(account.day_over_until)
         elif left and min(left) == 0 and news.resets_in_seconds is not None:
             account.pace.cool(now + news.resets_in_seconds)
@@ -324,25 +329,27 @@ class Gate:
         )
 
     def _not_now(self, now: float) -> Wait | None:
-        closes = self.windows.open_until(now)
-        if closes is None or (closes < inf and not self._fits(now, closes)):
-            opens = self.windows.opens_at(now)
-            return Wait(
-                "closed window",
-                f"{self.name} is outside its windows",
-                opens,
-                self.lane.day_timezone,
-            )
+        today = self.clock.calendar(now)
+        closes = self.windows.open_until(today)
+        if closes is None or (closes < inf and not self._fits(today, closes)):
+            reason = f"{self.name} is outside its windows"
+            opens = self._moment(self.windows.opens_at(today))
+            return Wait("closed window", reason, opens, self.lane.day_timezone)
         for whose, budget in ((self.name, self.account.budget), ("the run", self.run_budget)):
-            if used := budget.used_up(now):
-                return Wait("used up", f"{whose} has used {used.what}", used.until, used.zone)
+            limit = budget.used_up(today)
+            if limit:
+                reason = f"{whose} has used {limit.what}"
+                return Wait("used up", reason, self._moment(limit.until), limit.zone)
         return None
 
-    def _fits(self, now: float, closes: float) -> bool:
+    def _moment(self, calendar: float | None) -> float | None:
+        return None if calendar is None else self.clock.moment(calendar)
+
+    def _fits(self, today: float, closes: float) -> bool:
         """Whether a call that starts now will, most likely, not run far past the window's end."""
-        opened = self.windows.opened_at(now) or -inf
+        opened = self.windows.opened_at(today) or -inf
         lead = (1 - FAR_SHARE) * self.expected.seconds_p95
-        return now + min(lead, 0.9 * (closes - opened)) <= closes
+        return today + min(lead, 0.9 * (closes - opened)) <= closes
 
     def _too_busy(self, now: float) -> Wait | None:
         account = self.account
@@ -370,8 +377,9 @@ class Gate:
         account.concurrency.end(now, entered.flight)
         tokens, cost = usage.prompt_tokens + usage.completion_tokens, self.usd(usage)
         account.bucket.correct(now, entered.tokens, tokens)
-        account.budget.settle(now, entered.account, tokens, cost)
-        self.run_budget.settle(now, entered.run, tokens, cost)
+        today = self.clock.calendar(now)
+        account.budget.settle(today, entered.account, tokens, cost)
+        self.run_budget.settle(today, entered.run, tokens, cost)
         self.counts.usd += cost
         return cost
 
@@ -402,10 +410,13 @@ def run_limits(config: BudgetConfig) -> Limits:
     return strictest([config])
 
 
-def gates(lanes: Sequence[LaneConfig], run: Budget) -> dict[str, Gate]:
+def gates(lanes: Sequence[LaneConfig], run: Budget, clock: Clock | None = None) -> dict[str, Gate]:
     """A gate for each lane by name; lanes of one account share it."""
     accounts = {name: Account(keys) for name, keys in by_account(lanes).items()}
-    return {lane.name: Gate(lane, accounts[lane.account or lane.name], run) for lane in lanes}
+    clock = clock or Clock()
+    return {
+        lane.name: Gate(lane, accounts[lane.account or lane.name], run, clock) for lane in lanes
+    }
 
 
 def by_account(lanes: Sequence[LaneConfig]) -> dict[str, list[LaneConfig]]:

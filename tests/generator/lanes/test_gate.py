@@ -203,7 +203,7 @@ def test_an_idle_lane_says_why_and_until_when() -> None:
     wait = gate.wait(now)
     assert wait is not None
     assert (
-        sentence(wait, now)
+        sentence(wait, now, gate.clock)
         == "lane has used 2,000 of 2,000 calls today, next at 00:00 Asia/Shanghai, in 5 h 12 min"
     )
 
@@ -214,7 +214,7 @@ def test_a_wait_of_days_names_the_weekday() -> None:
     wait = gate.wait(now)
     assert wait is not None
     assert (
-        sentence(wait, now)
+        sentence(wait, now, gate.clock)
         == "lane is outside its windows, next at Mon 00:30 Asia/Shanghai, in 2 d 12 h"
     )
 

@@ -378,6 +378,36 @@ async def test_a_clock_that_is_set_back_gives_no_day_twice(
         assert len(server.bodies) == 4
 
 
+OUTAGE = [refuses(503, {"error": "down"})] * 5
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [[refuses(429, {"error": "slow down"}, {"Retry-After": "1"})], OUTAGE],
+    ids=["a lane that cools", "an open circuit"],
+)
+@pytest.mark.parametrize("back", [86_400.0, -86_400.0], ids=["back", "forward"])
+async def test_a_clock_that_is_set_shifts_no_pause(
+    tmp_path: Path, trouble: list[Reply], back: float
+) -> None:
+    shift = 0.0
+    windows = {"windows": ["mon-sun 00:00-24:00"]}
+    async with (
+        scripted(*trouble, ANSWER) as server,
+        lanes_on(tmp_path, [server], windows, lambda: time.time() + shift) as lanes,
+        asyncio.timeout(20),
+        asyncio.TaskGroup() as group,
+    ):
+        asking = group.create_task(ask(lanes))
+        await calls_at(server, len(trouble))
+        await asyncio.sleep(0.1)  # until the lane has heard of the last one
+        began = time.monotonic()
+        shift = -back
+        answer = await asking
+    assert answer.completion.response == "\\boxed{4}"
+    assert time.monotonic() - began > 0.5  # nor does a pause end early
+
+
 def test_a_damaged_file_of_budgets_is_named_with_its_remedy(tmp_path: Path) -> None:
     (tmp_path / "budgets.json").write_text('{"accounts": {"a": {"calls": 3}}}')
     with pytest.raises(InputError, match=r"budgets.json: damaged .* delete it"):
