@@ -53,9 +53,9 @@ def _plan(args: argparse.Namespace) -> int:
 
 
 def _status(args: argparse.Namespace) -> int:
-    from generator.corpus import standing
+    from generator.corpus import corpus_status
 
-    print(standing(args.corpus))
+    print(corpus_status(args.corpus))
     return 0
 
 

@@ -20,8 +20,8 @@ from generator.grading.llm_judge import judge
 from generator.grading.pool import Graders
 from generator.lanes import Drained, Lanes, NoLane, OutOfBudget
 from generator.monitor import console
-from generator.monitor.event_log import Journal
-from generator.monitor.snapshot import Picture
+from generator.monitor.event_log import EventLog
+from generator.monitor.snapshot import Snapshots
 from generator.monitor.status import Phase, Progress, RunStatus
 from generator.record import trace_of, utc_now, verdict_without_grading
 from generator.work_queue import Ask, Feed
@@ -30,7 +30,7 @@ from shared.prompts import messages_for
 from shared.records import Completion, Message, Trace, trace_id
 
 NEVER = -inf  # by time.monotonic()
-# how often the ledger takes a picture of the run for `status`, and the log looks what changed
+# how often the ledger takes a snapshot of the run for `status`, and the event log one for changes
 NOTE_SECONDS = 2.0
 
 
@@ -60,8 +60,8 @@ class Run:
         self._read_again = read_again
         self.ended_by: Stopped | None = None
         self._progress = Progress()
-        self._picture = Picture(config.corpus, self._progress)
-        self._journal = Journal()
+        self._snapshots = Snapshots(config.corpus, self._progress)
+        self._event_log = EventLog()
         self._phase: Phase = "running"
         self._signalled_at: float | None = None  # time.monotonic() of the first signal
         self._note = ""
@@ -199,8 +199,8 @@ class Run:
         )
         self._stop_asking()
         asyncio.get_running_loop().call_later(seconds, self._give_up)
-        self._journal.look(self.status())
-        # the ledger's picture is taken by who writes to it: here an error would be swallowed
+        self._event_log.record(self.status())
+        # the ledger's snapshot is taken by who writes to it: here an error would be swallowed
         self._noted_at = NEVER
 
     def _give_up(self) -> None:
@@ -235,7 +235,7 @@ class Run:
         notes = self._lanes.reload(self._read_again())
         if self._group is not None and self._phase == "running":
             self._hire()
-        self._journal.log.info(
+        self._event_log.log.info(
             "configuration read again", **({"notes": "; ".join(notes)} if notes else {})
         )
         return notes
@@ -245,7 +245,7 @@ class Run:
         try:
             self.reload()
         except InputError as error:
-            self._journal.log.warning("configuration not taken", why=str(error))
+            self._event_log.log.warning("configuration not taken", why=str(error))
 
     # Telling
 
@@ -253,7 +253,9 @@ class Run:
         """What the run is doing now."""
         self._progress.total = self._samples_wanted()
         phase: Phase = "paused" if self._phase == "running" and self._lanes.paused else self._phase
-        status = self._picture.take(phase, self._note, self._lanes.status(), self._lanes.budgets())
+        status = self._snapshots.take(
+            phase, self._note, self._lanes.status(), self._lanes.budgets()
+        )
         if status.eta_seconds is None:
             return status
         seconds, by_quota = self._lanes.time_left(status.total - status.done, status.eta_seconds)
@@ -287,7 +289,7 @@ class Run:
             self._noted_at = time.monotonic()
             status = self.status()
             self._corpus.ledger.note("status", orjson.dumps(status.as_dict()).decode())
-            self._journal.look(status)
+            self._event_log.record(status)
 
 
 def _raise_the_cause(errors: BaseExceptionGroup[BaseException]) -> NoReturn:

@@ -10,7 +10,7 @@ from generator.corpus.check import check
 from generator.corpus.high_water import HighWaterFile
 from generator.corpus.ledger import Finished, Ledger, Spent, Total
 from generator.corpus.reconcile import reindex
-from generator.corpus.status import standing
+from generator.corpus.status import corpus_status
 from generator.corpus.store import Corpus, open_corpus
 from shared.folder_lock import holder
 
@@ -22,8 +22,8 @@ __all__ = [
     "Spent",
     "Total",
     "check",
+    "corpus_status",
     "holder",
     "open_corpus",
     "reindex",
-    "standing",
 ]

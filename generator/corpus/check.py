@@ -91,7 +91,9 @@ class _Faults:
     """Collects the faults of one file, the first few by name."""
 
     def __init__(self, file: Path, found: Findings) -> None:
-        self._file, self._found, self._count = file, found, 0
+        self._file = file
+        self._found = found
+        self._count = 0
 
     def add(self, line: int, what: str) -> None:
         self._count += 1

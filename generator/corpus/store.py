@@ -67,8 +67,12 @@ class Corpus:
         secrets: Iterable[str],
         finish: Callable[[Trace], Trace],
     ) -> None:
-        self.path, self.ledger, self.high_water = path, ledger, high_water
-        self._lock, self._writers, self._finish = lock, writers, finish
+        self.path = path
+        self.ledger = ledger
+        self.high_water = high_water
+        self._lock = lock
+        self._writers = writers
+        self._finish = finish
         self._manifest = read_manifest(path)
         self._secrets = [secret for secret in secrets if len(secret) >= SHORTEST_SECRET]
         self._thread = ThreadPoolExecutor(1, "shards")
@@ -142,7 +146,8 @@ class Corpus:
         self._wake.clear()
 
     async def _write_group(self) -> None:
-        group, self._queue = self._queue, []
+        group = self._queue
+        self._queue = []
         if not group:
             return
         sealed, error = await self._in_thread(partial(self._write_lines, group))

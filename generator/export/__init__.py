@@ -157,7 +157,9 @@ class Export:
         self, corpus: Path, choice: Choice, repair: bool = False, licence: str = "other"
     ) -> None:
         """Reads the corpus once. Errors: `InputError` where nothing is left to export."""
-        self._corpus, self._choice, self._licence = corpus, choice, licence
+        self._corpus = corpus
+        self._choice = choice
+        self._licence = licence
         self._chosen: Chosen = choose(corpus, choice)
         self._suspects: list[Suspect] = write_suspects(corpus) if repair else []
         if not self._chosen.notes and not self._suspects:
@@ -176,7 +178,8 @@ class Export:
         Errors: `InputError`, `CannotWrite`.
         """
         check_files(dest, bool(self._chosen.held_out), force)
-        place, facts = dest, Facts()
+        place = dest
+        facts = Facts()
         if dest.startswith(HUBS):
             hub, _, repo = dest.partition(":")
             with tempfile.TemporaryDirectory(prefix="stillhouse-export-") as folder:

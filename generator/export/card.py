@@ -126,7 +126,8 @@ def data_card(
 def _decontamination(screening: Mapping[str, Any] | None) -> list[str]:
     if not screening or not screening.get("evaluation_problems"):
         return ["The problems were not screened against evaluation sets."]
-    copies, numbers = screening["copies"], screening["other_numbers"]
+    copies = screening["copies"]
+    numbers = screening["other_numbers"]
     lines = [
         (
             f"Before any call, {screening['rows']:,} problems were compared with"

@@ -134,7 +134,8 @@ def failures(corpus: Path) -> "Counter[str]":
     for path in sealed_files(corpus, "rejected"):
         with path.open("rb") as lines:
             for line in lines:
-                identity, verdict = _IDENTITY.search(line), _VERDICT.search(line)
+                identity = _IDENTITY.search(line)
+                verdict = _VERDICT.search(line)
                 if identity and verdict and verdict[1] in _ASKED:
                     counts[identity[1].decode()] += 1
     return counts

@@ -47,10 +47,10 @@ async def _lines(status: Callable[[], RunStatus], out: TextIO) -> None:
 
 
 def line(status: RunStatus) -> str:
-    """A picture in one line, for logs."""
-    of = f" of {status.total:,}" if status.total else ""
+    """A status in one line, for logs."""
+    total = f" of {status.total:,}" if status.total else ""
     parts = [
-        f"{status.done:,}{of} done",
+        f"{status.done:,}{total} done",
         f"{status.kept:,} kept",
         f"{status.rejected:,} rejected",
         f"{status.in_flight:,} in flight",
@@ -58,55 +58,67 @@ def line(status: RunStatus) -> str:
     ]
     if status.errors:
         parts.append("failed calls: " + counts(status.errors))
-    paced = [lane for lane in status.lanes if lane.per_minute]
-    parts += [f"{lane.name} keeps to {pace(lane.per_minute, lane.pace_source)}" for lane in paced]
+    parts += [
+        f"{lane.name} keeps to {pace(lane.per_minute, lane.pace_source)}"
+        for lane in status.lanes
+        if lane.per_minute
+    ]
     if status.usd:
         parts.append(f"${status.usd:,.2f}")
     if status.eta_seconds is not None and status.phase == "running":
         parts.append(f"ready in {duration(status.eta_seconds)}")
     if status.phase != "running":
-        parts.append(f"{status.phase}: {status.note}" if status.note else status.phase)
+        parts.append(_phase(status))
     return f"{status.at[11:19]} " + ", ".join(parts)
 
 
+def _phase(status: RunStatus) -> str:
+    return f"{status.phase}: {status.note}" if status.note else status.phase
+
+
 def panel(status: RunStatus) -> RenderableType:
-    """A picture as a panel some ten lines high."""
-    rows = Table.grid(padding=(0, 2))
-    rows.add_column(style="dim", justify="right")
-    rows.add_column()
-    of = f" of {status.total:,}" if status.total else ""
-    eta = f", ready in {duration(status.eta_seconds)}" if status.eta_seconds is not None else ""
-    rows.add_row("done", f"{status.done:,}{of} in {duration(status.elapsed_seconds)}{eta}")
-    if status.total:
-        rows.add_row(
-            "", ProgressBar(total=status.total, completed=min(status.done, status.total), width=48)
-        )
-    share = f" ({status.kept / status.done:.0%})" if status.done else ""
-    rows.add_row("kept", Text.assemble((f"{status.kept:,}", "green"), share))
-    why = {verdict: n for verdict, n in status.verdicts.items() if verdict != "correct"}
-    rows.add_row("rejected", f"{status.rejected:,}" + (f" ({counts(why)})" if why else ""))
-    rows.add_row("in flight", f"{status.in_flight:,} calls, {status.grading:,} being graded")
-    rows.add_row(
-        "tokens", f"{status.tokens:,} at {status.tokens_per_second:,.0f}/s, ${status.usd:,.2f}"
-    )
-    if status.errors:
-        rows.add_row("failed calls", Text(counts(status.errors), style="yellow"))
-    parts: list[RenderableType] = [rows]
+    """A status as a panel some ten lines high."""
+    parts: list[RenderableType] = [_numbers(status)]
     if len(status.lanes) > 1 or any(lane.reason or lane.per_minute for lane in status.lanes):
         parts.append(_lanes(status.lanes))
     if status.phase != "running":
-        parts.append(
-            Text(
-                f"{status.phase}: {status.note}" if status.note else status.phase,
-                style="bold yellow",
-            )
-        )
+        parts.append(Text(_phase(status), style="bold yellow"))
     return Frame(
         Group(*parts),
         title=Text(f"stillhouse · {status.corpus}"),
         title_align="left",
         border_style="dim",
     )
+
+
+def _numbers(status: RunStatus) -> Table:
+    rows = Table.grid(padding=(0, 2))
+    rows.add_column(style="dim", justify="right")
+    rows.add_column()
+    total = f" of {status.total:,}" if status.total else ""
+    eta = f", ready in {duration(status.eta_seconds)}" if status.eta_seconds is not None else ""
+    rows.add_row("done", f"{status.done:,}{total} in {duration(status.elapsed_seconds)}{eta}")
+    if status.total:
+        rows.add_row(
+            "", ProgressBar(total=status.total, completed=min(status.done, status.total), width=48)
+        )
+    share = f" ({status.kept / status.done:.0%})" if status.done else ""
+    rows.add_row("kept", Text.assemble((f"{status.kept:,}", "green"), share))
+    rejections = _rejections(status)
+    reasons = f" ({counts(rejections)})" if rejections else ""
+    rows.add_row("rejected", f"{status.rejected:,}{reasons}")
+    rows.add_row("in flight", f"{status.in_flight:,} calls, {status.grading:,} being graded")
+    rows.add_row(
+        "tokens", f"{status.tokens:,} at {status.tokens_per_second:,.0f}/s, ${status.usd:,.2f}"
+    )
+    if status.errors:
+        rows.add_row("failed calls", Text(counts(status.errors), style="yellow"))
+    return rows
+
+
+def _rejections(status: RunStatus) -> dict[str, int]:
+    """Rejected samples of this run by verdict."""
+    return {name: count for name, count in status.verdicts.items() if name != "correct"}
 
 
 def _lanes(lanes: list[LaneStatus]) -> Table:
@@ -122,24 +134,25 @@ def _lanes(lanes: list[LaneStatus]) -> Table:
 
 def summary(status: RunStatus, next_command: str) -> str:
     """What a run that ended leaves behind, in a few lines."""
-    why = {verdict: n for verdict, n in status.verdicts.items() if verdict != "correct"}
+    rejections = _rejections(status)
+    reasons = f" (this run: {counts(rejections)})" if rejections else ""
     lines = [
-        f"{status.done:,} samples: {status.kept:,} kept, {status.rejected:,} rejected"
-        + (f" (this run: {counts(why)})" if why else "")
+        f"{status.done:,} samples: {status.kept:,} kept, {status.rejected:,} rejected{reasons}"
     ]
-    made = sum(status.verdicts.values())
+    samples = sum(status.verdicts.values())
     spend = f", ${status.usd:,.2f}" if status.usd else ""
-    failed = f"; failed calls: {counts(status.errors)}" if status.errors else ""
-    if made:
+    failures = f"; failed calls: {counts(status.errors)}" if status.errors else ""
+    if samples:
         lines.append(
-            f"this run: {made:,} in {duration(status.elapsed_seconds)}, {status.tokens:,}"
-            f" tokens{spend}{failed}"
+            f"this run: {samples:,} in {duration(status.elapsed_seconds)}, {status.tokens:,}"
+            f" tokens{spend}{failures}"
         )
     elif status.phase == "done":
         lines.append("this run: nothing was left to ask, no call was made")
     else:
         lines.append(
-            f"this run: no sample was finished in {duration(status.elapsed_seconds)}{spend}{failed}"
+            f"this run: no sample was finished in {duration(status.elapsed_seconds)}{spend}"
+            f"{failures}"
         )
     lines += [f"traces: {status.corpus}/traces/*.jsonl", f"next: {next_command}"]
     return "\n".join(lines)

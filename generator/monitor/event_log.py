@@ -15,13 +15,9 @@ import structlog
 
 from generator.monitor.status import LaneStatus, RunStatus
 
-BUSY = (
-    "ready",
-    "full",
-    "pacing",
-    "cooling",
-    "probing",
-)  # a lane at its work, with its short pauses
+# a lane at its work, with its short pauses
+BUSY = ("ready", "full", "pacing", "cooling", "probing")
+CALM = ("works", "closed window", "paused")  # states that need nobody's attention
 LIMIT_CHANGE = 0.25  # a concurrency limit is worth a line when it moved by so much
 
 
@@ -51,16 +47,18 @@ class _CurrentStderr:
     """
 
     def write(self, text: str) -> int:
+        """Write what can be written; the length is that of all of it."""
         with contextlib.suppress(OSError):
             sys.stderr.write(text)
         return len(text)
 
     def flush(self) -> None:
+        """Flush stderr if it is still there."""
         with contextlib.suppress(OSError):
             sys.stderr.flush()
 
 
-class Journal:
+class EventLog:
     """Remembers the last status to tell what changed."""
 
     def __init__(self, log: "structlog.stdlib.BoundLogger | None" = None) -> None:
@@ -71,8 +69,8 @@ class Journal:
         self._limits: dict[str, int] = {}
         self._errors: dict[str, Counter[str]] = {}
 
-    def look(self, status: RunStatus) -> None:
-        """Write a line for whatever changed since the last look."""
+    def record(self, status: RunStatus) -> None:
+        """Write a line for whatever changed since the last call."""
         if status.phase != self._phase:
             note = {"note": status.note} if status.note else {}
             self.log.info(
@@ -90,10 +88,9 @@ class Journal:
         state = "works" if lane.state in BUSY else lane.state
         before = self._lanes.get(lane.name, "works")
         if state != before:
-            level = (
-                self.log.info if state in ("works", "closed window", "paused") else self.log.warning
-            )
-            level(f"lane {state}", lane=lane.name, **({"why": lane.reason} if lane.reason else {}))
+            write = self.log.info if state in CALM else self.log.warning
+            reason = {"why": lane.reason} if lane.reason else {}
+            write(f"lane {state}", lane=lane.name, **reason)
         self._lanes[lane.name] = state
         self._limit(lane)
         self._failures(lane)
@@ -110,11 +107,11 @@ class Journal:
         """The first failed call of each kind, then each tenth, hundredth, thousandth: a flood
         is no flood of lines.
         """
-        seen = self._errors.setdefault(lane.name, Counter())
+        last_counts = self._errors.setdefault(lane.name, Counter())
         for kind, count in lane.errors.items():
-            if _magnitude(count) > _magnitude(seen[kind]):
+            if _magnitude(count) > _magnitude(last_counts[kind]):
                 self.log.warning("failed calls", lane=lane.name, kind=kind, count=count)
-            seen[kind] = count
+            last_counts[kind] = count
 
 
 def _magnitude(count: int) -> int:

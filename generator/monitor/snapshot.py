@@ -1,4 +1,4 @@
-"""One picture of a run out of what the pipeline counts and what the lanes say: rates, spend,
+"""One status of a run out of what the pipeline counts and what the lanes say: rates, spend,
 the time that is left.
 """
 
@@ -12,7 +12,7 @@ from generator.monitor.status import BudgetStatus, LaneStatus, Phase, Progress, 
 RATE_SECONDS = 10.0  # tokens a second are shown over this time
 
 
-class Picture:
+class Snapshots:
     """Keeps the little history that rates need. `progress` is counted by the pipeline."""
 
     def __init__(self, corpus: str, progress: Progress) -> None:
@@ -25,15 +25,19 @@ class Picture:
     def take(
         self, phase: Phase, note: str, lanes: Sequence[LaneStatus], budgets: Sequence[BudgetStatus]
     ) -> RunStatus:
-        progress, now = self.progress, time.monotonic()
+        """The run now. A running run whose lanes all wait is idle, for their reasons."""
+        progress = self.progress
+        now = time.monotonic()
         tokens = sum(lane.tokens for lane in lanes)
         errors: Counter[str] = Counter()
         for lane in lanes:
             errors.update(lane.errors)
         in_flight = sum(lane.in_flight for lane in lanes)
-        why = "; ".join(dict.fromkeys(lane.reason for lane in lanes if lane.reason))
-        if phase == "running" and why and not in_flight and progress.asking > progress.grading:
-            phase, note = "idle", why
+        reasons = "; ".join(dict.fromkeys(lane.reason for lane in lanes if lane.reason))
+        is_waiting = not in_flight and progress.asking > progress.grading
+        if phase == "running" and reasons and is_waiting:
+            phase = "idle"
+            note = reasons
         return RunStatus(
             corpus=self._corpus,
             phase=phase,
@@ -64,12 +68,15 @@ class Picture:
             history.append((now, tokens))
         while len(history) > 1 and now - history[0][0] > RATE_SECONDS:
             history.popleft()
-        then, before = history[0]
-        return (tokens - before) / (now - then) if now > then else 0.0
+        oldest_time, oldest_tokens = history[0]
+        if now <= oldest_time:
+            return 0.0
+        return (tokens - oldest_tokens) / (now - oldest_time)
 
     def _eta(self, now: float) -> float | None:
         progress = self.progress
         if not progress.total or not progress.finished:
             return None
-        left = max(0, progress.total - progress.done)
-        return round(left * (now - self._started) / progress.finished, 1)
+        remaining_samples = max(0, progress.total - progress.done)
+        seconds_per_sample = (now - self._started) / progress.finished
+        return round(remaining_samples * seconds_per_sample, 1)

@@ -1,14 +1,17 @@
 """What a run is doing, as plain data: the panel draws it, the server sends it, the ledger keeps the
 last one.
 
-The pipeline counts (`Progress`), the lanes describe themselves (`LaneStatus`), `RunStatus` is one
-picture of both.
+The pipeline counts (`Progress`), the lanes describe themselves (`LaneStatus`), `RunStatus` is
+both at one moment.
 """
 
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import Any, Literal
+
+from shared.durations import duration
 
 Phase = Literal["starting", "running", "idle", "paused", "draining", "done", "stopped"]
 LaneState = Literal[
@@ -75,9 +78,8 @@ class Progress:
     kept: int = 0
     rejected: int = 0
     verdicts: Counter[str] = field(default_factory=Counter)  # of this run
-    reasons: Counter[str] = field(
-        default_factory=Counter
-    )  # of this run's rejected samples, by finish reason or verdict
+    # of this run's rejected samples, by finish reason or verdict
+    reasons: Counter[str] = field(default_factory=Counter)
     asking: int = 0  # samples that workers hold now
     grading: int = 0
 
@@ -94,7 +96,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:
-    """One picture of a run: JSON through `as_dict`."""
+    """A run at one moment: JSON through `as_dict`."""
 
     corpus: str
     phase: Phase
@@ -120,10 +122,23 @@ class RunStatus:
     budgets: list[BudgetStatus] = field(default_factory=list)  # of the whole run
 
     def as_dict(self) -> dict[str, Any]:
+        """What GET /status sends and the ledger keeps."""
         return asdict(self)
 
 
 def counts(by_name: Mapping[str, int]) -> str:
     """{"cut": 3, "stalled": 1} -> "3 cut, 1 stalled"."""
-    ordered = sorted(by_name.items(), key=lambda item: -item[1])
-    return ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in ordered)
+    by_count = sorted(by_name.items(), key=lambda item: -item[1])
+    return ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in by_count)
+
+
+def reset_note(resets_at: str, now: datetime) -> str:
+    """What follows a budget's count: ", resets in 39 h 00 min", "" where it never resets.
+
+    A budget is counted anew with the first call after its reset, so a status may still show the
+    old count when `resets_at` (ISO 8601) has passed: ", reset is due".
+    """
+    if not resets_at:
+        return ""
+    seconds = (datetime.fromisoformat(resets_at) - now).total_seconds()
+    return f", resets in {duration(seconds)}" if seconds > 0 else ", reset is due"

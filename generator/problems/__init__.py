@@ -159,7 +159,10 @@ class ProblemStream(Iterator[Problem]):
         screen: Screen | None,
         tally: Tally,
     ) -> None:
-        self._items, self._limit, self._screen, self.tally = iter(items), limit, screen, tally
+        self._items = iter(items)
+        self._limit = limit
+        self._screen = screen
+        self.tally = tally
 
     def __next__(self) -> Problem:
         if self._limit and self.tally.taken >= self._limit:
@@ -280,7 +283,8 @@ def _local(
     scan, rows = open_files(
         files, golds.check, shape.columns(), config.on_bad_line, seed, tally.read
     )
-    tally.bad_rows, tally.bad = scan.bad_rows, scan.bad
+    tally.bad_rows = scan.bad_rows
+    tally.bad = scan.bad
     if scan.rows:
         _check_answer_field(config, path, scan.fields)
         if golds.in_vain:

@@ -139,7 +139,8 @@ class _Lines:
     ) -> None:
         offset = 0
         for number, line in enumerate(file, 1):
-            start, offset = offset, offset + len(line)
+            start = offset
+            offset = offset + len(line)
             if not line.strip():
                 continue
             try:
@@ -157,7 +158,8 @@ class _Lines:
             self._rows += 1
 
     def read(self, seed: int | None, first: int = 0) -> Iterator[tuple[Path, Row]]:
-        index, order = self._index.fileno(), order_of(self._rows, seed)
+        index = self._index.fileno()
+        order = order_of(self._rows, seed)
         with ExitStack() as stack:
             files = [stack.enter_context(_open(path)) for path in self._paths]
             for step in range(first, self._rows):

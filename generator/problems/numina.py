@@ -124,7 +124,8 @@ def why_marked(row: Mapping[str, Any]) -> str:
 
 def why_skipped(problem: str, solution: str, gold: str | None) -> str:
     """The reason to leave a row out, "" where it is a problem with one answer."""
-    problem, solution = problem[:LOOKED_AT], solution[-LOOKED_AT:]
+    problem = problem[:LOOKED_AT]
+    solution = solution[-LOOKED_AT:]
     chooses = len(options(problem)) >= 2
     if asks_only_proof(problem):
         return PROOF

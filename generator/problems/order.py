@@ -44,7 +44,8 @@ class Permutation:
         return index
 
     def _once(self, index: int) -> int:
-        left, right = index >> self._half, index & self._low
+        left = index >> self._half
+        right = index & self._low
         for key in self._keys:
             mixed = (
                 (right + key) * 0x9E3779B97F4A7C15

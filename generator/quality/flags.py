@@ -31,7 +31,8 @@ FLAGS = (
     "leaked prompt",
 )
 
-FOREIGN_SHARE, FOREIGN_LETTERS = 0.02, 20
+FOREIGN_SHARE = 0.02
+FOREIGN_LETTERS = 20
 LOOP_WORDS, LOOP_SHARE = 24, 0.25  # of the runs of so many words, the share that has come before
 PERIODIC_TAIL = 2_000  # characters; a tail that deflates to a fiftieth repeats itself
 RUNAWAY_WORDS = 16_000

@@ -22,7 +22,8 @@ from shared.grading import grade_fast
 from shared.shards import open_files, sealed_files, write_atomically
 
 FILE = "suspect_gold.jsonl"
-AGREEING, AGREEING_MODELS = 3, 2
+AGREEING = 3
+AGREEING_MODELS = 2
 FEW_AGREEING, MANY_SAMPLES = 2, 4  # two that agree are enough where two others are wrong as well
 AGREEING_SHARE = 0.5  # of the samples that gave an answer
 _PROBLEM_ID = re.compile(rb'"problem_id":"([0-9a-f]{16})"')

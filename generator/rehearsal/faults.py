@@ -107,14 +107,16 @@ class Limits:
         day_seconds: float = 86_400.0,
         say_retry_after: bool = True,
     ) -> None:
-        self._per_minute, self._max_in_flight, self._per_day = (
-            requests_per_minute,
-            max_in_flight,
-            calls_per_day,
-        )
-        self._balance, self._day_seconds, self._say = balance, day_seconds, say_retry_after
+        self._per_minute = requests_per_minute
+        self._max_in_flight = max_in_flight
+        self._per_day = calls_per_day
+        self._balance = balance
+        self._day_seconds = day_seconds
+        self._say = say_retry_after
         self._recent: collections.deque[float] = collections.deque()
-        self._day, self._today, self._ever = -1, 0, 0
+        self._day = -1
+        self._today = 0
+        self._ever = 0
 
     def admit(self, now: float, in_flight: int) -> Refusal | None:
         """Count one call, or say why it is turned away. A refused call costs one of the day's,
@@ -165,4 +167,5 @@ class Limits:
     def _turn_day(self, now: float) -> None:
         day = int(now // self._day_seconds)
         if day != self._day:
-            self._day, self._today = day, 0
+            self._day = day
+            self._today = 0

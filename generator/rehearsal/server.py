@@ -47,7 +47,9 @@ class Teacher:
     """Answers calls and keeps count. One for each server."""
 
     def __init__(self, manner: Manner, limits: Limits, replay: Replay | None) -> None:
-        self._manner, self._limits, self._replay = manner, limits, replay
+        self._manner = manner
+        self._limits = limits
+        self._replay = replay
         self._started = time.monotonic()
         self._wheel: Wheel | None = None
         self._asked: Counter[str] = Counter()  # calls that reached the solver, by problem
@@ -132,11 +134,15 @@ class Teacher:
         self, body: Any, prompt: str, row: Row | None, fate: Fate, rng: random.Random
     ) -> Answer:
         if row is not None:
-            reasoning, response, finish = row.reasoning, row.response, row.finish_reason
+            reasoning = row.reasoning
+            response = row.response
+            finish = row.finish_reason
         else:
             voice: solver.Voice = "brief" if body.get("model") == BRIEF_MODEL else "r1"
-            (reasoning, response), finish = solver.solve(prompt, rng, fate.wrong, voice), "stop"
-        thought, said = tokens(reasoning), tokens(response)
+            (reasoning, response) = solver.solve(prompt, rng, fate.wrong, voice)
+            finish = "stop"
+        thought = tokens(reasoning)
+        said = tokens(response)
         if fate.kind == "empty":
             said = []
         allowed = int(body.get("max_tokens") or body.get("max_completion_tokens") or 1 << 30)

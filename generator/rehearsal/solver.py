@@ -95,7 +95,9 @@ def _think(worked: Worked, workings: tuple[Working, ...], rng: random.Random, wr
 
 def pieces(working: Working) -> list[str]:
     """The equations that lead to a step's result, the step itself last. Tens first, then ones."""
-    left, op, right = working.left, working.op, working.right
+    left = working.left
+    op = working.op
+    right = working.right
     if op in "+-" and left >= 10 and right > 10 and right % 10:
         tens = right - right % 10
         half = calculate(left, op, tens)
@@ -106,7 +108,8 @@ def pieces(working: Working) -> list[str]:
         ]
     if op == "*" and max(left, right) > 10 and max(left, right) % 10:
         small, large = sorted((left, right))
-        tens, ones = large - large % 10, large % 10
+        tens = large - large % 10
+        ones = large % 10
         parts = [f"{tens} * {small} = {tens * small}", f"{ones} * {small} = {ones * small}"]
         return [*parts, f"{tens * small} + {ones * small} = {working.result}", str(working)]
     return [str(working)]
@@ -124,10 +127,8 @@ def _slip(workings: tuple[Working, ...], rng: random.Random) -> tuple[Working, .
     changed: dict[int, int] = {}  # right result of an earlier step -> what we think it is
     slipped = []
     for number, working in enumerate(workings):
-        left, right = (
-            changed.get(working.left, working.left),
-            changed.get(working.right, working.right),
-        )
+        left = changed.get(working.left, working.left)
+        right = changed.get(working.right, working.right)
         result = calculate(left, working.op, right) or max(1, left // max(1, right))
         last_chance = number == len(workings) - 1 and result == working.result
         if number == place or last_chance:

@@ -86,7 +86,8 @@ class Answer:
         ]
         thought = b"data: " + start + b'{"content":null,"reasoning_content":'
         said = b"data: " + start + b'{"content":'
-        thought_end, said_end = b"}" + end, b',"reasoning_content":null}' + end
+        thought_end = b"}" + end
+        said_end = b',"reasoning_content":null}' + end
         events += [(thought, token, thought_end) for token in self.reasoning]
         events += [(said, token, said_end) for token in self.response]
         last = {
@@ -156,13 +157,17 @@ class Wheel:
     events, each a chunk of its own in HTTP.
     """
 
-    TURN_SECONDS, SLOTS = 0.010, 5
+    TURN_SECONDS = 0.010
+    SLOTS = 5
 
     def __init__(self, loop: asyncio.AbstractEventLoop, tokens_per_second: float) -> None:
-        self._loop, self._rate = loop, tokens_per_second
+        self._loop = loop
+        self._rate = tokens_per_second
         self._slots: list[set[int]] = [set() for _ in range(self.SLOTS)]
         self._streams: dict[int, Playing] = {}
-        self._count, self._turns, self._timer = 0, 0, False
+        self._count = 0
+        self._turns = 0
+        self._timer = False
 
     async def play(
         self, transport: asyncio.WriteTransport, events: list[Event], delay: float, stalls: bool
@@ -174,7 +179,8 @@ class Wheel:
             transport, events, self._loop.time() + delay, stalls, self._loop.create_future()
         )
         self._count += 1
-        key, slot = self._count, self._slots[self._count % self.SLOTS]
+        key = self._count
+        slot = self._slots[self._count % self.SLOTS]
         self._streams[key] = stream
         slot.add(key)
         if not self._timer:

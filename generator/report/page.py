@@ -13,7 +13,8 @@ from shared.records import VERDICTS, Trace
 from shared.shards import Pile
 
 TEXT_CHARACTERS = 6_000  # of a sample's reasoning and response each
-SOURCES, REASONS = 20, 16
+SOURCES = 20
+REASONS = 16
 
 PILE_COLOURS: dict[Pile, str] = {"traces": "green", "rejected": "red"}
 VERDICT_COLOURS = dict(
@@ -91,7 +92,8 @@ def _lengths(figures: Figures) -> str:
     used = [at for counts in figures.lengths.values() for at in counts]
     if not used:
         return ""
-    low, high = min(used), max(used)
+    low = min(used)
+    high = max(used)
     series: dict[str, tuple[str, Sequence[float]]] = {
         pile: (PILE_COLOURS[pile], [counts[at] for at in range(low, high + 1)])
         for pile, counts in figures.lengths.items()

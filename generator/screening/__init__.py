@@ -37,8 +37,10 @@ from shared.shards import (
 )
 
 BATCH = 2048
-DUPLICATE, NEAR_DUPLICATE = "duplicate", "near-duplicate"
-COPY, OTHER_NUMBERS = "copy of an evaluation problem", "evaluation problem with other numbers"
+DUPLICATE = "duplicate"
+NEAR_DUPLICATE = "near-duplicate"
+COPY = "copy of an evaluation problem"
+OTHER_NUMBERS = "evaluation problem with other numbers"
 REASONS = (DUPLICATE, NEAR_DUPLICATE, COPY, OTHER_NUMBERS)
 
 _LEFT_OUT = np.dtype([("id", "<u8"), ("reason", "u1"), ("instead", "<u8")])
@@ -101,7 +103,8 @@ class Screening:
         """`evaluation`: name of a set -> its texts. `overlap`: see `EvaluationIndex`."""
         self._folder = folder
         self._evaluation = EvaluationIndex(evaluation, overlap)
-        self._near, self._exclude_other_numbers = near_duplicates, exclude_other_numbers
+        self._near = near_duplicates
+        self._exclude_other_numbers = exclude_other_numbers
         self._settings = (
             f"{near_duplicates} {overlap} {exclude_other_numbers} {self._evaluation.fingerprint}"
         )
@@ -151,7 +154,8 @@ class Screening:
 
     def prepared(self) -> Screen:
         """A screen for one pass over prepared data: a lookup. Ids of repeated rows pass once."""
-        ids, reasons = self._left_out["id"], self._left_out["reason"]
+        ids = self._left_out["id"]
+        reasons = self._left_out["reason"]
         seen: set[int] = set()
 
         def screen(problem: Problem) -> str:
@@ -262,7 +266,8 @@ class _Findings:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path, self._excluded = folder / "findings.bin", folder / "excluded.jsonl"
+        self._path = folder / "findings.bin"
+        self._excluded = folder / "excluded.jsonl"
         if self._path.exists():  # a killed run may leave a torn line; its batch is done again
             os.truncate(self._path, whole_length(self._path))
 

@@ -69,7 +69,8 @@ class DuplicateIndex:
 
     def __init__(self, folder: Path, near: float) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._folder, self._near = folder, near
+        self._folder = folder
+        self._near = near
         self._bands, self._band_rows = bands_for(near) if near else (0, 0)
         widths = {"rows": RECORD.itemsize}
         if near:
@@ -110,7 +111,8 @@ class DuplicateIndex:
         """Sort and decide. May be called again after more rows were added."""
         rows = np.fromfile(self._paths["rows"], RECORD)
         order = np.lexsort((rows["id"], rows["text"]))
-        ids, text = rows["id"][order], rows["text"][order]
+        ids = rows["id"][order]
+        text = rows["text"][order]
         del rows
         starts = _starts(text)
         winner = ids[starts][np.cumsum(starts) - 1]
@@ -118,7 +120,8 @@ class DuplicateIndex:
         again: NDArray[np.bool_] = np.zeros(len(ids), bool)
         again[1:] = (ids[1:] == ids[:-1]) & ~starts[1:]
         lost = ~again & (ids != winner)
-        losers, winners = ids[lost], winner[lost]
+        losers = ids[lost]
+        winners = winner[lost]
         looks = self._near and len(ids)  # an empty file cannot be mapped
         near_losers, near_winners = (
             self._settle_near(np.sort(order[starts])) if looks else (_NONE, _NONE)
@@ -174,7 +177,8 @@ class DuplicateIndex:
         order = np.lexsort((rank, keys))
         starts = _starts(keys[order])
         first = np.flatnonzero(starts)[np.cumsum(starts) - 1]  # where each row's group begins
-        ranks, here = rank[order], np.arange(len(order))
+        ranks = rank[order]
+        here = np.arange(len(order))
         found = []
         for head in range(GROUP_HEADS):
             member = here[here > first + head]

@@ -5,8 +5,7 @@ host's name.
 - No POST works without the token, on loopback too: a page in the user's browser can send POSTs
   there.
 - A request whose Host is not one of ours is refused (DNS rebinding: a foreign name that suddenly
-  means 127.0.0.1), and
-  so is one that a foreign page sends (Origin, Sec-Fetch-Site).
+  means 127.0.0.1), and so is one that a foreign page sends (Origin, Sec-Fetch-Site).
 """
 
 import base64
@@ -20,9 +19,13 @@ from urllib.parse import urlsplit
 
 from shared.errors import InputError
 
+OPEN_PATHS = ("/healthz", "/readyz")  # for a supervisor that has no token
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
+    """Why a request is not let through: an HTTP status and a sentence."""
+
     status: int
     message: str
 
@@ -33,7 +36,8 @@ class Access:
     def __init__(self, host: str, token: str, token_env: str) -> None:
         """Errors: InputError for an address elsewhere than on loopback without a token."""
         self.loopback = is_loopback(host)
-        self._token, self._token_env = token, token_env
+        self._token = token
+        self._token_env = token_env
         if not self.loopback and not token:
             raise InputError(
                 f"daemon.host {host}: the server listens elsewhere than on loopback only with a"
@@ -51,11 +55,8 @@ class Access:
             return Refusal(403, "requests from other sites are refused")
         if method not in ("GET", "HEAD"):
             return None if self._bears_token(headers, basic=False) else self._no_token()
-        if (
-            self.loopback
-            or path in ("/healthz", "/readyz")
-            or self._bears_token(headers, basic=True)
-        ):
+        is_open = self.loopback or path in OPEN_PATHS
+        if is_open or self._bears_token(headers, basic=True):
             return None
         return Refusal(
             401, f"give the token of {self._token_env}, as a bearer token or as the password"
@@ -85,33 +86,34 @@ class Access:
         return address.is_loopback or not self.loopback
 
     def _comes_from_elsewhere(self, method: str, headers: Mapping[str, str]) -> bool:
-        origin, site = headers.get("Origin"), headers.get("Sec-Fetch-Site", "")
-        if (
-            origin is not None
-            and urlsplit(origin).netloc.lower() != headers.get("Host", "").lower()
-        ):
+        origin = headers.get("Origin")
+        site = headers.get("Sec-Fetch-Site", "")
+        host = headers.get("Host", "").lower()
+        if origin is not None and urlsplit(origin).netloc.lower() != host:
             return True
-        followed_a_link = method == "GET" and headers.get("Sec-Fetch-Mode") == "navigate"
-        return site in ("cross-site", "same-site") and not followed_a_link
+        is_link = method == "GET" and headers.get("Sec-Fetch-Mode") == "navigate"
+        return site in ("cross-site", "same-site") and not is_link
 
     def _bears_token(self, headers: Mapping[str, str], basic: bool) -> bool:
         """`basic`: a browser's password prompt will do. Not for POSTs: browsers send it along
         with foreign forms.
         """
-        kind, _, given = headers.get("Authorization", "").partition(" ")
+        kind, _, token = headers.get("Authorization", "").partition(" ")
         if basic and kind.lower() == "basic":
             try:
-                given = base64.b64decode(given, validate=True).decode().partition(":")[2]
+                credentials = base64.b64decode(token, validate=True).decode()
             except (binascii.Error, UnicodeDecodeError):
                 return False
+            token = credentials.partition(":")[2]
         elif kind.lower() != "bearer":
             return False
-        return bool(self._token) and hmac.compare_digest(
-            given.strip().encode(), self._token.encode()
-        )
+        # in a time that tells nothing of how much of it is right
+        is_equal = hmac.compare_digest(token.strip().encode(), self._token.encode())
+        return bool(self._token) and is_equal
 
 
 def is_loopback(host: str) -> bool:
+    """Whether an address, or the name localhost, is reached from this machine alone."""
     if host.lower() == "localhost":
         return True
     try:

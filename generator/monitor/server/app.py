@@ -18,10 +18,17 @@ from generator.monitor.status import RunStatus
 from shared.errors import InputError
 from shared.records import Trace
 
-TRACE_CHARACTERS = (
-    40_000  # of a trace's reasoning and response each; longer ones are cut for the eye
-)
+TRACE_CHARACTERS = 40_000  # of a trace's reasoning and response each, for the eye
+PASSWORD_PROMPT = 'Basic realm="stillhouse", charset="UTF-8"'
 NEXT_PORTS = 20  # tried on loopback where the port is taken, as by another run
+
+SAFETY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
 
 
 class Controls(Protocol):
@@ -31,9 +38,13 @@ class Controls(Protocol):
         """No call starts, on one lane or anywhere. Errors: KeyError for an unknown lane."""
         ...
 
-    def resume(self, lane: str = "") -> None: ...
+    def resume(self, lane: str = "") -> None:
+        """Calls start again. Errors: KeyError for an unknown lane."""
+        ...
 
-    def drain(self, why: str) -> None: ...
+    def drain(self, why: str) -> None:
+        """Start nothing more and end when the calls in flight have ended."""
+        ...
 
     def reload(self) -> list[str]:
         """Read the configuration again; sentences about what needs a restart. Errors:
@@ -43,13 +54,17 @@ class Controls(Protocol):
 
 
 class _Routes:
+    """What is served, and the history that is sampled meanwhile."""
+
     def __init__(
         self,
         status: Callable[[], RunStatus],
         traces: Callable[[], Iterable[Trace]],
         controls: Controls,
     ) -> None:
-        self._status, self._traces, self._controls = status, traces, controls
+        self._status = status
+        self._traces = traces
+        self._controls = controls
         self._metrics = exposition(status)
         self._history = History()
         self._next_sample: asyncio.TimerHandle | None = None
@@ -59,13 +74,13 @@ class _Routes:
             [
                 web.get("/", self.dashboard),
                 web.get("/status", self.status),
-                web.get("/history", self.seen),
-                web.get("/traces", self.latest),
+                web.get("/history", self.history),
+                web.get("/traces", self.traces),
                 web.get("/metrics", self.metrics),
-                web.get("/healthz", self.healthy),
+                web.get("/healthz", self.health),
                 web.get("/readyz", self.ready),
-                web.post("/{what:pause|resume|drain|reload}", self.control),
-                web.post("/lanes/{lane}/{what:pause|resume}", self.control),
+                web.post("/{action:pause|resume|drain|reload}", self.control),
+                web.post("/lanes/{lane}/{action:pause|resume}", self.control),
             ]
         )
 
@@ -85,38 +100,38 @@ class _Routes:
     async def status(self, request: web.Request) -> web.Response:
         return _json(self._status().as_dict())
 
-    async def seen(self, request: web.Request) -> web.Response:
+    async def history(self, request: web.Request) -> web.Response:
         try:
             since = float(request.query.get("since", "0"))
         except ValueError:
             return _json({"error": "since: a number of seconds since 1970"}, 400)
         return _json({"every_seconds": SAMPLE_SECONDS, "samples": self._history.since(since)})
 
-    async def latest(self, request: web.Request) -> web.Response:
-        return _json([_for_the_eye(trace) for trace in self._traces()])
+    async def traces(self, request: web.Request) -> web.Response:
+        return _json([_summary(trace) for trace in self._traces()])
 
     async def metrics(self, request: web.Request) -> web.Response:
         headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
         return web.Response(body=self._metrics(), headers=headers)
 
-    async def healthy(self, request: web.Request) -> web.Response:
+    async def health(self, request: web.Request) -> web.Response:
         return _json({"alive": True})
 
     async def ready(self, request: web.Request) -> web.Response:
         status = self._status()
-        taken = status.phase in ("running", "idle")
-        return _json(
-            {"ready": taken, "phase": status.phase, "note": status.note}, 200 if taken else 503
-        )
+        is_ready = status.phase in ("running", "idle")
+        reply = {"ready": is_ready, "phase": status.phase, "note": status.note}
+        return _json(reply, 200 if is_ready else 503)
 
     async def control(self, request: web.Request) -> web.Response:
-        what, lane = request.match_info["what"], request.match_info.get("lane", "")
+        action = request.match_info["action"]
+        lane = request.match_info.get("lane", "")
         try:
-            if what == "reload":
+            if action == "reload":
                 return _json({"done": "reload", "notes": self._controls.reload()})
-            if what == "drain":
+            if action == "drain":
                 self._controls.drain("asked for over HTTP")
-            elif what == "pause":
+            elif action == "pause":
                 self._controls.pause(lane)
             else:
                 self._controls.resume(lane)
@@ -124,7 +139,8 @@ class _Routes:
             return _json({"error": f"no lane is called {lane!r}"}, 404)
         except InputError as error:
             return _json({"error": str(error)}, 400)
-        return _json({"done": what, **({"lane": lane} if lane else {})})
+        target = {"lane": lane} if lane else {}
+        return _json({"done": action, **target})
 
 
 @asynccontextmanager
@@ -147,18 +163,22 @@ async def dashboard_server(
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
-        bound = await _bind(runner, host, port)
-        shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+        bound_port = await _bind(runner, host, port)
+        address = "127.0.0.1" if host in ("0.0.0.0", "::") else host
         routes.start_sampling()
-        yield f"http://[{shown}]:{bound}/" if ":" in shown else f"http://{shown}:{bound}/"
+        yield (
+            f"http://[{address}]:{bound_port}/"
+            if ":" in address
+            else f"http://{address}:{bound_port}/"
+        )
     finally:
         routes.stop_sampling()
         await runner.cleanup()
 
 
 async def _bind(runner: web.AppRunner, host: str, port: int) -> int:
-    last = port + NEXT_PORTS if is_loopback(host) else port
-    for candidate in range(port, min(last, 65535) + 1):
+    last_port = port + NEXT_PORTS if is_loopback(host) else port
+    for candidate in range(port, min(last_port, 65535) + 1):
         try:
             await web.TCPSite(runner, host, candidate).start()
         except OSError as error:
@@ -180,26 +200,19 @@ def _guard(access: Access) -> Callable[..., Awaitable[web.StreamResponse]]:
         request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         reply: web.StreamResponse
-        if refusal := access.check(request.method, request.path, request.headers):
+        refusal = access.check(request.method, request.path, request.headers)
+        if refusal is not None:
             reply = _json({"error": refusal.message}, refusal.status)
             if refusal.status == 401:
-                kind = (
-                    "Bearer"
-                    if request.method == "POST"
-                    else 'Basic realm="stillhouse", charset="UTF-8"'
-                )
-                reply.headers["WWW-Authenticate"] = kind
+                is_post = request.method == "POST"
+                reply.headers["WWW-Authenticate"] = "Bearer" if is_post else PASSWORD_PROMPT
         else:
             try:
                 reply = await handler(request)
             except web.HTTPException as error:
                 reply = _json({"error": error.reason}, error.status)
         reply.headers["Content-Security-Policy"] = page_policy()
-        reply.headers["X-Content-Type-Options"] = "nosniff"
-        reply.headers["X-Frame-Options"] = "DENY"
-        reply.headers["Referrer-Policy"] = "no-referrer"
-        reply.headers["Cross-Origin-Resource-Policy"] = "same-origin"
-        reply.headers["Cache-Control"] = "no-store"
+        reply.headers.update(SAFETY_HEADERS)
         return reply
 
     return guard
@@ -209,7 +222,7 @@ def _json(value: Any, status: int = 200) -> web.Response:
     return web.Response(body=orjson.dumps(value), status=status, content_type="application/json")
 
 
-def _for_the_eye(trace: Trace) -> dict[str, Any]:
+def _summary(trace: Trace) -> dict[str, Any]:
     return {
         "id": trace.id,
         "source": trace.source,

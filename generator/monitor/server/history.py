@@ -18,6 +18,7 @@ class History:
         self._samples: deque[tuple[float, float, int, int, int]] = deque(maxlen=KEPT_SAMPLES)
 
     def add(self, now: float, status: RunStatus) -> None:
+        """Remember the status at `now`, seconds since the epoch."""
         limit = sum(lane.limit for lane in status.lanes)
         self._samples.append(
             (round(now, 1), status.tokens_per_second, status.in_flight, limit, status.done)

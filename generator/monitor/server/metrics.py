@@ -22,109 +22,85 @@ class StatusCollector(Collector):
         self._status = status
 
     def describe(self) -> list[Metric]:
+        """Nothing: a status is taken only when metrics are asked for."""
         return []
 
     def collect(self) -> Iterator[Metric]:
+        """The run's metrics, then those of its lanes."""
         status = self._status()
-        samples = CounterMetricFamily(
-            PREFIX + "samples", "Finished samples in the corpus", labels=["pile"]
-        )
+        samples = _counter("samples", "Finished samples in the corpus", "pile")
         samples.add_metric(["kept"], status.kept)
         samples.add_metric(["rejected"], status.rejected)
         yield samples
-        verdicts = CounterMetricFamily(
-            PREFIX + "verdicts", "Finished samples of this run", labels=["verdict"]
-        )
+        verdicts = _counter("verdicts", "Finished samples of this run", "verdict")
         for verdict, count in sorted(status.verdicts.items()):
             verdicts.add_metric([verdict], count)
         yield verdicts
-        phase = GaugeMetricFamily(
-            PREFIX + "phase", "1 for the phase that the run is in", labels=["phase"]
-        )
+        phase = _gauge("phase", "1 for the phase that the run is in", "phase")
         phase.add_metric([status.phase], 1)
         yield phase
-        yield GaugeMetricFamily(
-            PREFIX + "samples_wanted", "Samples wanted in all, 0 where not known", status.total
-        )
-        yield GaugeMetricFamily(
-            PREFIX + "tokens_per_second",
-            "Completion tokens a second, lately",
-            status.tokens_per_second,
-        )
-        yield GaugeMetricFamily(PREFIX + "grading", "Answers being checked", status.grading)
-        yield GaugeMetricFamily(
-            PREFIX + "eta_seconds", "Until done, NaN where not known", _nan(status.eta_seconds)
-        )
-        yield from _lanes(status.lanes)
-
-
-def _lanes(lanes: list[LaneStatus]) -> Iterator[Metric]:
-    def gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:
-        return GaugeMetricFamily(PREFIX + "lane_" + name, text, labels=["lane", *labels])
-
-    def counter(name: str, text: str, *labels: str) -> CounterMetricFamily:
-        return CounterMetricFamily(PREFIX + "lane_" + name, text, labels=["lane", *labels])
-
-    calls, tokens = (
-        counter("calls", "HTTP calls"),
-        counter("tokens", "Completion tokens as they stream"),
-    )
-    usd, errors = (
-        counter("usd", "Spend by the lane's prices"),
-        counter("errors", "Failed calls", "kind"),
-    )
-    in_flight, limit = (
-        gauge("in_flight", "Calls in flight"),
-        gauge("limit", "Calls that may be in flight now"),
-    )
-    waiting, first = (
-        gauge("waiting", "Samples that wait for it"),
-        gauge("first_token_seconds", "Median, lately"),
-    )
-    used, most = (
-        gauge("budget_used", "Used of a budget", "budget"),
-        gauge("budget_limit", "The budget", "budget"),
-    )
-    resets, state = (
-        gauge("budget_resets", "When it turns, epoch seconds", "budget"),
-        gauge("state", "1: in it", "state"),
-    )
-    for lane in lanes:
-        for family, value in (
-            (calls, lane.calls),
-            (tokens, lane.tokens),
-            (usd, lane.usd),
-            (in_flight, lane.in_flight),
-            (limit, lane.limit),
-            (waiting, lane.waiting),
-            (first, lane.first_token_seconds),
+        for name, text, value in (
+            ("samples_wanted", "Samples wanted in all, 0 where not known", status.total),
+            ("tokens_per_second", "Completion tokens a second, lately", status.tokens_per_second),
+            ("grading", "Answers being checked", status.grading),
+            ("eta_seconds", "Until done, NaN where not known", _nan(status.eta_seconds)),
         ):
-            family.add_metric([lane.name], value)
+            yield GaugeMetricFamily(PREFIX + name, text, value)
+        yield from _lane_counts(status.lanes)
+        yield from _lane_states(status.lanes)
+        yield from _lane_budgets(status.lanes)
+
+
+def _counter(name: str, text: str, *labels: str) -> CounterMetricFamily:
+    return CounterMetricFamily(PREFIX + name, text, labels=labels)
+
+
+def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(PREFIX + name, text, labels=labels)
+
+
+def _lane_counts(lanes: list[LaneStatus]) -> Iterator[Metric]:
+    calls = _counter("lane_calls", "HTTP calls", "lane")
+    tokens = _counter("lane_tokens", "Completion tokens as they stream", "lane")
+    usd = _counter("lane_usd", "Spend by the lane's prices", "lane")
+    errors = _counter("lane_errors", "Failed calls", "lane", "kind")
+    in_flight = _gauge("lane_in_flight", "Calls in flight", "lane")
+    limit = _gauge("lane_limit", "Calls that may be in flight now", "lane")
+    waiting = _gauge("lane_waiting", "Samples that wait for it", "lane")
+    first_token = _gauge("lane_first_token_seconds", "Median, lately", "lane")
+    for lane in lanes:
+        calls.add_metric([lane.name], lane.calls)
+        tokens.add_metric([lane.name], lane.tokens)
+        usd.add_metric([lane.name], lane.usd)
         for kind, count in sorted(lane.errors.items()):
             errors.add_metric([lane.name, kind], count)
+        in_flight.add_metric([lane.name], lane.in_flight)
+        limit.add_metric([lane.name], lane.limit)
+        waiting.add_metric([lane.name], lane.waiting)
+        first_token.add_metric([lane.name], lane.first_token_seconds)
+    yield from (calls, tokens, usd, errors, in_flight, limit, waiting, first_token)
+
+
+def _lane_states(lanes: list[LaneStatus]) -> Iterator[Metric]:
+    states = _gauge("lane_state", "1: in it", "lane", "state")
+    for lane in lanes:
         for name in get_args(LaneState):
-            state.add_metric([lane.name, name], float(name == lane.state))
+            states.add_metric([lane.name, name], 1.0 if name == lane.state else 0.0)
+    yield states
+
+
+def _lane_budgets(lanes: list[LaneStatus]) -> Iterator[Metric]:
+    usage = _gauge("lane_budget_used", "Used of a budget", "lane", "budget")
+    limit = _gauge("lane_budget_limit", "The budget", "lane", "budget")
+    resets = _gauge("lane_budget_resets", "When it resets, epoch seconds", "lane", "budget")
+    for lane in lanes:
         for budget in lane.budgets:
-            used.add_metric([lane.name, budget.name], budget.used)
-            most.add_metric([lane.name, budget.name], budget.limit)
+            labels = [lane.name, budget.name]
+            usage.add_metric(labels, budget.used)
+            limit.add_metric(labels, budget.limit)
             if budget.resets_at:
-                resets.add_metric(
-                    [lane.name, budget.name], datetime.fromisoformat(budget.resets_at).timestamp()
-                )
-    yield from (
-        calls,
-        tokens,
-        usd,
-        errors,
-        in_flight,
-        limit,
-        waiting,
-        first,
-        used,
-        most,
-        resets,
-        state,
-    )
+                resets.add_metric(labels, datetime.fromisoformat(budget.resets_at).timestamp())
+    yield from (usage, limit, resets)
 
 
 def _nan(value: float | None) -> float:

@@ -8,6 +8,7 @@ from shared.pages import asset, document, math_script, policy
 from shared.pages.frame import page_style
 
 PARTS = f"{__package__}.dashboard"
+SCRIPTS = ("format.js", "elements.js", "chart.js", "lanes.js", "traces.js", "dashboard.js")
 
 
 @cache
@@ -30,5 +31,5 @@ def _style() -> str:
 
 
 def _script() -> str:
-    parts = [math_script(), asset(PARTS, "chart.js"), asset(PARTS, "dashboard.js")]
+    parts = [math_script(), *(asset(PARTS, name) for name in SCRIPTS)]
     return '"use strict";\n' + "\n".join(parts)

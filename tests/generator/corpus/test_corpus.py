@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from generator.corpus import Ledger, check, holder, open_corpus, reindex
-from generator.corpus.status import standing
+from generator.corpus.status import corpus_status
 from shared.errors import CannotWrite, InputError
 from shared.records import Trace, read_traces
 from tests.generator.process_runs import ROOT, manifest, rows
@@ -68,7 +68,7 @@ def test_what_is_added_stands_in_its_pile_sealed_listed_and_noted(tmp_path: Path
     ]
     assert manifest(tmp_path)["totals"]["traces"]["rows"] == 8
     assert check(tmp_path).faults == []
-    assert "10 finished: 8 kept, 2 rejected" in standing(tmp_path)
+    assert "10 finished: 8 kept, 2 rejected" in corpus_status(tmp_path)
 
 
 def test_a_key_that_a_provider_says_anywhere_stands_in_no_file(tmp_path: Path) -> None:
@@ -351,6 +351,6 @@ def test_a_ledger_that_never_got_its_tables_is_told_in_one_line(tmp_path: Path) 
     (tmp_path / "ledger.sqlite").write_bytes(b"")
     assert any("has no tables yet" in fault for fault in check(tmp_path).faults)
     with pytest.raises(InputError, match="reindex"):
-        standing(tmp_path)
+        corpus_status(tmp_path)
     fill(tmp_path, [])
     assert check(tmp_path).faults == []

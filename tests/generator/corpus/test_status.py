@@ -1,20 +1,21 @@
 """`status`: what a run that is going says of its lanes."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import orjson
 import pytest
 
 from generator.corpus import open_corpus
-from generator.corpus.status import standing
+from generator.corpus.status import corpus_status
 from generator.lanes.describe import lane_status
-from generator.monitor.status import LaneStatus, RunStatus
+from generator.monitor.status import BudgetStatus, LaneStatus, RunStatus
 from shared.chat_api.limits import LimitNews
 from tests.generator.lanes.lane_simulation import one_gate
 
 
-def picture(lane: LaneStatus) -> str:
+def snapshot(lane: LaneStatus) -> str:
     running = RunStatus(
         corpus="",
         phase="running",
@@ -40,6 +41,16 @@ def picture(lane: LaneStatus) -> str:
     return orjson.dumps(running.as_dict()).decode()
 
 
+async def status_of_a_run(folder: Path, lane: LaneStatus) -> str:
+    corpus = open_corpus(folder, 10, 64)
+    corpus.ledger.note("status", snapshot(lane))
+    corpus.ledger.commit()
+    try:
+        return corpus_status(folder)
+    finally:
+        await corpus.close(False)
+
+
 @pytest.mark.parametrize(
     ("source", "says"),
     [
@@ -61,16 +72,26 @@ def test_status_says_the_pace_of_a_lane_and_where_it_comes_from(
             pace.start(0.0)
         pace.refused(0.1, None, too_fast=True)
 
-    async def seen() -> str:
-        corpus = open_corpus(tmp_path, 10, 64)
-        corpus.ledger.note("status", picture(lane_status(gate, 0, 1.0)))
-        corpus.ledger.commit()
-        try:
-            return standing(tmp_path)
-        finally:
-            await corpus.close(False)
-
-    text = asyncio.run(seen())
+    text = asyncio.run(status_of_a_run(tmp_path, lane_status(gate, 0, 1.0)))
     assert "limit 8" in text
     assert says in text
     assert ("keeps to" in text) == bool(says)
+
+
+@pytest.mark.parametrize(
+    ("hours", "says"),
+    [
+        (39.01, "calls_per_day: 100 of 100, resets in 39 h 00 min"),
+        (-50.8, "calls_per_day: 100 of 100, reset is due"),
+        (None, "calls_per_day: 100 of 100\n"),
+    ],
+)
+async def test_status_says_when_a_budget_resets_and_no_time_below_zero(
+    tmp_path: Path, hours: float | None, says: str
+) -> None:
+    moment = datetime.now(UTC) + timedelta(hours=hours or 0.0)
+    resets_at = "" if hours is None else moment.isoformat()
+    budget = BudgetStatus("free", "calls_per_day", 100, 100, resets_at)
+    lane = LaneStatus("free", "r1", "used up", "", 0, 0, 8, 64, 100, {}, 0, 0.0, [budget])
+    text = await status_of_a_run(tmp_path, lane) + "\n"
+    assert says in text

@@ -42,7 +42,8 @@ class Page:
     """One tab. `calls` are the protocol's."""
 
     def __init__(self, socket: "aiohttp.ClientWebSocketResponse") -> None:
-        self._socket, self._ids = socket, itertools.count(1)
+        self._socket = socket
+        self._ids = itertools.count(1)
         self.dialogs: list[str] = []  # every alert, confirm or prompt that the page opened
 
     async def send(self, method: str, **params: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from generator.monitor import console
-from generator.monitor.event_log import Journal
+from generator.monitor.event_log import EventLog
 from generator.monitor.status import LaneStatus, RunStatus, counts
 
 LANE = LaneStatus(
@@ -132,7 +132,7 @@ async def test_a_run_goes_on_when_nobody_sees_it_any_more(monkeypatch: pytest.Mo
             await console.show(status, out)
     with pipe_that_nobody_reads() as err:
         monkeypatch.setattr(sys, "stderr", err)
-        Journal().look(status())
+        EventLog().record(status())
         monkeypatch.undo()
 
 

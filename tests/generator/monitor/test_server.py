@@ -95,22 +95,22 @@ def a_trace(number: int, text: str) -> Trace:
     )
 
 
-class Steered:
+class RecordedControls:
     """A run's controls that write down what they were asked."""
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.requests: list[str] = []
 
     def pause(self, lane: str = "") -> None:
         if lane not in ("", "free"):
             raise KeyError(lane)
-        self.asked.append(f"pause {lane}".strip())
+        self.requests.append(f"pause {lane}".strip())
 
     def resume(self, lane: str = "") -> None:
-        self.asked.append(f"resume {lane}".strip())
+        self.requests.append(f"resume {lane}".strip())
 
     def drain(self, why: str) -> None:
-        self.asked.append("drain")
+        self.requests.append("drain")
 
     def reload(self) -> list[str]:
         raise InputError("config.toml:3: lane.0.concurrency: must be a number")
@@ -123,13 +123,13 @@ TRACES = [
 
 
 @asynccontextmanager
-async def served(token: str = TOKEN, **changes: Any) -> AsyncIterator[tuple[str, Steered]]:
-    steered = Steered()
+async def served(token: str = TOKEN, **changes: Any) -> AsyncIterator[tuple[str, RecordedControls]]:
+    controls = RecordedControls()
     access = Access("127.0.0.1", token, "GENERATOR_TOKEN")
     async with dashboard_server(
-        "127.0.0.1", free_port(), access, lambda: a_status(**changes), lambda: TRACES, steered
+        "127.0.0.1", free_port(), access, lambda: a_status(**changes), lambda: TRACES, controls
     ) as url:
-        yield url.rstrip("/"), steered
+        yield url.rstrip("/"), controls
 
 
 async def ask(method: str, url: str, **headers: str) -> tuple[int, str]:
@@ -146,31 +146,31 @@ POSTS = ["/pause", "/resume", "/drain", "/reload", "/lanes/free/pause", "/lanes/
 
 @pytest.mark.parametrize("path", POSTS)
 async def test_a_post_without_the_token_is_401_and_does_nothing(path: str) -> None:
-    async with served() as (url, steered):
-        for given in (
+    async with served() as (url, controls):
+        for headers in (
             {},
             {"Authorization": "Bearer wrong"},
             {"Authorization": "Basic b3BlbiBzZXNhbWU6b3BlbiBzZXNhbWU="},
         ):
-            assert (await ask("POST", url + path, **given))[0] == 401
-        assert steered.asked == []
+            assert (await ask("POST", url + path, **headers))[0] == 401
+        assert controls.requests == []
 
 
 @pytest.mark.parametrize("path", POSTS)
 async def test_where_no_token_is_set_no_post_works_at_all(path: str) -> None:
-    async with served(token="") as (url, steered):
-        for given in ("Bearer ", "Bearer x", "Bearer None"):
-            status, text = await ask("POST", url + path, Authorization=given)
+    async with served(token="") as (url, controls):
+        for bearer in ("Bearer ", "Bearer x", "Bearer None"):
+            status, text = await ask("POST", url + path, Authorization=bearer)
             assert status == 401
             assert "GENERATOR_TOKEN" in text
-        assert steered.asked == []
+        assert controls.requests == []
 
 
 @pytest.mark.parametrize("path", [*POSTS, "/status"])
 async def test_a_foreign_origin_or_host_is_403_even_with_the_token(path: str) -> None:
     method = "GET" if path == "/status" else "POST"
     bearer = {"Authorization": f"Bearer {TOKEN}"}
-    async with served() as (url, steered):
+    async with served() as (url, controls):
         foreign: list[dict[str, str]] = [
             {"Origin": "http://evil.example"},
             {"Origin": "null"},
@@ -182,15 +182,15 @@ async def test_a_foreign_origin_or_host_is_403_even_with_the_token(path: str) ->
         ]
         for headers in foreign:
             assert (await ask(method, url + path, **bearer, **headers))[0] == 403, headers
-        assert steered.asked == []
+        assert controls.requests == []
 
 
 async def test_posts_with_the_token_steer_the_run() -> None:
     bearer = {"Authorization": f"Bearer {TOKEN}"}
-    async with served() as (url, steered):
+    async with served() as (url, controls):
         for path in ("/pause", "/resume", "/lanes/free/pause", "/lanes/free/resume", "/drain"):
             assert (await ask("POST", url + path, **bearer, Origin=url))[0] == 200
-        assert steered.asked == ["pause", "resume", "pause free", "resume free", "drain"]
+        assert controls.requests == ["pause", "resume", "pause free", "resume free", "drain"]
         assert (await ask("POST", url + "/lanes/other/pause", **bearer))[0] == 404
         status, text = await ask("POST", url + "/reload", **bearer)
         assert status == 400
@@ -206,14 +206,14 @@ def test_it_refuses_to_listen_elsewhere_without_a_token(host: str) -> None:
 def test_elsewhere_than_on_loopback_reading_needs_the_token_too() -> None:
     access = Access("0.0.0.0", TOKEN, "GENERATOR_TOKEN")
     host = {"Host": "192.168.1.20:8700"}
-    refused = access.check("GET", "/", host)
-    assert refused is not None
-    assert refused.status == 401
+    refusal = access.check("GET", "/", host)
+    assert refusal is not None
+    assert refusal.status == 401
     assert access.check("GET", "/healthz", host) is None
     assert access.check("GET", "/", {**host, "Authorization": f"Bearer {TOKEN}"}) is None
-    renamed = access.check("GET", "/", {"Host": "evil.example", "Authorization": f"Bearer {TOKEN}"})
-    assert renamed is not None
-    assert renamed.status == 403
+    rebound = access.check("GET", "/", {"Host": "evil.example", "Authorization": f"Bearer {TOKEN}"})
+    assert rebound is not None
+    assert rebound.status == 403
 
 
 async def test_status_history_traces_and_metrics_say_what_the_run_does() -> None:
@@ -255,18 +255,19 @@ async def test_a_run_that_drains_is_alive_and_not_ready() -> None:
 
 
 async def test_a_taken_port_gives_the_next_one_on_loopback() -> None:
-    async with served() as (first, _):
-        port = int(first.rpartition(":")[2])
+    async with served() as (url, _):
+        port = int(url.rpartition(":")[2])
         access = Access("127.0.0.1", "", "GENERATOR_TOKEN")
         async with dashboard_server(
-            "127.0.0.1", port, access, a_status, lambda: [], Steered()
-        ) as second:
-            assert int(second.rstrip("/").rpartition(":")[2]) > port
+            "127.0.0.1", port, access, a_status, lambda: [], RecordedControls()
+        ) as next_url:
+            assert int(next_url.rstrip("/").rpartition(":")[2]) > port
 
 
 async def test_the_page_needs_nothing_from_elsewhere_and_lets_nothing_else_run() -> None:
     async with served() as (url, _), aiohttp.ClientSession() as session, session.get(url) as reply:
-        page, policy = await reply.text(), reply.headers["Content-Security-Policy"]
+        page = await reply.text()
+        policy = reply.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
     assert "innerHTML" not in page.replace("there is no innerHTML", "")
@@ -297,11 +298,46 @@ async def test_script_in_problems_traces_models_and_errors_does_not_run_in_the_d
             )
             == 0
         )
-        shown = await page.evaluate("document.body.innerText")
-        assert (
-            shown.count("<script>window.pwned=1;alert(1)</script>") > 5
-        )  # told as it is, not swallowed
+        text = await page.evaluate("document.body.innerText")
+        # shown as it is, not swallowed
+        assert text.count("<script>window.pwned=1;alert(1)</script>") > 5
         assert await page.evaluate("document.querySelectorAll('.inside math mfrac').length") > 0
+
+
+async def test_the_dashboard_counts_a_reset_by_the_runs_clock() -> None:
+    """The browser's clock, on another machine or years later, does not matter."""
+    chromium()
+    async with served() as (url, _), browser() as page:
+        await page.open(url)
+        await page.until("document.querySelector('#lanes .meter') !== null")
+        text = await page.evaluate("document.querySelector('#lanes .meter').innerText")
+    assert "100 of 100, resets in 39 h 00 min" in text
+
+
+async def test_the_dashboard_gives_no_time_below_zero_for_a_reset_that_has_passed() -> None:
+    chromium()
+    async with served(at="2026-11-27T18:45:32+00:00") as (url, _), browser() as page:
+        await page.open(url)
+        await page.until("document.querySelector('#lanes .meter') !== null")
+        text = await page.evaluate("document.querySelector('#lanes .meter').innerText")
+    assert "100 of 100, reset is due" in text
+
+
+async def test_time_labels_of_the_chart_differ_and_fit_for_any_span_and_width() -> None:
+    chromium()
+    begin = 1_795_800_003.7
+    async with served() as (url, _), browser() as page:
+        await page.open(url)
+        for span in (1, 4, 20, 59, 100, 240, 290, 600, 1800):
+            for width in (200, 420, 900, 1400):
+                ticks = await page.evaluate(f"timeTicks({begin}, {begin + span}, {width})")
+                labels = [tick["label"] for tick in ticks]
+                assert len(set(labels)) == len(labels) >= 1, (span, width, labels)
+                assert all(begin <= tick["time"] <= begin + span for tick in ticks)
+                pixels = 80 * len(labels) - 80
+                assert pixels <= width, (span, width, labels)
+        minutes = await page.evaluate(f"timeTicks({begin}, {begin} + 240, 900)")
+        assert len(minutes) >= 4
 
 
 FORMULAS = {
@@ -318,12 +354,12 @@ async def test_math_is_readable_and_money_stays_money() -> None:
     async with served() as (url, _), browser() as page:
         await page.open(url)
         for text, selector in FORMULAS.items():
-            found = await page.evaluate(
+            count = await page.evaluate(
                 "(() => { const box = document.createElement('div');"
                 f" box.append(renderText({text!r})); return"
                 f" box.querySelectorAll({selector!r}).length; }})()"
             )
-            assert found == 1, text
+            assert count == 1, text
         money = await page.evaluate(
             "(() => { const box = document.createElement('div'); box.append(renderText('costs $5"
             " and $7')); return box.innerHTML; })()"
