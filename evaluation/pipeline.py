@@ -25,8 +25,6 @@ from evaluation.records import (
     Question,
     Results,
     SampleRequest,
-    closes_only,
-    is_untagged,
 )
 from evaluation.results import folder as files
 from evaluation.results.manifest import manifest_of, template_warning
@@ -35,6 +33,7 @@ from evaluation.scoring import Scorer
 from evaluation.stats.comparison import refused_fields, right
 from evaluation.stats.sprt import ALPHA, BETA, ODDS, decide
 from shared.errors import InputError, ended_by_a_signal
+from shared.thinking import closes_only, is_untagged
 
 _QUICK_BLOCK = 24  # problems between two looks
 

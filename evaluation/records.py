@@ -9,8 +9,8 @@ A `Question` is asked, a `ModelAnswer` comes, a `Case` is both with the verdict 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from shared.prompts import THINK_CLOSE, THINK_OPEN
 from shared.records import Message, Verdict, is_cut
+from shared.thinking import SplitText, split
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,57 +66,14 @@ class ModelAnswer:
         return is_cut(self.finish_reason)
 
 
-@dataclass(frozen=True, slots=True)
-class Thought:
-    """An answer's text taken apart."""
-
-    reasoning: str
-    response: str
-    unclosed: bool  # the thinking began and never ended: nothing was answered, whatever it contains
-
-
-def take_apart(text: str) -> Thought:
-    """Thinking and response of a generated text. Only what follows the thinking counts as an
-    answer.
-    """
-    head, closed, response = text.rpartition(THINK_CLOSE)
-    if closed and THINK_OPEN not in response:
-        return Thought(
-            head.removeprefix(THINK_OPEN).removeprefix("\n").removesuffix("\n"),
-            response.lstrip("\n"),
-            False,
-        )
-    before, opened, thinking = text.rpartition(THINK_OPEN)
-    if opened:
-        return Thought(thinking.removeprefix("\n"), before, True)
-    return Thought("", text, False)
-
-
-def is_untagged(text: str) -> bool:
-    """Whether a text has no thinking tag at all: it alone does not tell a thought from an
-    answer.
-    """
-    return THINK_OPEN not in text and THINK_CLOSE not in text
-
-
-def closes_only(text: str) -> bool:
-    """Whether a text closes a thinking that it never opened: the chat template had opened it in
-    the prompt.
-    """
-    head, closed, _ = text.partition(THINK_CLOSE)
-    return bool(closed) and THINK_OPEN not in head
-
-
-def thought_of(answer: ModelAnswer, starts_inside: bool = False) -> Thought:
-    """An answer taken apart. `starts_inside`: the server's texts begin inside the thinking, without
-    its tag.
+def split_answer(answer: ModelAnswer, starts_inside: bool = False) -> SplitText:
+    """An answer as thinking and response. `starts_inside`: the server's texts begin inside the
+    thinking, without its tag.
 
     A text without any tag that the limit cut may be either; it is taken for a thinking that never
     ended.
     """
-    if is_untagged(answer.text) and (answer.cut or starts_inside):
-        return Thought(answer.text, "", True)
-    return take_apart(answer.text)
+    return split(answer.text, untagged_is_thinking=answer.cut or starts_inside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +92,9 @@ class Case:
         return self.verdict.verdict == "correct"
 
     @property
-    def thought(self) -> Thought:
-        """The answer taken apart, as the verdict took it."""
-        return thought_of(self.answer, starts_inside=self.verdict.verdict == "truncated")
+    def text(self) -> SplitText:
+        """The answer as thinking and response, as the verdict took it."""
+        return split_answer(self.answer, starts_inside=self.verdict.verdict == "truncated")
 
     @property
     def unfinished(self) -> bool:

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from evaluation.lighteval.metric import SecondOpinion
-from evaluation.records import Case, ModelAnswer, SampleRequest, Thought, is_untagged, thought_of
+from evaluation.records import Case, ModelAnswer, SampleRequest, split_answer
 from shared.grading import grade
 from shared.grading.extract import last_box
 from shared.records import Verdict
+from shared.thinking import SplitText, is_untagged, spoken
 
 _GRADE_SECONDS = 5.0
 
@@ -33,14 +34,14 @@ class Scorer:
     ) -> "Future[Case]":
         """The case, once judged; `graded(correct)` is called as soon as the first opinion is there.
 
-        `starts_inside`: see `evaluation.records.thought_of`.
+        `starts_inside`: see `evaluation.records.split_answer`.
         """
-        thought = thought_of(answer, starts_inside)
-        response = "" if thought.unclosed else thought.response
+        text = split_answer(answer, starts_inside)
+        response = spoken(text.response) or ""
         opinion = self._asking.submit(self._second.match, asked.question.gold, response)
 
         def judge() -> Case:
-            verdict = judge_answer(asked, answer, thought)
+            verdict = judge_answer(asked, answer, text)
             graded(verdict.verdict == "correct")
             boxed = last_box(response) is not None
             return Case(asked.question, asked.sample, answer, verdict, boxed, opinion.result())
@@ -52,9 +53,9 @@ class Scorer:
         self._asking.shutdown(cancel_futures=True)
 
 
-def judge_answer(asked: SampleRequest, answer: ModelAnswer, thought: Thought) -> Verdict:
+def judge_answer(asked: SampleRequest, answer: ModelAnswer, text: SplitText) -> Verdict:
     """The verdict on one answer. Thinking that never ended is no answer, whatever stands in it."""
-    if thought.unclosed:
+    if text.unclosed:
         if answer.cut and is_untagged(answer.text):
             return Verdict(
                 "truncated", None, "cut off by the token limit before a thinking was closed"
@@ -62,7 +63,7 @@ def judge_answer(asked: SampleRequest, answer: ModelAnswer, thought: Thought) ->
         ended = "the token limit came first" if answer.cut else "it stopped inside"
         return Verdict("truncated", None, f"the thinking never ended: {ended}")
     verdict = grade(
-        thought.response,
+        text.response,
         asked.question.gold,
         asked.question.problem,
         timeout_seconds=_GRADE_SECONDS,

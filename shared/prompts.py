@@ -1,12 +1,11 @@
-"""What is sent to a teacher and what a student is trained on: prompt presets, the training
-view, the thinking tags.
+"""What is sent to a teacher and what a student is trained on: prompt presets and the training
+view.
 """
 
 from dataclasses import dataclass
 
+from shared import thinking
 from shared.records import Message
-
-THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
 
 # What R1's authors advise for mathematics, in the user's turn (DeepSeek-R1 README, "Usage
 # Recommendations").
@@ -55,16 +54,11 @@ def messages_for(problem: str, system_prompt: str, prompt: str) -> list[Message]
     return [{"role": "system", "content": system_prompt}, user] if system_prompt else [user]
 
 
-def assistant_text(reasoning: str, response: str) -> str:
-    """The assistant's turn as a student learns it: the thinking in its tags, then the response."""
-    return f"{THINK_OPEN}\n{reasoning}\n{THINK_CLOSE}\n\n{response}"
-
-
 def training_messages(problem_turn: str, reasoning: str, response: str) -> list[Message]:
     """The training view of a trace (`problem_turn`: content of the user's message): what
     `export x.jsonl` writes.
     """
     return [
         {"role": "user", "content": problem_turn},
-        {"role": "assistant", "content": assistant_text(reasoning, response)},
+        {"role": "assistant", "content": thinking.join(reasoning, response)},
     ]

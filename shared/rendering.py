@@ -42,8 +42,8 @@ from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
 from shared.errors import InputError
-from shared.prompts import THINK_CLOSE, THINK_OPEN
 from shared.records import Message
+from shared.thinking import THINK_CLOSE, THINK_OPEN, spoken
 
 # Texts that no template contains, to find in a rendering where the parts of a turn begin and end.
 _USER, _ASSISTANT, _SYSTEM = "\x01user\x01", "\x01assistant\x01", "\x01system\x01"
@@ -244,11 +244,11 @@ class ChatRenderer:
 
 
 def without_thinking(content: str) -> str:
-    """An assistant's content as later turns of a conversation show it: only what follows the
-    thinking.
+    """An assistant's content as later turns of a conversation show it: only what was said outside
+    the thinking. One that was interrupted while it thought is shown as it is.
     """
-    head, closed, answer = content.partition(THINK_CLOSE)
-    return answer.lstrip("\n") if closed and THINK_OPEN in head else content
+    answer = spoken(content)
+    return content if answer is None else answer
 
 
 def _compile(template: str, today: datetime) -> Any:

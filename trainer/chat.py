@@ -11,9 +11,9 @@ from typing import Any
 
 from shared.errors import InputError
 from shared.inference.generation_config import decoding
-from shared.prompts import THINK_CLOSE, THINK_OPEN
 from shared.records import Message
 from shared.rendering import ChatRenderer
+from shared.thinking import THINK_CLOSE, THINK_OPEN
 
 HELP = """\
 /compare [question]   base and tuned model answer the question (or the last one) one after the other

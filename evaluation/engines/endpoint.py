@@ -21,8 +21,8 @@ from evaluation.engines.protocol import Deliver, EndpointDead
 from evaluation.engines.request import RequestFields
 from evaluation.records import ModelAnswer, Question, SampleRequest
 from shared.errors import InputError, Stopped
-from shared.prompts import THINK_CLOSE, THINK_OPEN, assistant_text
 from shared.records import is_cut
+from shared.thinking import THINK_CLOSE, THINK_OPEN, join
 
 _CALLS = 32  # in flight, with batch = "auto"
 _PATIENCE = 60  # answers 429 in a row before a call gives up
@@ -254,7 +254,7 @@ def _joined(reasoning: str, content: str) -> str:
     return (
         f"{THINK_OPEN}\n{reasoning}"
         if repeated or not content.strip()
-        else assistant_text(reasoning, content)
+        else join(reasoning, content)
     )
 
 

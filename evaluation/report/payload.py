@@ -90,8 +90,8 @@ def _compressed_texts(chunk: Iterable[Iterable[Iterable[Case]]]) -> bytes:
 
 
 def _parts(case: Case) -> tuple[str, str, bool]:
-    thought = case.thought
-    return thought.reasoning, thought.response, thought.unclosed
+    text = case.text
+    return text.reasoning, text.response, text.unclosed
 
 
 def _compressed(value: Any) -> bytes:

@@ -11,8 +11,8 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from shared.prompts import THINK_CLOSE, THINK_OPEN
 from shared.records import Completion, Message, Verdict, is_cut
+from shared.thinking import spoken
 
 # Asks a lane: (id of the sample, messages) -> what it answered; None where the lane cannot be asked
 # now.
@@ -67,10 +67,9 @@ def judged(verdict: Verdict, reply: Completion | None) -> Verdict:
     """The verdict after the judge's reply."""
     if reply is None or reply.error:
         return replace(verdict, reason=f"{verdict.reason}; the judge could not be asked")
-    _, _, answer = reply.response.rpartition(THINK_CLOSE)
-    if (
-        is_cut(reply.finish_reason) or THINK_OPEN in answer
-    ):  # it was still thinking: what it weighs is no verdict
+    answer = spoken(reply.response)
+    if answer is None or is_cut(reply.finish_reason):
+        # It was still thinking: what it weighs is no verdict.
         return replace(
             verdict,
             reason=f"{verdict.reason}; the judge did not come to an end: raise judge.max_tokens",

@@ -16,8 +16,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from shared.chat_api import wire
-from shared.prompts import THINK_CLOSE, THINK_OPEN
 from shared.records import Usage
+from shared.thinking import THINK_CLOSE, THINK_OPEN, closes_only, split
 
 DONE = b"[DONE]"
 _DONE_BYTES_MAX = 32  # with white space around it
@@ -263,19 +263,15 @@ class Gathering:
         if self._reasoning.size:
             reasoning = wire.whole(self._reasoning.text)
             return reasoning, _without_thought(content, reasoning)
-        return split_tags(content, starts_thinking)
+        text = split(content, untagged_is_thinking=starts_thinking)
+        return text.reasoning, text.response
 
     @property
     def closes_only(self) -> bool:
         """Whether this stream shows a server whose template opens the thinking and whose stream
         only closes it.
         """
-        content = self._content.text
-        return (
-            not self._reasoning.size
-            and THINK_CLOSE in content
-            and THINK_OPEN not in content.partition(THINK_CLOSE)[0]
-        )
+        return not self._reasoning.size and closes_only(self._content.text)
 
     def counted(self, prompt_characters: int) -> Usage:
         """Tokens as the provider counted them; where it did not, estimated, rather too high
@@ -300,39 +296,18 @@ class Gathering:
         )
 
 
-def split_tags(content: str, starts_thinking: bool = False) -> tuple[str, str]:
-    """(reasoning, response) of content that may carry `<think>` and `</think>`. No tag: all of it
-    is the response.
-
-    An opening tag that is never closed: all of it is reasoning. The first closing tag ends the
-    thinking.
-    """
-    before, opening, after = content.partition(THINK_OPEN)
-    opened = bool(opening) and THINK_CLOSE not in before
-    lead, body = (before, after.removeprefix("\n")) if opened else ("", content)
-    reasoning, closing, response = body.partition(THINK_CLOSE)
-    if not closing:
-        if opened and not lead.strip():
-            return body, ""
-        return (content, "") if starts_thinking and not opened else ("", content)
-    response = response.removeprefix("\n").removeprefix("\n")
-    return reasoning.removesuffix("\n"), (lead if lead.strip() else "") + response
-
-
 def _without_thought(content: str, reasoning: str) -> str:
     """The content of a stream that had a reasoning field too: what leads it of tags, and of the
     same thought, goes.
     """
-    lead = content.lstrip()
-    opened = lead.startswith(THINK_OPEN)
-    head, closing, rest = lead.removeprefix(THINK_OPEN).partition(THINK_CLOSE)
-    is_copy = opened or head.strip() in ("", reasoning.strip())
-    if closing and is_copy:
-        return rest.removeprefix("\n").removeprefix("\n")
-    if opened and reasoning.strip().startswith(
-        head.strip()
-    ):  # a copy that was never closed: no answer came
-        return ""
+    text = content.lstrip()
+    copy = split(text)
+    opened = text.startswith(THINK_OPEN)
+    if THINK_CLOSE in text:
+        is_copy = opened or copy.reasoning.strip() in ("", reasoning.strip())
+        return copy.response if is_copy else content
+    if opened and reasoning.strip().startswith(copy.reasoning.strip()):
+        return ""  # a copy that was never closed: no answer came
     return content
 
 

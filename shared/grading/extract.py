@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from shared.grading.answer_markers import answer_in, marked_answer
-from shared.prompts import THINK_CLOSE, THINK_OPEN
+from shared.thinking import spoken
 
 MAX_ANSWER = (
     10_000  # characters of one answer; a box that is not closed within them is not an answer
@@ -49,15 +49,14 @@ class Missing:
 
 
 def extract(response: str) -> Answer | Missing:
-    """The final answer of a response. Only what follows the last `</think>` counts.
+    """The final answer of a response. Only what stands outside the thinking counts.
 
     Order: the last box (or trailing group of boxes) inside `<answer>` tags if there are any, else
     anywhere; then `####`, "Answer:" and its like, a bold last number.
     """
-    close = response.rfind(THINK_CLOSE)
-    if response.rfind(THINK_OPEN) > close:
+    text = spoken(response)
+    if text is None:
         return Missing("truncated", "the thinking never ends: <think> without </think>")
-    text = response[close + len(THINK_CLOSE) :] if close >= 0 else response
     if not text.strip():
         return Missing("no_answer", "empty response")
     tagged = _inside_answer_tags(text)
@@ -73,11 +72,7 @@ def boxes_in_parts(response: str, count: int) -> Answer | None:
     """The boxes of a response that has exactly `count` of them, each on a line of its own; else
     None.
     """
-    text = (
-        response[response.rfind(THINK_CLOSE) + len(THINK_CLOSE) :]
-        if THINK_CLOSE in response
-        else response
-    )
+    text = spoken(response) or ""
     if not 1 < count <= MAX_BOXES or sum(text.count(name) for name in _BOXES) != count:
         return None
     boxes: list[str] = []

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from shared.prompts import THINK_CLOSE, THINK_OPEN, training_messages
+from shared.prompts import training_messages
 from shared.records import Trace
 from shared.rendering import ChatRenderer, Rendered
+from shared.thinking import THINK_CLOSE, THINK_OPEN
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from shared.inference.generation_config import decoding
-from shared.prompts import THINK_CLOSE
 from shared.rendering import ChatRenderer
+from shared.thinking import split, spoken
 from trainer.data.examples import Example, end_token_id
 from trainer.data.selection import HeldOut
 
@@ -98,10 +98,12 @@ class Prober:
         from shared.grading import grade
 
         text = self._chat.answer(completion)
-        _, closed, response = text.partition(THINK_CLOSE)
-        boxed = bool(closed) and "\\boxed{" in response
+        parts = split(text, untagged_is_thinking=not ended)
         # An unclosed thinking is no answer, whatever it contains.
-        right = boxed and grade(response, question.gold, question.problem).verdict == "correct"
+        boxed = not parts.unclosed and "\\boxed{" in (spoken(parts.response) or "")
+        right = (
+            boxed and grade(parts.response, question.gold, question.problem).verdict == "correct"
+        )
         return Answer(
             question.problem_id,
             question.problem,
@@ -109,7 +111,7 @@ class Prober:
             text,
             tokens,
             ended,
-            bool(closed),
+            not parts.unclosed,
             boxed,
             right,
         )

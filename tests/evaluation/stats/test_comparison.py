@@ -2,7 +2,7 @@
 
 import pytest
 
-from evaluation.records import Case, ModelAnswer, Question, take_apart, thought_of
+from evaluation.records import Case, ModelAnswer, Question
 from evaluation.stats.comparison import compare, summary
 from shared.records import Verdict
 
@@ -127,30 +127,3 @@ def test_tokens_a_right_answer_counts_the_tokens_of_wrong_ones_too() -> None:
 
 def test_a_model_that_got_nothing_right_has_no_tokens_a_right_answer() -> None:
     assert summary("model", cases("wrong bare"))["tokens_per_correct"] is None
-
-
-@pytest.mark.parametrize(
-    ("text", "response", "unclosed"),
-    [
-        ("<think>\na\n</think>\n\nb", "b", False),
-        ("a\n</think>\nb", "b", False),  # R1's own template opens the thinking in the prompt
-        ("plain", "plain", False),
-        ("<think>\na \\boxed{4}", "", True),
-        ("<think>a</think>b<think>again \\boxed{4}", "<think>a</think>b", True),
-    ],
-)
-def test_thinking_and_response_are_taken_apart(text: str, response: str, unclosed: bool) -> None:
-    thought = take_apart(text)
-    assert (thought.response, thought.unclosed) == (response, unclosed)
-
-
-def test_a_text_without_a_tag_that_the_limit_cut_is_no_answer_whichever_engine_it_came_from() -> (
-    None
-):
-    text = "It is \\boxed{4}. And"
-    assert thought_of(ModelAnswer(text, "length", 9, 64, 1.0)).unclosed
-    assert not thought_of(ModelAnswer(text, "stop", 9, 64, 1.0)).unclosed
-    assert (
-        thought_of(ModelAnswer(f"<think>\nhm\n</think>\n\n{text}", "length", 9, 64, 1.0)).response
-        == text
-    )

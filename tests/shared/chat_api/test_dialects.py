@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.chat_api import Clocks, Teacher, stream
-from shared.chat_api.dialects import EventSplitter, Gathering, split_tags
+from shared.chat_api.dialects import EventSplitter, Gathering
 from shared.chat_api.errors import CallError
 from shared.chat_api.request import Request
 from shared.records import Completion, Usage
@@ -89,15 +89,6 @@ def test_events_do_not_depend_on_where_the_bytes_are_cut(data: st.DataObject) ->
         )
 
     assert gathered(sorted(cuts)) == gathered([])
-
-
-@given(st.text(), st.text(alphabet=st.characters(exclude_characters="\n")))
-def test_what_stands_in_tags_comes_back_byte_for_byte(reasoning: str, response: str) -> None:
-    if "</think>" in reasoning or "<think>" in reasoning:
-        return
-    assert split_tags(f"<think>\n{reasoning}\n</think>\n\n{response}") == (reasoning, response)
-    if reasoning.strip() and response:
-        assert split_tags(f"{reasoning}\n</think>\n\n{response}") == (reasoning, response)
 
 
 @given(st.binary(max_size=400))

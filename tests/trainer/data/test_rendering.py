@@ -6,14 +6,14 @@ from datetime import datetime
 
 import pytest
 
+from shared import thinking
 from shared.errors import InputError
-from shared.prompts import assistant_text
 from shared.rendering import ChatRenderer
 from tests.trainer.templates import CHATML, NO_SYSTEM, QWEN, R1_DISTILL
 
 TOKENS = {"eos_token": "<|im_end|>"}
 USER = {"role": "user", "content": "2 + 2?"}
-ANSWER = {"role": "assistant", "content": assistant_text("two and two", "It is \\boxed{4}.")}
+ANSWER = {"role": "assistant", "content": thinking.join("two and two", "It is \\boxed{4}.")}
 DEFAULT = "You are a test model, created by nobody."
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from shared.rendering import ChatRenderer
+from tests.thinking_texts import TAGGED_TEXTS, TaggedText
 from tests.trainer.templates import CHATML, R1_DISTILL
 from trainer.data.selection import HeldOut
 from trainer.loop.generation_eval import Prober
@@ -22,3 +23,11 @@ def test_a_box_in_a_thought_that_was_cut_is_not_right(template: str, opening: st
     )
     assert not again.right
     assert prober._judge(question, f"{opening}hm\n</think>\n\n\\boxed{{4}}", 64, True).right
+
+
+@pytest.mark.parametrize("case", TAGGED_TEXTS.values(), ids=list(TAGGED_TEXTS))
+def test_an_answer_is_read_as_grading_and_evaluation_read_it(case: TaggedText) -> None:
+    prober = Prober([], None, ChatRenderer(CHATML, {}), 64)
+    answer = prober._judge(HeldOut("id", "", "2 + 2?", "4"), case.text, 64, True)
+    assert answer.right == (case.verdict == "correct")
+    assert answer.closed == (case.verdict != "truncated")
