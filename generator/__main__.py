@@ -12,6 +12,8 @@ from shared.errors import InputError, loading, run_and_exit
 if TYPE_CHECKING:
     from generator.config import GeneratorConfig
 
+# The module of a command that is not called like it.
+PARTS = {"rehearse": "rehearsal.command", "import": "importer"}
 REHEARSAL_LINE = (
     "rehearsal: a teacher in a process of its own on this machine answers; no key, no cost."
 )
@@ -168,6 +170,7 @@ def _parser() -> argparse.ArgumentParser:
                 " samples to read"
             ),
         ),
+        ("import", "traces made elsewhere become an ordinary corpus: split, graded, sealed"),
         ("rehearse", "the rehearsal teacher alone"),
     ):
         _add_part(commands, name, text)
@@ -199,9 +202,7 @@ def _add_part(
     """
     command = commands.add_parser(name, help=text)
     if name in sys.argv[1:2]:
-        part = importlib.import_module(
-            f"generator.{'rehearsal.command' if name == 'rehearse' else name}"
-        )
+        part = importlib.import_module(f"generator.{PARTS.get(name, name)}")
         command.description = sys.modules[part.__package__ or part.__name__].__doc__
         command.formatter_class = argparse.RawDescriptionHelpFormatter
         part.add_arguments(command)
