@@ -16,12 +16,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shared.thinking import split
-
 from generator.problems.columns import recognise, unframed, value_at
 from generator.problems.golds import NoGold, checked_solution, gold_of_column
 from generator.problems.rows import BadRow
 from shared.records import Message
+from shared.thinking import split
 
 ROLES = {
     "human": "user",
