@@ -49,8 +49,12 @@ class Scorer:
         return self._grading.submit(judge)
 
     def close(self) -> None:
-        self._grading.shutdown(cancel_futures=True)
-        self._asking.shutdown(cancel_futures=True)
+        """End without what is not judged yet: a run that is broken off waits for no metric."""
+        self._grading.shutdown(wait=False, cancel_futures=True)
+        self._asking.shutdown(wait=False, cancel_futures=True)
+        self._second.leave()
+        self._grading.shutdown()
+        self._asking.shutdown()
 
 
 def judge_answer(asked: SampleRequest, answer: ModelAnswer, text: SplitText) -> Verdict:

@@ -16,9 +16,9 @@ from typing import Any
 import orjson
 
 from generator.config import REHEARSAL_URL, UNBOUNDED, GeneratorConfig, LaneConfig
+from shared import json_child
 from shared.chat_api.redaction import Address
 from shared.errors import InputError
-from shared.grading import worker_pool
 
 FILES_OF_OUR_OWN = 128  # shards, ledger, grading processes, the server and who looks at it
 
@@ -165,7 +165,7 @@ async def rehearsal_teacher(config: GeneratorConfig) -> AsyncIterator[GeneratorC
     child = await asyncio.create_subprocess_exec(
         *command,
         stdout=asyncio.subprocess.PIPE,
-        env=worker_pool.environment(),
+        env=json_child.environment(),
         start_new_session=True,
     )
     try:

@@ -1,34 +1,50 @@
 """lighteval's own extractive metric, in a process that can be killed.
 
 Its time limits are alarms, and an alarm does not reach into one long computation: `9^{9^{9}}` would
-hold the run for ever. So the metric lives in a child process which gets one answer at a time and is
-replaced when it takes too long. It is slow to start (lighteval imports half the world), so it
-starts while the first answers are being made.
+hold the run for ever. So the metric lives in a `JsonChild` which gets one answer at a time. It is
+slow to start (lighteval imports half the world), so it starts while the first answers are being
+made.
 
-The child reads {"gold": …, "text": …} and writes {"match": true} as JSON lines.
+A request has `gold` and `text`, a reply `match` (null where the metric raised).
 """
 
 import atexit
 import functools
-import json
-import selectors
-import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from evaluation.lighteval.loading import without_litellm
+from shared import json_child
+from shared.json_child import ChildLost, JsonChild
 
-_START_SECONDS, _ANSWER_SECONDS = 300.0, 10.0
-_MOST_RESTARTS = 5
+START_SECONDS = 300.0
+ANSWER_SECONDS = 10.0
+COMMAND = [sys.executable, "-m", "evaluation.lighteval.metric"]
+# Where the libraries behind lighteval keep their files, whether they may use the network, and which
+# devices they see.
+_VARIABLES = frozenset(
+    {
+        "CUDA_VISIBLE_DEVICES",
+        "HF_DATASETS_CACHE",
+        "HF_DATASETS_OFFLINE",
+        "HF_HOME",
+        "HF_HUB_CACHE",
+        "HF_HUB_OFFLINE",
+        "TRANSFORMERS_OFFLINE",
+        "XDG_CACHE_HOME",
+    }
+)
 
 
 class SecondOpinion:
     """Asks lighteval's metric. Owns the child process. Not to be shared between threads."""
 
     def __init__(self) -> None:
-        self._child: subprocess.Popen[bytes] | None = None
-        self._restarts = 0
-        self._start()
+        self._child = JsonChild(
+            COMMAND, "lighteval", start_seconds=START_SECONDS, more_variables=_VARIABLES
+        )
+        self._child.launch()
 
     @classmethod
     @functools.cache
@@ -39,54 +55,28 @@ class SecondOpinion:
         return opinion
 
     def match(self, gold: str, text: str) -> bool | None:
-        """Whether the metric takes `text` for right; None where it came to no result in time."""
-        if self._child is None or not text.strip():
-            return None if self._child is None else False
+        """Whether the metric takes `text` for right; None where it came to no result in time.
+
+        Errors: `CannotStart`: a comparison without it would miss a column that it promises.
+        """
+        if not text.strip():
+            return False
         try:
-            assert self._child.stdin is not None
-            self._child.stdin.write(json.dumps({"gold": gold, "text": text}).encode() + b"\n")
-            self._child.stdin.flush()
-        except BrokenPipeError:
-            self._replace()
+            reply = self._child.ask({"gold": gold, "text": text}, ANSWER_SECONDS)
+        except ChildLost:
             return None
-        line = self._line(_ANSWER_SECONDS)
-        if not line:
-            self._replace()
-            return None
-        match: bool | None = json.loads(line)["match"]
+        match: bool | None = reply["match"]
         return match
 
     def close(self) -> None:
-        if self._child is not None:
-            self._child.kill()
-            self._child.communicate()
-            self._child = None
+        """End the child, for good."""
+        self._child.kill()
 
-    def _start(self) -> None:
-        self._child = subprocess.Popen(
-            [sys.executable, "-m", "evaluation.lighteval.metric"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        self._started = False
-
-    def _line(self, seconds: float) -> bytes:
-        assert self._child is not None
-        assert self._child.stdout is not None
-        with selectors.DefaultSelector() as ready:
-            ready.register(self._child.stdout, selectors.EVENT_READ)
-            if not self._started:
-                if not ready.select(_START_SECONDS) or not self._child.stdout.readline():
-                    return b""
-                self._started = True
-            return self._child.stdout.readline() if ready.select(seconds) else b""
-
-    def _replace(self) -> None:
-        self.close()
-        self._restarts += 1
-        if self._restarts <= _MOST_RESTARTS:
-            self._start()
+    def leave(self) -> None:
+        """End the child if it is at work: whoever waits for it does not any more."""
+        if self._child.is_busy:
+            self.close()
+            type(self).of_this_process.cache_clear()
 
 
 def _metric() -> Any:
@@ -112,7 +102,8 @@ def _metric() -> Any:
     )
 
 
-def _serve() -> None:
+def prepare() -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Import lighteval; the function that answers a request."""
     import logging
 
     logging.disable(logging.CRITICAL)
@@ -120,21 +111,17 @@ def _serve() -> None:
     from lighteval.models.model_output import ModelResponse
     from lighteval.tasks.requests import Doc
 
-    out = sys.stdout.buffer
-    out.write(b"ready\n")
-    out.flush()
-    for line in sys.stdin.buffer:
-        wanted = json.loads(line)
-        doc = Doc(query="", choices=[f"${wanted['gold']}$"], gold_index=0)
+    def answer(request: dict[str, Any]) -> dict[str, Any]:
+        doc = Doc(query="", choices=[f"${request['gold']}$"], gold_index=0)
         try:
-            match = metric.compute(doc, ModelResponse(text=[wanted["text"]])) >= 1
-        except (
-            Exception
-        ):  # whatever the metric trips over is its opinion withheld, and no reason to lose the run
-            match = None
-        out.write(json.dumps({"match": match}).encode() + b"\n")
-        out.flush()
+            match = bool(metric.compute(doc, ModelResponse(text=[request["text"]])) >= 1)
+        except Exception:
+            # Whatever the metric trips over is its opinion withheld, no reason to lose the run.
+            return {"match": None}
+        return {"match": match}
+
+    return answer
 
 
 if __name__ == "__main__":
-    _serve()
+    json_child.serve(prepare)

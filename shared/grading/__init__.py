@@ -13,6 +13,7 @@ from shared.grading import worker_pool
 from shared.grading.compare import compare, several
 from shared.grading.extract import Missing, boxes_in_parts, extract, last_box
 from shared.grading.outcome import NeedsWorker, Undecidable
+from shared.json_child import ChildLost
 from shared.records import CheckedBy, Verdict, VerdictName
 
 __all__ = ["grade", "grade_fast", "undecided", "verdict_of_reply"]
@@ -38,7 +39,7 @@ def grade(
         return verdict
     try:
         return verdict_of_reply(verdict, worker_pool.ask(request, timeout_seconds))
-    except worker_pool.WorkerLost as error:
+    except ChildLost as error:
         return undecided(verdict, str(error))
 
 

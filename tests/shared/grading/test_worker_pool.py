@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from shared import json_child
 from shared.grading import grade, worker_pool
+from shared.json_child import CannotStart
 
 ROOT = Path(__file__).parents[3]
 HARD = ("So \\boxed{\\sum_{k=1}^{3} k}.", "6")  # needs a worker
@@ -92,7 +94,7 @@ def test_a_worker_that_ends_as_it_starts_is_no_verdict(
 ) -> None:
     monkeypatch.setattr(worker_pool, "COMMAND", command)
     monkeypatch.setattr(worker_pool, "START_PAUSES", (0.01,))
-    with pytest.raises(worker_pool.CannotStart, match=why):
+    with pytest.raises(CannotStart, match=why):
         grade(*HARD)
 
 
@@ -152,4 +154,4 @@ def test_a_worker_gets_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = Path(f"/proc/{pid}/environ").read_bytes()
     assert b"sk-secret" not in seen
     assert b"LC_ALL=C.UTF-8" in seen
-    assert "sk-secret" not in json.dumps(worker_pool.environment())
+    assert "sk-secret" not in json.dumps(json_child.environment())
