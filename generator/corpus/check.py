@@ -18,6 +18,7 @@ from shared.shards import (
     OPEN,
     PILES,
     Pile,
+    Position,
     SealedShard,
     describe,
     open_files,
@@ -50,82 +51,89 @@ def check(corpus: Path) -> Findings:
         raise InputError(
             f"{corpus}: no corpus here (it has neither traces/ nor rejected/): correct the path"
         )
-    found = Findings()
+    findings = Findings()
     running = holder(corpus) is not None
-    manifest = _or_fault(lambda: read_manifest(corpus), found)
-    ledger = _or_fault(lambda: Ledger(corpus / "ledger.sqlite", read_only=True), found)
-    noted_as_sealed = ledger.shards() if ledger else set()
-    seen: dict[int, str] = {}
+    manifest = _or_fault(lambda: read_manifest(corpus), findings)
+    ledger = _or_fault(lambda: Ledger(corpus / "ledger.sqlite", read_only=True), findings)
+    sealed_names = ledger.shards() if ledger else set()
+    shard_by_id: dict[int, str] = {}  # by the hash of a trace's id
     for pile, file in _files(corpus, with_open=not running):
         name = f"{pile}/{file.name.removesuffix(OPEN)}"
-        if running and name not in noted_as_sealed:
+        if running and name not in sealed_names:
             continue  # the run has sealed it this moment and is about to note it
-        found.shards += 1
-        faults = _Faults(file, found)
-        _check_rows(file, name, pile, ledger, seen, faults)
+        findings.shards += 1
+        faults = _Faults(file, findings)
+        _check_rows(file, name, pile, ledger, shard_by_id, faults)
         if manifest is not None and not file.name.endswith(OPEN):
             _check_manifest(corpus, file, manifest.pop(name, None), faults, running)
-    found.faults += [
+    findings.faults += [
         f"{corpus}/{name}: in the manifest, but there is no such file" for name in manifest or ()
     ]
     if ledger:
-        noted = sum(total.samples for total in ledger.totals())
-        if noted > len(seen) and not running:
-            found.faults.append(
-                f"{corpus}/ledger.sqlite: {noted - len(seen)} samples stand in no shard: run"
-                " `reindex`"
+        missing = sum(total.samples for total in ledger.totals()) - len(shard_by_id)
+        if missing > 0 and not running:
+            findings.faults.append(
+                f"{corpus}/ledger.sqlite: {missing} samples stand in no shard: run `reindex`"
             )
         ledger.close()
-    return found
+    return findings
 
 
-def _or_fault(read: Callable[[], T], found: Findings) -> T | None:
+def _or_fault(read: Callable[[], T], findings: Findings) -> T | None:
     try:
         return read()
     except Stopped as error:
-        found.faults.append(str(error))
+        findings.faults.append(str(error))
         return None
 
 
 class _Faults:
     """Collects the faults of one file, the first few by name."""
 
-    def __init__(self, file: Path, found: Findings) -> None:
+    def __init__(self, file: Path, findings: Findings) -> None:
         self._file = file
-        self._found = found
+        self._findings = findings
         self._count = 0
 
     def add(self, line: int, what: str) -> None:
+        """Note a fault at a line; 0 is the file as a whole."""
         self._count += 1
         if self._count <= MOST_FAULTS_A_SHARD:
-            self._found.faults.append(f"{self._file}{f':{line}' if line else ''}: {what}")
+            place = f"{self._file}:{line}" if line else str(self._file)
+            self._findings.faults.append(f"{place}: {what}")
         elif self._count == MOST_FAULTS_A_SHARD + 1:
-            self._found.faults.append(f"{self._file}: and more")
+            self._findings.faults.append(f"{self._file}: and more")
 
     def count_row(self, pile: Pile) -> None:
-        self._found.rows[pile] += 1
+        """Count a whole row."""
+        self._findings.rows[pile] += 1
 
 
 def _files(corpus: Path, with_open: bool) -> Iterator[tuple[Pile, Path]]:
     for pile in PILES:
-        for file in sealed_files(corpus, pile) + (open_files(corpus, pile) if with_open else []):
+        files = sealed_files(corpus, pile)
+        if with_open:
+            files += open_files(corpus, pile)
+        for file in files:
             yield pile, file
 
 
 def _check_rows(
-    file: Path, name: str, pile: Pile, ledger: Ledger | None, seen: dict[int, str], faults: _Faults
+    file: Path,
+    name: str,
+    pile: Pile,
+    ledger: Ledger | None,
+    shard_by_id: dict[int, str],
+    faults: _Faults,
 ) -> None:
-    noted = (
-        {trace_id(problem, sample): at for problem, sample, at in ledger.positions(name)}
-        if ledger
-        else {}
-    )
+    positions: dict[str, Position] = {}
+    if ledger:
+        for problem, sample, position in ledger.positions(name):
+            positions[trace_id(problem, sample)] = position
     for number, offset, line in read_lines(file):
         if not line.endswith(b"\n"):
-            faults.add(
-                number,
-                "torn line (the next run cuts it)" if file.name.endswith(OPEN) else "torn line",
-            )
+            is_open = file.name.endswith(OPEN)
+            faults.add(number, "torn line (the next run cuts it)" if is_open else "torn line")
             continue
         try:
             trace = Trace.from_row(orjson.loads(line))
@@ -133,32 +141,34 @@ def _check_rows(
             faults.add(number, str(error))
             continue
         faults.count_row(pile)
-        if what := _wrong_with(trace, pile):
-            faults.add(number, what)
+        fault = _wrong_with(trace, pile)
+        if fault:
+            faults.add(number, fault)
         key = hash(trace.id)
-        if key in seen:
-            faults.add(number, f"id {trace.id} stands in {seen[key]} as well")
-        seen[key] = name
-        position = noted.pop(trace.id, None)
-        if ledger and position is None:
+        if key in shard_by_id:
+            faults.add(number, f"id {trace.id} stands in {shard_by_id[key]} as well")
+        shard_by_id[key] = name
+        noted_position = positions.pop(trace.id, None)
+        actual_position = Position(name, offset, len(line))
+        if ledger and noted_position is None:
             faults.add(
                 number, f"{trace.id} is not in the ledger (the next run, or `reindex`, notes it)"
             )
-        elif position and (position.offset, position.length) != (offset, len(line)):
+        elif noted_position and noted_position != actual_position:
             faults.add(number, f"{trace.id} stands elsewhere by the ledger: run `reindex`")
-    for lost in noted:
-        faults.add(0, f"{lost} should be here by the ledger, but is not")
+    for missing_id in positions:
+        faults.add(0, f"{missing_id} should be here by the ledger, but is not")
 
 
 def _wrong_with(trace: Trace, pile: Pile) -> str:
-    if trace.problem_id != problem_id(trace.problem) or trace.id != trace_id(
-        trace.problem_id, trace.sample
-    ):
+    own_problem_id = problem_id(trace.problem)
+    own_id = trace_id(own_problem_id, trace.sample)
+    if trace.problem_id != own_problem_id or trace.id != own_id:
         return f"id {trace.id} does not belong to this problem and sample"
-    kept = trace.verdict in ("correct", "unverifiable")
-    return (
-        f"verdict {trace.verdict!r} among the kept traces" if pile == "traces" and not kept else ""
-    )
+    is_kept = trace.verdict in ("correct", "unverifiable")
+    if pile == "traces" and not is_kept:
+        return f"verdict {trace.verdict!r} among the kept traces"
+    return ""
 
 
 def _check_manifest(

@@ -71,17 +71,18 @@ class HighWaterFile:
         """Returns when these marks are on the disk; those of other accounts stay. Errors:
         `CannotWrite`.
         """
-        changed = {**self._marks, **marks}
-        if changed == self._marks:
+        updated_marks = {**self._marks, **marks}
+        if updated_marks == self._marks:
             return
         # one thread: a write whose caller was cancelled comes before the next one, and is over when
         # that returns
         await asyncio.get_running_loop().run_in_executor(
-            self._thread, write_atomically, self._path, _text(changed)
+            self._thread, write_atomically, self._path, _text(updated_marks)
         )
-        self._marks = changed
+        self._marks = updated_marks
 
     def close(self) -> None:
+        """End the thread; what was put is on the disk."""
         self._thread.shutdown()
         if self._proof_fd is not None:
             os.close(self._proof_fd)
@@ -106,7 +107,7 @@ def _knows_all_calls(proof: Path, last_call: int) -> bool:
     try:
         boot, number = proof.read_text().split()
         return boot == _boot_id() and last_call >= int(number)
-    except (OSError, ValueError):  # not there, or not whole: then nothing is proven
+    except (OSError, ValueError):  # not there, or not whole: nothing is proven
         return False
 
 

@@ -36,18 +36,18 @@ def read_manifest(corpus: Path) -> dict[str, SealedShard]:
 
 def write_manifest(corpus: Path, shards: Iterable[SealedShard]) -> None:
     """Replace the manifest atomically. Errors: `CannotWrite`."""
-    listed = sorted(
+    shards = sorted(
         shards, key=lambda shard: (PILES.index(shard.name.partition("/")[0]), shard.name)
     )
     totals = {}
     for pile in PILES:
-        mine = [shard for shard in listed if shard.name.startswith(pile)]
+        of_pile = [shard for shard in shards if shard.name.startswith(pile)]
         totals[pile] = {
-            "shards": len(mine),
-            "rows": sum(shard.rows for shard in mine),
-            "bytes": sum(shard.bytes for shard in mine),
+            "shards": len(of_pile),
+            "rows": sum(shard.rows for shard in of_pile),
+            "bytes": sum(shard.bytes for shard in of_pile),
         }
-    content = {"schema": SCHEMA, "shards": [asdict(shard) for shard in listed], "totals": totals}
+    content = {"schema": SCHEMA, "shards": [asdict(shard) for shard in shards], "totals": totals}
     write_atomically(
         corpus / NAME, orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     )

@@ -42,22 +42,22 @@ def reconcile(
     (`noted_before`, ids). One transaction: a kill in between leaves nothing half rebuilt.
     """
     noted_rows = ledger.rows_by_shard()
-    noted_as_sealed = ledger.shards()
+    sealed_names = ledger.shards()
     manifest = read_manifest(corpus)
-    listed = len(manifest)
+    listed_shards = len(manifest)
     notes = _Notes(corpus, ledger, account_of, noted_before)
     for pile in PILES:
         for file in sealed_files(corpus, pile):
             name = f"{pile}/{file.name}"
             if name not in manifest:
                 manifest[name] = describe(corpus, file)
-            if name not in noted_as_sealed or noted_rows.get(name, 0) != manifest[name].rows:
+            if name not in sealed_names or noted_rows.get(name, 0) != manifest[name].rows:
                 notes.take_anew(file, name)
                 ledger.note_sealed(name)
         for file in open_files(corpus, pile):
             notes.take_anew(file, f"{pile}/{file.name.removesuffix(OPEN)}")
     ledger.commit()
-    if len(manifest) > listed or not (corpus / MANIFEST).exists():
+    if len(manifest) > listed_shards or not (corpus / MANIFEST).exists():
         write_manifest(corpus, manifest.values())
 
 
@@ -77,9 +77,9 @@ def reindex(corpus: Path, account_of: AccountOf) -> int:
             ShardWriter(corpus, pile, 1, 1).close()  # cuts a torn tail
         ledger, noted_before = _emptied(corpus / "ledger.sqlite")
         reconcile(corpus, ledger, account_of, noted_before)
-        noted = sum(total.samples for total in ledger.totals())
+        samples = sum(total.samples for total in ledger.totals())
         ledger.close()
-        return noted
+        return samples
     finally:
         lock.release()
 
@@ -91,9 +91,9 @@ def _emptied(path: Path) -> tuple[Ledger, set[str]]:
     try:
         ledger = Ledger(path)
         if not ledger.damage():
-            noted = ledger.sample_ids()
+            sample_ids = ledger.sample_ids()
             ledger.forget_all_samples()
-            return ledger, noted
+            return ledger, sample_ids
         ledger.close()
     except InputError:  # not even opened
         pass
@@ -121,7 +121,7 @@ class _Notes:
         are lost as well.
         """
         ledger = self._ledger
-        lost = {trace_id(problem, sample) for problem, sample, _ in ledger.positions(name)}
+        noted_ids = {trace_id(problem, sample) for problem, sample, _ in ledger.positions(name)}
         ledger.forget_shard(name)
         for number, offset, line in read_lines(file):
             try:
@@ -132,17 +132,19 @@ class _Notes:
                     " the file"
                 ) from None
             is_new = ledger.add_sample(trace, Position(name, offset, len(line)))
-            if is_new and trace.id not in lost and trace.id not in self._noted_before:
+            if is_new and trace.id not in noted_ids and trace.id not in self._noted_before:
                 self._note_lost_calls(trace)
-            lost.discard(trace.id)
-        if lost:  # a power cut took rows: they are asked again, wherever in the source they stand
+            noted_ids.discard(trace.id)
+        if noted_ids:
+            # a power cut took rows: they are asked again, wherever in the source they stand
             ledger.note("place", "")
 
     def _note_lost_calls(self, trace: Trace) -> None:
         if self._calls is None:
             self._calls = self._ledger.calls_by_sample()
-        known = self._calls.get(trace.id, 0)
-        if known < trace.attempts:
+        noted_calls = self._calls.get(trace.id, 0)
+        if noted_calls < trace.attempts:
             forget_proof(self._corpus)
-            finished = datetime.datetime.fromisoformat(trace.finished_at).timestamp()
-            self._ledger.add_past_calls(trace, self._account_of(trace.lane), finished, known)
+            moment = datetime.datetime.fromisoformat(trace.finished_at).timestamp()
+            account = self._account_of(trace.lane)
+            self._ledger.add_past_calls(trace, account, moment, noted_calls)

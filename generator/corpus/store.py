@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 import orjson
 
 from generator.corpus.high_water import HighWaterFile
-from generator.corpus.ledger import Ledger, checkpoint
+from generator.corpus.ledger import Ledger
+from generator.corpus.ledger_file import checkpoint
 from generator.corpus.lock import lock_corpus
 from generator.corpus.manifest import read_manifest, write_manifest
 from generator.corpus.reconcile import AccountOf, reconcile
@@ -26,19 +27,18 @@ from shared.shards import OPEN, PILES, Pile, Position, SealedShard, ShardWriter
 
 T = TypeVar("T")
 
-COMMIT_SECONDS = (
-    0.5  # how far the ledger may be behind the shards; a kill costs no more than reading them again
-)
-SAID = (
+# how far the ledger may be behind the shards; a kill costs no more than reading them again
+COMMIT_SECONDS = 0.5
+# how much a power cut may take (a kill takes nothing: the page cache outlives the process)
+SYNC_SECONDS = 5.0
+# a trace's texts that come from the provider
+PROVIDER_TEXTS = (
     "reasoning",
     "response",
     "final_answer",
     "reason",
     "finish_reason",
     "model_returned",
-)  # by the provider
-SYNC_SECONDS = (
-    5.0  # how much a power cut may take (a kill takes nothing: the page cache outlives the process)
 )
 
 
@@ -80,13 +80,12 @@ class Corpus:
         self._wake = asyncio.Event()
         self._closing = False
 
-    async def add(self, trace: Trace, kept: bool) -> None:
+    async def add(self, trace: Trace, is_kept: bool) -> None:
         """Put a finished sample into its pile; returns when the whole line is in the shard.
         Needs `keep_writing`.
         """
-        line = _Line(
-            trace, "traces" if kept else "rejected", asyncio.get_running_loop().create_future()
-        )
+        pile: Pile = "traces" if is_kept else "rejected"
+        line = _Line(trace, pile, asyncio.get_running_loop().create_future())
         self._queue.append(line)
         self._wake.set()
         await line.written
@@ -97,18 +96,19 @@ class Corpus:
 
         Errors: `CannotWrite`; every `add` that waits then raises it as well.
         """
-        committed = synced = time.monotonic()
+        commit_time = time.monotonic()
+        sync_time = commit_time
         while not self._closing or self._queue:
             await self._something_to_write()
             await self._write_group()
             now = time.monotonic()
-            if now - committed >= COMMIT_SECONDS:
+            if now - commit_time >= COMMIT_SECONDS:
                 before_commit()
                 self.ledger.commit()
-                committed = now
-            if now - synced >= SYNC_SECONDS:
+                commit_time = now
+            if now - sync_time >= SYNC_SECONDS:
                 await self._in_thread(self._sync)
-                synced = time.monotonic()
+                sync_time = time.monotonic()
         before_commit()
         self.ledger.commit()
 
@@ -150,7 +150,7 @@ class Corpus:
         self._queue = []
         if not group:
             return
-        sealed, error = await self._in_thread(partial(self._write_lines, group))
+        sealed_shards, error = await self._in_thread(partial(self._write_lines, group))
         for line in group:
             if line.position is not None:
                 self.ledger.add_sample(line.trace, line.position)
@@ -160,55 +160,56 @@ class Corpus:
                 line.written.set_result(None)
             elif error is not None:
                 line.written.set_exception(error)
-        self._note_sealed(sealed)
+        self._note_sealed(sealed_shards)
         if error is not None:
             raise error
 
     def _write_lines(self, group: list[_Line]) -> tuple[list[SealedShard], CannotWrite | None]:
-        sealed: list[SealedShard] = []
+        sealed_shards: list[SealedShard] = []
         try:
             for line in group:
                 writer = self._writers[line.pile]
-                if writer.full and (
-                    shard := writer.seal()
-                ):  # a kill came between its last row and its seal
-                    sealed.append(shard)
-                line.trace = self._without_secrets(
-                    self._finish(line.trace)
-                )  # so that the ledger gets none either
+                if writer.full:  # a kill came between its last row and its seal
+                    sealed_shards += _seal(writer)
+                trace = self._finish(line.trace)
+                # in the line's own trace, so that the ledger gets no secret either
+                line.trace = self._without_secrets(trace)
                 line.position = writer.append(line.trace.to_line())
-                if writer.full and (shard := writer.seal()):
-                    sealed.append(shard)
-            if sealed:
-                self._add_to_manifest(sealed)
+                if writer.full:
+                    sealed_shards += _seal(writer)
+            if sealed_shards:
+                self._add_to_manifest(sealed_shards)
         except CannotWrite as error:
-            return sealed, error
-        return sealed, None
+            return sealed_shards, error
+        return sealed_shards, None
 
     def _without_secrets(self, trace: Trace) -> Trace:
         """A key that a provider sent back in some text goes no further than here."""
         for secret in self._secrets:
-            texts: dict[str, Any] = {name: getattr(trace, name) or "" for name in SAID}
-            if leaks := {
+            texts: dict[str, Any] = {name: getattr(trace, name) or "" for name in PROVIDER_TEXTS}
+            clean_texts = {
                 name: text.replace(secret, "[key]")
                 for name, text in texts.items()
                 if secret in text
-            }:
-                trace = replace(trace, **leaks)
+            }
+            if clean_texts:
+                trace = replace(trace, **clean_texts)
         return trace
 
     def _seal_all(self) -> list[SealedShard]:
-        sealed = [shard for writer in self._writers.values() if (shard := writer.seal())]
-        if sealed:
-            self._add_to_manifest(sealed)
-        return sealed
+        sealed_shards: list[SealedShard] = []
+        for writer in self._writers.values():
+            sealed_shards += _seal(writer)
+        if sealed_shards:
+            self._add_to_manifest(sealed_shards)
+        return sealed_shards
 
-    def _add_to_manifest(self, sealed: Iterable[SealedShard]) -> None:
-        self._manifest.update((shard.name, shard) for shard in sealed)
+    def _add_to_manifest(self, shards: Iterable[SealedShard]) -> None:
+        self._manifest.update((shard.name, shard) for shard in shards)
         write_manifest(self.path, self._manifest.values())
 
-    def _note_sealed(self, sealed: Iterable[SealedShard]) -> None:
-        for shard in sealed:
+    def _note_sealed(self, shards: Iterable[SealedShard]) -> None:
+        for shard in shards:
             self.ledger.note_sealed(shard.name)
 
     def _sync(self) -> None:
@@ -220,13 +221,16 @@ class Corpus:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
 
+def _seal(writer: ShardWriter) -> list[SealedShard]:
+    """The shard that is sealed now; none where it had no rows."""
+    shard = writer.seal()
+    return [shard] if shard else []
+
+
 def read_trace(corpus: Path, position: Position) -> Trace:
     """The trace at a position, whether its shard is sealed meanwhile or not."""
-    for name in (
-        position.shard,
-        position.shard + OPEN,
-        position.shard,
-    ):  # it may be sealed between two looks
+    # it may be sealed between two looks
+    for name in (position.shard, position.shard + OPEN, position.shard):
         try:
             with (corpus / name).open("rb") as file:
                 file.seek(position.offset)

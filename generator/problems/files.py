@@ -68,12 +68,12 @@ def data_files(path: Path, split: str = "") -> tuple[list[Path], str]:
         return [path], ""
     if not path.is_dir():
         raise InputError(f"{path}: no such file or folder: correct problems.source")
-    found = sorted(p for p in path.rglob("*") if p.suffix in {".jsonl", ".parquet"} and p.is_file())
-    if not found:
+    files = sorted(p for p in path.rglob("*") if p.suffix in {".jsonl", ".parquet"} and p.is_file())
+    if not files:
         raise InputError(
             f"{path}: no .jsonl or .parquet file in this folder: correct problems.source"
         )
-    return files_of_split(path, found, split)
+    return files_of_split(path, files, split)
 
 
 def open_files(
@@ -82,10 +82,10 @@ def open_files(
     columns: frozenset[str],
     on_bad_line: str,
     seed: int | None,
-    first: int = 0,
+    first_row: int = 0,
 ) -> tuple[Scan, Iterator[tuple[Path, Row]]]:
-    """Scan every file, then give (file, row) in the order of `seed` (None: as they stand), from the
-    `first` on.
+    """Scan every file, then give (file, row) in the order of `seed` (None: as they stand), from
+    `first_row` on.
 
     Errors: `InputError` naming `file:line`, from the scan.
 
@@ -98,8 +98,8 @@ def open_files(
     for path, table in tables:
         _scan_parquet(path, table, check, columns, on_bad_line, scan)
     if not tables:
-        return scan, lines.read(seed, first)
-    return scan, islice(_both(lines, tables, check, columns, seed), first, None)
+        return scan, lines.read(seed, first_row)
+    return scan, islice(_both(lines, tables, check, columns, seed), first_row, None)
 
 
 def _both(
@@ -140,7 +140,7 @@ class _Lines:
         offset = 0
         for number, line in enumerate(file, 1):
             start = offset
-            offset = offset + len(line)
+            offset += len(line)
             if not line.strip():
                 continue
             try:
@@ -157,17 +157,19 @@ class _Lines:
                 raise _no_room(error) from None
             self._rows += 1
 
-    def read(self, seed: int | None, first: int = 0) -> Iterator[tuple[Path, Row]]:
+    def read(self, seed: int | None, first_row: int = 0) -> Iterator[tuple[Path, Row]]:
+        """(file, row) in the order of `seed`, from `first_row` on."""
         index = self._index.fileno()
         order = order_of(self._rows, seed)
         with ExitStack() as stack:
             files = [stack.enter_context(_open(path)) for path in self._paths]
-            for step in range(first, self._rows):
+            for step in range(first_row, self._rows):
                 number = order[step]
                 (offset,) = _OFFSET.unpack(os.pread(index, 8, 8 * number))
-                which = bisect_right(self._starts, number) - 1
-                files[which].seek(offset)
-                yield self._paths[which], _parse(files[which].readline())
+                file_number = bisect_right(self._starts, number) - 1
+                file = files[file_number]
+                file.seek(offset)
+                yield self._paths[file_number], _parse(file.readline())
 
 
 def _temporary_file() -> BinaryIO:
@@ -266,9 +268,9 @@ def _parquet_rows(
 def _rows_of(
     path: Path, table: pq.ParquetFile, columns: frozenset[str], groups: range | list[int]
 ) -> Iterator[Row]:
-    wanted = [name for name in table.schema_arrow.names if name in columns]
+    names = [name for name in table.schema_arrow.names if name in columns]
     try:
-        for batch in table.iter_batches(_PARQUET_BATCH_ROWS, row_groups=groups, columns=wanted):
+        for batch in table.iter_batches(_PARQUET_BATCH_ROWS, row_groups=groups, columns=names):
             yield from batch.to_pylist()
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(f"{path}: damaged Parquet file ({str(error).splitlines()[0]})") from None

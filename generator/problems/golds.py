@@ -79,12 +79,13 @@ def gold_of_solution(solution: str) -> str | None:
 
     That is "The answer is: 42". None without any.
     """
-    boxed = last_box(solution)
-    if boxed is not None:
-        return boxed.strip() or None
+    box_content = last_box(solution)
+    if box_content is not None:
+        return box_content.strip() or None
     _, mark, after = solution.rpartition("####")
     if mark:
-        return (after.strip().splitlines() or [""])[0].strip() or None
+        lines = after.strip().splitlines()
+        return lines[0].strip() if lines else None
     closing = _CLOSING.search(solution[-LAST_CHARACTERS:].rstrip().rpartition("\n")[2])
     return closing[1] if closing and not is_sentence(closing[1]) else None
 
@@ -111,12 +112,12 @@ def is_sentence(text: str) -> bool:
     """
     prose = _FORMULA.sub(" ", text[:LAST_CHARACTERS])
     words = [word for word in _WORD.findall(prose) if not _MATHEMATICAL.fullmatch(word)]
-    most = MOST_WORDS
+    allowed_words = MOST_WORDS
     if prose.rstrip().endswith((".", "。", "!")):
-        most = MOST_WORDS_IN_A_SENTENCE
+        allowed_words = MOST_WORDS_IN_A_SENTENCE
     if "=" in prose:
-        most = MOST_WORDS_BESIDE_A_SUM
-    return len(words) > most
+        allowed_words = MOST_WORDS_BESIDE_A_SUM
+    return len(words) > allowed_words
 
 
 def _checked(text: str) -> str | NoGold:

@@ -29,13 +29,13 @@ def open_hub(source: str, split: str, seed: int | None) -> Iterator[Row]:
     of the stream.
     """
     if source.startswith(MODELSCOPE):
-        rows = _named(
-            source, split, lambda: _open_modelscope(source.removeprefix(MODELSCOPE), split)
-        )
-        return _guarded(source, split, rows if seed is None else shuffled(rows, seed))
-    return _guarded(
-        source, split, _named(source, split, lambda: _open_datasets(source, split, seed))
-    )
+        name = source.removeprefix(MODELSCOPE)
+        rows = _named(source, split, lambda: _open_modelscope(name, split))
+        if seed is not None:
+            rows = shuffled(rows, seed)
+    else:
+        rows = _named(source, split, lambda: _open_datasets(source, split, seed))
+    return _guarded(source, split, rows)
 
 
 def _open_datasets(source: str, split: str, seed: int | None) -> Iterator[Row]:
@@ -57,8 +57,8 @@ def _open_modelscope(name: str, split: str) -> Iterator[Row]:
             "`.venv/generator/bin/pip install 'modelscope[datasets]'`"
         ) from None
     name, _, config = name.partition(":")
-    loaded = MsDataset.load(name, subset_name=config or None, split=split, use_streaming=True)
-    return iter(loaded)
+    stream = MsDataset.load(name, subset_name=config or None, split=split, use_streaming=True)
+    return iter(stream)
 
 
 def _named(source: str, split: str, opening: Callable[[], Iterator[Row]]) -> Iterator[Row]:
@@ -66,12 +66,8 @@ def _named(source: str, split: str, opening: Callable[[], Iterator[Row]]) -> Ite
         return opening()
     except InputError:
         raise
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        RuntimeError,
-    ) as error:  # the hubs' clients share no ancestor
+    # the errors of the hubs' clients have no ancestor of their own in common
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise InputError(_advice(source, split, error)) from None
 
 
@@ -83,8 +79,8 @@ def _guarded(source: str, split: str, rows: Iterator[Row]) -> Iterator[Row]:
 
 
 def _advice(source: str, split: str, error: BaseException) -> str:
-    said = " ".join(str(error).split())[:200] or type(error).__name__
+    message = " ".join(str(error).split())[:200] or type(error).__name__
     return (
-        f"{source} (split {split}): {said}: correct problems.source or problems.split, or check the"
+        f"{source} (split {split}): {message}: correct problems.source or problems.split, or check the"
         " network (a local .jsonl or .parquet copy with the same columns works without one)"
     )

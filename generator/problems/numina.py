@@ -164,12 +164,12 @@ def _asked_in_parts(problem: str, style: re.Pattern[str]) -> bool:
     if len(marks) < 2:
         return False
     ends = [match.start() for match in marks[1:]] + [len(problem)]
-    asked = [
+    names = [
         match[1]
         for match, end in zip(marks, ends, strict=True)
         if _ASKED.search(problem[match.end() : end][:PART_LOOKED_AT])
     ]
-    return all(any(mark in asked for mark in names) for names in _FIRST_TWO)
+    return all(not styles.isdisjoint(names) for styles in _FIRST_TWO)
 
 
 def options(problem: str) -> dict[str, str]:
@@ -189,13 +189,13 @@ def options(problem: str) -> dict[str, str]:
     if len(marks) < 2:
         return {}
     ends = [match.start() for match in marks[1:]] + [len(problem)]
-    found = {}
+    texts = {}
     for match, end in zip(marks, ends, strict=True):
         value = _SEPARATE.sub(" ", problem[match.end() : end]).strip(" \n\t,;.，；。")
         if not value:
             return {}
-        found[match["letter"]] = value
-    return found
+        texts[match["letter"]] = value
+    return texts
 
 
 def is_one_answer(gold: str, solution: str) -> bool:
@@ -229,11 +229,8 @@ def _ends_in_several_boxes(solution: str) -> bool:
     lines = [line for line in solution[-END_LOOKED_AT:].splitlines() if line.strip()]
     closing = lines[-1:]
     for line in reversed(lines[:-1]):
-        if (
-            not _BOX.search(line)
-            or len(line) > MOST_BESIDE_A_BOX
-            or len(lines[-1]) > MOST_BESIDE_A_BOX
-        ):
+        is_working = max(len(line), len(lines[-1])) > MOST_BESIDE_A_BOX
+        if is_working or not _BOX.search(line):
             break
         closing.append(line)
     boxes = [(line, match.end()) for line in closing for match in _BOX.finditer(line)]

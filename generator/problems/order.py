@@ -14,9 +14,8 @@ from typing import TypeVar
 Item = TypeVar("Item")
 
 BUFFER_ROWS = 10_000
-_ROUNDS = (
-    4  # enough that no structure shows (Luby and Rackoff, 1988); this is an order, not a cipher
-)
+# enough that no structure shows (Luby and Rackoff, 1988); this is an order, not a cipher
+_ROUNDS = 4
 _MASK = (1 << 64) - 1
 
 
@@ -44,15 +43,17 @@ class Permutation:
         return index
 
     def _once(self, index: int) -> int:
-        left = index >> self._half
-        right = index & self._low
+        high_bits = index >> self._half
+        low_bits = index & self._low
         for key in self._keys:
-            mixed = (
-                (right + key) * 0x9E3779B97F4A7C15
-            ) & _MASK  # Fibonacci hashing, then the top bits folded down
-            mixed = ((mixed ^ (mixed >> 29)) * (key | 1)) & _MASK
-            left, right = right, left ^ ((mixed ^ (mixed >> 32)) & self._low)
-        return (left << self._half) | right
+            # Fibonacci hashing, then the top bits folded down
+            value = ((low_bits + key) * 0x9E3779B97F4A7C15) & _MASK
+            value = ((value ^ (value >> 29)) * (key | 1)) & _MASK
+            value ^= value >> 32
+            new_low_bits = high_bits ^ (value & self._low)
+            high_bits = low_bits
+            low_bits = new_low_bits
+        return (high_bits << self._half) | low_bits
 
 
 def order_of(n: int, seed: int | None) -> Permutation | range:
@@ -68,8 +69,8 @@ def shuffled(items: Iterable[Item], seed: int, size: int = BUFFER_ROWS) -> Itera
         if len(buffer) < size:
             buffer.append(item)
             continue
-        at = draw.randrange(size)
-        buffer[at], item = item, buffer[at]
-        yield item
+        place = draw.randrange(size)
+        yield buffer[place]
+        buffer[place] = item
     draw.shuffle(buffer)
     yield from buffer

@@ -63,17 +63,8 @@ class RowShape:
 
     def columns(self) -> frozenset[str]:
         """Every column that may be read: a Parquet reader can leave the others on the disk."""
-        return frozenset(
-            {
-                *PROBLEM_FIELDS,
-                self.problem_field,
-                self.answer_field,
-                self.solution_field,
-                "answer",
-                "source",
-            }
-            | numina.COLUMNS
-        )
+        fields = {self.problem_field, self.answer_field, self.solution_field}
+        return frozenset({*PROBLEM_FIELDS, "answer", "source"} | fields | numina.COLUMNS)
 
     def read(self, row: Mapping[str, Any], data_set: str = "") -> Problem | Skipped:
         """The problem of `row`; `data_set` where it is not this shape's. Errors: `BadRow`."""
@@ -84,18 +75,18 @@ class RowShape:
         source = f"{data_set}/{subset}" if subset else data_set
         if self.only_sources and subset not in self.only_sources:
             return Skipped("not in only_sources", source)
-        stated = self.gold(row)
-        gold = stated if isinstance(stated, str) else None
+        result = self.gold(row)
+        gold = result if isinstance(result, str) else None
         if numina.is_numina_row(row):
             reason = numina.why_marked(row) or numina.why_skipped(
                 text, str(row.get(self.solution_field) or ""), gold
             )
-            if reason == numina.NO_GOLD and isinstance(stated, NoGold) and stated.reason != MISSING:
-                reason = stated.reason
+            if reason == numina.NO_GOLD and isinstance(result, NoGold) and result.reason != MISSING:
+                reason = result.reason
             if reason:
                 return Skipped(reason, source)
-        if isinstance(stated, NoGold) and self.needs_gold:
-            return Skipped(stated.reason, source)
+        if isinstance(result, NoGold) and self.needs_gold:
+            return Skipped(result.reason, source)
         return Problem.of(text, gold, source)
 
     def text(self, row: Mapping[str, Any]) -> str:
@@ -106,24 +97,24 @@ class RowShape:
         name = next((name for name in names if name in row), None)
         if name is None:
             fields = ", ".join(list(row)[:8]) or "no field"
-            wanted = " or ".join(map(repr, names))
-            raise BadRow(f"no field {wanted}, which problems.problem_field names: it has {fields}")
+            expected_names = " or ".join(map(repr, names))
+            raise BadRow(
+                f"no field {expected_names}, which problems.problem_field names: it has {fields}"
+            )
         text = row[name]
         if not isinstance(text, str) or not text.strip():
-            raise BadRow(
-                f"field {name!r} is {'empty' if isinstance(text, str) else type(text).__name__},"
-                " not a text"
-            )
+            content = "empty" if isinstance(text, str) else type(text).__name__
+            raise BadRow(f"field {name!r} is {content}, not a text")
         return text
 
     def gold(self, row: Mapping[str, Any]) -> str | NoGold:
         """The gold final answer, or why the row gives none."""
         if self.answer_field:
             return gold_of_column(row.get(self.answer_field))
-        stated = gold_of_column(row.get("answer"))
-        if isinstance(stated, str) and not is_solution(str(row["answer"])):
-            return stated
-        if stated == NoGold(NO_ANSWER):  # "proof": then a box in the solution is no answer either
-            return stated
-        solved = checked_solution(row.get(self.solution_field))
-        return stated if solved == NoGold(MISSING) else solved
+        column_gold = gold_of_column(row.get("answer"))
+        if isinstance(column_gold, str) and not is_solution(str(row["answer"])):
+            return column_gold
+        if column_gold == NoGold(NO_ANSWER):  # "proof": a box in the solution is no answer either
+            return column_gold
+        solution_gold = checked_solution(row.get(self.solution_field))
+        return column_gold if solution_gold == NoGold(MISSING) else solution_gold

@@ -43,34 +43,37 @@ def files_of_split(folder: Path, files: Sequence[Path], split: str) -> tuple[lis
         raise InputError(
             f"problems.split: {split!r} is a part of a split, for hubs only: use problems.limit"
         )
-    wanted = {WORDS.get(name.strip().lower(), name.strip()) for name in split.split("+")}
+    split_names = {WORDS.get(name.strip().lower(), name.strip()) for name in split.split("+")}
     by_split: dict[str, list[Path]] = defaultdict(list)
     for file in files:
-        by_split[_split_of(file.relative_to(folder), wanted)].append(file)
-    if not set(by_split) & wanted and "train" in wanted and "" in by_split:
-        wanted = wanted | {""}
-    taken = [file for name in by_split if name in wanted for file in by_split[name]]
-    others = {name: by_split[name] for name in sorted(by_split) if name not in wanted}
-    if not taken:
-        if set(others) == {""}:  # names say nothing of splits here
+        by_split[_split_of(file.relative_to(folder), split_names)].append(file)
+    if split_names.isdisjoint(by_split) and "train" in split_names:
+        split_names.add("")
+    chosen_files = [file for name in by_split if name in split_names for file in by_split[name]]
+    other_splits = {name: by_split[name] for name in sorted(by_split) if name not in split_names}
+    if not chosen_files:
+        if set(other_splits) == {""}:  # names say nothing of splits here
             return list(files), ""
         raise InputError(
             f"problems.split: no file of {folder} belongs to {split!r} (there are"
-            f" {_listed(folder, others)}): correct it, or name the file itself in problems.source"
+            f" {_listed(folder, other_splits)}): correct it, or name the file itself in problems.source"
         )
-    if not others:
+    if not other_splits:
         return list(files), ""
-    line = f"split {split} of {folder}: {_named(folder, taken)}; left out {_listed(folder, others)}"
-    return sorted(taken), line
+    line = (
+        f"split {split} of {folder}: {_named(folder, chosen_files)}; left out"
+        f" {_listed(folder, other_splits)}"
+    )
+    return sorted(chosen_files), line
 
 
-def _split_of(path: Path, wanted: set[str]) -> str:
+def _split_of(path: Path, split_names: set[str]) -> str:
     """The split that a path within the folder names, the file before its folders and the last
     word first; else "".
     """
     for name in (path.stem, *reversed(path.parent.parts)):
         for word in reversed(_BETWEEN_WORDS.split(name)):
-            if word in wanted:
+            if word in split_names:
                 return word
             if word.lower() in WORDS:
                 return WORDS[word.lower()]
@@ -85,5 +88,6 @@ def _listed(folder: Path, by_split: dict[str, list[Path]]) -> str:
 
 def _named(folder: Path, files: Sequence[Path]) -> str:
     names = [str(file.relative_to(folder)) for file in files[:MOST_NAMED]]
-    more = len(files) - len(names)
-    return ", ".join(names) + (f" and {more:,} more" if more > 0 else "")
+    unnamed_files = len(files) - len(names)
+    ending = f" and {unnamed_files:,} more" if unnamed_files > 0 else ""
+    return ", ".join(names) + ending

@@ -234,7 +234,7 @@ def test_check_finds_a_wrong_answer_among_the_kept_and_an_id_that_does_not_belon
         corpus = open_corpus(tmp_path, 10, 1)
         async with asyncio.TaskGroup() as group:
             group.create_task(corpus.keep_writing())
-            await corpus.add(wrong, kept=True)
+            await corpus.add(wrong, is_kept=True)
             corpus.stop_writing()
         await corpus.close(seal=True)
 
@@ -247,7 +247,7 @@ def test_a_secret_in_any_text_reaches_no_shard(tmp_path: Path) -> None:
         corpus = open_corpus(tmp_path, 10, 1, secrets=['s"cret'])
         async with asyncio.TaskGroup() as group:
             group.create_task(corpus.keep_writing())
-            await corpus.add(trace("p", reasoning='I know s"cret.'), kept=True)
+            await corpus.add(trace("p", reasoning='I know s"cret.'), is_kept=True)
             corpus.stop_writing()
         await corpus.close(seal=True)
 

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from generator.corpus.ledger import Ledger, checkpoint
+from generator.corpus.ledger import Ledger
+from generator.corpus.ledger_file import checkpoint
 from shared.errors import CannotWrite
 from shared.records import Usage
 from shared.shards import Position

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from generator.corpus.ledger import Ledger, checkpoint
+from generator.corpus.ledger import Ledger
+from generator.corpus.ledger_file import checkpoint
 from shared.errors import InputError
 from shared.records import Trace, Usage
 from shared.shards import Position

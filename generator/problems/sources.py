@@ -1,0 +1,206 @@
+"""`problems.source` as a stream: local data, a hub's data set, or the synthetic kind."""
+
+import difflib
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from generator.problems import numina
+from generator.problems.files import column_names, data_files, open_files
+from generator.problems.gold_search import GoldSearch
+from generator.problems.hub import MODELSCOPE, is_hub_name, open_hub
+from generator.problems.rows import BadRow, RowShape, Skipped
+from generator.problems.settings import Settings
+from generator.problems.stream import ProblemStream, Screen, Tally
+from shared.errors import InputError
+from shared.records import Problem
+
+SYNTHETIC = "synthetic:"
+# of a hub's stream without a gold answer, before it is taken for one that has none
+PATIENCE_ROWS = 1_000
+_SHARD = re.compile(r"-\d+-of-\d+$")  # train-00000-of-00005.parquet is a part of train
+
+
+def open_problems(
+    config: Settings,
+    screen: Screen | None = None,
+    read: int = 0,
+    taken: int = 0,
+    needs_gold: bool = False,
+) -> ProblemStream:
+    """The problems that `[problems]` describes, ready to be pulled. `limit` counts what the screen
+    lets through.
+
+    `needs_gold`: rows without a gold answer are skipped, and a source where no row has one is
+    refused.
+
+    `read` and `taken` are where the tally of an earlier stream over the same local data stood: it
+    goes on from there.
+
+    Errors: `InputError` (naming file and line where there is one) for a source that cannot be read,
+    before the first problem comes; a hub that fails later raises it from the iteration.
+    """
+    tally = Tally(read=read, taken=taken)
+    if config.source.startswith(SYNTHETIC):
+        return ProblemStream(_synthetic(config), config.limit, screen, tally)
+    path = local_path(config.source)
+    if path is not None:
+        items = _local(config, path, tally, config.seed, needs_gold)
+        return ProblemStream(items, config.limit, screen, tally)
+    shape = _shape(config, config.source.removeprefix(MODELSCOPE), needs_gold)
+    _check_numina_sources(config)
+    rows = open_hub(config.source, config.split, config.seed)
+    return ProblemStream(_from_hub(rows, shape, config), config.limit, screen, tally)
+
+
+def local_path(source: str) -> Path | None:
+    """The file or folder that `problems.source` means, whether it exists or not; None for a hub or
+    synthetic source.
+
+    FOLDER:CONFIG is the folder of one configuration, as hubs name it.
+    """
+    path = Path(source).expanduser()
+    if source.startswith(SYNTHETIC):
+        return None
+    folder, _, configuration = source.rpartition(":")
+    configuration_folder = Path(folder).expanduser() / configuration
+    if configuration and not path.exists() and configuration_folder.is_dir():
+        return configuration_folder
+    is_local = path.exists() or path.suffix in {".jsonl", ".parquet"} or not is_hub_name(source)
+    return path if is_local else None
+
+
+def whole_data_set(config: Settings, path: Path, needs_gold: bool = False) -> ProblemStream:
+    """Every problem of local data in the order of the files, whatever `limit` and `seed` say.
+    Errors: `InputError`.
+    """
+    tally = Tally()
+    return ProblemStream(_local(config, path, tally, None, needs_gold), 0, None, tally)
+
+
+def fingerprint(config: Settings, path: Path, needs_gold: bool = False) -> str:
+    """Changes when the local data or the way that it is read changes. Errors: `InputError`
+    where there is none.
+    """
+    digest = hashlib.sha256(f"{_shape(config, '', needs_gold)} {config.on_bad_line}".encode())
+    for file in data_files(path, config.split)[0]:
+        facts = file.stat()
+        digest.update(f"{file} {facts.st_size} {facts.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _synthetic(config: Settings) -> Iterator[Problem]:
+    kind = config.source.removeprefix(SYNTHETIC)
+    from generator.problems import synthetic
+
+    if kind not in synthetic.KINDS:
+        kinds = " or ".join(f'"{SYNTHETIC}{name}"' for name in synthetic.KINDS)
+        raise InputError(f"{config.source}: no such synthetic kind: problems.source is {kinds}")
+    return (
+        Problem.of(text, gold, config.source)
+        for text, gold in synthetic.problems(config.seed, kind)
+    )
+
+
+def _local(
+    config: Settings, path: Path, tally: Tally, seed: int | None, needs_gold: bool
+) -> Iterator[Problem | Skipped | BadRow]:
+    shape = _shape(config, path.name, needs_gold)
+    files, tally.files = data_files(path, config.split)
+    golds = GoldSearch(shape)
+    scan, rows = open_files(
+        files, golds.check, shape.columns(), config.on_bad_line, seed, tally.read
+    )
+    tally.bad_rows = scan.bad_rows
+    tally.bad = scan.bad
+    if scan.rows:
+        _check_answer_field(config, path, scan.fields)
+        if golds.in_vain:
+            raise golds.refusal(path, scan.fields | column_names(files))
+    for name in config.only_sources:
+        if name not in scan.subsets:
+            raise InputError(
+                f"problems.only_sources: no row of {path} has source"
+                f" {name!r}{_suggestion(name, scan.subsets)}"
+            )
+    names = _data_set_names(path, files)
+    return (shape.read(row, names[file]) for file, row in rows)
+
+
+def _data_set_names(path: Path, files: list[Path]) -> dict[Path, str]:
+    """What the rows of each file call their origin: folder and file; the folder alone where it
+    is one data set.
+    """
+    names = {file: _SHARD.sub("", file.stem) for file in files}
+    folder = (path.parent if path.is_file() else path).resolve().name
+    if path.is_dir() and len(set(names.values())) == 1:
+        return dict.fromkeys(files, folder)
+    return {file: f"{folder}/{name}" for file, name in names.items()}
+
+
+def _from_hub(
+    rows: Iterator[dict[str, Any]], shape: RowShape, config: Settings
+) -> Iterator[Problem | Skipped | BadRow]:
+    golds = GoldSearch(shape)
+    fields: set[str] = set()
+    for number, row in enumerate(rows, 1):
+        if number == 1:
+            _check_answer_field(config, config.source, row)
+            fields = set(row)
+        try:
+            item = shape.read(row)
+            golds.count(item)
+            if golds.in_vain and golds.rows_without >= PATIENCE_ROWS:
+                break
+            yield item
+        except BadRow as error:
+            if config.on_bad_line == "stop":
+                raise InputError(
+                    f"{config.source}: row {number}: {error}: set problems.problem_field or"
+                    " problems.on_bad_line"
+                ) from None
+            yield error
+    if golds.in_vain:
+        raise golds.refusal(config.source, fields)
+
+
+def _shape(config: Settings, data_set: str, needs_gold: bool) -> RowShape:
+    return RowShape(
+        data_set,
+        config.problem_field,
+        config.answer_field,
+        config.solution_field,
+        frozenset(config.only_sources),
+        needs_gold,
+    )
+
+
+def _check_answer_field(config: Settings, place: object, fields: Iterable[str]) -> None:
+    """Misspelt, it would leave every problem without a gold answer, found out when all calls
+    are paid.
+    """
+    name = config.answer_field
+    if name and name not in fields:
+        raise InputError(
+            f"problems.answer_field: no row of {place} has a field {name!r}{_suggestion(name, fields)}"
+        )
+
+
+def _check_numina_sources(config: Settings) -> None:
+    if "numinamath-cot" in config.source.lower():
+        for name in config.only_sources:
+            if name not in numina.SOURCES:
+                sources = ", ".join(numina.SOURCES)
+                raise InputError(
+                    f"problems.only_sources: {name!r} is no source of NuminaMath-CoT (they are"
+                    f" {sources})"
+                )
+
+
+def _suggestion(name: str, names: Iterable[str]) -> str:
+    close_names = difflib.get_close_matches(name, list(names), 1)
+    if close_names:
+        return f"; did you mean {close_names[0]!r}?"
+    return f"; it has {', '.join(sorted(names)[:12]) or 'no source column'}"
