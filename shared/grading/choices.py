@@ -122,7 +122,7 @@ def _option(text: str) -> str:
     ).rstrip("\\ ,;")
 
 
-Equal = Callable[[str, str, int], bool]  # (gold, answer, depth): equal by value
+Equal = Callable[[str, str], bool]  # (gold, answer): equal by value
 
 
 def by_choice(gold: str, answer: str, problem: str, equal: Equal) -> Finding | None:
@@ -146,7 +146,7 @@ def by_choice(gold: str, answer: str, problem: str, equal: Equal) -> Finding | N
     if named is not None and not _equal_at_once(equal, gold, answer):
         value = named.rest or listed.get(named.letter, "")
         if value:
-            same = equal(gold, value, 1)
+            same = equal(gold, value)
             return Finding(
                 same,
                 f"the value of option {named.letter} is {'' if same else 'not '}the gold",
@@ -173,7 +173,7 @@ def _against_letter(
     if not value:
         how = f"the gold is option {letter}; the answer names none and the problem lists none"
         return Finding(False, how, "choice")
-    same = equal(value, answer, 1)
+    same = equal(value, answer)
     return Finding(same, f"{'' if same else 'not '}the value of option {letter}", "choice")
 
 
@@ -187,6 +187,6 @@ def _is_value_of_another(named: Choice, listed: dict[str, str], equal: Equal) ->
 def _equal_at_once(equal: Equal, gold: str, answer: str) -> bool:
     """Equal without a worker; an open question counts as no."""
     try:
-        return equal(gold, answer, 1)
+        return equal(gold, answer)
     except (NeedsWorker, Undecidable):
         return False

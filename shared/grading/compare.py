@@ -106,6 +106,6 @@ def _boxes_equal(comparison: Comparison, gold: str, answers: tuple[str, ...]) ->
         # are spelled alike are a list: nothing is merged.
         forms = {squash(answer) for answer in answers}
         return len(forms) == len(answers) and all(
-            comparison.equal(gold, answer, 1) for answer in answers
+            comparison.equal(gold, answer) for answer in answers
         )
-    return sets.lists_equal(comparison, listed, Listed("boxes", answers), 0)
+    return sets.lists_equal(comparison, listed, Listed("boxes", answers))

@@ -10,8 +10,8 @@ MAX_DEPTH = 6
 # (gold, answer, problem), gold and answer cleaned. Raises `Undecidable` where it cannot tell.
 Symbolic = Callable[[str, str, str], Finding]
 
-# (comparison, gold, answer, depth) -> equal, not equal, or None: not for this reading.
-Reading = Callable[["Comparison", str, str, int], bool | None]
+# (comparison, gold, answer) -> equal, not equal, or None: not for this reading.
+Reading = Callable[["Comparison", str, str], bool | None]
 
 
 class Comparison:
@@ -26,18 +26,19 @@ class Comparison:
         self.symbolic = symbolic
         self.readings = readings
         self.opinion: Finding | None = None
+        self._depth = 0  # of readings that compare parts with `equal`, which reads them in turn
 
-    def equal(self, gold: str, answer: str, depth: int = 0) -> bool:
+    def equal(self, gold: str, answer: str) -> bool:
         """Whether two cleaned texts say the same. Errors: `NeedsWorker`, `Undecidable`."""
         if squash(without_text(gold)) == squash(without_text(answer)):
             return True
-        if depth > MAX_DEPTH:
+        if self._depth > MAX_DEPTH:
             raise Undecidable("nested too deep to compare")
-        for read in self.readings:
-            decided = read(self, gold, answer, depth)
-            if decided is not None:
-                return decided
-        return self.ask(gold, answer)
+        self._depth += 1
+        try:
+            return self._read(gold, answer)
+        finally:
+            self._depth -= 1
 
     def ask(self, gold: str, answer: str) -> bool:
         """What `symbolic` says of two expressions. Errors: `NeedsWorker`, `Undecidable`."""
@@ -45,3 +46,10 @@ class Comparison:
             raise NeedsWorker
         self.opinion = self.symbolic(gold, answer, self.problem)
         return self.opinion.equal
+
+    def _read(self, gold: str, answer: str) -> bool:
+        for reading in self.readings:
+            is_equal = reading(self, gold, answer)
+            if is_equal is not None:
+                return is_equal
+        return self.ask(gold, answer)

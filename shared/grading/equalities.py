@@ -20,7 +20,7 @@ _ASKED = re.compile(
 )
 
 
-def as_equations(comparison: Comparison, gold: str, answer: str, depth: int) -> bool | None:
+def as_equations(comparison: Comparison, gold: str, answer: str) -> bool | None:
     """Equations in the same unknowns, definitions with their labels, a value with or without
     its label.
     """
@@ -28,21 +28,17 @@ def as_equations(comparison: Comparison, gold: str, answer: str, depth: int) -> 
     if len(left) == len(right) == 1 or not all((*left, *right)):
         return None
     if len(left) == 1 or len(right) == 1:
-        return _without_label(comparison, left, right, depth)
+        return _without_label(comparison, left, right)
     if values.same_name(left[0], right[0]):
-        return comparison.equal(left[-1], right[-1], depth + 1)
+        return comparison.equal(left[-1], right[-1])
     if values.other_name(left[0], right[0]):
         return False
     if len(left) != 2 or len(right) != 2:
-        return squash(left[0]) == squash(right[0]) and comparison.equal(
-            left[-1], right[-1], depth + 1
-        )
+        return squash(left[0]) == squash(right[0]) and comparison.equal(left[-1], right[-1])
     if all(
         map(values.is_value, (*left, *right))
     ):  # "0.56 = 56%": a value in two forms, not an equation
-        return comparison.equal(left[0], right[0], depth + 1) and comparison.equal(
-            left[1], right[1], depth + 1
-        )
+        return comparison.equal(left[0], right[0]) and comparison.equal(left[1], right[1])
     forms = values.zero_form(left), values.zero_form(right)
     if forms[0] is not None and forms[1] is not None:
         same = values.bounded(algebra.proportional, forms[0], forms[1])
@@ -52,9 +48,7 @@ def as_equations(comparison: Comparison, gold: str, answer: str, depth: int) -> 
     return comparison.ask(zeros[0], zeros[1]) or comparison.ask(zeros[0], f"-({zeros[1]})")
 
 
-def _without_label(
-    comparison: Comparison, left: list[str], right: list[str], depth: int
-) -> bool | None:
+def _without_label(comparison: Comparison, left: list[str], right: list[str]) -> bool | None:
     """`x = 5` against `5`: the name of what was asked may be left out; of a calculation the
     result counts.
     """
@@ -67,7 +61,7 @@ def _without_label(
     elif not _names_a_result(comparison, chain):
         return False
     pair = (result, other) if chain is left else (other, result)
-    return comparison.equal(pair[0], pair[1], depth + 1)
+    return comparison.equal(pair[0], pair[1])
 
 
 def _names_a_result(comparison: Comparison, chain: list[str]) -> bool:
@@ -88,14 +82,14 @@ def _names_a_result(comparison: Comparison, chain: list[str]) -> bool:
     )
 
 
-def as_ratios(comparison: Comparison, gold: str, answer: str, depth: int) -> bool | None:
+def as_ratios(comparison: Comparison, gold: str, answer: str) -> bool | None:
     """`2:3`, `2 \\text{ to } 3`, `\\frac{2}{3}`."""
     left, right = values.read_ratio(gold), values.read_ratio(answer)
     if left is None and right is None:
         return None
     if left is not None and right is not None and (len(left) > 2 or len(right) > 2):
         return len(left) == len(right) and all(
-            comparison.equal(a, b, depth + 1) for a, b in zip(left, right, strict=True)
+            comparison.equal(a, b) for a, b in zip(left, right, strict=True)
         )
     if (
         any(map(literals.read_time, (gold, answer)))
@@ -108,10 +102,10 @@ def as_ratios(comparison: Comparison, gold: str, answer: str, depth: int) -> boo
         f"({pair[0]})/({pair[1]})" if pair else text
         for pair, text in ((left, gold), (right, answer))
     ]
-    return as_quantities(comparison, quotients[0], quotients[1], depth)
+    return as_quantities(comparison, quotients[0], quotients[1])
 
 
-def as_compounds(comparison: Comparison, gold: str, answer: str, depth: int) -> bool | None:
+def as_compounds(comparison: Comparison, gold: str, answer: str) -> bool | None:
     """`1 hour and 30 minutes` is 90 minutes, 5400 seconds or 1.5 hours; without a unit it is
     none of them.
     """
@@ -128,7 +122,7 @@ def as_compounds(comparison: Comparison, gold: str, answer: str, depth: int) -> 
     )
 
 
-def as_quantities(comparison: Comparison, gold: str, answer: str, depth: int) -> bool:
+def as_quantities(comparison: Comparison, gold: str, answer: str) -> bool:
     """Values in closed form; units and percent signs are optional, conflicting ones wrong."""
     left, right = quantities.read_quantity(gold), quantities.read_quantity(answer)
     if quantities.is_plain(gold):  # then "6m" has a unit, no variable

@@ -35,7 +35,7 @@ class Family:
     step: algebra.Form
 
 
-def as_families(comparison: Comparison, gold: str, answer: str, depth: int) -> bool | None:
+def as_families(comparison: Comparison, gold: str, answer: str) -> bool | None:
     """Two families are the same where their steps are and their starts differ by a multiple of
     it.
     """
@@ -43,11 +43,11 @@ def as_families(comparison: Comparison, gold: str, answer: str, depth: int) -> b
         return None
     declared = [_declared(text) for text in (gold, answer)]
     if declared[0] is None and declared[1] is None:
-        return _with_one_letter(comparison, gold, answer, depth)
+        return _with_one_letter(comparison, gold, answer)
     left = declared[0] or _undeclared(gold)
     right = declared[1] or _undeclared(answer)
     if left is None or right is None:
-        return _with_one_letter(comparison, gold, answer, depth)
+        return _with_one_letter(comparison, gold, answer)
     if left.label and right.label and left.label != right.label:
         return False
     try:
@@ -56,7 +56,7 @@ def as_families(comparison: Comparison, gold: str, answer: str, depth: int) -> b
         return None
 
 
-def _with_one_letter(comparison: Comparison, gold: str, answer: str, depth: int) -> bool | None:
+def _with_one_letter(comparison: Comparison, gold: str, answer: str) -> bool | None:
     """Intervals, lists and conditions in which an integer runs: its name is of no account."""
     golds, answers = _split_running(gold), _split_running(answer)
     if golds is None and answers is None:
@@ -64,7 +64,7 @@ def _with_one_letter(comparison: Comparison, gold: str, answer: str, depth: int)
     (left, letter), (right, other) = golds or (gold, ""), answers or (answer, "")
     if letter and other and letter != other:
         right = re.sub(rf"(?<![A-Za-z\\]){other}(?![A-Za-z])", letter, right)
-    return comparison.equal(left, right, depth + 1)
+    return comparison.equal(left, right)
 
 
 def _split_running(text: str) -> tuple[str, str] | None:

@@ -24,7 +24,7 @@ MAX_ITEMS = 100
 Labelled = list[tuple[str, str]]  # (label or "", value)
 
 
-def as_matrices(comparison: Comparison, gold: str, answer: str, depth: int) -> bool | None:
+def as_matrices(comparison: Comparison, gold: str, answer: str) -> bool | None:
     """Entry by entry. A determinant is no matrix; a system of cases is the list of its rows."""
     if "\\begin" not in gold and "\\begin" not in answer:
         return None
@@ -32,7 +32,7 @@ def as_matrices(comparison: Comparison, gold: str, answer: str, depth: int) -> b
     systems = [_as_system(matrix) for matrix in (left, right)]
     if systems[0] is not None or systems[1] is not None:
         return _systems_equal(
-            comparison, systems[0] or read_list(gold), systems[1] or read_list(answer), depth
+            comparison, systems[0] or read_list(gold), systems[1] or read_list(answer)
         )
     if left is None or right is None:
         return None if "=" in gold or "=" in answer else False
@@ -43,7 +43,7 @@ def as_matrices(comparison: Comparison, gold: str, answer: str, depth: int) -> b
     if left.factor and right.factor and not values.same_name(left.factor, right.factor):
         return False  # A = (...) is not B = (...)
     entries = zip(_entries(left), _entries(right), strict=True)
-    return all(comparison.equal(a, b, depth + 1) for a, b in entries)
+    return all(comparison.equal(a, b) for a, b in entries)
 
 
 def _entries(matrix: Matrix) -> list[str]:
@@ -56,13 +56,11 @@ def _as_system(matrix: Matrix | None) -> Listed | None:
     return Listed("list", tuple(row[0].rstrip(",; ") for row in matrix.rows))
 
 
-def _systems_equal(
-    comparison: Comparison, gold: Listed | None, answer: Listed | None, depth: int
-) -> bool:
-    return gold is not None and answer is not None and lists_equal(comparison, gold, answer, depth)
+def _systems_equal(comparison: Comparison, gold: Listed | None, answer: Listed | None) -> bool:
+    return gold is not None and answer is not None and lists_equal(comparison, gold, answer)
 
 
-def as_regions(comparison: Comparison, gold: str, answer: str, depth: int) -> bool | None:
+def as_regions(comparison: Comparison, gold: str, answer: str) -> bool | None:
     """`[-2,7]` is `-2 \\le x \\le 7`."""
     if not (regions.hints_at_region(gold) or regions.hints_at_region(answer)):
         return None
@@ -72,14 +70,14 @@ def as_regions(comparison: Comparison, gold: str, answer: str, depth: int) -> bo
             return False
         return regions.same_region(left.region, right.region)
     if left is None and right is None:
-        return _as_relations(comparison, gold, answer, depth)
+        return _as_relations(comparison, gold, answer)
     other = answer if left is not None else gold
     if regions.closed_at_infinity(other):
         return False
     return False if isinstance(values.exact_form(other), algebra.Form) else None
 
 
-def _as_relations(comparison: Comparison, gold: str, answer: str, depth: int) -> bool | None:
+def _as_relations(comparison: Comparison, gold: str, answer: str) -> bool | None:
     """Inequalities in several variables: the same relation between equal sides, also read from
     the right.
     """
@@ -90,12 +88,10 @@ def _as_relations(comparison: Comparison, gold: str, answer: str, depth: int) ->
         right = regions.mirrored(right)
     if left[1] != right[1]:
         return False
-    return comparison.equal(left[0], right[0], depth + 1) and comparison.equal(
-        left[2], right[2], depth + 1
-    )
+    return comparison.equal(left[0], right[0]) and comparison.equal(left[2], right[2])
 
 
-def as_parts(comparison: Comparison, gold: str, answer: str, depth: int) -> bool | None:
+def as_parts(comparison: Comparison, gold: str, answer: str) -> bool | None:
     """`(1) 5; (2) 7`: part by part, in order, also against a plain list."""
     left, right = read_parts(gold), read_parts(answer)
     if left is None and right is None:
@@ -105,20 +101,20 @@ def as_parts(comparison: Comparison, gold: str, answer: str, depth: int) -> bool
     answers = right or (other.items if other else (answer,))
     if len(golds) != len(answers):
         return None if left is None else False
-    return all(comparison.equal(a, b, depth + 1) for a, b in zip(golds, answers, strict=True))
+    return all(comparison.equal(a, b) for a, b in zip(golds, answers, strict=True))
 
 
-def as_lists(comparison: Comparison, gold: str, answer: str, depth: int) -> bool | None:
+def as_lists(comparison: Comparison, gold: str, answer: str) -> bool | None:
     """Lists, tuples and sets, where one side at least is one."""
     left, right = read_list(gold), read_list(answer)
     if left is None and right is None:
         return None
     return lists_equal(
-        comparison, left or Listed("single", (gold,)), right or Listed("single", (answer,)), depth
+        comparison, left or Listed("single", (gold,)), right or Listed("single", (answer,))
     )
 
 
-def lists_equal(comparison: Comparison, gold: Listed, answer: Listed, depth: int) -> bool:
+def lists_equal(comparison: Comparison, gold: Listed, answer: Listed) -> bool:
     """In order for tuples and where only one side has labels; else as sets with multiplicity."""
     if len(gold.items) != len(answer.items):
         return False
@@ -141,7 +137,7 @@ def lists_equal(comparison: Comparison, gold: Listed, answer: Listed, depth: int
     ):
         return False  # {x} is the fractional part of x, or a set, not x
     if "single" in kinds:
-        return comparison.equal(gold.items[0], answer.items[0], depth + 1)
+        return comparison.equal(gold.items[0], answer.items[0])
     if gold.label and answer.label:
         ordered = in_order_of_label(gold, answer)
         if ordered is None:
@@ -149,7 +145,7 @@ def lists_equal(comparison: Comparison, gold: Listed, answer: Listed, depth: int
         answer = ordered
     labelled = [[split_label(item) for item in side.items] for side in (gold, answer)]
     mixed = len(set(gold.connectives)) > 1  # "p and q or r": then the same in the other
-    return _items_equal(comparison, labelled[0], labelled[1], depth, "tuple" in kinds or mixed)
+    return _items_equal(comparison, labelled[0], labelled[1], "tuple" in kinds or mixed)
 
 
 def _connected_otherwise(gold: Listed, answer: Listed) -> bool:
@@ -160,22 +156,17 @@ def _connected_otherwise(gold: Listed, answer: Listed) -> bool:
     return bool(kinds[0] and kinds[1]) and kinds[0] != kinds[1]
 
 
-def _items_equal(
-    comparison: Comparison, gold: Labelled, answer: Labelled, depth: int, ordered: bool
-) -> bool:
+def _items_equal(comparison: Comparison, gold: Labelled, answer: Labelled, ordered: bool) -> bool:
     distinct = [_all_named(side) for side in (gold, answer)]
     if all(distinct):
         named = dict(answer)
-        return all(
-            name in named and comparison.equal(value, named[name], depth + 1)
-            for name, value in gold
-        )
+        return all(name in named and comparison.equal(value, named[name]) for name, value in gold)
     if _roots_of_one_letter(gold, answer):  # x_1 = 1, x_2 = 2 and x = 2, x = 1
         gold, answer = ([("", value) for _, value in side] for side in (gold, answer))
     elif ordered or any(distinct):
         pairs = zip(_by_coordinates(gold, answer), _by_coordinates(answer, gold), strict=True)
-        return all(_same_label(a, b) and comparison.equal(a[1], b[1], depth + 1) for a, b in pairs)
-    return _same_multiset(comparison, gold, answer, depth)
+        return all(_same_label(a, b) and comparison.equal(a[1], b[1]) for a, b in pairs)
+    return _same_multiset(comparison, gold, answer)
 
 
 def _all_named(side: Labelled) -> bool:
@@ -208,7 +199,7 @@ def _by_coordinates(side: Labelled, other: Labelled) -> Labelled:
     return sorted(side) if follow else side
 
 
-def _same_multiset(comparison: Comparison, gold: Labelled, answer: Labelled, depth: int) -> bool:
+def _same_multiset(comparison: Comparison, gold: Labelled, answer: Labelled) -> bool:
     rest = list(answer)
     for wanted in gold:
         spelled = squash(wanted[1])
@@ -222,7 +213,7 @@ def _same_multiset(comparison: Comparison, gold: Labelled, answer: Labelled, dep
             equal = (
                 at
                 for at, item in enumerate(rest)
-                if _same_label(wanted, item) and comparison.equal(wanted[1], item[1], depth + 1)
+                if _same_label(wanted, item) and comparison.equal(wanted[1], item[1])
             )
             index = next(equal, None)
         if index is None:

@@ -1,7 +1,7 @@
 r"""Readings of answers as they stand: digits, times, numbers in a base, words, sentences, and what
 is said beside one.
 
-Each takes (comparison, gold, answer, depth), gold and answer cleaned, and decides (True, False) or
+Each takes (comparison, gold, answer), gold and answer cleaned, and decides (True, False) or
 passes (None).
 """
 
@@ -23,13 +23,13 @@ _QUALIFIER = re.compile(
 )
 
 
-def as_digits(comparison: Comparison, gold: str, answer: str, depth: int) -> bool | None:
+def as_digits(comparison: Comparison, gold: str, answer: str) -> bool | None:
     """Plain numbers of any length."""
     left, right = literals.read_digits(gold), literals.read_digits(answer)
     return None if left is None or right is None else left == right
 
 
-def as_thousands(comparison: Comparison, gold: str, answer: str, depth: int) -> bool | None:
+def as_thousands(comparison: Comparison, gold: str, answer: str) -> bool | None:
     """`58,500` is one number; it may also be a list, but then against another list, in the same
     order.
     """
@@ -38,17 +38,15 @@ def as_thousands(comparison: Comparison, gold: str, answer: str, depth: int) -> 
         return None
     if any(bracketed(text) is not None for text in (gold, answer)):
         return None  # (100,200) is a pair
-    if comparison.equal(left or gold, right or answer, depth + 1):
+    if comparison.equal(left or gold, right or answer):
         return True
     both = read_list(gold), read_list(answer)
     if both[0] is None or both[1] is None:
         return False
-    return lists_equal(
-        comparison, Listed("tuple", both[0].items), Listed("tuple", both[1].items), depth + 1
-    )
+    return lists_equal(comparison, Listed("tuple", both[0].items), Listed("tuple", both[1].items))
 
 
-def as_times(comparison: Comparison, gold: str, answer: str, depth: int) -> bool | None:
+def as_times(comparison: Comparison, gold: str, answer: str) -> bool | None:
     """4:30 is not 2:15: of what looks like times nothing is cancelled."""
     left, right = literals.read_time(gold), literals.read_time(answer)
     if left is None and right is None:
@@ -60,7 +58,7 @@ def as_times(comparison: Comparison, gold: str, answer: str, depth: int) -> bool
     return bool(left[1] or right[1]) and literals.on_24_hours(left) == literals.on_24_hours(right)
 
 
-def as_qualified(comparison: Comparison, gold: str, answer: str, depth: int) -> bool | None:
+def as_qualified(comparison: Comparison, gold: str, answer: str) -> bool | None:
     r"""`x+1 \text{ for all } x`: a qualifier may be left out; where both have one, its
     relations must agree.
     """
@@ -72,7 +70,7 @@ def as_qualified(comparison: Comparison, gold: str, answer: str, depth: int) -> 
     (left, left_said), (right, right_said) = both
     if left_said and right_said and not _same_relations(left_said, right_said):
         return False
-    return comparison.equal(left, right, depth + 1)
+    return comparison.equal(left, right)
 
 
 def _split_qualifier(text: str) -> tuple[str, str]:
@@ -89,7 +87,7 @@ def _same_relations(left: str, right: str) -> bool:
     return said[0] == said[1] or not all(said)
 
 
-def as_approximations(comparison: Comparison, gold: str, answer: str, depth: int) -> bool | None:
+def as_approximations(comparison: Comparison, gold: str, answer: str) -> bool | None:
     """`exact ≈ rounded`: either may stand for both, but where both sides give both, both must
     agree.
     """
@@ -106,14 +104,14 @@ def as_approximations(comparison: Comparison, gold: str, answer: str, depth: int
     ):
         return None
     if len(golds) > 1 and len(answers) > 1:
-        return comparison.equal(golds[0], answers[0], depth + 1) and (
+        return comparison.equal(golds[0], answers[0]) and (
             values.same_when_rounded(golds[-1], answers[-1])
-            or comparison.equal(golds[-1], answers[-1], depth + 1)
+            or comparison.equal(golds[-1], answers[-1])
         )
-    return any(comparison.equal(left, right, depth + 1) for left in golds for right in answers)
+    return any(comparison.equal(left, right) for left in golds for right in answers)
 
 
-def as_bases(comparison: Comparison, gold: str, answer: str, depth: int) -> bool | None:
+def as_bases(comparison: Comparison, gold: str, answer: str) -> bool | None:
     """`52_8` is the digits 52 in base 8: not 42, not 52_9; without its base only where the
     problem names it.
     """
@@ -127,13 +125,13 @@ def as_bases(comparison: Comparison, gold: str, answer: str, depth: int) -> bool
     return plain == digits and literals.names_base(comparison.problem, base)
 
 
-def as_words(comparison: Comparison, gold: str, answer: str, depth: int) -> bool | None:
+def as_words(comparison: Comparison, gold: str, answer: str) -> bool | None:
     """Answers in words, number words, and sentences that state a number."""
     if literals.says_nothing(gold) and literals.says_nothing(answer):
         return True
     stated = literals.read_statement(answer)
     if stated is not None:
-        return comparison.equal(gold, stated, depth + 1)
+        return comparison.equal(gold, stated)
     if (
         gold.isupper()
         and answer.isupper()
@@ -141,7 +139,7 @@ def as_words(comparison: Comparison, gold: str, answer: str, depth: int) -> bool
         and (gold + answer).isalpha()
     ):
         return gold == answer  # ABC and ACB: an order or a figure, no product
-    said = _as_sentences(comparison, gold, answer, depth)
+    said = _as_sentences(comparison, gold, answer)
     if said is not None:
         return said
     left, right = literals.read_words(gold), literals.read_words(answer)
@@ -149,7 +147,7 @@ def as_words(comparison: Comparison, gold: str, answer: str, depth: int) -> bool
         return None
     numbers = literals.number_word(left), literals.number_word(right)
     if numbers[0] or numbers[1]:
-        return comparison.equal(numbers[0] or gold, numbers[1] or answer, depth + 1)
+        return comparison.equal(numbers[0] or gold, numbers[1] or answer)
     if left is not None and right is not None:
         return literals.same_words(left, right)
     text, other = (gold, answer) if left is not None else (answer, gold)
@@ -158,13 +156,13 @@ def as_words(comparison: Comparison, gold: str, answer: str, depth: int) -> bool
     return None if "=" in other or "\\text" in other or regions.hints_at_region(text) else False
 
 
-def _as_sentences(comparison: Comparison, gold: str, answer: str, depth: int) -> bool | None:
+def _as_sentences(comparison: Comparison, gold: str, answer: str) -> bool | None:
     r"""`\text{She needs 12 eggs}` against the number 12."""
     if not gold.startswith("\\text") and not answer.startswith("\\text"):
         return None
     left, right = literals.read_sentence(gold), literals.read_sentence(answer)
     if right is not None and values.is_value(gold):
-        return comparison.equal(gold, right, depth + 1)
+        return comparison.equal(gold, right)
     if left is not None and values.is_value(answer):
-        return comparison.equal(left, answer, depth + 1)
+        return comparison.equal(left, answer)
     return None
