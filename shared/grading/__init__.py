@@ -49,26 +49,28 @@ def grade_fast(
     """(verdict, None) where it is decided at once, in bounded time; else (the verdict so far,
     what to ask a worker).
     """
-    found = extract(response)
-    if isinstance(found, Missing):
-        return Verdict(found.verdict, None, found.reason), None
+    extraction = extract(response)
+    if isinstance(extraction, Missing):
+        return Verdict(extraction.verdict, None, extraction.reason), None
     gold = _bare_gold(gold)
-    if len(found.items) == 1 and not gold.isdigit() and response.count("boxed") > 1:
+    if len(extraction.items) == 1 and not gold.isdigit() and response.count("boxed") > 1:
         count = several(gold)
-        if count > 1 and several(found.items[0]) == 1:
-            found = boxes_in_parts(response, count) or found
-    pending = Verdict("unverifiable", found.text, found.how)
+        if count > 1 and several(extraction.items[0]) == 1:
+            extraction = boxes_in_parts(response, count) or extraction
+    pending = Verdict("unverifiable", extraction.text, extraction.how)
     if not gold:
         return (
-            Verdict("unverifiable", found.text, f"{found.how}; no gold answer to compare with"),
+            Verdict(
+                "unverifiable", extraction.text, f"{extraction.how}; no gold answer to compare with"
+            ),
             None,
         )
     try:
-        finding = compare(gold, found.items, problem, None)
+        finding = compare(gold, extraction.items, problem, None)
     except NeedsWorker:
         return pending, {
             "gold": gold,
-            "items": found.items,
+            "items": extraction.items,
             "problem": (problem or "")[-MAX_PROBLEM:],
         }
     except Undecidable as error:
@@ -91,6 +93,7 @@ def verdict_of_reply(pending: Verdict, reply: dict[str, object]) -> Verdict:
 
 
 def undecided(pending: Verdict, why: str) -> Verdict:
+    """The verdict where nothing could decide, with the reason in one line."""
     return Verdict(
         "unverifiable",
         pending.final_answer,

@@ -62,16 +62,18 @@ def equal(a: Form, b: Form) -> bool | None:
 def proportional(a: Form, b: Form) -> bool | None:
     """Whether a = c·b for a rational c ≠ 0: two equations "a = 0" and "b = 0" that say the same."""
     arithmetic = _Arithmetic()
-    left, right = arithmetic.product(a.above, b.below), arithmetic.product(b.above, a.below)
-    if left and left.keys() == right.keys():
-        key = next(iter(left))
-        factor = left[key] / right[key]
-        if all(left[key] == factor * right[key] for key in left):
+    product_a = arithmetic.product(a.above, b.below)
+    product_b = arithmetic.product(b.above, a.below)
+    if product_a and product_a.keys() == product_b.keys():
+        key = next(iter(product_a))
+        factor = product_a[key] / product_b[key]
+        if all(product_a[key] == factor * product_b[key] for key in product_a):
             return True
-    return None if a.opaque or b.opaque else not left and not right
+    return None if a.opaque or b.opaque else not product_a and not product_b
 
 
 def difference(a: Form, b: Form) -> Form:
+    """a - b. Errors: `TooHard`."""
     return _Arithmetic().add(a, negative(b))
 
 
@@ -112,7 +114,9 @@ def square_free(n: int) -> tuple[int, int]:
         if root * root == n:
             return root, 1
         raise TooHard("a large radicand")
-    outside, inside, divisor = 1, 1, 2
+    outside = 1
+    inside = 1
+    divisor = 2
     while divisor**3 <= n:  # what is left then is a prime, a square of a prime, or a product of two
         while n % (divisor * divisor) == 0:
             n //= divisor * divisor
@@ -126,6 +130,7 @@ def square_free(n: int) -> tuple[int, int]:
 
 
 def negative(a: Form) -> Form:
+    """-a."""
     return Form({key: -value for key, value in a.above.items()}, a.below, a.opaque)
 
 
@@ -242,7 +247,8 @@ class _Arithmetic:
         return self.divide(self.form(node.args[0]), self.form(node.args[1]))
 
     def _pow(self, node: Node) -> Form:
-        base, exponent = self.form(node.args[0]), self.form(node.args[1]).rational
+        base = self.form(node.args[0])
+        exponent = self.form(node.args[1]).rational
         if exponent is None:
             return self._opaque(node)
         if exponent.denominator == 1:
@@ -252,7 +258,8 @@ class _Arithmetic:
         return self._opaque(node)
 
     def _root(self, node: Node) -> Form:
-        degree, radicand = self.form(node.args[1]).rational, self.form(node.args[0])
+        degree = self.form(node.args[1]).rational
+        radicand = self.form(node.args[0])
         if degree == 2:
             return self._square_root(radicand, node.args[0])
         if (

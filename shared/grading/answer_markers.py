@@ -194,12 +194,12 @@ def answer_in(statement: str) -> str | None:
 def _number_of_sentence(sentence: str, numbers: list[re.Match[str]]) -> str | None:
     if len(numbers) > 1:
         money = [match for match in numbers if match[0].strip(" -−")[0] in "\\$€£"]
-        stated = [
+        values = [
             match
             for match in numbers
             if _AFTER_IS.search(sentence[max(0, match.start() - NEAR) : match.start()])
         ]
-        numbers = money if len(money) == 1 else stated[-1:]
+        numbers = money if len(money) == 1 else values[-1:]
     if not numbers or is_bound(sentence, numbers[0].start(), numbers[0].end()):
         return None
     return numbers[0][0].strip()

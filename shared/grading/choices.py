@@ -46,35 +46,37 @@ class Choice:
     rest: str
 
 
-def named_choice(cleaned: str) -> Choice | None:
+def named_choice(answer: str) -> Choice | None:
     """The choice that a cleaned answer names: `B`, `(B)`, `\\text{(B)} 7`, `B. 7`,
     `\\text{option B}`.
     """
-    if len(cleaned) > MAX_OPTION or not _ANY_LETTER.search(cleaned):
+    if len(answer) > MAX_OPTION or not _ANY_LETTER.search(answer):
         return None
-    plain = re.sub(r"\\text\{\s*([^{}]*?)\s*\}", r" \1 ", cleaned).strip()
+    plain = re.sub(r"\\text\{\s*([^{}]*?)\s*\}", r" \1 ", answer).strip()
     match = _LETTER.match(" ".join(plain.split()))
     if match is None:
         return None
-    letter, rest = match["round"] or match["bare"], match["rest"]
+    letter = match["round"] or match["bare"]
+    remainder = match["rest"]
     if match["round"] is None and not letter.isupper():
         return None
-    if match["round"] and letter.islower() and rest:  # "(x) + 1" is no choice
+    if match["round"] and letter.islower() and remainder:  # "(x) + 1" is no choice
         return None
-    if rest and (
-        rest[0] in "+-*/^=!'<>_" or rest.startswith(("\\le", "\\ge", "\\cdot", "\\times", "\\cup"))
+    if remainder and (
+        remainder[0] in "+-*/^=!'<>_"
+        or remainder.startswith(("\\le", "\\ge", "\\cdot", "\\times", "\\cup"))
     ):
         return None
-    return Choice(letter.upper(), rest)
+    return Choice(letter.upper(), remainder)
 
 
-def named_letters(cleaned: str) -> str:
+def named_letters(answer: str) -> str:
     """The letters of an answer that names several options: "ACD" of `A, C and D` or `ACD`; else
     "".
     """
-    if len(cleaned) > 60 or not _ANY_LETTER.search(cleaned):
+    if len(answer) > 60 or not _ANY_LETTER.search(answer):
         return ""
-    plain = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", cleaned)
+    plain = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", answer)
     match = re.fullmatch(r"[\s(]*[A-J](?:[\s,;()]*(?:\band\b)?[\s,;()]*[A-J])+[\s)]*", plain)
     return "".join(re.findall(r"[A-J]", plain)) if match else ""
 
@@ -129,47 +131,56 @@ def by_choice(gold: str, answer: str, problem: str, equal: Equal) -> Finding | N
     """The finding where the gold or the answer names an option; None where neither does. Raises
     what `equal` raises.
     """
-    right, named = named_choice(gold), named_choice(answer)
-    several = named_letters(gold), named_letters(answer)
-    listed = options(problem) if right or named or all(several) else {}
-    if all(several) and (
-        listed or re.search(r"[ ,;]", gold + answer)
+    gold_choice = named_choice(gold)
+    answer_choice = named_choice(answer)
+    letters = named_letters(gold), named_letters(answer)
+    option_texts = options(problem) if gold_choice or answer_choice or all(letters) else {}
+    if all(letters) and (
+        option_texts or re.search(r"[ ,;]", gold + answer)
     ):  # else "AB" is a product or a segment
-        same = several[0] == several[1] or (
-            bool(listed) and sorted(several[0]) == sorted(several[1])
+        same = letters[0] == letters[1] or (
+            bool(option_texts) and sorted(letters[0]) == sorted(letters[1])
         )
         return Finding(same, f"names {'' if same else 'not '}the same options", "choice")
-    if several[0] and named is not None and re.search(r"[ ,;]", gold):
-        return Finding(False, f"names option {named.letter} alone", "choice")
-    if right is not None and (not right.rest or "(" in gold[:12]):
-        return _against_letter(right, named, answer, listed, equal)
-    if named is not None and not _equal_at_once(equal, gold, answer):
-        value = named.rest or listed.get(named.letter, "")
+    if letters[0] and answer_choice is not None and re.search(r"[ ,;]", gold):
+        return Finding(False, f"names option {answer_choice.letter} alone", "choice")
+    if gold_choice is not None and (not gold_choice.rest or "(" in gold[:12]):
+        return _against_letter(gold_choice, answer_choice, answer, option_texts, equal)
+    if answer_choice is not None and not _equal_at_once(equal, gold, answer):
+        value = answer_choice.rest or option_texts.get(answer_choice.letter, "")
         if value:
             same = equal(gold, value)
             return Finding(
                 same,
-                f"the value of option {named.letter} is {'' if same else 'not '}the gold",
+                f"the value of option {answer_choice.letter} is {'' if same else 'not '}the gold",
                 "choice",
             )
     return None
 
 
 def _against_letter(
-    right: Choice, named: Choice | None, answer: str, listed: dict[str, str], equal: Equal
+    gold_choice: Choice,
+    answer_choice: Choice | None,
+    answer: str,
+    option_texts: dict[str, str],
+    equal: Equal,
 ) -> Finding:
-    letter = right.letter
-    if named is None and listed and re.fullmatch(r"[a-j]", answer):
-        named = Choice(answer.upper(), "")
-    if named is not None and named.letter != letter:
+    letter = gold_choice.letter
+    if answer_choice is None and option_texts and re.fullmatch(r"[a-j]", answer):
+        answer_choice = Choice(answer.upper(), "")
+    if answer_choice is not None and answer_choice.letter != letter:
         return Finding(
-            False, f"the gold is option {letter}, the answer names {named.letter}", "choice"
+            False, f"the gold is option {letter}, the answer names {answer_choice.letter}", "choice"
         )
-    if named is not None and named.rest and _is_value_of_another(named, listed, equal):
+    if (
+        answer_choice is not None
+        and answer_choice.rest
+        and _is_value_of_another(answer_choice, option_texts, equal)
+    ):
         return Finding(False, f"names option {letter} with the value of another", "choice")
-    if named is not None:
+    if answer_choice is not None:
         return Finding(True, f"names option {letter}", "choice")
-    value = listed.get(letter, "") or right.rest
+    value = option_texts.get(letter, "") or gold_choice.rest
     if not value:
         how = f"the gold is option {letter}; the answer names none and the problem lists none"
         return Finding(False, how, "choice")
@@ -177,10 +188,10 @@ def _against_letter(
     return Finding(same, f"{'' if same else 'not '}the value of option {letter}", "choice")
 
 
-def _is_value_of_another(named: Choice, listed: dict[str, str], equal: Equal) -> bool:
-    others = [text for letter, text in listed.items() if letter != named.letter]
-    return not _equal_at_once(equal, listed.get(named.letter, ""), named.rest) and any(
-        _equal_at_once(equal, other, named.rest) for other in others
+def _is_value_of_another(choice: Choice, option_texts: dict[str, str], equal: Equal) -> bool:
+    other_texts = [text for letter, text in option_texts.items() if letter != choice.letter]
+    return not _equal_at_once(equal, option_texts.get(choice.letter, ""), choice.rest) and any(
+        _equal_at_once(equal, text, choice.rest) for text in other_texts
     )
 
 

@@ -59,25 +59,25 @@ def compare(
         raise Undecidable(f"{length} characters are too many to compare")
     if symbolic is None and length > MAX_IN_PROCESS:
         raise NeedsWorker
-    cleaned = clean(gold)
-    answers = tuple(clean(item) for item in items)
-    digits = [literals.read_digits(text) for text in (cleaned, *answers)]
+    gold_text = clean(gold)
+    answer_texts = tuple(clean(item) for item in items)
+    digits = [literals.read_digits(text) for text in (gold_text, *answer_texts)]
     if len(digits) == 2 and digits[0] and digits[1]:  # plain numbers, as most are
         same = digits[0] == digits[1]
         return Finding(same, f"{'equal' if same else 'not equal'} by value", "exact")
-    return _finding(Comparison(problem or "", symbolic, READINGS), cleaned, answers)
+    return _finding(Comparison(problem or "", symbolic, READINGS), gold_text, answer_texts)
 
 
 def several(gold: str) -> int:
     """How many answers a gold asks for: the parts or items it has, 1 for anything else."""
     if len(gold) > MAX_IN_PROCESS or not _SEVERAL.search(gold.casefold()):
         return 1
-    cleaned = clean(gold)
-    parts = read_parts(cleaned)
+    gold_text = clean(gold)
+    parts = read_parts(gold_text)
     if parts is not None:
         return len(parts)
-    listed = read_list(cleaned)
-    return len(listed.items) if listed is not None and listed.kind != "tuple" else 1
+    items = read_list(gold_text)
+    return len(items.items) if items is not None and items.kind != "tuple" else 1
 
 
 def _finding(comparison: Comparison, gold: str, answers: tuple[str, ...]) -> Finding:
@@ -85,27 +85,27 @@ def _finding(comparison: Comparison, gold: str, answers: tuple[str, ...]) -> Fin
         equal = _boxes_equal(comparison, gold, answers)
         how = "as lists"
     else:
-        parted = read_parts(gold) is not None  # "(I) 5 (II) 7" names no option
-        chosen = (
-            None if parted else by_choice(gold, answers[0], comparison.problem, comparison.equal)
+        has_parts = read_parts(gold) is not None  # "(I) 5 (II) 7" names no option
+        choice = (
+            None if has_parts else by_choice(gold, answers[0], comparison.problem, comparison.equal)
         )
-        if chosen is not None:
-            return chosen
+        if choice is not None:
+            return choice
         equal = comparison.equal(gold, answers[0])
         how = "in the same form" if squash(gold) == squash(answers[0]) else "by value"
     opinion = comparison.opinion
-    said = f"{'equal' if equal else 'not equal'} {opinion.how if opinion else how}"
-    return Finding(equal, said, opinion.checked_by if opinion else "exact")
+    reason = f"{'equal' if equal else 'not equal'} {opinion.how if opinion else how}"
+    return Finding(equal, reason, opinion.checked_by if opinion else "exact")
 
 
 def _boxes_equal(comparison: Comparison, gold: str, answers: tuple[str, ...]) -> bool:
     parts = read_parts(gold)
-    listed = read_list(gold) if parts is None else Listed("tuple", parts)
-    if listed is None:
+    gold_list = read_list(gold) if parts is None else Listed("tuple", parts)
+    if gold_list is None:
         # "\boxed{15\frac{3}{4}} or \boxed{\frac{63}{4}}": one value in several forms. Boxes that
         # are spelled alike are a list: nothing is merged.
         forms = {squash(answer) for answer in answers}
         return len(forms) == len(answers) and all(
             comparison.equal(gold, answer) for answer in answers
         )
-    return sets.lists_equal(comparison, listed, Listed("boxes", answers))
+    return sets.lists_equal(comparison, gold_list, Listed("boxes", answers))

@@ -24,35 +24,45 @@ def as_equations(comparison: Comparison, gold: str, answer: str) -> bool | None:
     """Equations in the same unknowns, definitions with their labels, a value with or without
     its label.
     """
-    left, right = ([side.strip() for side in split_outside(text, "=")] for text in (gold, answer))
-    if len(left) == len(right) == 1 or not all((*left, *right)):
+    gold_sides, answer_sides = (
+        [side.strip() for side in split_outside(text, "=")] for text in (gold, answer)
+    )
+    if len(gold_sides) == len(answer_sides) == 1 or not all((*gold_sides, *answer_sides)):
         return None
-    if len(left) == 1 or len(right) == 1:
-        return _without_label(comparison, left, right)
-    if values.same_name(left[0], right[0]):
-        return comparison.equal(left[-1], right[-1])
-    if values.other_name(left[0], right[0]):
+    if len(gold_sides) == 1 or len(answer_sides) == 1:
+        return _without_label(comparison, gold_sides, answer_sides)
+    if values.same_name(gold_sides[0], answer_sides[0]):
+        return comparison.equal(gold_sides[-1], answer_sides[-1])
+    if values.other_name(gold_sides[0], answer_sides[0]):
         return False
-    if len(left) != 2 or len(right) != 2:
-        return squash(left[0]) == squash(right[0]) and comparison.equal(left[-1], right[-1])
+    if len(gold_sides) != 2 or len(answer_sides) != 2:
+        return squash(gold_sides[0]) == squash(answer_sides[0]) and comparison.equal(
+            gold_sides[-1], answer_sides[-1]
+        )
     if all(
-        map(values.is_value, (*left, *right))
+        map(values.is_value, (*gold_sides, *answer_sides))
     ):  # "0.56 = 56%": a value in two forms, not an equation
-        return comparison.equal(left[0], right[0]) and comparison.equal(left[1], right[1])
-    forms = values.zero_form(left), values.zero_form(right)
+        return comparison.equal(gold_sides[0], answer_sides[0]) and comparison.equal(
+            gold_sides[1], answer_sides[1]
+        )
+    forms = values.zero_form(gold_sides), values.zero_form(answer_sides)
     if forms[0] is not None and forms[1] is not None:
         same = values.bounded(algebra.proportional, forms[0], forms[1])
         if same is not None:
             return same
-    zeros = [f"({side[0]})-({side[1]})" for side in (left, right)]
+    zeros = [f"({side[0]})-({side[1]})" for side in (gold_sides, answer_sides)]
     return comparison.ask(zeros[0], zeros[1]) or comparison.ask(zeros[0], f"-({zeros[1]})")
 
 
-def _without_label(comparison: Comparison, left: list[str], right: list[str]) -> bool | None:
+def _without_label(
+    comparison: Comparison, gold_sides: list[str], answer_sides: list[str]
+) -> bool | None:
     """`x = 5` against `5`: the name of what was asked may be left out; of a calculation the
     result counts.
     """
-    chain, other = (left, right[0]) if len(right) == 1 else (right, left[0])
+    chain, plain = (
+        (gold_sides, answer_sides[0]) if len(answer_sides) == 1 else (answer_sides, gold_sides[0])
+    )
     if len(chain) > MAX_CHAIN:
         return False
     result = chain[-1]
@@ -60,7 +70,7 @@ def _without_label(comparison: Comparison, left: list[str], right: list[str]) ->
         result = chain[0]  # "5 = x"
     elif not _names_a_result(comparison, chain):
         return False
-    pair = (result, other) if chain is left else (other, result)
+    pair = (result, plain) if chain is gold_sides else (plain, result)
     return comparison.equal(pair[0], pair[1])
 
 
@@ -73,34 +83,39 @@ def _names_a_result(comparison: Comparison, chain: list[str]) -> bool:
         or re.search(r"[(\\|]", head)
     ):
         return True
-    asked = squash(comparison.problem)  # "find x + y": then x + y = 7 names what was asked
-    at = asked.find(squash(head))
+    problem = squash(comparison.problem)  # "find x + y": then x + y = 7 names what was asked
+    position = problem.find(squash(head))
     return (
-        at > 0
+        position > 0
         and len(head) > 2
-        and _ASKED.search(asked[max(0, at - 40) : at].replace("$", "")) is not None
+        and _ASKED.search(problem[max(0, position - 40) : position].replace("$", "")) is not None
     )
 
 
 def as_ratios(comparison: Comparison, gold: str, answer: str) -> bool | None:
     """`2:3`, `2 \\text{ to } 3`, `\\frac{2}{3}`."""
-    left, right = values.read_ratio(gold), values.read_ratio(answer)
-    if left is None and right is None:
+    gold_ratio = values.read_ratio(gold)
+    answer_ratio = values.read_ratio(answer)
+    if gold_ratio is None and answer_ratio is None:
         return None
-    if left is not None and right is not None and (len(left) > 2 or len(right) > 2):
-        return len(left) == len(right) and all(
-            comparison.equal(a, b) for a, b in zip(left, right, strict=True)
+    if (
+        gold_ratio is not None
+        and answer_ratio is not None
+        and (len(gold_ratio) > 2 or len(answer_ratio) > 2)
+    ):
+        return len(gold_ratio) == len(answer_ratio) and all(
+            comparison.equal(a, b) for a, b in zip(gold_ratio, answer_ratio, strict=True)
         )
     if (
         any(map(literals.read_time, (gold, answer)))
         and "ratio" not in comparison.problem.casefold()
     ):
         return False  # 4:30 is a time of day, not 2/15
-    if any(pair is not None and len(pair) > 2 for pair in (left, right)):
+    if any(pair is not None and len(pair) > 2 for pair in (gold_ratio, answer_ratio)):
         return False
     quotients = [
         f"({pair[0]})/({pair[1]})" if pair else text
-        for pair, text in ((left, gold), (right, answer))
+        for pair, text in ((gold_ratio, gold), (answer_ratio, answer))
     ]
     return as_quantities(comparison, quotients[0], quotients[1])
 
@@ -111,48 +126,56 @@ def as_compounds(comparison: Comparison, gold: str, answer: str) -> bool | None:
     """
     if gold[-1:].isdigit() and answer[-1:].isdigit():
         return None  # no unit at either end
-    left, right = quantities.read_compound(gold), quantities.read_compound(answer)
-    if left is None and right is None:
+    gold_quantity = quantities.read_compound(gold)
+    answer_quantity = quantities.read_compound(answer)
+    if gold_quantity is None and answer_quantity is None:
         return None
     return _quantities_equal(
         comparison,
-        left or quantities.read_quantity(gold),
-        right or quantities.read_quantity(answer),
+        gold_quantity or quantities.read_quantity(gold),
+        answer_quantity or quantities.read_quantity(answer),
         True,
     )
 
 
 def as_quantities(comparison: Comparison, gold: str, answer: str) -> bool:
     """Values in closed form; units and percent signs are optional, conflicting ones wrong."""
-    left, right = quantities.read_quantity(gold), quantities.read_quantity(answer)
+    gold_quantity = quantities.read_quantity(gold)
+    answer_quantity = quantities.read_quantity(answer)
     if quantities.is_plain(gold):  # then "6m" has a unit, no variable
-        right = quantities.read_short_unit(right)
-    return _quantities_equal(comparison, left, right, False)
+        answer_quantity = quantities.read_short_unit(answer_quantity)
+    return _quantities_equal(comparison, gold_quantity, answer_quantity, False)
 
 
 def _quantities_equal(
-    comparison: Comparison, left: Quantity, right: Quantity, unit_needed: bool
+    comparison: Comparison, gold: Quantity, answer: Quantity, unit_needed: bool
 ) -> bool:
     if (
-        not quantities.compatible(left, right)
-        or (left.percent and right.unit)
-        or (right.percent and left.unit)
+        not quantities.compatible(gold, answer)
+        or (gold.percent and answer.unit)
+        or (answer.percent and gold.unit)
     ):
         return False
-    if unit_needed and left.unit != right.unit:
+    if unit_needed and gold.unit != answer.unit:
         return False
-    a, b = values.exact_form(left.value), values.exact_form(right.value)
-    convert = bool(left.unit) and left.unit == right.unit
-    factors = [side.multiple * side.factor if convert else side.multiple for side in (left, right)]
-    if isinstance(a, algebra.Form) and isinstance(b, algebra.Form):
-        a, b = values.scaled(a, factors[0]), values.scaled(b, factors[1])
-        same = values.bounded(algebra.equal, a, b)
-        if same is False and left.percent and not right.percent and not right.unit:
+    gold_form = values.exact_form(gold.value)
+    answer_form = values.exact_form(answer.value)
+    has_same_unit = bool(gold.unit) and gold.unit == answer.unit
+    factors = [
+        side.multiple * side.factor if has_same_unit else side.multiple for side in (gold, answer)
+    ]
+    if isinstance(gold_form, algebra.Form) and isinstance(answer_form, algebra.Form):
+        gold_form = values.scaled(gold_form, factors[0])
+        answer_form = values.scaled(answer_form, factors[1])
+        is_equal = values.bounded(algebra.equal, gold_form, answer_form)
+        if is_equal is False and gold.percent and not answer.percent and not answer.unit:
             # A gold in percent names its value: 50% is 50, and also 1/2. The other way round 50% is
             # 50 only.
-            same = values.bounded(algebra.equal, values.scaled(a, Fraction(1, 100)), b)
-        if same is not None:
-            return same
+            is_equal = values.bounded(
+                algebra.equal, values.scaled(gold_form, Fraction(1, 100)), answer_form
+            )
+        if is_equal is not None:
+            return is_equal
     if factors[0] != factors[1]:
         raise Undecidable("units to convert between values that are not in closed form")
-    return comparison.ask(left.value, right.value)
+    return comparison.ask(gold.value, answer.value)

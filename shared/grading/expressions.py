@@ -48,18 +48,19 @@ class Node:
     name: str = ""
 
 
-def parse(cleaned: str) -> Node:
+def parse(text: str) -> Node:
     """The expression that the whole text is. Errors: `Unreadable`."""
-    if len(cleaned) > MAX_LENGTH:
+    if len(text) > MAX_LENGTH:
         raise Unreadable(f"longer than {MAX_LENGTH} characters")
-    reader = _Reader(cleaned)
+    reader = _Reader(text)
     node = reader.sum(0)
     if reader.peek() is not None:
-        raise Unreadable(f"stops at {cleaned[reader.position : reader.position + 20]!r}")
+        raise Unreadable(f"stops at {text[reader.position : reader.position + 20]!r}")
     return node
 
 
 def number(value: int | Fraction) -> Node:
+    """A number as an expression."""
     return Node("num", value=Fraction(value))
 
 
@@ -81,7 +82,8 @@ class _Reader:
     """
 
     def __init__(self, text: str) -> None:
-        self.text, self.position = text, 0
+        self.text = text
+        self.position = 0
 
     def peek(self) -> tuple[str, str] | None:
         match = _TOKEN.match(self.text, self.position)
@@ -117,17 +119,22 @@ class _Reader:
         if depth > MAX_DEPTH:
             raise Unreadable("nested too deep")
         terms = [self.signed_product(depth)]
-        while sign := self.accept("+", "-"):
+        sign = self.accept("+", "-")
+        while sign is not None:
             term = self.signed_product(depth)
             terms.append(Node("neg", (term,)) if sign == "-" else term)
+            sign = self.accept("+", "-")
         return terms[0] if len(terms) == 1 else Node("add", tuple(terms))
 
     def signed_product(self, depth: int) -> Node:
-        negative = False
-        while sign := self.accept("+", "-"):
-            negative ^= sign == "-"
+        minus_count = 0
+        sign = self.accept("+", "-")
+        while sign is not None:
+            if sign == "-":
+                minus_count += 1
+            sign = self.accept("+", "-")
         node = self.product(depth)
-        return Node("neg", (node,)) if negative else node
+        return Node("neg", (node,)) if minus_count % 2 else node
 
     def product(self, depth: int) -> Node:
         node = self.power(depth)
@@ -210,7 +217,8 @@ class _Reader:
         match = _FRACTION_BEHIND.match(self.text, self.position) if digits.isdigit() else None
         if match is None:
             return number(whole)
-        above, below = (match[1] or match[2] or match[5]), (match[3] or match[4] or match[6])
+        above = match[1] or match[2] or match[5]
+        below = match[3] or match[4] or match[6]
         if int(below) == 0:
             raise Unreadable("division by zero")
         self.position = match.end()
@@ -272,14 +280,14 @@ class _Reader:
 
     def function_argument(self, depth: int) -> Node:
         """`\\sin 2x` takes `2x`; `\\sin(x) y` takes `x`; `\\sin x \\cos x` takes `x`."""
-        bracketed = self.peek() in (("other", "("), ("other", "{"), ("other", "["))
+        has_brackets = self.peek() in (("other", "("), ("other", "{"), ("other", "["))
         node = self.power(depth) if not self.accept("-") else Node("neg", (self.power(depth),))
-        while not bracketed and self.starts_factor():
+        while not has_brackets and self.starts_factor():
             token = self.peek()
             if token is None or token[1] in FUNCTIONS or token == ("other", "("):
                 break
             node = Node("mul", (node, self.power(depth)))
-        if not bracketed and self.accept("/"):
+        if not has_brackets and self.accept("/"):
             node = Node("div", (node, self.power(depth)))
         return node
 

@@ -37,6 +37,7 @@ class Answer:
 
     @property
     def text(self) -> str:
+        """The answer as one text, the boxes of a list behind one another."""
         return ", ".join(self.items)
 
 
@@ -59,12 +60,13 @@ def extract(response: str) -> Answer | Missing:
         return Missing("truncated", "the thinking never ends: <think> without </think>")
     if not text.strip():
         return Missing("no_answer", "empty response")
-    tagged = _inside_answer_tags(text)
-    for part in (tagged, text) if tagged is not None else (text,):
-        if (boxed := _boxed(part)) is not None:
-            return boxed
-    if tagged is not None and tagged.strip():
-        return _bare(tagged)
+    tag_content = _inside_answer_tags(text)
+    for part in (tag_content, text) if tag_content is not None else (text,):
+        box_answer = _boxed(part)
+        if box_answer is not None:
+            return box_answer
+    if tag_content is not None and tag_content.strip():
+        return _bare(tag_content)
     return _marked(text[-TAIL:])
 
 
@@ -91,8 +93,8 @@ def boxes_in_parts(response: str, count: int) -> Answer | None:
 
 def last_box(text: str) -> str | None:
     """What the last box holds, or None where there is no box, or it is blank or never closed."""
-    found = _boxed(text)
-    return found.items[-1] if isinstance(found, Answer) else None
+    answer = _boxed(text)
+    return answer.items[-1] if isinstance(answer, Answer) else None
 
 
 def _inside_answer_tags(text: str) -> str | None:
@@ -146,15 +148,14 @@ def _box_content(text: str, start: int) -> tuple[int, int, int] | None:
     if text[position] != "{":  # TeX's other form: one token
         token = re.compile(r"\\[A-Za-z]+|[-−]?[\w.,/]*\w").match(text, position, limit)
         return (position, token.end(), token.end()) if token else None
-    depth, index = 0, position
+    depth = 0
     for brace in re.compile(r"\\.|[{}]", re.DOTALL).finditer(text, position, limit):
         if brace[0] == "{":
             depth += 1
         elif brace[0] == "}":
             depth -= 1
             if depth == 0:
-                index = brace.start()
-                return position + 1, index, index + 1
+                return position + 1, brace.start(), brace.end()
     return None
 
 
@@ -164,22 +165,22 @@ def _marked(tail: str) -> Answer | Missing:
     return Missing("no_answer", how) if chosen is None else Answer((chosen,), how)
 
 
-def _bare(tagged: str) -> Answer | Missing:
+def _bare(content: str) -> Answer | Missing:
     """The text inside `<answer>` tags without a box: the whole if it is short, else the answer
     marked in it.
     """
-    bare = tagged.strip()
+    bare = content.strip()
     if len(bare) <= 200 and "\n" not in bare:
-        chosen = answer_in(bare)
+        value = answer_in(bare)
         how = "no box; inside <answer>"
         return (
             Missing("no_answer", f"{how}: no single answer")
-            if chosen is None
-            else Answer((chosen,), how)
+            if value is None
+            else Answer((value,), how)
         )
-    marked = _marked(bare[-TAIL:])
+    answer = _marked(bare[-TAIL:])
     return (
-        Answer(marked.items, f"{marked.how}, inside <answer>")
-        if isinstance(marked, Answer)
-        else marked
+        Answer(answer.items, f"{answer.how}, inside <answer>")
+        if isinstance(answer, Answer)
+        else answer
     )

@@ -41,24 +41,25 @@ def as_families(comparison: Comparison, gold: str, answer: str) -> bool | None:
     """
     if not any(sign in gold + answer for sign in ("\\in", "\\equiv", "integer")):
         return None
-    declared = [_declared(text) for text in (gold, answer)]
-    if declared[0] is None and declared[1] is None:
+    families = [_declared(text) for text in (gold, answer)]
+    if families[0] is None and families[1] is None:
         return _with_one_letter(comparison, gold, answer)
-    left = declared[0] or _undeclared(gold)
-    right = declared[1] or _undeclared(answer)
-    if left is None or right is None:
+    gold_family = families[0] or _undeclared(gold)
+    answer_family = families[1] or _undeclared(answer)
+    if gold_family is None or answer_family is None:
         return _with_one_letter(comparison, gold, answer)
-    if left.label and right.label and left.label != right.label:
+    if gold_family.label and answer_family.label and gold_family.label != answer_family.label:
         return False
     try:
-        return _same(left, right)
+        return _same(gold_family, answer_family)
     except (algebra.TooHard, Unreadable):
         return None
 
 
 def _with_one_letter(comparison: Comparison, gold: str, answer: str) -> bool | None:
     """Intervals, lists and conditions in which an integer runs: its name is of no account."""
-    golds, answers = _split_running(gold), _split_running(answer)
+    golds = _split_running(gold)
+    answers = _split_running(answer)
     if golds is None and answers is None:
         return None
     (left, letter), (right, other) = golds or (gold, ""), answers or (answer, "")
@@ -79,11 +80,13 @@ def _split_running(text: str) -> tuple[str, str] | None:
     )
 
 
-def _same(left: Family, right: Family) -> bool | None:
-    steps = [algebra.equal(left.step, sign) for sign in (right.step, algebra.negative(right.step))]
+def _same(gold: Family, answer: Family) -> bool | None:
+    steps = [
+        algebra.equal(gold.step, sign) for sign in (answer.step, algebra.negative(answer.step))
+    ]
     if True not in steps:
         return None if None in steps else False
-    apart = algebra.quotient(algebra.difference(left.start, right.start), left.step)
+    apart = algebra.quotient(algebra.difference(gold.start, answer.start), gold.step)
     rational = apart.rational
     if rational is None:
         return None if apart.opaque or len(apart.below) > 1 else False

@@ -35,6 +35,7 @@ class Listed:
 
 
 def is_label(text: str) -> bool:
+    """Whether a text can be the name of what was asked."""
     return len(text) <= 80 and _LABEL.match(text) is not None
 
 
@@ -85,8 +86,8 @@ def read_list(text: str) -> Listed | None:
         return None
     label, value = split_label(text)
     if label and bracketed(value) is not None:
-        listed = read_list(value)
-        return None if listed is None else replace(listed, label=label)
+        inner_list = read_list(value)
+        return None if inner_list is None else replace(inner_list, label=label)
     parts, connectives = _parts(text)
     return Listed("list", parts, connectives=connectives) if len(parts) > 1 else None
 
@@ -112,10 +113,10 @@ def read_rows(text: str) -> Matrix | None:
     """A matrix with the factor in front multiplied in; a tuple stands for a column."""
     matrix = read_matrix(text)
     if matrix is None:
-        listed = read_list(text)
-        if listed is None or listed.kind != "tuple" or listed.connectives:
+        column = read_list(text)
+        if column is None or column.kind != "tuple" or column.connectives:
             return None
-        return Matrix("", [[item] for item in listed.items], "matrix")
+        return Matrix("", [[item] for item in column.items], "matrix")
     name, equals, behind = matrix.factor.rpartition("=")
     factor = behind.strip() if equals and is_label(name.strip()) else matrix.factor
     if factor:
@@ -144,5 +145,5 @@ def _both_signs(text: str) -> tuple[str, ...]:
         return (text,)
     upper = _PLUS_MINUS.sub(lambda match: "-" if match[1] == "mp" else "+", text)
     lower = _PLUS_MINUS.sub(lambda match: "+" if match[1] == "mp" else "-", text)
-    signed = (upper, lower)
-    return tuple(re.sub(r"^\s*\+|(?<==)\s*\+", "", item) for item in signed)
+    readings = (upper, lower)
+    return tuple(re.sub(r"^\s*\+|(?<==)\s*\+", "", item) for item in readings)

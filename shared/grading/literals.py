@@ -57,7 +57,8 @@ def read_digits(text: str) -> tuple[bool, str, str] | None:
     match = _PLAIN_NUMBER.match(text)
     if match is None or not (match[2] or match[3]):
         return None
-    whole, part = match[2].lstrip("0"), (match[3] or "").rstrip("0")
+    whole = match[2].lstrip("0")
+    part = (match[3] or "").rstrip("0")
     return (match[1] == "-" and bool(whole or part), whole, part)
 
 
@@ -103,11 +104,11 @@ def read_based(text: str) -> tuple[str, str] | None:
 
 def names_base(problem: str, base: str) -> bool:
     """Whether the problem says in which base the answer is to be written."""
-    said = problem[-20_000:].casefold()
+    text = problem[-20_000:].casefold()
     names = [base, *(word for word, digits in NUMBER_WORDS.items() if digits == base)]
     other_name = {"2": "binary", "8": "octal", "16": "hexadecimal"}.get(base)
-    return any(re.search(rf"\bbase[\s\-$]*{name}\b", said) for name in names) or bool(
-        other_name and other_name in said
+    return any(re.search(rf"\bbase[\s\-$]*{name}\b", text) for name in names) or bool(
+        other_name and other_name in text
     )
 
 
@@ -117,9 +118,13 @@ def read_words(text: str) -> tuple[str, ...] | None:
     """
     if not _TEXT.match(text) or re.search("[①-⑳]", text):
         return None
-    said = words(text)
-    if "\\text{" in text or any(len(word) >= 4 for word in said) or _SHORT_WORDS.intersection(said):
-        return said or None
+    text_words = words(text)
+    if (
+        "\\text{" in text
+        or any(len(word) >= 4 for word in text_words)
+        or _SHORT_WORDS.intersection(text_words)
+    ):
+        return text_words or None
     return None
 
 
@@ -133,7 +138,10 @@ def same_words(gold: tuple[str, ...], answer: tuple[str, ...]) -> bool:
         if short in (("yes",), ("no",), ("true",), ("false",)) and long[:1] == short:
             doubts = _BUT - {"not", "no", "cannot"} if short == ("no",) else _BUT
             return doubts.isdisjoint(long[1:])
-    bare = [tuple(word for word in said if word not in _FILLER) for said in (gold, answer)]
+    bare = [
+        tuple(word for word in answer_words if word not in _FILLER)
+        for answer_words in (gold, answer)
+    ]
     return bool(bare[0]) and bare[0] == bare[1]
 
 
@@ -144,9 +152,9 @@ def read_sentence(text: str) -> str | None:
     match = _WHOLE_TEXT.match(text)
     if match is None:
         return None
-    said = words(text)
+    sentence_words = words(text)
     numbers = list(_NUMBER.finditer(match[1]))
-    if len(said) < 3 or len(numbers) != 1 or not _NOT_ALONE.isdisjoint(said):
+    if len(sentence_words) < 3 or len(numbers) != 1 or not _NOT_ALONE.isdisjoint(sentence_words):
         return None
     only = numbers[0]
     return None if is_bound(match[1], only.start(), only.end()) else only[0]
@@ -157,5 +165,6 @@ def says_nothing(text: str) -> bool:
     return text in ("\\emptyset", "\\{\\}", "\\{ \\}") or words(text) in _NOTHING
 
 
-def number_word(said: tuple[str, ...] | None) -> str | None:
-    return NUMBER_WORDS.get(" ".join(said)) if said else None
+def number_word(text_words: tuple[str, ...] | None) -> str | None:
+    """The digits of a number that is written as a word; None for other words."""
+    return NUMBER_WORDS.get(" ".join(text_words)) if text_words else None

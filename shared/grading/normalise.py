@@ -163,6 +163,7 @@ _BARE_FUNCTIONS = re.compile(
     r"(?<![\\A-Za-z{])(sqrt|pi|sin|cos|tan|cot|ln|log|exp|infty|infinity|arcsin|arccos|arctan)(?![A-Za-z])"
 )
 _SCIENTIFIC = re.compile(r"(?<![\w.\\])(\d+(?:\.\d+)?)[eE]([+-]?\d{1,3})(?![\w.])")
+_DEPTH_CHANGES = {"{": 1, "}": -1}
 _ARTICLES = frozenset(("a", "an", "the"))
 _ASCII_RELATIONS = (
     ("<=", "\\le "),
@@ -208,31 +209,29 @@ def _without_commands(text: str) -> str:
     return _NUMBER_SET.sub(r"\\in \\mathbb{\1}", _COMMAND.sub(_synonym, text))
 
 
-def squash(cleaned: str) -> str:
+def squash(text: str) -> str:
     """For comparing spellings: no space except between two digits ("1 4/5" must not become
     "14/5").
     """
-    return _SPACE_OF_STYLE.sub("", cleaned) if " " in cleaned else cleaned
+    return _SPACE_OF_STYLE.sub("", text) if " " in text else text
 
 
-def without_text(cleaned: str) -> str:
+def without_text(text: str) -> str:
     """The same with text commands taken off: `5\\text{ m}` becomes `5 m`."""
-    return (
-        re.sub(r"\\text\{([^{}]*)\}", r" \1 ", cleaned).strip() if "\\text" in cleaned else cleaned
-    )
+    return re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text).strip() if "\\text" in text else text
 
 
-def words(cleaned: str) -> tuple[str, ...]:
+def words(text: str) -> tuple[str, ...]:
     """The words of a text answer in lower case, without punctuation and without articles in
     front of other words.
     """
-    plain = re.sub(r"\\text\{|[{}]|\\ ", " ", cleaned).casefold()
-    found = re.findall(r"[^\W_]+(?:'[^\W_]+)?", plain)
-    following = [*found[1:], ""][: len(found)]
+    plain = re.sub(r"\\text\{|[{}]|\\ ", " ", text).casefold()
+    all_words = re.findall(r"[^\W_]+(?:'[^\W_]+)?", plain)
+    following = [*all_words[1:], ""][: len(all_words)]
     return tuple(
         word
-        for word, after in zip(found, following, strict=True)
-        if word not in _ARTICLES or len(after) < 3
+        for word, next_word in zip(all_words, following, strict=True)
+        if word not in _ARTICLES or len(next_word) < 3
     )
 
 
@@ -311,10 +310,10 @@ def _text(match: re.Match[str]) -> str:
 
 def _synonym(match: re.Match[str]) -> str:
     name = match[1]
-    other = _SYNONYMS.get(name)
-    if other is None:
+    synonym = _SYNONYMS.get(name)
+    if synonym is None:
         return match[0]
-    return "\\" + other if other[0].isalpha() else other
+    return "\\" + synonym if synonym[0].isalpha() else synonym
 
 
 def _strip(text: str) -> str:
@@ -336,7 +335,7 @@ def _strip(text: str) -> str:
 def _closes_at_end(text: str) -> bool:
     depth = 0
     for index, char in enumerate(text):
-        depth += (char == "{") - (char == "}")
+        depth += _DEPTH_CHANGES.get(char, 0)
         if depth == 0:
             return index == len(text) - 1
     return False

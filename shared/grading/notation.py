@@ -10,6 +10,7 @@ from fractions import Fraction
 MAX_INFIX = 20  # `\over`, `\choose` of one answer; each looks for its group in the whole text
 MAX_PERIOD = 60  # digits of a repeating decimal
 
+_DEPTH_CHANGES = {"{": 1, "}": -1}
 _INFIX = re.compile(r"\\(over|choose)(?![A-Za-z])")
 _STYLE_GROUP = re.compile(r"\{\s*\\(bf|it|sf|tt|sl|em|cal|rm)(?![A-Za-z])\s*([^{}]*)\}")
 _LETTER_CONSTANT = re.compile(r"\\(?:mathrm|operatorname|rm|mathsf)\s*\{\s*([ei])\s*\}")
@@ -131,8 +132,10 @@ def _translated(run: str) -> list[str]:
             return [_UNITS[run[: -len(connective)]], _UNITS[connective]]
     multiple = re.match(r"[百千万亿]+", run)
     if multiple:
-        rest = run[multiple.end() :]
-        return [_UNITS[char] for char in multiple[0]] + (_translated(rest) if rest else [])
+        remainder = run[multiple.end() :]
+        return [_UNITS[char] for char in multiple[0]] + (
+            _translated(remainder) if remainder else []
+        )
     return [run]
 
 
@@ -163,8 +166,8 @@ def _infix(text: str) -> str:
             return text
         start, end = _group_around(text, match.start())
         name = "frac" if match[1] == "over" else "binom"
-        made = f"\\{name}{{{text[start : match.start()].strip()}}}{{{text[match.end() : end].strip()}}}"
-        text = text[:start] + made + text[end:]
+        command = f"\\{name}{{{text[start : match.start()].strip()}}}{{{text[match.end() : end].strip()}}}"
+        text = text[:start] + command + text[end:]
     return text
 
 
@@ -175,13 +178,13 @@ def _group_around(text: str, at: int) -> tuple[int, int]:
     depth = 0
     start = 0
     for index in range(at - 1, -1, -1):
-        depth += (text[index] == "}") - (text[index] == "{")
-        if depth < 0:
+        depth += _DEPTH_CHANGES.get(text[index], 0)
+        if depth > 0:
             start = index + 1
             break
     depth = 0
     for index in range(at, len(text)):
-        depth += (text[index] == "{") - (text[index] == "}")
+        depth += _DEPTH_CHANGES.get(text[index], 0)
         if depth < 0:
             return start, index
     return start, len(text)
@@ -202,12 +205,14 @@ def _function(match: re.Match[str]) -> str:
 
 def _repeating(match: re.Match[str]) -> str:
     """`0.1\\overline{6}`, `0.\\dot{1}4285\\dot{7}`, `0.1(6)` as the fraction it is."""
-    whole, fixed = match[1] or "0", match[2]
+    whole = match[1] or "0"
+    prefix = match[2]
     period = match[8] or (match[3] or match[4]) + (match[5] or "") + (match[6] or match[7] or "")
-    if len(fixed) + len(period) > MAX_PERIOD or (not match[1] and not fixed and match[8]):
+    if len(prefix) + len(period) > MAX_PERIOD or (not match[1] and not prefix and match[8]):
         return match[0]
     value = Fraction(
-        int(whole + fixed + period) - int(whole + fixed), (10 ** len(period) - 1) * 10 ** len(fixed)
+        int(whole + prefix + period) - int(whole + prefix),
+        (10 ** len(period) - 1) * 10 ** len(prefix),
     )
     return f"\\frac{{{value.numerator}}}{{{value.denominator}}}"
 
@@ -217,8 +222,8 @@ def _combinations(match: re.Match[str]) -> str:
     below = match[2] or match[3] or match[8] or match[9]
     above = match[4] or match[5] or match[6] or match[7]
     if match[1] == "C":
-        chosen = not (below.isdigit() and above.isdigit()) or int(below) >= int(above)
-        return f"\\binom{{{below}}}{{{above}}}" if chosen else match[0]
+        is_binomial = not (below.isdigit() and above.isdigit()) or int(below) >= int(above)
+        return f"\\binom{{{below}}}{{{above}}}" if is_binomial else match[0]
     if below.isdigit() and above.isdigit() and int(below) >= int(above):
         return f"\\frac{{{below}!}}{{({below}-{above})!}}"
     return match[0]

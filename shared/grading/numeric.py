@@ -38,25 +38,26 @@ class Values:
 
     @property
     def agree(self) -> bool:
+        """Whether the two values, which must exist, are equal."""
         return bool(abs(self.gold - self.answer) <= self.tolerance)
 
 
 def evaluate(gold: Node, answer: Node, point: Point, log_base: int | None) -> Values:
     """Both values at one point. `log_base` None is natural. Errors: `Undecidable`."""
-    first = _Evaluation(DIGITS, point, log_base)
-    values = first.value(gold), first.value(answer)
+    evaluation = _Evaluation(DIGITS, point, log_base)
+    values = evaluation.value(gold), evaluation.value(answer)
     if None in values:
         return Values(*values, mp.mpf(0))
-    if first.spread > MAX_SPREAD:
+    if evaluation.spread > MAX_SPREAD:
         if abs(values[0] - values[1]) > max(map(abs, values)) / 1000:
             return Values(*values, mp.mpf(0))
         raise Undecidable("numbers too large to tell apart")
-    spread = int(first.spread) + 1
+    spread = int(evaluation.spread) + 1
     digits = DIGITS + 3 * spread
     with mp.workdps(digits):
         if spread > ROUGH:
-            again = _Evaluation(digits, point, log_base)
-            values = again.value(gold), again.value(answer)
+            precise_evaluation = _Evaluation(digits, point, log_base)
+            values = precise_evaluation.value(gold), precise_evaluation.value(answer)
             if None in values:
                 return Values(*values, mp.mpf(0))
         return Values(
@@ -80,7 +81,9 @@ class _Evaluation:
     """Evaluates with a fixed number of digits and notes between what magnitudes its numbers lie."""
 
     def __init__(self, digits: int, point: Point, log_base: int | None) -> None:
-        self.digits, self.point, self.log_base = digits, point, log_base
+        self.digits = digits
+        self.point = point
+        self.log_base = log_base
         self.spread = 0.0
 
     def value(self, node: Node) -> Any:

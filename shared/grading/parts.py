@@ -29,13 +29,14 @@ def read_parts(text: str) -> tuple[str, ...] | None:
     for label in _LABELS:
         if not label.match(text):
             continue
-        found = list(label.finditer(text))
-        numbers = [_number(match[1]) for match in found]
-        if not 1 < len(found) <= MAX_PARTS or numbers != list(range(1, len(found) + 1)):
+        labels = list(label.finditer(text))
+        numbers = [_number(match[1]) for match in labels]
+        if not 1 < len(labels) <= MAX_PARTS or numbers != list(range(1, len(labels) + 1)):
             continue
-        ends = [match.start() for match in found[1:]] + [len(text)]
+        ends = [match.start() for match in labels[1:]] + [len(text)]
         parts = tuple(
-            text[match.end() : end].strip(" ,;.:\\") for match, end in zip(found, ends, strict=True)
+            text[match.end() : end].strip(" ,;.:\\")
+            for match, end in zip(labels, ends, strict=True)
         )
         if all(parts) and not any(part[0] in "+-*/^=" and len(part) < 2 for part in parts):
             return parts
@@ -47,5 +48,5 @@ def _number(label: str) -> int:
         return int(label)
     if "①" <= label <= "⑫":
         return ord(label) - ord("①") + 1
-    lowered = label.casefold()
-    return _ROMAN.index(lowered) + 1 if lowered in _ROMAN else ord(lowered[0]) - ord("a") + 1
+    letters = label.casefold()
+    return _ROMAN.index(letters) + 1 if letters in _ROMAN else ord(letters[0]) - ord("a") + 1

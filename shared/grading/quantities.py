@@ -236,8 +236,8 @@ def _shared_noun(a: tuple[tuple[str, int], ...], b: tuple[tuple[str, int], ...])
     """Plain words need not agree in full ("12 red marbles", "12 marbles") but must share one;
     real units must agree.
     """
-    known = {kind for kind, _ in _KNOWN.values()}
-    return not any(kind in known for kind, _ in (*a, *b)) and bool(
+    unit_kinds = {kind for kind, _ in _KNOWN.values()}
+    return not any(kind in unit_kinds for kind, _ in (*a, *b)) and bool(
         {kind for kind, _ in a} & {kind for kind, _ in b}
     )
 
@@ -291,7 +291,8 @@ def _read_unit(
     if re.search(r"(?<!\^)(?<!\^-)\d", text):
         return None  # a digit that is no power says something else
     parts: list[tuple[str, int]] = []  # unit and power
-    direction, power = 1, 1
+    direction = 1
+    power = 1
     multiple = Fraction(1)
     tokens = _UNIT_TOKEN.findall(text)
     if not _NO_UNIT.isdisjoint(token.casefold() for token in tokens) or (
@@ -339,10 +340,10 @@ def _read_unit(
 def _canonical(word: str) -> str:
     if word in _NAMES or word in _SHORT:
         return _NAMES.get(word, word)
-    lowered = word.casefold()
-    for form in (lowered, lowered.removesuffix("s"), lowered.removesuffix("es")):
+    lower_word = word.casefold()
+    for form in (lower_word, lower_word.removesuffix("s"), lower_word.removesuffix("es")):
         if form in _NAMES:
             return _NAMES[form]
         if form in _KNOWN:
             return form
-    return lowered[:-3] + "y" if lowered.endswith("ies") else lowered.removesuffix("s")
+    return lower_word[:-3] + "y" if lower_word.endswith("ies") else lower_word.removesuffix("s")

@@ -61,6 +61,7 @@ class Stated:
 
 
 def hints_at_region(text: str) -> bool:
+    """Whether a text has a sign of an interval, a set or an inequality. Cheap."""
     return _HINT.search(text) is not None
 
 
@@ -78,6 +79,7 @@ def read_region(text: str) -> Stated | None:
 
 
 def same_region(a: Region, b: Region) -> bool:
+    """Whether two regions have the same boundaries, exactly, with the same sides inside."""
     return a.inside == b.inside and all(
         algebra.equal(p.form, q.form) is True for p, q in zip(a.points, b.points, strict=True)
     )
@@ -104,9 +106,11 @@ def mirrored(relation: tuple[str, str, str]) -> tuple[str, str, str]:
 def _read(text: str, depth: int) -> Stated:
     if depth > 6:
         raise Unreadable("nested too deep")
-    if match := _BUILDER.match(text):
+    match = _BUILDER.match(text)
+    if match is not None:
         return Stated(_read(match[2].strip(), depth + 1).region, match[1])
-    if (match := _MEMBER.match(text)) and _VARIABLE.match(match[1]):
+    match = _MEMBER.match(text)
+    if match is not None and _VARIABLE.match(match[1]):
         return Stated(_read(match[2].strip(), depth + 1).region, match[1])
     for separators, operation in (
         ((r"\\text\{\s*or\s*\}", r"\bor\b"), _either),
@@ -149,7 +153,8 @@ def _simple(text: str) -> Stated:
             points = _combine(points, _between(_point(item), True, _point(item), True), _either)
         return Stated(points)
     if opening in "([" and closing in ")]" and len(items) == 2:
-        low, high = _point(items[0]), _point(items[1])
+        low = _point(items[0])
+        high = _point(items[1])
         if (opening == "[" and isinstance(low, float)) or (
             closing == "]" and isinstance(high, float)
         ):
@@ -162,8 +167,10 @@ def _inequality(pieces: list[str]) -> Stated:
     """`a < x \\le b`, `x > 5`, `5 < x`, `x \\ne 3`: one variable alone on one side, constants
     on the others.
     """
-    sides, relations = pieces[::2], pieces[1::2]
-    if len(sides) == 2 and (absolute := _ABSOLUTE.match(sides[0])) and _VARIABLE.match(absolute[1]):
+    sides = pieces[::2]
+    relations = pieces[1::2]
+    absolute = _ABSOLUTE.match(sides[0]) if len(sides) == 2 else None
+    if absolute is not None and _VARIABLE.match(absolute[1]):
         return _distance(absolute, relations[0], sides[1])
     variables = [
         index
@@ -188,7 +195,8 @@ def _distance(absolute: re.Match[str], relation: str, radius: str) -> Stated:
     middle = (
         (f"-({absolute[3]})" if absolute[2] == "+" else f"({absolute[3]})") if absolute[2] else "0"
     )
-    low, high = _point(f"{middle}-({radius})"), _point(f"{middle}+({radius})")
+    low = _point(f"{middle}-({radius})")
+    high = _point(f"{middle}+({radius})")
     if relation == "\\ne":
         raise Unreadable("no interval")
     towards = _half_line(low, _MIRRORED[relation], constant_is_left=False)
@@ -205,14 +213,14 @@ def _half_line(constant: Point | float, relation: str, constant_is_left: bool) -
         if isinstance(constant, float):
             raise Unreadable("not infinity")
         return Region((constant,), (True, False, True))
-    upper = (
+    is_upper_bound = (
         relation in ("<", "\\le")
     ) != constant_is_left  # the constant bounds the variable from above
-    closed = relation in ("\\le", "\\ge")
+    is_closed = relation in ("\\le", "\\ge")
     return (
-        _between(-math.inf, False, constant, closed)
-        if upper
-        else _between(constant, closed, math.inf, False)
+        _between(-math.inf, False, constant, is_closed)
+        if is_upper_bound
+        else _between(constant, is_closed, math.inf, False)
     )
 
 
@@ -261,29 +269,31 @@ def _without(a: bool, b: bool) -> bool:
     return a and not b
 
 
-def _fold(stated: list[Stated], operation: Callable[[bool, bool], bool]) -> Stated:
-    names = {part.variable for part in stated if part.variable}
+def _fold(regions: list[Stated], operation: Callable[[bool, bool], bool]) -> Stated:
+    names = {part.variable for part in regions if part.variable}
     if len(names) > 1:
         raise Unreadable("several variables")
-    region = stated[0].region
-    for part in stated[1:]:
+    region = regions[0].region
+    for part in regions[1:]:
         region = _combine(region, part.region, operation)
     return Stated(region, names.pop() if names else "")
 
 
 def _combine(a: Region, b: Region, operation: Callable[[bool, bool], bool]) -> Region:
     """The two regions laid over one another, boundaries that separate nothing left out."""
-    merged: list[Point] = []
+    boundaries: list[Point] = []
     for point in sorted((*a.points, *b.points), key=lambda point: point.place):
-        if not merged or not _same_place(merged[-1], point):
-            merged.append(point)
+        if not boundaries or not _same_place(boundaries[-1], point):
+            boundaries.append(point)
     slots = [operation(_gap(a, None), _gap(b, None))]
-    for point in merged:
+    for point in boundaries:
         slots.append(operation(_at(a, point), _at(b, point)))
         slots.append(operation(_gap(a, point), _gap(b, point)))
-    points, inside = [], [slots[0]]
-    for index, point in enumerate(merged):
-        here, after = slots[2 * index + 1], slots[2 * index + 2]
+    points = []
+    inside = [slots[0]]
+    for index, point in enumerate(boundaries):
+        here = slots[2 * index + 1]
+        after = slots[2 * index + 2]
         if not inside[-1] == here == after:
             points.append(point)
             inside += [here, after]

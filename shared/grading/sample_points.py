@@ -53,6 +53,7 @@ class Domain:
 
 
 def domain_of(problem: str, gold: Node, answer: Node) -> Domain:
+    """The letters of both expressions, with what `problem` and their use say of them."""
     names = tuple(sorted(letters(gold) | letters(answer)))
     text = problem.replace("$", "").replace("\\(", "").replace("\\)", "")
     positive = _named(_POSITIVE, text) | _named(_ABOVE_ZERO, text)
@@ -78,7 +79,7 @@ def samples(domain: Domain) -> list[Sample]:
     columns = {
         name: _column(name in domain.whole, count, at, draw) for at, name in enumerate(domain.names)
     }
-    made = []
+    drawn_samples = []
     for row in range(count):
         point = {name: columns[name][row] for name in domain.names}
         point = {
@@ -88,11 +89,12 @@ def samples(domain: Domain) -> list[Sample]:
             value < 0 and name.partition("_")[0] not in _COORDINATES
             for name, value in point.items()
         )
-        made.append(Sample(point, doubtful))
-    return made
+        drawn_samples.append(Sample(point, doubtful))
+    return drawn_samples
 
 
 def letters(node: Node) -> set[str]:
+    """The names that stand for unknown values; not `i`, `e` and pi."""
     own = {node.name} if node.op == "sym" and node.name not in ("\\pi", "e", "i") else set()
     return own.union(*(letters(argument) for argument in node.args))
 
@@ -122,11 +124,11 @@ def _shuffled(values: list[Fraction], at: int, draw: random.Random) -> list[Frac
 
 
 def _named(pattern: re.Pattern[str], text: str) -> set[str]:
-    named: set[str] = set()
+    names: set[str] = set()
     for match in pattern.finditer(text):
-        said = next(group for group in match.groups() if group)
-        named.update(re.findall(r"\\?[A-Za-z](?:_\{?\w\}?)?", said.replace("and", ",")))
-    return named
+        name_list = next(group for group in match.groups() if group)
+        names.update(re.findall(r"\\?[A-Za-z](?:_\{?\w\}?)?", name_list.replace("and", ",")))
+    return names
 
 
 def _for_whole_numbers(node: Node) -> bool:

@@ -28,21 +28,26 @@ def as_matrices(comparison: Comparison, gold: str, answer: str) -> bool | None:
     """Entry by entry. A determinant is no matrix; a system of cases is the list of its rows."""
     if "\\begin" not in gold and "\\begin" not in answer:
         return None
-    left, right = read_rows(gold), read_rows(answer)
-    systems = [_as_system(matrix) for matrix in (left, right)]
+    gold_matrix = read_rows(gold)
+    answer_matrix = read_rows(answer)
+    systems = [_as_system(matrix) for matrix in (gold_matrix, answer_matrix)]
     if systems[0] is not None or systems[1] is not None:
         return _systems_equal(
             comparison, systems[0] or read_list(gold), systems[1] or read_list(answer)
         )
-    if left is None or right is None:
+    if gold_matrix is None or answer_matrix is None:
         return None if "=" in gold or "=" in answer else False
-    if left.kind != right.kind or [len(row) for row in left.rows] != [
-        len(row) for row in right.rows
+    if gold_matrix.kind != answer_matrix.kind or [len(row) for row in gold_matrix.rows] != [
+        len(row) for row in answer_matrix.rows
     ]:
         return False
-    if left.factor and right.factor and not values.same_name(left.factor, right.factor):
+    if (
+        gold_matrix.factor
+        and answer_matrix.factor
+        and not values.same_name(gold_matrix.factor, answer_matrix.factor)
+    ):
         return False  # A = (...) is not B = (...)
-    entries = zip(_entries(left), _entries(right), strict=True)
+    entries = zip(_entries(gold_matrix), _entries(answer_matrix), strict=True)
     return all(comparison.equal(a, b) for a, b in entries)
 
 
@@ -64,53 +69,65 @@ def as_regions(comparison: Comparison, gold: str, answer: str) -> bool | None:
     """`[-2,7]` is `-2 \\le x \\le 7`."""
     if not (regions.hints_at_region(gold) or regions.hints_at_region(answer)):
         return None
-    left, right = regions.read_region(gold), regions.read_region(answer)
-    if left is not None and right is not None:
-        if left.variable and right.variable and left.variable != right.variable:
+    gold_region = regions.read_region(gold)
+    answer_region = regions.read_region(answer)
+    if gold_region is not None and answer_region is not None:
+        if (
+            gold_region.variable
+            and answer_region.variable
+            and gold_region.variable != answer_region.variable
+        ):
             return False
-        return regions.same_region(left.region, right.region)
-    if left is None and right is None:
+        return regions.same_region(gold_region.region, answer_region.region)
+    if gold_region is None and answer_region is None:
         return _as_relations(comparison, gold, answer)
-    other = answer if left is not None else gold
-    if regions.closed_at_infinity(other):
+    unread_text = answer if gold_region is not None else gold
+    if regions.closed_at_infinity(unread_text):
         return False
-    return False if isinstance(values.exact_form(other), algebra.Form) else None
+    return False if isinstance(values.exact_form(unread_text), algebra.Form) else None
 
 
 def _as_relations(comparison: Comparison, gold: str, answer: str) -> bool | None:
     """Inequalities in several variables: the same relation between equal sides, also read from
     the right.
     """
-    left, right = regions.read_relation(gold), regions.read_relation(answer)
-    if left is None or right is None:
+    gold_relation = regions.read_relation(gold)
+    answer_relation = regions.read_relation(answer)
+    if gold_relation is None or answer_relation is None:
         return None
-    if left[1] != right[1]:
-        right = regions.mirrored(right)
-    if left[1] != right[1]:
+    if gold_relation[1] != answer_relation[1]:
+        answer_relation = regions.mirrored(answer_relation)
+    if gold_relation[1] != answer_relation[1]:
         return False
-    return comparison.equal(left[0], right[0]) and comparison.equal(left[2], right[2])
+    return comparison.equal(gold_relation[0], answer_relation[0]) and comparison.equal(
+        gold_relation[2], answer_relation[2]
+    )
 
 
 def as_parts(comparison: Comparison, gold: str, answer: str) -> bool | None:
     """`(1) 5; (2) 7`: part by part, in order, also against a plain list."""
-    left, right = read_parts(gold), read_parts(answer)
-    if left is None and right is None:
+    gold_parts = read_parts(gold)
+    answer_parts = read_parts(answer)
+    if gold_parts is None and answer_parts is None:
         return None
-    other = read_list(gold if left is None else answer)
-    golds = left or (other.items if other else (gold,))
-    answers = right or (other.items if other else (answer,))
+    plain_list = read_list(gold if gold_parts is None else answer)
+    golds = gold_parts or (plain_list.items if plain_list else (gold,))
+    answers = answer_parts or (plain_list.items if plain_list else (answer,))
     if len(golds) != len(answers):
-        return None if left is None else False
+        return None if gold_parts is None else False
     return all(comparison.equal(a, b) for a, b in zip(golds, answers, strict=True))
 
 
 def as_lists(comparison: Comparison, gold: str, answer: str) -> bool | None:
     """Lists, tuples and sets, where one side at least is one."""
-    left, right = read_list(gold), read_list(answer)
-    if left is None and right is None:
+    gold_list = read_list(gold)
+    answer_list = read_list(answer)
+    if gold_list is None and answer_list is None:
         return None
     return lists_equal(
-        comparison, left or Listed("single", (gold,)), right or Listed("single", (answer,))
+        comparison,
+        gold_list or Listed("single", (gold,)),
+        answer_list or Listed("single", (answer,)),
     )
 
 
@@ -139,13 +156,15 @@ def lists_equal(comparison: Comparison, gold: Listed, answer: Listed) -> bool:
     if "single" in kinds:
         return comparison.equal(gold.items[0], answer.items[0])
     if gold.label and answer.label:
-        ordered = in_order_of_label(gold, answer)
-        if ordered is None:
+        reordered = in_order_of_label(gold, answer)
+        if reordered is None:
             return False
-        answer = ordered
-    labelled = [[split_label(item) for item in side.items] for side in (gold, answer)]
-    mixed = len(set(gold.connectives)) > 1  # "p and q or r": then the same in the other
-    return _items_equal(comparison, labelled[0], labelled[1], "tuple" in kinds or mixed)
+        answer = reordered
+    labels = [[split_label(item) for item in side.items] for side in (gold, answer)]
+    has_mixed_connectives = (
+        len(set(gold.connectives)) > 1
+    )  # "p and q or r": then the same in the other
+    return _items_equal(comparison, labels[0], labels[1], "tuple" in kinds or has_mixed_connectives)
 
 
 def _connected_otherwise(gold: Listed, answer: Listed) -> bool:
@@ -156,16 +175,24 @@ def _connected_otherwise(gold: Listed, answer: Listed) -> bool:
     return bool(kinds[0] and kinds[1]) and kinds[0] != kinds[1]
 
 
-def _items_equal(comparison: Comparison, gold: Labelled, answer: Labelled, ordered: bool) -> bool:
-    distinct = [_all_named(side) for side in (gold, answer)]
-    if all(distinct):
-        named = dict(answer)
-        return all(name in named and comparison.equal(value, named[name]) for name, value in gold)
+def _items_equal(
+    comparison: Comparison, gold: Labelled, answer: Labelled, is_ordered: bool
+) -> bool:
+    has_distinct_labels = [_all_named(side) for side in (gold, answer)]
+    if all(has_distinct_labels):
+        answer_values = dict(answer)
+        return all(
+            name in answer_values and comparison.equal(value, answer_values[name])
+            for name, value in gold
+        )
     if _roots_of_one_letter(gold, answer):  # x_1 = 1, x_2 = 2 and x = 2, x = 1
         gold, answer = ([("", value) for _, value in side] for side in (gold, answer))
-    elif ordered or any(distinct):
+    elif is_ordered or any(has_distinct_labels):
         pairs = zip(_by_coordinates(gold, answer), _by_coordinates(answer, gold), strict=True)
-        return all(_same_label(a, b) and comparison.equal(a[1], b[1]) for a, b in pairs)
+        return all(
+            _same_label(gold_item, answer_item) and comparison.equal(gold_item[1], answer_item[1])
+            for gold_item, answer_item in pairs
+        )
     return _same_multiset(comparison, gold, answer)
 
 
@@ -179,44 +206,44 @@ def _same_label(a: tuple[str, str], b: tuple[str, str]) -> bool:
 
 def _roots_of_one_letter(gold: Labelled, answer: Labelled) -> bool:
     bases = [{base_of_label(name) for name, _ in side} for side in (gold, answer)]
-    indexed = [any(name != base_of_label(name) for name, _ in side) for side in (gold, answer)]
+    has_indices = [any(name != base_of_label(name) for name, _ in side) for side in (gold, answer)]
     return (
         bases[0] == bases[1]
         and len(bases[0]) == 1
         and "" not in bases[0]
-        and indexed[0] != indexed[1]
+        and has_indices[0] != has_indices[1]
     )
 
 
-def _by_coordinates(side: Labelled, other: Labelled) -> Labelled:
+def _by_coordinates(side: Labelled, counterpart: Labelled) -> Labelled:
     """`y=3, x=2` against a bare (2,3): letters that follow one another in the alphabet are read
     in its order.
     """
     names = sorted(name for name, _ in side)
-    if any(name for name, _ in other) or not all(len(name) == 1 for name in names):
+    if any(name for name, _ in counterpart) or not all(len(name) == 1 for name in names):
         return side
-    follow = all(ord(b) - ord(a) == 1 for a, b in itertools.pairwise(names))
-    return sorted(side) if follow else side
+    is_consecutive = all(ord(b) - ord(a) == 1 for a, b in itertools.pairwise(names))
+    return sorted(side) if is_consecutive else side
 
 
 def _same_multiset(comparison: Comparison, gold: Labelled, answer: Labelled) -> bool:
-    rest = list(answer)
-    for wanted in gold:
-        spelled = squash(wanted[1])
+    unmatched = list(answer)
+    for gold_item in gold:
+        spelling = squash(gold_item[1])
         same = (
             at
-            for at, item in enumerate(rest)
-            if squash(item[1]) == spelled and _same_label(wanted, item)
+            for at, item in enumerate(unmatched)
+            if squash(item[1]) == spelling and _same_label(gold_item, item)
         )
         index = next(same, None)
         if index is None:
             equal = (
                 at
-                for at, item in enumerate(rest)
-                if _same_label(wanted, item) and comparison.equal(wanted[1], item[1])
+                for at, item in enumerate(unmatched)
+                if _same_label(gold_item, item) and comparison.equal(gold_item[1], item[1])
             )
             index = next(equal, None)
         if index is None:
             return False
-        del rest[index]
-    return not rest
+        del unmatched[index]
+    return not unmatched

@@ -96,7 +96,9 @@ def read_matrix(text: str) -> Matrix | None:
     match = _MATRIX.match(text)
     if match is None or "\\begin" in match["body"]:
         return None
-    opening, closing, name = match["opening"] or "", match["closing"] or "", match["name"]
+    opening = match["opening"] or ""
+    closing = match["closing"] or ""
+    name = match["name"]
     rows = [
         [entry.strip() for entry in row.split("&")]
         for row in _ROW_END.split(match["body"])

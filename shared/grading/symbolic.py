@@ -48,16 +48,16 @@ def math_verify_equal(gold: str, answer: str) -> bool:
 
     logging.disable(logging.CRITICAL)  # 0.9 warns that there is no time limit
     config = [math_verify.LatexExtractionConfig(boxed_match_priority=0)]
-    parsed = [
+    expressions = [
         math_verify.parse(
             f"\\boxed{{{text}}}", config, fallback_mode="no_fallback", parsing_timeout=0
         )
         for text in (gold, answer)
     ]
-    if not parsed[0] or not parsed[1]:
+    if not expressions[0] or not expressions[1]:
         return False
     # The third argument has another name in every version: places after the point that must agree.
-    return bool(math_verify.verify(parsed[0], parsed[1], 15, timeout_seconds=0))
+    return bool(math_verify.verify(expressions[0], expressions[1], 15, timeout_seconds=0))
 
 
 _KNOWN_COMMANDS_TEXT = """
@@ -79,13 +79,13 @@ def is_mathematics(text: str) -> bool:
     `-37_8`, "42 or so" 42.
     """
     commands = re.findall(r"\\([A-Za-z]+)", text)
-    rest = re.sub(r"\\[A-Za-z]+", " ", text)
+    plain = re.sub(r"\\[A-Za-z]+", " ", text)
     return (
         len(text) <= MAX_LENGTH
         and _KNOWN_COMMANDS.issuperset(commands)
         and text.count("{") == text.count("}")
         and not _FUNCTION_OF_NOTHING.search(text)
-        and not re.search(r"(?<!\w)[A-Za-z]{4,}|[\d)]\s*_|[^\x00-\x7f]|[?#&@%;\"']", rest)
+        and not re.search(r"(?<!\w)[A-Za-z]{4,}|[\d)]\s*_|[^\x00-\x7f]|[?#&@%;\"']", plain)
     )
 
 
@@ -117,29 +117,34 @@ def _equal_at_points(gold: Node, answer: Node, domain: Domain, log_base: int | N
     `Undecidable`.
     """
     complex_values = _uses_i(gold) or _uses_i(answer) or not domain.names
-    compared = 0
-    valueless = 0  # points at which the answer alone has no value
-    doubtful = False
+    compared_count = 0
+    valueless_count = 0  # points at which the answer alone has no value
+    is_doubtful = False
     for sample in samples(domain):
         values = _values(gold, answer, sample, log_base)
-        if values is None or values.gold is None or not (complex_values or _is_real(values.gold)):
-            valueless += values is not None and values.gold is None and values.answer is not None
+        if values is None:
+            continue
+        if values.gold is None:
+            if values.answer is not None:
+                valueless_count += 1
+            continue
+        if not complex_values and not _is_real(values.gold):
             continue
         if values.answer is None:
-            valueless += 1  # perhaps a pole that cancels
+            valueless_count += 1  # perhaps a pole that cancels
             continue
         if not values.agree:
             if not sample.sign_in_doubt:
                 return False
-            doubtful = True
-        compared += 1
-    if doubtful:
+            is_doubtful = True
+        compared_count += 1
+    if is_doubtful:
         raise Undecidable(
             "equal only where the letters are positive, and nothing says that they are"
         )
-    if compared >= (MIN_COMPARED if domain.names else 1):
+    if compared_count >= (MIN_COMPARED if domain.names else 1):
         return True
-    if valueless:
+    if valueless_count:
         return False
     raise Undecidable("neither expression has a value where they were evaluated")
 

@@ -43,11 +43,12 @@ def scaled(form: algebra.Form, factor: Fraction) -> algebra.Form:
 
 def zero_form(sides: list[str]) -> algebra.Form | None:
     """The polynomial that an equation sets to zero."""
-    left, right = exact_form(sides[0]), exact_form(sides[1])
-    if isinstance(left, str) or isinstance(right, str):
+    left_form = exact_form(sides[0])
+    right_form = exact_form(sides[1])
+    if isinstance(left_form, str) or isinstance(right_form, str):
         return None
     try:
-        difference = algebra.difference(left, right)
+        difference = algebra.difference(left_form, right_form)
     except algebra.TooHard:
         return None
     return algebra.Form(difference.above, {algebra.ONE: Fraction(1)}, difference.opaque)
@@ -59,26 +60,28 @@ def is_value(text: str) -> bool:
     return isinstance(form, algebra.Form) and not any(letters for _, _, letters in form.above)
 
 
-def same_name(left: str, right: str) -> bool:
+def same_name(name: str, second_name: str) -> bool:
     """Labels of one thing, perhaps spelled differently: `AB` and `|AB|`, `P(x)` and `p(x)`."""
-    return is_label(left) and is_label(right) and label_key(left) == label_key(right)
+    return is_label(name) and is_label(second_name) and label_key(name) == label_key(second_name)
 
 
-def other_name(left: str, right: str) -> bool:
+def other_name(name: str, second_name: str) -> bool:
     """Labels of two things of which neither is an unknown to solve for: `a_n` and `a_{n+1}`,
     `f(x)` and `f'(x)`.
     """
-    if not (is_label(left) and is_label(right)) or same_name(left, right):
+    if not (is_label(name) and is_label(second_name)) or same_name(name, second_name):
         return False
-    return any(_NAMES_A_THING.search(label_key(side)) for side in (left, right))
+    return any(_NAMES_A_THING.search(label_key(side)) for side in (name, second_name))
 
 
-def same_when_rounded(left: str, right: str) -> bool:
+def same_when_rounded(decimal: str, second_decimal: str) -> bool:
     """Decimals that agree in the places that both have: 0.577 and 0.5774."""
     values = [
-        form.rational for form in map(exact_form, (left, right)) if isinstance(form, algebra.Form)
+        form.rational
+        for form in map(exact_form, (decimal, second_decimal))
+        if isinstance(form, algebra.Form)
     ]
-    places = [len(text.partition(".")[2]) for text in (left, right)]
+    places = [len(text.partition(".")[2]) for text in (decimal, second_decimal)]
     if (
         len(values) < 2
         or values[0] is None

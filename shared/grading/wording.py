@@ -25,37 +25,42 @@ _QUALIFIER = re.compile(
 
 def as_digits(comparison: Comparison, gold: str, answer: str) -> bool | None:
     """Plain numbers of any length."""
-    left, right = literals.read_digits(gold), literals.read_digits(answer)
-    return None if left is None or right is None else left == right
+    gold_digits = literals.read_digits(gold)
+    answer_digits = literals.read_digits(answer)
+    return None if gold_digits is None or answer_digits is None else gold_digits == answer_digits
 
 
 def as_thousands(comparison: Comparison, gold: str, answer: str) -> bool | None:
     """`58,500` is one number; it may also be a list, but then against another list, in the same
     order.
     """
-    left, right = literals.without_thousands(gold), literals.without_thousands(answer)
-    if left is None and right is None:
+    gold_number = literals.without_thousands(gold)
+    answer_number = literals.without_thousands(answer)
+    if gold_number is None and answer_number is None:
         return None
     if any(bracketed(text) is not None for text in (gold, answer)):
         return None  # (100,200) is a pair
-    if comparison.equal(left or gold, right or answer):
+    if comparison.equal(gold_number or gold, answer_number or answer):
         return True
-    both = read_list(gold), read_list(answer)
-    if both[0] is None or both[1] is None:
+    lists = read_list(gold), read_list(answer)
+    if lists[0] is None or lists[1] is None:
         return False
-    return lists_equal(comparison, Listed("tuple", both[0].items), Listed("tuple", both[1].items))
+    return lists_equal(comparison, Listed("tuple", lists[0].items), Listed("tuple", lists[1].items))
 
 
 def as_times(comparison: Comparison, gold: str, answer: str) -> bool | None:
     """4:30 is not 2:15: of what looks like times nothing is cancelled."""
-    left, right = literals.read_time(gold), literals.read_time(answer)
-    if left is None and right is None:
+    gold_time = literals.read_time(gold)
+    answer_time = literals.read_time(answer)
+    if gold_time is None and answer_time is None:
         return None
-    if left is None or right is None:
-        return False if (left or right or ("", ""))[1] else None
-    if left[0] == right[0] and not (left[1] and right[1]):
+    if gold_time is None or answer_time is None:
+        return False if (gold_time or answer_time or ("", ""))[1] else None
+    if gold_time[0] == answer_time[0] and not (gold_time[1] and answer_time[1]):
         return True
-    return bool(left[1] or right[1]) and literals.on_24_hours(left) == literals.on_24_hours(right)
+    return bool(gold_time[1] or answer_time[1]) and literals.on_24_hours(
+        gold_time
+    ) == literals.on_24_hours(answer_time)
 
 
 def as_qualified(comparison: Comparison, gold: str, answer: str) -> bool | None:
@@ -64,13 +69,17 @@ def as_qualified(comparison: Comparison, gold: str, answer: str) -> bool | None:
     """
     if not any(word in gold + answer for word in ("for", "where", "with")):
         return None
-    both = [_split_qualifier(text) for text in (gold, answer)]
-    if not both[0][1] and not both[1][1]:
+    split_texts = [_split_qualifier(text) for text in (gold, answer)]
+    if not split_texts[0][1] and not split_texts[1][1]:
         return None
-    (left, left_said), (right, right_said) = both
-    if left_said and right_said and not _same_relations(left_said, right_said):
+    (bare_gold, gold_qualifier), (bare_answer, answer_qualifier) = split_texts
+    if (
+        gold_qualifier
+        and answer_qualifier
+        and not _same_relations(gold_qualifier, answer_qualifier)
+    ):
         return False
-    return comparison.equal(left, right)
+    return comparison.equal(bare_gold, bare_answer)
 
 
 def _split_qualifier(text: str) -> tuple[str, str]:
@@ -81,10 +90,13 @@ def _split_qualifier(text: str) -> tuple[str, str]:
     return text[: match.start()].strip().rstrip(",;"), text[match.start() :]
 
 
-def _same_relations(left: str, right: str) -> bool:
+def _same_relations(qualifier: str, answer_qualifier: str) -> bool:
     """Whether two qualifiers name the same numbers and relations, whatever their words."""
-    said = [re.findall(r"\d+|\\(?:le|ge|ne|in)(?![A-Za-z])|[<>]", text) for text in (left, right)]
-    return said[0] == said[1] or not all(said)
+    relations = [
+        re.findall(r"\d+|\\(?:le|ge|ne|in)(?![A-Za-z])|[<>]", text)
+        for text in (qualifier, answer_qualifier)
+    ]
+    return relations[0] == relations[1] or not all(relations)
 
 
 def as_approximations(comparison: Comparison, gold: str, answer: str) -> bool | None:
@@ -108,20 +120,26 @@ def as_approximations(comparison: Comparison, gold: str, answer: str) -> bool | 
             values.same_when_rounded(golds[-1], answers[-1])
             or comparison.equal(golds[-1], answers[-1])
         )
-    return any(comparison.equal(left, right) for left in golds for right in answers)
+    return any(
+        comparison.equal(gold_part, answer_part) for gold_part in golds for answer_part in answers
+    )
 
 
 def as_bases(comparison: Comparison, gold: str, answer: str) -> bool | None:
     """`52_8` is the digits 52 in base 8: not 42, not 52_9; without its base only where the
     problem names it.
     """
-    left, right = (literals.read_based(split_label(text)[1]) for text in (gold, answer))
-    if left is None and right is None:
+    gold_numeral, answer_numeral = (
+        literals.read_based(split_label(text)[1]) for text in (gold, answer)
+    )
+    if gold_numeral is None and answer_numeral is None:
         return None
-    if left is not None and right is not None:
-        return left == right
-    digits, base = left or right or ("", "")
-    plain = squash(answer if left else gold).upper().removeprefix("\\TEXT{").removesuffix("}")
+    if gold_numeral is not None and answer_numeral is not None:
+        return gold_numeral == answer_numeral
+    digits, base = gold_numeral or answer_numeral or ("", "")
+    plain = (
+        squash(answer if gold_numeral else gold).upper().removeprefix("\\TEXT{").removesuffix("}")
+    )
     return plain == digits and literals.names_base(comparison.problem, base)
 
 
@@ -129,9 +147,9 @@ def as_words(comparison: Comparison, gold: str, answer: str) -> bool | None:
     """Answers in words, number words, and sentences that state a number."""
     if literals.says_nothing(gold) and literals.says_nothing(answer):
         return True
-    stated = literals.read_statement(answer)
-    if stated is not None:
-        return comparison.equal(gold, stated)
+    statement = literals.read_statement(answer)
+    if statement is not None:
+        return comparison.equal(gold, statement)
     if (
         gold.isupper()
         and answer.isupper()
@@ -139,30 +157,36 @@ def as_words(comparison: Comparison, gold: str, answer: str) -> bool | None:
         and (gold + answer).isalpha()
     ):
         return gold == answer  # ABC and ACB: an order or a figure, no product
-    said = _as_sentences(comparison, gold, answer)
-    if said is not None:
-        return said
-    left, right = literals.read_words(gold), literals.read_words(answer)
-    if left is None and right is None:
+    by_sentence = _as_sentences(comparison, gold, answer)
+    if by_sentence is not None:
+        return by_sentence
+    gold_words = literals.read_words(gold)
+    answer_words = literals.read_words(answer)
+    if gold_words is None and answer_words is None:
         return None
-    numbers = literals.number_word(left), literals.number_word(right)
+    numbers = literals.number_word(gold_words), literals.number_word(answer_words)
     if numbers[0] or numbers[1]:
         return comparison.equal(numbers[0] or gold, numbers[1] or answer)
-    if left is not None and right is not None:
-        return literals.same_words(left, right)
-    text, other = (gold, answer) if left is not None else (answer, gold)
-    if values.is_value(other):
+    if gold_words is not None and answer_words is not None:
+        return literals.same_words(gold_words, answer_words)
+    text, counterpart = (gold, answer) if gold_words is not None else (answer, gold)
+    if values.is_value(counterpart):
         return False
-    return None if "=" in other or "\\text" in other or regions.hints_at_region(text) else False
+    return (
+        None
+        if "=" in counterpart or "\\text" in counterpart or regions.hints_at_region(text)
+        else False
+    )
 
 
 def _as_sentences(comparison: Comparison, gold: str, answer: str) -> bool | None:
     r"""`\text{She needs 12 eggs}` against the number 12."""
     if not gold.startswith("\\text") and not answer.startswith("\\text"):
         return None
-    left, right = literals.read_sentence(gold), literals.read_sentence(answer)
-    if right is not None and values.is_value(gold):
-        return comparison.equal(gold, right)
-    if left is not None and values.is_value(answer):
-        return comparison.equal(left, answer)
+    gold_number = literals.read_sentence(gold)
+    answer_number = literals.read_sentence(answer)
+    if answer_number is not None and values.is_value(gold):
+        return comparison.equal(gold, answer_number)
+    if gold_number is not None and values.is_value(answer):
+        return comparison.equal(gold_number, answer)
     return None
