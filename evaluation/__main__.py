@@ -6,15 +6,18 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from shared.destinations import check_destination, check_outside_corpora
 from shared.errors import loading, run_and_exit
 
+_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code. Libraries are imported inside: Ctrl-C while they are is
-    told as at any time.
+    """Run one command; gives its exit code.
+
+    Libraries are imported inside: Ctrl-C while they load ends like Ctrl-C at any time.
     """
     # Before torch is imported: threads that wait by spinning cost a busy machine most of its time.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -86,7 +89,9 @@ def _command(args: argparse.Namespace) -> str:
     words = ["python", "-m", "evaluation", "run", str(args.config)]
     for item in args.set:
         words += ["--set", item]
-    return shlex.join(words + (["--quick"] if args.quick else []))
+    if args.quick:
+        words.append("--quick")
+    return shlex.join(words)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -100,10 +105,18 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_run(commands, parser.epilog)
+    _add_compare(commands)
+    _add_report(commands)
+    _add_weak(commands)
+    return parser
+
+
+def _add_run(commands: _Commands, epilog: str | None) -> None:
     run = commands.add_parser(
         "run",
         help="evaluate, compare, report; goes on where it was stopped",
-        epilog=parser.epilog,
+        epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     run.add_argument("config", type=Path, metavar="CONFIG.toml")
@@ -125,6 +138,9 @@ def _parser() -> argparse.ArgumentParser:
         help="forget the answers kept for these models and ask again",
     )
     run.set_defaults(run=_run)
+
+
+def _add_compare(commands: _Commands) -> None:
     compare = commands.add_parser("compare", help="any two finished runs, paired by problem")
     compare.add_argument(
         "a",
@@ -137,16 +153,17 @@ def _parser() -> argparse.ArgumentParser:
         "--out", type=Path, help="also write comparison.json and report.html there"
     )
     compare.set_defaults(run=_compare)
+
+
+def _add_report(commands: _Commands) -> None:
     report = commands.add_parser(
         "report", help="write comparison.json and report.html of finished runs again"
     )
     report.add_argument("runs", type=Path, nargs="+", metavar="RUN")
     report.set_defaults(run=_report)
-    _add_weak(commands)
-    return parser
 
 
-def _add_weak(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_weak(commands: _Commands) -> None:
     weak = commands.add_parser(
         "weak", help="the problems that a model fails, as a problem source for the generator"
     )

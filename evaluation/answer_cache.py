@@ -41,20 +41,19 @@ _KEYS = {
 }
 
 
-def key_of(identity: Mapping[str, Any]) -> str:
+def cache_key(identity: Mapping[str, Any]) -> str:
     """16 hex digits of SHA-256 of what decides an answer beside its prompt."""
-    return hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[
-        :16
-    ]
+    return _digest(json.dumps(identity, sort_keys=True, default=str))
 
 
-def prompt_sha(prompt: str) -> str:
-    return hashlib.sha256(prompt.encode()).hexdigest()[:16]
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 class AnswerCache:
-    """Answers of one model to one benchmark under one key. Owns the open file. Safe to use from
-    several threads.
+    """Answers of one model to one benchmark under one key.
+
+    Owns the open file. Safe to use from several threads.
     """
 
     def __init__(self, folder: Path, key: str) -> None:
@@ -62,24 +61,36 @@ class AnswerCache:
         self._lock = threading.Lock()
         self.path = folder / "answers.jsonl"
         folder.mkdir(parents=True, exist_ok=True)
-        self._set_aside_others()
+        self._swap_files()
         self._answers = self._read()
         self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
-    def get(self, asked: SampleRequest, prompt: str) -> ModelAnswer | None:
+    def get(self, request: SampleRequest, prompt: str) -> ModelAnswer | None:
         """The answer kept for this question, sample and prompt."""
-        return self._answers.get((asked.question.id, asked.sample, prompt_sha(prompt)))
+        return self._answers.get((request.question.id, request.sample, _digest(prompt)))
 
-    def write(self, asked: SampleRequest, prompt: str, answer: ModelAnswer) -> None:
-        """Keep an answer: on return its line is with the operating system, so a killed process
-        loses nothing.
+    def write(self, request: SampleRequest, prompt: str, answer: ModelAnswer) -> None:
+        """Keep an answer. Errors: `CannotWrite`, with the file as it was.
+
+        On return its line is with the operating system, so a killed process loses nothing.
         """
-        question = asked.question
-        digest = prompt_sha(prompt)
+        digest = _digest(prompt)
+        row = self._row(request, digest, answer)
+        line = orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+        with self._lock:
+            self._append(line)
+            self._answers[request.question.id, request.sample, digest] = answer
+
+    def close(self) -> None:
+        """Close the file; what was written stays."""
+        os.close(self._fd)
+
+    def _row(self, request: SampleRequest, digest: str, answer: ModelAnswer) -> dict[str, Any]:
+        question = request.question
         row = {
             "key": self._key,
             "id": question.id,
-            "sample": asked.sample,
+            "sample": request.sample,
             "prompt_sha": digest,
             "problem": question.problem,
             "gold": question.gold,
@@ -92,64 +103,66 @@ class AnswerCache:
         }
         if answer.refused_fields:
             row["without"] = answer.refused_fields
-        line = orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
-        with self._lock:
-            start = os.fstat(self._fd).st_size
-            try:
-                written = os.write(self._fd, line)
-                while written < len(line):
-                    written += os.write(self._fd, line[written:])
-            except OSError as error:
-                os.ftruncate(self._fd, start)
-                raise CannotWrite(
-                    f"{self.path}: {error.strerror}: free some space, then run again"
-                ) from None
-            self._answers[question.id, asked.sample, digest] = answer
+        return row
 
-    def close(self) -> None:
-        os.close(self._fd)
+    def _append(self, line: bytes) -> None:
+        """The whole line or nothing of it: a full disk may take a part, which goes again."""
+        start = os.fstat(self._fd).st_size
+        try:
+            count = os.write(self._fd, line)
+            while count < len(line):
+                count += os.write(self._fd, line[count:])
+        except OSError as error:
+            os.ftruncate(self._fd, start)
+            raise CannotWrite(
+                f"{self.path}: {error.strerror}: free some space, then run again"
+            ) from None
 
     def _read(self) -> dict[tuple[str, int, str], ModelAnswer]:
         if not self.path.exists():
             return {}
-        os.truncate(
-            self.path, whole_length(self.path)
-        )  # a killed writer leaves at most one torn tail
-        answers, torn = {}, False
+        # A killed writer leaves at most one torn tail.
+        os.truncate(self.path, whole_length(self.path))
+        answers = {}
+        has_torn_lines = False
         with self.path.open("rb") as lines:
             for row in map(_row_of, lines):
                 if row is None:
-                    torn = True
+                    has_torn_lines = True
                 else:
                     answers[row["id"], row["sample"], row["prompt_sha"]] = answer_of(row)
-        if torn:
-            with self.path.open("rb") as lines:
-                write_atomically(self.path, b"".join(line for line in lines if _row_of(line)))
+        if has_torn_lines:
+            self._drop_torn_lines()
         return answers
 
-    def _set_aside_others(self) -> None:
-        """Give the file to this key: another key's goes to `earlier/`, what this key wrote
-        before comes back.
+    def _drop_torn_lines(self) -> None:
+        with self.path.open("rb") as lines:
+            whole_lines = b"".join(line for line in lines if _row_of(line))
+        write_atomically(self.path, whole_lines)
+
+    def _swap_files(self) -> None:
+        """Give answers.jsonl to this key.
+
+        Another key's goes to `earlier/`; what this key wrote before comes back from there.
         """
-        if (theirs := self._first_key()) == self._key:
+        present_key = self._present_key()
+        if present_key == self._key:
             return
         earlier = self.path.parent / "earlier"
-        if theirs is not None:
+        if present_key is not None:
             earlier.mkdir(exist_ok=True)
-            os.replace(self.path, earlier / f"{theirs}.jsonl")
-        if (ours := earlier / f"{self._key}.jsonl").exists():
-            os.replace(ours, self.path)
+            os.replace(self.path, earlier / f"{present_key}.jsonl")
+        earlier_answers = earlier / f"{self._key}.jsonl"
+        if earlier_answers.exists():
+            os.replace(earlier_answers, self.path)
 
-    def _first_key(self) -> str | None:
+    def _present_key(self) -> str | None:
+        """The key of the first line; None for no file or a single torn line: nothing to keep."""
         try:
             with self.path.open("rb") as lines:
                 key: str = orjson.loads(lines.readline())["key"]
                 return key
-        except (
-            OSError,
-            orjson.JSONDecodeError,
-            KeyError,
-        ):  # no file, or a single torn line: nothing to keep
+        except (OSError, orjson.JSONDecodeError, KeyError):
             return None
 
 

@@ -68,9 +68,11 @@ class GenerationConfig(Config):
                 "samples > 1 at temperature 0 gives the same answer each time: set temperature"
                 " (0.6), or samples = 1"
             )
-        if taken := sorted(_OWN_FIELDS & self.extra_body.keys()):
+        doubled_fields = sorted(_OWN_FIELDS & self.extra_body.keys())
+        if doubled_fields:
             raise ValueError(
-                f"extra_body: {taken[0]} is set by the evaluation: use generation's own key for it"
+                f"extra_body: {doubled_fields[0]} is set by the evaluation: use generation's own"
+                " key for it"
             )
         if "{problem}" not in self.prompt:
             raise ValueError("prompt has no {problem}: the model would not see the question")
@@ -80,10 +82,10 @@ class GenerationConfig(Config):
 def _check_address(url: str) -> None:
     try:
         parts = urlsplit(url)
-        whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        is_whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:  # no number as port, half a bracket
-        whole = False
-    if not whole:
+        is_whole = False
+    if not is_whole:
         raise ValueError('kind = "endpoint" needs base_url, for example "http://localhost:8000/v1"')
     if parts.username is not None or parts.query:  # it stands in manifest.json and on the page
         raise ValueError(
@@ -121,6 +123,7 @@ class EngineConfig(Config):
 
     @property
     def base_urls(self) -> list[str]:
+        """The addresses as a list, also where the configuration names a single one."""
         return [self.base_url] if isinstance(self.base_url, str) else self.base_url
 
     @model_validator(mode="after")
@@ -162,23 +165,23 @@ class EvaluationConfig(Config):
 
     @model_validator(mode="after")
     def _no_setting_without_effect(self) -> "EvaluationConfig":
-        if self.engine.kind != "endpoint" and (
-            given := [k for k in ENDPOINT_ONLY if getattr(self.generation, k)]
-        ):
-            raise ValueError(
-                f'generation.{given[0]} is for endpoints: set engine.kind = "endpoint", or leave'
-                " it out"
-            )
+        if self.engine.kind == "endpoint":
+            return self
+        for key in ENDPOINT_ONLY:
+            if getattr(self.generation, key):
+                raise ValueError(
+                    f'generation.{key} is for endpoints: set engine.kind = "endpoint", or leave'
+                    " it out"
+                )
         return self
 
     @model_validator(mode="after")
     def _something_to_do(self) -> "EvaluationConfig":
         for name in ("models", "benchmarks"):
-            listed = getattr(self, name)
-            if not listed:
+            entries = getattr(self, name)
+            if not entries:
                 raise ValueError(f"{name} is empty: name at least one")
-            if len(set(listed)) < len(listed):
-                raise ValueError(
-                    f"{name} names {next(x for x in listed if listed.count(x) > 1)!r} twice"
-                )
+            for entry in entries:
+                if entries.count(entry) > 1:
+                    raise ValueError(f"{name} names {entry!r} twice")
         return self

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from evaluation.answer_cache import AnswerCache, key_of
+from evaluation.answer_cache import AnswerCache, cache_key
 from evaluation.benchmarks import first, load_benchmark, slug
 from evaluation.config import ENDPOINT_ONLY, EvaluationConfig, GenerationConfig
 from evaluation.engines.protocol import Engine
@@ -30,7 +30,7 @@ from evaluation.results import folder as files
 from evaluation.results.manifest import manifest_of, template_warning
 from evaluation.results.output_files import write_results
 from evaluation.scoring import Scorer
-from evaluation.stats.comparison import refused_fields, right
+from evaluation.stats.comparison import pairs_of, refused_fields
 from evaluation.stats.sprt import ALPHA, BETA, ODDS, decide
 from shared.errors import InputError, ended_by_a_signal
 from shared.thinking import closes_only, is_untagged
@@ -41,8 +41,10 @@ _QUICK_BLOCK = 24  # problems between two looks
 def evaluate(
     config: EvaluationConfig, *, quick: bool, fresh: bool, command: str, console: Console
 ) -> dict[str, Any]:
-    """Run the whole evaluation; gives comparison.json's content. Everything lands in
-    `config.out`.
+    """Run the whole evaluation into `config.out`; gives comparison.json's content.
+
+    `quick` stops each benchmark as soon as a sequential test is clear, `fresh` forgets the cached
+    answers, `command` stands in the manifest. Errors: `InputError`, `EndpointDead`, `CannotWrite`.
     """
     settings = config.generation
     runs = [Path(model).parent for model in config.models]
@@ -55,11 +57,11 @@ def evaluate(
     _refuse_same_folders(config.models, benchmarks)
     if config.engine.kind == "transformers":
         _find_models(config.models)
-    kept = "the answers so far are kept; the same command goes on from here"
-    with files.held(config.out), ended_by_a_signal(kept), ExitStack() as stack:
-        judge = Scorer()
-        stack.callback(judge.close)
-        run = _Run(config, judge, console, fresh)
+    farewell = "the answers so far are kept; the same command goes on from here"
+    with files.held(config.out), ended_by_a_signal(farewell), ExitStack() as stack:
+        scorer = Scorer()
+        stack.callback(scorer.close)
+        run = _Run(config, scorer, console, fresh)
         decisions: dict[str, Any] = {}
         if quick:
             benchmarks, decisions = run.shorten(benchmarks)
@@ -69,14 +71,15 @@ def evaluate(
 
 
 class _Run:
-    """What the steps of one evaluation share: configuration, judge, console, and each model's
-    identity.
-    """
+    """What the steps of one evaluation share: configuration, scorer, console, models' identities."""
 
     def __init__(
-        self, config: EvaluationConfig, judge: Scorer, console: Console, fresh: bool
+        self, config: EvaluationConfig, scorer: Scorer, console: Console, fresh: bool
     ) -> None:
-        self._config, self._judge, self._console, self._fresh = config, judge, console, fresh
+        self._config = config
+        self._scorer = scorer
+        self._console = console
+        self._fresh = fresh
         self.identities: dict[str, dict[str, Any]] = {}
 
     def answer(self, benchmarks: Sequence[Benchmark]) -> Results:
@@ -85,100 +88,105 @@ class _Run:
         for model in self._config.models:
             with self._opened(model) as engine:
                 results[model] = {
-                    b.name: self._through_lighteval(model, engine, b) for b in benchmarks
+                    benchmark.name: self._through_lighteval(model, engine, benchmark)
+                    for benchmark in benchmarks
                 }
         return results
 
     def shorten(self, benchmarks: Sequence[Benchmark]) -> tuple[list[Benchmark], dict[str, Any]]:
-        """Ask base and tuned block by block until the sequential test is clear; the benchmarks
-        as far as asked.
+        """Ask base and tuned model block by block until the sequential test is clear.
+
+        Gives the benchmarks as far as they were asked, and the test's decision on each by name.
         """
-        if len(self._config.models) != 2:
-            raise InputError(
-                f"--quick compares two models; the configuration names {len(self._config.models)}"
-            )
+        model_count = len(self._config.models)
+        if model_count != 2:
+            raise InputError(f"--quick compares two models; the configuration names {model_count}")
         if self._config.generation.samples > 1:
             raise InputError("--quick decides on one answer a problem: set generation.samples = 1")
-        shortened, decisions = [], {}
+        short_benchmarks = []
+        decisions = {}
         with ExitStack() as stack:
             engines = {
                 model: stack.enter_context(self._opened(model)) for model in self._config.models
             }
             for benchmark in benchmarks:
-                asked, decisions[benchmark.name] = self._look_and_look_again(benchmark, engines)
-                shortened.append(first(benchmark, asked))
-        return shortened, decisions
+                decision = self._decide(benchmark, engines)
+                decisions[benchmark.name] = decision
+                short_benchmarks.append(first(benchmark, decision["asked"]))
+        return short_benchmarks, decisions
 
-    def _look_and_look_again(
-        self, benchmark: Benchmark, engines: Mapping[str, Engine]
-    ) -> tuple[int, dict[str, Any]]:
-        fixed = broken = asked = 0
+    def _decide(self, benchmark: Benchmark, engines: Mapping[str, Engine]) -> dict[str, Any]:
+        """The sequential test on one benchmark, a block of problems between two looks."""
+        fixed_count = 0
+        broken_count = 0
+        asked_count = 0
         decision = decide(0, 0)
-        while decision == "undecided" and asked < len(benchmark.questions):
-            block = benchmark.questions[asked : asked + _QUICK_BLOCK]
-            base, tuned = (
-                self._answer_some(m, engine, benchmark, block) for m, engine in engines.items()
+        while decision == "undecided" and asked_count < len(benchmark.questions):
+            block = benchmark.questions[asked_count : asked_count + _QUICK_BLOCK]
+            base_cases, tuned_cases = (
+                self._answer_some(model, engine, benchmark, block)
+                for model, engine in engines.items()
             )
-            fixed += sum(not right(base[q.id]) and right(tuned[q.id]) for q in block)
-            broken += sum(right(base[q.id]) and not right(tuned[q.id]) for q in block)
-            asked += len(block)
-            decision = decide(fixed, broken)
-        told = {
+            pairs = pairs_of(base_cases, tuned_cases)
+            fixed_count += len([pair for pair in pairs if pair.fixed])
+            broken_count += len([pair for pair in pairs if pair.broken])
+            asked_count += len(block)
+            decision = decide(fixed_count, broken_count)
+        return {
             "decision": decision,
-            "asked": asked,
+            "asked": asked_count,
             "of": len(benchmark.questions),
-            "fixed": fixed,
-            "broken": broken,
+            "fixed": fixed_count,
+            "broken": broken_count,
+            "alpha": ALPHA,
+            "beta": BETA,
+            "odds": ODDS,
         }
-        return asked, told | {"alpha": ALPHA, "beta": BETA, "odds": ODDS}
 
     def _through_lighteval(self, model: str, engine: Engine, benchmark: Benchmark) -> Cases:
         cases = self._answer_some(model, engine, benchmark, benchmark.questions)
-        # imported only now: it takes seconds, in which a model can answer
+        # Imported only now: it takes seconds, in which a model can answer.
         with without_litellm():
             from evaluation.lighteval.tasks import evaluate as run_lighteval
 
+        identity = self.identities[model]
         out = self._config.out / slug(model)
         run_lighteval(slug(model), benchmark, self._config.generation, out / "lighteval", cases)
-        files.write_verdicts(out / benchmark.slug, self.identities[model]["key"], cases)
-        if refused := refused_fields(cases):
-            refused.update(self.identities[model].get("refused_fields", ()))
-            self.identities[model]["refused_fields"] = sorted(refused)
+        files.write_verdicts(out / benchmark.slug, identity["key"], cases)
+        fields = refused_fields(cases) | set(identity.get("refused_fields", ()))
+        if fields:
+            identity["refused_fields"] = sorted(fields)
         return cases
 
     def _answer_some(
         self, model: str, engine: Engine, benchmark: Benchmark, questions: Sequence[Question]
     ) -> Cases:
-        cache = AnswerCache(
-            self._config.out / slug(model) / benchmark.slug, self.identities[model]["key"]
-        )
+        samples = range(self._config.generation.samples)
+        requests = [SampleRequest(question, sample) for question in questions for sample in samples]
+        title = f"{model} · {benchmark.name}"
+        folder = self._config.out / slug(model) / benchmark.slug
+        cache = AnswerCache(folder, self.identities[model]["key"])
         try:
-            wanted = [
-                SampleRequest(q, sample)
-                for q in questions
-                for sample in range(self._config.generation.samples)
-            ]
-            title = f"{model} · {benchmark.name}"
-            cases = _Answering(engine, cache, self._judge, self._config.generation).run(
-                wanted, title, self._console
-            )
+            answering = _Answering(engine, cache, self._scorer, self._config.generation)
+            cases = answering.run(requests, title, self._console)
         finally:
             cache.close()
         return {
-            q.id: [cases[SampleRequest(q, s)] for s in range(self._config.generation.samples)]
-            for q in questions
+            question.id: [cases[SampleRequest(question, sample)] for sample in samples]
+            for question in questions
         }
 
     @contextmanager
     def _opened(self, model: str) -> Iterator[Engine]:
         engine = open_engine(model, self._config, self._warn)
         identity = engine.identity()
-        key = key_of(identity | _decisive(self._config.generation))
+        key = cache_key(identity | _decisive(self._config.generation))
         if self._fresh and model not in self.identities:
             for path in (self._config.out / slug(model)).glob("*/answers.jsonl"):
                 path.unlink()
         self.identities[model] = identity | {"key": key}
-        if warning := template_warning(model, identity):
+        warning = template_warning(model, identity)
+        if warning:
             self._warn(warning)
         try:
             yield engine
@@ -190,63 +198,81 @@ class _Run:
 
 
 class _Answering:
-    """Gets the answers that are wanted: from the cache, else from the engine into it; all go
-    to the judge.
+    """Gets one model's answers to one benchmark: from the cache, else from the engine into it.
+
+    Each goes to the scorer as soon as it is there, while the engine makes the next ones.
     """
 
     def __init__(
-        self, engine: Engine, cache: AnswerCache, judge: Scorer, settings: GenerationConfig
+        self, engine: Engine, cache: AnswerCache, scorer: Scorer, settings: GenerationConfig
     ) -> None:
-        self._engine, self._cache, self._judge, self._settings = engine, cache, judge, settings
-        self._judged: dict[SampleRequest, Future[Case]] = {}
+        self._engine = engine
+        self._cache = cache
+        self._scorer = scorer
+        self._settings = settings
+        self._futures: dict[SampleRequest, Future[Case]] = {}
 
     def run(
-        self, wanted: Sequence[SampleRequest], title: str, console: Console
+        self, requests: Sequence[SampleRequest], title: str, console: Console
     ) -> dict[SampleRequest, Case]:
-        prompts = {asked.question: self._engine.prompt(asked.question) for asked in wanted}
-        kept = {a: answer for a in wanted if (answer := self._cache.get(a, prompts[a.question]))}
-        missing = [asked for asked in wanted if asked not in kept]
-        with Progress(title, len(wanted), len(kept), console) as progress:
-            for asked, answer in kept.items():
-                self._judged[asked] = self._judge.submit(asked, answer, progress.graded)
+        """The cases of all requests; blocks until the last is scored."""
+        prompts = {request.question: self._engine.prompt(request.question) for request in requests}
+        cached_answers = {}
+        missing_requests = []
+        for request in requests:
+            answer = self._cache.get(request, prompts[request.question])
+            if answer is None:
+                missing_requests.append(request)
+            else:
+                cached_answers[request] = answer
+        with Progress(title, len(requests), len(cached_answers), console) as progress:
+            for request, answer in cached_answers.items():
+                self._score(request, answer, progress)
 
-            def deliver(asked: SampleRequest, answer: ModelAnswer) -> None:
-                if answer.completion_tokens > self._settings.max_new_tokens:
-                    raise AssertionError(
-                        f"{answer.completion_tokens} tokens, {self._settings.max_new_tokens}"
-                        " allowed"
-                    )
-                self._cache.write(asked, prompts[asked.question], answer)
+            def deliver(request: SampleRequest, answer: ModelAnswer) -> None:
+                self._check_length(answer)
+                self._cache.write(request, prompts[request.question], answer)
                 progress.came()
-                self._judged[asked] = self._judge.submit(asked, answer, progress.graded)
+                self._score(request, answer, progress)
 
-            if missing:
-                self._engine.answer(missing, deliver, progress.tokens)
-        cases = {asked: self._judged[asked].result() for asked in wanted}
-        return cases if self._engine.shows_opening else self._judged_again(cases)
+            if missing_requests:
+                self._engine.answer(missing_requests, deliver, progress.tokens)
+        cases = {request: self._futures[request].result() for request in requests}
+        return cases if self._engine.shows_opening else self._score_again(cases)
 
-    def _judged_again(self, cases: dict[SampleRequest, Case]) -> dict[SampleRequest, Case]:
-        """`cases`, those without a tag judged as thinking where the other answers show that the
-        template opens it.
+    def _check_length(self, answer: ModelAnswer) -> None:
+        limit = self._settings.max_new_tokens
+        if answer.completion_tokens > limit:
+            raise AssertionError(f"{answer.completion_tokens} tokens, {limit} allowed")
+
+    def _score(self, request: SampleRequest, answer: ModelAnswer, progress: Progress) -> None:
+        self._futures[request] = self._scorer.submit(request, answer, progress.graded)
+
+    def _score_again(self, cases: dict[SampleRequest, Case]) -> dict[SampleRequest, Case]:
+        """`cases`, those without a tag scored as thinking where the template opens the thinking.
+
+        It does where most of the finished answers close a thinking that they never opened.
         """
-        ended = [case.answer.text for case in cases.values() if not case.answer.cut]
-        if 2 * sum(map(closes_only, ended)) <= len(ended):
+        finished_texts = [case.answer.text for case in cases.values() if not case.answer.cut]
+        closing_texts = [text for text in finished_texts if closes_only(text)]
+        if 2 * len(closing_texts) <= len(finished_texts):
             return cases
-        again = {
-            asked: self._judge.submit(asked, case.answer, _nobody, starts_inside=True)
-            for asked, case in cases.items()
+        futures = {
+            request: self._scorer.submit(request, case.answer, _ignore, starts_inside=True)
+            for request, case in cases.items()
             if is_untagged(case.answer.text)
         }
-        return cases | {asked: future.result() for asked, future in again.items()}
+        return cases | {request: future.result() for request, future in futures.items()}
 
 
-def _nobody(_: bool) -> None:
-    """Hears a verdict that the progress has counted already."""
+def _ignore(_: bool) -> None:
+    """For a verdict that the progress has counted already."""
 
 
 def open_engine(model: str, config: EvaluationConfig, warn: Callable[[str], None]) -> Engine:
-    """The engine of the configured kind for one model; `warn` gets lines for the user while it
-    answers.
+    """The engine of the configured kind for one model.
+
+    `warn` gets lines for the user while it answers.
     """
     if config.engine.kind == "endpoint":
         from evaluation.engines.endpoint import EndpointEngine
@@ -258,30 +284,32 @@ def open_engine(model: str, config: EvaluationConfig, warn: Callable[[str], None
 
 
 def _decisive(settings: GenerationConfig) -> dict[str, Any]:
-    """The settings that decide an answer; what greedy decoding ignores is left out: changing it
-    asks nothing again.
+    """The settings that decide an answer.
 
-    What only endpoints are sent stands in their engine's identity.
+    What greedy decoding ignores is left out: changing it asks nothing again. What only endpoints
+    are sent stands in their engine's identity.
     """
-    ignored = {"samples", *ENDPOINT_ONLY} | (
-        {"seed", "top_p"} if settings.temperature == 0 else set()
-    )
-    return settings.model_dump(exclude=ignored)
+    ignored_keys = {"samples", *ENDPOINT_ONLY}
+    if settings.temperature == 0:
+        ignored_keys |= {"seed", "top_p"}
+    return settings.model_dump(exclude=ignored_keys)
 
 
 def _refuse_same_folders(models: Sequence[str], benchmarks: Sequence[Benchmark]) -> None:
-    for key, names in (
-        ("models", [slug(m) for m in models]),
-        ("benchmarks", [b.slug for b in benchmarks]),
-    ):
-        if twice := {name for name in names if names.count(name) > 1}:
-            raise InputError(f"{key}: two of them would share the folder {min(twice)}: rename one")
+    folders_by_key = {
+        "models": [slug(model) for model in models],
+        "benchmarks": [benchmark.slug for benchmark in benchmarks],
+    }
+    for key, names in folders_by_key.items():
+        repeated_names = [name for name in names if names.count(name) > 1]
+        if repeated_names:
+            raise InputError(
+                f"{key}: two of them would share the folder {min(repeated_names)}: rename one"
+            )
 
 
 def _find_models(models: Sequence[str]) -> None:
-    """All of them, before the first answers: one that is missing would end a run whose first
-    model took an hour.
-    """
+    """All of them, before the first answers: a missing one would end a run hours later."""
     from evaluation.engines.transformers_engine import find_model
 
     for model in models:

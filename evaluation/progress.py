@@ -1,5 +1,6 @@
-"""What the user sees while answers come: a live line on a terminal, a plain line every 30
-seconds elsewhere.
+"""What the user sees while answers come.
+
+A live line on a terminal, a plain line every 30 seconds elsewhere.
 """
 
 import sys
@@ -18,15 +19,21 @@ LINE_SECONDS = 30.0
 
 
 class Progress:
-    """Counts one model's answers to one benchmark and shows them. Methods may be called from
-    any thread.
+    """Counts one model's answers to one benchmark and shows them.
+
+    `total` answers in all, `cached` of them from the cache. Methods may be called from any thread.
     """
 
-    def __init__(self, title: str, total: int, kept: int, console: Console | None = None) -> None:
-        self._title, self._total, self._kept = title, total, kept
+    def __init__(self, title: str, total: int, cached: int, console: Console | None = None) -> None:
+        self._title = title
+        self._total = total
+        self._cached_count = cached
         self._console = console or Console(file=sys.stdout, highlight=False)
         self._lock = threading.Lock()
-        self._came = self._judged = self._correct = self._tokens = 0
+        self._new_count = 0
+        self._verdict_count = 0
+        self._correct_count = 0
+        self._token_count = 0
         self._began = time.monotonic()
         self._last_line = self._began
         self._live: Live | None = None
@@ -56,48 +63,49 @@ class Progress:
     def came(self) -> None:
         """An answer is in the cache."""
         with self._lock:
-            self._came += 1
+            self._new_count += 1
 
     def graded(self, correct: bool) -> None:
+        """One more answer has its verdict."""
         with self._lock:
-            self._judged += 1
-            self._correct += correct
+            self._verdict_count += 1
+            if correct:
+                self._correct_count += 1
 
     def tokens(self, count: int) -> None:
         """So many tokens were made; also the moment when a plain line may be due."""
         with self._lock:
-            self._tokens += count
+            self._token_count += count
         now = time.monotonic()
         if self._live is None and now - self._last_line >= LINE_SECONDS:
             self._last_line = now
             self._console.print(self.line(), soft_wrap=True)
 
     def line(self) -> str:
+        """Title and counts as plain text."""
         return f"{self._title}: {self._counts()}"
 
     def _counts(self) -> str:
         with self._lock:
-            done, seconds = self._kept + self._came, time.monotonic() - self._began
-            parts = [f"{done:,} of {self._total:,} answers"]
-            if self._kept:
-                parts.append(f"{self._kept:,} from the cache")
-            if self._judged:
-                parts.append(
-                    f"{self._correct / self._judged:.1%} right so far"
-                    if done < self._total
-                    else f"{self._correct / self._judged:.1%} right"
-                )
-            if self._tokens and seconds > 0:
-                parts.append(f"{self._tokens / seconds:,.0f} tokens/s")
-            if self._came and done < self._total:
-                parts.append(f"ready in {duration((self._total - done) * seconds / self._came)}")
+            done_count = self._cached_count + self._new_count
+            is_running = done_count < self._total
+            seconds = time.monotonic() - self._began
+            parts = [f"{done_count:,} of {self._total:,} answers"]
+            if self._cached_count:
+                parts.append(f"{self._cached_count:,} from the cache")
+            if self._verdict_count:
+                so_far = " so far" if is_running else ""
+                parts.append(f"{self._correct_count / self._verdict_count:.1%} right{so_far}")
+            if self._token_count and seconds > 0:
+                parts.append(f"{self._token_count / seconds:,.0f} tokens/s")
+            if self._new_count and is_running:
+                seconds_left = (self._total - done_count) * seconds / self._new_count
+                parts.append(f"ready in {duration(seconds_left)}")
             return ", ".join(parts)
 
     def _row(self) -> Table:
+        done_count = self._cached_count + self._new_count
+        bar = ProgressBar(total=self._total, completed=done_count, width=24)
         row = Table.grid(padding=(0, 1))
-        row.add_row(
-            self._title,
-            ProgressBar(total=self._total, completed=self._kept + self._came, width=24),
-            self._counts(),
-        )
+        row.add_row(self._title, bar, self._counts())
         return row

@@ -89,6 +89,7 @@ class Case:
 
     @property
     def correct(self) -> bool:
+        """Whether the verdict is `correct`; no other one counts as right."""
         return self.verdict.verdict == "correct"
 
     @property

@@ -15,6 +15,7 @@ def without_litellm() -> Iterator[None]:
     from lighteval.utils import imports
 
     def version_of(package: str) -> str:
+        """The installed version; litellm alone is not to be found."""
         if package == "litellm":
             raise PackageNotFoundError(package)
         return version(package)

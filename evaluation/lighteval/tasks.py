@@ -1,5 +1,4 @@
-"""Our benchmarks as lighteval tasks and our answers as a lighteval model: its results and details
-come out beside ours.
+"""Our benchmarks as lighteval tasks, our answers as a lighteval model: its results beside ours.
 
 What lighteval does by itself and must not do here: import every built-in task (one downloads at
 import), shuffle before taking N, let a task's `generation_size` undercut the limit, cache by path
@@ -33,8 +32,9 @@ from evaluation.records import Benchmark, Case, Cases
 def evaluate(
     model: str, benchmark: Benchmark, generation: GenerationConfig, folder: Path, cases: Cases
 ) -> None:
-    """Run the judged answers to one benchmark through lighteval's pipeline; results and details
-    land in `folder`.
+    """Run the cases of one benchmark through lighteval's pipeline.
+
+    Its results and details land in `folder`.
     """
     adapter = _Model(model, generation, cases)
     tracker = EvaluationTracker(output_dir=str(folder), save_details=True)
@@ -69,6 +69,7 @@ class _Model(LightevalModel):
     max_length = 1 << 30  # room is checked by the engine, before the first question
 
     def greedy_until(self, docs: list[Doc]) -> list[ModelResponse]:
+        """The answers that were given: one response a document, with all of its samples."""
         groups = [self._cases[_id_of(doc)] for doc in docs]
         return [
             ModelResponse(input=group[0].question.problem, text=[c.answer.text for c in group])
@@ -76,6 +77,7 @@ class _Model(LightevalModel):
         ]
 
     def loglikelihood(self, docs: list[Doc]) -> list[ModelResponse]:
+        """Part of lighteval's interface; no task of ours asks for it."""
         raise NotImplementedError("our benchmarks ask for answers only")
 
     loglikelihood_rolling = loglikelihood
@@ -93,13 +95,15 @@ class _Share(SampleLevelComputation):
     """The share of a question's samples for which `holds` is true (avg@n)."""
 
     def __init__(self, cases: Cases, holds: Callable[[Case], bool | None]) -> None:
-        self._cases, self._holds = cases, holds
+        self._cases = cases
+        self._holds = holds
 
     def __deepcopy__(self, memo: Any) -> "_Share":
         # lighteval copies task configurations; the answers behind this one are not to be copied
         return self
 
     def compute(self, doc: Doc, model_response: ModelResponse, **_: Any) -> float:
+        """The share for one document; the response itself was scored before."""
         return float(np.mean([bool(self._holds(case)) for case in self._cases[_id_of(doc)]]))
 
 
@@ -149,17 +153,18 @@ def _doc(row: dict[str, Any], task_name: str) -> Doc:
 
 @contextmanager
 def _only_our_task(config: LightevalTaskConfig, benchmark: Benchmark) -> Iterator[None]:
-    """A registry of this one task, its rows given from memory: no built-in task is imported,
-    nothing is downloaded.
+    """A registry of this one task, its rows given from memory.
+
+    No built-in task is imported, nothing is downloaded.
     """
     module = ModuleType("stillhouse_tasks")
     module.TASKS_TABLE = [config]  # type: ignore[attr-defined]
     rows = [
-        {"id": q.id, "prompt": q.messages[-1]["content"], "gold": q.gold}
-        for q in benchmark.questions
+        {"id": question.id, "prompt": question.messages[-1]["content"], "gold": question.gold}
+        for question in benchmark.questions
     ]
 
-    def load_ours(
+    def task_configs(
         custom_tasks: Any = None, load_multilingual: bool = False
     ) -> dict[str, LightevalTaskConfig]:
         configs: dict[str, LightevalTaskConfig] = Registry._extract_configs(
@@ -167,33 +172,37 @@ def _only_our_task(config: LightevalTaskConfig, benchmark: Benchmark) -> Iterato
         )
         return configs
 
-    ours: list[tuple[Any, str, Callable[..., Any]]] = [
-        (Registry, "load_all_task_configs", load_ours),
-        (
-            LightevalTask,
-            "download_dataset_worker",
-            lambda task: {"test": [dict(row) for row in rows]},
-        ),
-    ]
-    theirs = [getattr(owner, name) for owner, name, _ in ours]
-    for owner, name, function in ours:
-        setattr(owner, name, staticmethod(function))
+    def dataset(task: Any) -> dict[str, list[dict[str, Any]]]:
+        return {"test": [dict(row) for row in rows]}
+
+    with (
+        _replaced(Registry, "load_all_task_configs", task_configs),
+        _replaced(LightevalTask, "download_dataset_worker", dataset),
+    ):
+        yield
+
+
+@contextmanager
+def _replaced(owner: Any, name: str, function: Callable[..., Any]) -> Iterator[None]:
+    """One static method of lighteval's replaced inside: it has no setting for either."""
+    original = getattr(owner, name)
+    setattr(owner, name, staticmethod(function))
     try:
         yield
     finally:
-        for (owner, name, _), function in zip(ours, theirs, strict=True):
-            setattr(owner, name, staticmethod(function))
+        setattr(owner, name, staticmethod(original))
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Log lines and bars of lighteval and datasets would break the progress panel."""
-    before, bars = logging.root.manager.disable, datasets.are_progress_bars_disabled()
+    earlier_level = logging.root.manager.disable
+    had_bars = not datasets.are_progress_bars_disabled()
     logging.disable(logging.WARNING)
     datasets.disable_progress_bars()
     try:
         yield
     finally:
-        logging.disable(before)
-        if not bars:
+        logging.disable(earlier_level)
+        if had_bars:
             datasets.enable_progress_bars()

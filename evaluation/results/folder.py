@@ -20,7 +20,9 @@ from shared.folder_lock import FolderLock
 from shared.records import Verdict
 from shared.shards import write_atomically
 
-MANIFEST, COMPARISON, REPORT = "manifest.json", "comparison.json", "report.html"
+MANIFEST = "manifest.json"
+COMPARISON = "comparison.json"
+REPORT = "report.html"
 
 
 @contextmanager
@@ -46,12 +48,14 @@ def held(out: Path) -> Iterator[None]:
 
 
 def write_json(path: Path, value: Any) -> None:
+    """Write a value as indented JSON, whole or not at all. Errors: `CannotWrite`."""
     write_atomically(
         path, orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     )
 
 
 def read_json(path: Path) -> Any:
+    """The value in a file. Errors: `InputError` where there is none, or where it is no JSON."""
     try:
         return orjson.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
@@ -63,14 +67,10 @@ def read_json(path: Path) -> Any:
 
 
 def read_manifest(run: Path) -> dict[str, Any]:
-    """The manifest of a finished evaluation. Errors: `InputError`, also where it is another
-    program's.
-    """
+    """The manifest of a finished evaluation. Errors: `InputError`, also for a foreign manifest."""
     manifest = read_json(run / MANIFEST)
-    if (
-        not isinstance(manifest, dict)
-        or not {"models", "benchmarks", "generation"} <= manifest.keys()
-    ):
+    keys = {"models", "benchmarks", "generation"}
+    if not isinstance(manifest, dict) or not keys <= manifest.keys():
         raise InputError(
             f"{run / MANIFEST}: not an evaluation's: give the `out` folder of an evaluation, or a"
             " new one"
@@ -103,45 +103,54 @@ def write_verdicts(folder: Path, key: str, cases: Cases) -> None:
         for group in cases.values()
         for case in group
     ]
-    write_atomically(
-        folder / "verdicts.jsonl",
-        b"".join(orjson.dumps(r, option=orjson.OPT_APPEND_NEWLINE) for r in rows),
-    )
+    lines = [orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows]
+    write_atomically(folder / "verdicts.jsonl", b"".join(lines))
 
 
 def read_cases(folder: Path) -> dict[str, list[Case]]:
-    """The judged answers of one model on one benchmark, by problem id. Errors: `InputError` for
-    an unfinished run.
+    """The judged answers of one model on one benchmark, by problem id.
+
+    Errors: `InputError` for an unfinished run, or answers that changed after the verdicts.
     """
     if not (folder / "verdicts.jsonl").exists():
         raise InputError(
             f"{folder}: no verdicts.jsonl: the evaluation has not finished: run it again, it goes"
             " on where it was"
         )
-    answers = {(row["id"], row["sample"]): row for row in _rows(folder / "answers.jsonl")}
+    answer_rows = {(row["id"], row["sample"]): row for row in _rows(folder / "answers.jsonl")}
     cases: dict[str, list[Case]] = {}
     for row in _rows(folder / "verdicts.jsonl"):
-        told = answers.get((row["id"], row["sample"]))
-        if told is None or told["key"] != row["key"]:
+        answer_row = answer_rows.get((row["id"], row["sample"]))
+        if answer_row is None or answer_row["key"] != row["key"]:
             raise InputError(
                 f"{folder}: answers.jsonl has changed since it was judged: run the evaluation again"
             )
-        question = Question(row["id"], told["problem"], told["gold"], ())
-        verdict = Verdict(row["verdict"], row["final_answer"], row["reason"], row["checked_by"])
-        case = Case(
-            question, row["sample"], answer_of(told), verdict, row["boxed"], row["second_opinion"]
-        )
-        cases.setdefault(row["id"], []).append(case)
+        cases.setdefault(row["id"], []).append(_case(answer_row, row))
     return cases
+
+
+def _case(answer_row: Mapping[str, Any], verdict_row: Mapping[str, Any]) -> Case:
+    return Case(
+        Question(answer_row["id"], answer_row["problem"], answer_row["gold"], ()),
+        answer_row["sample"],
+        answer_of(answer_row),
+        Verdict(
+            verdict_row["verdict"],
+            verdict_row["final_answer"],
+            verdict_row["reason"],
+            verdict_row["checked_by"],
+        ),
+        verdict_row["boxed"],
+        verdict_row["second_opinion"],
+    )
 
 
 def read_model(
     run: Path, model: Mapping[str, Any], manifest: Mapping[str, Any]
 ) -> dict[str, Cases]:
     """Cases of one model of the evaluation in `run`, by benchmark name."""
-    folder = run / model.get(
-        "folder", model["slug"]
-    )  # a comparison keeps no answers: its models lie in other runs
+    # A comparison keeps no answers: its models lie in other runs, where "folder" points.
+    folder = run / model.get("folder", model["slug"])
     return {
         benchmark["name"]: read_cases(folder / benchmark["slug"])
         for benchmark in manifest["benchmarks"]

@@ -1,6 +1,4 @@
-"""manifest.json of an evaluation: everything its numbers came from, and the command that makes
-them again.
-"""
+"""manifest.json of an evaluation: what its numbers came from, and the command that repeats them."""
 
 import importlib.metadata
 import platform
@@ -36,6 +34,10 @@ def manifest_of(
     command: str,
     decisions: Mapping[str, Any],
 ) -> dict[str, Any]:
+    """The manifest's content.
+
+    `identities` are the engines' by model name, `decisions` those of `--quick` by benchmark name.
+    """
     return {
         "schema": 1,
         "models": [
@@ -56,25 +58,22 @@ def manifest_of(
 
 
 def template_warning(model: str, identity: Mapping[str, Any]) -> str:
-    """A line where a tuned model is asked with another template than it was trained with; ""
-    where all is well.
+    """A line where a tuned model is asked with another template than it was trained with.
+
+    "" where all is well. `identity` is the engine's.
     """
     try:
-        trained = orjson.loads((Path(model).parent / "manifest.json").read_bytes())["template"][
-            "digest"
-        ]
-    except (
-        OSError,
-        orjson.JSONDecodeError,
-        LookupError,
-        TypeError,
-    ):  # not a model of our trainer's
+        training_manifest = orjson.loads((Path(model).parent / "manifest.json").read_bytes())
+        training_template = training_manifest["template"]["digest"]
+    except (OSError, orjson.JSONDecodeError, LookupError, TypeError):
+        return ""  # not a model of our trainer's
+    template = identity.get("template")
+    if template in (None, training_template):
         return ""
-    asked = identity.get("template")
-    if asked in (None, trained):
-        return ""
-    told = f"{model} was trained with chat template {trained} and is asked with {asked}"
-    return f"{told}: set generation.system as in training"
+    return (
+        f"{model} was trained with chat template {training_template} and is asked with {template}:"
+        " set generation.system as in training"
+    )
 
 
 def _card(config: EvaluationConfig) -> str:

@@ -33,26 +33,31 @@ class Pair:
 
     @property
     def fixed(self) -> bool:
+        """Wrong before, right after."""
         return not right(self.base) and right(self.tuned)
 
     @property
     def broken(self) -> bool:
+        """Right before, wrong after."""
         return right(self.base) and not right(self.tuned)
 
 
 def share(samples: Sequence[Case]) -> float:
-    return sum(case.correct for case in samples) / len(samples)
+    """The share of a problem's samples that are correct."""
+    return _correct_count(samples) / len(samples)
 
 
 def right(samples: Sequence[Case]) -> bool:
+    """Whether a problem counts as right: more than half of its samples are."""
     return share(samples) > 0.5
 
 
-def cause(failed: Sequence[Case]) -> Cause:
-    """Why a problem was failed that the other model solved: it never finished, it gave no box,
-    or its reasoning.
+def cause(failed_samples: Sequence[Case]) -> Cause:
+    """Why a problem was failed that the other model solved.
+
+    It never finished, it gave no box, or its reasoning was wrong.
     """
-    case = next(case for case in failed if not case.correct)
+    case = next(case for case in failed_samples if not case.correct)
     if case.unfinished:
         return "finishing"
     return "reasoning" if case.boxed else "format"
@@ -64,59 +69,70 @@ def pairs_of(base: Cases, tuned: Cases) -> list[Pair]:
 
 
 def summary(model: str, cases: Cases) -> dict[str, Any]:
-    """One model on one benchmark."""
+    """One model on one benchmark: the "base" or "tuned" of an entry in comparison.json."""
     samples = [case for group in cases.values() for case in group]
-    n, per_problem = len(cases), len(next(iter(cases.values()), ()))
+    n = len(cases)
+    samples_per_problem = len(next(iter(cases.values()), ()))
     score = sum(share(group) for group in cases.values())
-    correct = sum(case.correct for case in samples)
+    correct = _correct_count(samples)
     tokens = sum(case.answer.completion_tokens for case in samples)
-    opinions = [case for case in samples if case.second_opinion is not None]
-    found: dict[str, Any] = {
+    entry: dict[str, Any] = {
         "model": model,
-        "correct": correct if per_problem == 1 else round(score, 6),
+        "correct": correct if samples_per_problem == 1 else round(score, 6),
         "accuracy": score / n if n else 0.0,
         "wilson95": list(wilson(score, n)),
-        "unfinished": sum(case.unfinished for case in samples),
-        "no_box": sum(not case.boxed and not case.unfinished for case in samples),
+        "unfinished": len([case for case in samples if case.unfinished]),
+        "no_box": len([case for case in samples if not case.boxed and not case.unfinished]),
         "mean_tokens": tokens / len(samples) if samples else 0.0,
         "tokens_per_correct": tokens / correct if correct else None,
         "by_length": by_length(samples),
-        "second_opinion": {
-            "correct": sum(bool(case.second_opinion) for case in opinions),
-            "asked": len(opinions),
-            "disagreements": [
-                f"{case.question.id}:{case.sample}"
-                for case in opinions
-                if case.second_opinion != case.correct
-            ],
-        },
+        "second_opinion": _second_opinions(samples),
     }
-    if per_problem > 1:
-        ks = sorted({1, 2, 4, 8, 16, 32, 64, per_problem} & set(range(1, per_problem + 1)))
-        counts = [sum(case.correct for case in group) for group in cases.values()]
-        found["samples"] = per_problem
-        found["pass_at_k"] = {
-            str(k): sum(pass_at_k(per_problem, c, k) for c in counts) / n for k in ks
-        }
-    return found
+    if samples_per_problem > 1:
+        entry["samples"] = samples_per_problem
+        entry["pass_at_k"] = _pass_at_k(cases, samples_per_problem)
+    return entry
+
+
+def _correct_count(samples: Sequence[Case]) -> int:
+    return len([case for case in samples if case.correct])
+
+
+def _second_opinions(samples: Sequence[Case]) -> dict[str, Any]:
+    cases = [case for case in samples if case.second_opinion is not None]
+    return {
+        "correct": len([case for case in cases if case.second_opinion]),
+        "asked": len(cases),
+        "disagreements": [
+            f"{case.question.id}:{case.sample}"
+            for case in cases
+            if case.second_opinion != case.correct
+        ],
+    }
+
+
+def _pass_at_k(cases: Cases, samples_per_problem: int) -> dict[str, float]:
+    """Mean pass@k over the problems, for powers of two up to all samples: {"1": …, "2": …}."""
+    ks = [k for k in (1, 2, 4, 8, 16, 32, 64) if k < samples_per_problem]
+    correct_counts = [_correct_count(group) for group in cases.values()]
+    means = {}
+    for k in [*ks, samples_per_problem]:
+        chances = [pass_at_k(samples_per_problem, correct, k) for correct in correct_counts]
+        means[str(k)] = sum(chances) / len(chances)
+    return means
 
 
 def by_length(samples: Sequence[Case]) -> list[dict[str, int]]:
-    """Answers and right answers by length in tokens: {"from", "below", "n", "correct"}, empty
-    bins left out.
+    """Answers and right answers by length in tokens: {"from", "below", "n", "correct"}.
+
+    Empty bins are left out.
     """
     bins = []
     for low, high in zip(_LENGTH_BINS, [*_LENGTH_BINS[1:], 1 << 40], strict=True):
-        inside = [case for case in samples if low <= case.answer.completion_tokens < high]
-        if inside:
-            bins.append(
-                {
-                    "from": low,
-                    "below": high,
-                    "n": len(inside),
-                    "correct": sum(case.correct for case in inside),
-                }
-            )
+        cases = [case for case in samples if low <= case.answer.completion_tokens < high]
+        if cases:
+            correct = _correct_count(cases)
+            bins.append({"from": low, "below": high, "n": len(cases), "correct": correct})
     return bins
 
 
@@ -124,26 +140,28 @@ def compare(base_model: str, base: Cases, tuned_model: str, tuned: Cases) -> dic
     """One benchmark's entry in comparison.json, over the problems that both have answered."""
     pairs = pairs_of(base, tuned)
     n = len(pairs)
-    fixed, broken = [p for p in pairs if p.fixed], [p for p in pairs if p.broken]
-    differences = [share(p.tuned) - share(p.base) for p in pairs]
-    p_value = mcnemar_exact(len(fixed), len(broken))
-    discordant = (len(fixed) + len(broken)) / n if n else 0.0
-    low, high = paired_bootstrap(differences)
-    found = {
+    fixed_pairs = [pair for pair in pairs if pair.fixed]
+    broken_pairs = [pair for pair in pairs if pair.broken]
+    differences = [share(pair.tuned) - share(pair.base) for pair in pairs]
+    p_value = mcnemar_exact(len(fixed_pairs), len(broken_pairs))
+    discordant_share = (len(fixed_pairs) + len(broken_pairs)) / n if n else 0.0
+    entry: dict[str, Any] = {
         "n": n,
-        "base": summary(base_model, {p.id: p.base for p in pairs}),
-        "tuned": summary(tuned_model, {p.id: p.tuned for p in pairs}),
-        "fixed": len(fixed),
-        "broken": len(broken),
+        "base": summary(base_model, {pair.id: pair.base for pair in pairs}),
+        "tuned": summary(tuned_model, {pair.id: pair.tuned for pair in pairs}),
+        "fixed": len(fixed_pairs),
+        "broken": len(broken_pairs),
         "difference": sum(differences) / n if n else 0.0,
-        "interval95": [low, high],
+        "interval95": list(paired_bootstrap(differences)),
         "mcnemar_p": p_value,
         "significant": p_value < 0.05,
-        "detectable_difference": detectable_difference(n, discordant),
-        "gain": _count([cause(p.base) for p in fixed]),
-        "loss": _count([cause(p.tuned) for p in broken]),
+        "detectable_difference": detectable_difference(n, discordant_share),
+        "gain": _count([cause(pair.base) for pair in fixed_pairs]),
+        "loss": _count([cause(pair.tuned) for pair in broken_pairs]),
     }
-    return found | {"says": says(found), "warnings": _warnings(found) + _asked_unlike(base, tuned)}
+    entry["says"] = says(entry)
+    entry["warnings"] = [*_warnings(entry), *_unequal_fields(base, tuned)]
+    return entry
 
 
 def refused_fields(cases: Cases) -> set[str]:
@@ -153,70 +171,73 @@ def refused_fields(cases: Cases) -> set[str]:
     }
 
 
-def _asked_unlike(base: Cases, tuned: Cases) -> list[str]:
+def _unequal_fields(base: Cases, tuned: Cases) -> list[str]:
     """Warnings where some answers were asked with a field that others could not be asked with."""
-    sides = {"base": base, "tuned": tuned}
+    roles = {"base": base, "tuned": tuned}
     answers = [
-        case.answer for cases in sides.values() for group in cases.values() for case in group
+        case.answer for cases in roles.values() for group in cases.values() for case in group
     ]
     warnings = []
     for field in sorted(refused_fields(base) | refused_fields(tuned)):
-        lacking = sum(field in answer.refused_fields for answer in answers)
-        if lacking < len(answers):
-            where = " and ".join(
-                role for role, cases in sides.items() if field in refused_fields(cases)
-            )
+        refused_count = len([answer for answer in answers if field in answer.refused_fields])
+        if refused_count < len(answers):
+            places = [role for role, cases in roles.items() if field in refused_fields(cases)]
             warnings.append(
-                f"asked unlike: {lacking} of {len(answers)} answers ({where}) without {field},"
-                " which the server refused"
+                f"asked unlike: {refused_count} of {len(answers)} answers ({' and '.join(places)})"
+                f" without {field}, which the server refused"
             )
     return warnings
 
 
-def says(found: Mapping[str, Any]) -> str:
+def says(entry: Mapping[str, Any]) -> str:
     """The result in one sentence that claims no more than it shows."""
-    points, (low, high) = 100 * found["difference"], (100 * bound for bound in found["interval95"])
+    low, high = entry["interval95"]
     numbers = (
-        f"{points:+.1f} points (95% interval {low:+.1f} to {high:+.1f}; McNemar p ="
-        f" {show_p(found['mcnemar_p'])})"
+        f"{100 * entry['difference']:+.1f} points"
+        f" (95% interval {100 * low:+.1f} to {100 * high:+.1f};"
+        f" McNemar p = {show_p(entry['mcnemar_p'])})"
     )
-    if not found["significant"]:
+    if not entry["significant"]:
         return f"not significant: {numbers}"
-    return f"{'better' if found['fixed'] > found['broken'] else 'worse'}: {numbers}"
+    direction = "better" if entry["fixed"] > entry["broken"] else "worse"
+    return f"{direction}: {numbers}"
 
 
 def show_p(p: float) -> str:
+    """A p value with two digits that mean something: 0.25, 0.0031."""
     return f"{p:.2g}" if p < 0.01 else f"{p:.2f}"
 
 
-def _warnings(found: Mapping[str, Any]) -> list[str]:
-    n, detectable = found["n"], found["detectable_difference"]
+def _warnings(entry: Mapping[str, Any]) -> list[str]:
+    n = entry["n"]
     warnings = []
     if n < FEW:
-        discordant = found["fixed"] + found["broken"]
-        reach = f"differences under {100 * detectable:.0f} points"
-        if detectable >= 1:  # even if all of them pointed one way
-            reach = (
-                f"a difference that shows on {discordant} of them"
-                if discordant
-                else "small differences"
-            )
-        warnings.append(f"{n} problems are few: {reach} would mostly go unseen (power 80%)")
-    low, high = found["interval95"]
-    if not found["significant"] and (
-        low > 0 or high < 0
-    ):  # a bootstrap of few changes is too sure of them
+        warnings.append(f"{n} problems are few: {_reach(entry)} would mostly go unseen (power 80%)")
+    low, high = entry["interval95"]
+    excludes_zero = low > 0 or high < 0
+    if excludes_zero and not entry["significant"]:  # a bootstrap of few changes is too sure of them
         warnings.append(
             "the interval leaves out 0 and p does not agree: too few answers changed sides; go by p"
         )
     for role in ("base", "tuned"):
-        missed = len(found[role]["second_opinion"]["disagreements"])
-        if missed > max(2, 0.02 * n):
+        disagreement_count = len(entry[role]["second_opinion"]["disagreements"])
+        if disagreement_count > max(2, 0.02 * n):
             warnings.append(
-                f"lighteval's own metric judges {missed} of the {role} model's answers otherwise:"
-                " see the list"
+                f"lighteval's own metric judges {disagreement_count} of the {role} model's answers"
+                " otherwise: see the list"
             )
     return warnings
+
+
+def _reach(entry: Mapping[str, Any]) -> str:
+    """What few problems mostly do not show."""
+    detectable = entry["detectable_difference"]
+    if detectable < 1:
+        return f"differences under {100 * detectable:.0f} points"
+    discordant_count = entry["fixed"] + entry["broken"]  # too few, even if all pointed one way
+    if discordant_count:
+        return f"a difference that shows on {discordant_count} of them"
+    return "small differences"
 
 
 def _count(causes: Sequence[Cause]) -> dict[str, int]:

@@ -15,8 +15,9 @@ _NORMAL = NormalDist()
 
 
 def wilson(correct: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Interval for a share `correct / n` (Wilson, 1927): sound near 0 and 1 and for small n,
-    where p ± z·se is not.
+    """Interval for a share `correct / n` (Wilson, 1927).
+
+    Sound near 0 and 1 and for small n, where p ± z·se is not.
     """
     if n == 0:
         return 0.0, 1.0
@@ -25,15 +26,19 @@ def wilson(correct: float, n: int, confidence: float = 0.95) -> tuple[float, flo
     centre = p + z * z / (2 * n)
     spread = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     scale = 1 + z * z / n
-    low, high = (centre - spread) / scale, (centre + spread) / scale
-    return (0.0 if correct == 0 else max(0.0, low)), (1.0 if correct == n else min(1.0, high))
+    # Rounding must not leave a bound just inside the share that it holds for certain.
+    low = 0.0 if correct == 0 else max(0.0, (centre - spread) / scale)
+    high = 1.0 if correct == n else min(1.0, (centre + spread) / scale)
+    return low, high
 
 
 def mcnemar_exact(fixed: int, broken: int) -> float:
-    """Two-sided p that fixed and broken differ so much by chance, each a fair coin (McNemar,
-    1947; exact).
+    """Two-sided p that fixed and broken differ so much by chance (McNemar, 1947; exact).
+
+    By chance each discordant pair is a fair coin.
     """
-    n, fewer = fixed + broken, min(fixed, broken)
+    n = fixed + broken
+    fewer = min(fixed, broken)
     tail = sum(math.comb(n, k) for k in range(fewer + 1))
     return min(1.0, 2 * tail / (1 << n))
 
@@ -41,11 +46,10 @@ def mcnemar_exact(fixed: int, broken: int) -> float:
 def paired_bootstrap(
     differences: Sequence[float], confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
 ) -> tuple[float, float]:
-    """Percentile interval for the mean of per-problem differences, problems resampled with
-    replacement (Efron, 1979).
+    """Percentile interval for the mean of per-problem differences (Efron, 1979).
 
-    Resampling n problems and counting how often each value occurs is one multinomial draw: the same
-    cost for any n.
+    Problems are resampled with replacement. Resampling n problems and counting how often each value
+    occurs is one multinomial draw: the same cost for any n.
     """
     if not differences:
         return 0.0, 0.0
@@ -60,8 +64,9 @@ def paired_bootstrap(
 def detectable_difference(
     n: int, discordant_share: float, alpha: float = 0.05, power: float = 0.8
 ) -> float:
-    """The smallest true difference in accuracy that n pairs show with this power, if so many of
-    them are discordant.
+    """The smallest true difference in accuracy that n pairs show with this power.
+
+    `discordant_share` of the pairs is expected to differ.
 
     Solves Connor (1987), n·d² = (z_{1-α/2}·√ψ + z_{power}·√(ψ - d²))², for d; ψ is the share of
     discordant pairs. At ψ itself every discordant pair points one way: where even that would be
@@ -69,29 +74,31 @@ def detectable_difference(
     """
     if n == 0 or discordant_share <= 0:
         return 1.0
-    z_alpha, z_power = _NORMAL.inv_cdf(1 - alpha / 2), _NORMAL.inv_cdf(power)
+    z_alpha = _NORMAL.inv_cdf(1 - alpha / 2)
+    z_power = _NORMAL.inv_cdf(power)
 
-    def needed(d: float) -> float:
-        return (
-            (
-                z_alpha * math.sqrt(discordant_share)
-                + z_power * math.sqrt(max(0.0, discordant_share - d * d))
-            )
-            / d
-        ) ** 2
+    def required_pairs(d: float) -> float:
+        deviation_by_chance = math.sqrt(discordant_share)
+        deviation_at_d = math.sqrt(max(0.0, discordant_share - d * d))
+        return ((z_alpha * deviation_by_chance + z_power * deviation_at_d) / d) ** 2
 
-    low, high = 1e-9, discordant_share
-    if needed(high) > n:
+    low = 1e-9
+    high = discordant_share
+    if required_pairs(high) > n:
         return 1.0
-    for _ in range(100):
+    for _ in range(100):  # bisection: fewer pairs are required the larger d is
         middle = (low + high) / 2
-        low, high = (low, middle) if needed(middle) <= n else (middle, high)
+        if required_pairs(middle) <= n:
+            high = middle
+        else:
+            low = middle
     return high
 
 
 def pass_at_k(n: int, correct: int, k: int) -> float:
-    """Chance that at least one of k answers drawn from n, `correct` of them right, is right
-    (Chen et al., 2021).
+    """Chance that at least one of k answers drawn from n is right (Chen et al., 2021).
+
+    `correct` of the n are right. Errors: `ValueError` for k outside 1 to n.
     """
     if not 1 <= k <= n:
         raise ValueError(f"pass@{k} of {n} samples")

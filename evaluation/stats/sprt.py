@@ -1,5 +1,6 @@
-"""`--quick`: stop asking when the answer is clear, with error rates that hold although one looks
-again and again.
+"""`--quick`: stop asking when the answer is clear.
+
+The error rates hold although one looks again and again.
 
 Only discordant pairs count: a problem that the tuned model fixed, or one that it broke. Two
 sequential probability ratio tests (Wald, 1945) run side by side, "fixed is twice as frequent as
@@ -20,14 +21,18 @@ ODDS = 2.0  # the gain that must not be missed: so many fixed for one broken
 Decision = Literal["better", "worse", "alike", "undecided"]
 
 _P = ODDS / (ODDS + 1)
-_WITH, _AGAINST = math.log(_P / 0.5), math.log((1 - _P) / 0.5)
-_CLAIM, _REFUSE = math.log(2 / ALPHA), math.log(BETA)
+# What one discordant pair adds to the log likelihood ratio of a hypothesis, for or against it.
+_FOR = math.log(_P / 0.5)
+_AGAINST = math.log((1 - _P) / 0.5)
+# The bounds of that ratio: twice 1/ALPHA, since two hypotheses are tested side by side.
+_CLAIM = math.log(2 / ALPHA)
+_REFUSE = math.log(BETA)
 
 
 def decide(fixed: int, broken: int) -> Decision:
     """What so many fixed and broken problems say, at any look."""
-    better = fixed * _WITH + broken * _AGAINST  # log likelihood ratios
-    worse = broken * _WITH + fixed * _AGAINST
+    better = fixed * _FOR + broken * _AGAINST  # log likelihood ratios
+    worse = broken * _FOR + fixed * _AGAINST
     if better >= _CLAIM:
         return "better"
     if worse >= _CLAIM:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.answer_cache import AnswerCache, key_of
+from evaluation.answer_cache import AnswerCache, cache_key
 from evaluation.records import ModelAnswer, Question, SampleRequest
 from tests.evaluation.conftest import rows_of
 
@@ -95,5 +95,5 @@ def test_several_threads_write_whole_lines(tmp_path: Path) -> None:
 @pytest.mark.parametrize("change", [{"weights": "b"}, {"template": "u"}, {"max_new_tokens": 5}])
 def test_the_key_follows_everything_that_decides_an_answer(change: dict[str, object]) -> None:
     identity = {"weights": "a", "template": "t", "max_new_tokens": 4}
-    assert key_of(identity) == key_of(dict(reversed(identity.items())))
-    assert key_of(identity | change) != key_of(identity)
+    assert cache_key(identity) == cache_key(dict(reversed(identity.items())))
+    assert cache_key(identity | change) != cache_key(identity)
