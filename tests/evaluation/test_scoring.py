@@ -3,7 +3,7 @@
 import pytest
 
 from evaluation.records import ModelAnswer, Question, SampleRequest, split_answer
-from evaluation.scoring import judge_answer
+from evaluation.scoring import verdict_on
 from tests.thinking_texts import TAGGED_TEXTS, TaggedText
 
 FOUR = SampleRequest(Question("id", "What is 2 + 2?", "4", ()), 0)
@@ -14,7 +14,7 @@ def test_an_answer_is_read_as_generator_and_trainer_read_it(case: TaggedText) ->
     answer = ModelAnswer(case.text, "stop", 9, 64, 1.0)
     text = split_answer(answer)
     assert (text.reasoning, text.response) == (case.reasoning, case.response)
-    assert judge_answer(FOUR, answer, text).verdict == case.verdict
+    assert verdict_on(FOUR.question, answer, text).verdict == case.verdict
 
 
 def test_a_text_without_a_tag_that_the_limit_cut_is_no_answer_whichever_engine_it_came_from() -> (
