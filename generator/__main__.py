@@ -12,8 +12,6 @@ from shared.errors import InputError, loading, run_and_exit
 if TYPE_CHECKING:
     from generator.config import GeneratorConfig
 
-# The module of a command that is not called like it.
-PARTS = {"rehearse": "rehearsal.command", "import": "importer"}
 REHEARSAL_LINE = (
     "rehearsal: a teacher in a process of its own on this machine answers; no key, no cost."
 )
@@ -35,11 +33,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from generator.config import REHEARSAL_URL
     from generator.pipeline import generate
+    from generator.rehearsal.launch import rehearses
 
     config = _configuration(args)
-    if any(lane.base_url == REHEARSAL_URL for lane in config.lane):
+    if rehearses(config):
         print(REHEARSAL_LINE if args.config else DEFAULT_LINE, flush=True)
     generate(config, _verdicts(args.retry), read_again=lambda: _configuration(args))
     return 0
@@ -49,9 +47,9 @@ def _plan(args: argparse.Namespace) -> int:
     from generator.lanes import NoLane
     from generator.plan import plan
 
-    told = plan(_configuration(args), args.probe)
-    print(told.text)
-    return 0 if told.usable else NoLane.exit_code
+    outlook = plan(_configuration(args), args.probe)
+    print(outlook.text)
+    return 0 if outlook.usable else NoLane.exit_code
 
 
 def _status(args: argparse.Namespace) -> int:
@@ -64,35 +62,29 @@ def _status(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace) -> int:
     from generator.corpus import check
 
-    found = check(args.corpus)
-    for fault in found.faults:
+    findings = check(args.corpus)
+    for fault in findings.faults:
         print(fault)
-    rows = ", ".join(f"{count:,} rows in {pile}" for pile, count in found.rows.items())
-    print(
-        f"{args.corpus}: {found.shards} shards, {rows}:"
-        f" {f'{len(found.faults)} faults' if found.faults else 'whole'}"
-    )
-    return 1 if found.faults else 0
+    rows = ", ".join(f"{count:,} rows in {pile}" for pile, count in findings.rows.items())
+    state = f"{len(findings.faults)} faults" if findings.faults else "whole"
+    print(f"{args.corpus}: {findings.shards} shards, {rows}: {state}")
+    return 1 if findings.faults else 0
 
 
 def _reindex(args: argparse.Namespace) -> int:
     from generator.corpus import reindex
-    from generator.startup import accounts
+    from generator.recorded_config import accounts
 
-    print(
-        f"{args.corpus}: the ledger is rebuilt, {reindex(args.corpus, accounts(args.corpus)):,}"
-        " samples noted"
-    )
+    samples = reindex(args.corpus, accounts(args.corpus))
+    print(f"{args.corpus}: the ledger is rebuilt, {samples:,} samples noted")
     return 0
 
 
 def _suspects(args: argparse.Namespace) -> int:
     from generator.quality.suspect_golds import FILE, write_suspects
 
-    print(
-        f"{args.corpus / FILE}: {len(write_suspects(args.corpus)):,} problems whose samples agree"
-        " against the gold"
-    )
+    suspects = write_suspects(args.corpus)
+    print(f"{args.corpus / FILE}: {len(suspects):,} problems whose samples agree against the gold")
     return 0
 
 
@@ -107,11 +99,44 @@ def _verdicts(text: str) -> frozenset[str]:
     from shared.records import VERDICTS
 
     names = frozenset(name.strip() for name in text.split(",") if name.strip())
-    if unknown := names - set(VERDICTS):
+    unknown = names - set(VERDICTS)
+    if unknown:
         raise InputError(
             f"--retry {text}: {min(unknown)!r} is no verdict: they are {', '.join(VERDICTS)}"
         )
     return names
+
+
+# Commands that take a corpus: what runs them, and their help.
+CORPUS_COMMANDS = {
+    "status": (_status, "progress, rates, spend, why idle; while a run is going and after it"),
+    "check": (
+        _check,
+        "integrity: hashes, unique ids, torn lines, ledger against shards; exit 1 on any fault",
+    ),
+    "reindex": (_reindex, "rebuild the ledger from the shards"),
+    "suspects": (
+        _suspects,
+        "list the problems whose samples agree with each other and not with the gold",
+    ),
+}
+# Commands of parts that bring libraries of their own: the module, and the command's help.
+PART_COMMANDS = {
+    "export": (
+        "generator.export",
+        "chat JSONL, Parquet, or a data set on a hub, of the traces chosen",
+    ),
+    "report": (
+        "generator.report",
+        "one HTML page about a corpus: counts, lengths, pass rates, rejects, screening, samples to"
+        " read",
+    ),
+    "import": (
+        "generator.importer",
+        "traces made elsewhere become an ordinary corpus: split, graded, sealed",
+    ),
+    "rehearse": ("generator.rehearsal.command", "the rehearsal teacher alone"),
+}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -136,44 +161,20 @@ def _parser() -> argparse.ArgumentParser:
         "--retry", default="", metavar="VERDICTS", help="ask again what ended so: failed,truncated"
     )
     run.set_defaults(run=_run)
-    planned = commands.add_parser(
+    plan = commands.add_parser(
         "plan", help="what will be done: problems, calls, tokens, cost, time"
     )
-    _takes_configuration(planned)
-    planned.add_argument(
+    _takes_configuration(plan)
+    plan.add_argument(
         "--probe", action="store_true", help="make one real call a lane; exit 4 if none answers"
     )
-    planned.set_defaults(run=_plan)
-    for name, command, text in (
-        ("status", _status, "progress, rates, spend, why idle; while a run is going and after it"),
-        (
-            "check",
-            _check,
-            "integrity: hashes, unique ids, torn lines, ledger against shards; exit 1 on any fault",
-        ),
-        ("reindex", _reindex, "rebuild the ledger from the shards"),
-        (
-            "suspects",
-            _suspects,
-            "list the problems whose samples agree with each other and not with the gold",
-        ),
-    ):
-        takes_corpus = commands.add_parser(name, help=text)
-        takes_corpus.add_argument("corpus", type=Path, metavar="CORPUS")
-        takes_corpus.set_defaults(run=command)
-    for name, text in (
-        ("export", "chat JSONL, Parquet, or a data set on a hub, of the traces chosen"),
-        (
-            "report",
-            (
-                "one HTML page about a corpus: counts, lengths, pass rates, rejects, screening,"
-                " samples to read"
-            ),
-        ),
-        ("import", "traces made elsewhere become an ordinary corpus: split, graded, sealed"),
-        ("rehearse", "the rehearsal teacher alone"),
-    ):
-        _add_part(commands, name, text)
+    plan.set_defaults(run=_plan)
+    for name, (function, text) in CORPUS_COMMANDS.items():
+        command = commands.add_parser(name, help=text)
+        command.add_argument("corpus", type=Path, metavar="CORPUS")
+        command.set_defaults(run=function)
+    for name in PART_COMMANDS:
+        _add_part(commands, name)
     return parser
 
 
@@ -194,15 +195,14 @@ def _takes_configuration(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_part(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str
-) -> None:
+def _add_part(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str) -> None:
     """A command that a part brings itself. Loaded only where it is asked for: each comes with
     libraries of its own.
     """
+    module_name, text = PART_COMMANDS[name]
     command = commands.add_parser(name, help=text)
     if name in sys.argv[1:2]:
-        part = importlib.import_module(f"generator.{PARTS.get(name, name)}")
+        part = importlib.import_module(module_name)
         command.description = sys.modules[part.__package__ or part.__name__].__doc__
         command.formatter_class = argparse.RawDescriptionHelpFormatter
         part.add_arguments(command)

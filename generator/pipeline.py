@@ -15,32 +15,29 @@ from pathlib import Path
 import orjson
 import uvloop
 
-from generator.config import REHEARSAL_URL, GeneratorConfig, LaneConfig
+from generator.config import GeneratorConfig, LaneConfig, SamplingConfig
 from generator.corpus import Corpus, Ledger, open_corpus
 from generator.grading.pool import Graders
 from generator.intake import Intake
+from generator.keys import key_of, secrets
 from generator.lanes import Lanes
 from generator.monitor import console
 from generator.monitor.server import Access, dashboard_server
+from generator.open_files import within_open_files
 from generator.record import utc_now, with_flags
+from generator.recorded_config import write_config
+from generator.rehearsal.launch import with_rehearsal_teacher
 from generator.run import Run
 from generator.sample_policy import Rule
-from generator.startup import (
-    EarlySignals,
-    key_of,
-    rehearsal_teacher,
-    resolved,
-    secrets,
-    within_open_files,
-)
+from generator.signals import EarlySignals
 from generator.work_queue import Feed, Place
 from shared.chat_api import Clocks, Teacher
 from shared.errors import typed
 from shared.records import Problem
-from shared.shards import write_atomically
 
-SCREENING_SECONDS = 10.0
+SCREENING_SECONDS = 10.0  # between two lines about a long first screening
 LATEST_TRACES = 20  # shown on the dashboard
+GRADING_PROCESSES_MAX = 4
 
 
 def generate(
@@ -54,21 +51,23 @@ def generate(
     `retry`: samples with these verdicts are asked again. `read_again`: the configuration as it is
     now, for a reload.
     """
-    early = EarlySignals()
-    hidden = secrets(config)
+    signals = EarlySignals()
+    hidden_texts = secrets(config)
     config = within_open_files(config)
     accounts = {lane.name: lane.account or lane.name for lane in config.lane}
-    shards = config.shards
     corpus = open_corpus(
         Path(config.corpus),
-        shards.rows,
-        shards.megabytes,
-        hidden,
+        config.shards.rows,
+        config.shards.megabytes,
+        hidden_texts,
         lambda lane: accounts.get(lane, lane),
         with_flags,
     )
-    again = read_again or (lambda: config)
-    uvloop.run(_start_work_stop(config, corpus, retry, lambda: within_open_files(again()), early))
+
+    def config_as_it_is_now() -> GeneratorConfig:
+        return within_open_files(read_again() if read_again else config)
+
+    uvloop.run(_start_work_stop(config, corpus, retry, config_as_it_is_now, signals))
 
 
 async def _start_work_stop(
@@ -76,58 +75,60 @@ async def _start_work_stop(
     corpus: Corpus,
     retry: frozenset[str],
     read_again: Callable[[], GeneratorConfig],
-    early: EarlySignals,
+    signals: EarlySignals,
 ) -> None:
-    orderly = False
+    is_orderly = False
     try:
         # Start: whatever the user got wrong shows here, before a call is spent.
+        needs_gold = not config.sampling.keep_unverifiable
         intake = Intake(
-            config.problems,
-            config.screening,
-            corpus.path,
-            _say_now_and_then(),
-            not config.sampling.keep_unverifiable,
+            config.problems, config.screening, corpus.path, _screening_lines(), needs_gold
         )
         feed = _feed(config, retry, corpus, intake)
-        write_atomically(
-            corpus.path / "config.json", orjson.dumps(resolved(config), option=orjson.OPT_INDENT_2)
-        )
+        write_config(corpus.path, config)
         async with AsyncExitStack() as parts:
             parts.callback(feed.close)
-            if any(lane.base_url == REHEARSAL_URL for lane in config.lane):
-                config = await parts.enter_async_context(rehearsal_teacher(config))
-            processes = config.grading.workers or min(4, os.cpu_count() or 1)
-            graders = await parts.enter_async_context(
-                Graders(processes, config.grading.timeout_seconds)
-            )
-            await graders.check()
-            lanes = await parts.enter_async_context(_lanes(config, corpus))
-            run = Run(config, corpus, feed, lanes, graders, read_again)
-            if config.daemon.port:
-                print(
-                    f"dashboard: {await parts.enter_async_context(_server(config, corpus, run))}",
-                    flush=True,
-                )
+            run = await _start(config, corpus, feed, read_again, parts)
 
             # Work.
-            if early.hangup:
+            if signals.hangup:
                 run.hang_up()
             await run.until_done()
-            orderly = True
+            is_orderly = True
 
             # Stop: in reverse order, each part by its own end.
-            for line in intake.tally.in_words():
-                print(f"problems: {line}", flush=True)
-            print(
-                console.summary(
-                    run.status(), f"{typed('generator')} export {config.corpus} traces.jsonl"
-                ),
-                flush=True,
-            )
+            _print_summary(config, intake, run)
             if run.ended_by:
                 raise run.ended_by
     finally:
-        await corpus.close(seal=orderly)
+        await corpus.close(seal=is_orderly)
+
+
+async def _start(
+    config: GeneratorConfig,
+    corpus: Corpus,
+    feed: Feed,
+    read_again: Callable[[], GeneratorConfig],
+    parts: AsyncExitStack,
+) -> Run:
+    """The teacher's process, the graders, the lanes and the server, each ended by `parts`."""
+    config = await parts.enter_async_context(with_rehearsal_teacher(config))
+    processes = config.grading.workers or min(GRADING_PROCESSES_MAX, os.cpu_count() or 1)
+    graders = await parts.enter_async_context(Graders(processes, config.grading.timeout_seconds))
+    await graders.check()
+    lanes = await parts.enter_async_context(_lanes(config, corpus))
+    run = Run(config, corpus, feed, lanes, graders, read_again)
+    if config.daemon.port:
+        address = await parts.enter_async_context(_server(config, corpus, run))
+        print(f"dashboard: {address}", flush=True)
+    return run
+
+
+def _print_summary(config: GeneratorConfig, intake: Intake, run: Run) -> None:
+    for line in intake.tally.in_words():
+        print(f"problems: {line}", flush=True)
+    export = f"{typed('generator')} export {config.corpus} traces.jsonl"
+    print(console.summary(run.status(), export), flush=True)
 
 
 def _feed(config: GeneratorConfig, retry: frozenset[str], corpus: Corpus, intake: Intake) -> Feed:
@@ -136,28 +137,18 @@ def _feed(config: GeneratorConfig, retry: frozenset[str], corpus: Corpus, intake
     """
     order = f"{intake.order} {config.sampling.samples}"
     place = orjson.loads(corpus.ledger.noted("place") or "{}")
-    known = place.get("order") == order and intake.order and not retry
-    opened = [intake.open(place["read"], place["taken"]) if known else intake.open()]
+    is_known_place = place.get("order") == order and intake.order and not retry
+    first_stream = intake.open(place["read"], place["taken"]) if is_known_place else intake.open()
+    streams = [first_stream]
     if intake.tally.files:
         print(f"problems: {intake.tally.files}", flush=True)
-    for bad in opened[0].tally.bad:
-        print(f"skipped: {bad}", flush=True)
-    sampling = config.sampling
-    longer = sampling.longer_max_tokens > sampling.max_tokens
-    rule = Rule(
-        sampling.samples,
-        sampling.until_correct,
-        sampling.max_samples,
-        retry,
-        utc_now(),
-        sampling.hopeless,
-        longer,
-    )
+    for bad_line in first_stream.tally.bad:
+        print(f"skipped: {bad_line}", flush=True)
 
     def open_stream() -> Iterator[Problem]:
-        return opened.pop() if opened else intake.open()
+        return streams.pop() if streams else intake.open()
 
-    def in_thread() -> Ledger:
+    def open_ledger() -> Ledger:
         return Ledger(corpus.path / "ledger.sqlite", read_only=True)
 
     def note_place(place: Place) -> None:
@@ -165,10 +156,23 @@ def _feed(config: GeneratorConfig, retry: frozenset[str], corpus: Corpus, intake
             text = orjson.dumps({"order": order, "read": place.read, "taken": place.taken}).decode()
             corpus.ledger.note("place", text)
 
-    return Feed(open_stream, corpus.ledger, in_thread, rule, config.daemon.follow, note_place)
+    rule = _rule(config.sampling, retry)
+    return Feed(open_stream, corpus.ledger, open_ledger, rule, config.daemon.follow, note_place)
 
 
-def _say_now_and_then() -> Callable[[int], None]:
+def _rule(sampling: SamplingConfig, retry: frozenset[str]) -> Rule:
+    return Rule(
+        samples=sampling.samples,
+        until_correct=sampling.until_correct,
+        max_samples=sampling.max_samples,
+        retry=retry,
+        retry_before=utc_now(),
+        hopeless=sampling.hopeless,
+        longer=sampling.longer_max_tokens > sampling.max_tokens,
+    )
+
+
+def _screening_lines() -> Callable[[int], None]:
     """Tells of a long first screening: a line every ten seconds."""
     said_at = time.monotonic()
 

@@ -6,29 +6,36 @@ that binds.
 
 import asyncio
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from generator.config import REHEARSAL_URL, GeneratorConfig, LaneConfig
-from generator.corpus import Ledger
+from generator.config import GeneratorConfig, LaneConfig
+from generator.corpus import Ledger, Total
+from generator.corpus.store import read_trace
 from generator.intake import Intake
+from generator.keys import key_of
 from generator.lanes.describe import span
 from generator.lanes.forecast import Expected, Forecast, forecast
 from generator.lanes.lane import request_for
 from generator.lanes.remedies import with_remedy
-from generator.startup import key_of, rehearsal_teacher
+from generator.rehearsal.launch import with_rehearsal_teacher
 from shared.chat_api import Clocks, Teacher
-from shared.chat_api.errors import CallError
+from shared.chat_api.errors import CallError, FieldRefused
 from shared.chat_api.limits import LimitNews
+from shared.errors import InputError
 from shared.prompts import messages_for
 from shared.records import Completion
 
-GUESS = Expected(
-    prompt_tokens=150, completion_tokens=4000, seconds=130
-)  # R1 on mixed problems, at 30 tokens/s
+# R1 on mixed problems
+GUESSED_PROMPT_TOKENS = 150
+GUESSED_COMPLETION_TOKENS = 4000
 GUESSED_SPEED = 30.0  # tokens a second of one stream
+GUESS = "a guess: nothing is in the corpus yet"
+LATEST_SAMPLES = 200  # the share of cached prompt tokens is theirs: the ledger does not know it
 PROBE_QUESTION = "A box holds 3 red and 4 blue pens. How many pens are in 12 boxes?"
+PROBE_ATTEMPTS = 3  # a field that the server does not know costs a call each
+DAY_SECONDS = 86_400
+NEVER_DAYS = 36_500
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,70 +48,96 @@ class Plan:
     usable: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What is in the corpus already, and what it says about the samples to come."""
+
+    samples: int
+    expected: Expected  # its `seconds` are not known
+    source: str  # of what is expected, in words
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What one real call to a lane showed."""
+
+    lines: list[str]
+    answered: bool = False
+    tokens_per_second: float = 0.0
+
+
 def plan(config: GeneratorConfig, probe: bool = False) -> Plan:
     """What a run will be. Reads and screens the problems; makes calls only to probe. Errors:
     `InputError`.
     """
     corpus = Path(config.corpus)
-    stream = Intake(
-        config.problems, config.screening, corpus, needs_gold=not config.sampling.keep_unverifiable
-    ).open()
+    needs_gold = not config.sampling.keep_unverifiable
+    stream = Intake(config.problems, config.screening, corpus, needs_gold=needs_gold).open()
     endless = config.problems.source.startswith("synthetic:") and not config.problems.limit
     problems = 0 if endless else sum(1 for _ in stream)
-    done, expected, source = _so_far(corpus)
-    speed = GUESSED_SPEED
-    lines, usable = [], True
-    if probe:
-        probed = asyncio.run(_probe(config))
-        lines += [line for each in probed for line in each.lines]
-        usable = any(each.answered for each in probed)
-        speeds = [each.tokens_per_second for each in probed if each.tokens_per_second]
-        speed = min(speeds) if speeds else speed
-    expected = Expected(
-        expected.prompt_tokens,
-        expected.completion_tokens,
-        expected.completion_tokens / speed,
-        expected.calls,
-    )
-    samples = _samples_each(config)
-    left = max(0, round(problems * samples) - done)
+    progress = _progress(corpus)
+    probes = asyncio.run(_probe_lanes(config)) if probe else []
+    speeds = [each.tokens_per_second for each in probes if each.tokens_per_second]
+    speed = min(speeds, default=GUESSED_SPEED)
+    expected = progress.expected
+    expected = replace(expected, seconds=expected.completion_tokens / speed)
+    samples_each = _samples_each(config)
+    samples = max(0, round(problems * samples_each) - progress.samples)
     lanes = [lane for lane in config.lane if lane.name != config.judge.lane]
-    told = forecast(left, expected, lanes, config.budget, time.time())
-    head = (
-        ["endless problems: set problems.limit for a plan"]
-        if endless
-        else _work(problems, samples, done, told)
-    )
-    head += [f"           {line}" for line in stream.tally.in_words()]
-    return Plan(
-        "\n".join([*head, *_cost(expected, source, told, speed), *_lanes(told), *lines]), usable
-    )
+    outlook = forecast(samples, expected, lanes, config.budget, time.time())
+    if endless:
+        lines = ["endless problems: set problems.limit for a plan"]
+    else:
+        lines = [_work_line(problems, samples_each, progress.samples, samples)]
+    lines += [f"           {line}" for line in stream.tally.in_words()]
+    lines += _sample_lines(expected, progress.source, speed)
+    lines += _cost_lines(outlook)
+    lines += _lane_lines(outlook)
+    for each in probes:
+        lines += each.lines
+    usable = not probe or any(each.answered for each in probes)
+    return Plan("\n".join(lines), usable)
 
 
-def _so_far(corpus: Path) -> tuple[int, Expected, str]:
+def _progress(corpus: Path) -> Progress:
     """Finished samples, and what one takes: from the corpus where it has some, else guessed."""
     path = corpus / "ledger.sqlite"
-    if not path.exists():
-        return 0, GUESS, "a guess: nothing is in the corpus yet"
-    ledger = Ledger(path, read_only=True)
-    try:
-        totals = ledger.totals()
-    finally:
-        ledger.close()
-    done = sum(total.samples for total in totals)
-    if not done:
-        return 0, GUESS, "a guess: nothing is in the corpus yet"
-
-    def mean(values: Iterable[float]) -> float:
-        return sum(values) / done
-
+    totals: list[Total] = []
+    cached_share = 0.0
+    if path.exists():
+        ledger = Ledger(path, read_only=True)
+        try:
+            totals = ledger.totals()
+            cached_share = _cached_share(corpus, ledger)
+        finally:
+            ledger.close()
+    samples = sum(total.samples for total in totals)
+    if not samples:
+        guess = Expected(GUESSED_PROMPT_TOKENS, GUESSED_COMPLETION_TOKENS, seconds=0.0)
+        return Progress(0, guess, GUESS)
+    prompt_tokens = sum(total.prompt_tokens for total in totals) / samples
     expected = Expected(
-        mean(total.prompt_tokens for total in totals),
-        mean(total.completion_tokens for total in totals),
-        0.0,
-        max(1.0, mean(total.attempts for total in totals)),
+        prompt_tokens=prompt_tokens,
+        completion_tokens=sum(total.completion_tokens for total in totals) / samples,
+        seconds=0.0,
+        calls=max(1.0, sum(total.attempts for total in totals) / samples),
+        cached_tokens=cached_share * prompt_tokens,
     )
-    return done, expected, f"measured on {done:,} finished samples"
+    return Progress(samples, expected, f"measured on {samples:,} finished samples")
+
+
+def _cached_share(corpus: Path, ledger: Ledger) -> float:
+    """Of the latest samples' prompt tokens, those that a server took from its cache."""
+    prompt_tokens = 0
+    cached_tokens = 0
+    for position, _ in ledger.latest(LATEST_SAMPLES):
+        try:
+            usage = read_trace(corpus, position).usage
+        except (InputError, ValueError):  # moved away or damaged: `check` is for that
+            continue
+        prompt_tokens += usage.prompt_tokens
+        cached_tokens += usage.cached_tokens
+    return cached_tokens / prompt_tokens if prompt_tokens else 0.0
 
 
 def _samples_each(config: GeneratorConfig) -> float:
@@ -115,115 +148,103 @@ def _samples_each(config: GeneratorConfig) -> float:
     return (sampling.until_correct + max(sampling.max_samples, sampling.until_correct)) / 2
 
 
-def _work(problems: int, samples: float, done: int, told: Forecast) -> list[str]:
-    each = f" x {samples:g} samples" if samples != 1 else ""
-    finished = f", {done:,} samples finished" if done else ""
+def _work_line(problems: int, samples_each: float, finished_samples: int, samples: int) -> str:
+    each = f" x {samples_each:g} samples" if samples_each != 1 else ""
+    finished = f", {finished_samples:,} samples finished" if finished_samples else ""
+    return f"problems   {problems:,} after screening{each}{finished}: {samples:,} samples to ask"
+
+
+def _sample_lines(expected: Expected, source: str, speed: float) -> list[str]:
+    cached = f", {expected.cached_tokens:,.0f} of them cached" if expected.cached_tokens else ""
     return [
-        f"problems   {problems:,} after screening{each}{finished}: {told.samples:,} samples to ask"
+        f"a sample   {expected.completion_tokens:,.0f} completion and"
+        f" {expected.prompt_tokens:,.0f} prompt tokens a sample{cached} ({source})",
+        f"           {expected.calls:.2f} calls, {expected.seconds:,.0f} s at {speed:,.0f}"
+        " tokens/s",
     ]
 
 
-def _cost(expected: Expected, source: str, told: Forecast, speed: float) -> list[str]:
-    sizes = (
-        f"{expected.completion_tokens:,.0f} completion and {expected.prompt_tokens:,.0f} prompt"
-        " tokens a sample"
-    )
+def _cost_lines(outlook: Forecast) -> list[str]:
     lines = [
-        f"a sample   {sizes} ({source})",
-        (
-            f"           {expected.calls:.2f} calls, {expected.seconds:,.0f} s at {speed:,.0f}"
-            " tokens/s"
-        ),
-        f"calls      {told.calls:,.0f}",
-        f"tokens     {told.tokens:,.0f}",
-        f"cost       ${told.usd:,.2f}" if told.usd else "cost       no lane has prices",
+        f"calls      {outlook.calls:,.0f}",
+        f"tokens     {outlook.tokens:,.0f}",
+        f"cost       ${outlook.usd:,.2f}" if outlook.usd else "cost       no lane has prices",
     ]
-    if told.left_over >= 1:
-        lines.append(f"not done   {told.left_over:,.0f} samples: {told.binding} is used up before")
-    lines.append(
-        f"time       {span(told.days * 86400) if told.days < 36500 else 'never'}, bound by"
-        f" {told.binding}"
-    )
+    if outlook.left_over >= 1:
+        lines.append(
+            f"not done   {outlook.left_over:,.0f} samples: {outlook.binding} is used up before"
+        )
+    duration = span(outlook.days * DAY_SECONDS) if outlook.days < NEVER_DAYS else "never"
+    lines.append(f"time       {duration}, bound by {outlook.binding}")
     return lines
 
 
-def _lanes(told: Forecast) -> list[str]:
+def _lane_lines(outlook: Forecast) -> list[str]:
     lines = []
-    for lane in told.lanes:
-        hours = "" if lane.open_share > 0.999 else f", open {lane.open_share:.0%} of the week"
+    for lane in outlook.lanes:
+        pace = lane.pace
+        hours = "" if pace.open_share > 0.999 else f", open {pace.open_share:.0%} of the week"
         cost = f", ${lane.usd:,.2f}" if lane.usd else ""
         lines.append(
-            f"lane       {lane.name}: {lane.samples_per_day:,.0f} samples a day by"
-            f" {lane.binding}{hours}; takes {lane.samples:,.0f}{cost}"
+            f"lane       {lane.name}: {pace.samples_per_day:,.0f} samples a day by"
+            f" {pace.binding}{hours}; takes {lane.samples:,.0f}{cost}"
         )
     return lines
 
 
-@dataclass(frozen=True, slots=True)
-class Probed:
-    """What one real call to a lane showed."""
-
-    lines: list[str]
-    answered: bool = False
-    tokens_per_second: float = 0.0
+async def _probe_lanes(config: GeneratorConfig) -> list[Probe]:
+    async with with_rehearsal_teacher(config) as callable_config:
+        return [await _probe_lane(callable_config, lane) for lane in callable_config.lane]
 
 
-async def _probe(config: GeneratorConfig) -> list[Probed]:
-    if any(lane.base_url == REHEARSAL_URL for lane in config.lane):
-        async with rehearsal_teacher(config) as ready:
-            return [await _probe_lane(ready, lane) for lane in ready.lane]
-    return [await _probe_lane(config, lane) for lane in config.lane]
-
-
-async def _probe_lane(config: GeneratorConfig, lane: LaneConfig) -> Probed:
-    sampling, heard = config.sampling, list[LimitNews]()
+async def _probe_lane(config: GeneratorConfig, lane: LaneConfig) -> Probe:
+    sampling = config.sampling
     messages = messages_for(PROBE_QUESTION, sampling.system_prompt, sampling.prompt)
     params = {
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
         "max_tokens": sampling.max_tokens,
     }
-    request = request_for(
-        lane, messages, params
-    )  # to the letter what a run sends: what is refused shows here
-    refused: list[str] = []
+    # To the letter what a run sends: what is refused shows here.
+    request = request_for(lane, messages, params)
+    news: list[LimitNews] = []
+    refusals: list[str] = []
     clocks = Clocks(**config.timeouts.model_dump())
     async with Teacher(lane.base_url, key_of(lane), clocks) as teacher:
-        for _ in range(3):  # a field that the server does not know costs a call each
+        for _ in range(PROBE_ATTEMPTS):
             try:
-                completion = await teacher.call(request, on_limits=heard.append)
-                return _told(lane, completion, heard, refused)
+                completion = await teacher.call(request, on_limits=news.append)
+                return _described(lane, completion, news, refusals)
+            except FieldRefused as error:
+                refusals.append(error.message)
             except CallError as error:
-                if error.kind != "field_refused":
-                    return Probed(
-                        [
-                            f"probe      {lane.name}: {error.kind.replace('_', ' ')}:"
-                            f" {with_remedy(error, lane)}"
-                        ]
-                    )
-                refused.append(error.message)
-    return Probed([f"probe      {lane.name}: refuses {'; '.join(refused)}"])
+                kind = error.kind.replace("_", " ")
+                return Probe([f"probe      {lane.name}: {kind}: {with_remedy(error, lane)}"])
+    return Probe([f"probe      {lane.name}: refuses {'; '.join(refusals)}"])
 
 
-def _told(
-    lane: LaneConfig, answer: Completion, heard: list[LimitNews], refused: list[str]
-) -> Probed:
-    first = answer.first_token_seconds or 0.0
-    speed = answer.usage.completion_tokens / max(answer.total_seconds - first, 1e-3)
-    model = answer.model_returned or "unnamed"
-    shape = "reasoning apart from the answer" if answer.reasoning else "no reasoning told apart"
+def _described(
+    lane: LaneConfig, completion: Completion, news: list[LimitNews], refusals: list[str]
+) -> Probe:
+    first_token_seconds = completion.first_token_seconds or 0.0
+    streaming_seconds = max(completion.total_seconds - first_token_seconds, 1e-3)
+    usage = completion.usage
+    speed = usage.completion_tokens / streaming_seconds
+    model = completion.model_returned or "unnamed"
+    shape = "reasoning apart from the answer" if completion.reasoning else "no reasoning told apart"
     lines = [
-        f"probe      {lane.name}: {model} answered ({answer.finish_reason}), {shape}, first token"
-        f" after {first:.2f} s, {speed:,.0f} tokens/s, {answer.usage.completion_tokens:,} tokens"
-        + (" (our count)" if answer.usage.estimated else "")
+        f"probe      {lane.name}: {model} answered ({completion.finish_reason}), {shape}, first"
+        f" token after {first_token_seconds:.2f} s, {speed:,.0f} tokens/s,"
+        f" {usage.completion_tokens:,} tokens" + (" (our count)" if usage.estimated else "")
     ]
-    if refused:
-        lines.append(f"           it refuses: {'; '.join(refused)}")
-    lines += [f"           it says about limits: {_news(each)}" for each in heard[-1:]]
-    return Probed(lines, answered=True, tokens_per_second=speed)
+    if refusals:
+        lines.append(f"           it refuses: {'; '.join(refusals)}")
+    if news:
+        lines.append(f"           it says about limits: {_in_words(news[-1])}")
+    return Probe(lines, answered=True, tokens_per_second=speed)
 
 
-def _news(news: LimitNews) -> str:
+def _in_words(news: LimitNews) -> str:
     values = {name: getattr(news, name) for name in LimitNews.__dataclass_fields__}
     return ", ".join(
         f"{name.replace('_', ' ')} {value}"

@@ -1,8 +1,4 @@
-"""The main loop of one run: workers that take samples through their lives, what ends them, what is
-counted.
-
-Ask -> (lanes) Answer -> (graders) Verdict -> Trace -> (corpus) kept or rejected
-"""
+"""The main loop of one run: workers that take samples through their lives, and what ends them."""
 
 import asyncio
 import signal
@@ -16,18 +12,15 @@ import orjson
 
 from generator.config import GeneratorConfig
 from generator.corpus import Corpus
-from generator.grading.llm_judge import judge
 from generator.grading.pool import Graders
-from generator.lanes import Drained, Lanes, NoLane, OutOfBudget
+from generator.lanes import Drained, Lanes
 from generator.monitor import console
 from generator.monitor.event_log import EventLog
 from generator.monitor.snapshot import Snapshots
 from generator.monitor.status import Phase, Progress, RunStatus
-from generator.record import trace_of, utc_now, verdict_without_grading
-from generator.work_queue import Ask, Feed
+from generator.sampler import Sampler
+from generator.work_queue import Feed
 from shared.errors import SAME_SIGNAL_SECONDS, CannotWrite, InputError, Stopped, die_of_a_second
-from shared.prompts import messages_for
-from shared.records import Completion, Message, Trace, trace_id
 
 NEVER = -inf  # by time.monotonic()
 # how often the ledger takes a snapshot of the run for `status`, and the event log one for changes
@@ -50,30 +43,22 @@ class Run:
         graders: Graders,
         read_again: Callable[[], GeneratorConfig],
     ) -> None:
-        self._config, self._corpus, self._feed, self._lanes, self._graders = (
-            config,
-            corpus,
-            feed,
-            lanes,
-            graders,
-        )
-        self._read_again = read_again
         self.ended_by: Stopped | None = None
+        self._config = config
+        self._corpus = corpus
+        self._feed = feed
+        self._lanes = lanes
+        self._read_again = read_again
         self._progress = Progress()
+        self._sampler = Sampler(config, corpus, lanes, graders, self._progress)
         self._snapshots = Snapshots(config.corpus, self._progress)
         self._event_log = EventLog()
         self._phase: Phase = "running"
-        self._signalled_at: float | None = None  # time.monotonic() of the first signal
         self._note = ""
         self._noted_at = NEVER
+        self._signalled_at: float | None = None  # time.monotonic() of the first signal
         self._workers: set[asyncio.Task[None]] = set()
         self._group: asyncio.TaskGroup | None = None
-        sampling = config.sampling
-        self._params = {
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "max_tokens": sampling.max_tokens,
-        }
 
     # Working
 
@@ -114,7 +99,7 @@ class Run:
             while (ask := await self._feed.next()) is not None:
                 self._progress.asking += 1
                 try:
-                    await self._life_of(ask)
+                    await self._sampler.sample(ask)
                 except Drained:
                     pass  # not asked any more: the next run will
                 finally:
@@ -122,52 +107,9 @@ class Run:
                     self._feed.settle(ask.problem)
         except CannotWrite:
             raise
-        except (
-            Stopped
-        ) as stop:  # a budget, a lane, a source that fails: what others have in flight is finished
+        except Stopped as stop:
+            # A budget, a lane, a source that fails: what others have in flight is finished.
             self._end(stop)
-
-    async def _life_of(self, ask: Ask) -> None:
-        """One sample from the question to the shard."""
-        problem, sampling = ask.problem, self._config.sampling
-        messages = messages_for(problem.text, sampling.system_prompt, sampling.prompt)
-        started_at = utc_now()
-        params = self._params | ({"max_tokens": sampling.longer_max_tokens} if ask.longer else {})
-        answer = await self._lanes.ask(trace_id(problem.id, ask.sample), messages, params)
-        verdict = verdict_without_grading(answer.completion)
-        if verdict is None:
-            self._progress.grading += 1
-            try:
-                verdict = await self._graders.grade(
-                    answer.completion.response, problem.gold, problem.text
-                )
-            finally:
-                self._progress.grading -= 1
-            if self._config.judge.lane:
-                verdict = await judge(
-                    self._ask_judge,
-                    trace_id(problem.id, ask.sample),
-                    problem.text,
-                    problem.gold,
-                    verdict,
-                )
-        trace = trace_of(
-            problem, ask.sample, messages, params, answer, verdict, started_at, utc_now()
-        )
-        kept = trace.kept or (trace.verdict == "unverifiable" and sampling.keep_unverifiable)
-        await self._corpus.add(trace, kept)
-        self._count(trace, kept)
-
-    async def _ask_judge(self, sample_id: str, messages: list[Message]) -> Completion | None:
-        """One judgement. A judge that is gone or drained leaves the grader's verdict: the
-        sample itself is paid for.
-        """
-        config = self._config.judge
-        params = {"temperature": 0.0, "top_p": 1.0, "max_tokens": config.max_tokens}
-        try:
-            return (await self._lanes.ask(sample_id, messages, params, lane=config.lane)).completion
-        except (Drained, NoLane, OutOfBudget):
-            return None
 
     # Ending
 
@@ -183,7 +125,7 @@ class Run:
             die_of_a_second(number, self._signalled_at)
             return
         self._signalled_at = time.monotonic()
-        # what is said then is true: from here on a second signal kills
+        # What is said then is true: from here on a second signal kills.
         asyncio.get_running_loop().call_later(SAME_SIGNAL_SECONDS, self.drain, number.name)
 
     def drain(self, why: str) -> None:
@@ -193,14 +135,12 @@ class Run:
         if self._phase == "draining":
             return
         seconds = self._config.daemon.drain_seconds
-        self._phase, self._note = (
-            "draining",
-            f"{why}: calls in flight have {seconds:g} s, a second signal kills",
-        )
+        self._phase = "draining"
+        self._note = f"{why}: calls in flight have {seconds:g} s, a second signal kills"
         self._stop_asking()
         asyncio.get_running_loop().call_later(seconds, self._give_up)
         self._event_log.record(self.status())
-        # the ledger's snapshot is taken by who writes to it: here an error would be swallowed
+        # The ledger's snapshot is taken by who writes to it: here an error would be swallowed.
         self._noted_at = NEVER
 
     def _give_up(self) -> None:
@@ -223,6 +163,7 @@ class Run:
         self._lanes.pause(lane)
 
     def resume(self, lane: str = "") -> None:
+        """Undo `pause`, and try a stopped lane again. Errors: as `pause`."""
         self._lanes.resume(lane)
 
     def reload(self) -> list[str]:
@@ -235,9 +176,8 @@ class Run:
         notes = self._lanes.reload(self._read_again())
         if self._group is not None and self._phase == "running":
             self._hire()
-        self._event_log.log.info(
-            "configuration read again", **({"notes": "; ".join(notes)} if notes else {})
-        )
+        details = {"notes": "; ".join(notes)} if notes else {}
+        self._event_log.log.info("configuration read again", **details)
         return notes
 
     def hang_up(self) -> None:
@@ -252,16 +192,17 @@ class Run:
     def status(self) -> RunStatus:
         """What the run is doing now."""
         self._progress.total = self._samples_wanted()
-        phase: Phase = "paused" if self._phase == "running" and self._lanes.paused else self._phase
+        is_paused = self._phase == "running" and self._lanes.paused
+        phase: Phase = "paused" if is_paused else self._phase
         status = self._snapshots.take(
             phase, self._note, self._lanes.status(), self._lanes.budgets()
         )
         if status.eta_seconds is None:
             return status
-        seconds, by_quota = self._lanes.time_left(status.total - status.done, status.eta_seconds)
-        return replace(
-            status, eta_seconds=round(seconds, 1) if seconds < inf else None, eta_by_quota=by_quota
-        )
+        remaining_samples = status.total - status.done
+        seconds, by_quota = self._lanes.remaining_seconds(remaining_samples, status.eta_seconds)
+        eta_seconds = round(seconds, 1) if seconds < inf else None
+        return replace(status, eta_seconds=eta_seconds, eta_by_quota=by_quota)
 
     def _count_what_is_there(self) -> None:
         for total in self._corpus.ledger.totals():
@@ -277,11 +218,6 @@ class Run:
         sampling = self._config.sampling
         problems = self._feed.problems if self._feed.passes else self._config.problems.limit
         return problems * (sampling.until_correct or sampling.samples)
-
-    def _count(self, trace: Trace, kept: bool) -> None:
-        self._progress.kept += kept
-        self._progress.rejected += not kept
-        self._progress.verdicts[trace.verdict] += 1
 
     def _tell(self, every_seconds: float = NOTE_SECONDS) -> None:
         """To the ledger and the log: how it stands."""

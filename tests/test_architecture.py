@@ -26,7 +26,7 @@ LEAVES = {
     "errors",
     "high_water",
 }
-COMPOSERS = {"__main__", "pipeline", "run", "intake", "plan", "importer"}
+COMPOSERS = {"__main__", "pipeline", "run", "sampler", "intake", "plan", "importer"}
 
 # Trainer and evaluation are built in floors: a module imports from its own floor and those below,
 # never from above.

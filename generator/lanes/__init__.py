@@ -33,9 +33,10 @@ from generator.lanes.budgets import Budget, Spent
 from generator.lanes.clock import Clock
 from generator.lanes.describe import budget_status, lane_status
 from generator.lanes.dispatch import LOOK_AGAIN_SECONDS, Dispatcher
-from generator.lanes.forecast import Expected, lane_pace, quota_seconds
+from generator.lanes.forecast import Expected, Quota, lane_pace, quota_seconds
 from generator.lanes.gate import Gate, Pass, by_account, gates, run_budget, run_limits
 from generator.lanes.lane import CallsTeacher, Lane, MarkBook, SpendBook, request_for
+from generator.lanes.prices import is_priced
 from generator.lanes.refusal_streak import SAMPLES
 from generator.lanes.reloading import taken_up
 from generator.lanes.stop_conditions import Drained, NoLane, OutOfBudget
@@ -201,7 +202,7 @@ class Lanes:
             self._dispatcher.give_up(gate, entered, call_id)
             raise
         cost = gate.succeed(self._now(), entered, completion.usage)
-        tally.charge(cost if gate.priced else None)
+        tally.charge(cost if is_priced(gate.lane) else None)
         self._book.settle_call(call_id, "ok", completion.usage, cost)
         self._dispatcher.wake()
         return completion
@@ -214,7 +215,7 @@ class Lanes:
         cost = gate.fail(now, entered, error, random.uniform(0.8, 1.2))
         if isinstance(error, BadRequest):
             gate.refuse(now, error, tally.sample_id)
-        tally.charge(cost if gate.priced else None)
+        tally.charge(cost if is_priced(gate.lane) else None)
         tally.failed(error, not gate.circuit.closed, self.config.retry.attempts)
         self._book.settle_call(
             call_id, error.kind, error.partial.usage if error.partial else Usage(), cost
@@ -345,7 +346,7 @@ class Lanes:
             for name, gate in self._gates.items()
         ]
 
-    def time_left(self, samples: int, by_rate: float) -> tuple[float, bool]:
+    def remaining_seconds(self, samples: int, by_rate: float) -> tuple[float, bool]:
         """(seconds until so many more samples are done, whether quotas say so and not the
         present rate).
         """
@@ -356,19 +357,20 @@ class Lanes:
             gate, budget = lane.gate, lane.gate.account.budget
             took = gate.counts.calls / max(gate.counts.answers, 1) if gate.counts.answers else 1.0
             means = gate.expected
-            size = Expected(means.prompt_tokens, means.completion_tokens, means.seconds_p95, took)
+            size = Expected(
+                means.prompt_tokens,
+                means.completion_tokens,
+                means.seconds_p95,
+                took,
+                means.cached_tokens,
+            )
             usd = gate.expected_usd(means.tokens)
             left = min(
                 budget.calls_left(today, means.tokens, usd),
                 self._run_budget.calls_left(today, means.tokens, usd),
             )
-            quotas.append(
-                (
-                    left / took,
-                    lane_pace(lane.config, size, today)[0],
-                    budget.day_ends(today) - today,
-                )
-            )
+            per_day = lane_pace(lane.config, size, today).samples_per_day
+            quotas.append(Quota(left / took, per_day, budget.day_ends(today) - today))
         return quota_seconds(samples, by_rate, quotas)
 
     def budgets(self) -> list[BudgetStatus]:

@@ -22,6 +22,7 @@ from generator.lanes.budgets import Budget
 from generator.lanes.clock import Clock
 from generator.lanes.gate import Gate, Pass, Wait
 from generator.lanes.lane import Lane, MarkBook, SpendBook, Waiter
+from generator.lanes.prices import usual_price
 from generator.lanes.stop_conditions import Drained, look_again_at, verdict
 from shared.records import Usage
 
@@ -213,7 +214,7 @@ class Dispatcher:
         """The lane that failed this sample least, then the cheapest, then the emptiest."""
         gate = lane.gate
         load = gate.in_flight / gate.account.concurrency.limit
-        return tally.failures[lane.config.name], gate.list_price, load
+        return tally.failures[lane.config.name], usual_price(lane.config), load
 
     def _end_if_nothing_can_help(self, queue: deque[Waiter], wanted: str, now: float) -> None:
         gates = [lane.gate for lane in self.usable(wanted)]

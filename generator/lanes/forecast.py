@@ -2,15 +2,17 @@
 is a parameter.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import inf
+from math import ceil, inf
 
-from generator.config import BudgetConfig, LaneConfig
+from generator.config import UNBOUNDED, BudgetConfig, LaneConfig
+from generator.lanes.prices import price
 from generator.lanes.windows import Windows, windows_of
 
 DAY_SECONDS = 86_400.0
-MILLION = 1_000_000
+DAY_MINUTES = 1440
 LOOK_AHEAD_DAYS = 7  # over which the share of open hours is taken
 
 
@@ -22,10 +24,21 @@ class Expected:
     completion_tokens: float
     seconds: float  # of one call
     calls: float = 1.0  # HTTP calls, failed ones included
+    cached_tokens: float = 0.0  # of the prompt's: those that the server takes from its cache
 
     @property
     def tokens(self) -> float:
+        """Prompt and completion."""
         return self.prompt_tokens + self.completion_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class LanePace:
+    """How fast one lane may work."""
+
+    samples_per_day: float
+    binding: str  # the configuration's key that keeps it from more
+    open_share: float  # of the week
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +46,15 @@ class LaneForecast:
     """One lane's share of the work."""
 
     name: str
-    samples_per_day: float
-    binding: str  # the configuration's key that keeps it from more
+    pace: LanePace
     samples: float
     usd: float
-    open_share: float  # of the week
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
+    """The whole run."""
+
     samples: int
     calls: float
     tokens: float
@@ -55,123 +68,126 @@ class Forecast:
 def forecast(
     samples: int, expected: Expected, lanes: Sequence[LaneConfig], budget: BudgetConfig, now: float
 ) -> Forecast:
-    """Lanes work side by side, each as fast as it may; keys of one account share its limits."""
-    sharing = {
-        lane.name: sum((each.account or each.name) == (lane.account or lane.name) for each in lanes)
+    """Lanes work side by side, each as fast as it may; keys of one account share its limits.
+
+    `now`: seconds since 1970, for the windows.
+    """
+    keys_of_account = Counter(lane.account or lane.name for lane in lanes)
+    paces = {
+        lane.name: lane_pace(lane, expected, now, keys_of_account[lane.account or lane.name])
         for lane in lanes
     }
-    paces = {lane.name: lane_pace(lane, expected, now, sharing[lane.name]) for lane in lanes}
-    per_day = sum(pace[0] for pace in paces.values())
-    run_cap, run_key = _least(_day_limits(budget, expected, _mean_usd(lanes, expected)))
-    binding = _binding(lanes, paces)
-    if run_cap < per_day:
-        binding, per_day = f"budget.{run_key}", run_cap
-    full = sum(pace[0] for pace in paces.values())
+    fastest = max(paces, key=lambda name: paces[name].samples_per_day)
+    binding = f"lane {fastest}: {paces[fastest].binding}"
+    all_lanes_per_day = sum(pace.samples_per_day for pace in paces.values())
+    mean_usd = sum(usd_per_sample(lane, expected) for lane in lanes) / len(lanes)
+    budget_per_day, budget_key = _least(_day_limits(budget, expected, mean_usd))
+    if budget_per_day < all_lanes_per_day:
+        binding = f"budget.{budget_key}"
     shares = [
-        LaneForecast(
-            lane.name,
-            paces[lane.name][0],
-            paces[lane.name][1],
-            done := min(
-                samples * paces[lane.name][0] / full if full else 0.0,
-                _in_total(lane.usd_total, lane, expected),
-            ),
-            done * usd_per_sample(lane, expected),
-            paces[lane.name][2],
-        )
-        for lane in lanes
+        _lane_share(lane, paces[lane.name], samples, all_lanes_per_day, expected) for lane in lanes
     ]
-    done = sum(share.samples for share in shares)
+    reached = sum(share.samples for share in shares)
     usd = sum(share.usd for share in shares)
     if budget.usd_total and usd > budget.usd_total:
-        done, usd, binding = done * budget.usd_total / usd, budget.usd_total, "budget.usd_total"
-    elif done < samples - 0.5:
+        reached *= budget.usd_total / usd
+        usd = budget.usd_total
+        binding = "budget.usd_total"
+    elif reached < samples - 0.5:
         binding = "usd_total"
-    days = done / per_day if per_day else inf
+    per_day = min(all_lanes_per_day, budget_per_day)
     return Forecast(
-        samples,
-        done * expected.calls,
-        done * expected.tokens,
-        usd,
-        days,
-        binding,
-        shares,
-        max(0.0, samples - done),
+        samples=samples,
+        calls=reached * expected.calls,
+        tokens=reached * expected.tokens,
+        usd=usd,
+        days=reached / per_day if per_day else inf,
+        binding=binding,
+        lanes=shares,
+        left_over=max(0.0, samples - reached),
     )
 
 
-def lane_pace(
-    lane: LaneConfig, expected: Expected, now: float, sharing: int = 1
-) -> tuple[float, str, float]:
-    """(samples a day, the key that binds, share of the week in which it may work)."""
+def _lane_share(
+    lane: LaneConfig, pace: LanePace, samples: int, all_lanes_per_day: float, expected: Expected
+) -> LaneForecast:
+    """What one lane takes of the work: as its pace is to that of all, and as its dollars reach."""
+    usd = usd_per_sample(lane, expected)
+    share = samples * pace.samples_per_day / all_lanes_per_day if all_lanes_per_day else 0.0
+    if lane.usd_total and usd:
+        share = min(share, lane.usd_total / usd)
+    return LaneForecast(lane.name, pace, share, share * usd)
+
+
+def lane_pace(lane: LaneConfig, expected: Expected, now: float, sharing: int = 1) -> LanePace:
+    """How fast a lane may work, by its limits as configured. `sharing`: lanes of its account."""
     share = open_share(windows_of(lane), now)
     calls = max(expected.calls, 1.0)
     limits = _day_limits(lane, expected, usd_per_sample(lane, expected))
-    limits["concurrency"] = (
-        (lane.concurrency or 4096) * DAY_SECONDS * share / max(expected.seconds * calls, 1e-9)
-    )
+    sample_seconds = max(expected.seconds * calls, 1e-9)
+    limits["concurrency"] = (lane.concurrency or UNBOUNDED) * DAY_SECONDS * share / sample_seconds
+    open_minutes = DAY_MINUTES * share
     if lane.requests_per_minute:
-        limits["requests_per_minute"] = lane.requests_per_minute * 1440 * share / calls
+        limits["requests_per_minute"] = lane.requests_per_minute * open_minutes / calls
     if lane.tokens_per_minute:
-        limits["tokens_per_minute"] = (
-            lane.tokens_per_minute * 1440 * share / max(expected.tokens, 1.0)
-        )
-    pace, key = _least(limits)
-    return pace / sharing, "windows" if share == 0 else key, share
+        sample_tokens = max(expected.tokens, 1.0)
+        limits["tokens_per_minute"] = lane.tokens_per_minute * open_minutes / sample_tokens
+    samples_per_day, key = _least(limits)
+    return LanePace(samples_per_day / sharing, key if share else "windows", share)
 
 
-def quota_seconds(
-    left: float, by_rate: float, lanes: Sequence[tuple[float, float, float]]
-) -> tuple[float, bool]:
-    """(seconds until `left` samples are done, whether a quota and not the rate says so).
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What an account may still do, in samples."""
 
-    `by_rate`: seconds at the present rate. `lanes`: (samples still allowed today, samples a day,
-    seconds to the turn).
+    today: float
+    per_day: float
+    seconds_to_turn: float  # until its day turns
+
+
+def quota_seconds(samples: float, by_rate: float, quotas: Sequence[Quota]) -> tuple[float, bool]:
+    """(seconds until `samples` more are done, whether a quota and not the rate says so).
+
+    `by_rate`: seconds at the present rate.
     """
-    today = sum(lane[0] for lane in lanes)
-    if left <= today:
+    today = sum(quota.today for quota in quotas)
+    if samples <= today:
         return by_rate, False
-    per_day = sum(lane[1] for lane in lanes)
-    turn = min((lane[2] for lane in lanes), default=0.0)
+    per_day = sum(quota.per_day for quota in quotas)
     if not per_day:
         return inf, True
-    later = left - today
-    whole_days = int(later // per_day) if later % per_day else int(later // per_day) - 1
-    return max(by_rate, turn + whole_days * DAY_SECONDS), True
+    first_turn = min((quota.seconds_to_turn for quota in quotas), default=0.0)
+    whole_days = ceil((samples - today) / per_day) - 1
+    return max(by_rate, first_turn + whole_days * DAY_SECONDS), True
 
 
 def open_share(windows: Windows, now: float) -> float:
     """The share of the next week in which the windows are open."""
-    end, at, opened = now + LOOK_AHEAD_DAYS * DAY_SECONDS, now, 0.0
-    while at < end:
-        closes = windows.open_until(at)
-        if closes is not None:
-            opened += min(closes, end) - at
-            at = closes
-        if (
-            at < end
-            and (opens := windows.opens_at(at)) is not None
-            and windows.open_until(at) is None
-        ):
-            at = opens
-        elif windows.open_until(at) is None:
-            break
-    return opened / (LOOK_AHEAD_DAYS * DAY_SECONDS)
+    moment = now
+    end = now + LOOK_AHEAD_DAYS * DAY_SECONDS
+    open_seconds = 0.0
+    while moment < end:
+        closes = windows.open_until(moment)
+        if closes is None:
+            opens = windows.opens_at(moment)
+            if opens is None:
+                break
+            moment = opens
+        else:
+            open_seconds += min(closes, end) - moment
+            moment = closes
+    return open_seconds / (LOOK_AHEAD_DAYS * DAY_SECONDS)
 
 
 def usd_per_sample(lane: LaneConfig, expected: Expected) -> float:
-    return (
-        expected.prompt_tokens * lane.price_in + expected.completion_tokens * lane.price_out
-    ) / MILLION
-
-
-def _mean_usd(lanes: Sequence[LaneConfig], expected: Expected) -> float:
-    return sum(usd_per_sample(lane, expected) for lane in lanes) / max(len(lanes), 1)
+    """Dollars, by the lane's prices."""
+    return price(lane, expected.prompt_tokens, expected.completion_tokens, expected.cached_tokens)
 
 
 def _day_limits(
     table: LaneConfig | BudgetConfig, expected: Expected, usd: float
 ) -> dict[str, float]:
+    """Samples a day, by the configuration's key of each limit that is set."""
     limits: dict[str, float] = {}
     if table.calls_per_day:
         limits["calls_per_day"] = table.calls_per_day / max(expected.calls, 1.0)
@@ -182,16 +198,8 @@ def _day_limits(
     return limits
 
 
-def _in_total(usd_total: float, lane: LaneConfig, expected: Expected) -> float:
-    usd = usd_per_sample(lane, expected)
-    return usd_total / usd if usd_total and usd else inf
-
-
-def _least(limits: dict[str, float]) -> tuple[float, str]:
-    key = min(limits, key=lambda name: limits[name], default="")
-    return (limits[key], key) if key else (inf, "")
-
-
-def _binding(lanes: Sequence[LaneConfig], paces: dict[str, tuple[float, str, float]]) -> str:
-    largest = max(lanes, key=lambda lane: paces[lane.name][0])
-    return f"lane {largest.name}: {paces[largest.name][1]}"
+def _least(limits: Mapping[str, float]) -> tuple[float, str]:
+    if not limits:
+        return inf, ""
+    key = min(limits, key=lambda name: limits[name])
+    return limits[key], key

@@ -17,6 +17,7 @@ from generator.lanes.circuit import BALANCE_SECONDS, KEY_SECONDS, Circuit
 from generator.lanes.clock import Clock
 from generator.lanes.concurrency import Concurrency, Flight
 from generator.lanes.pace import PAUSE_OF_A_LIMIT, Pace, TokenBucket
+from generator.lanes.prices import price, usual_price
 from generator.lanes.refusal_streak import Trial
 from generator.lanes.remedies import with_remedy
 from generator.lanes.windows import windows_of
@@ -44,8 +45,6 @@ GUESSED_SECONDS = 120.0
 DAY_LIMIT_SECONDS = (
     3600.0  # a lane whose server says that the day's calls are used up is tried again so often
 )
-PROMPT_SHARE = 0.05  # of a call's tokens, before any has ended
-MILLION = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +104,7 @@ class Expectation:
     def __init__(self) -> None:
         self.prompt_tokens = 0.0
         self.completion_tokens = 0.0
+        self.cached_tokens = 0.0  # of the prompt's
         self.calls = 0
         self._durations: deque[float] = deque(maxlen=200)
         self._p95: float | None = None
@@ -114,6 +114,7 @@ class Expectation:
         share = max(1 / self.calls, 0.02)  # a mean at first, then one that follows
         self.prompt_tokens += share * (usage.prompt_tokens - self.prompt_tokens)
         self.completion_tokens += share * (usage.completion_tokens - self.completion_tokens)
+        self.cached_tokens += share * (usage.cached_tokens - self.cached_tokens)
         self._durations.append(seconds)
         self._p95 = None
 
@@ -284,28 +285,17 @@ class Gate:
             account.concurrency.announce(news.max_in_flight)
 
     def expected_usd(self, tokens: int) -> float:
-        """The price of a call of about `tokens`."""
-        if self.expected.calls:
-            prompt, completion = self.expected.prompt_tokens, self.expected.completion_tokens
-        else:
-            prompt, completion = PROMPT_SHARE * tokens, (1 - PROMPT_SHARE) * tokens
-        return (prompt * self.lane.price_in + completion * self.lane.price_out) / MILLION
+        """Dollars for the next call, in which `tokens` are expected."""
+        expected = self.expected
+        if not expected.calls:
+            return usual_price(self.lane, tokens)
+        return price(
+            self.lane, expected.prompt_tokens, expected.completion_tokens, expected.cached_tokens
+        )
 
     def usd(self, usage: Usage) -> float:
-        """The price of a call by the lane's prices."""
-        lane = self.lane
-        fresh = usage.prompt_tokens - usage.cached_tokens
-        cached = usage.cached_tokens * (lane.price_cached or lane.price_in)
-        return (fresh * lane.price_in + cached + usage.completion_tokens * lane.price_out) / MILLION
-
-    @property
-    def list_price(self) -> float:
-        """To compare lanes: a reasoning model's tokens are some 5% prompt."""
-        return PROMPT_SHARE * self.lane.price_in + (1 - PROMPT_SHARE) * self.lane.price_out
-
-    @property
-    def priced(self) -> bool:
-        return bool(self.lane.price_in or self.lane.price_out)
+        """Dollars for a call that took so much."""
+        return price(self.lane, usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens)
 
     def _out_of_service(self, now: float) -> Wait | None:
         if self.paused:

@@ -6,8 +6,17 @@ from pathlib import Path
 import pytest
 
 from generator.config import BudgetConfig
-from generator.lanes.forecast import Expected, forecast, lane_pace, open_share, quota_seconds
+from generator.lanes.forecast import (
+    Expected,
+    Quota,
+    forecast,
+    lane_pace,
+    open_share,
+    quota_seconds,
+)
 from generator.lanes.windows import Windows
+from shared.records import Usage
+from tests.generator.corpora import trace, write_corpus
 from tests.generator.lanes.lane_simulation import lane_config
 from tests.generator.process_runs import configure, generator, rehearsal
 
@@ -29,9 +38,9 @@ def test_failed_calls_cost_calls() -> None:
 
 
 def test_without_quotas_it_is_concurrency_and_duration() -> None:
-    pace, key, _ = lane_pace(lane_config(concurrency=10), ONE, MONDAY)
-    assert pace == pytest.approx(10 * 86400 / 30)
-    assert key == "concurrency"
+    pace = lane_pace(lane_config(concurrency=10), ONE, MONDAY)
+    assert pace.samples_per_day == pytest.approx(10 * 86400 / 30)
+    assert pace.binding == "concurrency"
 
 
 def test_windows_take_their_share_and_a_closed_lane_takes_for_ever() -> None:
@@ -52,6 +61,20 @@ def test_lanes_work_side_by_side_and_cost_by_their_own_prices() -> None:
     assert told.days == pytest.approx(2.0)
     assert told.usd == pytest.approx(6000 * 900 * 2 / 1e6)
     assert [lane.samples for lane in told.lanes] == [pytest.approx(2000), pytest.approx(6000)]
+
+
+def test_cached_prompt_tokens_cost_their_own_price() -> None:
+    cached = Expected(prompt_tokens=1000, completion_tokens=100, seconds=30, cached_tokens=900)
+    lane = lane_config(price_in=1.0, price_cached=0.1, price_out=2.0, usd_per_day=0.39)
+    outlook = forecast(2000, cached, [lane], BudgetConfig(), MONDAY)
+    assert outlook.usd == pytest.approx(2000 * (100 * 1.0 + 900 * 0.1 + 100 * 2.0) / 1e6)
+    assert outlook.days == pytest.approx(2.0)
+
+
+def test_cached_prompt_tokens_without_a_price_cost_as_the_others() -> None:
+    cached = Expected(prompt_tokens=1000, completion_tokens=0, seconds=30, cached_tokens=900)
+    outlook = forecast(10, cached, [lane_config(price_in=1.0)], BudgetConfig(), MONDAY)
+    assert outlook.usd == pytest.approx(10 * 1000 / 1e6)
 
 
 def test_keys_of_one_account_are_not_counted_twice() -> None:
@@ -75,9 +98,11 @@ def test_the_runs_own_budget_binds_all_lanes_together() -> None:
 
 
 def test_the_time_left_by_quota_counts_the_turns_of_the_day() -> None:
-    assert quota_seconds(50, 600.0, [(100, 100, 3600)]) == (600.0, False)
-    assert quota_seconds(150, 600.0, [(100, 100, 3600)]) == (3600.0, True)
-    assert quota_seconds(350, 600.0, [(100, 100, 3600)]) == (3600.0 + 2 * 86400, True)
+    quota = Quota(today=100, per_day=100, seconds_to_turn=3600)
+    assert quota_seconds(50, 600.0, [quota]) == (600.0, False)
+    assert quota_seconds(150, 600.0, [quota]) == (3600.0, True)
+    assert quota_seconds(300, 600.0, [quota]) == (3600.0 + 86400, True)
+    assert quota_seconds(350, 600.0, [quota]) == (3600.0 + 2 * 86400, True)
 
 
 def test_the_command_tells_problems_calls_cost_time_and_the_binding_limit(tmp_path: Path) -> None:
@@ -106,6 +131,24 @@ def test_after_a_run_the_plan_is_measured_and_asks_only_what_is_left(tmp_path: P
     assert "30 samples finished: 20 samples to ask" in told.stdout
     assert "measured on 30 finished samples" in told.stdout
     assert calls == 30
+
+
+def test_the_plan_takes_the_cached_share_of_prompts_from_the_corpus(tmp_path: Path) -> None:
+    usage = Usage(prompt_tokens=1000, completion_tokens=50, cached_tokens=800)
+    samples = [trace(f"What is {n} + 2?", usage=usage) for n in range(10)]
+    corpus = write_corpus(tmp_path / "corpus", samples)
+    assert generator("reindex", corpus).returncode == 0
+    config = configure(
+        tmp_path,
+        "http://127.0.0.1:9/v1",
+        problems__limit=1010,
+        lane__price_in=100.0,
+        lane__price_cached=10.0,
+    )
+    plan = generator("plan", config)
+    assert plan.returncode == 0, plan.stderr
+    assert "50 completion and 1,000 prompt tokens a sample, 800 of them cached" in plan.stdout
+    assert "cost       $28.00" in plan.stdout
 
 
 def test_a_probe_makes_one_call_a_lane_and_says_what_came_back(tmp_path: Path) -> None:

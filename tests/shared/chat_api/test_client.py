@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from generator.config import LaneConfig, TimeoutsConfig
+from generator.keys import key_of
 from generator.record import verdict_without_grading
-from generator.startup import key_of
 from shared.chat_api import Clocks, Teacher
 from shared.chat_api.errors import Cut, Overran, Oversized, Stalled, Unreachable
 from shared.chat_api.request import Request

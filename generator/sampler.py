@@ -1,0 +1,91 @@
+"""One sample's life, from the question to the shard. What happens to it is data.
+
+Ask -> (lanes) Answer -> (graders, judge) Verdict -> Trace -> (corpus) kept or rejected
+"""
+
+from typing import Any
+
+from generator.config import GeneratorConfig
+from generator.corpus import Corpus
+from generator.grading.llm_judge import judge
+from generator.grading.pool import Graders
+from generator.lanes import Answer, Drained, Lanes, NoLane, OutOfBudget
+from generator.monitor.status import Progress
+from generator.record import trace_of, utc_now, verdict_without_grading
+from generator.work_queue import Ask
+from shared.prompts import messages_for
+from shared.records import Completion, Message, Problem, Trace, Verdict, trace_id
+
+
+class Sampler:
+    """Asks, grades and stores samples, and counts them in `progress`."""
+
+    def __init__(
+        self,
+        config: GeneratorConfig,
+        corpus: Corpus,
+        lanes: Lanes,
+        graders: Graders,
+        progress: Progress,
+    ) -> None:
+        self._sampling = config.sampling
+        self._judge = config.judge
+        self._corpus = corpus
+        self._lanes = lanes
+        self._graders = graders
+        self._progress = progress
+
+    async def sample(self, ask: Ask) -> None:
+        """Take one sample through its whole life. Errors: `Drained` where it was not asked, and
+        what ends the run: `Stopped`.
+        """
+        problem = ask.problem
+        sampling = self._sampling
+        started_at = utc_now()
+        messages = messages_for(problem.text, sampling.system_prompt, sampling.prompt)
+        params: dict[str, Any] = {
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "max_tokens": sampling.longer_max_tokens if ask.longer else sampling.max_tokens,
+        }
+        sample_id = trace_id(problem.id, ask.sample)
+        answer = await self._lanes.ask(sample_id, messages, params)
+        verdict = await self._verdict(sample_id, problem, answer)
+        trace = trace_of(
+            problem, ask.sample, messages, params, answer, verdict, started_at, utc_now()
+        )
+        is_kept = trace.kept or (trace.verdict == "unverifiable" and sampling.keep_unverifiable)
+        await self._corpus.add(trace, is_kept)
+        self._count(trace, is_kept)
+
+    async def _verdict(self, sample_id: str, problem: Problem, answer: Answer) -> Verdict:
+        verdict = verdict_without_grading(answer.completion)
+        if verdict is not None:
+            return verdict
+        self._progress.grading += 1
+        try:
+            response = answer.completion.response
+            verdict = await self._graders.grade(response, problem.gold, problem.text)
+        finally:
+            self._progress.grading -= 1
+        if not self._judge.lane:
+            return verdict
+        return await judge(self._ask_judge, sample_id, problem.text, problem.gold, verdict)
+
+    async def _ask_judge(self, sample_id: str, messages: list[Message]) -> Completion | None:
+        """One judgement. A judge that is gone or drained leaves the grader's verdict: the
+        sample itself is paid for.
+        """
+        params = {"temperature": 0.0, "top_p": 1.0, "max_tokens": self._judge.max_tokens}
+        try:
+            answer = await self._lanes.ask(sample_id, messages, params, lane=self._judge.lane)
+        except (Drained, NoLane, OutOfBudget):
+            return None
+        return answer.completion
+
+    def _count(self, trace: Trace, is_kept: bool) -> None:
+        if is_kept:
+            self._progress.kept += 1
+        else:
+            self._progress.rejected += 1
+        self._progress.verdicts[trace.verdict] += 1
