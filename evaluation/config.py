@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
-from shared.benchmarks import PUBLIC
+from shared.benchmarks.names import WHAT_A_NAME_IS
 from shared.config import Config
 from shared.prompts import PRESETS
 
@@ -138,9 +138,6 @@ class EngineConfig(Config):
         return self
 
 
-_BENCHMARKS = f"{', '.join(PUBLIC)}, held-out:CORPUS, path/to/file.jsonl (or .parquet)"
-
-
 class EvaluationConfig(Config):
     """One evaluation: some models, the first of them the base, over some benchmarks."""
 
@@ -148,7 +145,7 @@ class EvaluationConfig(Config):
     models: list[str] = Field(
         description="hub names or folders (endpoint: model names); the first is the base"
     )
-    benchmarks: list[str] = Field(description=_BENCHMARKS)
+    benchmarks: list[str] = Field(description=WHAT_A_NAME_IS)
     limit: int = Field(0, ge=0, description="0: all; N: the first N problems")
     data: str = Field("", description="folder with local copies of the benchmarks; empty: the hub")
     generation: GenerationConfig = Field(

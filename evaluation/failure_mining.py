@@ -16,11 +16,12 @@ from typing import Any
 
 import orjson
 
-from evaluation.benchmarks import HELD_OUT, final_answer, parse_row
 from evaluation.neighbours import Copies, nearest
 from evaluation.records import Case, Cases, Question
 from evaluation.results import folder as files
 from evaluation.stats.comparison import right
+from shared.benchmarks.names import HELD_OUT
+from shared.benchmarks.rows import Row, final_answer, problem_of, read_file
 from shared.destinations import note_ours
 from shared.errors import InputError
 from shared.grading.extract import last_box
@@ -28,7 +29,6 @@ from shared.records import read_traces
 from shared.shards import write_atomically
 
 WEAK = "weak.jsonl"
-_PROBLEM_FIELDS = ("problem", "question")
 _ANSWER_FIELDS = ("answer", "gold", "final_answer")
 _LONGEST_ANSWER = 200  # characters; a longer `answer` is a solution
 
@@ -188,40 +188,23 @@ def _opener(source: Path) -> Callable[[], Iterable[tuple[str, str]]]:
 
 
 def _rows(path: Path) -> Iterator[tuple[str, str]]:
-    """(problem, answer) of each line that has both; one without an answer would teach nothing
+    """(problem, answer) of each row that has both; one without an answer would teach nothing
     that can be checked.
     """
     try:
-        with path.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                if line.strip() and (
-                    pair := _pair(parse_row(line, f"{path}:{number}"), f"{path}:{number}")
-                ):
-                    yield pair
-    except OSError as error:
-        raise InputError(
-            f"--source {path}: {error.strerror}: give a JSON lines file or a corpus"
-        ) from None
+        for place, row in read_file(path):
+            problem = problem_of(row, place)
+            answer = _answer_of(row)
+            if answer is not None:
+                yield problem, answer
+    except InputError as error:
+        raise InputError(f"--source {error}") from None
 
 
-def _pair(row: Mapping[str, Any], place: str) -> tuple[str, str] | None:
-    problem = next(
-        (
-            row[name]
-            for name in _PROBLEM_FIELDS
-            if isinstance(row.get(name), str) and row[name].strip()
-        ),
-        None,
-    )
-    if problem is None:
-        raise InputError(
-            f"{place}: no problem: one of the fields {', '.join(_PROBLEM_FIELDS)} must hold its"
-            " text"
-        )
-    told = next(
-        (final_answer(row[name]) for name in _ANSWER_FIELDS if row.get(name) not in (None, "")), ""
-    )
-    if told and len(told) <= _LONGEST_ANSWER:
-        return problem, told
-    boxed = last_box(str(row.get("solution") or told))
-    return (problem, boxed) if boxed else None
+def _answer_of(row: Row) -> str | None:
+    """The final answer of a training problem, or the last box of its solution."""
+    stated = (row[name] for name in _ANSWER_FIELDS if row.get(name) not in (None, ""))
+    answer = next((final_answer(value) for value in stated), "")
+    if answer and len(answer) <= _LONGEST_ANSWER:
+        return answer
+    return last_box(str(row.get("solution") or answer)) or None

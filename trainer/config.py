@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from shared.benchmarks.names import WHAT_A_NAME_IS
 from shared.config import Config
 
 Method = Literal["lora", "qlora", "full"]
@@ -14,7 +15,7 @@ Auto = Literal["auto"]
 class Data(Config):
     exclude: tuple[str, ...] = Field(
         (),
-        description="problems that judge the model: .jsonl or .parquet files, gsm8k:test, MATH-500",
+        description=f"problems that judge the model: {WHAT_A_NAME_IS}",
     )
     max_per_problem: int = Field(4, ge=0, description="traces of one problem at most; 0: no cap")
     system: str = Field(

@@ -120,6 +120,11 @@ class EvaluationIndex:
         return len(self._texts)
 
     @property
+    def texts(self) -> list[str]:
+        """The evaluation problems, each the first time, in the order of their sets."""
+        return list(self._texts)
+
+    @property
     def fingerprint(self) -> str:
         """Changes with the sets' texts."""
         digest = hashlib.sha256()

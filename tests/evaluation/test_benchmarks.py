@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from evaluation.__main__ import main
-from evaluation.benchmarks import final_answer, load_benchmark
+from evaluation.benchmarks import load_benchmark
 from evaluation.records import Benchmark
+from shared.benchmarks.rows import final_answer
 from shared.errors import InputError
 from shared.holdout import held_out_problems
 from shared.prompts import PRESETS

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.benchmarks import PUBLIC, public
+from shared.benchmarks.names import PUBLIC, hub_set_of
 
 
 @pytest.mark.parametrize(
@@ -16,12 +16,14 @@ from shared.benchmarks import PUBLIC, public
         ("aime24", "aime24"),
         ("OlympiadBench", "olympiadbench"),
         ("MinervaMath", "minerva_math"),
+        ("aime_2024", "aime24"),
+        ("HuggingFaceH4/MATH-500", "math_500"),
     ],
 )
 def test_spelling_does_not_make_another_benchmark(name: str, key: str) -> None:
-    assert public(name) == PUBLIC[key]
+    assert hub_set_of(name) == PUBLIC[key]
 
 
 @pytest.mark.parametrize("name", ["gsm8k:train", "gsm9k", "math", ""])
 def test_what_is_no_benchmark_is_none(name: str) -> None:
-    assert public(name) is None
+    assert hub_set_of(name) is None

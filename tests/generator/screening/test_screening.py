@@ -359,9 +359,9 @@ def test_named_sets_are_read_from_a_folder_of_copies(tmp_path: Path, name: str) 
 @pytest.mark.parametrize(
     ("name", "data", "words"),
     [
-        ("gsm9k", "", "no file, no hub data set and no known name (gsm8k,"),
-        ("missing.jsonl", "", "no such file or folder"),
-        ("MATH-500", "{tmp}", "add math500.jsonl there"),
+        ("gsm9k", "", "'gsm9k' is unknown: use gsm8k,"),
+        ("missing.jsonl", "", "No such file or directory"),
+        ("MATH-500", "{tmp}", "no copy of MATH-500 there"),
         ("MATH-500", "{tmp}/none", "is no folder"),
     ],
 )

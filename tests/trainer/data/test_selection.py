@@ -107,7 +107,7 @@ def test_a_benchmark_problem_is_stopped_at_the_door(tokenizer: Any, tmp_path: Pa
         (
             "judge.jsonl",
             b'{"text": "2 + 2?"}\n',
-            r"judge.jsonl:1: none of the fields problem, question",
+            r"judge.jsonl:1: no problem: one of the fields problem, question",
         ),
         ("judge.jsonl", b'{"problem": "2 +', r"judge.jsonl:1: not JSON"),
         ("judge.parquet", b"no parquet", r"judge.parquet: cannot be read"),

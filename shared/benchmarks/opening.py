@@ -1,0 +1,118 @@
+"""A benchmark's name as a user writes it -> its rows: from the hub, a folder of copies, a file, or
+the held-out problems of a corpus.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from shared.benchmarks.held_out import open_held_out
+from shared.benchmarks.local_copies import data_files, expected_copies, find_copy
+from shared.benchmarks.names import (
+    DATA_FILES,
+    HELD_OUT,
+    WHAT_A_NAME_IS,
+    HubSet,
+    hub_set_of,
+    key_of,
+)
+from shared.benchmarks.rows import PlacedRow, checked_row, problem_of, read_file
+from shared.errors import InputError
+
+HubReader = Callable[[HubSet], Iterable[Any]]  # the split's rows, in order
+
+
+@dataclass(frozen=True, slots=True)
+class BenchmarkSources:
+    """Where a program looks for benchmarks, and which configuration keys say so."""
+
+    names_key: str  # the key that lists the names
+    read_hub: HubReader
+    copies_key: str = ""  # the key of the folder of local copies; "": the program has none
+    copies: str = ""  # the folder; "": the hub
+    runs: Sequence[Path] = ()  # training runs that may say what they held out of a corpus
+
+
+@dataclass(frozen=True, slots=True)
+class OpenBenchmark:
+    """A benchmark's rows, in order, and where they come from."""
+
+    rows: Iterator[PlacedRow]
+    origin: str
+    is_public: bool  # a hub's data set, not the user's own file: its shape is not his to mend
+
+
+def open_benchmark(name: str, sources: BenchmarkSources) -> OpenBenchmark:
+    """The benchmark of a name. What cannot be read later raises from its rows.
+
+    Errors: `InputError` that names the configuration key, the name and the remedy.
+    """
+    path = Path(name).expanduser()
+    hub_set = hub_set_of(name)
+    if name.startswith(HELD_OUT):
+        place = Path(name.removeprefix(HELD_OUT)).expanduser()
+        return OpenBenchmark(*open_held_out(place, sources.runs), is_public=False)
+    if name.endswith(DATA_FILES):
+        return OpenBenchmark(read_file(path), name, is_public=False)
+    if path.exists() and key_of(name) is None:
+        return OpenBenchmark(_read_local(path), name, is_public=False)
+    if hub_set is None:
+        raise InputError(f"{sources.names_key}: {name!r} is unknown: use {WHAT_A_NAME_IS}")
+    if sources.copies:
+        return _open_copy(name, hub_set, sources)
+    return _open_hub(name, hub_set, sources)
+
+
+def problem_texts(name: str, sources: BenchmarkSources) -> list[str]:
+    """The problems of a benchmark that is to be kept out. Errors: `InputError` that names the
+    configuration key and the place.
+    """
+    try:
+        return [problem_of(row, place) for place, row in open_benchmark(name, sources).rows]
+    except InputError as error:
+        if str(error).startswith(sources.names_key):
+            raise
+        raise InputError(f"{sources.names_key} {name!r}: {error}") from None
+
+
+def _read_local(path: Path) -> Iterator[PlacedRow]:
+    """The rows of all data files of a folder."""
+    files = list(data_files(path))
+    if not files:
+        raise InputError(f"{path}: give a .jsonl or .parquet file, or a folder of them")
+    return chain.from_iterable(map(read_file, files))
+
+
+def _open_copy(name: str, hub_set: HubSet, sources: BenchmarkSources) -> OpenBenchmark:
+    folder = Path(sources.copies).expanduser()
+    where = f'{sources.copies_key} = "{sources.copies}"'
+    if not folder.is_dir():
+        raise InputError(f"{where}: is no folder: correct it, or leave it empty to use the hub")
+    files = find_copy(folder, name, hub_set)
+    if not files:
+        places = ", ".join(expected_copies(name, hub_set))
+        raise InputError(f"{where}: no copy of {name} there: looked for {places}: add one")
+    rows = chain.from_iterable(map(read_file, files))
+    return OpenBenchmark(rows, ", ".join(map(str, files)), is_public=True)
+
+
+def _open_hub(name: str, hub_set: HubSet, sources: BenchmarkSources) -> OpenBenchmark:
+    origin = f"hub:{hub_set}"
+    try:
+        rows = sources.read_hub(hub_set)
+    except Exception as error:  # the hubs' clients share no ancestor: "it cannot be had" is all
+        why = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        remedy = f"give a local .jsonl file in {sources.names_key}"
+        if sources.copies_key:
+            copy = expected_copies(name, hub_set)[0]
+            remedy = f'set {sources.copies_key} = "FOLDER" with {copy} in it'
+        raise InputError(f"{origin}: cannot be loaded ({why}): {remedy}") from None
+    version = getattr(rows, "_fingerprint", "")
+    placed = ((f"{origin}:{number}", row) for number, row in enumerate(rows, 1))
+    return OpenBenchmark(
+        ((place, checked_row(row, place)) for place, row in placed),
+        f"{origin} {version}".strip(),
+        is_public=True,
+    )
