@@ -27,13 +27,12 @@ from shared.shards import open_within
 
 PERMUTATIONS = 128
 SHINGLE = 3
+PAIRS_A_BLOCK = 100_000  # whose signatures are in memory at once
 RECALL_AT_THRESHOLD = 0.98
-GROUP_HEADS = (
-    8  # of a group that shares a band, each member is compared with so many of the smallest ids
-)
-_SEED = (
-    20261124  # of the MinHash permutations: fixed, so that a resumed run goes on with the same ones
-)
+# of a group that shares a band, each member is compared with so many of the smallest ids
+GROUP_HEADS = 8
+# of the MinHash permutations: fixed, so that a resumed run goes on with the same ones
+_SEED = 20261124
 
 RECORD = np.dtype([("id", "<u8"), ("text", "<u8"), ("facts", "<u8")])
 Keys = NDArray[np.uint64]
@@ -74,9 +73,9 @@ class DuplicateIndex:
         self._bands, self._band_rows = bands_for(near) if near else (0, 0)
         widths = {"rows": RECORD.itemsize}
         if near:
-            widths |= {"signatures": PERMUTATIONS} | {
-                f"band-{band:03d}": 8 for band in range(self._bands)
-            }
+            widths["signatures"] = PERMUTATIONS
+            for band in range(self._bands):
+                widths[_band_name(band)] = 8
         self._paths = {name: folder / f"{name}.bin" for name in widths}
         self.rows = min(_records(self._paths[name], width) for name, width in widths.items())
         self._files = {}
@@ -85,22 +84,20 @@ class DuplicateIndex:
             file.truncate(self.rows * width)  # what the other files do not have yet is done again
             self._files[name] = file
 
-    def add(self, problems: Sequence[Problem], found: Sequence[list[str]]) -> None:
-        """Append a batch. `found` are the `text.tokens` of each problem's text, in parallel."""
+    def add(self, problems: Sequence[Problem], batch_tokens: Sequence[list[str]]) -> None:
+        """Append a batch. `batch_tokens` are the `text.tokens` of each problem's text."""
         records: NDArray[np.void] = np.empty(len(problems), RECORD)
         records["id"] = [int(problem.id, 16) for problem in problems]
         golds = [text_key(tokens(problem.gold)) if problem.gold else 0 for problem in problems]
-        records["text"] = [text_key(mine) ^ gold for mine, gold in zip(found, golds, strict=True)]
+        pairs = list(zip(batch_tokens, golds, strict=True))
+        records["text"] = [text_key(text_tokens) ^ gold for text_tokens, gold in pairs]
         records["facts"] = 0
         if self._near:
-            records["facts"] = [
-                _key(f"{gold} {' '.join(sorted(t for t in mine if t[0].isdigit()))}")
-                for gold, mine in zip(golds, found, strict=True)
-            ]
-            signatures = _signatures(found)
+            records["facts"] = [_facts_key(text_tokens, gold) for text_tokens, gold in pairs]
+            signatures = _signatures(batch_tokens)
             for band in range(self._bands):
                 part = signatures[:, band * self._band_rows : (band + 1) * self._band_rows]
-                self._files[f"band-{band:03d}"].write((_mix(part) ^ records["facts"]).tobytes())
+                self._files[_band_name(band)].write((_mix(part) ^ records["facts"]).tobytes())
             self._files["signatures"].write(signatures.astype(np.uint8).tobytes())
         self._files["rows"].write(records.tobytes())
         self.rows += len(problems)
@@ -117,100 +114,113 @@ class DuplicateIndex:
         starts = _starts(text)
         winner = ids[starts][np.cumsum(starts) - 1]
         # rows whose id has come before: the same text word for word
-        again: NDArray[np.bool_] = np.zeros(len(ids), bool)
-        again[1:] = (ids[1:] == ids[:-1]) & ~starts[1:]
-        lost = ~again & (ids != winner)
-        losers = ids[lost]
-        winners = winner[lost]
-        looks = self._near and len(ids)  # an empty file cannot be mapped
-        near_losers, near_winners = (
-            self._settle_near(np.sort(order[starts])) if looks else (_NONE, _NONE)
-        )
-        every = np.concatenate([losers, near_losers])
-        sort = np.argsort(every, kind="stable")
-        near = np.concatenate([np.zeros(len(losers), bool), np.ones(len(near_losers), bool)])
+        is_repeat: NDArray[np.bool_] = np.zeros(len(ids), bool)
+        is_same_id = ids[1:] == ids[:-1]
+        is_repeat[1:] = is_same_id & ~starts[1:]
+        is_other_id = ids != winner
+        is_loser = is_other_id & ~is_repeat
+        losers = ids[is_loser]
+        winners = winner[is_loser]
+        near_losers = _NONE
+        near_winners = _NONE
+        if self._near and len(ids):  # an empty file cannot be mapped
+            near_losers, near_winners = self._settle_near(np.sort(order[starts]))
+        all_losers = np.concatenate([losers, near_losers])
+        all_winners = np.concatenate([winners, near_winners])
+        is_near = np.concatenate([np.zeros(len(losers), bool), np.ones(len(near_losers), bool)])
+        by_loser = np.argsort(all_losers, kind="stable")
         return Duplicates(
-            every[sort],
-            np.concatenate([winners, near_winners])[sort],
-            near[sort],
-            np.unique(ids[again]),
-            len(ids),
-            int(again.sum()),
+            losers=all_losers[by_loser],
+            winners=all_winners[by_loser],
+            near=is_near[by_loser],
+            repeated=np.unique(ids[is_repeat]),
+            rows=len(ids),
+            repeated_rows=int(is_repeat.sum()),
         )
 
     def close(self) -> None:
+        """Close the files; they stay."""
         for file in self._files.values():
             file.close()
 
     def _settle_near(self, survivors: NDArray[np.intp]) -> tuple[Keys, Keys]:
         """(losers, winners) among the rows `survivors`, one row for each text."""
         ids = np.fromfile(self._paths["rows"], RECORD)["id"][survivors]
-        rank = np.argsort(
-            np.argsort(ids)
-        )  # the row's place by id: comparisons and the greedy walk go by it
-        pairs = np.unique(
-            np.concatenate(
-                [self._pairs_of_band(band, survivors, rank) for band in range(self._bands)]
-            ),
-            axis=0,
-        )
+        # the row's place by id: comparisons and the greedy walk go by it
+        rank = np.argsort(np.argsort(ids))
+        band_pairs = [self._pairs_of_band(band, survivors, rank) for band in range(self._bands)]
+        pairs = np.unique(np.concatenate(band_pairs), axis=0)
         by_rank: NDArray[np.intp] = np.empty(len(ids), np.intp)
         by_rank[rank] = np.arange(len(ids))
         signatures = np.memmap(self._paths["signatures"], np.uint8, "r").reshape(-1, PERMUTATIONS)
-        lost: dict[int, int] = {}
-        for block in np.array_split(pairs, max(1, len(pairs) // 100_000)):
-            left, right = (signatures[survivors[by_rank[block[:, side]]]] for side in (1, 0))
-            similar = block[(left == right).mean(axis=1) >= self._near]
-            for later, earlier in similar.tolist():  # ascending: every earlier one is settled
-                if earlier not in lost and later not in lost:
-                    lost[later] = earlier
-        places = np.array([[later, earlier] for later, earlier in lost.items()], np.intp).reshape(
-            -1, 2
-        )
-        return ids[by_rank[places[:, 0]]], ids[by_rank[places[:, 1]]]
+        winner_of: dict[int, int] = {}  # by rank
+        for block in np.array_split(pairs, max(1, len(pairs) // PAIRS_A_BLOCK)):
+            later_signatures = signatures[survivors[by_rank[block[:, 0]]]]
+            earlier_signatures = signatures[survivors[by_rank[block[:, 1]]]]
+            similarity = (later_signatures == earlier_signatures).mean(axis=1)
+            near_pairs = block[similarity >= self._near]
+            for later, earlier in near_pairs.tolist():  # ascending: every earlier one is settled
+                if earlier not in winner_of and later not in winner_of:
+                    winner_of[later] = earlier
+        losers = np.array(list(winner_of.keys()), np.intp)
+        winners = np.array(list(winner_of.values()), np.intp)
+        return ids[by_rank[losers]], ids[by_rank[winners]]
 
     def _pairs_of_band(
         self, band: int, survivors: NDArray[np.intp], rank: NDArray[np.intp]
     ) -> NDArray[np.intp]:
         """(later, earlier) by rank of rows that share this band's key."""
-        keys = np.fromfile(self._paths[f"band-{band:03d}"], "<u8")[survivors]
+        keys = np.fromfile(self._paths[_band_name(band)], "<u8")[survivors]
         order = np.lexsort((rank, keys))
         starts = _starts(keys[order])
-        first = np.flatnonzero(starts)[np.cumsum(starts) - 1]  # where each row's group begins
+        group_start = np.flatnonzero(starts)[np.cumsum(starts) - 1]  # of each row's group
         ranks = rank[order]
-        here = np.arange(len(order))
-        found = []
+        rows = np.arange(len(order))
+        head_pairs = []
         for head in range(GROUP_HEADS):
-            member = here[here > first + head]
-            found.append(np.stack([ranks[member], ranks[first[member] + head]], axis=1))
-        pairs: NDArray[np.intp] = np.concatenate(found)
+            members = rows[rows > group_start + head]
+            heads = group_start[members] + head
+            head_pairs.append(np.stack([ranks[members], ranks[heads]], axis=1))
+        pairs: NDArray[np.intp] = np.concatenate(head_pairs)
         return pairs
 
 
 _NONE: Keys = np.empty(0, np.uint64)
 
 
-def text_key(found: list[str]) -> int:
+def text_key(text_tokens: list[str]) -> int:
     """64 bits of a text's tokens: equal for texts that differ in style only."""
-    return _key(squeeze(found))
+    return _key(squeeze(text_tokens))
+
+
+def _facts_key(text_tokens: list[str], gold: int) -> int:
+    """64 bits of what near-duplicates must have in common: the numbers and the gold."""
+    numbers = sorted(token for token in text_tokens if token[0].isdigit())
+    return _key(f"{gold} {' '.join(numbers)}")
+
+
+def _band_name(band: int) -> str:
+    return f"band-{band:03d}"
 
 
 def _key(text: str) -> int:
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
-def _signatures(found: Sequence[list[str]]) -> NDArray[np.uint32]:
+def _signatures(batch_tokens: Sequence[list[str]]) -> NDArray[np.uint32]:
     from rensa import RMinHash
 
-    shingles = [
-        [" ".join(mine[at : at + SHINGLE]) for at in range(max(1, len(mine) - SHINGLE + 1))]
-        for mine in found
-    ]
+    shingles = [_shingles(text_tokens) for text_tokens in batch_tokens]
     matrix: Any = RMinHash.digest_matrix_from_token_sets(
         shingles, num_perm=PERMUTATIONS, seed=_SEED
     )
     rows: NDArray[np.uint32] = np.array(matrix.to_rows(), np.uint32)
     return rows
+
+
+def _shingles(text_tokens: list[str]) -> list[str]:
+    starts = range(max(1, len(text_tokens) - SHINGLE + 1))
+    return [" ".join(text_tokens[start : start + SHINGLE]) for start in starts]
 
 
 def _mix(part: NDArray[np.uint32]) -> Keys:
