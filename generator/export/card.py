@@ -9,6 +9,13 @@ from typing import Any
 
 from shared.records import Trace
 
+COLUMNS = (
+    "`messages` is the chat to train on (user, then assistant with `<think>` … `</think>`);"
+    " `reasoning` and `response` are its parts. `pass_rate` is the share of the teacher's samples"
+    " on this problem that were right. `repaired` rows were graded against the answer that the"
+    " samples agreed on, not the data set's."
+)
+
 
 @dataclass
 class Facts:
@@ -45,47 +52,12 @@ def data_card(
     """README.md of the data set. `screening`: the summary in CORPUS/screening/state.json;
     `choice`: in words.
     """
-    teachers = ", ".join(f"{model} ({count:,})" for model, count in facts.models.most_common())
     lines = [
-        "---",
-        f"license: {licence}",
-        "task_categories:",
-        "- text-generation",
-        "language:",
-        "- en",
-        "tags:",
-        "- reasoning",
-        "- distillation",
-        "- synthetic",
-        f"size_categories:\n- {_size(facts.rows)}",
-        "configs:",
-        "- config_name: default",
-        "  data_files:",
-        "  - split: train",
-        "    path: data/train.parquet",
-    ]
-    lines += [
-        "---",
+        *_front_matter(facts, licence),
         "",
         f"# {name}",
         "",
-        (
-            f"{facts.rows:,} verified reasoning traces, {facts.tokens:,} completion tokens, made"
-            " with Stillhouse."
-        ),
-        "",
-        f"- **Teacher:** {teachers or 'none'}",
-        (
-            f"- **Licence:** {licence}. Problems keep their data sets' licences, traces are bound"
-            " to the teacher's terms."
-        ),
-        f"- **Chosen:** {choice}",
-        (
-            f"- **Held out:** {held_out:,} problems, none of which has a trace here"
-            " (`held-out.jsonl`)"
-            if held_out
-            else ""
-        ),
+        *_overview(facts, held_out, choice, licence),
         "",
         "## Origin of the problems",
         "",
@@ -103,24 +75,64 @@ def data_card(
         "",
         "## Flags",
         "",
-        (
-            "Noticed by trace screening and left in:"
-            if facts.flags
-            else "Trace screening found nothing in these rows."
-        ),
-        "",
-        *(_table("flag", "traces", facts.flags) if facts.flags else []),
+        *_flags(facts),
         "",
         "## Columns",
         "",
-        (
-            "`messages` is the chat to train on (user, then assistant with `<think>` … `</think>`);"
-            " `reasoning` and `response` are its parts. `pass_rate` is the share of the teacher's"
-            " samples on this problem that were right. `repaired` rows were graded against the"
-            " answer that the samples agreed on, not the data set's."
-        ),
+        COLUMNS,
     ]
-    return "\n".join(line for line in lines) + "\n"
+    return "\n".join(lines) + "\n"
+
+
+def _front_matter(facts: Facts, licence: str) -> list[str]:
+    """The YAML that the hub reads."""
+    return [
+        "---",
+        f"license: {licence}",
+        "task_categories:",
+        "- text-generation",
+        "language:",
+        "- en",
+        "tags:",
+        "- reasoning",
+        "- distillation",
+        "- synthetic",
+        "size_categories:",
+        f"- {_size(facts.rows)}",
+        "configs:",
+        "- config_name: default",
+        "  data_files:",
+        "  - split: train",
+        "    path: data/train.parquet",
+        "---",
+    ]
+
+
+def _overview(facts: Facts, held_out: int, choice: str, licence: str) -> list[str]:
+    teachers = ", ".join(f"{model} ({count:,})" for model, count in facts.models.most_common())
+    held_out_line = (
+        f"- **Held out:** {held_out:,} problems, none of which has a trace here (`held-out.jsonl`)"
+    )
+    return [
+        f"{facts.rows:,} verified reasoning traces, {facts.tokens:,} completion tokens, made with"
+        " Stillhouse.",
+        "",
+        f"- **Teacher:** {teachers or 'none'}",
+        f"- **Licence:** {licence}. Problems keep their data sets' licences, traces are bound to"
+        " the teacher's terms.",
+        f"- **Chosen:** {choice}",
+        held_out_line if held_out else "",
+    ]
+
+
+def _flags(facts: Facts) -> list[str]:
+    if not facts.flags:
+        return ["Trace screening found nothing in these rows.", ""]
+    return [
+        "Noticed by trace screening and left in:",
+        "",
+        *_table("flag", "traces", facts.flags),
+    ]
 
 
 def _decontamination(screening: Mapping[str, Any] | None) -> list[str]:

@@ -7,9 +7,8 @@ from shared.errors import InputError
 
 def push_to_hugging_face(folder: Path, repo: str, private: bool) -> str:
     """The data set's URL. Needs `HF_TOKEN` (or `hf auth login`). Errors: `InputError`."""
-    from httpx2 import (
-        HTTPError,
-    )  # the hub's own errors are of this kind, and those of a network that is missing
+    # the hub's own errors are of this kind, and those of a network that is missing
+    from httpx2 import HTTPError
     from huggingface_hub import HfApi
 
     api = HfApi()
@@ -50,5 +49,5 @@ def push_to_modelscope(folder: Path, repo: str, private: bool) -> str:
 
 
 def _advice(place: str, error: Exception, remedy: str) -> str:
-    said = " ".join(str(error).split())[:240] or type(error).__name__
-    return f"{place}: {said}: {remedy}, and check OWNER/NAME and the network"
+    message = " ".join(str(error).split())[:240] or type(error).__name__
+    return f"{place}: {message}: {remedy}, and check OWNER/NAME and the network"

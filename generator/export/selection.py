@@ -7,7 +7,7 @@ Memory: about 300 bytes a kept trace. The order of the export is the order of th
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -22,12 +22,10 @@ Pick = Literal["all", "first", "shortest", "longest", "mixed"]
 PICKS: tuple[Pick, ...] = get_args(Pick)
 
 _IDENTITY = re.compile(rb'"problem_id":"([0-9a-f]{16})"')
-_VERDICT = re.compile(
-    rb'"verdict":"(\w+)"'
-)  # quotes inside a JSON text are escaped, so this is the key itself
-_ASKED = frozenset(
-    {b"incorrect", b"no_answer", b"truncated"}
-)  # verdicts that say the teacher did not get there
+# quotes inside a JSON text are escaped, so this is the key itself
+_VERDICT = re.compile(rb'"verdict":"(\w+)"')
+# verdicts that say the teacher did not get there
+_TEACHER_FAILURES = frozenset({b"incorrect", b"no_answer", b"truncated"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +43,9 @@ class Choice:
     seed: int = 0
 
     def takes_source(self, source: str) -> bool:
-        return (
-            not self.sources or source in self.sources or source.rpartition("/")[2] in self.sources
-        )
+        """Whether traces of this source are exported, as far as the source goes."""
+        names = {source, source.rpartition("/")[2]}
+        return not self.sources or not names.isdisjoint(self.sources)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,35 +72,41 @@ def choose(corpus: Path, choice: Choice) -> Chosen:
     cannot be read.
     """
     chosen = Chosen()
-    kept: dict[str, list[_Note]] = defaultdict(list)
+    notes: dict[str, list[_Note]] = defaultdict(list)  # by problem
     correct: Counter[str] = Counter()
     for file, offset, trace in kept_traces(corpus):
-        correct[trace.problem_id] += trace.verdict == "correct"
-        if reason := _why_left(trace, choice):
+        if trace.verdict == "correct":
+            correct[trace.problem_id] += 1
+        reason = _why_left(trace, choice)
+        if reason:
             chosen.left[reason] += 1
             continue
-        kept[trace.problem_id].append(
-            _Note(file, offset, trace.sample, trace.usage.completion_tokens)
-        )
+        note = _Note(file, offset, trace.sample, trace.usage.completion_tokens)
+        notes[trace.problem_id].append(note)
     wrong = failures(corpus)
-    chosen.pass_rates = {problem: n / (n + wrong[problem]) for problem, n in correct.items() if n}
+    for problem, count in correct.items():
+        chosen.pass_rates[problem] = count / (count + wrong[problem])
     low, high = choice.pass_rate
-    for problem in [p for p in kept if not low <= chosen.pass_rates.get(p, 0.0) <= high]:
-        chosen.left["pass rate"] += len(kept.pop(problem))
-    chosen.held_out = (
-        held_out_problems(kept, choice.held_out, choice.seed) if choice.held_out else []
-    )
+    for problem in list(notes):
+        if not low <= chosen.pass_rates.get(problem, 0.0) <= high:
+            chosen.left["pass rate"] += len(notes.pop(problem))
+    if choice.held_out:
+        chosen.held_out = held_out_problems(notes, choice.held_out, choice.seed)
     for problem in chosen.held_out:
-        chosen.left["held out"] += len(kept.pop(problem))
-    notes = []
-    for problem, mine in kept.items():
-        picked = _pick(mine, choice.pick, problem)
-        chosen.left["another sample of the problem"] += len(mine) - len(picked)
-        notes += picked
-    chosen.problems = len(kept)
-    chosen.left = +chosen.left
-    chosen.notes = sorted((note.file, note.offset) for note in notes)
+        chosen.left["held out"] += len(notes.pop(problem))
+    _pick_samples(notes, choice.pick, chosen)
     return chosen
+
+
+def _pick_samples(notes: Mapping[str, list[_Note]], pick: Pick, chosen: Chosen) -> None:
+    lines: list[tuple[Path, int]] = []
+    for problem, candidates in notes.items():
+        picked_notes = _pick(candidates, pick, problem)
+        chosen.left["another sample of the problem"] += len(candidates) - len(picked_notes)
+        lines += [(note.file, note.offset) for note in picked_notes]
+    chosen.problems = len(notes)
+    chosen.left = +chosen.left  # without the reasons that left none
+    chosen.notes = sorted(lines)
 
 
 def kept_traces(corpus: Path) -> Iterator[tuple[Path, int, Trace]]:
@@ -115,17 +119,13 @@ def kept_traces(corpus: Path) -> Iterator[tuple[Path, int, Trace]]:
                 offset += len(line)
 
 
-def read_chosen(chosen: Chosen, golds: Mapping[str, str] | None = None) -> Iterator[Trace]:
-    """The chosen traces, one at a time; `golds` replaces the gold of problems that are repaired."""
+def read_chosen(chosen: Chosen) -> Iterator[Trace]:
+    """The chosen traces, one at a time."""
     for path, offset in chosen.notes:
         with path.open("rb") as file:
             file.seek(offset)
             trace = _parsed(file.readline(), str(path))
-        yield (
-            replace(trace, gold=golds[trace.problem_id])
-            if golds and trace.problem_id in golds
-            else trace
-        )
+        yield trace
 
 
 def failures(corpus: Path) -> "Counter[str]":
@@ -136,18 +136,18 @@ def failures(corpus: Path) -> "Counter[str]":
             for line in lines:
                 identity = _IDENTITY.search(line)
                 verdict = _VERDICT.search(line)
-                if identity and verdict and verdict[1] in _ASKED:
+                if identity and verdict and verdict[1] in _TEACHER_FAILURES:
                     counts[identity[1].decode()] += 1
     return counts
 
 
-def rejected_by_id(corpus: Path, wanted: frozenset[str]) -> Iterator[Trace]:
+def rejected_by_id(corpus: Path, ids: frozenset[str]) -> Iterator[Trace]:
     """The rejected traces with these ids."""
     for path in sealed_files(corpus, "rejected"):
         with path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
                 head = re.match(rb'\{"schema":\d+,"id":"([^"]+)"', line)
-                if head and head[1].decode() in wanted:
+                if head and head[1].decode() in ids:
                     yield _parsed(line, f"{path}:{number}")
 
 
@@ -160,11 +160,13 @@ def _parsed(line: bytes, place: str) -> Trace:
 
 def _why_left(trace: Trace, choice: Choice) -> str:
     tokens = trace.usage.completion_tokens
-    if trace.verdict != "correct" and not (choice.unverifiable and trace.verdict == "unverifiable"):
+    verdicts = {"correct", "unverifiable"} if choice.unverifiable else {"correct"}
+    if trace.verdict not in verdicts:
         return f"verdict {trace.verdict}"
     if not choice.takes_source(trace.source):
         return "source"
-    if flags := choice.drop_flags.intersection(trace.flags):
+    flags = choice.drop_flags.intersection(trace.flags)
+    if flags:
         return f"flag: {min(flags)}"
     if tokens < choice.min_tokens or (choice.max_tokens and tokens > choice.max_tokens):
         return "length"
@@ -174,9 +176,8 @@ def _why_left(trace: Trace, choice: Choice) -> str:
 def _pick(notes: list[_Note], pick: Pick, problem: str) -> list[_Note]:
     if pick == "all":
         return notes
-    if (
-        pick == "mixed"
-    ):  # half of the problems, by their ids, give their shortest sample, the others their longest
+    if pick == "mixed":
+        # half of the problems, by their ids, give their shortest sample, the others their longest
         pick = "shortest" if int(problem[-1], 16) % 2 else "longest"
     keys = {
         "first": lambda note: note.sample,

@@ -46,9 +46,8 @@ SCHEMA = pa.schema(
 
 def chat(trace: Trace) -> list[Message]:
     """The training view of a trace: the user's turn as it was sent, then thinking and response."""
-    turn = next(
-        (m["content"] for m in reversed(trace.messages) if m["role"] == "user"), trace.problem
-    )
+    user_turns = [message["content"] for message in trace.messages if message["role"] == "user"]
+    turn = user_turns[-1] if user_turns else trace.problem
     return training_messages(turn, trace.reasoning, trace.response)
 
 
@@ -66,9 +65,9 @@ def write_parquet(
     path: Path,
     traces: Iterator[Trace],
     pass_rates: Mapping[str, float],
-    repaired: frozenset[str] = frozenset(),
+    repaired_ids: frozenset[str] = frozenset(),
 ) -> int:
-    """One row a trace, `SCHEMA`; the number of rows. `repaired`: trace ids. Errors:
+    """One row a trace, `SCHEMA`; the number of rows. `repaired_ids`: of traces. Errors:
     `CannotWrite`.
     """
     rows = 0
@@ -76,9 +75,12 @@ def write_parquet(
         _whole(path) as temporary,
         pq.ParquetWriter(temporary, SCHEMA, compression="zstd") as writer,
     ):
-        while batch := list(islice(traces, ROW_GROUP)):
+        while True:
+            batch = list(islice(traces, ROW_GROUP))
+            if not batch:
+                break
             table = [
-                _row(trace, pass_rates.get(trace.problem_id), trace.id in repaired)
+                _row(trace, pass_rates.get(trace.problem_id), trace.id in repaired_ids)
                 for trace in batch
             ]
             writer.write_table(pa.Table.from_pylist(table, SCHEMA))
@@ -86,16 +88,16 @@ def write_parquet(
     return rows
 
 
-def write_held_out(path: Path, traces: Iterable[Trace], wanted: Iterable[str]) -> int:
-    """`{"problem", "answer", "source"}` a line for each problem of `wanted` once: what
+def write_held_out(path: Path, traces: Iterable[Trace], problem_ids: Iterable[str]) -> int:
+    """`{"problem", "answer", "source"}` a line for each of the problems once: what
     `evaluation` reads as JSONL.
     """
-    left = set(wanted)
+    missing_ids = set(problem_ids)
     rows = 0
     with _whole(path) as temporary, temporary.open("wb") as file:
         for trace in traces:
-            if trace.problem_id in left and trace.gold is not None:
-                left.discard(trace.problem_id)
+            if trace.problem_id in missing_ids and trace.gold is not None:
+                missing_ids.discard(trace.problem_id)
                 row = {"problem": trace.problem, "answer": trace.gold, "source": trace.source}
                 file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
                 rows += 1
@@ -108,7 +110,7 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _row(trace: Trace, pass_rate: float | None, repaired: bool) -> dict[str, Any]:
+def _row(trace: Trace, pass_rate: float | None, is_repaired: bool) -> dict[str, Any]:
     row = {
         name: getattr(trace, name)
         for name in SCHEMA.names
@@ -119,7 +121,7 @@ def _row(trace: Trace, pass_rate: float | None, repaired: bool) -> dict[str, Any
         "messages": chat(trace),
         "completion_tokens": trace.usage.completion_tokens,
         "pass_rate": pass_rate,
-        "repaired": repaired,
+        "repaired": is_repaired,
     }
 
 
