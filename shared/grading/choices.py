@@ -31,7 +31,7 @@ _STYLES = (
 )
 _LETTER = re.compile(
     r"^(?:选\s?|(?:the )?(?:correct )?(?:option|choice|answer)(?: is)?:?\s*)?"
-    r"(?:\(\s*(?P<round>[A-Za-z])\s*\)|(?P<bare>[A-Z])(?=\s*$|\s*[).:、．]))\s*[).:、．]?\s*(?P<rest>.*)$",
+    r"(?:\(\s*(?P<round>[A-Za-z])\s*\)|(?P<bare>[A-Z])(?=\s*$|\s*[).:、．]))\s*[).:、．]?\s*(?P<remainder>.*)$",
     re.DOTALL | re.IGNORECASE,
 )
 
@@ -40,10 +40,10 @@ _ANY_LETTER = re.compile(r"[A-Za-z]")
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The letter that an answer names; `rest` is what stands behind it ("(B) 7"), cleaned."""
+    """The letter that an answer names; `remainder` is what stands behind it ("(B) 7"), cleaned."""
 
     letter: str
-    rest: str
+    remainder: str
 
 
 def named_choice(answer: str) -> Choice | None:
@@ -57,7 +57,7 @@ def named_choice(answer: str) -> Choice | None:
     if match is None:
         return None
     letter = match["round"] or match["bare"]
-    remainder = match["rest"]
+    remainder = match["remainder"]
     if match["round"] is None and not letter.isupper():
         return None
     if match["round"] and letter.islower() and remainder:  # "(x) + 1" is no choice
@@ -144,10 +144,10 @@ def by_choice(gold: str, answer: str, problem: str, equal: Equal) -> Finding | N
         return Finding(same, f"names {'' if same else 'not '}the same options", "choice")
     if letters[0] and answer_choice is not None and re.search(r"[ ,;]", gold):
         return Finding(False, f"names option {answer_choice.letter} alone", "choice")
-    if gold_choice is not None and (not gold_choice.rest or "(" in gold[:12]):
+    if gold_choice is not None and (not gold_choice.remainder or "(" in gold[:12]):
         return _against_letter(gold_choice, answer_choice, answer, option_texts, equal)
     if answer_choice is not None and not _equal_at_once(equal, gold, answer):
-        value = answer_choice.rest or option_texts.get(answer_choice.letter, "")
+        value = answer_choice.remainder or option_texts.get(answer_choice.letter, "")
         if value:
             same = equal(gold, value)
             return Finding(
@@ -174,13 +174,13 @@ def _against_letter(
         )
     if (
         answer_choice is not None
-        and answer_choice.rest
+        and answer_choice.remainder
         and _is_value_of_another(answer_choice, option_texts, equal)
     ):
         return Finding(False, f"names option {letter} with the value of another", "choice")
     if answer_choice is not None:
         return Finding(True, f"names option {letter}", "choice")
-    value = option_texts.get(letter, "") or gold_choice.rest
+    value = option_texts.get(letter, "") or gold_choice.remainder
     if not value:
         how = f"the gold is option {letter}; the answer names none and the problem lists none"
         return Finding(False, how, "choice")
@@ -190,8 +190,8 @@ def _against_letter(
 
 def _is_value_of_another(choice: Choice, option_texts: dict[str, str], equal: Equal) -> bool:
     other_texts = [text for letter, text in option_texts.items() if letter != choice.letter]
-    return not _equal_at_once(equal, option_texts.get(choice.letter, ""), choice.rest) and any(
-        _equal_at_once(equal, text, choice.rest) for text in other_texts
+    return not _equal_at_once(equal, option_texts.get(choice.letter, ""), choice.remainder) and any(
+        _equal_at_once(equal, text, choice.remainder) for text in other_texts
     )
 
 

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
+from shared.grading.tokens import Tokens, Unreadable
+
 MAX_LENGTH = 2_000
 MAX_DEPTH = 40
 MAX_DIGITS = 400  # of one number; longer ones are compared as digits only
@@ -23,17 +25,12 @@ alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lam
 upsilon phi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega ell infty
 """
 _GREEK = frozenset(_GREEK_TEXT.split())
-_TOKEN = re.compile(r"\s*(?:(\d+\.?\d*|\.\d+)|\\([A-Za-z]+)|(\\[{}|])|(.))", re.DOTALL)
 
 
 _FRACTION_BEHIND = re.compile(
     r"\s*\\frac\s*(?:\{\s*(\d{1,9})\s*\}|(\d))\s*(?:\{\s*(\d{1,9})\s*\}|(\d))(?!\s*\^)"
     r"|\s+(\d{1,9})\s*/\s*(\d{1,9})(?![\d.])"
 )
-
-
-class Unreadable(Exception):
-    """Not an expression that this parser knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,46 +73,11 @@ def _has_letters(node: Node) -> bool:
     )
 
 
-class _Reader:
-    """Reads tokens from `text` at `position`. Token kinds: number, command (with its backslash
-    left out), other.
-    """
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.position = 0
-
-    def peek(self) -> tuple[str, str] | None:
-        match = _TOKEN.match(self.text, self.position)
-        if match is None:
-            return None
-        kind = ("number", "command", "other", "other")[(match.lastindex or 1) - 1]
-        return kind, match[match.lastindex or 0]
-
-    def peek_kind(self) -> str:
-        token = self.peek()
-        return token[0] if token else ""
-
-    def take(self) -> tuple[str, str]:
-        match = _TOKEN.match(self.text, self.position)
-        if match is None:
-            raise Unreadable("ends too early")
-        self.position = match.end()
-        kind = ("number", "command", "other", "other")[(match.lastindex or 1) - 1]
-        return kind, match[match.lastindex or 0]
-
-    def accept(self, *values: str) -> str | None:
-        token = self.peek()
-        if token is not None and token[0] != "number" and token[1] in values:
-            self.take()
-            return token[1]
-        return None
-
-    def expect(self, value: str) -> None:
-        if self.accept(value) is None:
-            raise Unreadable(f"{value!r} is missing")
+class _Reader(Tokens):
+    """A method for each level of the grammar, from sums down to atoms."""
 
     def sum(self, depth: int) -> Node:
+        """Terms with + and - between them."""
         if depth > MAX_DEPTH:
             raise Unreadable("nested too deep")
         terms = [self.signed_product(depth)]
@@ -127,6 +89,7 @@ class _Reader:
         return terms[0] if len(terms) == 1 else Node("add", tuple(terms))
 
     def signed_product(self, depth: int) -> Node:
+        """A product behind any number of signs."""
         minus_count = 0
         sign = self.accept("+", "-")
         while sign is not None:
@@ -137,6 +100,7 @@ class _Reader:
         return Node("neg", (node,)) if minus_count % 2 else node
 
     def product(self, depth: int) -> Node:
+        """Factors with an operator between them, or with nothing."""
         node = self.power(depth)
         while True:
             if self.accept("cdot", "times", "*"):
@@ -156,6 +120,7 @@ class _Reader:
         return Node("neg", (self.power(depth),)) if self.accept("-") else self.power(depth)
 
     def starts_factor(self) -> bool:
+        """Whether the next token can begin a factor."""
         token = self.peek()
         if token is None:
             return False
@@ -167,6 +132,7 @@ class _Reader:
         return value.isalpha() or value in {"(", "[", "{"}
 
     def power(self, depth: int) -> Node:
+        """An atom with what stands behind it: powers, `!`, `°`."""
         if depth > MAX_DEPTH:
             raise Unreadable("nested too deep")
         node = self.atom(depth + 1)
@@ -181,6 +147,7 @@ class _Reader:
                 return node
 
     def exponent(self, depth: int) -> Node:
+        """What stands behind `^`; a tower of powers is read from the right."""
         if self.accept("-"):
             return Node("neg", (self.exponent(depth + 1),))
         # A bare number is the whole exponent: no mixed number begins in it ("2^3\\frac{1}{2}").
@@ -190,6 +157,7 @@ class _Reader:
         return Node("pow", (node, self.exponent(depth + 1))) if self.accept("^") else node
 
     def atom(self, depth: int) -> Node:
+        """A number, a letter, a command with its arguments, or a group."""
         if depth > MAX_DEPTH:
             raise Unreadable("nested too deep")
         kind, value = self.take()
@@ -225,6 +193,7 @@ class _Reader:
         return number(whole + Fraction(int(above), int(below)))
 
     def command(self, name: str, depth: int) -> Node:
+        """What the command `name`, which is passed over already, begins."""
         if name == "frac":
             return Node("div", (self.argument(depth), self.argument(depth)))
         if name == "binom":
@@ -260,14 +229,15 @@ class _Reader:
         """The argument of a command: a group, or as in TeX a single digit, letter or command."""
         token = self.peek()
         if token is not None and token[0] == "number":
-            start = re.compile(r"\s*").match(self.text, self.position).end()  # type: ignore[union-attr]
-            if not self.text[start].isdigit():
+            digit = self.text[self.position :].lstrip()[0]
+            if not digit.isdigit():
                 raise Unreadable("an argument that is no digit, letter or group")
-            self.position = start + 1
-            return number(_value(self.text[start]))
+            self.position = self.text.index(digit, self.position) + 1
+            return number(_value(digit))
         return self.atom(depth + 1)
 
     def function(self, name: str, depth: int) -> Node:
+        """A named function: `\\sin^2 x`, `\\log_2 8`, `\\sin^{-1} x`."""
         base: tuple[Node, ...] = ()
         if self.accept("_"):
             base = (self.argument(depth),)
@@ -290,10 +260,3 @@ class _Reader:
         if not has_brackets and self.accept("/"):
             node = Node("div", (node, self.power(depth)))
         return node
-
-    def subscript(self) -> str:
-        match = re.compile(r"\s*_\s*(?:\{([\w ,]{1,20})\}|(\w))|'+").match(self.text, self.position)
-        if match is None:
-            return ""
-        self.position = match.end()
-        return "_" + (match[1] or match[2]) if match[1] or match[2] else match[0]

@@ -6,11 +6,12 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from shared.grading import algebra
+from shared.grading import algebra, closed_form
 from shared.grading.comparison import Comparison
-from shared.grading.expressions import Node, Unreadable, number, parse
+from shared.grading.expressions import Node, number, parse
 from shared.grading.lists import is_label, label_key
 from shared.grading.splitting import split_outside
+from shared.grading.tokens import Unreadable
 
 _INTEGER_TEXT = r"(?:\\mathbb\{Z\}|Z|\\text\{\s*(?:Z|the integers|integers?)\s*\})"
 # "k \in Z" behind an answer, with the words that lead to it.
@@ -58,14 +59,16 @@ def as_families(comparison: Comparison, gold: str, answer: str) -> bool | None:
 
 def _with_one_letter(comparison: Comparison, gold: str, answer: str) -> bool | None:
     """Intervals, lists and conditions in which an integer runs: its name is of no account."""
-    golds = _split_running(gold)
-    answers = _split_running(answer)
-    if golds is None and answers is None:
+    gold_split = _split_running(gold)
+    answer_split = _split_running(answer)
+    if gold_split is None and answer_split is None:
         return None
-    (left, letter), (right, other) = golds or (gold, ""), answers or (answer, "")
-    if letter and other and letter != other:
-        right = re.sub(rf"(?<![A-Za-z\\]){other}(?![A-Za-z])", letter, right)
-    return comparison.equal(left, right)
+    gold_body, gold_letter = gold_split or (gold, "")
+    answer_body, answer_letter = answer_split or (answer, "")
+    if gold_letter and answer_letter and gold_letter != answer_letter:
+        lone_letter = rf"(?<![A-Za-z\\]){answer_letter}(?![A-Za-z])"
+        answer_body = re.sub(lone_letter, gold_letter, answer_body)
+    return comparison.equal(gold_body, answer_body)
 
 
 def _split_running(text: str) -> tuple[str, str] | None:
@@ -100,7 +103,7 @@ def _declared(text: str) -> Family | None:
         text = builder[2].strip()
     congruence = _CONGRUENCE.match(text)
     if congruence is not None and int(congruence[3]):
-        start, step = (algebra.exact(number(Fraction(int(congruence[at])))) for at in (2, 3))
+        start, step = (closed_form.exact(number(Fraction(int(congruence[at])))) for at in (2, 3))
         return Family(congruence[1], start, step)
     match = _RUNS.search(text) or _WORDS_BEFORE.search(text)
     return None if match is None else _family(text[: match.start()].strip().rstrip(",; "), match[1])
@@ -127,7 +130,7 @@ def _family(text: str, letter: str) -> Family | None:
         return None
     try:
         node = parse(sides[-1])
-        at = [algebra.exact(_substituted(node, letter, value)) for value in (0, 1, 2)]
+        at = [closed_form.exact(_substituted(node, letter, value)) for value in (0, 1, 2)]
         step = algebra.difference(at[1], at[0])
         if algebra.equal(step, algebra.difference(at[2], at[1])) is not True or not step.above:
             return None

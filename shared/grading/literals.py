@@ -45,8 +45,8 @@ _BUT = frozenset(
     ["not", "but", "unless", "except", "only", "if", "no", "never", "cannot", "without"]
 )
 _NOTHING = frozenset(
-    tuple(said.split())
-    for said in ("no solution", "no solutions", "no real solution", "no real solutions", "none")
+    tuple(phrase.split())
+    for phrase in ("no solution", "no solutions", "no real solution", "no real solutions", "none")
 )
 
 

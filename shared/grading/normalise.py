@@ -9,77 +9,8 @@ of the number.
 import re
 import unicodedata
 
-from shared.grading import notation
+from shared.grading import notation, spellings
 
-_SUPERSCRIPTS = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n", strict=True))
-_SUBSCRIPTS = dict(zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=True))
-_SYMBOLS = str.maketrans(
-    {
-        "−": "-",
-        "–": "-",
-        "—": "-",
-        "×": "\\times ",
-        "·": "\\cdot ",
-        "⋅": "\\cdot ",
-        "∙": "\\cdot ",
-        "÷": "/",
-        "⁄": "/",
-        "∕": "/",
-        "≤": "\\le ",
-        "⩽": "\\le ",
-        "≥": "\\ge ",
-        "⩾": "\\ge ",
-        "≠": "\\ne ",
-        "±": "\\pm ",
-        "∓": "\\mp ",
-        "∞": "\\infty ",
-        "∪": "\\cup ",
-        "∩": "\\cap ",
-        "∈": "\\in ",
-        "∅": "\\emptyset ",
-        "ℝ": "\\mathbb{R}",
-        "π": "\\pi ",
-        "𝜋": "\\pi ",
-        "θ": "\\theta ",
-        "α": "\\alpha ",
-        "β": "\\beta ",
-        "γ": "\\gamma ",
-        "λ": "\\lambda ",
-        "φ": "\\phi ",
-        "ω": "\\omega ",
-        "≈": "\\approx ",
-        "º": "°",
-        "˚": "°",
-        "∖": "\\setminus ",
-        "，": ",",
-        "；": ";",
-        "：": ":",
-        "（": "(",
-        "）": ")",
-        "、": ",",
-        "＝": "=",
-        "％": "%",
-        "≡": "\\equiv ",
-        "∧": "\\land ",
-        "∨": "\\lor ",
-        "¬": "\\neg ",
-        "ℤ": "\\mathbb{Z}",
-        "ℕ": "\\mathbb{N}",
-        "∠": "\\angle ",
-        "′": "'",
-        "\u00a0": " ",
-        "\u2009": "\\,",
-        "\u202f": "\\,",
-        "\u2005": "\\,",
-        "\u200a": " ",
-        "\u200b": "",
-        "\ufeff": "",
-        "\u2061": "",
-        "\u2062": "",
-        "⟨": "(",
-        "⟩": ")",
-    }
-)
 _DEGREE = re.compile(
     r"\^\s*(?:\\circ\b|\{\s*\\circ\s*\}|°)|\\degrees?\b|\^\s*\{\s*°\s*\}|\^\s*o(?![A-Za-z])|\\circ\b(?=\s*[CF]?$)"
 )
@@ -99,60 +30,6 @@ _PLAIN = re.compile(
 _BARRED = re.compile(
     r"\\(overline|bar|widebar|hat|widehat)\s*(?:\{([^{}]*)\}|(?!\{)\s*([A-Za-z\d]))"
 )
-_SYNONYMS = {
-    "dfrac": "frac",
-    "tfrac": "frac",
-    "cfrac": "frac",
-    "dbinom": "binom",
-    "tbinom": "binom",
-    "leq": "le",
-    "leqslant": "le",
-    "geq": "ge",
-    "geqslant": "ge",
-    "neq": "ne",
-    "lt": "<",
-    "gt": ">",
-    "lbrace": "\\{",
-    "rbrace": "\\}",
-    "lbrack": "[",
-    "rbrack": "]",
-    "vert": "|",
-    "lvert": "|",
-    "rvert": "|",
-    "mid": "|",
-    "colon": ":",
-    "ast": "\\cdot",
-    "varnothing": "emptyset",
-    "backslash": "setminus",
-    "infin": "infty",
-    "R": "mathbb{R}",
-    "Reals": "mathbb{R}",
-    "quad": " ",
-    "qquad": " ",
-    "land": "\\text{and}",
-    "wedge": "\\text{and}",
-    "lor": "\\text{or}",
-    "vee": "\\text{or}",
-    "overrightarrow": "vec",
-    "approxeq": "approx",
-    "simeq": "approx",
-    "div": "/",
-    "langle": "(",
-    "rangle": ")",
-    "varphi": "phi",
-    "arctg": "arctan",
-    "tg": "tan",
-    "ctg": "cot",
-    "mathbb R": "mathbb{R}",
-    "to": "rightarrow",
-    "percent": "%",
-    "textdegree": "°",
-    "lparen": "(",
-    "rparen": ")",
-    "nobreakspace": " ",
-    "euro": "€",
-    "pounds": "£",
-}
 _NUMBER_SET = re.compile(r"\\in\s*([ZNRQ])(?![A-Za-z])")
 _SPACING = re.compile(r"(\\\\)|\\[,;:! ]|~")  # `\\\\` ends a row of a matrix
 _WHOLE_NUMBER = re.compile(r"-?\d+", re.ASCII)
@@ -239,19 +116,19 @@ def _unicode(text: str) -> str:
     if text.isascii():
         return text
     text = re.sub(
-        f"[{''.join(_SUPERSCRIPTS)}]+",
-        lambda m: "^{" + "".join(map(_SUPERSCRIPTS.__getitem__, m[0])) + "}",
+        f"[{''.join(spellings.SUPERSCRIPTS)}]+",
+        lambda m: "^{" + "".join(map(spellings.SUPERSCRIPTS.__getitem__, m[0])) + "}",
         text,
     )
     text = re.sub(
-        f"[{''.join(_SUBSCRIPTS)}]+",
-        lambda m: "_{" + "".join(map(_SUBSCRIPTS.__getitem__, m[0])) + "}",
+        f"[{''.join(spellings.SUBSCRIPTS)}]+",
+        lambda m: "_{" + "".join(map(spellings.SUBSCRIPTS.__getitem__, m[0])) + "}",
         text,
     )
     text = re.sub(
         r"([√∛])\s*(\d+(?:\.\d+)?|[A-Za-z]|\(([^()]*)\))", _root, text.replace("π", "\\pi ")
     )
-    text = notation.from_han(text.translate(_SYMBOLS))
+    text = notation.from_han(text.translate(spellings.SYMBOLS))
     return "".join(char if char.isascii() else _one_char(char) for char in text)
 
 
@@ -269,7 +146,7 @@ def _one_char(char: str) -> str:
     if char.isdecimal():
         return str(unicodedata.decimal(char))
     if unicodedata.decomposition(char).startswith(("<wide>", "<font>")):
-        return unicodedata.normalize("NFKC", char).translate(_SYMBOLS)
+        return unicodedata.normalize("NFKC", char).translate(spellings.SYMBOLS)
     return char
 
 
@@ -310,7 +187,7 @@ def _text(match: re.Match[str]) -> str:
 
 def _synonym(match: re.Match[str]) -> str:
     name = match[1]
-    synonym = _SYNONYMS.get(name)
+    synonym = spellings.SYNONYMS.get(name)
     if synonym is None:
         return match[0]
     return "\\" + synonym if synonym[0].isalpha() else synonym

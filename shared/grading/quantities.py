@@ -8,110 +8,14 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
+from shared.grading import units
+
 MAX_LENGTH = 300  # characters of a quantity; anything longer is taken as it stands
 
-# Kind -> unit -> size in the kind's base unit, written so that Fraction reads it exactly.
-_FACTORS = {
-    "length": "m 1 cm 1/100 mm 1/1000 km 1000 in 0.0254 ft 0.3048 yd 0.9144 mi 1609.344",
-    "time": "s 1 ms 1/1000 min 60 h 3600 day 86400 week 604800",
-    "mass": "g 1 kg 1000 mg 1/1000 lb 453.59237 oz 28.349523125",
-    "volume": "l 1 ml 1/1000",
-    "money": "dollar 1 cent 1/100",
-    "yuan": "yuan 1 jiao 1/10 fen 1/100",
-    "angle": "degree 1",
-}
-# Words behind a number that are part of the number.
-_MULTIPLES_TEXT = """
-hundred 100 thousand 1000 million 1000000 billion 1000000000 trillion 1000000000000 dozen 12 gross 144
-wan 10000 yi 100000000 lakh 100000 crore 10000000 half 1/2 tenth 1/10 hundredth 1/100 thousandth 1/1000 millionth
-1/1000000 third 1/3 fifth 1/5 sixth 1/6 seventh 1/7 eighth 1/8 ninth 1/9 mn 1000000 bn 1000000000 k 1000
-"""
-_MULTIPLES = {
-    word: Fraction(size)
-    for word, size in zip(_MULTIPLES_TEXT.split()[::2], _MULTIPLES_TEXT.split()[1::2], strict=True)
-}
-# Words that say that the number is a bound, one of several, or not the answer.
-_NO_UNIT_TEXT = """
-or and not least most plus minus except but factorial th st nd rd mod modulo base pi choose 以上 以下
-"""
-_NO_UNIT = frozenset(_NO_UNIT_TEXT.split())
-_KNOWN = {
-    unit: (kind, Fraction(size))
-    for kind, table in _FACTORS.items()
-    for unit, size in zip(table.split()[::2], table.split()[1::2], strict=True)
-}
-_NAMES = {
-    "meter": "m",
-    "metre": "m",
-    "centimeter": "cm",
-    "centimetre": "cm",
-    "millimeter": "mm",
-    "millimetre": "mm",
-    "kilometer": "km",
-    "kilometre": "km",
-    "inch": "in",
-    "inche": "in",
-    "foot": "ft",
-    "feet": "ft",
-    "yard": "yd",
-    "mile": "mi",
-    "second": "s",
-    "sec": "s",
-    "minute": "min",
-    "mins": "min",
-    "hour": "h",
-    "hr": "h",
-    "gram": "g",
-    "kilogram": "kg",
-    "milligram": "mg",
-    "pound": "lb",
-    "ounce": "oz",
-    "liter": "l",
-    "litre": "l",
-    "milliliter": "ml",
-    "millilitre": "ml",
-    "USD": "dollar",
-    "usd": "dollar",
-    "buck": "dollar",
-    "deg": "degree",
-    "L": "l",
-    "mL": "ml",
-    "people": "person",
-    "children": "child",
-    "mph": "mi/h",
-    "kmh": "km/h",
-    "kph": "km/h",
-    "percent": "%",
-    "percentage": "%",
-    "pt": "point",
-    "C": "celsius",
-    "F": "fahrenheit",
-    "hrs": "h",
-    "secs": "s",
-    "lbs": "lb",
-    "yen": "yuan",
-}
-_SHORT = frozenset(["m", "s", "h", "g", "l", "L"])  # one letter: a unit only inside \text{}
-_POWERS = {"square": 2, "sq": 2, "cubic": 3, "cube": 3}
 _SIGNS = {"¤": "dollar", "€": "euro", "£": "pound sterling", "¥": "yuan"}
-_FILLER = frozenset(
-    [
-        "of",
-        "a",
-        "an",
-        "the",
-        "unit",
-        "units",
-        "long",
-        "more",
-        "total",
-        "each",
-        "approximately",
-        "about",
-        "个",
-        "共",
-    ]
-)
+_MONEY = re.compile(r"^(-?)\s*([¤€£¥])\s*(-?)(.*)$", re.DOTALL)
+_DEGREES = re.compile(r"^(.*\S)\s*°\s*(?:\\text\{\s*([CF])\s*\}|([CF]))?$", re.DOTALL)
+_COMMANDS_OF_NUMBERS = re.compile(r"\\(?:frac|sqrt|pi|cdot|text)(?![A-Za-z])")  # not \sin 15°
 _TEXT_UNIT = re.compile(
     r"^(.*?[\d})\]!.a-z])\s*\\text\{([^{}]*)\}\s*((?:[\^/\s\d{}°-]|\\cdot|\\text\{[^{}]*\})*)$",
     re.DOTALL,
@@ -125,9 +29,6 @@ _BARE_SHORT = re.compile(
     rf"^(?:{_SHORT_NAMES}{_POWER}(?:\s?/\s?(?:{_SHORT_NAMES}|[smhgl]){_POWER})?|m\s?/\s?(?:s|min|h){_POWER})$"
 )
 _COMPOUND_PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*(?:,|\band\b)*")
-
-
-_UNIT_TOKEN = re.compile(r"[^\W\d_]+|\^-?\d|°|/|%")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,31 +52,31 @@ def read_quantity(text: str) -> Quantity:
     """
     if len(text) > MAX_LENGTH:
         return Quantity(text)
-    sign = re.match(r"^(-?)\s*([¤€£¥])\s*(-?)(.*)$", text, re.DOTALL)
-    if sign:
-        inner = read_quantity(sign[4])
-        value = f"{sign[1] or sign[3]}{inner.value}"
-        unit = dict(inner.unit)
-        name = _SIGNS[sign[2]]
-        kind, factor = _KNOWN.get(name, (name, Fraction(1)))
-        if kind == "money" and unit.get("money") == 1:  # "$5 dollars"
-            return Quantity(value, inner.unit, inner.factor)
-        unit[kind] = unit.get(kind, 0) + 1
-        return Quantity(
-            value, tuple(sorted(unit.items())), inner.factor * factor, multiple=inner.multiple
-        )
+    sign = _MONEY.match(text)
+    if sign is not None:
+        return _with_money_sign(sign)
     if text.endswith(("¤", "€", "£")):
         return read_quantity(text[-1] + text[:-1].rstrip())
     if text.endswith("%"):
         return Quantity(text[:-1].rstrip(), percent=True)
-    if (
-        match := re.match(r"^(.*\S)\s*°\s*(?:\\text\{\s*([CF])\s*\}|([CF]))?$", text, re.DOTALL)
-    ) and "\\" not in re.sub(
-        r"\\(?:frac|sqrt|pi|cdot|text)(?![A-Za-z])", "", match[1]
-    ):  # not \sin 15°
-        name = {"C": "celsius", "F": "fahrenheit"}.get(match[2] or match[3] or "", "angle")
-        return Quantity(match[1], ((name, 1),))
+    degrees = _DEGREES.match(text)
+    if degrees is not None and "\\" not in _COMMANDS_OF_NUMBERS.sub("", degrees[1]):
+        name = {"C": "celsius", "F": "fahrenheit"}.get(degrees[2] or degrees[3] or "", "angle")
+        return Quantity(degrees[1], ((name, 1),))
     return _worded(text)
+
+
+def _with_money_sign(sign: re.Match[str]) -> Quantity:
+    inner = read_quantity(sign[4])
+    value = f"{sign[1] or sign[3]}{inner.value}"
+    unit = dict(inner.unit)
+    name = _SIGNS[sign[2]]
+    kind, factor = units.KNOWN.get(name, (name, Fraction(1)))
+    if kind == "money" and unit.get("money") == 1:  # "$5 dollars"
+        return Quantity(value, inner.unit, inner.factor)
+    unit[kind] = unit.get(kind, 0) + 1
+    kinds = tuple(sorted(unit.items()))
+    return Quantity(value, kinds, inner.factor * factor, multiple=inner.multiple)
 
 
 def read_compound(text: str) -> Quantity | None:
@@ -191,7 +92,9 @@ def read_compound(text: str) -> Quantity | None:
     while end < len(plain):
         match = _COMPOUND_PART.match(plain, end)
         kind, size = (
-            _KNOWN.get(_canonical(match[2]), ("", Fraction(0))) if match else ("", Fraction(0))
+            units.KNOWN.get(units.canonical(match[2]), ("", Fraction(0)))
+            if match
+            else ("", Fraction(0))
         )
         if match is None or not kind:
             return None
@@ -215,7 +118,7 @@ def read_short_unit(quantity: Quantity) -> Quantity:
     )
     if match is None:
         return quantity
-    kind, size = _KNOWN[_canonical(match[2])]
+    kind, size = units.KNOWN[units.canonical(match[2])]
     return Quantity(match[1], ((kind, 1),), size, quantity.percent)
 
 
@@ -236,7 +139,7 @@ def _shared_noun(a: tuple[tuple[str, int], ...], b: tuple[tuple[str, int], ...])
     """Plain words need not agree in full ("12 red marbles", "12 marbles") but must share one;
     real units must agree.
     """
-    unit_kinds = {kind for kind, _ in _KNOWN.values()}
+    unit_kinds = {kind for kind, _ in units.KNOWN.values()}
     return not any(kind in unit_kinds for kind, _ in (*a, *b)) and bool(
         {kind for kind, _ in a} & {kind for kind, _ in b}
     )
@@ -245,21 +148,21 @@ def _shared_noun(a: tuple[tuple[str, int], ...], b: tuple[tuple[str, int], ...])
 def _worded(text: str) -> Quantity:
     match = _TEXT_UNIT.match(text) if "\\text{" in text else None
     if match:
-        unit = _read_unit(
-            match[2], re.sub(r"\\text\{([^{}]*)\}", r" \1 ", match[3]), spelled_out=True
-        )
+        unit = units.read_unit(match[2], re.sub(r"\\text\{([^{}]*)\}", r" \1 ", match[3]))
     else:
         match = _BARE_UNIT.match(text)
         if match is None or not _looks_like_words(match[2], text[match.end(1) : match.start(2)]):
             return Quantity(text)
-        unit = _read_unit(match[2], "", spelled_out=False)
+        unit = units.read_unit(match[2], "")
+        if unit is not None and not unit.kinds and unit.multiple == 1:
+            unit = None  # words that say nothing, outside of `\\text{}`
     if unit is None:
         return Quantity(text)
-    kinds, factor, multiple = unit
     value = match[1].strip()
-    if kinds == {"%": 1}:
-        return Quantity(value, percent=True, multiple=multiple)
-    return Quantity(value, tuple(sorted(kinds.items())), factor, multiple=multiple)
+    if unit.kinds == {"%": 1}:
+        return Quantity(value, percent=True, multiple=unit.multiple)
+    kinds = tuple(sorted(unit.kinds.items()))
+    return Quantity(value, kinds, unit.factor, multiple=unit.multiple)
 
 
 def _looks_like_words(text: str, space: str) -> bool:
@@ -274,76 +177,3 @@ def _looks_like_words(text: str, space: str) -> bool:
         and all(len(part) >= 3 or part in ("in", "of", "to", "by") for part in parts)
         and "^" not in text[:2]
     )
-
-
-def _read_unit(
-    head: str, tail: str, spelled_out: bool
-) -> tuple[dict[str, int], Fraction, Fraction] | None:
-    """Kinds with their powers, the factor into base units, what number words multiply with.
-    None if it is no unit.
-    """
-    text = (
-        f"{head} {tail}".replace("{", "").replace("}", "").replace("\\cdot", " ").replace(".", " ")
-    )
-    text = re.sub(
-        r"\^\s*(-?\d)|(?<=[A-Za-z])([23])(?!\d)", lambda match: f"^{match[1] or match[2]}", text
-    )
-    if re.search(r"(?<!\^)(?<!\^-)\d", text):
-        return None  # a digit that is no power says something else
-    parts: list[tuple[str, int]] = []  # unit and power
-    direction = 1
-    power = 1
-    multiple = Fraction(1)
-    tokens = _UNIT_TOKEN.findall(text)
-    if not _NO_UNIT.isdisjoint(token.casefold() for token in tokens) or (
-        "than" in tokens and len(tokens[-1]) < 3
-    ):
-        return None
-    for token in tokens:
-        lowered = token.casefold()
-        size = (
-            _MULTIPLES.get(lowered) or _MULTIPLES.get(lowered.removesuffix("s"))
-            if direction > 0
-            else None
-        )
-        if lowered == "halves":
-            size = Fraction(1, 2)
-        if size is not None:
-            if parts:
-                return None  # "2 boxes of a dozen"
-            multiple *= size
-        elif token == "/" or lowered in ("per", "every"):
-            direction = -1
-        elif lowered in _POWERS:
-            power = _POWERS[lowered]
-        elif token[0] == "^" or lowered in ("squared", "cubed"):
-            if not parts:
-                return None  # "5 squared"
-            raised = int(token[1:]) if token[0] == "^" else _POWERS[lowered[:-1]]
-            parts = [*parts[:-1], *((name, exponent * raised) for name, exponent in parts[-1:])]
-        elif lowered not in _FILLER and not (
-            lowered == "in" and parts and direction > 0
-        ):  # "dogs in total"
-            above, _, below = _canonical(token).partition("/")
-            parts.append((above, power * direction))
-            parts += [(below, -power * direction)] if below else []
-            power = 1
-    kinds: dict[str, int] = {}
-    factor = Fraction(1)
-    for name, exponent in parts:
-        kind, size = _KNOWN.get(name, (name, Fraction(1)))
-        kinds[kind] = kinds.get(kind, 0) + exponent
-        factor *= size**exponent
-    return (kinds, factor, multiple) if spelled_out or kinds or multiple != 1 else None
-
-
-def _canonical(word: str) -> str:
-    if word in _NAMES or word in _SHORT:
-        return _NAMES.get(word, word)
-    lower_word = word.casefold()
-    for form in (lower_word, lower_word.removesuffix("s"), lower_word.removesuffix("es")):
-        if form in _NAMES:
-            return _NAMES[form]
-        if form in _KNOWN:
-            return form
-    return lower_word[:-3] + "y" if lower_word.endswith("ies") else lower_word.removesuffix("s")

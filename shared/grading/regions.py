@@ -1,5 +1,5 @@
-r"""Sets of real numbers: intervals, unions, differences, inequalities, all in one form that can be
-compared.
+r"""Sets of real numbers as answers write them: intervals, unions, differences, inequalities, all read
+into one form that can be compared.
 
 `[-2,7]`, `-2 \le x \le 7` and `x \ge -2 \text{ and } x \le 7` are the same region.
 """
@@ -9,9 +9,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from shared.grading import algebra
-from shared.grading.expressions import Unreadable, parse
+from shared.grading import algebra, closed_form, intervals
+from shared.grading.expressions import parse
+from shared.grading.intervals import Point, Region
 from shared.grading.splitting import bracketed, split_outside
+from shared.grading.tokens import Unreadable
 
 MAX_PIECES = 40
 
@@ -32,24 +34,6 @@ _REALS = re.compile(
     r"^(?:\\mathbb\{R\}|(?:\\text\{)?\s*all real (?:numbers|values)(?: of [a-z])?\s*\}?)$",
     re.IGNORECASE,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """A boundary: its place on the line, and its exact value."""
-
-    place: float
-    form: algebra.Form
-
-
-@dataclass(frozen=True, slots=True)
-class Region:
-    """`inside[2k]` is the open gap left of `points[k]`, `inside[2k + 1]` that point; the last
-    entry is the last gap.
-    """
-
-    points: tuple[Point, ...]
-    inside: tuple[bool, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +60,6 @@ def read_region(text: str) -> Stated | None:
         return _read(text.strip(), 0)
     except (Unreadable, algebra.TooHard):
         return None
-
-
-def same_region(a: Region, b: Region) -> bool:
-    """Whether two regions have the same boundaries, exactly, with the same sides inside."""
-    return a.inside == b.inside and all(
-        algebra.equal(p.form, q.form) is True for p, q in zip(a.points, b.points, strict=True)
-    )
 
 
 _MIRRORED = {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le", "\\ne": "\\ne", "=": "="}
@@ -124,13 +101,13 @@ def _read(text: str, depth: int) -> Stated:
     ):
         parts = split_outside(text, "|".join(separators))
         if 1 < len(parts) <= MAX_PIECES:
-            stated = [_read(part.strip(), depth + 1) for part in parts]
-            return _fold(stated, operation)
+            operands = [_read(part.strip(), depth + 1) for part in parts]
+            return _fold(operands, operation)
     parts = split_outside(text, ",")
     if 1 < len(parts) <= MAX_PIECES and all(_RELATION.search(part) for part in parts):
-        stated = [_read(part.strip(), depth + 1) for part in parts]
-        together = _fold(stated, _both)
-        return together if any(together.region.inside) else _fold(stated, _either)
+        operands = [_read(part.strip(), depth + 1) for part in parts]
+        together = _fold(operands, _both)
+        return together if any(together.region.inside) else _fold(operands, _either)
     return _simple(text)
 
 
@@ -150,7 +127,9 @@ def _simple(text: str) -> Stated:
     if opening == "\\{" and closing == "\\}" and len(items) <= MAX_PIECES:
         points = Region((), (False,))
         for item in items:
-            points = _combine(points, _between(_point(item), True, _point(item), True), _either)
+            points = intervals.combine(
+                points, intervals.between(_point(item), True, _point(item), True), _either
+            )
         return Stated(points)
     if opening in "([" and closing in ")]" and len(items) == 2:
         low = _point(items[0])
@@ -159,7 +138,7 @@ def _simple(text: str) -> Stated:
             closing == "]" and isinstance(high, float)
         ):
             raise Unreadable("closed at infinity")
-        return Stated(_between(low, opening == "[", high, closing == "]"))
+        return Stated(intervals.between(low, opening == "[", high, closing == "]"))
     raise Unreadable("no region")
 
 
@@ -182,11 +161,11 @@ def _inequality(pieces: list[str]) -> Stated:
     at = variables[0]
     region = Region((), (True,))
     for index, relation in enumerate(relations):
-        left = index + 1 == at  # the constant stands left of the variable
+        constant_is_left = index + 1 == at  # the constant stands left of the variable
         if index not in (at - 1, at):
             raise Unreadable("no inequality for one variable")
-        constant = _point(sides[index] if left else sides[index + 1])
-        region = _combine(region, _half_line(constant, relation, left), _both)
+        constant = _point(sides[index] if constant_is_left else sides[index + 1])
+        region = intervals.combine(region, _half_line(constant, relation, constant_is_left), _both)
     return Stated(region, sides[at])
 
 
@@ -200,7 +179,7 @@ def _distance(absolute: re.Match[str], relation: str, radius: str) -> Stated:
     if relation == "\\ne":
         raise Unreadable("no interval")
     towards = _half_line(low, _MIRRORED[relation], constant_is_left=False)
-    region = _combine(
+    region = intervals.combine(
         towards,
         _half_line(high, relation, constant_is_left=False),
         _both if "<" in relation or "le" in relation else _either,
@@ -218,29 +197,9 @@ def _half_line(constant: Point | float, relation: str, constant_is_left: bool) -
     ) != constant_is_left  # the constant bounds the variable from above
     is_closed = relation in ("\\le", "\\ge")
     return (
-        _between(-math.inf, False, constant, is_closed)
+        intervals.between(-math.inf, False, constant, is_closed)
         if is_upper_bound
-        else _between(constant, is_closed, math.inf, False)
-    )
-
-
-def _between(
-    low: Point | float, low_closed: bool, high: Point | float, high_closed: bool
-) -> Region:
-    points = [end for end in (low, high) if isinstance(end, Point)]
-    if (isinstance(low, float) and low > 0) or (isinstance(high, float) and high < 0):
-        raise Unreadable("an interval from infinity")
-    if len(points) == 2:
-        if algebra.equal(points[0].form, points[1].form):
-            return Region((points[0],), (False, low_closed and high_closed, False))
-        if points[0].place > points[1].place:
-            raise Unreadable("an interval that runs backwards")
-        return Region(tuple(points), (False, low_closed, True, high_closed, False))
-    if not points:
-        return Region((), (True,))
-    return Region(
-        (points[0],),
-        (False, low_closed, True) if isinstance(low, Point) else (True, high_closed, False),
+        else intervals.between(constant, is_closed, math.inf, False)
     )
 
 
@@ -250,7 +209,7 @@ def _point(text: str) -> Point | float:
         return math.inf
     if bare == "-\\infty":
         return -math.inf
-    form = algebra.exact(parse(text))
+    form = closed_form.exact(parse(text))
     place = algebra.approximate(form)
     if place is None:
         raise Unreadable("no constant")
@@ -275,45 +234,5 @@ def _fold(regions: list[Stated], operation: Callable[[bool, bool], bool]) -> Sta
         raise Unreadable("several variables")
     region = regions[0].region
     for part in regions[1:]:
-        region = _combine(region, part.region, operation)
+        region = intervals.combine(region, part.region, operation)
     return Stated(region, names.pop() if names else "")
-
-
-def _combine(a: Region, b: Region, operation: Callable[[bool, bool], bool]) -> Region:
-    """The two regions laid over one another, boundaries that separate nothing left out."""
-    boundaries: list[Point] = []
-    for point in sorted((*a.points, *b.points), key=lambda point: point.place):
-        if not boundaries or not _same_place(boundaries[-1], point):
-            boundaries.append(point)
-    slots = [operation(_gap(a, None), _gap(b, None))]
-    for point in boundaries:
-        slots.append(operation(_at(a, point), _at(b, point)))
-        slots.append(operation(_gap(a, point), _gap(b, point)))
-    points = []
-    inside = [slots[0]]
-    for index, point in enumerate(boundaries):
-        here = slots[2 * index + 1]
-        after = slots[2 * index + 2]
-        if not inside[-1] == here == after:
-            points.append(point)
-            inside += [here, after]
-    return Region(tuple(points), tuple(inside))
-
-
-def _same_place(a: Point, b: Point) -> bool:
-    return math.isclose(a.place, b.place, rel_tol=1e-12, abs_tol=1e-12)
-
-
-def _at(region: Region, point: Point) -> bool:
-    for index, own in enumerate(region.points):
-        if _same_place(own, point):
-            return region.inside[2 * index + 1]
-    return _gap(region, point)
-
-
-def _gap(region: Region, point: Point | None) -> bool:
-    """Whether the open gap just right of `point` (None: far left) lies inside."""
-    before = 0
-    if point is not None:
-        before = sum(own.place < point.place or _same_place(own, point) for own in region.points)
-    return region.inside[2 * before]

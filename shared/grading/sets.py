@@ -4,7 +4,7 @@ and sets.
 
 import itertools
 
-from shared.grading import algebra, regions, values
+from shared.grading import algebra, intervals, regions, values
 from shared.grading.comparison import Comparison
 from shared.grading.lists import (
     Listed,
@@ -21,7 +21,7 @@ from shared.grading.splitting import Matrix
 
 MAX_ITEMS = 100
 
-Labelled = list[tuple[str, str]]  # (label or "", value)
+LabelledItems = list[tuple[str, str]]  # (label or "", value)
 
 
 def as_matrices(comparison: Comparison, gold: str, answer: str) -> bool | None:
@@ -78,7 +78,7 @@ def as_regions(comparison: Comparison, gold: str, answer: str) -> bool | None:
             and gold_region.variable != answer_region.variable
         ):
             return False
-        return regions.same_region(gold_region.region, answer_region.region)
+        return intervals.same_region(gold_region.region, answer_region.region)
     if gold_region is None and answer_region is None:
         return _as_relations(comparison, gold, answer)
     unread_text = answer if gold_region is not None else gold
@@ -176,7 +176,7 @@ def _connected_otherwise(gold: Listed, answer: Listed) -> bool:
 
 
 def _items_equal(
-    comparison: Comparison, gold: Labelled, answer: Labelled, is_ordered: bool
+    comparison: Comparison, gold: LabelledItems, answer: LabelledItems, is_ordered: bool
 ) -> bool:
     has_distinct_labels = [_all_named(side) for side in (gold, answer)]
     if all(has_distinct_labels):
@@ -196,7 +196,7 @@ def _items_equal(
     return _same_multiset(comparison, gold, answer)
 
 
-def _all_named(side: Labelled) -> bool:
+def _all_named(side: LabelledItems) -> bool:
     return all(name for name, _ in side) and len(dict(side)) == len(side)
 
 
@@ -204,7 +204,7 @@ def _same_label(a: tuple[str, str], b: tuple[str, str]) -> bool:
     return not a[0] or not b[0] or a[0] == b[0]
 
 
-def _roots_of_one_letter(gold: Labelled, answer: Labelled) -> bool:
+def _roots_of_one_letter(gold: LabelledItems, answer: LabelledItems) -> bool:
     bases = [{base_of_label(name) for name, _ in side} for side in (gold, answer)]
     has_indices = [any(name != base_of_label(name) for name, _ in side) for side in (gold, answer)]
     return (
@@ -215,7 +215,7 @@ def _roots_of_one_letter(gold: Labelled, answer: Labelled) -> bool:
     )
 
 
-def _by_coordinates(side: Labelled, counterpart: Labelled) -> Labelled:
+def _by_coordinates(side: LabelledItems, counterpart: LabelledItems) -> LabelledItems:
     """`y=3, x=2` against a bare (2,3): letters that follow one another in the alphabet are read
     in its order.
     """
@@ -226,7 +226,7 @@ def _by_coordinates(side: Labelled, counterpart: Labelled) -> Labelled:
     return sorted(side) if is_consecutive else side
 
 
-def _same_multiset(comparison: Comparison, gold: Labelled, answer: Labelled) -> bool:
+def _same_multiset(comparison: Comparison, gold: LabelledItems, answer: LabelledItems) -> bool:
     unmatched = list(answer)
     for gold_item in gold:
         spelling = squash(gold_item[1])

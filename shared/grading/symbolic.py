@@ -9,10 +9,11 @@ of math-verify.
 import logging
 import re
 
-from shared.grading.expressions import Node, Unreadable, parse
+from shared.grading.expressions import Node, parse
 from shared.grading.numeric import AGREE, Values, evaluate
 from shared.grading.outcome import Finding, Undecidable
 from shared.grading.sample_points import Domain, Sample, domain_of, samples
+from shared.grading.tokens import Unreadable
 
 MAX_LENGTH = 2_000  # characters that math-verify gets to see
 MAX_ROUNDED = (

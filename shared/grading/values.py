@@ -5,10 +5,11 @@ from collections.abc import Callable
 from fractions import Fraction
 from functools import lru_cache
 
-from shared.grading import algebra, quantities
-from shared.grading.expressions import Unreadable, parse
+from shared.grading import algebra, closed_form, quantities
+from shared.grading.expressions import parse
 from shared.grading.lists import is_label, label_key
 from shared.grading.splitting import split_outside
+from shared.grading.tokens import Unreadable
 
 MAX_ROUNDED = 40  # digits of an approximation
 _NAMES_A_THING = re.compile(r"[_'(\[{|]|^[A-Z]{2,}$|^[A-Za-z]{4,}$")
@@ -18,7 +19,7 @@ _NAMES_A_THING = re.compile(r"[_'(\[{|]|^[A-Z]{2,}$|^[A-Za-z]{4,}$")
 def exact_form(text: str) -> algebra.Form | str:
     """The exact form of a cleaned expression, or why there is none."""
     try:
-        return algebra.exact(parse(text))
+        return closed_form.exact(parse(text))
     except (Unreadable, algebra.TooHard) as error:
         return str(error)
 
