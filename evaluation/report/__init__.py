@@ -1,13 +1,15 @@
-"""report.html: one self-contained file that works offline. The result, its plots, every case to
-read, the manifest.
+"""report.html: one self-contained file that works offline.
 
-    page.py      the static part, from comparison.json and the manifest; everything escaped
-    plots.py     inline SVG
-    payload.py   the cases as compressed blocks
-    page.css, cases.js   style and the browser of cases; put in by page.py, with frame and formulas of shared/pages
+The result, its plots, every case to read, the manifest:
 
-The script builds what it shows from text nodes only, and a content security policy names its hash:
-nothing else runs.
+    page.py         the static part, from comparison.json and the manifest; everything escaped
+    headline.py     the cards on top; provenance.py the tables of the manifest at the end
+    plots.py        inline SVG
+    payload.py      the cases as compressed blocks
+    page.css        style; blocks.js, case_view.js and cases.js are the browser of cases
+
+page.py puts style and scripts in, with the frame and the formulas of shared/pages. The script builds
+what it shows from text nodes only, and a content security policy names its hash: nothing else runs.
 """
 
 from collections.abc import Mapping

@@ -8,7 +8,7 @@ from evaluation.answer_cache import AnswerCache
 from evaluation.records import Case, ModelAnswer, Question, SampleRequest
 from evaluation.report import write_report
 from evaluation.results.folder import COMPARISON, MANIFEST, write_json, write_verdicts
-from evaluation.stats.comparison import compare, summary
+from evaluation.results.output_files import comparison_of
 from shared.records import Verdict, problem_id
 
 Results = dict[str, dict[str, dict[str, list[Case]]]]
@@ -48,23 +48,6 @@ def by_id(cases: Sequence[Case]) -> dict[str, list[Case]]:
     return found
 
 
-def comparison_of(results: Results) -> dict[str, Any]:
-    base, *others = results
-    found: dict[str, Any] = {}
-    for name in results[base]:
-        if not others:
-            found[name] = {
-                "n": len(results[base][name]),
-                "base": summary(base, results[base][name]),
-            }
-            continue
-        entries = [
-            compare(base, results[base][name], other, results[other][name]) for other in others
-        ]
-        found[name] = entries[0] | ({"others": entries[1:]} if entries[1:] else {})
-    return {"benchmarks": found}
-
-
 def manifest_of(results: Results, origins: Mapping[str, str] | None = None) -> dict[str, Any]:
     first = next(iter(results.values()))
     models = [
@@ -98,7 +81,7 @@ def manifest_of(results: Results, origins: Mapping[str, str] | None = None) -> d
 
 def report_of(path: Path, results: Results) -> str:
     """Write a report and give its text."""
-    write_report(path, manifest_of(results), comparison_of(results), results)
+    write_report(path, manifest_of(results), comparison_of({}, results), results)
     return path.read_text(encoding="utf-8")
 
 
@@ -109,7 +92,7 @@ def finished_run(out: Path, results: Results, origins: Mapping[str, str] | None 
     manifest = manifest_of(results, origins)
     out.mkdir(parents=True)
     write_json(out / MANIFEST, manifest)
-    write_json(out / COMPARISON, comparison_of(results))
+    write_json(out / COMPARISON, comparison_of({}, results))
     for model, told in zip(manifest["models"], results.values(), strict=True):
         for benchmark in manifest["benchmarks"]:
             folder = out / model["slug"] / benchmark["slug"]

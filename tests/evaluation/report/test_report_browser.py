@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from evaluation.report import write_report
+from evaluation.results.output_files import comparison_of
 from tests.browser_page import playwright
-from tests.evaluation.judged import Results, by_id, comparison_of, judged, manifest_of, report_of
+from tests.evaluation.judged import Results, by_id, judged, manifest_of, report_of
 from tests.evaluation.report.test_report import HOSTILE, two_models
 
 READY = "body[data-ready]"
@@ -89,7 +90,7 @@ def test_arrow_keys_walk_through_the_cases_and_the_address_leads_back(
 ) -> None:
     open_report(page, tmp_path / "r.html", two_models(2, 0, 30))
     page.focus("#list")
-    for _ in range(25):
+    for _ in range(24):  # from the first, which is open from the start
         page.keyboard.press("ArrowDown")
     playwright.expect(page.locator(".problem")).to_have_text("Problem 24")
     selected = page.locator(".row[aria-selected=true]").inner_text()
@@ -98,6 +99,34 @@ def test_arrow_keys_walk_through_the_cases_and_the_address_leads_back(
     page.reload()
     page.wait_for_selector(".side")
     assert page.locator(".row[aria-selected=true]").inner_text() == selected
+
+
+def test_the_first_fixed_case_is_open_from_the_start_and_the_address_stays(
+    page: Any, tmp_path: Path
+) -> None:
+    right_before = judged("Right before", "1", "\\boxed{1}", correct=True)
+    wrong_before = judged("Wrong before", "2", "\\boxed{3}", correct=False)
+    fixed = judged("Wrong before", "2", "\\boxed{2}", correct=True)
+    results = {
+        "base": {"b": by_id([right_before, wrong_before])},
+        "tuned": {"b": by_id([right_before, fixed])},
+    }
+    open_report(page, tmp_path / "r.html", results)
+    playwright.expect(page.locator("#detail .problem")).to_have_text("Wrong before")
+    assert "Wrong before" in page.locator(".row[aria-selected=true]").inner_text()
+    assert "#" not in page.url
+    assert page.evaluate("scrollY") == 0
+
+
+def test_another_benchmark_opens_its_own_first_case(page: Any, tmp_path: Path) -> None:
+    answer = judged("Of the other one", "1", "\\boxed{1}", correct=True)
+    results = two_models(2, 0, 3)
+    for model in results:
+        results[model]["aime"] = by_id([answer])
+    open_report(page, tmp_path / "r.html", results)
+    playwright.expect(page.locator("#detail .problem")).to_have_text("Problem 0")
+    page.select_option("#benchmark", label="aime")
+    playwright.expect(page.locator("#detail .problem")).to_have_text("Of the other one")
 
 
 @pytest.mark.parametrize(
@@ -183,7 +212,7 @@ def test_links_to_disagreements_lead_to_the_case(page: Any, tmp_path: Path) -> N
 def test_a_phone_shows_the_whole_width_of_the_page(page: Any, tmp_path: Path) -> None:
     results = two_models(2, 1, 5)
     manifest = manifest_of(results) | {"git_commit": "0123456789abcdef" * 2 + "01234567+changes"}
-    write_report(tmp_path / "r.html", manifest, comparison_of(results), results)
+    write_report(tmp_path / "r.html", manifest, comparison_of({}, results), results)
     page.set_viewport_size({"width": 400, "height": 800})
     page.goto((tmp_path / "r.html").as_uri())
     page.wait_for_selector(READY)
