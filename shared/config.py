@@ -15,7 +15,7 @@ import os
 import re
 import sys
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar, get_args
@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from shared.errors import InputError
 
 PREFIX = "STILLHOUSE_"
+_HEADER = re.compile(r"\s*\[+\s*([\w.\-\"]+)\s*\]+")
 
 
 class Config(BaseModel):
@@ -61,24 +62,31 @@ def load(
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path}: not valid TOML: {error}") from None
     places: dict[tuple[str, ...], str] = {}  # where a key was given, if not in the file
+    for keys, value, place in _overrides(model, sets, environ):
+        places[*keys,] = place
+        _put(tree, keys, _value(value), place)
+    _hold_to_64_bits(tree, str(path) if path else "configuration")
+    return validate(model, tree, str(path) if path else "configuration", text, places)
+
+
+def _overrides(
+    model: type[Config], sets: Sequence[str], environ: Mapping[str, str]
+) -> Iterator[tuple[list[str], str, str]]:
+    """(key, value as text, where it was given) from the environment, then from `--set`."""
     for name, value in environ.items():
         if not name.startswith(PREFIX):
             continue
         keys = name[len(PREFIX) :].lower().split("__")
         if keys[0] in model.model_fields:
-            places[*keys,] = f"environment variable {name}"
-            _put(tree, keys, _value(value), places[*keys,])
+            yield keys, value, f"environment variable {name}"
         else:
             print(f"warning: {name} names no key of this program and is ignored", file=sys.stderr)
     for item in sets:
         key, equals, value = item.partition("=")
         if not equals:
             raise InputError(f"--set {_without_credentials(item)}: write --set key=value")
-        keys = key.strip().split(".")
-        places[*keys,] = f"--set {key.strip()}"  # without the value, which may be a secret
-        _put(tree, keys, _value(value), places[*keys,])
-    _hold_to_64_bits(tree, str(path) if path else "configuration")
-    return validate(model, tree, str(path) if path else "configuration", text, places)
+        # The place is told without the value, which may be a secret.
+        yield key.strip().split("."), value, f"--set {key.strip()}"
 
 
 def validate(
@@ -95,29 +103,33 @@ def validate(
         return model.model_validate(tree)
     except ValidationError as error:
         path = _path_of(model, error.errors()[0]["loc"])
-        told = [
-            p
-            for keys, p in places.items()
+        key_places = [
+            key_place
+            for keys, key_place in places.items()
             if path and keys[: len(path)] == tuple(path[: len(keys)])
         ]
-        where = told[-1] if told else place + (_line_of(text, path) if path else "")
-        raise InputError(_one_line(model, error, where)) from None
+        if key_places:
+            place = key_places[-1]
+        elif path:
+            place += _line_of(text, path)
+        raise InputError(_one_line(model, error, place)) from None
 
 
 def explain(model: type[Config], prefix: str = "") -> str:
     """Every key with its default and its description, as commented TOML: what `--help` prints."""
-    lines, tables = [], []
+    lines = []
+    tables = []
     for name, info in model.model_fields.items():
         table = _table_model(info.annotation)
         if table is not None:
-            listed = str(info.annotation).startswith(("list", "tuple"))
-            head = f"[[{prefix}{name}]]" if listed else f"[{prefix}{name}]"
+            is_list = str(info.annotation).startswith(("list", "tuple"))
+            head = f"[[{prefix}{name}]]" if is_list else f"[{prefix}{name}]"
             about = f"  # {info.description}" if info.description else ""
             tables.append(f"\n{head}{about}\n" + explain(table, f"{prefix}{name}."))
             continue
-        default = (
-            "…" if info.is_required() else _as_toml(info.get_default(call_default_factory=True))
-        )
+        default = "…"
+        if not info.is_required():
+            default = _as_toml(info.get_default(call_default_factory=True))
         about = f" # {info.description}" if info.description else ""
         lines.append(f"{name} = {default}".ljust(36 if about else 0) + about)
     return "\n".join(lines + tables)
@@ -133,9 +145,8 @@ def _table_model(annotation: Any) -> type[Config] | None:
 def _as_toml(value: Any) -> str:
     if isinstance(value, tuple | list):
         return "[" + ", ".join(_as_toml(item) for item in value) + "]"
-    return json.dumps(
-        value, ensure_ascii=False, default=str
-    )  # TOML's scalars are written as JSON's
+    # TOML's scalars are written as JSON's.
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _read(path: Path) -> str:
@@ -174,46 +185,53 @@ def _hold_to_64_bits(node: Any, place: str, key: str = "") -> None:
 
 def _put(tree: dict[str, Any], keys: list[str], value: Any, place: str) -> None:
     node: Any = tree
-    for depth, key in enumerate(keys):
-        last = depth == len(keys) - 1
-        if isinstance(node, list):
-            if not key.isdigit() or int(key) >= len(node):
-                raise InputError(
-                    f"{place}: {'.'.join(keys[:depth])} has {len(node)} tables, numbered from 0"
-                )
-            key_or_index: Any = int(key)
-        elif isinstance(node, dict):
-            key_or_index = key
-        else:
-            raise InputError(f"{place}: {'.'.join(keys[:depth])} is a value, not a table")
-        if last:
-            node[key_or_index] = value
-        elif isinstance(node, dict):
-            node = node.setdefault(key_or_index, {})
-        else:
-            node = node[key_or_index]
+    for depth, key in enumerate(keys[:-1]):
+        index = _index_in(node, key, keys[:depth], place)
+        if isinstance(node, dict):
+            node.setdefault(index, {})
+        node = node[index]
+    node[_index_in(node, keys[-1], keys[:-1], place)] = value
+
+
+def _index_in(node: Any, key: str, path: list[str], place: str) -> Any:
+    """What `key` is in the table or the list of tables `node`, which stands at `path`."""
+    if isinstance(node, dict):
+        return key
+    if not isinstance(node, list):
+        raise InputError(f"{place}: {'.'.join(path)} is a value, not a table")
+    if not key.isdigit() or int(key) >= len(node):
+        raise InputError(f"{place}: {'.'.join(path)} has {len(node)} tables, numbered from 0")
+    return int(key)
 
 
 def _one_line(model: type[Config], error: ValidationError, place: str) -> str:
-    first, *others = error.errors()
-    path = _path_of(model, first["loc"])
+    faults = error.errors()
+    fault = faults[0]
+    path = _path_of(model, fault["loc"])
     where = f"{place}: {'.'.join(path)}" if path else place
-    if first["type"] == "extra_forbidden":
-        near = _nearest(model, path)
-        return f"{where}: unknown key" + (
-            f"; did you mean {near}?" if near else "; --help lists every key"
-        )
-    if first["type"] == "missing":
+    if fault["type"] == "extra_forbidden":
+        near_key = _nearest(model, path)
+        hint = f"did you mean {near_key}?" if near_key else "--help lists every key"
+        return f"{where}: unknown key; {hint}"
+    if fault["type"] == "missing":
         return f"{where}: missing; add this key (--help explains it)"
     # A key of several types fails once for each of them.
-    alike = [first, *(other for other in others if _path_of(model, other["loc"]) == path)]
-    messages = dict.fromkeys(_IN_TOML.get(one["type"]) or _message(one["msg"]) for one in alike)
-    given = first["input"]
-    is_told = isinstance(given, str | int | float) and not (
-        path and path[-1].endswith("_env")
-    )  # perhaps a key itself
-    shown = f" (got {_without_credentials(str(given))[:80]!r})" if is_told else ""
-    return f"{where}: {', or '.join(messages)}{shown}"
+    key_faults = [fault, *(each for each in faults[1:] if _path_of(model, each["loc"]) == path)]
+    messages = dict.fromkeys(
+        _IN_TOML.get(each["type"]) or _message(each["msg"]) for each in key_faults
+    )
+    return f"{where}: {', or '.join(messages)}{_input_shown(path, fault['input'])}"
+
+
+def _input_shown(path: list[str], value: Any) -> str:
+    """` (got ...)` for a value that may be shown; "" for a table, and for what may be a key itself
+    where the name of its variable belongs.
+    """
+    if not isinstance(value, str | int | float):
+        return ""
+    if path and path[-1].endswith("_env"):
+        return ""
+    return f" (got {_without_credentials(str(value))[:80]!r})"
 
 
 def _without_credentials(text: str) -> str:
@@ -222,8 +240,8 @@ def _without_credentials(text: str) -> str:
     return re.sub(r"(://[^\s?#]*[?#])\S*", r"\1[hidden]", text)
 
 
-def _message(told: str) -> str:
-    message = told.removeprefix("Value error, ")
+def _message(message: str) -> str:
+    message = message.removeprefix("Value error, ")
     return message[0].lower() + message[1:]
 
 
@@ -245,14 +263,14 @@ def _path_of(model: type[Config], loc: Sequence[str | int]) -> list[str]:
 
 def _nearest(model: type[Config], path: list[str]) -> str:
     """The known key nearest to an unknown one: in its own table first, then anywhere."""
-    known = list(_all_keys(model))
+    keys = list(_all_keys(model))
     plain = ".".join(part for part in path if not part.isdigit())
     table = plain.rpartition(".")[0]
-    siblings = {key: key.rpartition(".")[2] for key in known if key.rpartition(".")[0] == table}
+    siblings = {key: key.rpartition(".")[2] for key in keys if key.rpartition(".")[0] == table}
     near = difflib.get_close_matches(path[-1], list(siblings.values()), 1, 0.6)
     if near:
         return ".".join([*path[:-1], near[0]])
-    by_name = {key.rpartition(".")[2]: key for key in known}
+    by_name = {key.rpartition(".")[2]: key for key in keys}
     near = difflib.get_close_matches(path[-1], list(by_name), 1, 0.8)
     return by_name[near[0]] if near else ""
 
@@ -271,19 +289,20 @@ def _line_of(text: str, path: list[str]) -> str:
     """`:line` of a key in TOML text, or "" where it stands in no line of its own (inline
     tables, `--set`).
     """
-    tables = [part for part in path[:-1] if not part.isdigit()]
+    table = ".".join(part for part in path[:-1] if not part.isdigit())
     index = next((int(part) for part in path if part.isdigit()), 0)
-    seen, current = -1, ""
+    table_index = -1  # of those with the key's table as their header
+    current_table = ""
     for number, line in enumerate(text.splitlines(), 1):
-        if header := re.match(r"\s*\[+\s*([\w.\-\"]+)\s*\]+", line):
-            current = header[1]
-            seen += current == ".".join(tables)
-        elif (
-            current == ".".join(tables)
-            and re.match(rf"\s*{re.escape(path[-1])}\s*=", line)
-            and seen in (index, -1)
-        ):
-            return f":{number}"
-        if header and current == ".".join([*tables, path[-1]]):
+        header = _HEADER.match(line)
+        if header is None:
+            is_key = re.match(rf"\s*{re.escape(path[-1])}\s*=", line) is not None
+            if is_key and current_table == table and table_index in (index, -1):
+                return f":{number}"
+            continue
+        current_table = header[1]
+        if current_table == table:
+            table_index += 1
+        if current_table == f"{table}.{path[-1]}".removeprefix("."):
             return f":{number}"
     return ""

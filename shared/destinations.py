@@ -59,9 +59,8 @@ def is_corpus(folder: Path) -> bool:
 
 def note_ours(path: Path) -> None:
     """Remember that `path`, as it is now, was written by us, so that it may be replaced."""
-    with contextlib.suppress(
-        OSError, AttributeError
-    ):  # elsewhere than Linux, or no such attributes: --force then
+    # Elsewhere than on Linux, or without such attributes, --force is needed.
+    with contextlib.suppress(OSError, AttributeError):
         os.setxattr(path, ATTRIBUTE, _state(path))
 
 

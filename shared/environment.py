@@ -25,7 +25,7 @@ from shared.errors import CannotWrite, InputError, Stopped, die_of_a_second, run
 # What may be put on top of a finished environment, with constraints/ADDITION.txt beside the
 # environment's own.
 ADDITIONS = {"unsloth": ("unsloth", "bitsandbytes", "liger-kernel")}
-TOLD_EVERY_SECONDS = 20.0
+PROGRESS_SECONDS = 20.0  # between lines that say how far it is
 
 
 class Unfinished(Stopped):
@@ -60,12 +60,13 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _make(place: Path, tools: "_Tools") -> None:
-    constraints, ready = Path(f"constraints/{place.name}.txt"), place / ".ready"
-    kept = ready.exists() and _works(place)
-    if kept and _newer(ready, constraints, Path("pyproject.toml")):
+    constraints = Path(f"constraints/{place.name}.txt")
+    ready = place / ".ready"
+    is_usable = ready.exists() and _works(place)
+    if is_usable and _newer(ready, constraints, Path("pyproject.toml")):
         return  # another process has made it while this one waited
     print(f"setting up {place} (once, a few minutes)", flush=True)
-    if not kept:
+    if not is_usable:
         ready.unlink(missing_ok=True)
         if place.exists():
             shutil.rmtree(place)
@@ -75,19 +76,16 @@ def _make(place: Path, tools: "_Tools") -> None:
 
 
 def _add(place: Path, addition: str, tools: "_Tools") -> None:
-    constraints, ready, added = (
-        Path(f"constraints/{addition}.txt"),
-        place / ".ready",
-        place / f".{addition}",
-    )
-    if added.exists() and _newer(added, constraints):
+    constraints = Path(f"constraints/{addition}.txt")
+    mark = place / f".{addition}"
+    if mark.exists() and _newer(mark, constraints):
         return
     print(f"adding {addition} to {place} (once, a few minutes)", flush=True)
-    with _unfinished(ready):
+    with _unfinished(place / ".ready"):
         tools.pip(
             "-c", f"constraints/{place.name}.txt", "-c", str(constraints), *ADDITIONS[addition]
         )
-        added.touch()
+        mark.touch()
 
 
 @contextmanager
@@ -113,15 +111,12 @@ def _works(place: Path) -> bool:
     or replaced.
     """
     python = place / "bin" / "python"
+    command = [str(python), "-c", "import pip"]
     try:
-        return (
-            subprocess.run(
-                [python, "-c", "import pip"], stderr=subprocess.DEVNULL, check=False
-            ).returncode
-            == 0
-        )
+        process = subprocess.run(command, stderr=subprocess.DEVNULL, check=False)
     except OSError:
         return False
+    return process.returncode == 0
 
 
 def _newer(mark: Path, *sources: Path) -> bool:
@@ -138,12 +133,13 @@ class _Tools:
         # Not /tmp, which may be small; and what a killed pip leaves, up to some gigabytes, is
         # removed by the next one.
         self._temporary = place.parent / f".{place.name}.tmp"
-        self._signal, self._first_at = 0, 0.0
-        self._fetched = 0
+        self._signal = 0  # the first that came
+        self._signal_at = 0.0  # by `time.monotonic()`
+        self._fetched_count = 0
 
     def __enter__(self) -> "_Tools":
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._asked)
+            signal.signal(number, self._stop)
         shutil.rmtree(self._temporary, ignore_errors=True)
         self._temporary.mkdir()
         return self
@@ -152,41 +148,28 @@ class _Tools:
         shutil.rmtree(self._temporary, ignore_errors=True)
 
     def venv(self) -> None:
+        """Make the environment, empty. Errors: `InputError`; `Unfinished` by a signal."""
         self._run("venv", [sys.executable, "-m", "venv", str(self._place)])
 
-    def pip(self, *words: str) -> None:
-        python = str(self._place / "bin" / "python")
-        self._run(
-            "pip",
-            [
-                python,
-                "-m",
-                "pip",
-                "install",
-                "-qq",
-                "--no-input",
-                "--disable-pip-version-check",
-                *words,
-            ],
-        )
+    def pip(self, *arguments: str) -> None:
+        """`pip install` with `arguments`. Errors: `InputError`; `Unfinished` by a signal."""
+        command = [str(self._place / "bin" / "python"), "-m", "pip", "install", "-qq"]
+        command += ["--no-input", "--disable-pip-version-check"]
+        self._run("pip", [*command, *arguments])
 
     def _run(self, tool: str, command: Sequence[str]) -> None:
-        began = told = time.monotonic()
+        if self._signal:
+            raise Unfinished(self._place, self._signal)
         environment = os.environ | {"TMPDIR": str(self._temporary.resolve())}
         with (self._temporary / "errors").open("w+b") as errors:
-            if not self._signal:
-                child = subprocess.Popen(
-                    command, env=environment, stdin=subprocess.DEVNULL, stderr=errors
-                )
-                while _runs(child) and not self._signal:
-                    if time.monotonic() - told >= TOLD_EVERY_SECONDS:
-                        told = time.monotonic()
-                        print(f"  {self._progress()}, {told - began:.0f} s", flush=True)
-                if (
-                    self._signal and tool == "pip"
-                ):  # venv ends within seconds, and has children that must end too
-                    child.terminate()
-                child.wait()
+            child = subprocess.Popen(
+                command, env=environment, stdin=subprocess.DEVNULL, stderr=errors
+            )
+            self._wait_for(child)
+            # venv ends within seconds, and has children that must end too.
+            if self._signal and tool == "pip":
+                child.terminate()
+            child.wait()
             if self._signal:
                 raise Unfinished(self._place, self._signal)
             if child.returncode != 0:
@@ -197,17 +180,30 @@ class _Tools:
                     " index settings, free space), then run the same command again"
                 )
 
-    def _progress(self) -> str:
-        now = sum(1 for _ in self._temporary.glob("pip-unpack-*/*"))
-        self._fetched = max(self._fetched, now)  # pip removes them once they are installed
-        installed = sum(1 for _ in self._place.glob("lib/python*/site-packages/*.dist-info/RECORD"))
-        return f"{self._fetched} packages fetched, {installed} installed"
+    def _wait_for(self, child: "subprocess.Popen[bytes]") -> None:
+        """Until the child ends or a signal comes; says now and then how far it is."""
+        start = time.monotonic()
+        last_line_at = start
+        while _runs(child) and not self._signal:
+            now = time.monotonic()
+            if now - last_line_at >= PROGRESS_SECONDS:
+                last_line_at = now
+                print(f"  {self._progress()}, {now - start:.0f} s", flush=True)
 
-    def _asked(self, number: int, _: FrameType | None) -> None:
+    def _progress(self) -> str:
+        file_count = sum(1 for _ in self._temporary.glob("pip-unpack-*/*"))
+        # The most that were seen: pip removes them once they are installed.
+        self._fetched_count = max(self._fetched_count, file_count)
+        records = self._place.glob("lib/python*/site-packages/*.dist-info/RECORD")
+        installed_count = sum(1 for _ in records)
+        return f"{self._fetched_count} packages fetched, {installed_count} installed"
+
+    def _stop(self, number: int, _: FrameType | None) -> None:
         if self._signal:
-            die_of_a_second(number, self._first_at)
+            die_of_a_second(number, self._signal_at)
             return
-        self._signal, self._first_at = number, time.monotonic()
+        self._signal = number
+        self._signal_at = time.monotonic()
 
 
 def _runs(child: "subprocess.Popen[bytes]") -> bool:

@@ -23,13 +23,8 @@ from typing import Any
 # once more: `make` hands on to its child the SIGTERM that the whole group got (systemd's stop,
 # `kill -- -PGID`).
 SAME_SIGNAL_SECONDS = 0.1
-DISK_ERRORS = (
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EFBIG,
-    errno.EROFS,
-    errno.EIO,
-)  # never a bug of ours
+# Never a bug of ours.
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
 class Stopped(Exception):
@@ -85,10 +80,8 @@ def loading() -> Iterator[None]:
 
     Raised as a KeyboardInterrupt it becomes a panic of whichever library is being initialised.
     """
-    if (
-        signal.getsignal(signal.SIGINT) is not signal.default_int_handler
-    ):  # ignored, or somebody's own
-        yield
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield  # it is ignored, or somebody has a handler of their own
         return
 
     def leave(number: int, _: Any) -> None:
@@ -116,20 +109,20 @@ def ended_by_a_signal(what_is_kept: str) -> Iterator[None]:
     For work whose results are whole or not there. It ends by a KeyboardInterrupt, which is no
     `Exception`: libraries swallow those, while they are being imported above all.
     """
-    first: list[tuple[float, str]] = []
+    signals: list[tuple[float, str]] = []  # (when, name) of the first
 
     def stop(number: int, _: Any) -> None:
-        if first:
-            die_of_a_second(number, first[0][0])
+        if signals:
+            die_of_a_second(number, signals[0][0])
             return
-        first.append((time.monotonic(), signal.Signals(number).name))
+        signals.append((time.monotonic(), signal.Signals(number).name))
         raise KeyboardInterrupt
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     except KeyboardInterrupt:
-        raise Interrupted(f"{first[0][1]}: {what_is_kept}") from None
+        raise Interrupted(f"{signals[0][1]}: {what_is_kept}") from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -15,6 +15,7 @@ VALUE_WIDTH = 110
 BAR_HEIGHT = 18
 BAR_GAP = 8
 HISTOGRAM_HEIGHT = 180
+HISTOGRAM_LEFT = 50  # room for the numbers of the axis
 AXIS_HEIGHT = 34
 SERIES_COLOURS = ("blue", "amber", "green", "purple", "teal", "red", "grey")
 NOTHING = '<p class="dim">nothing to show</p>'
@@ -128,25 +129,37 @@ def histogram(
     ]
     if not any(totals):
         return NOTHING
-    left = 50
     scale = (HISTOGRAM_HEIGHT - 20) / max(totals)
-    step = (WIDTH - left - 10) / bin_count
+    step = (WIDTH - HISTOGRAM_LEFT - 10) / bin_count
     marks = [svg_open(name, HISTOGRAM_HEIGHT + AXIS_HEIGHT)]
     for bin_ in range(bin_count):
-        y = float(HISTOGRAM_HEIGHT)
-        for label, (colour, values) in series.items():
-            value = values[bin_] if bin_ < len(values) else 0
-            if value:
-                y -= value * scale
-                x = left + bin_ * step
-                width = max(1.0, step - 2)
-                marks.append(svg_bar(x, y, width, value * scale, colour, f"{label}: {value:,.0f}"))
-    marks.append(svg_line(left, HISTOGRAM_HEIGHT, WIDTH - 10, HISTOGRAM_HEIGHT, "axis"))
-    marks.append(svg_text(left - 6, 16, f"{max(totals):,.0f}", "end", "dim"))
+        x = HISTOGRAM_LEFT + bin_ * step
+        marks += _stacked_bin(series, bin_, x, max(1.0, step - 2), scale)
+    marks.append(svg_line(HISTOGRAM_LEFT, HISTOGRAM_HEIGHT, WIDTH - 10, HISTOGRAM_HEIGHT, "axis"))
+    marks.append(svg_text(HISTOGRAM_LEFT - 6, 16, f"{max(totals):,.0f}", "end", "dim"))
     for bin_, label in ticks:
-        marks.append(svg_text(left + bin_ * step, HISTOGRAM_HEIGHT + 15, label, "middle"))
+        x = HISTOGRAM_LEFT + bin_ * step
+        marks.append(svg_text(x, HISTOGRAM_HEIGHT + 15, label, "middle"))
     marks.append(svg_text(WIDTH - 10, HISTOGRAM_HEIGHT + 30, axis, "end", "dim"))
     return "".join([*marks, "</svg>"])
+
+
+def _stacked_bin(
+    series: Mapping[str, tuple[str, Sequence[float]]],
+    bin_: int,
+    x: float,
+    width: float,
+    scale: float,
+) -> list[str]:
+    marks = []
+    y = float(HISTOGRAM_HEIGHT)
+    for label, (colour, values) in series.items():
+        value = values[bin_] if bin_ < len(values) else 0
+        if value:
+            y -= value * scale
+            hint = f"{label}: {value:,.0f}"
+            marks.append(svg_bar(x, y, width, value * scale, colour, hint))
+    return marks
 
 
 LINE_WIDTH = 460
@@ -184,15 +197,18 @@ def line_chart(
             path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
             parts.append(f'<polyline class="line {colour}" points="{path}"/>')
         if len(points) <= MOST_DOTS:
-            for (step, value), (x, y) in zip(points, places, strict=True):
-                shown = f"{value:.0%}" if percent else f"{value:.4g}"
-                hint = f"<title>{escape(name)}, step {step:g}: {shown}</title>"
-                parts.append(
-                    f'<circle class="{colour}" cx="{x:.1f}" cy="{y:.1f}" r="2.6">{hint}</circle>'
-                )
+            for (step, value), place in zip(points, places, strict=True):
+                shown_value = f"{value:.0%}" if percent else f"{value:.4g}"
+                parts.append(_dot(place, colour, f"{name}, step {step:g}: {shown_value}"))
     keys = [(colour, name) for name, colour in zip(drawn, SERIES_COLOURS, strict=False)]
     caption = legend(keys) if len(keys) > 1 else ""
     return figure(label, "".join([*parts, "</svg>"]) + caption)
+
+
+def _dot(place: tuple[float, float], colour: str, hint: str) -> str:
+    x, y = place
+    title = f"<title>{escape(hint)}</title>"
+    return f'<circle class="{colour}" cx="{x:.1f}" cy="{y:.1f}" r="2.6">{title}</circle>'
 
 
 def _place(
@@ -203,8 +219,10 @@ def _place(
 
 
 def _line_y(value: float, marks: Sequence[float]) -> float:
-    low, high = marks[0], marks[-1]
-    return MARGIN_TOP + (high - value) / (high - low) * (LINE_HEIGHT - MARGIN_TOP - MARGIN_BOTTOM)
+    low = marks[0]
+    high = marks[-1]
+    height = LINE_HEIGHT - MARGIN_TOP - MARGIN_BOTTOM
+    return MARGIN_TOP + (high - value) / (high - low) * height
 
 
 def _line_grid(marks: Sequence[float], percent: bool) -> list[str]:
@@ -235,9 +253,9 @@ def round_marks(low: float, high: float) -> list[float]:
     span = (high - low) or abs(high) or 1.0
     size = 10 ** math.floor(math.log10(span / 3))
     size *= next(step for step in (1, 2, 5, 10) if span / (size * step) <= 4.5)
-    first = math.floor(low / size)
-    last = math.ceil(high / size)
-    return [round(i * size, 12) for i in range(first, max(last, first + 1) + 1)]
+    lowest = math.floor(low / size)
+    highest = max(math.ceil(high / size), lowest + 1)
+    return [round(count * size, 12) for count in range(lowest, highest + 1)]
 
 
 def shorten(text: str, most: int) -> str:
