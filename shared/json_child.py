@@ -19,9 +19,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
-from pathlib import Path
 from typing import IO, Any
 
+from shared.child_environment import child_environment
 from shared.errors import InputError
 
 Json = dict[str, Any]
@@ -29,17 +29,9 @@ Json = dict[str, Any]
 START_SECONDS = 120.0  # a child imports its libraries first; that is not a request's time
 # Seconds between attempts to start one: what a machine lacks may be back in a moment.
 START_PAUSES = (0.2, 1.0, 3.0)
-# Of children under one request: the first may have been the system's choice, when memory was short.
-MOST_DEATHS = 2
+MOST_DEATHS = 2  # under one request: the first may have been the system's choice, short of memory
 EXIT_SECONDS = 1.0  # for a process that closed its pipes to end as well
 GRACE_SECONDS = 2.0  # of processor time, before a child whose owner may be gone ends itself
-
-# What a child needs of its owner's environment. Keys and tokens are not for a process that reads
-# strangers' texts.
-_VARIABLES = frozenset(
-    {"HOME", "LANG", "LANGUAGE", "PATH", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR", "TZ", "VIRTUAL_ENV"}
-)
-_PREFIXES = ("DYLD_", "LC_", "LD_", "MALLOC_", "OMP_", "PYTHON", "SYMPY_")
 
 
 class ChildLost(Exception):
@@ -65,28 +57,6 @@ class CannotStart(InputError):
             " then run again: it goes on from here"
         )
         self.is_final = is_final
-
-
-def environment(more_variables: Collection[str] = ()) -> dict[str, str]:
-    """The environment of a child: it finds this very package, nothing of the current folder,
-    and no secret.
-
-    `more_variables`: names that this kind of child needs too.
-    """
-    paths = [str(Path(__file__).resolve().parents[1])]
-    if os.environ.get("PYTHONPATH"):
-        paths.append(os.environ["PYTHONPATH"])
-    variables = {
-        name: value
-        for name, value in os.environ.items()
-        if name in _VARIABLES or name in more_variables or name.startswith(_PREFIXES)
-    }
-    return {
-        **variables,
-        "PYTHONPATH": os.pathsep.join(paths),
-        "PYTHONSAFEPATH": "1",
-        "PYTHONWARNINGS": "ignore",
-    }
 
 
 class JsonChild:
@@ -221,7 +191,7 @@ class JsonChild:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env=environment(self._more_variables),
+                env=child_environment(self._more_variables),
                 start_new_session=True,  # Ctrl-C on a terminal is for the owner
             )
         except OSError as error:
@@ -286,7 +256,7 @@ def _close_pipes(process: subprocess.Popen[bytes]) -> None:
 
 
 def _ending(process: subprocess.Popen[bytes]) -> str:
-    """How a process that closed its pipes ended, in words."""
+    """How a process that closed its pipes ended."""
     try:
         code = process.wait(EXIT_SECONDS)
     except subprocess.TimeoutExpired:

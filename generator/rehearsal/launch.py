@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from generator.config import REHEARSAL_URL, GeneratorConfig, RehearsalConfig
-from shared import json_child
+from shared.child_environment import child_environment
 from shared.errors import InputError
 
 
@@ -29,7 +29,7 @@ async def with_rehearsal_teacher(config: GeneratorConfig) -> AsyncIterator[Gener
     teacher = await asyncio.create_subprocess_exec(
         *_command(config.rehearsal),
         stdout=asyncio.subprocess.PIPE,
-        env=json_child.environment(),
+        env=child_environment(),
         start_new_session=True,
     )
     try:

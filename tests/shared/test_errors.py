@@ -1,8 +1,15 @@
 """How a program ends, as its user sees it: in processes of their own."""
 
+import signal
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.errors import ended_by_a_signal, typed
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,3 +30,141 @@ def test_a_signal_is_not_lost_where_a_library_passes_over_whatever_goes_wrong() 
     )
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr == "stopped: SIGTERM: what is there is kept\n"
+
+
+def ran(body: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """`body` as the main function of a program."""
+    program = (
+        "import os, signal, sys, time\n"
+        "from shared.errors import *\n"
+        "def main():\n" + textwrap.indent(body, "    ") + "\nrun_and_exit(main)\n"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        **options,
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "line"),
+    [
+        ("return 0", 0, ""),
+        ("return 4", 4, ""),
+        ("raise InputError('x.toml:3: key: write a number')", 2, "error: x.toml:3: key: write a"),
+        ("raise CannotWrite('corpus: disk full')", 5, "stopped: corpus: disk full\n"),
+        ("raise Interrupted('SIGTERM: kept')", 0, "stopped: SIGTERM: kept\n"),
+        ("raise KeyboardInterrupt", 130, "stopped: SIGINT\n"),
+        ("raise BrokenPipeError", 0, ""),
+        (
+            "raise OSError(28, 'No space left on device', '/data/x')",
+            5,
+            "stopped: /data/x: No space left on device: free some space",
+        ),
+        ("raise OSError(5, 'Input/output error')", 5, "stopped: output: Input/output error"),
+    ],
+)
+def test_an_end_that_is_no_bug_is_one_line_and_its_exit_code(
+    body: str, code: int, line: str
+) -> None:
+    process = ran(body)
+    assert process.returncode == code
+    assert process.stderr.startswith(line)
+    assert len(process.stderr.splitlines()) == (1 if line else 0)
+
+
+@pytest.mark.parametrize(
+    "body", ["raise ValueError('a bug')", "open('/nowhere/at/all')", "return {}['key']"]
+)
+def test_a_bug_keeps_its_traceback(body: str) -> None:
+    process = ran(body)
+    assert process.returncode == 1
+    assert "Traceback" in process.stderr
+
+
+def test_a_full_disk_is_told_with_the_file_that_did_not_fit(tmp_path: Path) -> None:
+    process = ran("with open('/dev/full', 'w') as file: file.write('x')\nreturn 0")
+    assert process.returncode == 5
+    assert "No space left on device: free some space, then run again" in process.stderr
+
+
+SIGNALLED = """
+with ended_by_a_signal('half is kept'):
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(30)
+"""
+
+
+def test_the_first_signal_ends_in_order_and_names_itself() -> None:
+    process = ran(SIGNALLED)
+    assert (process.returncode, process.stderr) == (0, "stopped: SIGINT: half is kept\n")
+
+
+def test_a_second_signal_kills_what_does_not_end() -> None:
+    process = ran(
+        "with ended_by_a_signal('x'):\n"
+        "    try:\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        time.sleep(30)\n"
+        "    finally:\n"
+        "        time.sleep(2 * SAME_SIGNAL_SECONDS)\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        time.sleep(30)\n"
+    )
+    assert process.returncode == -signal.SIGTERM
+
+
+def test_the_copy_of_a_signal_that_came_to_the_whole_group_is_the_first_once_more() -> None:
+    process = ran(
+        "with ended_by_a_signal('kept'):\n"
+        "    try:\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        time.sleep(30)\n"
+        "    finally:\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+    )
+    assert (process.returncode, process.stderr) == (0, "stopped: SIGTERM: kept\n")
+
+
+def test_handlers_are_as_before_once_the_work_is_done() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with ended_by_a_signal("x"):
+        assert signal.getsignal(signal.SIGTERM) != before[1]
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_ctrl_c_while_libraries_load_is_one_line_even_where_interrupts_are_swallowed() -> None:
+    process = ran(
+        "with loading():\n"
+        "    try:\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "        time.sleep(30)\n"
+        "    except BaseException:\n"
+        "        pass\n"
+        "print('went on')\n"
+    )
+    assert (process.returncode, process.stdout) == (130, "")
+    assert process.stderr == "stopped: SIGINT\n"
+
+
+def test_loading_leaves_a_handler_of_somebody_else_alone() -> None:
+    process = ran(
+        "signal.signal(signal.SIGINT, lambda *_: print('theirs', flush=True))\n"
+        "with loading():\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "return 0\n"
+    )
+    assert (process.returncode, process.stdout) == (0, "theirs\n")
+
+
+def test_a_command_is_shown_as_it_is_typed_from_the_current_folder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(Path.cwd() / ".venv/generator/bin/python"))
+    assert typed("generator") == ".venv/generator/bin/python -m generator"
+    monkeypatch.setattr(sys, "executable", "/opt/python")
+    assert typed("trainer") == "/opt/python -m trainer"

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from shared import json_child
+from shared.child_environment import child_environment
 from shared.json_child import CannotStart, ChildDied, ChildLost, JsonChild
 
 ROOT = Path(__file__).parents[2]
@@ -177,7 +178,7 @@ def test_a_child_gets_what_it_needs_of_the_environment_and_no_secret(
     assert "sk-secret-1234567890" not in variables.values()
     assert variables["LC_ALL"] == "C.UTF-8"
     assert variables["PYTHONPATH"] == f"{ROOT}{os.pathsep}/somewhere"
-    assert json_child.environment({"HF_HOME"})["HF_HOME"] == "sk-secret-1234567890"
+    assert child_environment({"HF_HOME"})["HF_HOME"] == "sk-secret-1234567890"
 
 
 def test_a_child_of_a_killed_owner_ends_even_inside_a_computation(tmp_path: Path) -> None:

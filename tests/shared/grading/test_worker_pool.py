@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from shared import json_child
+from shared.child_environment import child_environment
 from shared.grading import grade, worker_pool
 from shared.json_child import CannotStart
 
@@ -154,4 +154,4 @@ def test_a_worker_gets_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = Path(f"/proc/{pid}/environ").read_bytes()
     assert b"sk-secret" not in seen
     assert b"LC_ALL=C.UTF-8" in seen
-    assert "sk-secret" not in json.dumps(json_child.environment())
+    assert "sk-secret" not in json.dumps(child_environment())
