@@ -257,11 +257,11 @@ def ours(
 
     class Tick(TrainerCallback):  # type: ignore[misc]
         def on_step_end(self, *_: Any, **__: Any) -> None:
-            clock.tick(trainer.work.loss)
+            clock.tick(trainer.result.loss.item())
 
     trainer = StepTrainer(
         examples=data,
-        order=range(len(data)),
+        data_order=range(len(data)),
         micro=MicroBatch(1 << 40, what["tokens"], keep, compiled=bool(what.get("compile"))),
         longest=4096,
         autocast=setup.dtype == "bf16",

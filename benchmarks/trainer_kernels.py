@@ -12,7 +12,8 @@ def check_kernels(tiny: dict[str, int], batch: Sequence[Any]) -> dict[str, Any]:
     """
     import torch
 
-    from trainer.layers.packing import linear_cross_entropy, segment_attention
+    from trainer.layers.linear_cross_entropy import linear_cross_entropy
+    from trainer.layers.packed_attention import packed_attention
 
     if not torch.cuda.is_available():
         return {}
@@ -22,8 +23,8 @@ def check_kernels(tiny: dict[str, int], batch: Sequence[Any]) -> dict[str, Any]:
     half = [torch.randn(s, device="cuda", dtype=torch.bfloat16, requires_grad=True) for s in shapes]
     full = [t.detach().float().requires_grad_() for t in half]
     starts = torch.tensor([0, 300, 317, 318, 1029, 1029, 1029], device="cuda", dtype=torch.int32)
-    out, _ = segment_attention(None, *half, None, cu_seq_lens_q=starts, max_length_q=4096)
-    ref, _ = segment_attention(None, *full, None, cu_seq_lens_q=starts)
+    out, _ = packed_attention(None, *half, None, cu_seq_lens_q=starts, max_length_q=4096)
+    ref, _ = packed_attention(None, *full, None, cu_seq_lens_q=starts)
     slope = torch.randn_like(ref)
     out.backward(slope.to(out.dtype))
     ref.backward(slope)
@@ -60,11 +61,13 @@ def _fused_errors(tiny: dict[str, int], examples: Sequence[Any]) -> list[float]:
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
     from trainer.layers.fused_lora import fuse
-    from trainer.layers.packing import ATTENTION, lay_flat, loss_sum, register_attention
+    from trainer.layers.loss import loss_sum
+    from trainer.layers.packed_attention import ATTENTION, register_attention
+    from trainer.layers.packing import pack_examples
 
     register_attention()
     shape = {**tiny, "hidden_size": 512, "num_hidden_layers": 4, "intermediate_size": 1024}
-    batch = lay_flat(examples).to(torch.device("cuda"))
+    batch = pack_examples(examples).to(torch.device("cuda"))
     found = []
     for dtype, fused in ((torch.float32, False), (torch.bfloat16, False), (torch.bfloat16, True)):
         torch.manual_seed(0)

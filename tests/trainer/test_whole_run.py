@@ -65,7 +65,7 @@ def test_a_finished_run_is_left_alone_and_what_was_lost_of_it_is_made_again(run:
     shutil.rmtree(run / "merged")
     code, output = finish(start("run", str(config)))
     assert code == 0, output
-    assert "rehearsal" not in output  # nothing is trained for it, not even one step too many
+    assert "memory check" not in output  # nothing is trained for it, not even one step too many
     assert list(metrics(run)) == list(range(1, 13))
     assert weights.exists()
     assert max(metrics(run)) == 12

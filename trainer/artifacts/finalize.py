@@ -20,40 +20,26 @@ from trainer.planning.launch import alone
 
 OUTCOME = ("result", "merge")  # the manifest's keys that this module and the merge add
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
+MODEL_FILES = ("*.safetensors*", "*config.json")
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def finish(config: TrainerConfig, backend: str, tokenizer: Any, say: Callable[[str], None]) -> int:
+def finalize(config: TrainerConfig, tokenizer: Any, say: Callable[[str], None]) -> int:
     """Leave a run's folder complete. Returns the exit code: 1 where the merged model is not the
     trained one.
     """
     with ended_by_a_signal(
         f"{config.run}: trained, not yet merged and reported; the same command goes on from there"
     ):
-        return _finish(config, backend, tokenizer, say)
+        return _finalize(config, tokenizer, say)
 
 
-def _finish(config: TrainerConfig, backend: str, tokenizer: Any, say: Callable[[str], None]) -> int:
+def _finalize(config: TrainerConfig, tokenizer: Any, say: Callable[[str], None]) -> int:
     folder = Path(config.run)
     best = best_checkpoint(folder)
     (folder / "report.html").unlink(missing_ok=True)  # written last: `is_finished` looks for it
-    destination = folder / ("adapter" if config.method != "full" else "merged")
-    copy_weights(
-        best,
-        destination,
-        ADAPTER_FILES if config.method != "full" else ("*.safetensors*", "*config.json"),
-    )
-    if config.method == "full":
-        from transformers import GenerationConfig
-
-        from trainer.artifacts.merge import as_measured
-
-        chat = ChatRenderer.of(tokenizer, config.system)
-        as_measured(GenerationConfig.from_pretrained(destination), tokenizer, chat).save_pretrained(
-            destination
-        )
-    tokenizer.save_pretrained(destination)
+    weights = _place_weights(config, best, tokenizer)
     manifest = read_manifest(folder) or {}
     manifest["result"] = {
         "best_step": best.step,
@@ -61,19 +47,42 @@ def _finish(config: TrainerConfig, backend: str, tokenizer: Any, say: Callable[[
         "tokens": best.state["tokens"],
     }
     write_manifest(folder, manifest)
-    say(f"{destination}: weights of step {best.step}")
-    code = 0
+    say(f"{weights}: weights of step {best.step}")
+    exit_code = 0
     if config.method != "full" and config.train.merge:
         # A process of its own: Unsloth has changed the libraries in this one, and its memory is to
         # be free again.
-        code = _call([sys.executable, "-m", "trainer", "merge", str(folder)])
+        exit_code = _call([sys.executable, "-m", "trainer", "merge", str(folder)])
     from trainer.artifacts.model_card import write_card
     from trainer.artifacts.report import write_report
 
     write_card(folder)
     write_report(folder)
     say(f"{folder / 'report.html'}: curves, answers, data")
-    return code
+    return exit_code
+
+
+def _place_weights(config: TrainerConfig, best: Checkpoint, tokenizer: Any) -> Path:
+    """The best checkpoint's weights and the tokenizer in `adapter/`, or `merged/` of a full
+    fine-tune; that folder.
+    """
+    run = Path(config.run)
+    if config.method != "full":
+        adapter = run / "adapter"
+        copy_weights(best, adapter, ADAPTER_FILES)
+        tokenizer.save_pretrained(adapter)
+        return adapter
+    from transformers import GenerationConfig
+
+    from trainer.artifacts.merge import as_measured
+
+    merged = run / "merged"
+    copy_weights(best, merged, MODEL_FILES)
+    chat = ChatRenderer.of(tokenizer, config.system)
+    generation = as_measured(GenerationConfig.from_pretrained(merged), tokenizer, chat)
+    generation.save_pretrained(merged)
+    tokenizer.save_pretrained(merged)
+    return merged
 
 
 def _call(command: Sequence[str]) -> int:
@@ -93,26 +102,33 @@ def _call(command: Sequence[str]) -> int:
 
 
 def is_finished(config: TrainerConfig) -> bool:
-    """Whether `finish` has left this run's folder complete, the proof of the merged model
+    """Whether `finalize` has left this run's folder complete, the proof of the merged model
     included.
     """
     folder = Path(config.run)
     manifest = read_manifest(folder) or {}
-    merged = config.method != "full" and config.train.merge
-    there = [folder / "report.html", *([folder / "adapter"] if config.method != "full" else [])]
-    if merged or config.method == "full":
-        there.append(folder / "merged")
-    proved = not merged or manifest.get("merge", {}).get("holds") is True
-    return "result" in manifest and proved and all(path.exists() for path in there)
+    proved = manifest.get("merge", {}).get("holds") is True
+    needed = ["report.html"]
+    if config.method == "full":
+        needed.append("merged")
+    else:
+        needed.append("adapter")
+        if config.train.merge:
+            if not proved:
+                return False
+            needed.append("merged")
+    return "result" in manifest and all((folder / name).exists() for name in needed)
 
 
 def best_checkpoint(folder: Path) -> Checkpoint:
-    """The checkpoint that the probe chose, else the last one."""
+    """The checkpoint that the generation eval chose, else the last one. Errors: `InputError`
+    where there is none.
+    """
     whole, _ = whole_checkpoints(folder / "checkpoints")
     if not whole:
         raise InputError(f"{folder}: no whole checkpoint: train first")
-    best = whole[-1].state["best"].get("step")
-    return next((c for c in whole if c.step == best), whole[-1])
+    best_step = whole[-1].state["best"].get("step")
+    return next((c for c in whole if c.step == best_step), whole[-1])
 
 
 def copy_weights(checkpoint: Checkpoint, destination: Path, patterns: Sequence[str]) -> None:

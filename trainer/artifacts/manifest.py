@@ -42,12 +42,12 @@ def describe_run(
     plan: Plan,
     rate: LearningRate,
     backend: str,
-    order_digest: str,
+    data_digest: str,
 ) -> dict[str, Any]:
-    """The manifest of a run that begins; `finish` adds what came of it."""
+    """The manifest of a run that begins; `finalize` adds what came of it."""
     return {
         "schema": 1,
-        "identity": identity(config, chat, order_digest),
+        "identity": identity(config, chat, data_digest),
         "model": config.model,
         "method": config.method,
         "backend": backend,
@@ -85,7 +85,7 @@ def describe_run(
     }
 
 
-def identity(config: TrainerConfig, chat: ChatRenderer, order_digest: str) -> dict[str, Any]:
+def identity(config: TrainerConfig, chat: ChatRenderer, data_digest: str) -> dict[str, Any]:
     """What must not change between the parts of one run. How a step is cut, logged, saved or
     tracked may.
     """
@@ -98,7 +98,7 @@ def identity(config: TrainerConfig, chat: ChatRenderer, order_digest: str) -> di
         else None,
         "lora.dropout": config.lora.dropout,
         "template": chat.digest,
-        "examples and their order": order_digest,
+        "examples and their order": data_digest,
         "train.batch": train.batch,
         "train.epochs": train.epochs,
         "train.max_steps": train.max_steps,

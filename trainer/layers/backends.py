@@ -1,7 +1,7 @@
 """Two ways to load a model for training, one interface: `unsloth` (NVIDIA GPU) and `trl` (any GPU,
 or none).
 
-Both give a causal language model with adapters, whose loss `flat.loss_sum` takes: same examples,
+Both give a causal language model with adapters, whose loss `loss.loss_sum` takes: same examples,
 masks and steps.
 
 Order of imports: Unsloth patches trl, transformers and peft, so it must come before them, and it
@@ -20,6 +20,23 @@ from shared.errors import InputError
 from trainer.config import TrainerConfig
 
 BackendName = Literal["unsloth", "trl"]
+
+# Keys of a transformers configuration that change its logits, as `linear_cross_entropy` does not.
+SCALED_LOGITS = (
+    "final_logit_softcapping",
+    "attn_logit_softcapping",
+    "logit_scale",
+    "logits_scaling",
+)
+# Keys by which a plan knows the model's shape.
+NEEDED_KEYS = (
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "vocab_size",
+)
+PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +63,16 @@ def open_backend(config: TrainerConfig) -> Backend:
     """
     import torch
 
-    wanted = config.backend
+    choice = config.backend
     gpu = torch.cuda.is_available() and torch.version.hip is None
     installed = importlib.util.find_spec("unsloth") is not None
     if config.method == "qlora" and not gpu:
         raise InputError('method = "qlora": 4-bit weights need an NVIDIA GPU; set method = "lora"')
-    if wanted == "unsloth" and not gpu:
+    if choice == "unsloth" and not gpu:
         raise InputError(
             'backend = "unsloth": Unsloth needs an NVIDIA GPU; set backend = "auto" or "trl"'
         )
-    if wanted == "unsloth" and not installed:
+    if choice == "unsloth" and not installed:
         raise InputError(
             'backend = "unsloth": not installed here; `make setup-trainer` adds it where there is'
             " a GPU"
@@ -63,7 +80,8 @@ def open_backend(config: TrainerConfig) -> Backend:
     # With 16-bit weights our own layers were faster: on an H100 in one run 27,900 tokens/s against
     # 5,000, and by the time of the GPU alone 460 ms a step against 569
     # (docs/experiments/trainer.md). 4-bit weights are Unsloth's.
-    if wanted == "unsloth" or (wanted == "auto" and gpu and installed and config.method == "qlora"):
+    best_with_unsloth = gpu and installed and config.method == "qlora"
+    if choice == "unsloth" or (choice == "auto" and best_with_unsloth):
         import unsloth  # noqa: F401  # first of all: it patches the others
 
         return Backend("unsloth", _load_unsloth)
@@ -105,24 +123,13 @@ def load_config(model: str) -> Any:
     from transformers import AutoConfig
 
     config = _from_pretrained(AutoConfig.from_pretrained, model)
-    for name in (
-        "final_logit_softcapping",
-        "attn_logit_softcapping",
-        "logit_scale",
-        "logits_scaling",
-    ):
+    for name in SCALED_LOGITS:
         if getattr(config, name, None) not in (None, 1.0):
             raise InputError(
                 f"model {model}: {config.model_type} scales its logits ({name}), which training"
                 " here lacks"
             )
-    for name in (
-        "hidden_size",
-        "intermediate_size",
-        "num_hidden_layers",
-        "num_attention_heads",
-        "vocab_size",
-    ):
+    for name in NEEDED_KEYS:
         if not getattr(config, name, 0):
             raise InputError(
                 f"model {model}: {config.model_type or 'this model'} has no {name} in its"
@@ -140,8 +147,8 @@ def load_to_answer(model: str | Path) -> Any:
 
     gpu = torch.cuda.is_available()
     dtype = torch.bfloat16 if gpu else torch.float32
-    loaded = _whole_model(AutoModelForCausalLM.from_pretrained, str(model), dtype=dtype)
-    return loaded.to("cuda:0" if gpu else "cpu").eval()
+    causal_lm = _whole_model(AutoModelForCausalLM.from_pretrained, str(model), dtype=dtype)
+    return causal_lm.to("cuda:0" if gpu else "cpu").eval()
 
 
 def load_adapted(base: str, adapter: Path) -> Any:
@@ -158,13 +165,14 @@ def _whole_model(load: Callable[..., Any], model: str, **options: Any) -> Any:
     """A model all of whose weights were in its files: transformers makes up what is missing and
     goes on.
     """
-    loaded, told = _from_pretrained(load, model, output_loading_info=True, **options)
-    if missing := sorted(told["missing_keys"]):
+    loaded_model, info = _from_pretrained(load, model, output_loading_info=True, **options)
+    missing = sorted(info["missing_keys"])
+    if missing:
         raise InputError(
             f"model {model}: {len(missing)} of its weights are in none of its files ({missing[0]}"
             " for one): copy or download the folder again"
         )
-    return loaded
+    return loaded_model
 
 
 def _from_pretrained(load: Callable[..., Any], model: str, **options: Any) -> Any:
@@ -189,7 +197,7 @@ def _load_trl(config: TrainerConfig, setup: Setup) -> Any:
     from transformers import AutoModelForCausalLM
 
     from trainer.layers.fused_lora import fuse
-    from trainer.layers.packing import ATTENTION, register_attention
+    from trainer.layers.packed_attention import ATTENTION, register_attention
 
     register_attention()
     options: dict[str, Any] = {"attn_implementation": ATTENTION, "dtype": _dtype(setup)}
@@ -253,14 +261,13 @@ def _load_unsloth(config: TrainerConfig, setup: Setup) -> Any:
     if config.method == "full":
         return model
     target = config.lora.target
-    names = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
     return FastLanguageModel.get_peft_model(
         model,
         r=config.lora.r,
         lora_alpha=config.lora.alpha,
         lora_dropout=config.lora.dropout,
         bias="none",
-        target_modules=names if target == "all-linear" else list(target),
+        target_modules=list(PROJECTIONS if target == "all-linear" else target),
         # Not "unsloth": that offloads activations to the host, which a model that fits has no need
         # to wait for.
         use_gradient_checkpointing=setup.checkpointing,

@@ -3,11 +3,14 @@ fewer kernels.
 
 What slows a LoRA step down is not its large products but what lies between them. For y = W x + s B
 A x PEFT writes four tensors of y's size, and autograd adds up two of x's. Here the adapter rides in
-the large products themselves (T tokens, s = alpha / r):
+the large products themselves (T tokens, s = alpha / r, M' the transpose of M):
 
     gate, up     [x | s x A'] [W | B]'       one product for base and adapter; both projections share [x | s x A']
     down         its gradient likewise: [dy | dy B] [W ; s A]
     q, k, v, o   y = x W';  y += (s x A') B' the second product adds into the first
+
+Shapes: x [T, in], W [out, in], A [r, in], B [out, r]. In the code a gradient to a tensor is named
+grad_ and the tensor; `x_a` is x through A, the r numbers of each token.
 
 For that, the frozen weights of gate, up and down live in a slightly wider matrix that has room for
 the adapter. What the optimiser moves stays where PEFT keeps it, in float32; before each forward
@@ -42,17 +45,20 @@ def fuse(model: Any, *, gpu: bool) -> None:
     their own way.
     """
     liger = gpu and all(importlib.util.find_spec(name) for name in ("liger_kernel", "triton"))
-    gated: Gated = _silu_and_times
+    gated: Gated = _silu_mul
     if liger:
         from liger_kernel.ops import LigerSiLUMulFunction
 
         gated = LigerSiLUMulFunction.apply
-    plain = [module for module in model.modules() if _is_plain_lora(module)]
+    lora_layers = [module for module in model.modules() if _is_plain_lora(module)]
     mlps = [module for module in model.modules() if _is_gated_mlp(module)]
-    inside = {id(getattr(mlp, name)) for mlp in mlps for name in MLP}
-    fused = [_Linear(module) for module in plain if id(module) not in inside]
-    copies = _Copies([linear.adapter for linear in fused], [_Mlp(module, gated) for module in mlps])
-    if plain:
+    mlp_layers = {id(getattr(mlp, name)) for mlp in mlps for name in MLP}
+    linears = [_Linear(module) for module in lora_layers if id(module) not in mlp_layers]
+    adapters = [linear.adapter for linear in linears]
+    for mlp in mlps:
+        adapters += _Mlp(mlp, gated).adapters
+    copies = _Copies(adapters)
+    if lora_layers:
         model.get_base_model().get_decoder().register_forward_pre_hook(lambda *_: copies.refresh())
     if liger:
         _use_liger(model)
@@ -72,26 +78,29 @@ class _Adapter:
 
     @classmethod
     def of(cls, module: Any, a: Tensor | None = None, b: Tensor | None = None) -> "_Adapter":
+        """`module`'s one active adapter. `a`, `b`: where its copies stand, if not on their own."""
         (name,) = module.active_adapters
         dtype = module.base_layer.weight.dtype
-        masters = module.lora_A[name].weight, module.lora_B[name].weight
-        a, b = (
-            torch.empty_like(m, dtype=dtype) if t is None else t
-            for m, t in zip(masters, (a, b), strict=True)
-        )
+        if a is None:
+            a = torch.empty_like(module.lora_A[name].weight, dtype=dtype)
+        if b is None:
+            b = torch.empty_like(module.lora_B[name].weight, dtype=dtype)
         return cls(module, name, float(module.scaling[name]), a.detach(), b.detach())
 
     @property
     def masters(self) -> tuple[Tensor, Tensor]:
+        """(A [r, in], B [out, r]) as the optimiser moves them, in float32."""
         return self.module.lora_A[self.name].weight, self.module.lora_B[self.name].weight
 
-    def rests(self, x: Tensor) -> bool:
-        """Is this not the moment: the adapter is off or merged, or autocast would change the
+    def is_bypassed(self, x: Tensor) -> bool:
+        """Whether PEFT's own way is due: the adapter is off or merged, or autocast would change the
         precision halfway.
         """
-        off = self.module.disable_adapters or self.module.merged
-        full = self.module.base_layer.weight.dtype == torch.float32
-        return bool(off) or (full and torch.is_autocast_enabled(x.device.type))
+        module = self.module
+        if module.disable_adapters or module.merged:
+            return True
+        full_precision = module.base_layer.weight.dtype == torch.float32
+        return bool(full_precision and torch.is_autocast_enabled(x.device.type))
 
 
 class _Copies:
@@ -102,42 +111,45 @@ class _Copies:
     adapter of yesterday.
     """
 
-    def __init__(self, alone: "list[_Adapter]", mlps: "list[_Mlp]") -> None:
-        self._adapters = [*alone, *(adapter for mlp in mlps for adapter in mlp.adapters)]
+    def __init__(self, adapters: "list[_Adapter]") -> None:
+        self._adapters = adapters
 
     @torch.no_grad()
     def refresh(self) -> None:
-        dense: tuple[list[Tensor], list[Tensor]] = ([], [])
+        """Copy every adapter to where the products read it."""
         scaled = torch._foreach_mul(
             [adapter.masters[0] for adapter in self._adapters],
             [adapter.scale for adapter in self._adapters],
         )
-        for adapter, a in zip(self._adapters, scaled, strict=True):
-            for copy, master in ((adapter.a, a), (adapter.b, adapter.masters[1])):
+        contiguous_copies: list[Tensor] = []
+        their_masters: list[Tensor] = []
+        for adapter, scaled_a in zip(self._adapters, scaled, strict=True):
+            for copy, master in ((adapter.a, scaled_a), (adapter.b, adapter.masters[1])):
                 if copy.is_contiguous():
-                    dense[0].append(copy)
-                    dense[1].append(master)
+                    contiguous_copies.append(copy)
+                    their_masters.append(master)
                 else:
-                    copy.copy_(
-                        master
-                    )  # a few columns of a wide matrix; one such would slow down all the others
-        torch._foreach_copy_(*dense)
+                    # A few columns of a wide matrix; one such would slow down all the others.
+                    copy.copy_(master)
+        torch._foreach_copy_(contiguous_copies, their_masters)
 
 
 class _Linear:
     """A LoRA layer on its own: q, k, v, o."""
 
     def __init__(self, module: Any) -> None:
-        self.adapter, self.module = _Adapter.of(module), module
+        self.adapter = _Adapter.of(module)
+        self.module = module
         module.forward = self
 
     def __call__(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        base, adapter = self.module.base_layer, self.adapter
-        if args or kwargs or adapter.rests(x):
-            plain: Tensor = type(self.module).forward(self.module, x, *args, **kwargs)
-            return plain
-        flat = x.reshape(-1, x.shape[-1]).to(base.weight.dtype)
-        out: Tensor = _LoraLinear.apply(flat, base, adapter, *adapter.masters)
+        base = self.module.base_layer
+        adapter = self.adapter
+        if args or kwargs or adapter.is_bypassed(x):
+            plain_out: Tensor = type(self.module).forward(self.module, x, *args, **kwargs)
+            return plain_out
+        tokens = x.reshape(-1, x.shape[-1]).to(base.weight.dtype)  # [T, in]
+        out: Tensor = _LoraLinear.apply(tokens, base, adapter, *adapter.masters)  # [T, out]
         return out.view(*x.shape[:-1], -1)
 
 
@@ -146,61 +158,78 @@ class _LoraLinear(torch.autograd.Function):  # type: ignore[misc]
 
     @staticmethod
     def forward(context: Any, x: Tensor, base: Any, adapter: _Adapter, *_: Tensor) -> Tensor:
-        down = x @ adapter.a.T
-        out = functional.linear(x, base.weight, base.bias).addmm_(down, adapter.b.T)
-        context.save_for_backward(x, down)
-        context.base, context.adapter = base, adapter
+        x_a = x @ adapter.a.T  # [T, r], scaled: `adapter.a` is s A
+        out = functional.linear(x, base.weight, base.bias).addmm_(x_a, adapter.b.T)
+        context.save_for_backward(x, x_a)
+        context.base = base
+        context.adapter = adapter
         return out
 
     @staticmethod
-    def backward(context: Any, *slopes: Tensor) -> tuple[Tensor | None, None, None, Tensor, Tensor]:
-        (slope,), (x, down), adapter = slopes, context.saved_tensors, context.adapter
-        through = slope @ adapter.b
-        to_x = None
+    def backward(
+        context: Any, *grad_outputs: Tensor
+    ) -> tuple[Tensor | None, None, None, Tensor, Tensor]:
+        (grad_output,) = grad_outputs  # [T, out]
+        x, x_a = context.saved_tensors
+        adapter = context.adapter
+        grad_x_a = grad_output @ adapter.b  # [T, r]
+        grad_x = None
         if context.needs_input_grad[0]:
-            to_x = (slope @ context.base.weight).addmm_(through, adapter.a)
+            grad_x = (grad_output @ context.base.weight).addmm_(grad_x_a, adapter.a)  # [T, in]
         a, b = adapter.masters
-        to_a = _product(through.T, x, a.dtype).mul_(adapter.scale)
-        return to_x, None, None, to_a, _product(slope.T, down, b.dtype)
+        grad_a = _product(grad_x_a.T, x, a.dtype).mul_(adapter.scale)  # [r, in]
+        grad_b = _product(grad_output.T, x_a, b.dtype)  # [out, r]
+        return grad_x, None, None, grad_a, grad_b
 
 
 class _Mlp:
-    """down(act(gate(x)) * up(x)) with an adapter on each of the three."""
+    """down(act(gate(x)) * up(x)) with an adapter on each of the three.
+
+    The wide matrices of gate and up have room for both adapters, though each uses its own half and
+    has zeros in the other: so one [x | s x A_gate' | s x A_up'] serves both.
+    """
 
     def __init__(self, module: Any, gated: Gated) -> None:
-        self.module, self.gated = module, gated
-        parts = [getattr(module, name) for name in MLP]
-        ranks = [part.lora_A[part.active_adapters[0]].weight.shape[0] for part in parts]
-        self.inputs, self.rank = parts[0].base_layer.weight.shape[1], ranks[0]
-        self.wide_gate, self.wide_up = (
-            _widen(part.base_layer.weight, ranks[0] + ranks[1]) for part in parts[:2]
-        )
-        self.tall_down = _heighten(parts[2].base_layer.weight, ranks[2])
+        self.module = module
+        self.gated = gated
+        gate, up, down = (getattr(module, name) for name in MLP)
+        gate_rank, up_rank, down_rank = (_rank(layer) for layer in (gate, up, down))
+        self.inputs = gate.base_layer.weight.shape[1]
+        self.rank = gate_rank
+        self.wide_gate = _widen(gate.base_layer.weight, gate_rank + up_rank)
+        self.wide_up = _widen(up.base_layer.weight, gate_rank + up_rank)
+        self.tall_down = _heighten(down.base_layer.weight, down_rank)
         middle = self.inputs + self.rank
-        self.adapters = gate, up, down = (
-            _Adapter.of(parts[0], b=self.wide_gate[:, self.inputs : middle]),
-            _Adapter.of(parts[1], b=self.wide_up[:, middle:]),
-            _Adapter.of(parts[2], a=self.tall_down[-ranks[2] :]),
-        )
-        self.gate, self.up, self.down = gate, up, down
+        self.gate = _Adapter.of(gate, b=self.wide_gate[:, self.inputs : middle])
+        self.up = _Adapter.of(up, b=self.wide_up[:, middle:])
+        self.down = _Adapter.of(down, a=self.tall_down[-down_rank:])
+        self.adapters = (self.gate, self.up, self.down)
         module.forward = self
 
     def __call__(self, x: Tensor) -> Tensor:
         module = self.module
-        if any(adapter.rests(x) for adapter in self.adapters):
-            plain: Tensor = type(module).forward(module, x)
-            return plain
-        flat = x.reshape(-1, x.shape[-1]).to(self.wide_gate.dtype)
-        gate, up = _GateUp.apply(flat, self, *self.gate.masters, *self.up.masters)
-        inner = self.gated(gate, up)
+        if any(adapter.is_bypassed(x) for adapter in self.adapters):
+            plain_out: Tensor = type(module).forward(module, x)
+            return plain_out
+        tokens = x.reshape(-1, x.shape[-1]).to(self.wide_gate.dtype)  # [T, in]
+        gate, up = _GateUp.apply(tokens, self, *self.gate.masters, *self.up.masters)
+        inner = self.gated(gate, up)  # [T, inner]
         # The adapter first, the large product last. PyTorch stops computing a checkpointed layer
         # again once all that its backward pass saved is there: then this product, which saves
         # nothing, is never begun a second time.
         a, b = self.down.masters
-        low = inner.detach() @ (a * self.down.scale).to(inner.dtype).T
-        beside = functional.linear(low, b.to(inner.dtype), module.down_proj.base_layer.bias)
-        out: Tensor = _Down.apply(inner, beside, self)
+        # Detached: `_Down` sends the gradient of both ways to `inner`.
+        inner_a = inner.detach() @ (a * self.down.scale).to(inner.dtype).T  # [T, r]
+        adapter_out = functional.linear(
+            inner_a, b.to(inner.dtype), module.down_proj.base_layer.bias
+        )  # [T, out]
+        out: Tensor = _Down.apply(inner, adapter_out, self)
         return out.view(*x.shape[:-1], -1)
+
+
+def _rank(lora_layer: Any) -> int:
+    (name,) = lora_layer.active_adapters
+    return int(lora_layer.lora_A[name].weight.shape[0])
 
 
 def _widen(weight: Tensor, ranks: int) -> Tensor:
@@ -224,30 +253,37 @@ class _GateUp(torch.autograd.Function):  # type: ignore[misc]
 
     @staticmethod
     def forward(context: Any, x: Tensor, mlp: _Mlp, *_: Tensor) -> tuple[Tensor, Tensor]:
-        wide = torch.cat((x, x @ mlp.gate.a.T, x @ mlp.up.a.T), 1)
+        wide = torch.cat((x, x @ mlp.gate.a.T, x @ mlp.up.a.T), 1)  # [T, in + ranks]
         context.save_for_backward(wide)
         context.mlp = mlp
-        gate, up = mlp.gate.module.base_layer.bias, mlp.up.module.base_layer.bias
-        return functional.linear(wide, mlp.wide_gate, gate), functional.linear(
-            wide, mlp.wide_up, up
-        )
+        gate = functional.linear(wide, mlp.wide_gate, mlp.gate.module.base_layer.bias)
+        up = functional.linear(wide, mlp.wide_up, mlp.up.module.base_layer.bias)
+        return gate, up
 
     @staticmethod
-    def backward(context: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
-        (to_gate, to_up), (wide,), mlp = slopes, context.saved_tensors, context.mlp
-        inputs, middle = mlp.inputs, mlp.inputs + mlp.rank
-        to_wide = (to_gate @ mlp.wide_gate).addmm_(to_up, mlp.wide_up)  # [T, in + ranks]
-        x, of_gate, of_up = wide[:, :inputs], wide[:, inputs:middle], wide[:, middle:]
-        through_gate, through_up = to_wide[:, inputs:middle], to_wide[:, middle:]
-        to_x = to_wide[:, :inputs].addmm(through_gate, mlp.gate.a).addmm_(through_up, mlp.up.a)
+    def backward(context: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        grad_gate, grad_up = grad_outputs  # [T, inner] each
+        (wide,) = context.saved_tensors
+        mlp = context.mlp
+        inputs = mlp.inputs
+        middle = inputs + mlp.rank
+        # One product a projection gives the gradients to x and to x through both A's.
+        grad_wide = (grad_gate @ mlp.wide_gate).addmm_(grad_up, mlp.wide_up)  # [T, in + ranks]
+        x = wide[:, :inputs]
+        x_a_gate = wide[:, inputs:middle]  # [T, r]
+        x_a_up = wide[:, middle:]
+        grad_x_a_gate = grad_wide[:, inputs:middle]
+        grad_x_a_up = grad_wide[:, middle:]
+        grad_x = grad_wide[:, :inputs].addmm(grad_x_a_gate, mlp.gate.a)
+        grad_x.addmm_(grad_x_a_up, mlp.up.a)
         dtype = mlp.gate.masters[0].dtype
         return (
-            to_x,
+            grad_x,
             None,
-            _product(through_gate.T, x, dtype).mul_(mlp.gate.scale),
-            _product(to_gate.T, of_gate, dtype),
-            _product(through_up.T, x, dtype).mul_(mlp.up.scale),
-            _product(to_up.T, of_up, dtype),
+            _product(grad_x_a_gate.T, x, dtype).mul_(mlp.gate.scale),
+            _product(grad_gate.T, x_a_gate, dtype),
+            _product(grad_x_a_up.T, x, dtype).mul_(mlp.up.scale),
+            _product(grad_up.T, x_a_up, dtype),
         )
 
 
@@ -257,46 +293,45 @@ class _Down(torch.autograd.Function):  # type: ignore[misc]
     """
 
     @staticmethod
-    def forward(context: Any, inner: Tensor, beside: Tensor, mlp: _Mlp) -> Tensor:
+    def forward(context: Any, inner: Tensor, adapter_out: Tensor, mlp: _Mlp) -> Tensor:
         context.mlp = mlp
-        context.mark_dirty(beside)
-        return beside.addmm_(inner, mlp.down.module.base_layer.weight.T)
+        context.mark_dirty(adapter_out)
+        return adapter_out.addmm_(inner, mlp.down.module.base_layer.weight.T)
 
     @staticmethod
-    def backward(context: Any, *slopes: Tensor) -> tuple[Tensor, Tensor, None]:
-        (slope,), mlp = slopes, context.mlp
-        return torch.cat((slope, slope @ mlp.down.b), 1) @ mlp.tall_down, slope, None
+    def backward(context: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None]:
+        (grad_output,) = grad_outputs  # [T, out]
+        mlp = context.mlp
+        wide = torch.cat((grad_output, grad_output @ mlp.down.b), 1)  # [T, out + r]
+        return wide @ mlp.tall_down, grad_output, None
 
 
-def _product(left: Tensor, right: Tensor, dtype: torch.dtype) -> Tensor:
-    """left @ right, kept in `dtype` rather than rounded to the precision of its factors where
+def _product(a: Tensor, b: Tensor, dtype: torch.dtype) -> Tensor:
+    """a @ b, kept in `dtype` rather than rounded to the precision of its factors where
     the kernel can.
     """
-    if left.is_cuda and dtype == torch.float32 != left.dtype:
-        return torch.mm(left, right, out_dtype=torch.float32)
-    return (left @ right).to(dtype)
+    if a.is_cuda and dtype == torch.float32 and a.dtype != torch.float32:
+        return torch.mm(a, b, out_dtype=torch.float32)
+    return (a @ b).to(dtype)
 
 
-def _silu_and_times(gate: Tensor, up: Tensor) -> Tensor:
+def _silu_mul(gate: Tensor, up: Tensor) -> Tensor:
     return functional.silu(gate) * up
 
 
 def _is_plain_lora(module: Any) -> bool:
     from peft.tuners.lora.layer import Linear
 
-    if (
-        type(module) is not Linear
-        or type(module.base_layer) is not nn.Linear
-        or module.fan_in_fan_out
-    ):
+    if type(module) is not Linear or type(module.base_layer) is not nn.Linear:
         return False
-    base, names = module.base_layer, module.active_adapters
+    if module.fan_in_fan_out or len(module.active_adapters) != 1:
+        return False
+    (name,) = module.active_adapters
     return (
-        len(names) == 1
-        and names[0] not in module.lora_variant
-        and isinstance(module.lora_dropout[names[0]], nn.Identity)
-        and module.lora_B[names[0]].bias is None
-        and not any(parameter.requires_grad for parameter in base.parameters())
+        name not in module.lora_variant
+        and isinstance(module.lora_dropout[name], nn.Identity)
+        and module.lora_B[name].bias is None
+        and not any(parameter.requires_grad for parameter in module.base_layer.parameters())
     )
 
 
@@ -304,10 +339,8 @@ def _is_gated_mlp(module: Any) -> bool:
     """The MLP of Llama and Qwen: three projections and SiLU, every one of them with a plain
     adapter.
     """
-    if (
-        not type(module).__name__.endswith("MLP")
-        or type(getattr(module, "act_fn", None)).__name__ not in SILU
-    ):
+    activation = type(getattr(module, "act_fn", None)).__name__
+    if not type(module).__name__.endswith("MLP") or activation not in SILU:
         return False
     return all(_is_plain_lora(getattr(module, name, None)) for name in MLP)
 
@@ -329,27 +362,22 @@ def _use_liger(model: Any) -> None:
             _rotate_with(LigerRopeFunction, sys.modules[type(module).__module__])
 
 
-def _rotate_with(kernel: Any, home: Any) -> None:
-    """Replace the rotary function of a transformers model file, for what the kernel knows; the
-    rest stays as it was.
+def _rotate_with(kernel: Any, model_module: Any) -> None:
+    """Replace the rotary function of a transformers model file, for what the kernel knows; other
+    calls go where they went.
     """
-    plain = getattr(home, "apply_rotary_pos_emb", None)
+    plain = getattr(model_module, "apply_rotary_pos_emb", None)
     if plain is None or hasattr(plain, "plain"):
         return
 
     def rotate(
         q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
-        known = (
-            q.is_cuda
-            and q.dtype == cos.dtype
-            and q.shape[-1] == cos.shape[-1]
-            and not args
-            and not kwargs
-        )
-        turn = kernel.apply if known else plain
-        turned: tuple[Tensor, Tensor] = turn(q, k, cos, sin, *args, **kwargs)
-        return turned
+        like_cos = q.dtype == cos.dtype and q.shape[-1] == cos.shape[-1]
+        fits = q.is_cuda and like_cos and not args and not kwargs
+        rotation = kernel.apply if fits else plain
+        q_and_k: tuple[Tensor, Tensor] = rotation(q, k, cos, sin, *args, **kwargs)
+        return q_and_k
 
     rotate.plain = plain  # type: ignore[attr-defined]
-    home.apply_rotary_pos_emb = rotate
+    model_module.apply_rotary_pos_emb = rotate

@@ -3,13 +3,16 @@
 The dataloader hands over whole optimiser steps (`batch` examples each), never micro-batches.
 `training_step` cuts them, so an old micro-batch cannot come back with a checkpoint, running out of
 memory costs one retry of the same step, and the loss of a step does not depend on how it was cut:
-sums divided by the step's tokens, over all processes.
+sums divided by the step's loss tokens, over all processes.
+
+The host never waits for the GPU here: losses stay tensors until someone writes them down, so that
+the kernels of the next step are started while this one runs.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +24,12 @@ from trainer.artifacts.checkpoints import Checkpoint, mark_whole
 from trainer.config import TrainerConfig
 from trainer.data.data_order import micro_batches, shares
 from trainer.data.examples import Example
-from trainer.layers.packing import lay_apart, lay_flat, loss_sum, recompute
+from trainer.layers.loss import loss_sum, set_checkpointing
+from trainer.layers.packing import PackedBatch, pack_examples, pad_examples
+from trainer.loop.gradient_sum import GradientSum
+from trainer.planning.plan import ANY
+
+COMPILED_MULTIPLE = 128  # tokens of a compiled micro-batch are rounded up to it
 
 
 class Step(list[Example]):
@@ -34,29 +42,32 @@ class MicroBatch:
 
     rows: int
     tokens: int
-    keep: int = (
-        0  # up to so many tokens activations are kept; a larger micro-batch computes them again
-    )
-    apart: bool = False  # one example a row
+    # activations of more tokens than this are computed again, of fewer kept; 0: as the model is
+    recompute_above: int = 0
+    padded: bool = False  # one example a row
     compiled: bool = False  # then shapes are rounded, so that few of them are met
 
     def halve(self, longest: int) -> bool:
-        """Ask for half; False where one example at a time is already all there is."""
+        """Ask for half; False where one example at a time is already all there is.
+
+        `longest`: tokens of the longest example of the step that did not fit.
+        """
         if self.rows == 1 or self.tokens <= longest:
             return False
-        self.rows = max(1, self.rows // 2) if self.rows < 1 << 20 else self.rows
+        if self.rows < ANY:
+            self.rows = max(1, self.rows // 2)
         self.tokens = max(longest, self.tokens // 2)
         return True
 
 
-@dataclass(slots=True)
-class Work:
-    """What the last step did, for progress and metrics."""
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What the last step did. Its tensors are on the training device, perhaps not computed yet."""
 
-    loss: float = 0.0
-    tokens: int = 0
-    learnt: int = 0
-    seconds: float = 0.0
+    loss: Tensor  # [] the step's mean a loss token, over all processes
+    tokens: int  # of all processes
+    # [] how many processes were asked to stop; None: this one is alone
+    stop_count: Tensor | None = None
 
 
 class StepTrainer(SFTTrainer):  # type: ignore[misc]
@@ -64,51 +75,62 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
 
     model: Any
     args: Any
+    result: StepResult
 
     def __init__(
         self,
         *,
         examples: Sequence[Example],
-        order: Sequence[int],
+        data_order: Sequence[int],
         micro: MicroBatch,
         longest: int,
         autocast: bool,
         state: Callable[[], dict[str, Any]],
         saved: Callable[[Checkpoint], None],
         say: Callable[[str], None],
-        **given: Any,
+        stop_requested: Callable[[], bool] = lambda: False,
+        **trainer_arguments: Any,
     ) -> None:
         from datasets import Dataset
 
-        self.micro, self._longest, self._autocast = micro, longest, autocast
-        self._state, self._saved, self._say = state, saved, say
-        self.work = Work()
+        self.micro = micro
+        self._longest = longest
+        self._autocast = autocast
+        self._state = state
+        self._saved = saved
+        self._say = say
+        self._stop_requested = stop_requested
         super().__init__(
-            train_dataset=Dataset.from_dict({"index": list(order)}),
+            train_dataset=Dataset.from_dict({"index": list(data_order)}),
             data_collator=lambda rows: {"step": Step(examples[row["index"]] for row in rows)},
-            **given,
+            **trainer_arguments,
         )
 
     def training_step(
         self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None
     ) -> Tensor:
         """One whole optimiser step: every micro-batch forward and backward. Returns the step's
-        mean loss a token.
+        mean loss a token, [].
         """
         model.train()
         step: Step = inputs["step"]
-        learnt = _learnt(step)
-        mine = Step(
-            step[i]
-            for i in shares([len(e) for e in step], self.args.world_size)[self.args.process_index]
-        )
+        num_loss_tokens = sum(len(example) - example.prompt_length for example in step)
+        indices_by_rank = shares([len(example) for example in step], self.args.world_size)
+        share = Step(step[i] for i in indices_by_rank[self.args.process_index])
+        loss = self._forward_backward_as_it_fits(share, num_loss_tokens)
+        stop_count = None
+        if self.args.world_size > 1:
+            loss, stop_count = self._sum_over_processes(loss)
+        self.result = StepResult(loss, sum(map(len, step)), stop_count)
+        return loss
+
+    def _forward_backward_as_it_fits(self, share: Step, num_loss_tokens: int) -> Tensor:
+        """The same, again with smaller micro-batches where the memory does not suffice."""
         while True:
-            began = time.perf_counter()
             try:
-                loss = self._forward_backward(mine, learnt)
-                break
+                return self._forward_backward(share, num_loss_tokens)
             except torch.OutOfMemoryError:
-                longest = max(map(len, mine))
+                longest = max(map(len, share))
                 if not self.micro.halve(longest):
                     raise
             # Outside the except block: its traceback holds the tensors that did not fit.
@@ -118,61 +140,60 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
                 f"out of memory: micro-batch now {self.micro.tokens:,} tokens; the step is done"
                 " again"
             )
-        loss = self._sum_over_processes(loss)
-        self._finish_gradients()
-        self.work = Work(float(loss), sum(map(len, step)), learnt, time.perf_counter() - began)
-        return loss
 
-    def _forward_backward(self, step: Step, learnt: int) -> Tensor:
-        """This process's share of the step's mean loss over `learnt` tokens; gradients are left
-        in the parameters.
+    def _forward_backward(self, share: Step, num_loss_tokens: int) -> Tensor:
+        """This process's share of the step's mean loss over `num_loss_tokens` tokens, []; gradients
+        are left in the parameters.
         """
         total = torch.zeros((), device=self.args.device)
         micro = self.micro
-        for indices in micro_batches([len(e) for e in step], micro.rows, micro.tokens, micro.apart):
-            rows = [step[i] for i in indices]
-            multiple = 128 if micro.compiled else 1
-            if micro.apart:
-                batch = lay_apart(rows, multiple)
-            else:
-                batch = lay_flat(
-                    rows, self._longest, multiple, segments=len(step) + 1 if micro.compiled else 0
-                )
+        lengths = [len(example) for example in share]
+        for indices in micro_batches(lengths, micro.rows, micro.tokens, micro.padded):
+            batch = self._batch([share[i] for i in indices], len(share) + 1)
             batch = batch.to(self.args.device)
-            if micro.keep:
-                recompute(self.model, batch.ids.numel() > micro.keep)
+            if micro.recompute_above:
+                num_tokens = batch.input_ids.numel()
+                set_checkpointing(self.model, num_tokens > micro.recompute_above)
             with self.precision():
-                loss = loss_sum(self.model, batch) / learnt
+                loss = loss_sum(self.model, batch) / num_loss_tokens
             loss.backward()
             total += loss.detach()
         return total
 
+    def _batch(self, examples: Sequence[Example], most_segments: int) -> PackedBatch:
+        compiled = self.micro.compiled
+        multiple = COMPILED_MULTIPLE if compiled else 1
+        if self.micro.padded:
+            return pad_examples(examples, multiple)
+        segments = most_segments if compiled else 0
+        return pack_examples(examples, self._longest, multiple, segments)
+
     def precision(self) -> AbstractContextManager[Any]:
-        return (
-            torch.autocast(self.args.device.type, torch.bfloat16)
-            if self._autocast
-            else nullcontext()
-        )
+        """The context in which a loss is computed: autocast to bfloat16, or nothing."""
+        if not self._autocast:
+            return nullcontext()
+        return torch.autocast(self.args.device.type, torch.bfloat16)
 
-    def _finish_gradients(self) -> None:
-        # The model's own forward is never called, so DistributedDataParallel stays idle; summing
-        # once a step is all that several processes need, since each loss was already divided by the
-        # tokens of all of them.
-        if self.args.world_size > 1:
-            for parameter in self.model.parameters():
-                if parameter.requires_grad:
-                    if parameter.grad is None:
-                        parameter.grad = torch.zeros_like(parameter)
-                    torch.distributed.all_reduce(parameter.grad)
+    def _sum_over_processes(self, loss: Tensor) -> tuple[Tensor, Tensor]:
+        """Gradients, loss and requests to stop of all processes in one collective. Returns the
+        step's loss and the number of requests, [] each.
 
-    def _sum_over_processes(self, value: Tensor) -> Tensor:
-        if self.args.world_size > 1:
-            torch.distributed.all_reduce(value)
-        return value
+        The model's own forward is never called, so DistributedDataParallel stays idle; summing once
+        a step is all that several processes need, since each loss was already divided by the loss
+        tokens of all of them.
+        """
+        # Filled on the device: copied from the host, a number would make the host wait.
+        stop = torch.full_like(loss, float(self._stop_requested()))
+        sums = self._gradient_sum.all_reduce(torch.stack((loss, stop)))  # [2]
+        return sums[0], sums[1]
+
+    @cached_property
+    def _gradient_sum(self) -> GradientSum:
+        return GradientSum(self.model.parameters())
 
     def get_train_dataloader(self) -> Any:
         """Whole steps in order, the same ones in every process: each takes its share of each
-        (`order.shares`).
+        (`data_order.shares`).
 
         Dealt by the libraries instead, the last step of a run would be filled up with examples from
         its beginning.
@@ -212,7 +233,7 @@ def training_arguments(
         # of all processes together (`get_train_dataloader`)
         per_device_train_batch_size=train.batch,
         gradient_accumulation_steps=1,
-        num_train_epochs=1,  # the order of the data spans all epochs
+        num_train_epochs=1,  # the data order spans all epochs
         max_steps=steps or train.max_steps or -1,
         learning_rate=rate,
         lr_scheduler_type=(
@@ -233,7 +254,10 @@ def training_arguments(
         remove_unused_columns=False,
         dataloader_num_workers=0,
         dataloader_pin_memory=False,
-        logging_strategy="no",  # `watch` logs, so that a resumed run logs the same lines
+        logging_strategy="no",  # `callback` logs, so that a resumed run logs the same lines
+        # It looks at every loss, for which the host would wait; a loss that is no number shows in
+        # the lines that `callback` logs.
+        logging_nan_inf_filter=False,
         save_strategy="steps",
         save_steps=train.save_steps,
         save_total_limit=None,  # `checkpoints.drop_old` knows which are whole
@@ -248,11 +272,6 @@ def training_arguments(
         loss_type="nll",
         average_tokens_across_devices=False,
     )
-    arguments._n_gpu = min(
-        arguments.n_gpu, 1
-    )  # one process a GPU (accelerate launch); never DataParallel by stealth
+    # One process a GPU (accelerate launch); never DataParallel by stealth.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments
-
-
-def _learnt(step: Sequence[Example]) -> int:
-    return sum(len(example) - example.prompt_length for example in step)

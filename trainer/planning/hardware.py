@@ -3,9 +3,12 @@
 import os
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 GIB = float(1 << 30)
+CUDA_SIDES = (1024, 8192)  # smallest and largest square matrix that is measured
+CPU_SIDES = (64, 1024)
 MEASURING_SECONDS = 0.1  # for each precision
 BF16_WORTH_IT = 1.5  # times the speed of float32 on a processor: below, the casts eat the gain
 
@@ -19,13 +22,15 @@ class Card:
     total_gib: float
     free_gib: float
     bf16: bool
-    peak_tflops: float = (
-        0.0  # measured matrix products a second in the training precision; 0: not measured
-    )
+    # measured matrix products a second in the training precision; 0: not measured
+    peak_tflops: float = 0.0
 
     @property
     def device(self) -> str:
-        return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if self.kind == "cuda" else self.kind
+        """The device's name in PyTorch: "cuda:0", "mps", "cpu"."""
+        if self.kind == "cuda":
+            return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+        return self.kind
 
 
 def find_card(*, measure: bool = True) -> Card:
@@ -38,17 +43,29 @@ def find_card(*, measure: bool = True) -> Card:
         bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
         peak = matrix_peak(f"cuda:{index}", "bf16" if bf16 else "fp32") if measure else 0.0
         return Card(torch.cuda.get_device_name(index), "cuda", total / GIB, free / GIB, bf16, peak)
-    all_gib, left_gib = _memory_gib()
+    total_gib, free_gib = _memory_gib()
     if torch.backends.mps.is_available():
-        return Card("Apple GPU", "mps", all_gib, left_gib * 0.7, bf16=False)
+        return Card("Apple GPU", "mps", total_gib, free_gib * 0.7, bf16=False)
     name = f"processor, {torch.get_num_threads()} threads"
     if not measure:
-        return Card(name, "cpu", all_gib, left_gib, bf16=False)
+        return Card(name, "cpu", total_gib, free_gib, bf16=False)
     # Processors differ: with matrix units for bfloat16 it is two or three times as fast, without
     # them slower.
-    full, half = matrix_peak("cpu", "fp32"), matrix_peak("cpu", "bf16")
-    bf16 = half > BF16_WORTH_IT * full
-    return Card(name, "cpu", all_gib, left_gib, bf16, half if bf16 else full)
+    fp32_peak = matrix_peak("cpu", "fp32")
+    bf16_peak = matrix_peak("cpu", "bf16")
+    bf16 = bf16_peak > BF16_WORTH_IT * fp32_peak
+    return Card(name, "cpu", total_gib, free_gib, bf16, bf16_peak if bf16 else fp32_peak)
+
+
+def used_gib(card: Card) -> float:
+    """The most that was allocated on the GPU, or this process's memory now."""
+    if card.kind == "cuda":
+        import torch
+
+        return float(torch.cuda.max_memory_allocated()) / GIB
+    with open("/proc/self/statm") as file:
+        resident_pages = int(file.read().split()[1])
+    return resident_pages * os.sysconf("SC_PAGE_SIZE") / GIB
 
 
 def matrix_peak(device: str, dtype: str) -> float:
@@ -60,7 +77,7 @@ def matrix_peak(device: str, dtype: str) -> float:
     """
     import torch
 
-    size, largest = (1024, 8192) if device.startswith("cuda") else (64, 1024)
+    size, largest = CUDA_SIDES if device.startswith("cuda") else CPU_SIDES
     kind = torch.bfloat16 if dtype == "bf16" else torch.float32
 
     def factors(side: int) -> tuple[Any, Any]:
@@ -69,13 +86,13 @@ def matrix_peak(device: str, dtype: str) -> float:
             torch.randn(side, side, device=device, dtype=kind),
         )
 
-    _product_seconds(*factors(64))  # the first one loads the library
+    _product_seconds(*factors(CPU_SIDES[0]))  # the first one loads the library
     deadline = time.perf_counter() + MEASURING_SECONDS
     while True:
         pair = factors(size)
         seconds = min(_product_seconds(*pair) for _ in range(2))
-        twice_the_side = 2 * 8 * seconds
-        if size == largest or time.perf_counter() + 2 * twice_the_side > deadline:
+        next_seconds = 2 * 8 * seconds  # twice the side is eight times the work, done twice
+        if size == largest or time.perf_counter() + 2 * next_seconds > deadline:
             break
         size *= 2
     for _ in range(6):  # the best of a few, since clocks have to rise
@@ -85,14 +102,14 @@ def matrix_peak(device: str, dtype: str) -> float:
     return 2 * size**3 / seconds / 1e12
 
 
-def _product_seconds(left: Any, right: Any) -> float:
+def _product_seconds(factor: Any, another_factor: Any) -> float:
     import torch
 
-    began = time.perf_counter()
-    left @ right
-    if left.is_cuda:
+    start = time.perf_counter()
+    factor @ another_factor
+    if factor.is_cuda:
         torch.cuda.synchronize()
-    return time.perf_counter() - began
+    return time.perf_counter() - start
 
 
 def _memory_gib() -> tuple[float, float]:
@@ -100,18 +117,14 @@ def _memory_gib() -> tuple[float, float]:
     import psutil
 
     memory = psutil.virtual_memory()
-    total, free = float(memory.total), float(memory.available)
+    total = float(memory.total)
+    free = float(memory.available)
     try:
-        with (
-            open("/sys/fs/cgroup/memory.max") as limit,
-            open("/sys/fs/cgroup/memory.current") as used,
-        ):
-            ceiling = limit.read().strip()
-            if ceiling != "max":
-                total, free = (
-                    min(total, float(ceiling)),
-                    min(free, float(ceiling) - float(used.read())),
-                )
+        ceiling = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+        in_use = float(Path("/sys/fs/cgroup/memory.current").read_text())
     except (OSError, ValueError):
-        pass
+        return total / GIB, free / GIB
+    if ceiling != "max":
+        total = min(total, float(ceiling))
+        free = min(free, float(ceiling) - in_use)
     return total / GIB, free / GIB

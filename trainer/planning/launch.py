@@ -14,7 +14,7 @@ from shared.errors import InputError
 from trainer.planning.hardware import Card
 
 # Each wraps the model's `forward` and shards what it holds. A step here calls the decoder and
-# multiplies by the head's matrix by itself (`flat.loss_sum`), so that weights would be met in
+# multiplies by the head's matrix by itself (`loss.loss_sum`), so that weights would be met in
 # shards.
 WRAPPERS = {
     "ACCELERATE_USE_FSDP": "FSDP",
@@ -47,6 +47,7 @@ class Launch:
 
     @classmethod
     def here(cls) -> "Launch":
+        """As the launcher's variables say it."""
         world = int(os.environ.get("WORLD_SIZE", "1"))
         return cls(
             int(os.environ.get("RANK", "0")),
@@ -128,12 +129,13 @@ def agree(card: Card, launch: Launch) -> Card:
     import torch.distributed
     from accelerate import PartialState
 
-    # Joins the group, which the Trainer then uses: one process may wait for another that answers a
-    # probe or saves.
+    # Joins the group, which the Trainer then uses: one process may wait for another that generates
+    # or saves.
     PartialState(cpu=card.kind == "cpu", timeout=timedelta(minutes=30))
     cards: list[tuple[bool, float]] = [(False, 0.0)] * launch.world
     torch.distributed.all_gather_object(cards, (card.bf16, card.peak_tflops))
-    bf16, peak = all(bf16 for bf16, _ in cards), min(peak for _, peak in cards)
+    bf16 = all(has_bf16 for has_bf16, _ in cards)
+    peak = min(peak_tflops for _, peak_tflops in cards)
     free = card.free_gib / launch.local_world if card.kind == "cpu" else card.free_gib
     return replace(card, bf16=bf16, peak_tflops=peak, free_gib=free)
 

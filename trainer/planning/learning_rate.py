@@ -8,11 +8,15 @@ TUTORIAL_RATE = 1e-5
 # Full fine-tuning: Qwen2.5's and open-r1's recipes for models of about this size (1e-5 to 2e-5 at
 # 1.5B to 7B). At 135M, of 300 problems after 2,000 traces, 5e-4 gave 225, 2e-4 216, 5e-5 152, 1e-5
 # 15: inversely with the size.
-FULL_AT_1_5B, FULL_AT_MOST = 2e-5, 5e-4
+FULL_AT_1_5B = 2e-5
+FULL_AT_LEAST = 1e-5
+FULL_AT_MOST = 5e-4
 # LoRA: ten times that at 1.5B ("LoRA Without Regret", Schulman et al. 2025). At 135M, of 300
 # problems after 2,000 traces, 2e-3 gave 204, 4e-3 201, 1e-3 171, 5e-4 100, 2e-4 28
 # (docs/experiments/effect.md): inversely with the size.
-LORA_AT_1_5B, LORA_AT_MOST = 2e-4, 2e-3
+LORA_AT_1_5B = 2e-4
+LORA_AT_LEAST = 1e-4
+LORA_AT_MOST = 2e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,21 +30,22 @@ class LearningRate:
     warning: str = ""
 
 
-def choose_learning_rate(given: float | str, method: str, parameters: int) -> LearningRate:
-    """The rate to train with. `parameters`: of the whole base model.
+def choose_learning_rate(setting: float | str, method: str, parameters: int) -> LearningRate:
+    """The rate to train with. `setting`: a rate, or "auto"; `parameters`: of the whole base model.
 
     auto: inversely with the size, between limits that were measured or published; full fine-tuning
     2e-5 at 1.5 billion parameters, LoRA ten times that.
     """
-    if given != "auto":
-        return LearningRate(float(given), "configuration", _warning(float(given), method))
-    times = 1.5e9 / max(parameters, 1)
+    if setting != "auto":
+        rate = float(setting)
+        return LearningRate(rate, "configuration", _warning(rate, method))
+    smaller = 1.5e9 / max(parameters, 1)
     if method == "full":
-        value = min(FULL_AT_MOST, max(1e-5, FULL_AT_1_5B * times))
+        value = min(FULL_AT_MOST, max(FULL_AT_LEAST, FULL_AT_1_5B * smaller))
         return LearningRate(
             _round(value), "auto: 2e-5 at 1.5B (open-r1's recipes), 2e-4 at 135M (measured)"
         )
-    value = min(LORA_AT_MOST, max(1e-4, LORA_AT_1_5B * times))
+    value = min(LORA_AT_MOST, max(LORA_AT_LEAST, LORA_AT_1_5B * smaller))
     return LearningRate(
         _round(value), "auto: 2e-4 at 1.5B (LoRA Without Regret, 2025), 2e-3 at 135M (measured)"
     )

@@ -2,8 +2,8 @@
 data.
 
 The formulas are estimates, to choose by and to refuse by before anything is loaded for long. Before
-a run is believed, two real steps on the longest micro-batch are made (`rehearsal.rehearse`), and
-the card has the last word.
+a run is believed, two real steps on the longest micro-batch are made (`memory_check.check_memory`),
+and the card has the last word.
 """
 
 from collections.abc import Sequence
@@ -17,8 +17,17 @@ from trainer.data.data_order import micro_batches
 from trainer.planning.hardware import GIB, Card
 
 ANY = 1 << 40  # "no limit" of rows or tokens
-TOKENS = (1024, 2048, 4096, 8192, 16384, 32768)  # sizes of a flat micro-batch that are tried
-FEW_STEPS, ENOUGH_STEPS = 250, 500  # optimiser steps; measured, docs/experiments/effect.md
+TOKENS = (1024, 2048, 4096, 8192, 16384, 32768)  # sizes of a packed micro-batch that are tried
+FEW_STEPS = 250  # optimiser steps; measured, docs/experiments/effect.md
+ENOUGH_STEPS = 500
+MOST_EPOCHS = 8  # that are advised where steps are few
+CHUNK_LOGITS = 1 << 26  # as `trainer.layers.linear_cross_entropy`, which imports torch, cuts them
+MIN_ROWS = 64
+AS_FAST = 0.97  # of the fastest: no estimate tells these apart
+CUDA_SHARE = 0.92  # of the free memory that an estimate may fill
+CPU_SHARE = 0.8
+LOSS_SHARE = 0.9  # of the tokens that are learnt, of a long trace
+SAMPLED_STEPS = 64  # from which the number of micro-batches is estimated
 UNSLOTH_TOKENS = 8192  # the size that was measured; it keeps a 1.5B model under 8 GiB
 
 
@@ -36,6 +45,7 @@ class Shape:
 
     @classmethod
     def of(cls, config: Any) -> "Shape":
+        """From a transformers configuration of Llama's or Qwen's kind."""
         head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         kv_heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
         return cls(
@@ -55,10 +65,12 @@ class Shape:
 
     @property
     def head(self) -> int:
+        """Weights of the output head."""
         return self.vocabulary * self.hidden
 
     @property
     def parameters(self) -> int:
+        """Weights of the whole model, norms and biases left out."""
         return self.layers * self.layer_weights + self.head * (1 if self.tied else 2)
 
     def adapters(self, r: int) -> int:
@@ -73,11 +85,8 @@ class Setting:
 
     tokens: int  # in a micro-batch at most
     rows: int
-    checkpointing: bool  # activations are computed again ...
-    keep: int = 0  # ... by micro-batches of more tokens than this
-    apart: bool = (
-        False  # one example a row, padded: for layers that carry a state from token to token
-    )
+    checkpointing: bool  # activations are computed again
+    padded: bool = False  # one example a row: for layers that carry a state from token to token
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,21 +114,22 @@ class Plan:
         return self.tokens / self.tokens_per_second
 
     def lines(self) -> list[str]:
+        """The plan in words, for the user."""
+        setting = self.setting
         parts = ", ".join(f"{name} {gib:.2f}" for name, gib in self.memory_gib.items())
-        cut = (
-            f"at most {self.setting.tokens:,} tokens"
-            if self.setting.rows == ANY
-            else f"{self.setting.rows} examples"
-        )
-        laid = "one example a row, padded" if self.setting.apart else "end to end without padding"
+        cut = f"{setting.rows} examples"
+        if setting.rows == ANY:
+            cut = f"at most {setting.tokens:,} tokens"
+        layout = "one example a row, padded" if setting.padded else "end to end without padding"
+        checkpointing = "on" if setting.checkpointing else "off"
+        compiled = ", layers compiled" if self.compile else ""
+        cards = f" of {self.cards} cards together" if self.cards > 1 else ""
         return [
             f"memory: {self.total_gib:.2f} of {self.budget_gib:.1f} GiB expected ({parts})",
-            f"micro-batch: {cut} {laid}, {self.micro_batches_a_step:.1f} a step; "
-            f"checkpointing {'on' if self.setting.checkpointing else 'off'}, {self.dtype}"
-            + (", layers compiled" if self.compile else ""),
+            f"micro-batch: {cut} {layout}, {self.micro_batches_a_step:.1f} a step; "
+            f"checkpointing {checkpointing}, {self.dtype}{compiled}",
             f"run: {self.steps:,} steps, {self.tokens:,} tokens, about {duration(self.seconds)} "
-            f"({self.tokens_per_second:,.0f} tokens/s expected"
-            + (f" of {self.cards} cards together)" if self.cards > 1 else ")"),
+            f"({self.tokens_per_second:,.0f} tokens/s expected{cards})",
         ]
 
 
@@ -127,13 +137,13 @@ def context_length(config: Any) -> int:
     """Positions that a transformers configuration knows, its RoPE scaling included; 0 where it
     does not say.
     """
-    known = int(getattr(config, "max_position_embeddings", 0) or 0)
+    positions = int(getattr(config, "max_position_embeddings", 0) or 0)
     rope = getattr(config, "rope_parameters", None) or {}
     original = int(rope.get("original_max_position_embeddings") or 0)
     factor = float(rope.get("factor") or 1.0)
     if rope.get("rope_type") in ("linear", "dynamic", "yarn"):
-        return max(known, round(factor * (original or known)))
-    return known  # llama3's and longrope's already count it
+        return max(positions, round(factor * (original or positions)))
+    return positions  # llama3's and longrope's already count it
 
 
 def few_steps(config: TrainerConfig, steps: int, examples: int) -> str:
@@ -142,7 +152,7 @@ def few_steps(config: TrainerConfig, steps: int, examples: int) -> str:
     """
     if steps >= FEW_STEPS or config.train.max_steps or config.train.epochs < 1:
         return ""
-    epochs = min(8, -(-ENOUGH_STEPS * config.train.epochs // steps))
+    epochs = min(MOST_EPOCHS, -(-ENOUGH_STEPS * config.train.epochs // steps))
     if epochs <= config.train.epochs:
         return ""
     return (
@@ -159,55 +169,52 @@ def make_plan(
     card: Card,
     world: int = 1,
     backend: str = "trl",
-    apart: bool = False,
+    padded: bool = False,
 ) -> Plan:
     """The fastest setting that fits the card. `lengths`: tokens of each example of the whole run,
-    in its order; `apart`: one example a row (`trainer.layers.recurrent_state`).
+    in its order; `padded`: one example a row (`trainer.layers.recurrent_state`).
 
     Raises `InputError` where not even one longest example at a time fits.
     """
-    dtype = precision(config, card)
-    budget = (config.train.memory_gib or card.free_gib) * (0.92 if card.kind == "cuda" else 0.8)
-    longest = max(lengths)
     batch = config.train.batch
-    share = -(-batch // world)  # examples of a step on one card
+    card_batch = -(-batch // world)  # examples of a step on one card
     steps = -(-len(lengths) // batch)
     steps = min(steps, config.train.max_steps or steps)
     base = Plan(
-        Setting(longest, 1, checkpointing=False),
-        {},
-        budget,
-        dtype,
-        False,
-        steps,
-        sum(lengths[: steps * batch]),
-        0.0,
-        1.0,
-        0.0,
-        world,
+        setting=Setting(max(lengths), 1, checkpointing=False),
+        memory_gib={},
+        budget_gib=_budget_gib(config, card),
+        dtype=precision(config, card),
+        compile=config.train.compile and card.kind == "cuda" and backend != "unsloth",
+        steps=steps,
+        tokens=sum(lengths[: steps * batch]),
+        flops_per_token=0.0,
+        tokens_per_second=1.0,
+        micro_batches_a_step=0.0,
+        cards=world,
     )
-    most = max(
-        sum(lengths[i : i + share]) for i in range(0, len(lengths), share)
-    )  # in one step: no room beyond it
     plans = [
-        _judged(base, replace(setting, apart=apart), config, shape, lengths, card, share)
-        for setting in _settings(config, longest, most, share, backend)
+        _expected(base, replace(setting, padded=padded), config, shape, lengths, card, card_batch)
+        for setting in _settings(config, lengths, card_batch, backend)
     ]
-    fitting = [plan for plan in plans if plan.total_gib <= budget]
+    fitting = [plan for plan in plans if plan.total_gib <= base.budget_gib]
     if not fitting:
-        least = min(plans, key=lambda plan: plan.total_gib)
-        raise InputError(_too_big(config, shape, card, least))
+        leanest = min(plans, key=lambda plan: plan.total_gib)
+        raise InputError(_too_big(config, shape, card, leanest))
     best = max(plan.tokens_per_second for plan in fitting)
     # The leanest of those that are as fast as the fastest, within what the estimate can tell apart.
-    chosen = min(
-        (p for p in fitting if p.tokens_per_second >= 0.97 * best), key=lambda plan: plan.total_gib
-    )
-    return replace(
-        chosen, compile=config.train.compile and card.kind == "cuda" and backend != "unsloth"
-    )
+    fast = [plan for plan in fitting if plan.tokens_per_second >= AS_FAST * best]
+    return min(fast, key=lambda plan: plan.total_gib)
+
+
+def _budget_gib(config: TrainerConfig, card: Card) -> float:
+    """Of what is free, or may be used, the part that estimates may fill."""
+    share = CUDA_SHARE if card.kind == "cuda" else CPU_SHARE
+    return (config.train.memory_gib or card.free_gib) * share
 
 
 def precision(config: TrainerConfig, card: Card) -> Literal["bf16", "fp32"]:
+    """The precision of the training's products."""
     if config.train.precision != "auto":
         return config.train.precision
     return "bf16" if card.bf16 else "fp32"
@@ -219,105 +226,119 @@ def memory(
     """GiB by part. Activations are counted tensor by tensor of a Llama-like layer with LoRA on
     every linear map.
     """
-    size = 2 if dtype == "bf16" else 4
-    weights = shape.parameters * (0.6 if config.method == "qlora" else size)
-    if config.method == "full":
-        weights, trained = shape.parameters * 4.0, shape.parameters
+    full = config.method == "full"
+    size = 2 if dtype == "bf16" else 4  # bytes a number
+    if full:
+        weights = shape.parameters * 4.0
+        optimiser = shape.parameters * 12.0  # gradient and two moments
     else:
-        trained = shape.adapters(config.lora.r)
-    tokens = max(setting.tokens, longest) if setting.rows == ANY else setting.rows * longest
-    if (
-        config.method == "lora" and not config.lora.dropout
-    ):  # as `trainer.layers.fused_lora` keeps them, one of the four wide ones to spare
-        layer, again = 6 * shape.hidden + 4 * shape.inner + 3 * shape.queries + 2 * shape.keys, 0.9
-    else:
-        layer, again = 7 * shape.hidden + 4 * shape.inner + 4 * shape.queries + 3 * shape.keys, 1.5
-    edges = (
-        shape.hidden * shape.layers
-    )  # what checkpointing keeps, beside one layer that is computed again
-    kept = (
-        tokens * size * (edges + again * layer if setting.checkpointing else layer * shape.layers)
-    )
-    rows = min(tokens, max(64, (1 << 26) // shape.vocabulary))
+        weights = shape.parameters * (0.6 if config.method == "qlora" else size)
+        optimiser = shape.adapters(config.lora.r) * 16.0  # the masters as well
+    tokens = setting.rows * longest
+    if setting.rows == ANY:
+        tokens = max(setting.tokens, longest)
+    rows = min(tokens, max(MIN_ROWS, CHUNK_LOGITS // shape.vocabulary))
     parts = {
-        "weights": float(weights),
-        "adapters and optimiser" if config.method != "full" else "gradients and optimiser": (
-            trained * (16.0 if config.method != "full" else 12.0)
-        ),
-        "activations": float(kept),
-        "logits": (
-            rows * shape.vocabulary * (4.0 + size + (4.0 if config.method == "full" else 0.0))
-        ),
+        "weights": weights,
+        "gradients and optimiser" if full else "adapters and optimiser": optimiser,
+        "activations": tokens * size * _activations_a_token(shape, config, setting),
+        "logits": rows * shape.vocabulary * (4.0 + size + (4.0 if full else 0.0)),
         "runtime": (0.9 if dtype == "bf16" else 0.5) * GIB,
     }
-    return {name: value / GIB for name, value in parts.items()}
+    return {name: num_bytes / GIB for name, num_bytes in parts.items()}
+
+
+def _activations_a_token(shape: Shape, config: TrainerConfig, setting: Setting) -> float:
+    """Numbers kept of each token for the backward pass, over all layers."""
+    hidden = shape.hidden
+    inner = shape.inner
+    queries = shape.queries
+    keys = shape.keys
+    if config.method == "lora" and not config.lora.dropout:
+        # as `trainer.layers.fused_lora` keeps them, one of the four wide ones to spare
+        layer = 6 * hidden + 4 * inner + 3 * queries + 2 * keys
+        recomputed_layers = 0.9
+    else:
+        layer = 7 * hidden + 4 * inner + 4 * queries + 3 * keys
+        recomputed_layers = 1.5
+    if not setting.checkpointing:
+        return layer * shape.layers
+    # each layer's input, beside one layer that is computed again
+    return hidden * shape.layers + recomputed_layers * layer
 
 
 def flops_per_token(
-    shape: Shape, method: str, mean_length: float, learnt: float, checkpointing: bool
+    shape: Shape, method: str, mean_length: float, loss_share: float, checkpointing: bool
 ) -> float:
     """Floating-point operations a token: forward, backward to the inputs, weight gradients (full),
     recomputation.
 
-    `learnt`: share of the tokens whose logits are made. LoRA's own small products are left out.
+    `loss_share`: share of the tokens whose logits are made. LoRA's own small products are left out.
     """
-    passes = 2 + (method == "full") + checkpointing
-    attention = (
-        2 * 2 * shape.queries * mean_length / 2 * shape.layers
-    )  # causal: half of each square
+    head_passes = 3 if method == "full" else 2
+    passes = head_passes + 1 if checkpointing else head_passes
+    # causal: half of each square
+    attention = 2 * 2 * shape.queries * mean_length / 2 * shape.layers
     body = 2 * shape.layers * shape.layer_weights + attention
-    return body * passes + 2 * shape.head * learnt * (2 + (method == "full"))
+    return body * passes + 2 * shape.head * loss_share * head_passes
 
 
 def _settings(
-    config: TrainerConfig, longest: int, most: int, share: int, backend: str
+    config: TrainerConfig, lengths: Sequence[int], card_batch: int, backend: str
 ) -> list[Setting]:
+    """All settings worth an estimate. `card_batch`: examples of a step on one card."""
     # With Unsloth nearly all of a step is spent on starting kernels (docs/experiments/trainer.md):
     # what checkpointing computes again hardly shows, and it saves most of the memory.
     auto = (True,) if backend == "unsloth" else (False, True)
-    ways = {"auto": auto, "on": (True,), "off": (False,)}[config.train.checkpointing]
+    choices = {"auto": auto, "on": (True,), "off": (False,)}[config.train.checkpointing]
     if config.train.micro_batch != "auto":
-        return [
-            Setting(ANY, min(config.train.micro_batch, share), checkpointing)
-            for checkpointing in ways
-        ]
-    known = UNSLOTH_TOKENS if backend == "unsloth" else max(TOKENS)
-    sizes = sorted({max(min(size, most), longest) for size in TOKENS if size <= known})
-    return [Setting(size, ANY, checkpointing) for checkpointing in ways for size in sizes]
+        rows = min(config.train.micro_batch, card_batch)
+        return [Setting(ANY, rows, checkpointing) for checkpointing in choices]
+    largest = UNSLOTH_TOKENS if backend == "unsloth" else max(TOKENS)
+    longest = max(lengths)
+    # The tokens of the largest step on one card: no room beyond them is of use.
+    starts = range(0, len(lengths), card_batch)
+    most = max(sum(lengths[start : start + card_batch]) for start in starts)
+    sizes = sorted({max(min(size, most), longest) for size in TOKENS if size <= largest})
+    return [Setting(size, ANY, checkpointing) for checkpointing in choices for size in sizes]
 
 
-def _judged(
+def _expected(
     base: Plan,
     setting: Setting,
     config: TrainerConfig,
     shape: Shape,
     lengths: Sequence[int],
     card: Card,
-    share: int,
+    card_batch: int,
 ) -> Plan:
-    mean = sum(length * length for length in lengths) / sum(lengths)  # seen from a token
-    flops = flops_per_token(shape, config.method, mean, 0.9, setting.checkpointing)
-    sample = [lengths[i : i + share] for i in range(0, min(len(lengths), 64 * share), share)]
-    cuts = [micro_batches(step, setting.rows, setting.tokens, setting.apart) for step in sample]
-    micros = sum(map(len, cuts)) / len(cuts)
-    filled = sum(map(sum, sample)) / len(sample) / micros
-    if (
-        card.kind == "cuda"
-    ):  # half of the peak once about 2,000 tokens are there to share out; a launch cost below
-        rate = (card.peak_tflops or 100.0) * 1e12 * 0.5 * filled / (filled + 1500)
+    """`base` with a setting and what it is expected to take."""
+    mean_length = sum(length * length for length in lengths) / sum(lengths)  # seen from a token
+    flops = flops_per_token(shape, config.method, mean_length, LOSS_SHARE, setting.checkpointing)
+    starts = range(0, min(len(lengths), SAMPLED_STEPS * card_batch), card_batch)
+    steps = [lengths[start : start + card_batch] for start in starts]
+    cuts = [micro_batches(step, setting.rows, setting.tokens, setting.padded) for step in steps]
+    micro_batches_a_step = sum(map(len, cuts)) / len(cuts)
+    tokens = sum(map(sum, steps)) / len(steps) / micro_batches_a_step  # of a micro-batch
+    # Half of the peak once enough tokens are there to share out; a launch cost below.
+    if card.kind == "cuda":
+        peak = card.peak_tflops or 100.0
+        launch_tokens = 1500
     else:
-        rate = (card.peak_tflops or 0.1) * 1e12 * 0.5 * filled / (filled + 30)
+        peak = card.peak_tflops or 0.1
+        launch_tokens = 30
+    flops_per_second = peak * 1e12 * 0.5 * tokens / (tokens + launch_tokens)
     return replace(
         base,
         setting=setting,
         memory_gib=memory(shape, config, base.dtype, setting, max(lengths)),
         flops_per_token=flops,
-        tokens_per_second=base.cards * rate / flops,
-        micro_batches_a_step=micros,
+        tokens_per_second=base.cards * flops_per_second / flops,
+        micro_batches_a_step=micro_batches_a_step,
     )
 
 
-def _too_big(config: TrainerConfig, shape: Shape, card: Card, least: Plan) -> str:
+def _too_big(config: TrainerConfig, shape: Shape, card: Card, leanest: Plan) -> str:
     remedies = []
     if config.method == "full":
         remedies.append('method = "lora"')
@@ -329,6 +350,6 @@ def _too_big(config: TrainerConfig, shape: Shape, card: Card, least: Plan) -> st
     remedies.append("a smaller model")
     return (
         f"{config.model} ({shape.parameters / 1e9:.2f} billion parameters) does not fit: one"
-        f" longest example at a time needs about {least.total_gib:.1f} GiB, {card.name} leaves"
-        f" {least.budget_gib:.1f}; use {', '.join(remedies[:-1])} or {remedies[-1]}"
+        f" longest example at a time needs about {leanest.total_gib:.1f} GiB, {card.name} leaves"
+        f" {leanest.budget_gib:.1f}; use {', '.join(remedies[:-1])} or {remedies[-1]}"
     )

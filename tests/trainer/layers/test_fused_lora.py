@@ -15,13 +15,15 @@ from tests.trainer import tiny_models
 from tests.trainer.corpora import trace
 from trainer.data.examples import Encoder, Example
 from trainer.layers.fused_lora import fuse
-from trainer.layers.packing import ATTENTION, FlatBatch, lay_flat, loss_sum, register_attention
+from trainer.layers.loss import loss_sum
+from trainer.layers.packed_attention import ATTENTION, register_attention
+from trainer.layers.packing import PackedBatch, pack_examples
 
 
 @pytest.fixture(scope="module")
-def batch(tokenizer: Any) -> FlatBatch:
+def batch(tokenizer: Any) -> PackedBatch:
     encoder = Encoder(tokenizer, ChatRenderer.of(tokenizer), 512)
-    return lay_flat(
+    return pack_examples(
         [e for e in encoder.encode([trace(i) for i in range(4)]) if isinstance(e, Example)]
     )
 
@@ -47,7 +49,7 @@ def adapted(fused: bool, *, checkpointing: bool = False, r: int = 8, dropout: fl
     return made.train()
 
 
-def step(model: Any, batch: FlatBatch) -> tuple[float, dict[str, torch.Tensor]]:
+def step(model: Any, batch: PackedBatch) -> tuple[float, dict[str, torch.Tensor]]:
     """Loss and adapter gradients, then a step of training's optimiser, which leaves tensors'
     versions alone.
     """
@@ -63,7 +65,7 @@ def step(model: Any, batch: FlatBatch) -> tuple[float, dict[str, torch.Tensor]]:
 
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_losses_and_gradients_are_those_of_peft_also_after_the_optimiser_moved(
-    batch: FlatBatch, checkpointing: bool
+    batch: PackedBatch, checkpointing: bool
 ) -> None:
     plain, fused = adapted(False), adapted(True, checkpointing=checkpointing)
     for _ in range(3):
@@ -73,7 +75,7 @@ def test_losses_and_gradients_are_those_of_peft_also_after_the_optimiser_moved(
             assert (fused_slopes[name] - slope).norm() <= 2e-4 * slope.norm(), name
 
 
-def test_bfloat16_is_as_near_to_float32_as_peft_is(batch: FlatBatch) -> None:
+def test_bfloat16_is_as_near_to_float32_as_peft_is(batch: PackedBatch) -> None:
     exact, slopes = step(adapted(False), batch)
     found = []
     for fused in (False, True):
@@ -93,7 +95,7 @@ def test_bfloat16_is_as_near_to_float32_as_peft_is(batch: FlatBatch) -> None:
 
 
 def test_an_adapter_that_is_off_or_merged_leaves_the_base_or_the_merged_model(
-    batch: FlatBatch,
+    batch: PackedBatch,
 ) -> None:
     plain, fused = adapted(False).eval(), adapted(True).eval()
     with torch.no_grad():
@@ -120,7 +122,7 @@ def test_layers_with_dropout_keep_their_own_way() -> None:
     assert all("forward" not in vars(module) for module in model.modules())
 
 
-def test_what_is_saved_is_the_same(batch: FlatBatch, tmp_path: Any) -> None:
+def test_what_is_saved_is_the_same(batch: PackedBatch, tmp_path: Any) -> None:
     plain, fused = adapted(False), adapted(True)
     for name, model in (("plain", plain), ("fused", fused)):
         model.save_pretrained(tmp_path / name)
@@ -129,7 +131,7 @@ def test_what_is_saved_is_the_same(batch: FlatBatch, tmp_path: Any) -> None:
     ).read_bytes()
 
 
-def test_a_checkpointed_layer_does_not_compute_its_last_product_again(batch: FlatBatch) -> None:
+def test_a_checkpointed_layer_does_not_compute_its_last_product_again(batch: PackedBatch) -> None:
     seen: Counter[str] = Counter()
     model = adapted(True, checkpointing=True)
     inner = model.config.intermediate_size

@@ -1,4 +1,4 @@
-"""Flat micro-batches give the numbers of one example at a time, without padding and without
+"""Packed micro-batches give the numbers of one example at a time, without padding and without
 logits of the prompt.
 """
 
@@ -12,13 +12,10 @@ from tests.trainer import tiny_models
 from tests.trainer.corpora import trace
 from trainer.data.data_order import micro_batches
 from trainer.data.examples import Encoder, Example
-from trainer.layers.packing import (
-    ATTENTION,
-    lay_flat,
-    linear_cross_entropy,
-    loss_sum,
-    register_attention,
-)
+from trainer.layers.linear_cross_entropy import linear_cross_entropy
+from trainer.layers.loss import loss_sum
+from trainer.layers.packed_attention import ATTENTION, register_attention
+from trainer.layers.packing import pack_examples
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +52,10 @@ def reference(example: Example) -> torch.Tensor:
     )
 
 
-def test_examples_laid_end_to_end_do_not_see_one_another(
+def test_examples_packed_end_to_end_do_not_see_one_another(
     model: Any, examples: list[Example]
 ) -> None:
-    together = loss_sum(model, lay_flat(examples)).item()
+    together = loss_sum(model, pack_examples(examples)).item()
     alone = sum(reference(example).item() for example in examples)
     assert together == pytest.approx(alone, rel=1e-5)
 
@@ -66,7 +63,7 @@ def test_examples_laid_end_to_end_do_not_see_one_another(
 def test_the_end_token_of_every_example_is_a_target_and_no_prompt_token_is(
     examples: list[Example],
 ) -> None:
-    batch = lay_flat(examples)
+    batch = pack_examples(examples)
     assert len(batch.targets) == sum(len(e) - e.prompt_length for e in examples)
     ends = [e.ids[-1] for e in examples]
     counts = [len(e) - e.prompt_length for e in examples]
@@ -75,8 +72,8 @@ def test_the_end_token_of_every_example_is_a_target_and_no_prompt_token_is(
 
 
 def test_a_tail_that_rounds_a_batch_up_changes_nothing(model: Any, examples: list[Example]) -> None:
-    plain, rounded = lay_flat(examples), lay_flat(examples, multiple=128)
-    assert rounded.ids.shape[1] % 128 == 0
+    plain, rounded = pack_examples(examples), pack_examples(examples, multiple=128)
+    assert rounded.input_ids.shape[1] % 128 == 0
     assert loss_sum(model, plain).item() == pytest.approx(loss_sum(model, rounded).item(), rel=1e-6)
 
 
@@ -85,10 +82,10 @@ def test_the_micro_batch_changes_neither_loss_nor_gradient_of_a_step(
     model: Any, examples: list[Example], rows: int
 ) -> None:
     tokens = sum(len(e) - e.prompt_length for e in examples)
-    (loss_sum(model, lay_flat(examples)) / tokens).backward()
+    (loss_sum(model, pack_examples(examples)) / tokens).backward()
     whole = gradients(model)
     for indices in micro_batches([len(e) for e in examples], rows, 1 << 40):
-        (loss_sum(model, lay_flat([examples[i] for i in indices])) / tokens).backward()
+        (loss_sum(model, pack_examples([examples[i] for i in indices])) / tokens).backward()
     for one, other in zip(whole, gradients(model), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
 

@@ -15,14 +15,9 @@ from tests.trainer.process_runs import finish, metrics, start, write_config
 from trainer.data.data_order import micro_batches
 from trainer.data.examples import Encoder, Example
 from trainer.layers.fused_lora import fuse
-from trainer.layers.packing import (
-    ATTENTION,
-    FlatBatch,
-    lay_apart,
-    lay_flat,
-    loss_sum,
-    register_attention,
-)
+from trainer.layers.loss import loss_sum
+from trainer.layers.packed_attention import ATTENTION, register_attention
+from trainer.layers.packing import PackedBatch, pack_examples, pad_examples
 from trainer.layers.recurrent_state import carries_state, sees_neighbours
 
 HYBRID: dict[str, dict[str, Any]] = {
@@ -122,8 +117,8 @@ def one_by_one(kind: str, examples: list[Example]) -> float:
     return total
 
 
-def laid(kind: str, examples: list[Example]) -> FlatBatch:
-    return lay_apart(examples) if carries_state(model(kind).config) else lay_flat(examples)
+def laid(kind: str, examples: list[Example]) -> PackedBatch:
+    return pad_examples(examples) if carries_state(model(kind).config) else pack_examples(examples)
 
 
 @torch.no_grad()
@@ -163,7 +158,7 @@ def test_gradients_of_a_hybrids_adapters_do_not_depend_on_the_micro_batch(
     slopes = []
     for tokens in (1 << 40, 1):
         for indices in micro_batches([len(e) for e in examples], 1 << 40, tokens, apart=True):
-            loss_sum(adapted, lay_apart([examples[i] for i in indices])).backward()
+            loss_sum(adapted, pad_examples([examples[i] for i in indices])).backward()
         slopes.append([p.grad.clone() for p in adapted.parameters() if p.grad is not None])
         adapted.zero_grad()
     for one, other in zip(*slopes, strict=True):

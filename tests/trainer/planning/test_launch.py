@@ -5,19 +5,21 @@ Two of them on a CPU.
 import json
 import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.trainer.corpora import trace, write_corpus
 from tests.trainer.planning.test_plan import R1_LENGTHS, card, planned
-from tests.trainer.process_runs import LAUNCH, ROOT, finish, metrics, start, write_config
+from tests.trainer.process_runs import LAUNCH, ROOT, finish, metrics, start, wait_for, write_config
 from trainer.config import TrainerConfig
 from trainer.data.data_order import shares
 from trainer.planning.launch import Launch, check_launch
-from trainer.planning.memory_check import in_words
+from trainer.planning.memory_check import describe
 
 
 def launched(*arguments: str, precision: str = "no") -> str:
@@ -94,6 +96,33 @@ def test_a_run_goes_on_with_another_number_of_processes(
     assert list(metrics(run).values()) == pytest.approx(list(metrics(alone).values()), abs=1e-4)
 
 
+def test_a_signal_to_one_of_two_processes_stops_both_after_the_same_step_and_is_saved(
+    tmp_path: Path, model_folder: Path, short_corpus: Path
+) -> None:
+    endless = {**TABLES["train"], "epochs": 1000, "save_steps": 100_000}
+    config = write_config(tmp_path, model_folder, short_corpus, **{**TABLES, "train": endless})
+    launcher = subprocess.Popen(
+        [*LAUNCH, "--multi_gpu", "--mixed_precision", "no", "-m", "trainer", "run", str(config)],
+        cwd=ROOT,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    wait_for(launcher, "step 3/")
+    children = [
+        process
+        for process in psutil.Process(launcher.pid).children(recursive=True)
+        if process.environ().get("LOCAL_RANK") == "1"
+    ]
+    children[0].send_signal(signal.SIGTERM)  # to the one that says nothing
+    code, output = finish(launcher)
+    assert code == 0, output
+    assert "saved; the same command goes on from there" in output
+    newest = max(metrics(tmp_path / "run"))
+    assert (tmp_path / "run/checkpoints" / f"checkpoint-{newest}" / "whole.json").exists()
+
+
 def test_the_precision_in_a_launchers_configuration_does_not_change_the_run(
     tmp_path: Path, model_folder: Path, short_corpus: Path, alone: Path
 ) -> None:
@@ -112,7 +141,7 @@ def test_a_plan_counts_the_cards_in_its_speed_time_and_share_of_peak() -> None:
     assert two.tokens == one.tokens
     assert two.seconds < 0.6 * one.seconds
     assert "of 2 cards together" in two.lines()[-1]
-    line = in_words(8000, 5.25, 1.0, two, card(80.0), config)
+    line = describe(8000, 5.25, 1.0, two, card(80.0), config)
     assert "16,000 tokens/s of 2 cards" in line
 
 

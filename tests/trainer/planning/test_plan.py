@@ -12,7 +12,7 @@ from trainer.config import TrainerConfig
 from trainer.data.data_order import micro_batches
 from trainer.planning.hardware import Card
 from trainer.planning.learning_rate import choose_learning_rate
-from trainer.planning.memory_check import in_words
+from trainer.planning.memory_check import describe
 from trainer.planning.plan import ANY, Plan, Shape, few_steps, make_plan
 
 QWEN_1_5B = Shape(28, 1536, 8960, 1536, 256, 151936, tied=True)
@@ -61,20 +61,20 @@ def test_a_card_that_cannot_fit_one_example_is_refused_with_the_remedy() -> None
 
 
 @pytest.mark.parametrize(("share", "hint"), [(0.05, True), (0.3, False)])
-def test_a_rehearsal_says_how_long_the_run_takes_and_where_the_card_waits(
+def test_the_memory_check_says_how_long_the_run_takes_and_where_the_card_waits(
     share: float, hint: bool
 ) -> None:
     plan, one = planned(80.0), card(80.0)
     seconds = plan.flops_per_token * 8000 / (share * 100e12)
     config = TrainerConfig.model_validate({"run": "r", "model": "m", "corpora": ["c"]})
-    line = in_words(8000, 5.25, seconds, plan, one, config)
+    line = describe(8000, 5.25, seconds, plan, one, config)
     assert (
         f"5.25 GiB, {8000 / seconds:,.0f} tokens/s: {duration(plan.tokens * seconds / 8000)} for 25"
         " steps" in line
     )
     assert ("5% of the matrix peak is little: try the other backend" in line) == hint
     given = config.model_copy(update={"backend": "trl"})  # who has chosen is not told to choose
-    assert "little" not in in_words(8000, 5.25, seconds, plan, one, given)
+    assert "little" not in describe(8000, 5.25, seconds, plan, one, given)
 
 
 def test_a_given_micro_batch_is_taken_as_it_is() -> None:

@@ -1,0 +1,51 @@
+"""The loss of a batch: the decoder's hidden states, then head and cross-entropy where a token is
+to be learnt.
+"""
+
+from typing import Any
+
+from torch import Tensor
+
+from trainer.layers.linear_cross_entropy import linear_cross_entropy
+from trainer.layers.packed_attention import attention_arguments
+from trainer.layers.packing import PackedBatch
+
+
+def hidden_states(model: Any, batch: PackedBatch) -> Tensor:
+    """What the decoder makes of every token: [T, H], or [D * L, H] of a padded batch."""
+    decoder = _causal_lm(model).get_decoder()
+    hidden: Tensor = decoder(
+        input_ids=batch.input_ids,
+        position_ids=batch.position_ids,
+        use_cache=False,
+        **attention_arguments(decoder, batch),
+    )[0]  # [1, T, H] or [D, L, H]
+    return hidden.flatten(0, 1)
+
+
+def loss_sum(model: Any, batch: PackedBatch) -> Tensor:
+    """The sum (not the mean) of the cross-entropies of the N tokens in the loss, with its graph.
+
+    `model` is a causal language model with `packed_attention` in force, with or without adapters.
+    Divide by the loss tokens of the whole optimiser step: then no micro-batch size changes the loss
+    or its gradient.
+    """
+    hidden = hidden_states(model, batch)[batch.loss_positions]  # [N, H]
+    return linear_cross_entropy(hidden, head_weight(model), batch.targets)
+
+
+def head_weight(model: Any) -> Tensor:
+    """The output head's matrix [V, H]."""
+    weight: Tensor = _causal_lm(model).get_output_embeddings().weight
+    return weight
+
+
+def set_checkpointing(model: Any, enabled: bool) -> None:
+    """Checkpointing on or off for the next forward pass, where the model was loaded with it."""
+    for layer in getattr(_causal_lm(model).get_decoder(), "layers", ()):
+        if hasattr(layer, "gradient_checkpointing"):
+            layer.gradient_checkpointing = enabled
+
+
+def _causal_lm(model: Any) -> Any:
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
