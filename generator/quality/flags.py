@@ -33,13 +33,13 @@ FLAGS = (
 
 FOREIGN_SHARE = 0.02
 FOREIGN_LETTERS = 20
-LOOP_WORDS, LOOP_SHARE = 24, 0.25  # of the runs of so many words, the share that has come before
+LOOP_WORDS = 24
+LOOP_SHARE = 0.25  # of the runs of so many words, the share that has come before
 PERIODIC_TAIL = 2_000  # characters; a tail that deflates to a fiftieth repeats itself
 RUNAWAY_WORDS = 16_000
 THINKING_WORDS = 12
-LOOKED_AT = (
-    400_000  # characters of one reasoning: screening takes milliseconds whatever it is given
-)
+# characters of one reasoning: screening takes milliseconds whatever it is given
+LOOKED_AT = 400_000
 
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _CYRILLIC_ARABIC = re.compile(r"[\u0400-\u04ff\u0600-\u06ff\u0900-\u097f\u0e00-\u0e7f]")
@@ -65,7 +65,7 @@ def flags_of(trace: Trace) -> list[str]:
     """The flags of one trace, in the order of `FLAGS`. Milliseconds a trace, whatever its text."""
     thinking = trace.reasoning[:LOOKED_AT]
     words = thinking.split()
-    found = {
+    is_flagged = {
         "mixed languages": _mixed(trace.problem, thinking),
         "loop": _loops(thinking, words),
         "runaway": len(words) > RUNAWAY_WORDS or len(trace.reasoning) > LOOKED_AT,
@@ -79,15 +79,14 @@ def flags_of(trace: Trace) -> list[str]:
         "refusal": bool(_REFUSAL.search(trace.response[:2_000])) and not last_box(trace.response),
         "leaked prompt": _leaks(trace, thinking),
     }
-    return [flag for flag in FLAGS if found[flag]]
+    return [flag for flag in FLAGS if is_flagged[flag]]
 
 
 def _mixed(problem: str, thinking: str) -> bool:
     for script in (_CJK, _CYRILLIC_ARABIC):
-        foreign = len(script.findall(thinking))
-        if not script.search(problem) and foreign > max(
-            FOREIGN_LETTERS, FOREIGN_SHARE * len(thinking)
-        ):
+        foreign_letters = len(script.findall(thinking))
+        allowed_letters = max(FOREIGN_LETTERS, FOREIGN_SHARE * len(thinking))
+        if not script.search(problem) and foreign_letters > allowed_letters:
             return True
     latin = sum(len(word) for word in _LATIN.findall(thinking))
     return bool(_CJK.search(problem)) and not _LATIN.search(problem) and latin > 0.5 * len(thinking)
@@ -110,13 +109,16 @@ def _supported(answer: str | None, thinking: str) -> bool:
     """
     if not answer or not thinking:
         return True
-    wanted = _numbers(answer)
-    own = extract(thinking) if "boxed" in thinking else None
-    if isinstance(own, Answer) and _numbers(own.text) and wanted:
-        return bool(_numbers(own.text) & wanted)
-    if not wanted:
+    answer_numbers = _numbers(answer)
+    if not answer_numbers:
         return True
-    return bool(wanted & _numbers(thinking)) or bool(re.search(r"\\frac|/|\\sqrt|\^", answer))
+    box = extract(thinking) if "boxed" in thinking else None
+    box_numbers = _numbers(box.text) if isinstance(box, Answer) else set()
+    if box_numbers:
+        return not box_numbers.isdisjoint(answer_numbers)
+    if not answer_numbers.isdisjoint(_numbers(thinking)):
+        return True
+    return bool(re.search(r"\\frac|/|\\sqrt|\^", answer))  # the thinking may write it otherwise
 
 
 def _numbers(text: str) -> set[str]:
@@ -131,7 +133,8 @@ def _plain(number: str) -> str:
 def _leaks(trace: Trace, thinking: str) -> bool:
     if _CONTROL.search(thinking) or _CONTROL.search(trace.response):
         return True
-    system = next((m["content"] for m in trace.messages if m["role"] == "system"), "")
-    return (len(system) > 40 and system[:200] in thinking + trace.response) or bool(
-        _PROMPT.search(trace.response)
-    )
+    if _PROMPT.search(trace.response):
+        return True
+    prompts = [message["content"] for message in trace.messages if message["role"] == "system"]
+    prompt = prompts[0] if prompts else ""
+    return len(prompt) > 40 and prompt[:200] in thinking + trace.response

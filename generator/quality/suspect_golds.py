@@ -24,7 +24,9 @@ from shared.shards import open_files, sealed_files, write_atomically
 FILE = "suspect_gold.jsonl"
 AGREEING = 3
 AGREEING_MODELS = 2
-FEW_AGREEING, MANY_SAMPLES = 2, 4  # two that agree are enough where two others are wrong as well
+# two that agree are enough where two others are wrong as well
+FEW_AGREEING = 2
+MANY_SAMPLES = 4
 AGREEING_SHARE = 0.5  # of the samples that gave an answer
 _PROBLEM_ID = re.compile(rb'"problem_id":"([0-9a-f]{16})"')
 
@@ -62,47 +64,47 @@ def find_suspects(corpus: Path) -> Iterator[Suspect]:
     wrong: dict[str, _Wrong] = {}
     for row in _rows(corpus, "rejected", b'"verdict":"incorrect"'):
         if row["gold"] and row["final_answer"]:
-            problem = wrong.setdefault(
-                row["problem_id"], _Wrong(row["source"], row["problem"], row["gold"], [])
-            )
+            unseen_problem = _Wrong(row["source"], row["problem"], row["gold"], [])
+            problem = wrong.setdefault(row["problem_id"], unseen_problem)
             problem.answers.append((row["final_answer"], row["id"], row["lane"], row["model"]))
-    right = _kept_among(corpus, wrong.keys())
+    solved_ids = _kept_among(corpus, wrong.keys())
     for identity, problem in sorted(wrong.items()):
-        if identity not in right and (suspect := _judge(identity, problem)) is not None:
+        if identity in solved_ids:
+            continue
+        suspect = _judge(identity, problem)
+        if suspect is not None:
             yield suspect
 
 
 def write_suspects(corpus: Path) -> list[Suspect]:
     """Find the suspects and put them in `CORPUS/suspect_gold.jsonl`. Errors: `CannotWrite`."""
-    found = list(find_suspects(corpus))
-    lines = b"".join(
-        orjson.dumps(asdict(suspect), option=orjson.OPT_APPEND_NEWLINE) for suspect in found
-    )
-    write_atomically(corpus / FILE, lines)
-    return found
+    suspects = list(find_suspects(corpus))
+    lines = [orjson.dumps(asdict(each), option=orjson.OPT_APPEND_NEWLINE) for each in suspects]
+    write_atomically(corpus / FILE, b"".join(lines))
+    return suspects
 
 
 def _judge(identity: str, problem: _Wrong) -> Suspect | None:
     groups = _groups(answer for answer, *_ in problem.answers)
-    agreed, agreeing = groups.most_common(1)[0]
-    mine = [entry for entry in problem.answers if _same(entry[0], agreed)]
-    models = {model for *_, model in mine}
-    several = len(models) >= AGREEING_MODELS or len(problem.answers) >= MANY_SAMPLES
-    if not (
-        agreeing >= AGREEING or (agreeing >= FEW_AGREEING and several)
-    ) or agreeing < AGREEING_SHARE * len(problem.answers):
+    common_answer, agreeing = groups.most_common(1)[0]
+    agreeing_samples = [entry for entry in problem.answers if _same(entry[0], common_answer)]
+    models = {model for *_, model in agreeing_samples}
+    if agreeing < AGREEING_SHARE * len(problem.answers):
+        return None
+    has_several_witnesses = len(models) >= AGREEING_MODELS or len(problem.answers) >= MANY_SAMPLES
+    if agreeing < (FEW_AGREEING if has_several_witnesses else AGREEING):
         return None
     return Suspect(
         identity,
         problem.source,
         problem.problem,
         problem.gold,
-        agreed,
+        common_answer,
         agreeing,
         len(problem.answers),
-        sorted({lane for _, _, lane, _ in mine}),
+        sorted({lane for _, _, lane, _ in agreeing_samples}),
         dict(groups.most_common()),
-        [trace for _, trace, *_ in mine],
+        [trace for _, trace, *_ in agreeing_samples],
     )
 
 
@@ -110,29 +112,30 @@ def _groups(answers: Iterable[str]) -> "Counter[str]":
     """How often each answer was given, equal ones counted together under their first spelling."""
     counts: Counter[str] = Counter()
     for answer in answers:
-        counts[next((known for known in counts if _same(answer, known)), answer)] += 1
+        spelling = next((spelling for spelling in counts if _same(answer, spelling)), answer)
+        counts[spelling] += 1
     return counts
 
 
-def _same(one: str, other: str) -> bool:
-    if one == other:
+def _same(answer: str, gold: str) -> bool:
+    if answer == gold:
         return True
-    verdict, undecided = grade_fast(f"\\boxed{{{one}}}", other)
-    return undecided is None and verdict.verdict == "correct"
+    verdict, request = grade_fast(f"\\boxed{{{answer}}}", gold)
+    return request is None and verdict.verdict == "correct"
 
 
-def _kept_among(corpus: Path, wanted: Iterable[str]) -> set[str]:
+def _kept_among(corpus: Path, problem_ids: Iterable[str]) -> set[str]:
     """Which of these problems have a correct sample. Reads the beginning of each kept line only."""
-    ids = {identity.encode() for identity in wanted}
-    found: set[bytes] = set()
+    ids = {identity.encode() for identity in problem_ids}
+    solved_ids: set[bytes] = set()
     if ids:
         for path in _files(corpus, "traces"):
             with path.open("rb") as lines:
                 for line in lines:
                     match = _PROBLEM_ID.search(line, 0, 300)
                     if match and match[1] in ids:
-                        found.add(match[1])
-    return {identity.decode() for identity in found}
+                        solved_ids.add(match[1])
+    return {identity.decode() for identity in solved_ids}
 
 
 def _rows(corpus: Path, pile: str, marker: bytes) -> Iterator[Mapping[str, Any]]:

@@ -17,7 +17,10 @@ from shared.errors import InputError
 from shared.records import VERDICTS, Trace
 from shared.shards import PILES, Pile, open_files, sealed_files
 
-READ_KEPT, READ_REJECTED = 8, 12  # samples to read
+READ_KEPT = 8  # samples to read
+READ_A_VERDICT = 3  # rejected samples to read, of each verdict
+MOST_EVIDENCE = 40
+MOST_SUSPECTS = 40
 BINS_A_DECADE = 8
 _VARIABLE = re.compile(r"'[^']*'|\"[^\"]*\"|-?\d[\d.,]*%?")
 
@@ -31,7 +34,7 @@ class LaneFigures:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost_usd: float = 0.0
-    priced: bool = False
+    has_price: bool = False
     attempts: int = 0
     seconds: float = 0.0
 
@@ -51,8 +54,8 @@ class Figures:
     checked_by: Counter[str] = field(default_factory=Counter)
     lanes: dict[str, LaneFigures] = field(default_factory=lambda: defaultdict(LaneFigures))
     problems: dict[str, list[int]] = field(default_factory=dict)  # id -> [correct, answered]
-    first: str = ""
-    last: str = ""
+    first_start: str = ""  # of a sample, UTC, ISO 8601
+    last_end: str = ""
     kept_samples: list[Trace] = field(default_factory=list)
     rejected_samples: list[Trace] = field(default_factory=list)
     screening: dict[str, Any] | None = None
@@ -62,10 +65,12 @@ class Figures:
 
     @property
     def rows(self) -> int:
+        """Samples in all."""
         return self.verdicts.total()
 
     @property
     def kept(self) -> int:
+        """Samples in the pile of traces."""
         return self.lengths["traces"].total()
 
     def pass_rates(self, bins: int = 10) -> list[int]:
@@ -73,9 +78,9 @@ class Figures:
         1, and 1 itself last.
         """
         counts = [0] * (bins + 1)
-        for correct, answered in self.problems.values():
-            if answered:
-                counts[int(bins * correct / answered)] += 1
+        for correct, answers in self.problems.values():
+            if answers:
+                counts[int(bins * correct / answers)] += 1
         return counts
 
 
@@ -83,23 +88,20 @@ def collect(corpus: Path) -> Figures:
     """Read the corpus. Errors: `InputError` where there is none."""
     figures = Figures(str(corpus))
     draw = random.Random(0)
-    seen: Counter[str] = Counter()
+    kept_samples = _Reservoir(READ_KEPT, draw)
+    # every kind of reject is among those to read
+    rejected_samples = {verdict: _Reservoir(READ_A_VERDICT, draw) for verdict in VERDICTS}
     for pile in PILES:
         for trace in _traces(corpus, pile, figures):
             _count(figures, trace, pile)
-            group = (
-                "kept" if pile == "traces" else trace.verdict
-            )  # every kind of reject is among those to read
-            seen[group] += 1
-            mine, size = (
-                (figures.kept_samples, READ_KEPT)
-                if group == "kept"
-                else (figures.rejected_samples, READ_REJECTED)
-            )
-            _maybe_read(mine, trace, size if group == "kept" else size // 4, seen[group], draw)
+            samples = kept_samples if pile == "traces" else rejected_samples[trace.verdict]
+            samples.offer(trace)
+    figures.kept_samples = kept_samples.traces
+    for samples in rejected_samples.values():
+        figures.rejected_samples += samples.traces
     figures.screening = _json(corpus / "screening" / "state.json", {}).get("summary")
-    figures.evidence = _lines(corpus / "screening" / "excluded.jsonl", 40)
-    figures.suspects = _lines(corpus / "suspect_gold.jsonl", 40)
+    figures.evidence = _lines(corpus / "screening" / "excluded.jsonl", MOST_EVIDENCE)
+    figures.suspects = _lines(corpus / "suspect_gold.jsonl", MOST_SUSPECTS)
     return figures
 
 
@@ -109,29 +111,39 @@ def length_bin(tokens: int) -> int:
 
 
 def _count(figures: Figures, trace: Trace, pile: Pile) -> None:
-    kept = pile == "traces"
+    is_kept = pile == "traces"
     figures.verdicts[trace.verdict] += 1
     figures.by_source[trace.source][trace.verdict] += 1
     figures.lengths[pile][length_bin(trace.usage.completion_tokens)] += 1
     figures.flags.update(trace.flags)
-    if kept:
+    if is_kept:
         figures.checked_by[trace.checked_by or "nothing"] += 1
     else:
         figures.reasons[f"{trace.verdict}: {_kind_of_reason(trace.reason)}"] += 1
     rates = figures.problems.setdefault(trace.problem_id, [0, 0])
-    rates[0] += trace.verdict == "correct"
-    rates[1] += trace.verdict != "failed"
-    lane = figures.lanes[f"{trace.lane or 'no lane'} · {trace.model or '–'}"]
+    if trace.verdict == "correct":
+        rates[0] += 1
+    if trace.verdict != "failed":
+        rates[1] += 1
+    _count_in_lane(
+        figures.lanes[f"{trace.lane or 'no lane'} · {trace.model or '–'}"], trace, is_kept
+    )
+    figures.first_start = min(figures.first_start or trace.started_at, trace.started_at)
+    figures.last_end = max(figures.last_end, trace.finished_at)
+
+
+def _count_in_lane(lane: LaneFigures, trace: Trace, is_kept: bool) -> None:
     lane.samples += 1
-    lane.kept += kept
+    if is_kept:
+        lane.kept += 1
     lane.prompt_tokens += trace.usage.prompt_tokens
     lane.completion_tokens += trace.usage.completion_tokens
-    lane.cost_usd += trace.cost_usd or 0.0
-    lane.priced |= trace.cost_usd is not None
+    if trace.cost_usd is not None:
+        lane.cost_usd += trace.cost_usd
+        lane.has_price = True
     lane.attempts += trace.attempts
-    lane.seconds += trace.timing.get("total_seconds") or 0.0
-    figures.first = min(figures.first or trace.started_at, trace.started_at)
-    figures.last = max(figures.last, trace.finished_at)
+    seconds = trace.timing.get("total_seconds")
+    lane.seconds += seconds or 0.0
 
 
 def _kind_of_reason(reason: str) -> str:
@@ -141,15 +153,23 @@ def _kind_of_reason(reason: str) -> str:
     return _VARIABLE.sub("…", reason)[:110]
 
 
-def _maybe_read(
-    samples: list[Trace], trace: Trace, size: int, seen: int, draw: random.Random
-) -> None:
-    """Reservoir sampling, one reservoir for each verdict inside `samples`."""
-    mine = [at for at, one in enumerate(samples) if one.verdict == trace.verdict]
-    if len(mine) < size:
-        samples.append(trace)
-    elif (at := draw.randrange(seen)) < size:
-        samples[mine[at]] = trace
+class _Reservoir:
+    """Up to `size` traces of a stream, each as likely as any other (reservoir sampling)."""
+
+    def __init__(self, size: int, draw: random.Random) -> None:
+        self.traces: list[Trace] = []
+        self._size = size
+        self._draw = draw
+        self._offers = 0
+
+    def offer(self, trace: Trace) -> None:
+        self._offers += 1
+        if len(self.traces) < self._size:
+            self.traces.append(trace)
+            return
+        place = self._draw.randrange(self._offers)
+        if place < self._size:
+            self.traces[place] = trace
 
 
 def _traces(corpus: Path, pile: Pile, figures: Figures) -> Iterator[Trace]:
@@ -159,9 +179,8 @@ def _traces(corpus: Path, pile: Pile, figures: Figures) -> Iterator[Trace]:
                 try:
                     trace = Trace.from_row(orjson.loads(line))
                 except (orjson.JSONDecodeError, InputError):
-                    figures.torn += (
-                        1  # `check` names them; a report of the rest is still worth reading
-                    )
+                    # `check` names them; a report of the rest is still worth reading
+                    figures.torn += 1
                     continue
                 if trace.verdict in VERDICTS:
                     yield trace

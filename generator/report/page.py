@@ -44,18 +44,18 @@ def page(figures: Figures, made_at: str) -> str:
 def _head(figures: Figures, made_at: str) -> str:
     tokens = sum(lane.completion_tokens for lane in figures.lanes.values())
     cost = sum(lane.cost_usd for lane in figures.lanes.values())
-    priced = any(lane.priced for lane in figures.lanes.values())
-    answered = sum(rates[1] > 0 for rates in figures.problems.values())
-    solved = sum(rates[0] > 0 for rates in figures.problems.values())
+    has_price = any(lane.has_price for lane in figures.lanes.values())
+    answered_problems = sum(1 for _, answers in figures.problems.values() if answers)
+    solved_problems = sum(1 for correct, _ in figures.problems.values() if correct)
     facts = [
         (f"{figures.kept:,}", "traces kept"),
         (f"{_share(figures.kept, figures.rows)}", f"of {figures.rows:,} samples"),
         (f"{len(figures.problems):,}", "problems asked"),
-        (f"{_share(solved, answered)}", "of them solved"),
+        (f"{_share(solved_problems, answered_problems)}", "of them solved"),
         (f"{tokens:,}", "completion tokens"),
         (f"{tokens / max(1, figures.kept):,.0f}", "tokens a kept trace"),
-        (f"${cost:,.4g}" if priced else "–", "spent" if priced else "no prices configured"),
-        (f"${cost / max(1, figures.kept):,.4g}" if priced else "–", "a kept trace"),
+        (_dollars(cost) if has_price else "–", "spent" if has_price else "no prices configured"),
+        (_dollars(cost / max(1, figures.kept)) if has_price else "–", "a kept trace"),
     ]
     tiles = "".join(
         f"<div><b>{escape(value)}</b><span>{escape(name)}</span></div>" for value, name in facts
@@ -66,42 +66,41 @@ def _head(figures: Figures, made_at: str) -> str:
         else ""
     )
     return (
-        f"<h1>{escape(figures.corpus)}</h1><p class=dim>Samples from {escape(figures.first[:19])}"
-        f" to {escape(figures.last[:19])} UTC; page made {escape(made_at)}.{torn}</p><div"
+        f"<h1>{escape(figures.corpus)}</h1><p class=dim>Samples from {escape(figures.first_start[:19])}"
+        f" to {escape(figures.last_end[:19])} UTC; page made {escape(made_at)}.{torn}</p><div"
         f" class=tiles>{tiles}</div>"
     )
 
 
 def _verdicts(figures: Figures) -> str:
-    ranked = sorted(figures.by_source.items(), key=lambda item: -item[1].total())[:SOURCES]
+    sources = sorted(figures.by_source.items(), key=lambda item: -item[1].total())[:SOURCES]
     rows = [
-        (source, [(VERDICT_COLOURS[v], counts[v]) for v in VERDICTS]) for source, counts in ranked
+        (source, [(VERDICT_COLOURS[verdict], counts[verdict]) for verdict in VERDICTS])
+        for source, counts in sources
     ]
     keys = [
-        (VERDICT_COLOURS[v], f"{v} {figures.verdicts[v]:,}")
-        for v in VERDICTS
-        if figures.verdicts[v]
+        (VERDICT_COLOURS[verdict], f"{verdict} {figures.verdicts[verdict]:,}")
+        for verdict in VERDICTS
+        if figures.verdicts[verdict]
     ]
-    return (
-        "<h2>Verdicts by"
-        f" source</h2>{legend(keys)}{stacked_bars(rows, 'samples by source and verdict')}"
-    )
+    chart = stacked_bars(rows, "samples by source and verdict")
+    return f"<h2>Verdicts by source</h2>{legend(keys)}{chart}"
 
 
 def _lengths(figures: Figures) -> str:
-    used = [at for counts in figures.lengths.values() for at in counts]
-    if not used:
+    used_bins = [number for counts in figures.lengths.values() for number in counts]
+    if not used_bins:
         return ""
-    low = min(used)
-    high = max(used)
+    lowest_bin = min(used_bins)
+    bins = range(lowest_bin, max(used_bins) + 1)
     series: dict[str, tuple[str, Sequence[float]]] = {
-        pile: (PILE_COLOURS[pile], [counts[at] for at in range(low, high + 1)])
+        pile: (PILE_COLOURS[pile], [counts[number] for number in bins])
         for pile, counts in figures.lengths.items()
     }
     ticks = [
-        (at - low, f"{10 ** (at / BINS_A_DECADE):,.0f}")
-        for at in range(low, high + 1)
-        if at % (BINS_A_DECADE // 2) == 0
+        (number - lowest_bin, f"{10 ** (number / BINS_A_DECADE):,.0f}")
+        for number in bins
+        if number % (BINS_A_DECADE // 2) == 0
     ]
     plot = histogram(
         series, ticks, "samples by completion tokens", "completion tokens (logarithmic)"
@@ -111,7 +110,7 @@ def _lengths(figures: Figures) -> str:
 
 def _pass_rates(figures: Figures) -> str:
     counts = figures.pass_rates()
-    ticks = [(at, f"{at / 10:.0%}") for at in range(11)]
+    ticks = [(number, f"{number / 10:.0%}") for number in range(11)]
     plot = histogram(
         {"problems": ("green", counts)},
         ticks,
@@ -130,17 +129,14 @@ def _rejects(figures: Figures) -> str:
 
 
 def _flags(figures: Figures) -> str:
-    checked = bars(
-        figures.checked_by.most_common(), "how answers were checked", "blue", figures.kept
-    )
-    found = (
-        bars(figures.flags.most_common(), "trace flags", "amber", figures.rows)
-        if figures.flags
-        else "<p class=dim>no flags</p>"
-    )
+    checks = figures.checked_by.most_common()
+    check_chart = bars(checks, "how answers were checked", "blue", figures.kept)
+    flag_chart = "<p class=dim>no flags</p>"
+    if figures.flags:
+        flag_chart = bars(figures.flags.most_common(), "trace flags", "amber", figures.rows)
     return (
-        f"<h2>How kept answers were checked</h2>{checked}<h2>What trace screening"
-        f" noticed</h2>{found}"
+        f"<h2>How kept answers were checked</h2>{check_chart}"
+        f"<h2>What trace screening noticed</h2>{flag_chart}"
     )
 
 
@@ -164,8 +160,10 @@ def _costs(figures: Figures) -> str:
 
 
 def _lane(lane: LaneFigures) -> list[str]:
-    cost = f"${lane.cost_usd:,.4g}" if lane.priced else "–"
-    each = f"${lane.cost_usd / lane.kept:,.4g}" if lane.priced and lane.kept else "–"
+    cost = _dollars(lane.cost_usd) if lane.has_price else "–"
+    trace_cost = "–"
+    if lane.has_price and lane.kept:
+        trace_cost = _dollars(lane.cost_usd / lane.kept)
     return [
         f"{lane.samples:,}",
         f"{lane.kept:,} ({_share(lane.kept, lane.samples)})",
@@ -174,7 +172,7 @@ def _lane(lane: LaneFigures) -> list[str]:
         f"{lane.completion_tokens:,}",
         f"{lane.seconds / lane.samples:.1f}",
         cost,
-        each,
+        trace_cost,
     ]
 
 
@@ -182,41 +180,41 @@ def _screening(figures: Figures) -> str:
     summary = figures.screening
     if summary is None:
         return ""
-    left = [
-        (reason, count)
-        for reason, count in sorted(summary["left_out"].items(), key=lambda i: -i[1])
-        if count
-    ]
-    out = [
-        "<h2>Screening before any call</h2>",
-        (
-            f"<p>{summary['rows']:,} problems against {summary['evaluation_problems']:,} evaluation"
-            f" problems. Sharing one 8-gram with any: {summary['sharing_8']:,}; one 13-gram:"
-            f" {summary['sharing_13']:,}; neither a copy.</p>"
-        ),
-        (
-            bars(left, "problems left out", "purple", summary["rows"])
-            if left
-            else "<p class=dim>nothing was left out</p>"
-        ),
-    ]
-    pairs = [("copy: " + name, count) for name, count in summary["copies"].items()]
+    reasons = [(reason, count) for reason, count in summary["left_out"].items() if count]
+    reasons.sort(key=lambda pair: -pair[1])
+    chart = "<p class=dim>nothing was left out</p>"
+    if reasons:
+        chart = bars(reasons, "problems left out", "purple", summary["rows"])
+    return (
+        "<h2>Screening before any call</h2>"
+        f"<p>{summary['rows']:,} problems against {summary['evaluation_problems']:,} evaluation"
+        f" problems. Sharing one 8-gram with any: {summary['sharing_8']:,}; one 13-gram:"
+        f" {summary['sharing_13']:,}; neither a copy.</p>{chart}"
+        f"{_near_evaluation_problems(summary, figures.evidence)}"
+    )
+
+
+def _near_evaluation_problems(summary: dict[str, Any], evidence: Sequence[dict[str, Any]]) -> str:
+    pairs = [(f"copy: {name}", count) for name, count in summary["copies"].items()]
     pairs += [(f"other numbers: {name}", count) for name, count in summary["other_numbers"].items()]
-    if pairs:
-        ranked = sorted(pairs, key=lambda pair: -pair[1])
-        out.append(
-            f"<h3>Near evaluation problems</h3>{bars(ranked, 'near evaluation problems', 'blue')}"
-        )
-        rows = [
-            [e["kind"], e["evaluation"], e["problem"][:400], e["evaluation_problem"][:400]]
-            for e in figures.evidence
+    if not pairs:
+        return ""
+    pairs.sort(key=lambda pair: -pair[1])
+    chart = bars(pairs, "near evaluation problems", "blue")
+    rows = [
+        [
+            row["kind"],
+            row["evaluation"],
+            row["problem"][:400],
+            row["evaluation_problem"][:400],
         ]
-        table = _table(("kind", "set", "problem", "evaluation problem"), rows, numbers=False)
-        out.append(
-            f"<details><summary>The first {len(rows)} with their"
-            f" evidence</summary>{table}</details>"
-        )
-    return "".join(out)
+        for row in evidence
+    ]
+    table = _table(("kind", "set", "problem", "evaluation problem"), rows, numbers=False)
+    return (
+        f"<h3>Near evaluation problems</h3>{chart}"
+        f"<details><summary>The first {len(rows)} with their evidence</summary>{table}</details>"
+    )
 
 
 def _suspects(figures: Figures) -> str:
@@ -224,30 +222,29 @@ def _suspects(figures: Figures) -> str:
         return ""
     rows = [
         [
-            s["problem"][:300],
-            s["gold"][:80],
-            s["agreed"][:80],
-            f"{s['agreeing']} of {s['samples']}",
-            ", ".join(s["lanes"]),
+            suspect["problem"][:300],
+            suspect["gold"][:80],
+            suspect["agreed"][:80],
+            f"{suspect['agreeing']} of {suspect['samples']}",
+            ", ".join(suspect["lanes"]),
         ]
-        for s in figures.suspects
+        for suspect in figures.suspects
     ]
     table = _table(("problem", "gold", "agreed answer", "agreeing", "lanes"), rows, numbers=False)
-    said = (
+    explanation = (
         "The samples agree with each other and not with the gold; all are in"
         " <code>suspect_gold.jsonl</code>."
     )
-    return f"<h2>Suspect golds</h2><p>{said}</p>{table}"
+    return f"<h2>Suspect golds</h2><p>{explanation}</p>{table}"
 
 
 def _samples(figures: Figures) -> str:
-    kept = "".join(_sample(trace) for trace in figures.kept_samples)
-    rejected = "".join(
-        _sample(trace) for trace in sorted(figures.rejected_samples, key=lambda t: t.verdict)
-    )
+    rejected_traces = sorted(figures.rejected_samples, key=lambda trace: trace.verdict)
+    kept_samples = "".join(_sample(trace) for trace in figures.kept_samples)
+    rejected_samples = "".join(_sample(trace) for trace in rejected_traces)
     return (
-        f"<h2>Samples to read: kept</h2>{kept}<h2>Samples to read:"
-        f" rejected</h2>{rejected or '<p class=dim>none</p>'}"
+        f"<h2>Samples to read: kept</h2>{kept_samples}"
+        f"<h2>Samples to read: rejected</h2>{rejected_samples or '<p class=dim>none</p>'}"
     )
 
 
@@ -274,14 +271,22 @@ def _cut(text: str) -> str:
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[Any]], numbers: bool = True) -> str:
-    def cells(values: Sequence[Any], tag: str) -> str:
-        return "".join(
-            f"<{tag}{' class=number' if numbers and at else ''}>{escape(str(v))}</{tag}>"
-            for at, v in enumerate(values)
-        )
+    head = _cells(header, "th", numbers)
+    body = "".join(f"<tr>{_cells(row, 'td', numbers)}</tr>" for row in rows)
+    return f"<div class=wide><table><tr>{head}</tr>{body}</table></div>"
 
-    body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
-    return f"<div class=wide><table><tr>{cells(header, 'th')}</tr>{body}</table></div>"
+
+def _cells(values: Sequence[Any], tag: str, numbers: bool) -> str:
+    """With `numbers`, all cells but the first are set as numbers."""
+    cells = []
+    for column, value in enumerate(values):
+        attribute = " class=number" if numbers and column else ""
+        cells.append(f"<{tag}{attribute}>{escape(str(value))}</{tag}>")
+    return "".join(cells)
+
+
+def _dollars(amount: float) -> str:
+    return f"${amount:,.4g}"
 
 
 def _share(part: int, whole: int) -> str:
