@@ -13,113 +13,124 @@ from generator.arithmetic.families import FAMILIES, NAMES, THINGS, Family, Op
 
 
 @dataclass(frozen=True, slots=True)
-class Working:
-    """A step with its numbers filled in: `left op right = result`."""
+class SolvedStep:
+    """A step with its numbers filled in: `left_operand op right_operand = result`."""
 
-    left: int
+    left_operand: int
     op: Op
-    right: int
+    right_operand: int
     result: int
     about: str
 
     def __str__(self) -> str:
-        return f"{self.left} {self.op} {self.right} = {self.result}"
+        return f"{self.left_operand} {self.op} {self.right_operand} = {self.result}"
 
 
 @dataclass(frozen=True, slots=True)
-class Worked:
+class Solution:
     """A problem that was read and solved."""
 
     family: str
     words: Mapping[str, str]  # every placeholder of the text with what stood there
-    workings: tuple[Working, ...]
+    steps: tuple[SolvedStep, ...]
     conclusion: str
 
     @property
     def answer(self) -> int:
-        return self.workings[-1].result
+        """The last step's result."""
+        return self.steps[-1].result
 
 
 def draw(rng: random.Random, families: Sequence[Family] = FAMILIES) -> tuple[str, int]:
     """A random problem and its answer: whole and positive, as is every result on the way."""
     family = rng.choice(families)
-    name, other = rng.sample(NAMES, 2)
+    name, other_name = rng.sample(NAMES, 2)
     things, goods = rng.sample(THINGS, 2)
-    words = {"name": name, "other": other, "things": things, "goods": goods}
+    words = {"name": name, "other": other_name, "things": things, "goods": goods}
     text = rng.choice(family.texts)
     while True:
         numbers = {key: rng.randint(low, high) for key, (low, high) in family.ranges.items()}
-        if (
-            workings := _work(family, numbers, words | {key: str(n) for key, n in numbers.items()})
-        ) is not None:
-            return text.format(**words, **numbers), workings[-1].result
+        digits = {key: str(number) for key, number in numbers.items()}
+        steps = _solve(family, numbers, words | digits)
+        if steps is not None:
+            return text.format(**words, **numbers), steps[-1].result
 
 
-def read(text: str) -> Worked | None:
+def read(text: str) -> Solution | None:
     """The worked solution of a problem that stands somewhere in `text`; None where no family
     recognises it.
     """
     for pattern, family in _PATTERNS:
-        if match := pattern.search(text):
-            words = match.groupdict()
-            workings = _work(family, {key: int(words[key]) for key in family.ranges}, words)
-            if workings is not None:
-                conclusion = family.conclusion.format(**words, answer=workings[-1].result)
-                return Worked(family.name, words, workings, conclusion)
+        match = pattern.search(text)
+        if match is None:
+            continue
+        words = match.groupdict()
+        numbers = {key: int(words[key]) for key in family.ranges}
+        steps = _solve(family, numbers, words)
+        if steps is not None:
+            conclusion = family.conclusion.format(**words, answer=steps[-1].result)
+            return Solution(family.name, words, steps, conclusion)
     return None
 
 
-def _work(
+def _solve(
     family: Family, numbers: Mapping[str, int], words: Mapping[str, str]
-) -> tuple[Working, ...] | None:
+) -> tuple[SolvedStep, ...] | None:
     """The steps with numbers, or None where one of them leaves the positive whole numbers."""
     values = dict(numbers)
-    workings = []
+    steps = []
     for step in family.steps:
-        left, right = (
-            int(key) if key.isdigit() else values[key] for key in (step.left, step.right)
-        )
-        result = calculate(left, step.op, right)
+        a = _operand(step.left_operand, values)
+        b = _operand(step.right_operand, values)
+        result = calculate(a, step.op, b)
         if result is None or result <= 0:
             return None
         values[step.result] = result
-        workings.append(Working(left, step.op, right, result, step.about.format(**words)))
-    return tuple(workings)
+        steps.append(SolvedStep(a, step.op, b, result, step.about.format(**words)))
+    return tuple(steps)
 
 
-def calculate(left: int, op: Op, right: int) -> int | None:
-    """`left op right`; None for a division that does not come out whole."""
+def _operand(key: str, values: Mapping[str, int]) -> int:
+    return int(key) if key.isdigit() else values[key]
+
+
+def calculate(a: int, op: Op, b: int) -> int | None:
+    """`a op b`; None for a division that does not come out whole."""
     match op:
         case "+":
-            return left + right
+            return a + b
         case "-":
-            return left - right
+            return a - b
         case "*":
-            return left * right
+            return a * b
         case "/":
-            return left // right if right and left % right == 0 else None
+            return a // b if b and a % b == 0 else None
+
+
+_NUMBER_PATTERN = r"\d+"
+_WORD_PATTERNS = {
+    "name": r"[A-Z][a-z]+",
+    "other": r"[A-Z][a-z]+",
+    "things": r"[a-z]+",
+    "goods": r"[a-z]+",
+}
 
 
 def _pattern(text: str) -> re.Pattern[str]:
     """What `text` looks like when it is filled; a repeated placeholder must repeat its word."""
-    seen: set[str] = set()
+    keys: set[str] = set()
 
     def group(match: re.Match[str]) -> str:
+        """The group of a placeholder, or a reference back to it."""
         key = match[1]
-        if key in seen:
+        if key in keys:
             return f"(?P={key})"
-        seen.add(key)
-        shape = (
-            r"[A-Z][a-z]+"
-            if key in ("name", "other")
-            else r"[a-z]+"
-            if key in ("things", "goods")
-            else r"\d+"
-        )
-        return f"(?P<{key}>{shape})"
+        keys.add(key)
+        return f"(?P<{key}>{_WORD_PATTERNS.get(key, _NUMBER_PATTERN)})"
 
-    escaped = re.escape(text).replace(r"\{", "{").replace(r"\}", "}").replace(r"\ ", r"\s+")
-    return re.compile(re.sub(r"\{(\w+)\}", group, escaped))
+    escaped_text = re.escape(text).replace(r"\{", "{").replace(r"\}", "}")
+    pattern = escaped_text.replace(r"\ ", r"\s+")
+    return re.compile(re.sub(r"\{(\w+)\}", group, pattern))
 
 
 _PATTERNS = [(_pattern(text), family) for family in FAMILIES for text in family.texts]

@@ -26,14 +26,14 @@ THINGS = tuple(_THINGS.split())
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """`result = left op right`: the operands are numbers of the text, results, or digits;
+    """`result = left_operand op right_operand`: the operands are numbers of the text, results, or digits;
     `about` says what it is.
     """
 
     result: str
-    left: str
+    left_operand: str
     op: Op
-    right: str
+    right_operand: str
     about: str
 
 

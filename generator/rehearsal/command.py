@@ -23,7 +23,6 @@ from shared.errors import InputError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of `rehearse`, for whoever owns the parser."""
     kinds = "; ".join(f"{kind}: {meaning}" for kind, meaning in KINDS.items())
-    number = parser.add_argument_group("limits that are enforced (0: none)").add_argument
     add = parser.add_argument
     add("--host", default="127.0.0.1")
     add(
@@ -65,6 +64,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--with-parent", action="store_true", help="end when the process that started this one ends"
     )
+    _add_limits(parser)
+
+
+def _add_limits(parser: argparse.ArgumentParser) -> None:
+    number = parser.add_argument_group("limits that are enforced (0: none)").add_argument
     number("--requests-per-minute", type=int, default=0)
     number("--max-in-flight", type=int, default=0)
     number(
@@ -81,6 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    """`python -m generator.rehearsal`."""
     parser = argparse.ArgumentParser(
         "python -m generator rehearse", description="The rehearsal teacher."
     )
@@ -162,8 +167,7 @@ def _outage(text: str) -> tuple[float, float]:
 
 
 def _allow_many_sockets() -> None:
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(
-        ValueError, OSError
-    ):  # a sandbox may forbid it; then the old limit holds
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # a sandbox may forbid it; then the old limit holds
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))

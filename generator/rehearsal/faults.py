@@ -36,6 +36,7 @@ class Fate:
 
     @property
     def status(self) -> int | None:
+        """The HTTP status of a call that is refused, else None."""
         return int(self.kind) if self.kind.isdigit() else None
 
 
@@ -72,6 +73,7 @@ class Faults:
         return cls(rates, retry_after)
 
     def draw(self, rng: random.Random) -> Fate:
+        """What happens to the next call."""
         wrong, keepalive = (rng.random() < self.rates.get(kind, 0.0) for kind in _COMBINING)
         throw = rng.random()
         for kind, rate in self.rates.items():
@@ -112,7 +114,7 @@ class Limits:
         self._per_day = calls_per_day
         self._balance = balance
         self._day_seconds = day_seconds
-        self._say = say_retry_after
+        self._say_retry_after = say_retry_after
         self._recent: collections.deque[float] = collections.deque()
         self._day = -1
         self._today = 0
@@ -128,27 +130,21 @@ class Limits:
         if self._balance and self._ever >= self._balance:
             return Refusal(402, "Insufficient Balance")
         if self._per_day and self._today >= self._per_day:
-            left = (self._day + 1) * self._day_seconds - now
-            return Refusal(
-                429, f"Daily limit of {self._per_day} calls reached", left if self._say else None
-            )
+            seconds = (self._day + 1) * self._day_seconds - now
+            return self._refusal(f"Daily limit of {self._per_day} calls reached", seconds)
         self._today += 1
         if self._per_minute and len(self._recent) >= self._per_minute:
-            wait = self._recent[0] + 60 - now
-            return Refusal(
-                429,
-                f"Rate limit: {self._per_minute} requests per minute",
-                wait if self._say else None,
-            )
+            seconds = self._recent[0] + 60 - now
+            return self._refusal(f"Rate limit: {self._per_minute} requests per minute", seconds)
         if self._max_in_flight and in_flight >= self._max_in_flight:
-            return Refusal(
-                429,
-                f"Too many concurrent requests: {self._max_in_flight} allowed",
-                1.0 if self._say else None,
-            )
+            message = f"Too many concurrent requests: {self._max_in_flight} allowed"
+            return self._refusal(message, 1.0)
         self._recent.append(now)
         self._ever += 1
         return None
+
+    def _refusal(self, message: str, seconds: float) -> Refusal:
+        return Refusal(429, message, seconds if self._say_retry_after else None)
 
     def headers(self, now: float) -> dict[str, str]:
         """What is left of the day, in the headers that ModelScope sends; none without a daily
@@ -157,11 +153,11 @@ class Limits:
         if not self._per_day:
             return {}
         self._turn_day(now)
-        left = str(max(0, self._per_day - self._today))
+        remaining_calls = str(max(0, self._per_day - self._today))
         return {
             "modelscope-ratelimit-requests-limit": str(self._per_day),
-            "modelscope-ratelimit-requests-remaining": left,
-            "modelscope-ratelimit-model-requests-remaining": left,
+            "modelscope-ratelimit-requests-remaining": remaining_calls,
+            "modelscope-ratelimit-model-requests-remaining": remaining_calls,
         }
 
     def _turn_day(self, now: float) -> None:

@@ -12,9 +12,13 @@ from pathlib import Path
 from shared.errors import InputError
 from shared.shards import read_rows
 
+START_CHARACTERS = 24  # of a problem, by which rows are looked up
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
+    """A recorded answer and the problem that it belongs to."""
+
     problem: str
     reasoning: str
     response: str
@@ -36,14 +40,15 @@ class Replay:
         self._rows = sorted(rows, key=lambda row: -len(row.problem))
         self._by_start: dict[str, list[Row]] = {}
         for row in self._rows:
-            self._by_start.setdefault(row.problem[:_START], []).append(row)
+            self._by_start.setdefault(row.problem[:START_CHARACTERS], []).append(row)
 
     def find(self, prompt: str) -> Row | None:
+        """The row whose problem stands in the prompt: at its start (fast), or anywhere."""
         text = " ".join(prompt.split())
-        first = self._by_start.get(text[:_START], [])
-        return next((row for row in first if text.startswith(row.problem)), None) or next(
-            (row for row in self._rows if row.problem in text), None
-        )
+        for row in self._by_start.get(text[:START_CHARACTERS], []):
+            if text.startswith(row.problem):
+                return row
+        return next((row for row in self._rows if row.problem in text), None)
 
     @staticmethod
     def _row(path: Path, number: int, row: dict[str, object]) -> Row:
@@ -57,6 +62,3 @@ class Replay:
             str(row.get("finish_reason") or "stop"),
             int(str(row.get("status", 200))),
         )
-
-
-_START = 24

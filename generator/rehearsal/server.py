@@ -20,7 +20,8 @@ from aiohttp import web
 from generator.rehearsal import solver
 from generator.rehearsal.faults import Fate, Faults, Limits
 from generator.rehearsal.replay import Replay, Row
-from generator.rehearsal.stream import DONE, Answer, Wheel, flood, plain, tokens
+from generator.rehearsal.stream import DONE, Event, Reply, flood, json_event, plain, tokens
+from generator.rehearsal.wheel import Wheel
 from shared.records import problem_id
 
 MODEL = "rehearsal-r1"
@@ -37,10 +38,8 @@ class Manner:
     faults: Faults = field(default_factory=Faults)
     key: str = ""  # the only key accepted; "" accepts any and none
     model: str = ""  # the only model name accepted; "" accepts any
-    outage: tuple[float, float] = (
-        0.0,
-        0.0,
-    )  # seconds after the start between which connections are dropped
+    # seconds after the start between which connections are dropped
+    outage: tuple[float, float] = (0.0, 0.0)
 
 
 class Teacher:
@@ -52,13 +51,17 @@ class Teacher:
         self._replay = replay
         self._started = time.monotonic()
         self._wheel: Wheel | None = None
-        self._asked: Counter[str] = Counter()  # calls that reached the solver, by problem
+        self._calls_by_problem: Counter[str] = Counter()  # those that reached the solver
         self._delivered: Counter[str] = Counter()
         self._statuses: Counter[str] = Counter()
         self._fates: Counter[str] = Counter()
-        self._in_flight = self._peak = self._calls = self._tokens = 0
+        self._in_flight = 0
+        self._peak = 0
+        self._calls = 0
+        self._tokens = 0
 
     def application(self) -> web.Application:
+        """The routes, for whoever serves them."""
         app = web.Application(client_max_size=64 << 20)
         app.router.add_post("/v1/chat/completions", self._completions)
         app.router.add_get("/v1/models", self._models)
@@ -78,9 +81,11 @@ class Teacher:
                 "by_fault": dict(self._fates),
                 "in_flight": self._in_flight,
                 "peak_in_flight": self._peak,
-                "problems": len(self._asked),
+                "problems": len(self._calls_by_problem),
                 "delivered": self._delivered.total(),
-                "delivered_more_than_once": sum(n > 1 for n in self._delivered.values()),
+                "delivered_more_than_once": sum(
+                    1 for count in self._delivered.values() if count > 1
+                ),
                 "tokens": self._tokens,
                 "seconds": round(time.monotonic() - self._started, 3),
             }
@@ -99,11 +104,10 @@ class Teacher:
             self._in_flight -= 1
 
     async def _answer(self, request: web.Request, raw: bytes) -> web.StreamResponse:
-        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        if (
-            self._manner.key and given != self._manner.key
-        ):  # some providers repeat the whole key, so this one does
-            return self._error(401, f"Authentication Fails, Your api key: {given} is invalid")
+        key = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if self._manner.key and key != self._manner.key:
+            # some providers repeat the whole key, so this one does
+            return self._error(401, f"Authentication Fails, Your api key: {key} is invalid")
         try:
             body = orjson.loads(raw)
             prompt = str(body["messages"][-1]["content"])
@@ -111,96 +115,55 @@ class Teacher:
             return self._error(400, f"Failed to deserialize the JSON body: {error!r}")
         if self._manner.model and body.get("model") != self._manner.model:
             return self._error(404, f"The model `{body.get('model')}` does not exist")
-        if refusal := self._limits.admit(time.time(), self._in_flight - 1):
+        refusal = self._limits.admit(time.time(), self._in_flight - 1)
+        if refusal is not None:
             return self._error(refusal.status, refusal.message, refusal.retry_after_seconds)
         problem = problem_id(prompt)
-        rng = random.Random(f"{self._manner.seed}:{problem}:{self._asked[problem]}")
-        self._asked[problem] += 1
+        rng = random.Random(f"{self._manner.seed}:{problem}:{self._calls_by_problem[problem]}")
+        self._calls_by_problem[problem] += 1
         fate = self._manner.faults.draw(rng)
-        self._fates.update(
-            filter(None, (fate.kind, "wrong" * fate.wrong, "keepalive" * fate.keepalive))
-        )
+        self._count_fate(fate)
         if fate.status is not None:
             seconds = self._manner.faults.retry_after_seconds if fate.status in (429, 503) else None
             return self._error(fate.status, "Failed on purpose, as --faults asked", seconds or None)
         row = self._replay.find(prompt) if self._replay else None
         if row is not None and row.status != 200:
             return self._error(row.status, row.response)
-        return await self._speak(
-            request, body, self._compose(body, prompt, row, fate, rng), fate, rng, problem
-        )
+        reply = _compose(body, row, fate, rng, self._calls)
+        self._statuses["200"] += 1
+        self._tokens += len(reply.reasoning) + len(reply.response)
+        if fate.kind == "empty" and rng.random() < 0.5:
+            headers = self._limits.headers(time.time())
+            return web.Response(body=b"", content_type="text/event-stream", headers=headers)
+        if not body.get("stream"):
+            return await self._send_whole(request, reply, fate, problem)
+        include_usage = bool((body.get("stream_options") or {}).get("include_usage"))
+        events = _faulty_events(reply.as_events(include_usage), fate, rng)
+        return await self._send_stream(request, events, fate, rng, problem)
 
-    def _compose(
-        self, body: Any, prompt: str, row: Row | None, fate: Fate, rng: random.Random
-    ) -> Answer:
-        if row is not None:
-            reasoning = row.reasoning
-            response = row.response
-            finish = row.finish_reason
-        else:
-            voice: solver.Voice = "brief" if body.get("model") == BRIEF_MODEL else "r1"
-            (reasoning, response) = solver.solve(prompt, rng, fate.wrong, voice)
-            finish = "stop"
-        thought = tokens(reasoning)
-        said = tokens(response)
-        if fate.kind == "empty":
-            said = []
-        allowed = int(body.get("max_tokens") or body.get("max_completion_tokens") or 1 << 30)
-        if fate.kind == "length":
-            allowed = min(allowed, rng.randrange(1, max(2, len(thought))))
-        if len(thought) + len(said) > allowed:
-            thought, said, finish = (
-                thought[:allowed],
-                said[: max(0, allowed - len(thought))],
-                "length",
-            )
-        asked = len(prompt) // 4 + 1
-        number = f"{self._calls:08d}"
-        return Answer(
-            f"rehearsal-{number}",
-            str(body.get("model")),
-            int(time.time()),
-            thought,
-            said,
-            finish,
-            asked,
-        )
+    def _count_fate(self, fate: Fate) -> None:
+        if fate.kind:
+            self._fates[fate.kind] += 1
+        if fate.wrong:
+            self._fates["wrong"] += 1
+        if fate.keepalive:
+            self._fates["keepalive"] += 1
 
-    async def _speak(
+    async def _send_stream(
         self,
         request: web.Request,
-        body: Any,
-        answer: Answer,
+        events: list[Event],
         fate: Fate,
         rng: random.Random,
         problem: str,
     ) -> web.StreamResponse:
-        self._statuses["200"] += 1
-        self._tokens += len(answer.reasoning) + len(answer.response)
         headers = self._limits.headers(time.time())
-        if fate.kind == "empty" and rng.random() < 0.5:
-            return web.Response(body=b"", content_type="text/event-stream", headers=headers)
-        if not body.get("stream"):
-            return await self._speak_at_once(request, answer, fate, problem, headers)
-        events = answer.as_events(bool((body.get("stream_options") or {}).get("include_usage")))
-        if fate.keepalive:
-            events = flood(events, rng)
-        if fate.kind in ("stall", "cut", "error_event"):
-            events = events[: rng.randrange(1, len(events) - 3)]  # before the finish_reason
-        if fate.kind == "error_event":
-            error = {
-                "error": {
-                    "message": "Failed on purpose, as --faults asked",
-                    "type": "server_error",
-                    "code": 500,
-                }
-            }
-            events += [plain(b"data: " + orjson.dumps(error) + b"\n\n"), plain(DONE)]
         response = web.StreamResponse(headers={"Cache-Control": "no-cache", **headers})
         response.content_type = "text/event-stream"
         response.enable_chunked_encoding()
         await response.prepare(request)
-        if (transport := request.transport) is None:  # the client is gone already
+        transport = request.transport
+        if transport is None:  # the client is gone already
             return response
         loop = asyncio.get_running_loop()
         self._wheel = self._wheel or Wheel(loop, self._manner.tokens_per_second)
@@ -208,33 +171,31 @@ class Teacher:
             transport, events, self._manner.latency_seconds, fate.kind == "stall"
         )
         if fate.kind == "cut":
-            transport.close() if rng.random() < 0.5 else transport.abort()
+            if rng.random() < 0.5:
+                transport.close()
+            else:
+                transport.abort()
         elif not transport.is_closing():
-            self._delivered[problem] += fate.kind in ("", "length")
+            if fate.kind in ("", "length"):
+                self._delivered[problem] += 1
             await response.write_eof()
         return response
 
-    async def _speak_at_once(
-        self,
-        request: web.Request,
-        answer: Answer,
-        fate: Fate,
-        problem: str,
-        headers: dict[str, str],
+    async def _send_whole(
+        self, request: web.Request, reply: Reply, fate: Fate, problem: str
     ) -> web.StreamResponse:
-        count = len(answer.reasoning) + len(answer.response)
+        headers = self._limits.headers(time.time())
+        count = len(reply.reasoning) + len(reply.response)
         rate = self._manner.tokens_per_second
         await asyncio.sleep(self._manner.latency_seconds + (count / rate if rate else 0.0))
         if fate.kind == "stall":
-            await (
-                asyncio.Event().wait()
-            )  # for ever: the server cancels this when the client is gone
+            await asyncio.Event().wait()  # the server cancels this when the client is gone
         if fate.kind in ("cut", "stall"):
             return self._drop(request)
         if fate.kind == "error_event":
             return self._error(500, "Failed on purpose, as --faults asked")
         self._delivered[problem] += 1
-        return web.Response(body=answer.as_body(), content_type="application/json", headers=headers)
+        return web.Response(body=reply.as_body(), content_type="application/json", headers=headers)
 
     def _error(
         self, status: int, message: str, retry_after_seconds: float | None = None
@@ -258,3 +219,46 @@ class Teacher:
         if request.transport is not None:
             request.transport.abort()
         return web.Response()
+
+
+def _faulty_events(events: list[Event], fate: Fate, rng: random.Random) -> list[Event]:
+    if fate.keepalive:
+        events = flood(events, rng)
+    if fate.kind in ("stall", "cut", "error_event"):
+        events = events[: rng.randrange(1, len(events) - 3)]  # before the finish_reason
+    if fate.kind == "error_event":
+        message = "Failed on purpose, as --faults asked"
+        error = {"message": message, "type": "server_error", "code": 500}
+        events += [json_event({"error": error}), plain(DONE)]
+    return events
+
+
+def _compose(body: Any, row: Row | None, fate: Fate, rng: random.Random, number: int) -> Reply:
+    """The reply to the call of this number: of a recorded row, or of the solver."""
+    prompt = str(body["messages"][-1]["content"])
+    if row is not None:
+        reasoning_text = row.reasoning
+        response_text = row.response
+        finish_reason = row.finish_reason
+    else:
+        voice: solver.Voice = "brief" if body.get("model") == BRIEF_MODEL else "r1"
+        reasoning_text, response_text = solver.solve(prompt, rng, fate.wrong, voice)
+        finish_reason = "stop"
+    reasoning = tokens(reasoning_text)
+    response = [] if fate.kind == "empty" else tokens(response_text)
+    max_tokens = int(body.get("max_tokens") or body.get("max_completion_tokens") or 1 << 30)
+    if fate.kind == "length":
+        max_tokens = min(max_tokens, rng.randrange(1, max(2, len(reasoning))))
+    if len(reasoning) + len(response) > max_tokens:
+        response = response[: max(0, max_tokens - len(reasoning))]
+        reasoning = reasoning[:max_tokens]
+        finish_reason = "length"
+    return Reply(
+        id=f"rehearsal-{number:08d}",
+        model=str(body.get("model")),
+        created=int(time.time()),
+        reasoning=reasoning,
+        response=response,
+        finish_reason=finish_reason,
+        prompt_tokens=len(prompt) // 4 + 1,
+    )

@@ -1,13 +1,8 @@
-"""Answers as events of a DeepSeek stream, and one wheel that plays all streams at their pace.
+"""Replies as events of a DeepSeek stream."""
 
-A thousand streams of thirty tokens a second are written by one timer; no stream has a task of its
-own.
-"""
-
-import asyncio
 import random
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -31,15 +26,22 @@ def rendered(event: Event) -> bytes:
 
 
 def plain(text: bytes) -> Event:
+    """An event without a token."""
     return text, None, b""
 
 
+def json_event(value: Any) -> Event:
+    """An event whose data is a JSON value."""
+    return plain(b"data: " + orjson.dumps(value) + b"\n\n")
+
+
 def tokens(text: str) -> list[str]:
+    """The text in pieces that are about the size of a tokenizer's."""
     return _TOKENS.findall(text)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Reply:
     """What the teacher says to one call."""
 
     id: str
@@ -52,6 +54,7 @@ class Answer:
 
     @property
     def usage(self) -> dict[str, Any]:
+        """Tokens of prompt and completion, as DeepSeek sends them."""
         completion = len(self.reasoning) + len(self.response)
         return {
             "prompt_tokens": self.prompt_tokens,
@@ -71,41 +74,30 @@ class Answer:
             "created": self.created,
             "model": self.model,
         }
-        start = (
-            orjson.dumps({**head, "system_fingerprint": "fp_rehearsal"})[:-1]
-            + b',"choices":[{"index":0,"delta":'
-        )
+        fields = orjson.dumps({**head, "system_fingerprint": "fp_rehearsal"})[:-1]
+        start = b"data: " + fields + b',"choices":[{"index":0,"delta":'
         end = b',"logprobs":null,"finish_reason":null}]}\n\n'
-        events = [
-            plain(
-                b"data: "
-                + start
-                + b'{"role":"assistant","content":null,"reasoning_content":""}'
-                + end
-            )
-        ]
-        thought = b"data: " + start + b'{"content":null,"reasoning_content":'
-        said = b"data: " + start + b'{"content":'
-        thought_end = b"}" + end
-        said_end = b',"reasoning_content":null}' + end
-        events += [(thought, token, thought_end) for token in self.reasoning]
-        events += [(said, token, said_end) for token in self.response]
-        last = {
+        role = b'{"role":"assistant","content":null,"reasoning_content":""}'
+        reasoning_start = start + b'{"content":null,"reasoning_content":'
+        reasoning_end = b"}" + end
+        response_start = start + b'{"content":'
+        response_end = b',"reasoning_content":null}' + end
+        events = [plain(start + role + end)]
+        events += [(reasoning_start, token, reasoning_end) for token in self.reasoning]
+        events += [(response_start, token, response_end) for token in self.response]
+        last_choice = {
             "index": 0,
             "delta": {"content": ""},
             "logprobs": None,
             "finish_reason": self.finish_reason,
         }
-        events.append(plain(b"data: " + orjson.dumps({**head, "choices": [last]}) + b"\n\n"))
+        events.append(json_event({**head, "choices": [last_choice]}))
         if include_usage:
-            events.append(
-                plain(
-                    b"data: " + orjson.dumps({**head, "choices": [], "usage": self.usage}) + b"\n\n"
-                )
-            )
+            events.append(json_event({**head, "choices": [], "usage": self.usage}))
         return [*events, plain(DONE)]
 
     def as_body(self) -> bytes:
+        """The reply to a call that does not stream."""
         message = {
             "role": "assistant",
             "content": "".join(self.response),
@@ -128,102 +120,8 @@ class Answer:
 
 def flood(events: list[Event], rng: random.Random) -> list[Event]:
     """The same events with comments and blank lines strewn between them."""
-    noise = (b"\n" * rng.randrange(3) + COMMENT * rng.randrange(3) for _ in events)
-    strewn = [
-        (more + before, token, after)
-        for more, (before, token, after) in zip(noise, events, strict=True)
-    ]
-    return [plain(COMMENT * 3), *strewn]
-
-
-@dataclass(slots=True)
-class Playing:
-    """One stream on the wheel. At its end `finished` is set, or the stall begins."""
-
-    transport: asyncio.WriteTransport
-    events: list[Event]
-    start: float  # loop time of the first event
-    stalls: bool
-    finished: asyncio.Future[None]
-    position: int = 0
-    next_comment: float = field(default=0.0)
-
-
-class Wheel:
-    """Plays every stream at `tokens_per_second` (0: as fast as the socket takes it). `turn` is
-    called by one timer.
-
-    A stream is served every fifth turn (50 ms), so at 30 tokens/s a write carries one or two
-    events, each a chunk of its own in HTTP.
-    """
-
-    TURN_SECONDS = 0.010
-    SLOTS = 5
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, tokens_per_second: float) -> None:
-        self._loop = loop
-        self._rate = tokens_per_second
-        self._slots: list[set[int]] = [set() for _ in range(self.SLOTS)]
-        self._streams: dict[int, Playing] = {}
-        self._count = 0
-        self._turns = 0
-        self._timer = False
-
-    async def play(
-        self, transport: asyncio.WriteTransport, events: list[Event], delay: float, stalls: bool
-    ) -> None:
-        """Returns when the last event was written, the client is gone or, where it `stalls`,
-        only then.
-        """
-        stream = Playing(
-            transport, events, self._loop.time() + delay, stalls, self._loop.create_future()
-        )
-        self._count += 1
-        key = self._count
-        slot = self._slots[self._count % self.SLOTS]
-        self._streams[key] = stream
-        slot.add(key)
-        if not self._timer:
-            self._timer = True
-            self._loop.call_later(self.TURN_SECONDS, self._turn)
-        self._serve(stream, self._loop.time())
-        try:
-            await stream.finished
-        finally:
-            slot.discard(key)
-            del self._streams[key]
-
-    def _turn(self) -> None:
-        self._turns += 1
-        now = self._loop.time()
-        for key in self._slots[self._turns % self.SLOTS]:
-            self._serve(self._streams[key], now)
-        if self._streams:
-            self._loop.call_later(self.TURN_SECONDS, self._turn)
-        else:
-            self._timer = False
-
-    def _serve(self, stream: Playing, now: float) -> None:
-        if stream.finished.done():
-            return
-        if stream.transport.is_closing():
-            stream.finished.set_result(None)
-            return
-        if now < stream.start:
-            return
-        total = len(stream.events)
-        due = min(total, 1 + int((now - stream.start) * self._rate)) if self._rate else total
-        if due > stream.position:
-            stream.transport.write(b"".join(map(_chunk, stream.events[stream.position : due])))
-            stream.position = due
-        if due == total and not stream.stalls:
-            stream.finished.set_result(None)
-        elif due == total and now >= stream.next_comment:
-            stream.next_comment = now + 0.5
-            stream.transport.write(_chunk(plain(COMMENT)))
-
-
-def _chunk(event: Event) -> bytes:
-    """An event as one chunk of HTTP's chunked encoding."""
-    data = rendered(event)
-    return b"%x\r\n%b\r\n" % (len(data), data)
+    noisy_events = [plain(COMMENT * 3)]
+    for before, token, after in events:
+        noise = b"\n" * rng.randrange(3) + COMMENT * rng.randrange(3)
+        noisy_events.append((noise + before, token, after))
+    return noisy_events

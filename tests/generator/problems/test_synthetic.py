@@ -29,16 +29,16 @@ def test_the_first_hundred_thousand_hold_practically_no_duplicates() -> None:
 def test_every_problem_is_solved_from_its_text_alone_in_every_prompt() -> None:
     for text, gold in first(3000):
         for preset in PRESETS.values():
-            worked = read(fill(preset.prompt, text))
-            assert worked is not None, text
-            assert str(worked.answer) == gold, text
+            solution = read(fill(preset.prompt, text))
+            assert solution is not None, text
+            assert str(solution.answer) == gold, text
 
 
 def test_problems_take_two_to_four_steps_with_numbers_that_a_small_student_can_handle() -> None:
-    worked = [read(text) for text, _ in first(3000)]
-    assert {len(one.workings) for one in worked if one} == {2, 3, 4}
-    assert all(0 < step.result < 1000 for one in worked if one for step in one.workings)
-    assert {one.family for one in worked if one} == {family.name for family in FAMILIES}
+    solutions = [read(text) for text, _ in first(3000)]
+    assert {len(solution.steps) for solution in solutions if solution} == {2, 3, 4}
+    assert all(0 < step.result < 1000 for solution in solutions if solution for step in solution.steps)
+    assert {solution.family for solution in solutions if solution} == {family.name for family in FAMILIES}
 
 
 def test_sentences_are_filled_and_ask_something() -> None:
