@@ -37,8 +37,12 @@ def test_every_problem_is_solved_from_its_text_alone_in_every_prompt() -> None:
 def test_problems_take_two_to_four_steps_with_numbers_that_a_small_student_can_handle() -> None:
     solutions = [read(text) for text, _ in first(3000)]
     assert {len(solution.steps) for solution in solutions if solution} == {2, 3, 4}
-    assert all(0 < step.result < 1000 for solution in solutions if solution for step in solution.steps)
-    assert {solution.family for solution in solutions if solution} == {family.name for family in FAMILIES}
+    assert all(
+        0 < step.result < 1000 for solution in solutions if solution for step in solution.steps
+    )
+    assert {solution.family for solution in solutions if solution} == {
+        family.name for family in FAMILIES
+    }
 
 
 def test_sentences_are_filled_and_ask_something() -> None:
