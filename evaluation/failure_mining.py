@@ -16,12 +16,13 @@ from typing import Any
 
 import orjson
 
-from evaluation.neighbours import Copies, nearest
-from evaluation.records import Case, Cases, Question
+from evaluation.neighbours import nearest
+from evaluation.records import Cases, Question
 from evaluation.results import folder as files
 from evaluation.stats.comparison import right
 from shared.benchmarks.names import HELD_OUT
 from shared.benchmarks.rows import Row, final_answer, problem_of, read_file
+from shared.contamination import EvaluationIndex
 from shared.destinations import note_ours
 from shared.errors import InputError
 from shared.grading.extract import last_box
@@ -43,56 +44,54 @@ def write_weak(
     what the run is judged on, and for test problems asked for without a source.
     """
     manifest = files.read_manifest(run)
-    told = _model(run, manifest, model)
-    examined = files.read_model(run, told, manifest)
-    failed = {name: _failed(cases) for name, cases in examined.items()}
+    record = _model_record(run, manifest, model)
+    examined = files.read_model(run, record, manifest)
+    failed = {name: _failed_questions(cases) for name, cases in examined.items()}
     if not any(failed.values()):
-        return f"{told['name']} fails no problem of this run: nothing was written"
-    taken = (
-        _themselves(failed)
-        if source is None
-        else _near(source, neighbours, manifest, examined, failed)
-    )
-    if not taken.rows:
+        return f"{record['name']} fails no problem of this run: nothing was written"
+    if source is None:
+        selection = _failed_themselves(failed)
+    else:
+        selection = _near(source, neighbours, manifest, examined, failed)
+    if not selection.rows:
         raise InputError(
-            f"{source}: no problem in it is near a failed one{taken.note}: give another --source"
+            f"{source}: no problem in it is near a failed one{selection.note}: give another"
+            " --source"
         )
     path = out or run / WEAK
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(
-        path, b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in taken.rows)
-    )
+    lines = (orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in selection.rows)
+    write_atomically(path, b"".join(lines))
     note_ours(path)
     return (
-        f"{path}: {len(taken.rows)} {taken.what} that {told['name']} fails"
-        f" ({_counts(failed)}){taken.note}\nnext: .venv/generator/bin/python -m generator run"
+        f"{path}: {len(selection.rows)} {selection.what} that {record['name']} fails"
+        f" ({_counts(failed)}){selection.note}\nnext: .venv/generator/bin/python -m generator run"
         f" CONFIG.toml --set problems.source={path} --set corpus=FOLDER"
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Taken:
+class _Selection:
+    """The rows to write, what they are, and what else is to be said of them."""
+
     rows: list[dict[str, Any]]
     what: str
     note: str
 
 
-def _model(run: Path, manifest: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+def _model_record(run: Path, manifest: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The manifest's record of the model of that name or slug; of the last one for ""."""
     models: list[Mapping[str, Any]] = manifest["models"]
-    found = (
-        models[-1]
-        if not name
-        else next((m for m in models if name in (m["name"], m["slug"])), None)
-    )
-    if found is None:
-        raise InputError(
-            f"--model {name}: {run} examined {', '.join(m['name'] for m in models)}: name one of"
-            " them"
-        )
-    return found
+    if not name:
+        return models[-1]
+    for model in models:
+        if name in (model["name"], model["slug"]):
+            return model
+    names = ", ".join(model["name"] for model in models)
+    raise InputError(f"--model {name}: {run} examined {names}: name one of them")
 
 
-def _failed(cases: Mapping[str, Sequence[Case]]) -> list[Question]:
+def _failed_questions(cases: Cases) -> list[Question]:
     return [samples[0].question for samples in cases.values() if not right(samples)]
 
 
@@ -100,23 +99,24 @@ def _counts(failed: Mapping[str, Sequence[Question]]) -> str:
     return ", ".join(f"{name} {len(questions)}" for name, questions in failed.items())
 
 
-def _themselves(failed: Mapping[str, Sequence[Question]]) -> _Taken:
+def _failed_themselves(failed: Mapping[str, Sequence[Question]]) -> _Selection:
     """The failed problems, where they were held out of a corpus."""
-    tests = [name for name in failed if not name.startswith(HELD_OUT)]
-    questions = [q for name, found in failed.items() if name not in tests for q in found]
+    test_sets = [name for name in failed if not name.startswith(HELD_OUT)]
+    held_out = [name for name in failed if name.startswith(HELD_OUT)]
+    questions = [question for name in held_out for question in failed[name]]
     if not questions:
         raise InputError(
-            f"{', '.join(tests)}: what a model is judged on is never made into training material:"
-            " give --source FILE, a .jsonl of training problems, and those near the failed ones"
-            " are written"
+            f"{', '.join(test_sets)}: what a model is judged on is never made into training"
+            " material: give --source FILE, a .jsonl of training problems, and those near the"
+            " failed ones are written"
         )
     rows = [
-        {"problem": q.problem, "answer": q.gold, "near": q.id, "similarity": 1.0} for q in questions
+        {"problem": each.problem, "answer": each.gold, "near": each.id, "similarity": 1.0}
+        for each in questions
     ]
-    note = f"; {', '.join(tests)} left out: a test set" if tests else ""
-    return _Taken(
-        rows, "held-out problems", f"{note}; once trained on, they judge nothing: hold out others"
-    )
+    left_out = f"; {', '.join(test_sets)} left out: a test set" if test_sets else ""
+    note = f"{left_out}; once trained on, they judge nothing: hold out others"
+    return _Selection(rows, "held-out problems", note)
 
 
 def _near(
@@ -125,54 +125,56 @@ def _near(
     manifest: Mapping[str, Any],
     examined: Mapping[str, Cases],
     failed: Mapping[str, Sequence[Question]],
-) -> _Taken:
+) -> _Selection:
     """The source's problems nearest to the failed ones, decontaminated against everything that
     was examined.
     """
     if count < 1:
         raise InputError(f"--neighbours {count}: at least 1")
     _refuse_a_test_set(source, manifest)
-    copies = _Counted(
-        Copies(
-            samples[0].question.problem for cases in examined.values() for samples in cases.values()
-        )
-    )
-    questions = [q for found in failed.values() for q in found]
-    found = nearest([q.problem for q in questions], _opener(source), count, copies)
+    copies = _CopyFilter(examined)
+    questions = [question for group in failed.values() for question in group]
+    problems = [question.problem for question in questions]
     rows = [
         {
-            "problem": n.text,
-            "answer": n.answer,
-            "near": questions[n.near].id,
-            "similarity": round(n.similarity, 4),
+            "problem": neighbour.text,
+            "answer": neighbour.answer,
+            "near": questions[neighbour.near].id,
+            "similarity": round(neighbour.similarity, 4),
         }
-        for n in found
+        for neighbour in nearest(problems, _opener(source), count, copies)
     ]
-    note = f"; {len(copies.found)} copies of evaluation problems left out" if copies.found else ""
-    return _Taken(rows, f"problems of {source} near the {len(questions)}", note)
+    count_left_out = len(copies.texts)
+    note = f"; {count_left_out} copies of evaluation problems left out" if count_left_out else ""
+    return _Selection(rows, f"problems of {source} near the {len(questions)}", note)
 
 
-class _Counted:
-    """Remembers which texts were copies."""
+class _CopyFilter:
+    """Whether a text is a copy of an examined problem, by decontamination's rule. Remembers those
+    that were.
+    """
 
-    def __init__(self, is_copy: Callable[[str], bool]) -> None:
-        self._is_copy = is_copy
-        self.found: set[str] = set()
+    def __init__(self, examined: Mapping[str, Cases]) -> None:
+        self._index = EvaluationIndex(
+            {
+                name: [samples[0].question.problem for samples in cases.values()]
+                for name, cases in examined.items()
+            }
+        )
+        self.texts: set[str] = set()
 
     def __call__(self, text: str) -> bool:
-        if self._is_copy(text):
-            self.found.add(text)
-            return True
-        return False
+        is_copy = self._index.has_copy_of(text)
+        if is_copy:
+            self.texts.add(text)
+        return is_copy
 
 
 def _refuse_a_test_set(source: Path, manifest: Mapping[str, Any]) -> None:
-    """A run with a limit has seen a part of its file only: the rest of it is a test set as well."""
+    """A run with a limit has seen a part of its file only: all else in it is a test set as well."""
     for benchmark in manifest["benchmarks"]:
-        if (
-            not benchmark["name"].startswith(HELD_OUT)
-            and Path(benchmark["origin"]).resolve() == source.resolve()
-        ):
+        is_held_out = benchmark["name"].startswith(HELD_OUT)
+        if not is_held_out and Path(benchmark["origin"]).resolve() == source.resolve():
             raise InputError(
                 f"--source {source}: this is what {benchmark['name']} judges on: give training"
                 " problems"

@@ -19,7 +19,10 @@ from shared.contamination.text import body, masked, squeeze, tokens, words
 Kind = Literal["same text", "near text", "contains it", "part of it", "13-gram", "other numbers"]
 Gram = tuple[str, ...]
 
-INDEX_GRAM, SHINGLE, SHORT_GRAM, LONG_GRAM = 5, 3, 8, 13
+INDEX_GRAM = 5  # words of a gram by which candidates are looked up
+SHINGLE = 3
+SHORT_GRAM = 8
+LONG_GRAM = 13
 MIN_WORDS_CONTAINED = 12  # below it, 8-grams are too few to speak of a share
 CANDIDATES = 5
 COMMON_POSTINGS = 50  # a 5-gram of more evaluation problems is a phrase of their template
@@ -69,9 +72,10 @@ NOTHING = Finding(None, False, False)
 class _Profile:
     """One text's words and what is made of them, each made when first asked for."""
 
-    def __init__(self, text: str, found: list[str] | None = None) -> None:
+    def __init__(self, text: str, text_tokens: list[str] | None = None) -> None:
         core = body(text)
-        self.words = words(found if found is not None and core == text else tokens(core))
+        is_known = text_tokens is not None and core == text
+        self.words = words(text_tokens if text_tokens and is_known else tokens(core))
         self.masked = masked(self.words)
         self.keys = grams(self.masked, INDEX_GRAM) | grams(self.words, INDEX_GRAM)
         self.squeezed = squeeze(self.words)
@@ -132,20 +136,21 @@ class EvaluationIndex:
             digest.update(f"{name} {squeezed}\n".encode())
         return digest.hexdigest()[:16]
 
-    def find(self, text: str, found: list[str] | None = None) -> Finding:
-        """What `text` shares with the evaluation sets. `found` are its `text.tokens`, where
+    def has_copy_of(self, text: str) -> bool:
+        """Whether `text` is a copy of an evaluation problem."""
+        hit = self.find(text).hit
+        return hit is not None and hit.contaminated
+
+    def find(self, text: str, text_tokens: list[str] | None = None) -> Finding:
+        """What `text` shares with the evaluation sets. `text_tokens`: its `text.tokens`, where
         they are known already.
         """
         if not self._texts:
             return NOTHING
-        profile = _Profile(text, found)
-        hits = [
-            hit
-            for number in self._candidates(profile)
-            if (hit := self._compare(profile, number)) is not None
-        ]
+        profile = _Profile(text, text_tokens)
+        compared = (self._compare(profile, number) for number in self._candidates(profile))
         best = max(
-            hits,
+            (hit for hit in compared if hit is not None),
             key=lambda hit: (hit.contaminated, hit.similarity, hit.covered_8, hit.text),
             default=None,
         )
@@ -168,6 +173,7 @@ class EvaluationIndex:
             self._index[gram].append(number)
 
     def _candidates(self, profile: _Profile) -> list[int]:
+        """The evaluation problems that are worth an exact comparison, the nearest first."""
         exact = self._squeezed.get(profile.squeezed)
         if exact is not None:
             return [exact]
@@ -179,45 +185,68 @@ class EvaluationIndex:
                 common += 1
             else:
                 counts.update(postings)
-        shares = [
-            (
-                count / max(1, min(len(self._profiles[number].keys), len(profile.keys)) - common),
-                -number,
-            )
-            for number, count in counts.items()
-        ]
-        return [
-            -number
-            for share, number in sorted(shares, reverse=True)[:CANDIDATES]
-            if share >= CANDIDATE_SHARE
-        ]
+        shares = []
+        for number, count in counts.items():
+            shorter = min(len(self._profiles[number].keys), len(profile.keys))
+            shares.append((count / max(1, shorter - common), -number))
+        nearest = sorted(shares, reverse=True)[:CANDIDATES]
+        return [-negative for share, negative in nearest if share >= CANDIDATE_SHARE]
 
-    def _compare(self, mine: _Profile, number: int) -> Hit | None:
-        its = self._profiles[number]
-        both = len(mine.eights & its.eights)
-        covered, part = both / len(its.eights), both / len(mine.eights)
-        similarity = jaccard(mine.shingles, its.shingles)
-        shared_13 = len(mine.thirteens & its.thirteens) if both else 0
-        kind: Kind | None = None
-        if mine.squeezed == its.squeezed:
-            kind = "same text"
-        elif covered >= WHOLE_SHARE:
-            kind = "contains it"
-        elif similarity >= self._share:
-            kind = "near text"
-        elif covered >= self._share and len(its.words) >= MIN_WORDS_CONTAINED:
-            kind = "contains it"
-        elif part >= self._share and len(mine.words) >= MIN_WORDS_CONTAINED:
-            kind = "part of it"
-        elif shared_13 and covered >= OVERLAP_SHARE:
-            kind = "13-gram"
-        if kind is not None and kind != "same text" and not _same_numbers(mine, its, kind):
+    def _compare(self, text: _Profile, number: int) -> Hit | None:
+        evaluation = self._profiles[number]
+        overlap = _Overlap.of(text, evaluation)
+        kind = self._kind(text, evaluation, overlap)
+        if kind is not None and kind != "same text" and not _same_numbers(text, evaluation, kind):
             kind = "other numbers"
-        if kind is None and jaccard(mine.masked_shingles, its.masked_shingles) >= MASKED_SHARE:
-            kind = "other numbers" if mine.numbers != its.numbers else "near text"
+        if kind is None:
+            kind = _kind_without_numbers(text, evaluation)
         if kind is None:
             return None
-        return Hit(kind, self._names[number], self._texts[number], similarity, covered, shared_13)
+        return Hit(
+            kind,
+            self._names[number],
+            self._texts[number],
+            overlap.similarity,
+            overlap.covered,
+            overlap.shared_13,
+        )
+
+    def _kind(self, text: _Profile, evaluation: _Profile, overlap: "_Overlap") -> Kind | None:
+        """How the texts go together, before a look at their numbers."""
+        if text.squeezed == evaluation.squeezed:
+            return "same text"
+        if overlap.covered >= WHOLE_SHARE:
+            return "contains it"
+        if overlap.similarity >= self._share:
+            return "near text"
+        if overlap.covered >= self._share and len(evaluation.words) >= MIN_WORDS_CONTAINED:
+            return "contains it"
+        if overlap.covering >= self._share and len(text.words) >= MIN_WORDS_CONTAINED:
+            return "part of it"
+        if overlap.shared_13 and overlap.covered >= OVERLAP_SHARE:
+            return "13-gram"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Overlap:
+    """What a text and an evaluation problem have in common, as shares from 0 to 1."""
+
+    similarity: float  # Jaccard, of 3-word shingles
+    covered: float  # of the evaluation problem's 8-grams
+    covering: float  # of the text's own 8-grams
+    shared_13: int  # 13-grams in common
+
+    @classmethod
+    def of(cls, text: _Profile, evaluation: _Profile) -> "_Overlap":
+        common = len(text.eights & evaluation.eights)
+        return cls(
+            jaccard(text.shingles, evaluation.shingles),
+            common / len(evaluation.eights),
+            common / len(text.eights),
+            # 13 words in common hold 8 in common.
+            len(text.thirteens & evaluation.thirteens) if common else 0,
+        )
 
 
 def grams(items: list[str], n: int) -> set[Gram]:
@@ -229,14 +258,28 @@ def grams(items: list[str], n: int) -> set[Gram]:
 
 def jaccard(a: set[Gram], b: set[Gram]) -> float:
     """Size of the intersection over size of the union."""
-    both = len(a & b)
-    return both / (len(a) + len(b) - both)
+    common = len(a & b)
+    return common / (len(a) + len(b) - common)
 
 
-def _same_numbers(mine: _Profile, its: _Profile, kind: Kind) -> bool:
-    """Whether the numbers are the evaluation problem's own; a longer or shorter text may have
-    more or fewer of them.
+def _kind_without_numbers(text: _Profile, evaluation: _Profile) -> Kind | None:
+    """How texts go together of which too little is equal, but nearly all with numbers masked."""
+    if jaccard(text.masked_shingles, evaluation.masked_shingles) < MASKED_SHARE:
+        return None
+    return "near text" if text.numbers == evaluation.numbers else "other numbers"
+
+
+def _same_numbers(text: _Profile, evaluation: _Profile, kind: Kind) -> bool:
+    """Whether the numbers are the evaluation problem's own.
+
+    A longer or shorter text may have more or fewer of them. One as long with all of them may have
+    more, too: "i² = −1" for "i = √−1", "(including 1 and n)".
     """
-    missing = 0 if kind == "part of it" else (its.numbers - mine.numbers).total()
-    added = 0 if kind in {"contains it", "13-gram"} else (mine.numbers - its.numbers).total()
-    return max(missing, added) <= MISSING_NUMBERS * its.numbers.total()
+    missing = (evaluation.numbers - text.numbers).total()
+    added = (text.numbers - evaluation.numbers).total()
+    allowed = MISSING_NUMBERS * evaluation.numbers.total()
+    if kind == "part of it":
+        return added <= allowed
+    if kind == "near text" and missing:
+        return max(missing, added) <= allowed
+    return missing <= allowed

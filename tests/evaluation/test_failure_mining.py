@@ -9,7 +9,8 @@ import pytest
 
 from evaluation.__main__ import main
 from evaluation.failure_mining import write_weak
-from evaluation.neighbours import Copies, nearest
+from evaluation.neighbours import nearest
+from shared.contamination import EvaluationIndex
 from shared.errors import InputError
 from shared.records import Trace, Usage, problem_id
 from tests.evaluation.judged import Results, by_id, finished_run, judged
@@ -266,12 +267,52 @@ def test_nearest_gives_everybodys_first_before_anybodys_second() -> None:
     assert len({n.text for n in found}) == 4
 
 
+def edited(problem: str, dice: random.Random) -> str:
+    """The problem with words left out, put in and replaced, and numbers changed, at random."""
+    words = problem.split()
+    for _ in range(dice.randint(0, 12)):
+        place = dice.randrange(len(words))
+        words[place : place + dice.randint(0, 2)] = dice.choices(
+            ["", "then", "Suppose", str(dice.randint(2, 9)), words[place]], k=dice.randint(0, 2)
+        )
+        words = words or ["What?"]
+    return " ".join(filter(None, words))
+
+
+def test_what_is_left_out_as_a_copy_is_what_the_generator_and_the_trainer_would_leave_out(
+    tmp_path: Path,
+) -> None:
+    run = run_failing(tmp_path, *KINDS)
+    dice = random.Random(7)
+    edits = {edited(text(kind, 7, 3), dice) for kind in KINDS for _ in range(250)}
+    rows = [{"problem": edit, "answer": "4"} for edit in sorted(edits)]
+    write_weak(run, "", lines(tmp_path / "train.jsonl", rows), len(edits), None)
+    taken = {row["problem"] for row in written(run / "weak.jsonl")}
+    index = EvaluationIndex({"gsm8k": [text(kind, 7, 3) for kind in KINDS]})
+    copies = {edit for edit in edits if index.has_copy_of(edit)}
+    assert 100 < len(copies) < len(edits) - 100
+    assert not taken & copies
+    assert len(taken | copies) > 0.95 * len(edits)  # what shares no shingle is near nothing
+
+
 def test_the_same_exercise_with_other_numbers_is_no_copy_and_a_reworded_one_with_its_numbers_is() -> (
     None
 ):
-    is_copy = Copies([text("train", 80, 3)])
-    assert is_copy(
+    index = EvaluationIndex({"gsm8k": [text("train", 80, 3)]})
+    assert index.has_copy_of(
         "A train leaves the station at $80$ km per hour, and travels for 3 hours. How many"
         " kilometers?"
     )
-    assert not is_copy("A car drives 80 km per hour for 3 hours. How far does it go?")
+    assert not index.has_copy_of(text("train", 90, 4))
+    assert not index.has_copy_of("A car drives 80 km per hour for 3 hours. How far does it go?")
+
+
+def test_the_dress_of_a_problem_makes_it_no_less_near() -> None:
+    target = "Compute $\\dfrac{1}{2}+\\sin 60^\\circ$ for the given angle."
+    pool = [
+        ("Compute 1/2 plus the cosine of an angle.", "0"),
+        ("**Problem 9.** compute \\(\\frac{1}{3} + \\sin 30°\\) for the given angle", "1"),
+    ]
+    neighbours = list(nearest([target], lambda: pool, 2, lambda _: False))
+    assert [neighbour.answer for neighbour in neighbours] == ["1", "0"]
+    assert neighbours[0].similarity == pytest.approx(1.0)
