@@ -71,7 +71,7 @@ class ProblemsConfig(Config):
 
     source: str = Field(
         min_length=1,
-        description='hub data set, .jsonl/.parquet file or folder, or "synthetic:arithmetic"',
+        description='hub data set, file or folder (JSON lines or array, CSV, Parquet, .gz), or "synthetic:arithmetic"',
     )
     split: str = Field(
         "train",

@@ -140,8 +140,9 @@ def _feed(config: GeneratorConfig, retry: frozenset[str], corpus: Corpus, intake
     is_known_place = place.get("order") == order and intake.order and not retry
     first_stream = intake.open(place["read"], place["taken"]) if is_known_place else intake.open()
     streams = [first_stream]
-    if intake.tally.files:
-        print(f"problems: {intake.tally.files}", flush=True)
+    for line in (intake.tally.columns, intake.tally.files):
+        if line:
+            print(f"problems: {line}", flush=True)
     for bad_line in first_stream.tally.bad:
         print(f"skipped: {bad_line}", flush=True)
 

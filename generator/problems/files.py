@@ -1,5 +1,5 @@
-"""Local JSONL and Parquet files, scanned once before the first call, then read row by row in a
-seeded order.
+"""Local files, scanned once before the first call, then read row by row in a seeded order: JSON
+lines, Parquet, and what `formats` makes JSON lines of.
 
 The scan of a JSONL file keeps where each line starts in a temporary file (8 bytes a row), so that
 memory does not grow with the data: 860,000 rows of NuminaMath-CoT and ten rows cost the same.
@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from generator.errors import HalfWritten
+from generator.problems.formats import SUFFIXES, check_format, choose_files, first_row, open_lines
 from generator.problems.order import order_of, shuffled
 from generator.problems.rows import BadRow
 from generator.problems.splits import files_of_split
@@ -59,19 +60,24 @@ class Scan:
 
 
 def data_files(path: Path, split: str = "") -> tuple[list[Path], str]:
-    """The data files at `path`, and a line on what was taken: itself, or every .jsonl and .parquet
-    below a folder.
+    """The data files at `path`, and a line on what was taken: itself, or every data file below a
+    folder.
 
     `split`: of a folder, only the files of this split; "": all. Errors: `InputError`.
     """
     if path.is_file():
+        check_format(path)
         return [path], ""
     if not path.is_dir():
         raise InputError(f"{path}: no such file or folder: correct problems.source")
-    files = sorted(p for p in path.rglob("*") if p.suffix in {".jsonl", ".parquet"} and p.is_file())
+    everything = list(path.rglob("*"))
+    files = choose_files(everything)
     if not files:
+        for other_file in sorted(everything):
+            check_format(other_file)
         raise InputError(
-            f"{path}: no .jsonl or .parquet file in this folder: correct problems.source"
+            f"{path}: no data file in this folder ({', '.join(SUFFIXES[:6])}, .gz): correct"
+            " problems.source"
         )
     return files_of_split(path, files, split)
 
@@ -125,10 +131,14 @@ class _Lines:
         self._rows = 0
         self._index = _temporary_file()
         weakref.finalize(self, self._index.close)
+        self._converted: dict[Path, BinaryIO] = {}  # what is no JSON lines, as JSON lines
         for path in paths:
             self._starts.append(self._rows)
-            with _open(path) as file:
+            file = open_lines(path)
+            try:
                 self._scan(path, file, check, on_bad_line, scan)
+            finally:
+                self._keep_or_close(path, file)
         try:
             self._index.flush()
         except OSError as error:
@@ -157,12 +167,27 @@ class _Lines:
                 raise _no_room(error) from None
             self._rows += 1
 
+    def _keep_or_close(self, path: Path, file: BinaryIO) -> None:
+        """A converted file is temporary: it lives as long as it is open."""
+        if file.name == str(path):
+            file.close()
+        else:
+            self._converted[path] = file
+            weakref.finalize(self, file.close)
+
+    def _reopened(self, path: Path) -> BinaryIO:
+        """A file once more, with a place of its own in it."""
+        converted = self._converted.get(path)
+        if converted is None:
+            return _open(path)
+        return Path(f"/proc/self/fd/{converted.fileno()}").open("rb")
+
     def read(self, seed: int | None, first_row: int = 0) -> Iterator[tuple[Path, Row]]:
         """(file, row) in the order of `seed`, from `first_row` on."""
         index = self._index.fileno()
         order = order_of(self._rows, seed)
         with ExitStack() as stack:
-            files = [stack.enter_context(_open(path)) for path in self._paths]
+            files = [stack.enter_context(self._reopened(path)) for path in self._paths]
             for step in range(first_row, self._rows):
                 number = order[step]
                 (offset,) = _OFFSET.unpack(os.pread(index, 8, 8 * number))
@@ -211,6 +236,18 @@ def _count(row: Row, scan: Scan) -> None:
     subset = row.get("source")
     if isinstance(subset, str) and (subset in scan.subsets or len(scan.subsets) < 1000):
         scan.subsets[subset] += 1
+
+
+def first_columns(paths: list[Path]) -> set[str]:
+    """The columns of the first row that can be read: by them a data set is recognised."""
+    for path in paths:
+        if path.suffix == ".parquet":
+            columns = set(_open_parquet(path)[1].schema_arrow.names)
+        else:
+            columns = set(first_row(path))
+        if columns:
+            return columns
+    return set()
 
 
 def column_names(paths: list[Path]) -> set[str]:

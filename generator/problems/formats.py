@@ -17,7 +17,7 @@ import json
 import sys
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO, cast
 
@@ -39,6 +39,7 @@ SUFFIXES = (
     ".csv.gz",
     ".tsv.gz",
 )
+PREFERRED_SUFFIXES = (".jsonl", ".ndjson", ".parquet", ".jsonl.gz", ".ndjson.gz")
 # What people have beside these, and what makes a file that can be read.
 REMEDIES = {
     ".zip": "unpack it",
@@ -52,7 +53,8 @@ REMEDIES = {
     ".yml": "write it as JSON lines",
     ".txt": "write it as JSON lines, one object a problem",
 }
-COPY_BYTES = 1 << 20
+# What reading a damaged file raises.
+DAMAGE = (ijson.JSONError, UnicodeError, csv.Error, EOFError, zlib.error, OSError)
 SNIFFED_BYTES = 4096
 BYTE_ORDER_MARKS = {
     codecs.BOM_UTF32_LE: "utf-32",
@@ -72,6 +74,26 @@ def check_format(path: Path) -> None:
     remedy = REMEDIES.get(path.suffix.lower())
     if remedy and not is_data_file(path):
         raise InputError(f"{path}: {path.suffix} files are not read: {remedy}, then name that file")
+
+
+def choose_files(paths: Iterable[Path]) -> list[Path]:
+    """The data files among a folder's files.
+
+    JSON lines and Parquet where there are any: then a .json or .csv beside them describes the data set.
+    """
+    files = sorted(path for path in paths if is_data_file(path) and path.is_file())
+    plain_files = [path for path in files if path.name.lower().endswith(PREFERRED_SUFFIXES)]
+    return plain_files or files
+
+
+def first_row(path: Path) -> dict[str, Any]:
+    """The first row of a file; {} where there is none that can be read (reading it will say why)."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(SNIFFED_BYTES)
+        return next(_rows(path, head), {})
+    except (*DAMAGE, InputError):
+        return {}
 
 
 def open_lines(path: Path) -> BinaryIO:
@@ -105,7 +127,7 @@ def _convert(path: Path, head: bytes, lines: BinaryIO) -> None:
         for row in _rows(path, head):
             lines.write(_line_of(row))
             row_count += 1
-    except (ijson.JSONError, UnicodeError, csv.Error, EOFError, zlib.error, OSError) as error:
+    except DAMAGE as error:
         why = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(
             f"{path}: damaged after row {row_count:,} ({why}): fetch it again"

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from generator.problems import numina
+from generator.problems.columns import has, prompt_text, value_at
 from generator.problems.golds import (
     MISSING,
     NO_ANSWER,
@@ -63,7 +64,8 @@ class RowShape:
 
     def columns(self) -> frozenset[str]:
         """Every column that may be read: a Parquet reader can leave the others on the disk."""
-        fields = {self.problem_field, self.answer_field, self.solution_field}
+        names = (self.problem_field, self.answer_field, self.solution_field)
+        fields = {*names, *(name.partition(".")[0] for name in names)}
         return frozenset({*PROBLEM_FIELDS, "answer", "source"} | fields | numina.COLUMNS)
 
     def read(self, row: Mapping[str, Any], data_set: str = "") -> Problem | Skipped:
@@ -94,27 +96,28 @@ class RowShape:
         names = (
             (self.problem_field,) if self.problem_field not in PROBLEM_FIELDS else PROBLEM_FIELDS
         )
-        name = next((name for name in names if name in row), None)
+        name = next((name for name in names if has(row, name)), None)
         if name is None:
             fields = ", ".join(list(row)[:8]) or "no field"
             expected_names = " or ".join(map(repr, names))
             raise BadRow(
                 f"no field {expected_names}, which problems.problem_field names: it has {fields}"
             )
-        text = row[name]
-        if not isinstance(text, str) or not text.strip():
-            content = "empty" if isinstance(text, str) else type(text).__name__
-            raise BadRow(f"field {name!r} is {content}, not a text")
+        value = value_at(row, name)
+        text = prompt_text(value)
+        if text is None or not text.strip():
+            content = "empty" if text is not None else type(value).__name__
+            raise BadRow(f"field {name!r} is {content}, not a text or a chat with one user turn")
         return text
 
     def gold(self, row: Mapping[str, Any]) -> str | NoGold:
         """The gold final answer, or why the row gives none."""
         if self.answer_field:
-            return gold_of_column(row.get(self.answer_field))
+            return gold_of_column(value_at(row, self.answer_field))
         column_gold = gold_of_column(row.get("answer"))
         if isinstance(column_gold, str) and not is_solution(str(row["answer"])):
             return column_gold
         if column_gold == NoGold(NO_ANSWER):  # "proof": a box in the solution is no answer either
             return column_gold
-        solution_gold = checked_solution(row.get(self.solution_field))
+        solution_gold = checked_solution(value_at(row, self.solution_field))
         return column_gold if solution_gold == NoGold(MISSING) else solution_gold

@@ -4,11 +4,14 @@ import difflib
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from generator.problems import numina
-from generator.problems.files import column_names, data_files, open_files
+from generator.problems.columns import DEFAULTS, Columns, recognise
+from generator.problems.files import column_names, data_files, first_columns, open_files
+from generator.problems.formats import is_data_file
 from generator.problems.gold_search import GoldSearch
 from generator.problems.hub import MODELSCOPE, is_hub_name, open_hub
 from generator.problems.rows import BadRow, RowShape, Skipped
@@ -49,10 +52,10 @@ def open_problems(
     if path is not None:
         items = _local(config, path, tally, config.seed, needs_gold)
         return ProblemStream(items, config.limit, screen, tally)
-    shape = _shape(config, config.source.removeprefix(MODELSCOPE), needs_gold)
     _check_numina_sources(config)
     rows = open_hub(config.source, config.split, config.seed)
-    return ProblemStream(_from_hub(rows, shape, config), config.limit, screen, tally)
+    items = _from_hub(rows, config, needs_gold, tally)
+    return ProblemStream(items, config.limit, screen, tally)
 
 
 def local_path(source: str) -> Path | None:
@@ -68,7 +71,7 @@ def local_path(source: str) -> Path | None:
     configuration_folder = Path(folder).expanduser() / configuration
     if configuration and not path.exists() and configuration_folder.is_dir():
         return configuration_folder
-    is_local = path.exists() or path.suffix in {".jsonl", ".parquet"} or not is_hub_name(source)
+    is_local = path.exists() or is_data_file(path) or not is_hub_name(source)
     return path if is_local else None
 
 
@@ -84,8 +87,10 @@ def fingerprint(config: Settings, path: Path, needs_gold: bool = False) -> str:
     """Changes when the local data or the way that it is read changes. Errors: `InputError`
     where there is none.
     """
-    digest = hashlib.sha256(f"{_shape(config, '', needs_gold)} {config.on_bad_line}".encode())
-    for file in data_files(path, config.split)[0]:
+    files = data_files(path, config.split)[0]
+    shape = _shape(config, "", needs_gold, recognise(first_columns(files)))
+    digest = hashlib.sha256(f"{shape} {config.on_bad_line}".encode())
+    for file in files:
         facts = file.stat()
         digest.update(f"{file} {facts.st_size} {facts.st_mtime_ns}\n".encode())
     return digest.hexdigest()[:16]
@@ -107,16 +112,22 @@ def _synthetic(config: Settings) -> Iterator[Problem]:
 def _local(
     config: Settings, path: Path, tally: Tally, seed: int | None, needs_gold: bool
 ) -> Iterator[Problem | Skipped | BadRow]:
-    shape = _shape(config, path.name, needs_gold)
     files, tally.files = data_files(path, config.split)
+    known = recognise(first_columns(files))
+    shape = _shape(config, path.name, needs_gold, known)
+    tally.columns = _columns_in_words(shape, known)
     golds = GoldSearch(shape)
     scan, rows = open_files(
         files, golds.check, shape.columns(), config.on_bad_line, seed, tally.read
     )
     tally.bad_rows = scan.bad_rows
     tally.bad = scan.bad
+    if scan.bad_rows and not scan.rows:
+        raise InputError(
+            f"{path}: none of its {scan.bad_rows:,} rows could be read, the first: {scan.bad[0]}"
+        )
     if scan.rows:
-        _check_answer_field(config, path, scan.fields)
+        _check_answer_field(config, path, scan.fields | column_names(files))
         if golds.in_vain:
             raise golds.refusal(path, scan.fields | column_names(files))
     for name in config.only_sources:
@@ -141,14 +152,18 @@ def _data_set_names(path: Path, files: list[Path]) -> dict[Path, str]:
 
 
 def _from_hub(
-    rows: Iterator[dict[str, Any]], shape: RowShape, config: Settings
+    rows: Iterator[dict[str, Any]], config: Settings, needs_gold: bool, tally: Tally
 ) -> Iterator[Problem | Skipped | BadRow]:
+    opening = next(rows, None)
+    if opening is None:
+        return
+    fields = set(opening)
+    _check_answer_field(config, config.source, fields)
+    known = recognise(fields)
+    shape = _shape(config, config.source.removeprefix(MODELSCOPE), needs_gold, known)
+    tally.columns = _columns_in_words(shape, known)
     golds = GoldSearch(shape)
-    fields: set[str] = set()
-    for number, row in enumerate(rows, 1):
-        if number == 1:
-            _check_answer_field(config, config.source, row)
-            fields = set(row)
+    for number, row in enumerate(chain([opening], rows), 1):
         try:
             item = shape.read(row)
             golds.count(item)
@@ -166,15 +181,33 @@ def _from_hub(
         raise golds.refusal(config.source, fields)
 
 
-def _shape(config: Settings, data_set: str, needs_gold: bool) -> RowShape:
+def _shape(config: Settings, data_set: str, needs_gold: bool, known: Columns | None) -> RowShape:
+    """Which columns are read: those of a known data set where the user configured none."""
+    names = {
+        "problem": config.problem_field,
+        "answer": config.answer_field,
+        "solution": config.solution_field,
+    }
+    if known is not None:
+        for name, configured in names.items():
+            if configured == DEFAULTS[name]:
+                names[name] = getattr(known, name)
     return RowShape(
         data_set,
-        config.problem_field,
-        config.answer_field,
-        config.solution_field,
+        names["problem"],
+        names["answer"],
+        names["solution"],
         frozenset(config.only_sources),
         needs_gold,
     )
+
+
+def _columns_in_words(shape: RowShape, known: Columns | None) -> str:
+    """What a recognised data set is read as; "" for one that is not known by name."""
+    if known is None:
+        return ""
+    golds = shape.answer_field or f"answer, else {shape.solution_field}"
+    return f"columns of {known.name}: problem in {shape.problem_field}, gold in {golds}"
 
 
 def _check_answer_field(config: Settings, place: object, fields: Iterable[str]) -> None:
@@ -182,7 +215,7 @@ def _check_answer_field(config: Settings, place: object, fields: Iterable[str]) 
     are paid.
     """
     name = config.answer_field
-    if name and name not in fields:
+    if name and name not in fields and name.partition(".")[0] not in fields:
         raise InputError(
             f"problems.answer_field: no row of {place} has a field {name!r}{_suggestion(name, fields)}"
         )

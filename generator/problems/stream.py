@@ -24,6 +24,7 @@ class Tally:
     skipped: Counter[str] = field(default_factory=Counter)  # by reason
     skipped_by_source: Counter[tuple[str, str]] = field(default_factory=Counter)  # (source, reason)
     files: str = ""  # a line on the files of the split, where a folder has others
+    columns: str = ""  # a line on the data set that was recognised by its columns
     bad_rows: int = 0
     bad: list[str] = field(default_factory=list)  # the first ones, "file:line: why"
 
@@ -31,7 +32,7 @@ class Tally:
         """What was taken by source, and what was left out and why; one line each, nothing where
         there is nothing.
         """
-        lines = [self.files] if self.files else []
+        lines = [line for line in (self.columns, self.files) if line]
         if len(self.by_source) > 1:
             sources = ", ".join(
                 f"{source} {count:,}" for source, count in self.by_source.most_common(MOST_SOURCES)

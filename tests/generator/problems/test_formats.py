@@ -6,8 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from generator.config import ProblemsConfig
+from generator.problems import ProblemStream, open_problems
 from generator.problems.formats import SUFFIXES, check_format, is_data_file, open_lines
 from shared.errors import InputError
 
@@ -165,3 +169,87 @@ def test_a_large_array_is_read_in_memory_that_does_not_grow(tmp_path: Path) -> N
 
 def test_the_suffixes_are_those_that_the_documents_name() -> None:
     assert {".jsonl", ".json", ".csv", ".parquet", ".jsonl.gz"} <= set(SUFFIXES)
+
+
+VERL = {
+    "data_source": "math_dapo",
+    "prompt": [{"role": "user", "content": "What is 20 plus 22?"}],
+    "ability": "MATH",
+    "reward_model": {"ground_truth": "42", "style": "rule"},
+    "extra_info": {"index": "1"},
+}
+DEEPMATH = {"question": "What is 20 plus 22?", "final_answer": "42", "r1_solution_1": "…"}
+METAMATH = {
+    "type": "GSM_Rephrased",
+    "query": "What is 20 plus 22?",
+    "response": "It is 42.\n#### 42\nThe answer is: 42",
+}
+
+
+def opened(source: Path, **keys: Any) -> ProblemStream:
+    return open_problems(ProblemsConfig(source=str(source), **keys), needs_gold=True)
+
+
+@pytest.mark.parametrize(
+    "name", ["rows.json", "rows.csv", "rows.jsonl.gz", "utf-16.jsonl", "rows.tsv"]
+)
+def test_problems_come_out_of_every_format_in_the_order_of_the_seed(
+    tmp_path: Path, name: str
+) -> None:
+    rows = [{"problem": f"What is {n} plus 1?", "answer": str(n + 1)} for n in range(50)]
+    plain = write(tmp_path / "plain.jsonl", rows)
+    other = write(tmp_path / name, rows)
+    expected = [(problem.text, problem.gold) for problem in opened(plain, seed=3)]
+    assert [(problem.text, problem.gold) for problem in opened(other, seed=3)] == expected
+    assert len(expected) == 50
+
+
+@pytest.mark.parametrize("row", [VERL, DEEPMATH, METAMATH], ids=["verl", "deepmath", "metamath"])
+def test_a_known_data_set_needs_no_configuration_and_says_how_it_is_read(
+    tmp_path: Path, row: dict[str, Any]
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(row) + "\n")
+    stream = opened(path)
+    (problem,) = stream
+    assert (problem.text, problem.gold) == ("What is 20 plus 22?", "42")
+    assert "columns of" in stream.tally.in_words()[0]
+
+
+def test_what_the_user_configures_wins_over_what_is_recognised(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps({**DEEPMATH, "final_answer": "41", "checked": "42"}) + "\n")
+    (problem,) = opened(path, answer_field="checked")
+    assert problem.gold == "42"
+
+
+def test_dotted_fields_are_read_in_parquet_too(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.Table.from_pylist([VERL]), path)
+    (problem,) = opened(path)
+    assert (problem.text, problem.gold) == ("What is 20 plus 22?", "42")
+
+
+def test_a_folder_of_arrays_is_read_and_json_beside_json_lines_is_not(tmp_path: Path) -> None:
+    (tmp_path / "arrays").mkdir()
+    write(tmp_path / "arrays" / "train.json")
+    assert len(list(opened(tmp_path / "arrays"))) == 3
+    (tmp_path / "mixed").mkdir()
+    write(tmp_path / "mixed" / "train.jsonl")
+    (tmp_path / "mixed" / "dataset_infos.json").write_text('{"default": {}}')
+    assert len(list(opened(tmp_path / "mixed"))) == 3
+
+
+def test_a_folder_with_nothing_but_an_archive_names_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "data.zip").write_bytes(b"PK")
+    with pytest.raises(InputError, match="unpack it"):
+        opened(tmp_path)
+
+
+def test_a_source_of_which_no_row_can_be_read_is_refused_even_where_bad_rows_are_skipped(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("not json\n[1]\n")
+    with pytest.raises(InputError, match=r"none of its 2 rows could be read, the first: .*:1"):
+        opened(path, on_bad_line="skip")

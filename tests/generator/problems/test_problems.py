@@ -215,7 +215,7 @@ def test_a_missing_path_is_one_line(tmp_path: Path, name: str) -> None:
 
 
 def test_a_folder_without_data_is_said_so(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no .jsonl or .parquet file in this folder"):
+    with pytest.raises(InputError, match="no data file in this folder"):
         opened(tmp_path)
 
 
