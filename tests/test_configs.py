@@ -139,17 +139,3 @@ def test_each_card_has_its_configuration() -> None:
     assert methods["train-8gb-qlora"] == "qlora"
     assert methods["train-24gb-lora"] == "lora"
     assert methods["train-full"] == "full"
-
-
-def documents() -> list[Path]:
-    return [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
-
-
-@pytest.mark.parametrize("page", documents(), ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_configuration_and_file_that_a_document_names_exists(page: Path) -> None:
-    text = page.read_text()
-    named = {ROOT / name for name in re.findall(r"\bconfigs/[\w.-]+\.toml", text)} - {
-        ROOT / "configs/x.toml"
-    }
-    linked = {page.parent / link for link in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", text)}
-    assert sorted(str(path) for path in named | linked if not path.exists()) == []
