@@ -79,9 +79,9 @@ def check(corpus: Path) -> Findings:
     return findings
 
 
-def _or_fault(read: Callable[[], T], findings: Findings) -> T | None:
+def _or_fault(reader: Callable[[], T], findings: Findings) -> T | None:
     try:
-        return read()
+        return reader()
     except Stopped as error:
         findings.faults.append(str(error))
         return None

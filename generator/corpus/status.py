@@ -43,23 +43,24 @@ def corpus_status(corpus: Path) -> str:
 
 def _totals(ledger: Ledger) -> list[str]:
     totals = ledger.totals()
-    kept = sum(total.samples for total in totals if total.pile == "traces")
+    kept_samples = sum(total.samples for total in totals if total.pile == "traces")
     by_verdict = {total.verdict: total.samples for total in totals if total.pile == "rejected"}
-    rejected = sum(by_verdict.values())
+    rejected_samples = sum(by_verdict.values())
     tokens = sum(total.prompt_tokens + total.completion_tokens for total in totals)
     reasons = f" ({counts(by_verdict)})" if by_verdict else ""
     return [
-        f"samples    {kept + rejected:,} finished: {kept:,} kept, {rejected:,} rejected{reasons}",
+        f"samples    {kept_samples + rejected_samples:,} finished: {kept_samples:,} kept,"
+        f" {rejected_samples:,} rejected{reasons}",
         f"tokens     {tokens:,} in finished samples",
     ]
 
 
 def _calls(ledger: Ledger) -> list[str]:
-    spent = ledger.spent(None, 0.0)
+    expense = ledger.spent(None, 0.0)
     outcomes = ledger.outcomes()
     return [
-        f"calls      {spent.calls:,}: {counts(outcomes) or 'none'}",
-        f"spend      ${spent.usd:,.4f}",
+        f"calls      {expense.calls:,}: {counts(outcomes) or 'none'}",
+        f"spend      ${expense.usd:,.4f}",
     ]
 
 

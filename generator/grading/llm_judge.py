@@ -18,8 +18,11 @@ from shared.thinking import spoken
 # now.
 AskJudge = Callable[[str, list[Message]], Awaitable[Completion | None]]
 
-PROBLEM_CHARACTERS, ANSWER_CHARACTERS, WORDS_CHARACTERS = 6_000, 600, 400
+PROBLEM_CHARACTERS = 6_000  # of what the judge is shown
+ANSWER_CHARACTERS = 600
+EXPLANATION_CHARACTERS = 400  # of the judge's words, in the verdict's reason
 _PLAIN_NUMBER = re.compile(r"[-+−]?\$?\d[\d,]*(?:\.\d+)?%?")
+_MARKS = re.compile(r"</?(?:problem|reference|answer)>")  # those of the prompt
 _VERDICT = re.compile(r"VERDICT:\W*(SAME|DIFFERENT|UNSURE)\b", re.I)
 
 PROMPT = """\
@@ -46,8 +49,9 @@ def needs_judge(verdict: Verdict, gold: str | None) -> bool:
         return False
     if verdict.verdict == "unverifiable":
         return True
-    plain = all(_PLAIN_NUMBER.fullmatch(text.strip()) for text in (gold, verdict.final_answer))
-    return verdict.verdict == "incorrect" and not plain
+    answers = (gold, verdict.final_answer)
+    are_numbers = all(_PLAIN_NUMBER.fullmatch(answer.strip()) for answer in answers)
+    return verdict.verdict == "incorrect" and not are_numbers
 
 
 def question(problem: str, gold: str, answer: str) -> list[Message]:
@@ -57,10 +61,8 @@ def question(problem: str, gold: str, answer: str) -> list[Message]:
         "gold": gold[:ANSWER_CHARACTERS],
         "answer": answer[:ANSWER_CHARACTERS],
     }
-    safe = {
-        name: re.sub(r"</?(?:problem|reference|answer)>", " ", text) for name, text in parts.items()
-    }
-    return [{"role": "user", "content": PROMPT.format(**safe)}]
+    unmarked_parts = {name: _MARKS.sub(" ", text) for name, text in parts.items()}
+    return [{"role": "user", "content": PROMPT.format(**unmarked_parts)}]
 
 
 def judged(verdict: Verdict, reply: Completion | None) -> Verdict:
@@ -74,24 +76,17 @@ def judged(verdict: Verdict, reply: Completion | None) -> Verdict:
             verdict,
             reason=f"{verdict.reason}; the judge did not come to an end: raise judge.max_tokens",
         )
-    said = _VERDICT.findall(answer)
-    words = " ".join(_VERDICT.sub("", answer).split())[:WORDS_CHARACTERS] or "nothing"
-    name = said[-1].upper() if said else ""
+    names = _VERDICT.findall(answer)
+    name = names[-1].upper() if names else ""
+    text = " ".join(_VERDICT.sub("", answer).split())
+    explanation = text[:EXPLANATION_CHARACTERS] or "nothing"
     if name == "SAME":
-        return replace(
-            verdict,
-            verdict="correct",
-            checked_by="judge",
-            reason=f"{verdict.reason}; judge: same: {words}",
-        )
+        reason = f"{verdict.reason}; judge: same: {explanation}"
+        return replace(verdict, verdict="correct", checked_by="judge", reason=reason)
     if name == "DIFFERENT":
-        return replace(
-            verdict,
-            verdict="incorrect",
-            checked_by="judge",
-            reason=f"{verdict.reason}; judge: different: {words}",
-        )
-    return replace(verdict, reason=f"{verdict.reason}; judge: unsure: {words}")
+        reason = f"{verdict.reason}; judge: different: {explanation}"
+        return replace(verdict, verdict="incorrect", checked_by="judge", reason=reason)
+    return replace(verdict, reason=f"{verdict.reason}; judge: unsure: {explanation}")
 
 
 async def judge(

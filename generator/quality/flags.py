@@ -94,7 +94,8 @@ def _mixed(problem: str, thinking: str) -> bool:
 
 def _loops(thinking: str, words: list[str]) -> bool:
     tail = thinking[-PERIODIC_TAIL:].encode()
-    if len(tail) >= PERIODIC_TAIL and len(zlib.compress(tail, 1)) * 30 < len(tail):
+    is_periodic = len(zlib.compress(tail, 1)) * 30 < len(tail)
+    if len(tail) >= PERIODIC_TAIL and is_periodic:
         return True
     runs = len(words) - LOOP_WORDS + 1
     if runs < 2 * LOOP_WORDS:
@@ -127,7 +128,9 @@ def _numbers(text: str) -> set[str]:
 
 def _plain(number: str) -> str:
     number = number.replace(",", "").lstrip("-")
-    return number.rstrip("0").rstrip(".") if "." in number else number.lstrip("0") or "0"
+    if "." in number:
+        return number.rstrip("0").rstrip(".")
+    return number.lstrip("0") or "0"
 
 
 def _leaks(trace: Trace, thinking: str) -> bool:

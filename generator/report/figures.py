@@ -143,7 +143,8 @@ def _count_in_lane(lane: LaneFigures, trace: Trace, is_kept: bool) -> None:
         lane.has_price = True
     lane.attempts += trace.attempts
     seconds = trace.timing.get("total_seconds")
-    lane.seconds += seconds or 0.0
+    if seconds is not None:
+        lane.seconds += seconds
 
 
 def _kind_of_reason(reason: str) -> str:
@@ -163,6 +164,7 @@ class _Reservoir:
         self._offers = 0
 
     def offer(self, trace: Trace) -> None:
+        """Take the next trace of the stream, perhaps."""
         self._offers += 1
         if len(self.traces) < self._size:
             self.traces.append(trace)

@@ -88,7 +88,7 @@ class DuplicateIndex:
         """Append a batch. `batch_tokens` are the `text.tokens` of each problem's text."""
         records: NDArray[np.void] = np.empty(len(problems), RECORD)
         records["id"] = [int(problem.id, 16) for problem in problems]
-        golds = [text_key(tokens(problem.gold)) if problem.gold else 0 for problem in problems]
+        golds = [_gold_key(problem) for problem in problems]
         pairs = list(zip(batch_tokens, golds, strict=True))
         records["text"] = [text_key(text_tokens) ^ gold for text_tokens, gold in pairs]
         records["facts"] = 0
@@ -96,8 +96,10 @@ class DuplicateIndex:
             records["facts"] = [_facts_key(text_tokens, gold) for text_tokens, gold in pairs]
             signatures = _signatures(batch_tokens)
             for band in range(self._bands):
-                part = signatures[:, band * self._band_rows : (band + 1) * self._band_rows]
-                self._files[_band_name(band)].write((_mix(part) ^ records["facts"]).tobytes())
+                start = band * self._band_rows
+                part = signatures[:, start : start + self._band_rows]
+                keys = _mix(part) ^ records["facts"]
+                self._files[_band_name(band)].write(keys.tobytes())
             self._files["signatures"].write(signatures.astype(np.uint8).tobytes())
         self._files["rows"].write(records.tobytes())
         self.rows += len(problems)
@@ -127,7 +129,7 @@ class DuplicateIndex:
             near_losers, near_winners = self._settle_near(np.sort(order[starts]))
         all_losers = np.concatenate([losers, near_losers])
         all_winners = np.concatenate([winners, near_winners])
-        is_near = np.concatenate([np.zeros(len(losers), bool), np.ones(len(near_losers), bool)])
+        is_near = np.arange(len(all_losers)) >= len(losers)
         by_loser = np.argsort(all_losers, kind="stable")
         return Duplicates(
             losers=all_losers[by_loser],
@@ -152,7 +154,8 @@ class DuplicateIndex:
         pairs = np.unique(np.concatenate(band_pairs), axis=0)
         by_rank: NDArray[np.intp] = np.empty(len(ids), np.intp)
         by_rank[rank] = np.arange(len(ids))
-        signatures = np.memmap(self._paths["signatures"], np.uint8, "r").reshape(-1, PERMUTATIONS)
+        signature_bytes = np.memmap(self._paths["signatures"], np.uint8, "r")
+        signatures = signature_bytes.reshape(-1, PERMUTATIONS)  # [rows, permutations]
         winner_of: dict[int, int] = {}  # by rank
         for block in np.array_split(pairs, max(1, len(pairs) // PAIRS_A_BLOCK)):
             later_signatures = signatures[survivors[by_rank[block[:, 0]]]]
@@ -191,6 +194,10 @@ _NONE: Keys = np.empty(0, np.uint64)
 def text_key(text_tokens: list[str]) -> int:
     """64 bits of a text's tokens: equal for texts that differ in style only."""
     return _key(squeeze(text_tokens))
+
+
+def _gold_key(problem: Problem) -> int:
+    return text_key(tokens(problem.gold)) if problem.gold else 0
 
 
 def _facts_key(text_tokens: list[str], gold: int) -> int:

@@ -70,6 +70,7 @@ class _Routes:
         self._next_sample: asyncio.TimerHandle | None = None
 
     def add_to(self, app: web.Application) -> None:
+        """Add every route."""
         app.add_routes(
             [
                 web.get("/", self.dashboard),
@@ -85,22 +86,27 @@ class _Routes:
         )
 
     def start_sampling(self) -> None:
+        """Sample the status for the history, now and every `SAMPLE_SECONDS`."""
         self._history.add(time.time(), self._status())
         self._next_sample = asyncio.get_running_loop().call_later(
             SAMPLE_SECONDS, self.start_sampling
         )
 
     def stop_sampling(self) -> None:
+        """Take no further sample."""
         if self._next_sample:
             self._next_sample.cancel()
 
     async def dashboard(self, request: web.Request) -> web.Response:
+        """GET /: the page."""
         return web.Response(body=page(), content_type="text/html", charset="utf-8")
 
     async def status(self, request: web.Request) -> web.Response:
+        """GET /status: the run now."""
         return _json(self._status().as_dict())
 
     async def history(self, request: web.Request) -> web.Response:
+        """GET /history?since=SECONDS: samples of the last half hour."""
         try:
             since = float(request.query.get("since", "0"))
         except ValueError:
@@ -108,22 +114,27 @@ class _Routes:
         return _json({"every_seconds": SAMPLE_SECONDS, "samples": self._history.since(since)})
 
     async def traces(self, request: web.Request) -> web.Response:
+        """GET /traces: the latest, newest first, their texts cut."""
         return _json([_summary(trace) for trace in self._traces()])
 
     async def metrics(self, request: web.Request) -> web.Response:
+        """GET /metrics, for Prometheus."""
         headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
         return web.Response(body=self._metrics(), headers=headers)
 
     async def health(self, request: web.Request) -> web.Response:
+        """GET /healthz: 200 while the process serves."""
         return _json({"alive": True})
 
     async def ready(self, request: web.Request) -> web.Response:
+        """GET /readyz: 503 where the run takes no work, as while it drains."""
         status = self._status()
         is_ready = status.phase in ("running", "idle")
         reply = {"ready": is_ready, "phase": status.phase, "note": status.note}
         return _json(reply, 200 if is_ready else 503)
 
     async def control(self, request: web.Request) -> web.Response:
+        """POST /pause, /resume, /drain, /reload, /lanes/LANE/pause and /lanes/LANE/resume."""
         action = request.match_info["action"]
         lane = request.match_info.get("lane", "")
         try:
