@@ -5,9 +5,7 @@ from html import escape
 from typing import Any
 
 from evaluation.report import plots
-from evaluation.stats.comparison import FEW, show_p
-
-Entry = Mapping[str, Any]  # of a benchmark in comparison.json
+from evaluation.stats.comparison import FEW, Entry, comparisons_of, show_p
 
 
 def header(manifest: Mapping[str, Any], benchmarks: Mapping[str, Entry]) -> str:
@@ -27,11 +25,6 @@ def header(manifest: Mapping[str, Any], benchmarks: Mapping[str, Entry]) -> str:
         f"<header><h1>Did the student get better?</h1><p class=dim>{' · '.join(facts)}</p></header>"
         f"<section class=cards>{cards}</section>"
     )
-
-
-def comparisons_of(entry: Entry) -> list[Entry]:
-    """A benchmark's comparisons with the base: the entry's own, then those of further models."""
-    return [entry, *entry.get("others", ())]
 
 
 def _card(name: str, entry: Entry) -> str:

@@ -5,9 +5,10 @@ from html import escape
 from typing import Any
 
 from evaluation.report import plots
-from evaluation.report.headline import Entry, comparisons_of, header
+from evaluation.report.headline import header
 from evaluation.report.provenance import provenance
 from evaluation.report.tables import table
+from evaluation.stats.comparison import Entry, comparisons_of
 from shared.pages.charts import legend
 from shared.pages.frame import asset, document_opening, math_script
 
@@ -99,10 +100,12 @@ def _opinions(name: str, summaries: Sequence[Entry]) -> str:
 
 def _opinion_cells(name: str, summary: Entry) -> list[str]:
     opinion = summary["second_opinion"]
+    # As problems, like the column before it: with several samples, the mean over them.
+    opinion_correct = opinion["correct"] / summary.get("samples", 1)
     return [
         escape(summary["model"]),
         f"{summary['correct']:g}",
-        str(opinion["correct"]),
+        f"{round(opinion_correct, 6):g}",
         _links(name, opinion["disagreements"]),
         str(summary["unfinished"]),
         str(summary["no_box"]),

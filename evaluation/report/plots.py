@@ -4,16 +4,13 @@ Text is escaped here; colours are the page's classes. The base is grey, the mode
 follow. Every mark carries its numbers as a tooltip.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from html import escape
-from typing import Any
 
 from evaluation.report.tables import table
-from evaluation.stats.comparison import CAUSES
+from evaluation.stats.comparison import CAUSES, Entry
 from evaluation.stats.paired import wilson
 from shared.pages.charts import WIDTH, svg_bar, svg_line, svg_open, svg_text
-
-Entry = Mapping[str, Any]  # a benchmark's in comparison.json, or one model's summary in it
 
 # Pixels.
 _LABEL_WIDTH = 186
@@ -26,6 +23,7 @@ _PLOT_TOP = 12
 _PLOT_HEIGHT = 170
 _SCALE_WIDTH = 46
 _BY_LENGTH_HEIGHT = 236
+_DIGIT_WIDTH = 7  # of small text, at most
 
 _MODEL_COLOURS = ("grey", "blue", "purple", "teal")  # the base first
 
@@ -162,7 +160,7 @@ def _length_bar(x: float, width: float, length_bin: Entry, colour: str, model: s
         svg_bar(x, _share_y(share), width - 2, _PLOT_HEIGHT * share, colour, hint),
         f'<path class="interval" d="{interval}"/>',
     ]
-    if width > 14:
+    if width > _DIGIT_WIDTH * len(str(n)):
         svg.append(svg_text(middle, _share_y(0) + 14, str(n), "middle", "dim small"))
     return svg
 

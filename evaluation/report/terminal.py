@@ -4,35 +4,41 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from evaluation.stats.comparison import show_p
-
-Entry = Mapping[str, Any]  # of a benchmark in comparison.json
+from evaluation.stats.comparison import Entry, comparisons_of, show_p
 
 
 def show(comparison: Mapping[str, Any], console: Console) -> None:
-    """Print a comparison. `comparison` is comparison.json's content."""
-    rows = [
-        (name, entry)
-        for name, benchmark in comparison["benchmarks"].items()
-        for entry in (benchmark, *benchmark.get("others", ()))
-    ]
-    console.print(_table(rows))
-    for name, entry in rows:
-        for line in lines(name, entry):
-            console.print(line, soft_wrap=True, markup=False)
+    """Print a comparison. `comparison` is comparison.json's content.
+
+    Several models compared with one base get a heading and a table each.
+    """
+    tables: dict[str, dict[str, Entry]] = {}  # by tuned model ("" without one), by benchmark
+    for name, benchmark in comparison["benchmarks"].items():
+        for entry in comparisons_of(benchmark):
+            model = entry["tuned"]["model"] if "tuned" in entry else ""
+            tables.setdefault(model, {})[name] = entry
+    for model, entries in tables.items():
+        if len(tables) > 1:
+            console.print(f"\n{model}:", soft_wrap=True, markup=False)
+        console.print(_table(entries))
+        for name, entry in entries.items():
+            for line in lines(name, entry):
+                console.print(line, soft_wrap=True, markup=False)
 
 
-def _table(rows: list[tuple[str, Entry]]) -> Table:
-    headings = ["benchmark", "n", "base"]
-    if any("tuned" in entry for _, entry in rows):
+def _table(entries: Mapping[str, Entry]) -> Table:
+    headings = ["n", "base"]
+    if any("tuned" in entry for entry in entries.values()):
         headings += ["tuned", "points", "95% interval", "p"]
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    table.add_column("benchmark", overflow="fold")  # on a narrow terminal names break, not numbers
     for heading in headings:
-        table.add_column(heading, justify="left" if heading == "benchmark" else "right")
-    for name, entry in rows:
-        table.add_row(name, *_cells(entry))
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, entry in entries.items():
+        table.add_row(escape(name), *_cells(entry))
     return table
 
 

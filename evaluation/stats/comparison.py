@@ -23,6 +23,10 @@ FEW = 200  # problems; below, the interval is so wide that the table says it
 _LENGTH_BINS = (0, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
 
 
+# Of a benchmark in comparison.json, or one model's summary in it.
+Entry = Mapping[str, Any]
+
+
 @dataclass(frozen=True, slots=True)
 class Pair:
     """One problem answered by both models."""
@@ -164,6 +168,11 @@ def compare(base_model: str, base: Cases, tuned_model: str, tuned: Cases) -> dic
     return entry
 
 
+def comparisons_of(entry: Entry) -> list[Entry]:
+    """A benchmark's comparisons with the base: the entry's own, then those of further models."""
+    return [entry, *entry.get("others", ())]
+
+
 def refused_fields(cases: Cases) -> set[str]:
     """The fields that an endpoint refused for at least one of these answers."""
     return {
@@ -189,7 +198,7 @@ def _unequal_fields(base: Cases, tuned: Cases) -> list[str]:
     return warnings
 
 
-def says(entry: Mapping[str, Any]) -> str:
+def says(entry: Entry) -> str:
     """The result in one sentence that claims no more than it shows."""
     low, high = entry["interval95"]
     numbers = (
@@ -204,11 +213,13 @@ def says(entry: Mapping[str, Any]) -> str:
 
 
 def show_p(p: float) -> str:
-    """A p value with two digits that mean something: 0.25, 0.0031."""
-    return f"{p:.2g}" if p < 0.01 else f"{p:.2f}"
+    """A p value in few digits: 0.25, 0.0031; around 0.05 so many that the side of it is told."""
+    if p < 0.01:
+        return f"{p:.2g}"
+    return f"{p:.2f}" if f"{p:.2f}" != "0.05" else f"{p:.3g}"
 
 
-def _warnings(entry: Mapping[str, Any]) -> list[str]:
+def _warnings(entry: Entry) -> list[str]:
     n = entry["n"]
     warnings = []
     if n < FEW:
@@ -229,7 +240,7 @@ def _warnings(entry: Mapping[str, Any]) -> list[str]:
     return warnings
 
 
-def _reach(entry: Mapping[str, Any]) -> str:
+def _reach(entry: Entry) -> str:
     """What few problems mostly do not show."""
     detectable = entry["detectable_difference"]
     if detectable < 1:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from evaluation.report.payload import CHUNK_CHARACTERS
+from evaluation.report.plots import by_length
 from evaluation.results.finished_runs import report_again
 from tests.evaluation.judged import by_id, finished_run, judged, report_of
 
@@ -174,6 +175,23 @@ def test_one_model_alone_and_three_models_and_several_samples_are_reported(tmp_p
         for model, right in (("base", 1), ("tuned", 3))
     }
     assert "pass@4" in report_of(tmp_path / "several.html", several)
+
+
+def test_with_several_samples_lighteval_is_counted_in_problems_as_our_grading_is(
+    tmp_path: Path,
+) -> None:
+    samples = [
+        judged("P", "1", f"\\boxed{{{i}}}", correct=i < 3, sample=i, second=i < 2) for i in range(4)
+    ]
+    text = report_of(tmp_path / "report.html", {"model": {"b": {"p": samples}}})
+    assert "<td>model</td><td>0.75</td><td>0.5</td>" in text
+
+
+@pytest.mark.parametrize(("count", "is_written"), [(99, True), (1000, False)])
+def test_the_number_below_a_bar_stands_only_where_it_has_room(count: int, is_written: bool) -> None:
+    length_bins = [{"from": 0, "below": 128, "n": count, "correct": 1}]
+    summaries = [{"model": f"m{i}", "by_length": length_bins} for i in range(30)]
+    assert (f">{count}</text>" in by_length(summaries)) is is_written
 
 
 def test_report_writes_the_page_of_a_finished_run_again(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from evaluation.records import Case, ModelAnswer, Question
-from evaluation.stats.comparison import compare, summary
+from evaluation.stats.comparison import compare, show_p, summary
 from shared.records import Verdict
 
 
@@ -123,6 +123,20 @@ def test_tokens_a_right_answer_counts_the_tokens_of_wrong_ones_too() -> None:
         (0, 1, 1),
         (256, 1, 0),
     ]
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [
+        (0.25, "0.25"),
+        (0.0031, "0.0031"),
+        (0.0497, "0.0497"),
+        (0.0501, "0.0501"),
+        (1.0, "1.00"),
+    ],
+)
+def test_a_p_value_is_never_rounded_across_the_bound_of_significance(p: float, text: str) -> None:
+    assert show_p(p) == text
 
 
 def test_a_model_that_got_nothing_right_has_no_tokens_a_right_answer() -> None:
