@@ -80,10 +80,10 @@ def boxes_in_parts(response: str, count: int) -> Answer | None:
     boxes: list[str] = []
     end = 0
     for _ in range(count):
-        start = min((at for at in (text.find(name, end) for name in _BOXES) if at >= 0), default=-1)
-        content = (
-            _box_content(text, start) if start >= 0 else None
-        )  # else one box lies within another
+        start = _find_box(text, end)
+        if start < 0:
+            return None  # one box lies within another
+        content = _box_content(text, start)
         if content is None or (boxes and "\n" not in text[end:start]):
             return None
         boxes.append(text[content[0] : content[1]].strip())
@@ -129,6 +129,11 @@ def _boxed(text: str) -> Answer | Missing | None:
     return Answer(
         tuple(boxes), "last box" if len(boxes) == 1 else f"trailing list of {len(boxes)} boxes"
     )
+
+
+def _find_box(text: str, start: int) -> int:
+    places = [text.find(name, start) for name in _BOXES]
+    return min((place for place in places if place >= 0), default=-1)
 
 
 def _rfind_box(text: str, end: int, start: int = 0) -> int:

@@ -4,7 +4,6 @@ r"""Families of numbers with an integer that runs: `\frac{\pi}{2} + k\pi, k \in 
 
 import re
 from dataclasses import dataclass
-from fractions import Fraction
 
 from shared.grading import algebra, closed_form
 from shared.grading.comparison import Comparison
@@ -76,11 +75,9 @@ def _split_running(text: str) -> tuple[str, str] | None:
     builder = _BUILDER.match(text)
     body = text if builder is None else builder[2].strip()
     match = _RUNS.search(body) or _WORDS_BEFORE.search(body)
-    return (
-        None
-        if match is None or not match.start()
-        else (body[: match.start()].strip().rstrip(",; "), match[1])
-    )
+    if match is None or not match.start():
+        return None
+    return _before(match), match[1]
 
 
 def _same(gold: Family, answer: Family) -> bool | None:
@@ -103,10 +100,17 @@ def _declared(text: str) -> Family | None:
         text = builder[2].strip()
     congruence = _CONGRUENCE.match(text)
     if congruence is not None and int(congruence[3]):
-        start, step = (closed_form.exact(number(Fraction(int(congruence[at])))) for at in (2, 3))
-        return Family(congruence[1], start, step)
+        letter, remainder, modulus = congruence.groups()
+        start = closed_form.exact(number(int(remainder)))
+        step = closed_form.exact(number(int(modulus)))
+        return Family(letter, start, step)
     match = _RUNS.search(text) or _WORDS_BEFORE.search(text)
-    return None if match is None else _family(text[: match.start()].strip().rstrip(",; "), match[1])
+    return None if match is None else _family(_before(match), match[1])
+
+
+def _before(match: re.Match[str]) -> str:
+    """What stands before a match, without the punctuation that leads to it."""
+    return match.string[: match.start()].strip().rstrip(",; ")
 
 
 def _undeclared(text: str) -> Family | None:
@@ -119,24 +123,30 @@ def _undeclared(text: str) -> Family | None:
         for letter in re.findall(r"(?<![A-Za-z\\])[a-zA-Z](?![A-Za-z])", body)
         if letter not in "ei"
     }
-    return (
-        _family(text, letters.pop()) if len(letters) == 1 and letters <= _RUNNING_LETTERS else None
-    )
+    if len(letters) != 1 or not letters <= _RUNNING_LETTERS:
+        return None
+    return _family(text, letters.pop())
 
 
 def _family(text: str, letter: str) -> Family | None:
     sides = [side.strip() for side in split_outside(text, "=")]
-    if len(sides) > 2 or (len(sides) == 2 and not is_label(sides[0])):
+    if len(sides) > 2:
         return None
+    label = ""
+    if len(sides) == 2:
+        if not is_label(sides[0]):
+            return None
+        label = label_key(sides[0])
     try:
         node = parse(sides[-1])
-        at = [closed_form.exact(_substituted(node, letter, value)) for value in (0, 1, 2)]
-        step = algebra.difference(at[1], at[0])
-        if algebra.equal(step, algebra.difference(at[2], at[1])) is not True or not step.above:
+        members = [closed_form.exact(_substituted(node, letter, value)) for value in (0, 1, 2)]
+        step = algebra.difference(members[1], members[0])
+        next_step = algebra.difference(members[2], members[1])
+        if algebra.equal(step, next_step) is not True or not step.above:
             return None
     except (Unreadable, algebra.TooHard):
         return None
-    return Family(label_key(sides[0]) if len(sides) == 2 else "", at[0], step)
+    return Family(label, members[0], step)
 
 
 def _substituted(node: Node, letter: str, value: int) -> Node:

@@ -26,35 +26,42 @@ class Region:
     inside: tuple[bool, ...]
 
 
+End = Point | float  # of an interval; a float is infinity
+Operation = Callable[[bool, bool], bool]  # whether a place in one region, in the other is in both
+
+
 def same_region(a: Region, b: Region) -> bool:
     """Whether two regions have the same boundaries, exactly, with the same sides inside."""
-    return a.inside == b.inside and all(
-        algebra.equal(p.form, q.form) is True for p, q in zip(a.points, b.points, strict=True)
-    )
+    if a.inside != b.inside:
+        return False
+    pairs = zip(a.points, b.points, strict=True)
+    return all(algebra.equal(point.form, twin.form) is True for point, twin in pairs)
 
 
-def between(low: Point | float, low_closed: bool, high: Point | float, high_closed: bool) -> Region:
-    points = [end for end in (low, high) if isinstance(end, Point)]
-    if (isinstance(low, float) and low > 0) or (isinstance(high, float) and high < 0):
+def between(low: End, low_closed: bool, high: End, high_closed: bool) -> Region:
+    """The interval from `low` to `high`. Errors: `Unreadable` where it runs backwards."""
+    if isinstance(low, float) and low > 0:
         raise Unreadable("an interval from infinity")
-    if len(points) == 2:
-        if algebra.equal(points[0].form, points[1].form):
-            return Region((points[0],), (False, low_closed and high_closed, False))
-        if points[0].place > points[1].place:
-            raise Unreadable("an interval that runs backwards")
-        return Region(tuple(points), (False, low_closed, True, high_closed, False))
-    if not points:
-        return Region((), (True,))
-    return Region(
-        (points[0],),
-        (False, low_closed, True) if isinstance(low, Point) else (True, high_closed, False),
-    )
+    if isinstance(high, float) and high < 0:
+        raise Unreadable("an interval to minus infinity")
+    if isinstance(low, float):
+        if isinstance(high, float):
+            return Region((), (True,))
+        return Region((high,), (True, high_closed, False))
+    if isinstance(high, float):
+        return Region((low,), (False, low_closed, True))
+    if algebra.equal(low.form, high.form):
+        return Region((low,), (False, low_closed and high_closed, False))
+    if low.place > high.place:
+        raise Unreadable("an interval that runs backwards")
+    return Region((low, high), (False, low_closed, True, high_closed, False))
 
 
-def combine(a: Region, b: Region, operation: Callable[[bool, bool], bool]) -> Region:
+def combine(a: Region, b: Region, operation: Operation) -> Region:
     """The two regions laid over one another, boundaries that separate nothing left out."""
     boundaries: list[Point] = []
-    for point in sorted((*a.points, *b.points), key=lambda point: point.place):
+    points_in_order = sorted((*a.points, *b.points), key=lambda point: point.place)
+    for point in points_in_order:
         if not boundaries or not _same_place(boundaries[-1], point):
             boundaries.append(point)
     slots = [operation(_gap(a, None), _gap(b, None))]

@@ -96,17 +96,23 @@ def in_order_of_label(gold: Listed, answer: Listed) -> Listed | None:
     """The answer's tuple in the order of the gold's label; None where the two labels name
     different things.
     """
-    names = [
-        [part.strip() for part in label[1:-1].split(",")] for label in (gold.label, answer.label)
-    ]
-    tuples = [label.startswith("(") and "," in label for label in (gold.label, answer.label)]
-    if not all(tuples):
-        return answer if any(tuples) or gold.label == answer.label else None
-    if names[0] == names[1] or len(set(names[1])) != len(answer.items):
-        return answer if names[0] == names[1] else None
-    if set(names[0]) != set(names[1]):
+    gold_names = _names_in(gold.label)
+    answer_names = _names_in(answer.label)
+    if not gold_names and not answer_names:
+        return answer if gold.label == answer.label else None
+    if not gold_names or not answer_names or gold_names == answer_names:
+        return answer
+    if len(set(answer_names)) != len(answer.items) or set(gold_names) != set(answer_names):
         return None
-    return replace(answer, items=tuple(answer.items[names[1].index(name)] for name in names[0]))
+    items = (answer.items[answer_names.index(name)] for name in gold_names)
+    return replace(answer, items=tuple(items))
+
+
+def _names_in(label: str) -> list[str]:
+    """The names in a label such as "(x, y)"; none in any other."""
+    if not label.startswith("(") or "," not in label:
+        return []
+    return [part.strip() for part in label[1:-1].split(",")]
 
 
 def read_rows(text: str) -> Matrix | None:

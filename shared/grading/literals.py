@@ -3,6 +3,7 @@ words.
 """
 
 import re
+from dataclasses import dataclass
 
 from shared.grading.answer_markers import is_bound
 from shared.grading.normalise import words
@@ -71,20 +72,32 @@ def without_thousands(text: str) -> str | None:
     return _BARE_THOUSANDS.sub(lambda match: re.sub("[, ]", "", match[0]), text)
 
 
-def read_time(text: str) -> tuple[tuple[int, int, int], str] | None:
-    """((hours, minutes, seconds), "a", "p" or "") of a time of day or a duration written with
-    colons.
-    """
+@dataclass(frozen=True, slots=True)
+class Time:
+    """A time of day or a duration; `half` of the day is "a", "p" or ""."""
+
+    clock: tuple[int, int, int]  # hours, minutes, seconds as written
+    half: str
+
+    @property
+    def on_24_hours(self) -> tuple[int, int, int]:
+        """`clock` with "4:30 p.m." at 16:30 and "12:10 a.m." at 0:10."""
+        hours, minutes, seconds = self.clock
+        if self.half:
+            hours %= 12
+        if self.half == "p":
+            hours += 12
+        return hours, minutes, seconds
+
+
+def read_time(text: str) -> Time | None:
+    """What is written with colons: `4:30`, `12:10:05 \\text{ p.m.}`."""
     match = _TIME.match(text)
     if match is None:
         return None
-    return (int(match[1]), int(match[2]), int(match[3] or 0)), (match[4] or "").lower()
-
-
-def on_24_hours(time: tuple[tuple[int, int, int], str]) -> tuple[int, int, int]:
-    """(hours, minutes, seconds) with "4:30 p.m." at 16:30 and "12:10 a.m." at 0:10."""
-    (hours, minutes, seconds), half = time
-    return (hours % 12 + (12 if half == "p" else 0) if half else hours, minutes, seconds)
+    clock = (int(match[1]), int(match[2]), int(match[3] or 0))
+    half = match[4] or ""
+    return Time(clock, half.lower())
 
 
 def read_statement(text: str) -> str | None:
@@ -98,7 +111,8 @@ def read_based(text: str) -> tuple[str, str] | None:
     match = _BASE.match(text)
     if match is None or (match[1] and match[2]):
         return None
-    base = NUMBER_WORDS.get(match[4] or match[5], match[4] or match[5])
+    base_word = match[4] or match[5]
+    base = NUMBER_WORDS.get(base_word, base_word)
     return (f"{match[1] or match[2]}{match[3]}", base) if base.isdigit() else None
 
 
@@ -153,11 +167,16 @@ def read_sentence(text: str) -> str | None:
     if match is None:
         return None
     sentence_words = words(text)
-    numbers = list(_NUMBER.finditer(match[1]))
-    if len(sentence_words) < 3 or len(numbers) != 1 or not _NOT_ALONE.isdisjoint(sentence_words):
+    if len(sentence_words) < 3 or not _NOT_ALONE.isdisjoint(sentence_words):
         return None
-    only = numbers[0]
-    return None if is_bound(match[1], only.start(), only.end()) else only[0]
+    sentence = match[1]
+    numbers = list(_NUMBER.finditer(sentence))
+    if len(numbers) != 1:
+        return None
+    number = numbers[0]
+    if is_bound(sentence, number.start(), number.end()):
+        return None
+    return number[0]
 
 
 def says_nothing(text: str) -> bool:

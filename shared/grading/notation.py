@@ -207,8 +207,15 @@ def _repeating(match: re.Match[str]) -> str:
     """`0.1\\overline{6}`, `0.\\dot{1}4285\\dot{7}`, `0.1(6)` as the fraction it is."""
     whole = match[1] or "0"
     prefix = match[2]
-    period = match[8] or (match[3] or match[4]) + (match[5] or "") + (match[6] or match[7] or "")
-    if len(prefix) + len(period) > MAX_PERIOD or (not match[1] and not prefix and match[8]):
+    if match[8]:  # in brackets
+        period = match[8]
+        if not match[1] and not prefix:
+            return match[0]
+    else:
+        middle = match[5] or ""
+        end = match[6] or match[7] or ""  # under the second dot
+        period = (match[3] or match[4]) + middle + end
+    if len(prefix) + len(period) > MAX_PERIOD:
         return match[0]
     value = Fraction(
         int(whole + prefix + period) - int(whole + prefix),
@@ -221,9 +228,11 @@ def _combinations(match: re.Match[str]) -> str:
     """`C_5^2` as a binomial coefficient, `A_5^2` as the number of arrangements."""
     below = match[2] or match[3] or match[8] or match[9]
     above = match[4] or match[5] or match[6] or match[7]
+    are_numbers = below.isdigit() and above.isdigit()
+    if are_numbers and int(below) < int(above):
+        return match[0]
     if match[1] == "C":
-        is_binomial = not (below.isdigit() and above.isdigit()) or int(below) >= int(above)
-        return f"\\binom{{{below}}}{{{above}}}" if is_binomial else match[0]
-    if below.isdigit() and above.isdigit() and int(below) >= int(above):
+        return f"\\binom{{{below}}}{{{above}}}"
+    if are_numbers:
         return f"\\frac{{{below}!}}{{({below}-{above})!}}"
     return match[0]

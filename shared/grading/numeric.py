@@ -49,7 +49,8 @@ def evaluate(gold: Node, answer: Node, point: Point, log_base: int | None) -> Va
     if None in values:
         return Values(*values, mp.mpf(0))
     if evaluation.spread > MAX_SPREAD:
-        if abs(values[0] - values[1]) > max(map(abs, values)) / 1000:
+        apart = abs(values[0] - values[1])
+        if apart > max(map(abs, values)) / 1000:
             return Values(*values, mp.mpf(0))
         raise Undecidable("numbers too large to tell apart")
     spread = int(evaluation.spread) + 1
@@ -60,9 +61,8 @@ def evaluate(gold: Node, answer: Node, point: Point, log_base: int | None) -> Va
             values = precise_evaluation.value(gold), precise_evaluation.value(answer)
             if None in values:
                 return Values(*values, mp.mpf(0))
-        return Values(
-            *values, mp.mpf(10) ** -(AGREE + 2 * spread) * max(1, abs(values[0]), abs(values[1]))
-        )
+        size = max(1, *map(abs, values))
+        return Values(*values, mp.mpf(10) ** -(AGREE + 2 * spread) * size)
 
 
 def rational(node: Node) -> Fraction | None:
@@ -163,7 +163,8 @@ class _Evaluation:
         near = mp.nint(mp.re(value))
         if abs(value - near) < mp.mpf(10) ** (-self.digits // 2):
             return near
-        return mp.floor(mp.re(value)) if op == "floor" else mp.ceil(mp.re(value))
+        rounded = mp.floor if op == "floor" else mp.ceil
+        return rounded(mp.re(value))
 
 
 def _negative(value: Any) -> bool:

@@ -13,6 +13,7 @@ from shared.grading import units
 MAX_LENGTH = 300  # characters of a quantity; anything longer is taken as it stands
 
 _SIGNS = {"¤": "dollar", "€": "euro", "£": "pound sterling", "¥": "yuan"}
+_SCALES = {"C": "celsius", "F": "fahrenheit"}
 _MONEY = re.compile(r"^(-?)\s*([¤€£¥])\s*(-?)(.*)$", re.DOTALL)
 _DEGREES = re.compile(r"^(.*\S)\s*°\s*(?:\\text\{\s*([CF])\s*\}|([CF]))?$", re.DOTALL)
 _COMMANDS_OF_NUMBERS = re.compile(r"\\(?:frac|sqrt|pi|cdot|text)(?![A-Za-z])")  # not \sin 15°
@@ -31,6 +32,9 @@ _BARE_SHORT = re.compile(
 _COMPOUND_PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*(?:,|\band\b)*")
 
 
+Kinds = tuple[tuple[str, int], ...]  # kinds with their powers, sorted
+
+
 @dataclass(frozen=True, slots=True)
 class Quantity:
     """`value` is the text of the number; `unit` maps kinds to powers, or is empty; `factor` turns
@@ -40,10 +44,20 @@ class Quantity:
     """
 
     value: str
-    unit: tuple[tuple[str, int], ...] = ()
+    unit: Kinds = ()
     factor: Fraction = Fraction(1)
     percent: bool = False
     multiple: Fraction = Fraction(1)
+
+    @property
+    def above(self) -> Kinds:
+        """The kinds with a positive power."""
+        return tuple(part for part in self.unit if part[1] > 0)
+
+    @property
+    def below(self) -> Kinds:
+        """The kinds that the unit is "per"."""
+        return tuple(part for part in self.unit if part[1] < 0)
 
 
 def read_quantity(text: str) -> Quantity:
@@ -61,7 +75,8 @@ def read_quantity(text: str) -> Quantity:
         return Quantity(text[:-1].rstrip(), percent=True)
     degrees = _DEGREES.match(text)
     if degrees is not None and "\\" not in _COMMANDS_OF_NUMBERS.sub("", degrees[1]):
-        name = {"C": "celsius", "F": "fahrenheit"}.get(degrees[2] or degrees[3] or "", "angle")
+        scale = degrees[2] or degrees[3]
+        name = _SCALES.get(scale, "angle")
         return Quantity(degrees[1], ((name, 1),))
     return _worded(text)
 
@@ -128,21 +143,21 @@ def compatible(a: Quantity, b: Quantity) -> bool:
         return True
     if a.unit == b.unit:
         return True
-    above = [tuple(part for part in q.unit if part[1] > 0) for q in (a, b)]
-    below = [tuple(part for part in q.unit if part[1] < 0) for q in (a, b)]
-    if above[0] == above[1] and (not below[0] or not below[1]):
+    if a.above == b.above and (not a.below or not b.below):
         return True
-    return _shared_noun(above[0], above[1])
+    return _shared_noun(a.above, b.above)
 
 
-def _shared_noun(a: tuple[tuple[str, int], ...], b: tuple[tuple[str, int], ...]) -> bool:
+def _shared_noun(a: Kinds, b: Kinds) -> bool:
     """Plain words need not agree in full ("12 red marbles", "12 marbles") but must share one;
     real units must agree.
     """
     unit_kinds = {kind for kind, _ in units.KNOWN.values()}
-    return not any(kind in unit_kinds for kind, _ in (*a, *b)) and bool(
-        {kind for kind, _ in a} & {kind for kind, _ in b}
-    )
+    a_nouns = {kind for kind, _ in a}
+    b_nouns = {kind for kind, _ in b}
+    if not unit_kinds.isdisjoint(a_nouns | b_nouns):
+        return False
+    return not a_nouns.isdisjoint(b_nouns)
 
 
 def _worded(text: str) -> Quantity:

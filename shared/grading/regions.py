@@ -6,12 +6,11 @@ into one form that can be compared.
 
 import math
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from shared.grading import algebra, closed_form, intervals
 from shared.grading.expressions import parse
-from shared.grading.intervals import Point, Region
+from shared.grading.intervals import End, Operation, Point, Region
 from shared.grading.splitting import bracketed, split_outside
 from shared.grading.tokens import Unreadable
 
@@ -187,7 +186,7 @@ def _distance(absolute: re.Match[str], relation: str, radius: str) -> Stated:
     return Stated(region, absolute[1])
 
 
-def _half_line(constant: Point | float, relation: str, constant_is_left: bool) -> Region:
+def _half_line(constant: End, relation: str, constant_is_left: bool) -> Region:
     if relation == "\\ne":
         if isinstance(constant, float):
             raise Unreadable("not infinity")
@@ -203,7 +202,7 @@ def _half_line(constant: Point | float, relation: str, constant_is_left: bool) -
     )
 
 
-def _point(text: str) -> Point | float:
+def _point(text: str) -> End:
     bare = text.replace(" ", "")
     if bare in ("\\infty", "+\\infty"):
         return math.inf
@@ -228,7 +227,7 @@ def _without(a: bool, b: bool) -> bool:
     return a and not b
 
 
-def _fold(regions: list[Stated], operation: Callable[[bool, bool], bool]) -> Stated:
+def _fold(regions: list[Stated], operation: Operation) -> Stated:
     names = {part.variable for part in regions if part.variable}
     if len(names) > 1:
         raise Unreadable("several variables")

@@ -20,19 +20,22 @@ hundred 100 thousand 1000 million 1000000 billion 1000000000 trillion 1000000000
 wan 10000 yi 100000000 lakh 100000 crore 10000000 half 1/2 tenth 1/10 hundredth 1/100 thousandth 1/1000 millionth
 1/1000000 third 1/3 fifth 1/5 sixth 1/6 seventh 1/7 eighth 1/8 ninth 1/9 mn 1000000 bn 1000000000 k 1000
 """
-_MULTIPLES = {
-    word: Fraction(size)
-    for word, size in zip(_MULTIPLES_TEXT.split()[::2], _MULTIPLES_TEXT.split()[1::2], strict=True)
-}
+
+
+def _sizes(text: str) -> dict[str, Fraction]:
+    """word -> size of a text in which each word is followed by its size."""
+    words = text.split()
+    return {word: Fraction(size) for word, size in zip(words[::2], words[1::2], strict=True)}
+
+
+_MULTIPLES = _sizes(_MULTIPLES_TEXT)
 # Words that say that the number is a bound, one of several, or not the answer.
 _NO_UNIT_TEXT = """
 or and not least most plus minus except but factorial th st nd rd mod modulo base pi choose 以上 以下
 """
 _NO_UNIT = frozenset(_NO_UNIT_TEXT.split())
 KNOWN = {
-    unit: (kind, Fraction(size))
-    for kind, table in _FACTORS.items()
-    for unit, size in zip(table.split()[::2], table.split()[1::2], strict=True)
+    unit: (kind, size) for kind, text in _FACTORS.items() for unit, size in _sizes(text).items()
 }
 _NAMES = {
     "meter": "m",
@@ -160,8 +163,10 @@ class _UnitReader:
             self._direction = -1
         elif word in _POWERS:
             self._power = _POWERS[word]
-        elif token[0] == "^" or word in ("squared", "cubed"):
-            return self._raise(int(token[1:]) if token[0] == "^" else _POWERS[word[:-1]])
+        elif token[0] == "^":
+            return self._raise(int(token[1:]))
+        elif word in ("squared", "cubed"):
+            return self._raise(_POWERS[word[:-1]])
         elif word not in _FILLER and not self._is_preposition(word):
             self._add(token)
         return True

@@ -55,12 +55,12 @@ def as_times(comparison: Comparison, gold: str, answer: str) -> bool | None:
     if gold_time is None and answer_time is None:
         return None
     if gold_time is None or answer_time is None:
-        return False if (gold_time or answer_time or ("", ""))[1] else None
-    if gold_time[0] == answer_time[0] and not (gold_time[1] and answer_time[1]):
+        time = gold_time or answer_time
+        return False if time is not None and time.half else None
+    halves = (gold_time.half, answer_time.half)
+    if gold_time.clock == answer_time.clock and not all(halves):
         return True
-    return bool(gold_time[1] or answer_time[1]) and literals.on_24_hours(
-        gold_time
-    ) == literals.on_24_hours(answer_time)
+    return any(halves) and gold_time.on_24_hours == answer_time.on_24_hours
 
 
 def as_qualified(comparison: Comparison, gold: str, answer: str) -> bool | None:
