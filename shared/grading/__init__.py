@@ -108,5 +108,7 @@ def _bare_gold(gold: str | None) -> str:
     count = gold.count("\\boxed") + gold.count("\\fbox")
     if count:
         parts = boxes_in_parts(gold, count) if count > 1 and len(gold) <= MAX_PARTED else None
-        return ", ".join(parts.items) if parts is not None else last_box(gold) or ""
+        if parts is not None:
+            return ", ".join(parts.items)
+        return last_box(gold) or ""
     return gold.rpartition("####")[2].strip() if "####" in gold else gold.strip()

@@ -50,7 +50,9 @@ def equal(a: Form, b: Form) -> bool | None:
     """Whether two forms have the same value; None where opaque parts leave it open."""
     arithmetic = Arithmetic()
     same = arithmetic.product(a.above, b.below) == arithmetic.product(b.above, a.below)
-    return None if not same and (a.opaque or b.opaque) else same
+    if not same and (a.opaque or b.opaque):
+        return None
+    return same
 
 
 def proportional(a: Form, b: Form) -> bool | None:
@@ -63,7 +65,9 @@ def proportional(a: Form, b: Form) -> bool | None:
         factor = product_a[key] / product_b[key]
         if all(product_a[key] == factor * product_b[key] for key in product_a):
             return True
-    return None if a.opaque or b.opaque else not product_a and not product_b
+    if a.opaque or b.opaque:
+        return None
+    return not product_a and not product_b
 
 
 def difference(a: Form, b: Form) -> Form:
@@ -98,7 +102,9 @@ def approximate(form: Form) -> float | None:
             except OverflowError:
                 return None
         total.append(value)
-    return total[0] / total[1] if total[1] else None
+    if total[1]:
+        return total[0] / total[1]
+    return None
 
 
 def negative(a: Form) -> Form:

@@ -153,7 +153,9 @@ def _first_statement(text: str) -> str:
     mate = {"$": "$", "\\(": "\\)"}.get(
         line.strip()
     )  # an inline formula that begins on a line of its own
-    return line if mate is None else text[len(line) : max(text.find(mate, len(line)), len(line))]
+    if mate is None:
+        return line
+    return text[len(line) : max(text.find(mate, len(line)), len(line))]
 
 
 def _answer_of(statement: str, how: str) -> tuple[str | None, str]:
@@ -182,12 +184,14 @@ def answer_in(statement: str) -> str | None:
     if len(formulas) == 1 and words:
         formula = formulas[0]
         bound = is_bound(statement, formula.start(), formula.end())
-        return None if bound else str(formula[1] or formula[2]).strip()
+        if bound:
+            return None
+        return str(formula[1] or formula[2]).strip()
     numbers = list(_NUMBER.finditer(statement))
     if not words or (len(words) <= 4 and (not numbers or numbers[0].start() == 0)):
-        return (
-            None if _NUMBERED.search(statement) and statement[0].isalpha() and words else statement
-        )
+        if _NUMBERED.search(statement) and statement[0].isalpha() and words:
+            return None
+        return statement
     return _number_of_sentence(statement, numbers)
 
 

@@ -78,7 +78,9 @@ def named_letters(answer: str) -> str:
         return ""
     plain = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", answer)
     match = re.fullmatch(r"[\s(]*[A-J](?:[\s,;()]*(?:\band\b)?[\s,;()]*[A-J])+[\s)]*", plain)
-    return "".join(re.findall(r"[A-J]", plain)) if match else ""
+    if match:
+        return "".join(re.findall(r"[A-J]", plain))
+    return ""
 
 
 @lru_cache(maxsize=256)

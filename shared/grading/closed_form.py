@@ -46,7 +46,9 @@ def square_free(n: int) -> tuple[int, int]:
             inside *= divisor
         divisor += 1
     root = math.isqrt(n)
-    return (outside * root, inside) if root * root == n else (outside, inside * n)
+    if root * root == n:
+        return (outside * root, inside)
+    return (outside, inside * n)
 
 
 class _Evaluation:
@@ -152,15 +154,21 @@ class _Evaluation:
 
     def _abs(self, node: Node) -> Form:
         value = self.form(node.args[0]).rational
-        return self._opaque(node) if value is None else constant(abs(value))
+        if value is None:
+            return self._opaque(node)
+        return constant(abs(value))
 
     def _floor(self, node: Node) -> Form:
         value = self.form(node.args[0]).rational
-        return self._opaque(node) if value is None else constant(Fraction(math.floor(value)))
+        if value is None:
+            return self._opaque(node)
+        return constant(Fraction(math.floor(value)))
 
     def _ceil(self, node: Node) -> Form:
         value = self.form(node.args[0]).rational
-        return self._opaque(node) if value is None else constant(Fraction(math.ceil(value)))
+        if value is None:
+            return self._opaque(node)
+        return constant(Fraction(math.ceil(value)))
 
     def _opaque(self, node: Node) -> Form:
         """A part known by its name only: operation and the forms of its arguments."""

@@ -77,7 +77,9 @@ def several(gold: str) -> int:
     if parts is not None:
         return len(parts)
     items = read_list(gold_text)
-    return len(items.items) if items is not None and items.kind != "tuple" else 1
+    if items is not None and items.kind != "tuple":
+        return len(items.items)
+    return 1
 
 
 def _finding(comparison: Comparison, gold: str, answers: tuple[str, ...]) -> Finding:

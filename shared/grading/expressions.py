@@ -86,7 +86,9 @@ class _Reader(Tokens):
             term = self.signed_product(depth)
             terms.append(Node("neg", (term,)) if sign == "-" else term)
             sign = self.accept("+", "-")
-        return terms[0] if len(terms) == 1 else Node("add", tuple(terms))
+        if len(terms) == 1:
+            return terms[0]
+        return Node("add", tuple(terms))
 
     def signed_product(self, depth: int) -> Node:
         """A product behind any number of signs."""
@@ -97,7 +99,9 @@ class _Reader(Tokens):
                 minus_count += 1
             sign = self.accept("+", "-")
         node = self.product(depth)
-        return Node("neg", (node,)) if minus_count % 2 else node
+        if minus_count % 2:
+            return Node("neg", (node,))
+        return node
 
     def product(self, depth: int) -> Node:
         """Factors with an operator between them, or with nothing."""
@@ -117,7 +121,9 @@ class _Reader(Tokens):
 
     def factor(self, depth: int) -> Node:
         """A factor behind an operator: it may carry a sign."""
-        return Node("neg", (self.power(depth),)) if self.accept("-") else self.power(depth)
+        if self.accept("-"):
+            return Node("neg", (self.power(depth),))
+        return self.power(depth)
 
     def starts_factor(self) -> bool:
         """Whether the next token can begin a factor."""
@@ -154,7 +160,9 @@ class _Reader(Tokens):
         node = (
             number(_value(self.take()[1])) if self.peek_kind() == "number" else self.atom(depth + 1)
         )
-        return Node("pow", (node, self.exponent(depth + 1))) if self.accept("^") else node
+        if self.accept("^"):
+            return Node("pow", (node, self.exponent(depth + 1)))
+        return node
 
     def atom(self, depth: int) -> Node:
         """A number, a letter, a command with its arguments, or a group."""
@@ -246,7 +254,9 @@ class _Reader(Tokens):
         if exponent == Node("neg", (number(1),)) and name in ("sin", "cos", "tan"):
             return Node(f"arc{name}", (argument,))
         node = Node(name, (argument, *base))
-        return node if exponent is None else Node("pow", (node, exponent))
+        if exponent is None:
+            return node
+        return Node("pow", (node, exponent))
 
     def function_argument(self, depth: int) -> Node:
         """`\\sin 2x` takes `2x`; `\\sin(x) y` takes `x`; `\\sin x \\cos x` takes `x`."""

@@ -88,13 +88,17 @@ def boxes_in_parts(response: str, count: int) -> Answer | None:
             return None
         boxes.append(text[content[0] : content[1]].strip())
         end = content[2]
-    return Answer(tuple(boxes), f"{count} boxes, one for each part") if all(boxes) else None
+    if all(boxes):
+        return Answer(tuple(boxes), f"{count} boxes, one for each part")
+    return None
 
 
 def last_box(text: str) -> str | None:
     """What the last box holds, or None where there is no box, or it is blank or never closed."""
     answer = _boxed(text)
-    return answer.items[-1] if isinstance(answer, Answer) else None
+    if isinstance(answer, Answer):
+        return answer.items[-1]
+    return None
 
 
 def _inside_answer_tags(text: str) -> str | None:
@@ -152,7 +156,9 @@ def _box_content(text: str, start: int) -> tuple[int, int, int] | None:
         return None
     if text[position] != "{":  # TeX's other form: one token
         token = re.compile(r"\\[A-Za-z]+|[-−]?[\w.,/]*\w").match(text, position, limit)
-        return (position, token.end(), token.end()) if token else None
+        if token:
+            return (position, token.end(), token.end())
+        return None
     depth = 0
     for brace in re.compile(r"\\.|[{}]", re.DOTALL).finditer(text, position, limit):
         if brace[0] == "{":
@@ -167,7 +173,9 @@ def _box_content(text: str, start: int) -> tuple[int, int, int] | None:
 def _marked(tail: str) -> Answer | Missing:
     """An answer that is marked without a box, from the end of the text."""
     chosen, how = marked_answer(tail)
-    return Missing("no_answer", how) if chosen is None else Answer((chosen,), how)
+    if chosen is None:
+        return Missing("no_answer", how)
+    return Answer((chosen,), how)
 
 
 def _bare(content: str) -> Answer | Missing:
@@ -178,14 +186,10 @@ def _bare(content: str) -> Answer | Missing:
     if len(bare) <= 200 and "\n" not in bare:
         value = answer_in(bare)
         how = "no box; inside <answer>"
-        return (
-            Missing("no_answer", f"{how}: no single answer")
-            if value is None
-            else Answer((value,), how)
-        )
+        if value is None:
+            return Missing("no_answer", f"{how}: no single answer")
+        return Answer((value,), how)
     answer = _marked(bare[-TAIL:])
-    return (
-        Answer(answer.items, f"{answer.how}, inside <answer>")
-        if isinstance(answer, Answer)
-        else answer
-    )
+    if isinstance(answer, Answer):
+        return Answer(answer.items, f"{answer.how}, inside <answer>")
+    return answer

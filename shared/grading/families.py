@@ -89,7 +89,9 @@ def _same(gold: Family, answer: Family) -> bool | None:
     apart = algebra.quotient(algebra.difference(gold.start, answer.start), gold.step)
     rational = apart.rational
     if rational is None:
-        return None if apart.opaque or len(apart.below) > 1 else False
+        if apart.opaque or len(apart.below) > 1:
+            return None
+        return False
     return rational.denominator == 1
 
 
@@ -105,7 +107,9 @@ def _declared(text: str) -> Family | None:
         step = closed_form.exact(number(int(modulus)))
         return Family(letter, start, step)
     match = _RUNS.search(text) or _WORDS_BEFORE.search(text)
-    return None if match is None else _family(_before(match), match[1])
+    if match is None:
+        return None
+    return _family(_before(match), match[1])
 
 
 def _before(match: re.Match[str]) -> str:

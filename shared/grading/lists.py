@@ -60,7 +60,9 @@ def label_key(name: str) -> str:
     figure = re.fullmatch(r"\\angle([A-Z]{3})", key)
     if figure:
         return "\\angle" + min(figure[1], figure[1][::-1])
-    return key.casefold() if re.fullmatch(r"[A-Za-z]{4,}|[A-Za-z]\([a-z]\)", key) else key
+    if re.fullmatch(r"[A-Za-z]{4,}|[A-Za-z]\([a-z]\)", key):
+        return key.casefold()
+    return key
 
 
 def base_of_label(key: str) -> str:
@@ -87,9 +89,13 @@ def read_list(text: str) -> Listed | None:
     label, value = split_label(text)
     if label and bracketed(value) is not None:
         inner_list = read_list(value)
-        return None if inner_list is None else replace(inner_list, label=label)
+        if inner_list is None:
+            return None
+        return replace(inner_list, label=label)
     parts, connectives = _parts(text)
-    return Listed("list", parts, connectives=connectives) if len(parts) > 1 else None
+    if len(parts) > 1:
+        return Listed("list", parts, connectives=connectives)
+    return None
 
 
 def in_order_of_label(gold: Listed, answer: Listed) -> Listed | None:

@@ -186,4 +186,6 @@ def says_nothing(text: str) -> bool:
 
 def number_word(text_words: tuple[str, ...] | None) -> str | None:
     """The digits of a number that is written as a word; None for other words."""
-    return NUMBER_WORDS.get(" ".join(text_words)) if text_words else None
+    if text_words:
+        return NUMBER_WORDS.get(" ".join(text_words))
+    return None

@@ -90,12 +90,16 @@ def squash(text: str) -> str:
     """For comparing spellings: no space except between two digits ("1 4/5" must not become
     "14/5").
     """
-    return _SPACE_OF_STYLE.sub("", text) if " " in text else text
+    if " " in text:
+        return _SPACE_OF_STYLE.sub("", text)
+    return text
 
 
 def without_text(text: str) -> str:
     """The same with text commands taken off: `5\\text{ m}` becomes `5 m`."""
-    return re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text).strip() if "\\text" in text else text
+    if "\\text" in text:
+        return re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text).strip()
+    return text
 
 
 def words(text: str) -> tuple[str, ...]:
@@ -190,7 +194,9 @@ def _synonym(match: re.Match[str]) -> str:
     synonym = spellings.SYNONYMS.get(name)
     if synonym is None:
         return match[0]
-    return "\\" + synonym if synonym[0].isalpha() else synonym
+    if synonym[0].isalpha():
+        return "\\" + synonym
+    return synonym
 
 
 def _strip(text: str) -> str:
@@ -206,7 +212,9 @@ def _strip(text: str) -> str:
         ):
             text = text[1:-1]
         else:
-            return text.removesuffix("\\").rstrip() if not text.endswith("\\\\") else text
+            if not text.endswith("\\\\"):
+                return text.removesuffix("\\").rstrip()
+            return text
 
 
 def _closes_at_end(text: str) -> bool:

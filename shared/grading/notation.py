@@ -155,7 +155,9 @@ def from_plain_tex(text: str) -> str:
         )
     if "." in text or "dots" in text or "…" in text:
         text = _PERIOD.sub(_repeating, _DOTS.sub(r"\\ldots ", text))
-    return _COMBINATIONS.sub(_combinations, text) if "^" in text and "_" in text else text
+    if "^" in text and "_" in text:
+        return _COMBINATIONS.sub(_combinations, text)
+    return text
 
 
 def _infix(text: str) -> str:
@@ -191,11 +193,9 @@ def _group_around(text: str, at: int) -> tuple[int, int]:
 
 
 def _styled(match: re.Match[str]) -> str:
-    return (
-        f"\\text{{{match[2]}}}"
-        if match[1] == "rm" and re.search("[A-Za-z]", match[2])
-        else f" {match[2]} "
-    )
+    if match[1] == "rm" and re.search("[A-Za-z]", match[2]):
+        return f"\\text{{{match[2]}}}"
+    return f" {match[2]} "
 
 
 def _function(match: re.Match[str]) -> str:

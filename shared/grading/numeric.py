@@ -189,7 +189,9 @@ def _root(value: Any, degree: Any) -> Any:
     """The real root where there is one (the cube root of -8 is -2)."""
     if _negative(value) and degree == int(degree) and int(degree) % 2:
         return -_root(-value, degree)
-    return mp.sqrt(value) if degree == 2 else mp.power(value, 1 / mp.mpf(degree))
+    if degree == 2:
+        return mp.sqrt(value)
+    return mp.power(value, 1 / mp.mpf(degree))
 
 
 _WITH_POLES = frozenset(("tan", "cot", "sec", "csc"))

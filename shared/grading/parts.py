@@ -49,4 +49,6 @@ def _number(label: str) -> int:
     if "①" <= label <= "⑫":
         return ord(label) - ord("①") + 1
     letters = label.casefold()
-    return _ROMAN.index(letters) + 1 if letters in _ROMAN else ord(letters[0]) - ord("a") + 1
+    if letters in _ROMAN:
+        return _ROMAN.index(letters) + 1
+    return ord(letters[0]) - ord("a") + 1

@@ -67,11 +67,9 @@ _MIRRORED = {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le", "\\ne": "\\ne",
 def read_relation(text: str) -> tuple[str, str, str] | None:
     """(left side, relation, right side) of a single inequality between any expressions."""
     pieces = [piece.strip() for piece in _RELATION.split(text) if piece is not None]
-    return (
-        (pieces[0], pieces[1], pieces[2])
-        if len(pieces) == 3 and all(pieces) and pieces[1] != "="
-        else None
-    )
+    if len(pieces) == 3 and all(pieces) and pieces[1] != "=":
+        return (pieces[0], pieces[1], pieces[2])
+    return None
 
 
 def mirrored(relation: tuple[str, str, str]) -> tuple[str, str, str]:
@@ -106,7 +104,9 @@ def _read(text: str, depth: int) -> Stated:
     if 1 < len(parts) <= MAX_PIECES and all(_RELATION.search(part) for part in parts):
         operands = [_read(part.strip(), depth + 1) for part in parts]
         together = _fold(operands, _both)
-        return together if any(together.region.inside) else _fold(operands, _either)
+        if any(together.region.inside):
+            return together
+        return _fold(operands, _either)
     return _simple(text)
 
 
@@ -195,11 +195,9 @@ def _half_line(constant: End, relation: str, constant_is_left: bool) -> Region:
         relation in ("<", "\\le")
     ) != constant_is_left  # the constant bounds the variable from above
     is_closed = relation in ("\\le", "\\ge")
-    return (
-        intervals.between(-math.inf, False, constant, is_closed)
-        if is_upper_bound
-        else intervals.between(constant, is_closed, math.inf, False)
-    )
+    if is_upper_bound:
+        return intervals.between(-math.inf, False, constant, is_closed)
+    return intervals.between(constant, is_closed, math.inf, False)
 
 
 def _point(text: str) -> End:

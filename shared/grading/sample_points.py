@@ -120,7 +120,9 @@ def _column(whole: bool, count: int, at: int, draw: random.Random) -> list[Fract
 
 
 def _shuffled(values: list[Fraction], at: int, draw: random.Random) -> list[Fraction]:
-    return draw.sample(values, len(values)) if at else values
+    if at:
+        return draw.sample(values, len(values))
+    return values
 
 
 def _named(pattern: re.Pattern[str], text: str) -> set[str]:

@@ -84,7 +84,9 @@ def as_regions(comparison: Comparison, gold: str, answer: str) -> bool | None:
     unread_text = answer if gold_region is not None else gold
     if regions.closed_at_infinity(unread_text):
         return False
-    return False if isinstance(values.exact_form(unread_text), algebra.Form) else None
+    if isinstance(values.exact_form(unread_text), algebra.Form):
+        return False
+    return None
 
 
 def _as_relations(comparison: Comparison, gold: str, answer: str) -> bool | None:

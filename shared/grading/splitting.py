@@ -56,11 +56,9 @@ def bracketed(text: str) -> tuple[str, str, str] | None:
         elif match[0] in _CLOSE:
             depth -= 1
             if depth == 0:
-                return (
-                    (opening, text[len(opening) : match.start()], match[0])
-                    if match.end() == len(text)
-                    else None
-                )
+                if match.end() == len(text):
+                    return (opening, text[len(opening) : match.start()], match[0])
+                return None
         elif depth == 0:
             return None
         if depth < 0:

@@ -140,7 +140,9 @@ def read_unit(head: str, tail: str) -> Unit | None:
     if "than" in tokens and len(tokens[-1]) < 3:
         return None
     reader = _UnitReader()
-    return reader.unit() if all(map(reader.take, tokens)) else None
+    if all(map(reader.take, tokens)):
+        return reader.unit()
+    return None
 
 
 class _UnitReader:
@@ -218,4 +220,6 @@ def canonical(word: str) -> str:
             return _NAMES[form]
         if form in KNOWN:
             return form
-    return lower_word[:-3] + "y" if lower_word.endswith("ies") else lower_word.removesuffix("s")
+    if lower_word.endswith("ies"):
+        return lower_word[:-3] + "y"
+    return lower_word.removesuffix("s")

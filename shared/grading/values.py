@@ -96,8 +96,6 @@ def same_when_rounded(decimal: str, second_decimal: str) -> bool:
 def read_ratio(text: str) -> list[str] | None:
     """The parts of `2:3` or `2 \\text{ to } 3`, or None if it is no ratio."""
     parts = [part.strip() for part in split_outside(text, r":|\\text\{\s*to\s*\}|\bto\b")]
-    return (
-        parts
-        if 1 < len(parts) <= 6 and all(isinstance(exact_form(part), algebra.Form) for part in parts)
-        else None
-    )
+    if 1 < len(parts) <= 6 and all(isinstance(exact_form(part), algebra.Form) for part in parts):
+        return parts
+    return None

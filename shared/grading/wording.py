@@ -172,11 +172,9 @@ def as_words(comparison: Comparison, gold: str, answer: str) -> bool | None:
     text, counterpart = (gold, answer) if gold_words is not None else (answer, gold)
     if values.is_value(counterpart):
         return False
-    return (
-        None
-        if "=" in counterpart or "\\text" in counterpart or regions.hints_at_region(text)
-        else False
-    )
+    if "=" in counterpart or "\\text" in counterpart or regions.hints_at_region(text):
+        return None
+    return False
 
 
 def _as_sentences(comparison: Comparison, gold: str, answer: str) -> bool | None:
