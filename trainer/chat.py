@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import InputError
-from shared.inference.generation_config import decoding
+from shared.inference.loading import load_model, load_tokenizer, prompt_token_ids
+from shared.inference.stop_tokens import stop_token_ids
 from shared.records import Message
 from shared.rendering import ChatRenderer
 from shared.thinking import THINK_CLOSE, THINK_OPEN
@@ -21,7 +22,9 @@ HELP = """\
 /temperature X        0: the most likely token each time
 /tokens N             the longest answer
 /quit                 or the end of input; Ctrl-C stops an answer"""
-DIM, PLAIN = "\x1b[2m", "\x1b[0m"
+DIM = "\x1b[2m"
+PLAIN = "\x1b[0m"
+DECODE = {"skip_special_tokens": False, "clean_up_tokenization_spaces": False}
 
 
 @dataclass(slots=True)
@@ -38,24 +41,29 @@ class Thinking:
     """
 
     def __init__(self, inside: bool = False) -> None:
-        self._inside, self._held = inside, ""
+        self._inside = inside
+        self._pending = ""
 
     def feed(self, text: str, last: bool = False) -> Iterator[tuple[bool, str]]:
-        self._held += text
-        while True:
-            tag = THINK_CLOSE if self._inside else THINK_OPEN
-            before, found, after = self._held.partition(tag)
-            if not found:
-                break
+        """The parts that are certain now. `last`: no more text comes, so nothing is held back."""
+        self._pending += text
+        tag = self._next_tag()
+        while tag in self._pending:
+            before, _, after = self._pending.partition(tag)
             # The tags belong to the thinking: they are dimmed with it.
             yield from _parts((self._inside, before), (True, tag))
-            self._inside, self._held = not self._inside, after
-        keep = 0 if last else _begun(self._held, tag)
-        shown, self._held = (
-            self._held[: len(self._held) - keep],
-            self._held[len(self._held) - keep :],
-        )
-        yield from _parts((self._inside, shown))
+            self._inside = not self._inside
+            self._pending = after
+            tag = self._next_tag()
+        certain = len(self._pending)
+        if not last:
+            certain -= _begun(self._pending, tag)
+        part = self._pending[:certain]
+        self._pending = self._pending[certain:]
+        yield from _parts((self._inside, part))
+
+    def _next_tag(self) -> str:
+        return THINK_CLOSE if self._inside else THINK_OPEN
 
 
 class Speaker:
@@ -63,22 +71,24 @@ class Speaker:
 
     def __init__(self, run: Path) -> None:
         from trainer.artifacts.merge import run_config
-        from trainer.layers.backends import load_adapted, load_to_answer, load_tokenizer
+        from trainer.layers.backends import load_adapted
 
         self._config = run_config(run)
-        adapter = (run / "adapter" / "adapter_config.json").exists()
+        adapter = run / "adapter"
         merged = run / "merged"
-        if not adapter and not (merged / "config.json").exists():
+        has_adapter = (adapter / "adapter_config.json").exists()
+        if not has_adapter and not (merged / "config.json").exists():
             raise InputError(
                 f"{run}: neither adapter/ nor merged/: let `python -m trainer run` end first"
             )
-        self.tokenizer = load_tokenizer(str(run / "adapter" if adapter else merged))
+        self.tokenizer = load_tokenizer(adapter if has_adapter else merged)
         self.chat = ChatRenderer.of(self.tokenizer, self._config.system)
         self._base: Any = None
-        if adapter:
-            self._tuned = load_adapted(self._config.model, run / "adapter")
+        if has_adapter:
+            self._tuned = load_adapted(self._config.model, adapter)
         else:
-            self._tuned = load_to_answer(merged)
+            self._tuned = load_model(merged)
+        self._decoder_kind: Any = None  # known from the first answer on; base and tuned are alike
 
     def answer(
         self, messages: list[Message], settings: Settings, show: Callable[[str], None], base: bool
@@ -88,47 +98,40 @@ class Speaker:
         """
         import torch
 
-        from trainer.data.examples import end_token_id
+        from shared.inference.continuous_batching import Prompt, Sampling
+        from shared.inference.generation import decoder_kind, generate
 
-        end = end_token_id(self.tokenizer, self.chat)
-        prompt = self.tokenizer(
-            self.chat.prompt(messages), add_special_tokens=False, return_tensors="pt"
-        )["input_ids"]
-        prompt = prompt.to(self._tuned.device)
-        model, without = self._model(base)
-        asked = {
-            "max_new_tokens": settings.max_new_tokens,
-            "eos_token_id": end,
-            "pad_token_id": end,
-        }
-        with (
-            torch.inference_mode(),
-            without,
-            decoding(model, settings.temperature, **asked) as drawn,
-        ):
-            out = model.generate(
-                input_ids=prompt,
-                attention_mask=torch.ones_like(prompt),
-                generation_config=drawn,
-                streamer=_streamer(self.tokenizer, show),
-            )
-        ids = out[0, prompt.shape[1] :].tolist()
-        text: str = self.tokenizer.decode(
-            ids, skip_special_tokens=False, clean_up_tokenization_spaces=False
-        )
-        if ids[-1:] != [end]:
-            show(f"\n(cut at {settings.max_new_tokens:,} tokens)")
+        prompt_ids = prompt_token_ids(self.tokenizer, self.chat.prompt(messages))
+        limit = settings.max_new_tokens
+        draws = torch.rand(limit) if settings.temperature > 0 else None
+        streamer = _streamer(self.tokenizer, show)
+        model, adapter_off = self._model(base)
+        stop_ids = stop_token_ids(self.tokenizer, self.chat, model)
+
+        def stream(indices: Any, tokens: Any, logits: Any) -> None:
+            if tokens[0] not in stop_ids:
+                streamer.put(torch.from_numpy(tokens))
+
+        sampling = Sampling(settings.temperature, stop_ids=stop_ids)
+        with adapter_off:
+            if self._decoder_kind is None:
+                self._decoder_kind = decoder_kind(model, prompt_ids)
+            prompt = Prompt(prompt_ids, limit, draws)
+            (answer,) = generate(model, [prompt], sampling, stream, self._decoder_kind)
+        streamer.end()
+        if not answer.stopped:
+            show(f"\n(cut at {limit:,} tokens)")
+        text: str = self.tokenizer.decode(answer.tokens, **DECODE)
         return self.chat.answer(text)
 
     def _model(self, base: bool) -> tuple[Any, AbstractContextManager[Any]]:
+        """The model to ask, and a context in which its adapter is as it should be."""
         if not base:
             return self._tuned, nullcontext()
         if hasattr(self._tuned, "disable_adapter"):
             return self._tuned, self._tuned.disable_adapter()
         if self._base is None:
-            from trainer.layers.backends import load_to_answer
-
-            self._base = load_to_answer(self._config.model)
+            self._base = load_model(self._config.model)
         return self._base, nullcontext()
 
 
@@ -138,11 +141,13 @@ def chat(run: Path, temperature: float = 0.0, max_new_tokens: int = 2048) -> int
     """
     if temperature < 0 or max_new_tokens < 1:
         raise InputError("--temperature must be 0 or more, --max-new-tokens 1 or more")
-    settings, speaker = Settings(temperature, max_new_tokens), Speaker(run)
+    settings = Settings(temperature, max_new_tokens)
+    speaker = Speaker(run)
     conversation: list[Message] = []
     print(f"{run}: type a problem, /help for commands")
-    while (line := _read()) is not None:
-        command, _, rest = line.strip().partition(" ")
+    for line in iter(_read, None):
+        text = line.strip()
+        command, _, argument = text.partition(" ")
         if not command:
             continue
         if command in ("/quit", "/exit"):
@@ -150,30 +155,34 @@ def chat(run: Path, temperature: float = 0.0, max_new_tokens: int = 2048) -> int
         if command == "/new":
             conversation.clear()
         elif command == "/compare":
-            _compare(speaker, conversation, rest.strip(), settings)
+            _compare(speaker, conversation, argument.strip(), settings)
         elif command.startswith("/"):
-            print(_set(command, rest.strip(), settings))
+            print(_set(command, argument.strip(), settings))
         else:
-            conversation.append({"role": "user", "content": line.strip()})
-            said = _say(speaker, conversation, settings, base=False)
-            if said is None:
-                conversation.pop()
-            else:
-                conversation.append({"role": "assistant", "content": said})
+            _converse(speaker, conversation, text, settings)
     return 0
+
+
+def _converse(
+    speaker: Speaker, conversation: list[Message], question: str, settings: Settings
+) -> None:
+    """A question and its answer, which join the conversation; neither where it was stopped."""
+    messages: list[Message] = [*conversation, {"role": "user", "content": question}]
+    answer = _say(speaker, messages, settings, base=False)
+    if answer is not None:
+        conversation[:] = [*messages, {"role": "assistant", "content": answer}]
 
 
 def _compare(
     speaker: Speaker, conversation: list[Message], question: str, settings: Settings
 ) -> None:
-    asked = next(
-        (i for i in reversed(range(len(conversation))) if conversation[i]["role"] == "user"), None
-    )
+    """Base and tuned model answer `question`, or the conversation's last one where it is ""."""
+    messages = list(conversation)
     if question:
-        messages: list[Message] = [*conversation, {"role": "user", "content": question}]
-    elif asked is not None:
-        messages = conversation[: asked + 1]
-    else:
+        messages.append({"role": "user", "content": question})
+    while messages and messages[-1]["role"] != "user":
+        messages.pop()
+    if not messages:
         print("ask something first, or write /compare QUESTION")
         return
     for base, name in ((True, "base"), (False, "tuned")):
@@ -185,21 +194,22 @@ def _say(
     speaker: Speaker, messages: list[Message], settings: Settings, *, base: bool
 ) -> str | None:
     """Print an answer as it comes. None where the user stopped it."""
-    colour = sys.stdout.isatty()
+    has_colour = sys.stdout.isatty()
     thinking = Thinking(inside=THINK_OPEN in speaker.chat.opening)
 
     def show(text: str, last: bool = False) -> None:
-        for inside, part in thinking.feed(text.replace(speaker.chat.end, ""), last):
-            print(f"{DIM}{part}{PLAIN}" if inside and colour else part, end="", flush=True)
+        for is_thinking, part in thinking.feed(text, last):
+            is_dim = is_thinking and has_colour
+            print(f"{DIM}{part}{PLAIN}" if is_dim else part, end="", flush=True)
 
     try:
-        said = speaker.answer(messages, settings, show, base)
+        answer = speaker.answer(messages, settings, show, base)
     except KeyboardInterrupt:
         print("\n(stopped)")
         return None
     show("", last=True)
     print()
-    return said
+    return answer
 
 
 def _set(command: str, value: str, settings: Settings) -> str:
@@ -233,7 +243,7 @@ def _streamer(tokenizer: Any, show: Callable[[str], None]) -> Any:
             if text:
                 show(text)
 
-    return Shown(tokenizer, skip_prompt=True, skip_special_tokens=False)
+    return Shown(tokenizer, **DECODE)
 
 
 def _parts(*parts: tuple[bool, str]) -> Iterator[tuple[bool, str]]:
@@ -242,6 +252,6 @@ def _parts(*parts: tuple[bool, str]) -> Iterator[tuple[bool, str]]:
 
 def _begun(text: str, tag: str) -> int:
     """How many characters at the end of `text` may be the beginning of `tag`."""
-    return next(
-        (n for n in range(min(len(text), len(tag) - 1), 0, -1) if text.endswith(tag[:n])), 0
-    )
+    longest = min(len(text), len(tag) - 1)
+    lengths = (n for n in range(longest, 0, -1) if text.endswith(tag[:n]))
+    return next(lengths, 0)

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import InputError
+from shared.inference.loading import load_tokenizer
 from shared.pages import document
 from shared.rendering import ChatRenderer
 from shared.shards import write_atomically
 from trainer.config import TrainerConfig
 from trainer.data.examples import Example
 from trainer.data.selection import check_corpora, select
-from trainer.layers.backends import check_model, load_tokenizer
+from trainer.layers.backends import check_model
 
 ROWS_A_PAGE = 10
 CONTROL = {code: chr(0x2400 + code) for code in range(32) if code not in (9, 10)} | {127: "\u2421"}

@@ -16,50 +16,35 @@ from typing import Any
 import numpy as np
 import torch
 
-from shared.inference.kv_cache import ATTENTION, Slots
-from shared.inference.sampling import choose
+from shared.inference.kv_cache import KVCache, cache_dtype, cached_attention
+from shared.inference.sampling import next_tokens
 
 # Batch sizes for which a step is captured; a batch between two of them runs as the next larger one.
 _GRAPH_SIZES = (
-    1,
-    2,
-    4,
-    8,
-    16,
-    32,
-    48,
-    64,
-    96,
-    128,
-    160,
-    192,
-    224,
-    256,
-    320,
-    384,
-    448,
-    512,
-    640,
-    768,
-    896,
-    1024,
+    *(1, 2, 4, 8, 16, 32, 48, 64, 96, 128, 160, 192, 224, 256),
+    *(320, 384, 448, 512, 640, 768, 896, 1024),
 )
-_FIRST_CAPACITY = 512  # places a slot starts with on a CPU; it doubles when a row needs more
+_FIRST_CAPACITY = 512  # positions of a slot at first on a CPU; they double when a row needs more
+_PREFILL_TOKENS = 16384  # most tokens of prompts that one forward call reads
+
+Integers = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One answer that is wanted: the prompt's tokens, its most new tokens, its uniform draws
-    (None: greedy).
+    """One answer to generate: the prompt's tokens, its most new tokens, its uniform draws (None:
+    greedy).
     """
 
     ids: Sequence[int]
     limit: int
-    draws: torch.Tensor | None = None
+    draws: torch.Tensor | None = None  # [limit]
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
+    """How next tokens are chosen, greedy by default, and which ones end an answer."""
+
     temperature: float = 0.0
     top_p: float = 1.0
     stop_ids: tuple[int, ...] = ()
@@ -75,84 +60,86 @@ class Generated:
 
 
 Finished = Callable[[int, Generated], None]
-Integers = np.ndarray[Any, np.dtype[Any]]
+# After each step: indices of prompts [n], their new tokens [n] (a stop token as well), and the
+# logits [n, vocabulary] that these were chosen from, which hold until the next step.
+OnStep = Callable[[Integers, Integers, torch.Tensor], None]
+
+
+def ignore_step(indices: Integers, tokens: Integers, logits: torch.Tensor) -> None:
+    """For callers that need the finished answers alone."""
 
 
 class Decoder:
-    """Decodes many prompts with one model. Owns the slots; `rows` answers are in the batch at
-    once.
-    """
+    """Decodes many prompts with one model; `rows` answers are in the batch at once."""
 
-    def __init__(self, model: Any, rows: int, sampling: Sampling, read_tokens: int = 16384) -> None:
-        self._model, self._rows, self._sampling, self._read_tokens = (
-            model,
-            rows,
-            sampling,
-            read_tokens,
-        )
-        self._device = model.device
+    def __init__(self, model: Any, rows: int, sampling: Sampling) -> None:
+        self._model = model
+        self._rows = rows
+        self._sampling = sampling
         self._stop_ids = np.array(sampling.stop_ids, dtype=np.int64)
-        model.set_attn_implementation(ATTENTION)
 
     @torch.inference_mode()
     def run(
-        self,
-        prompts: Sequence[Prompt],
-        finished: Finished,
-        tick: Callable[[int], None] = lambda _: None,
+        self, prompts: Sequence[Prompt], finished: Finished, on_step: OnStep = ignore_step
     ) -> None:
         """Decode all prompts, calling `finished(index, generated)` as each ends, in whatever order
         they do.
-
-        `tick(n)` is called after each step with the number of tokens that it made.
         """
         if not prompts:
             return
-        batch = _Batch(self._model, prompts, min(self._rows, len(prompts)), self._sampling)
+        rows = min(self._rows, len(prompts))
+        with cached_attention(self._model):
+            batch = _Batch(self._model, prompts, rows, self._sampling, on_step)
+            self._decode_all(batch, finished)
+
+    def _decode_all(self, batch: "_Batch", finished: Finished) -> None:
         # Longest first: prompts read together have like lengths, and memory is fullest at the
         # start, not the end.
-        waiting = deque(sorted(range(len(prompts)), key=lambda i: -len(prompts[i].ids)))
-        enough = max(
-            1, batch.rows // 10
-        )  # reading prompts halts the others: worth it for several at once
+        longest_first = sorted(range(len(batch.prompts)), key=lambda i: -len(batch.prompts[i].ids))
+        waiting = deque(longest_first)
+        # Prefill halts the rows that decode: it is worth it for several prompts at once.
+        worth_prefill = max(1, batch.rows // 10)
         while waiting or batch.live:
             free = batch.rows - batch.live
-            if waiting and (free >= min(enough, len(waiting)) or not batch.live):
+            is_worth_it = free >= min(worth_prefill, len(waiting)) or batch.live == 0
+            if waiting and is_worth_it:
                 self._fill(batch, waiting, free)
             else:
                 batch.step()
-                tick(batch.live)
             self._dismiss(batch, finished)
 
     @torch.inference_mode()
     def next_probabilities(self, ids: Sequence[int]) -> torch.Tensor:
-        """Probabilities [vocabulary] of the token after `ids`, its last token taken as a step:
-        both ways tried.
+        """Probabilities [vocabulary] of the token after `ids`, two at least: all but the last one
+        by prefill, the last one by a decode step, so that both ways are tried.
         """
-        batch = _Batch(self._model, [Prompt(ids, 1)], 1, Sampling())
-        batch.read_logits([ids[:-1]], 0)
-        batch.tokens[0], batch.positions[0], batch.lengths[0] = ids[-1], len(ids) - 1, len(ids)
-        batch.make_room(len(ids))
-        return torch.softmax(batch.step_logits(1)[0].float(), -1)
+        prompts = [Prompt(ids, 1)]
+        with cached_attention(self._model):
+            batch = _Batch(self._model, prompts, 1, Sampling(), ignore_step)
+            batch.prefill_logits([ids[:-1]], 0)
+            batch.tokens[0] = ids[-1]
+            batch.positions[0] = len(ids) - 1
+            batch.lengths[0] = len(ids)
+            batch.make_room(len(ids))
+            logits = batch.step_logits(1)  # [1, vocabulary]
+        return torch.softmax(logits[0].float(), -1)
 
     def _fill(self, batch: "_Batch", waiting: deque[int], free: int) -> None:
         longest = len(batch.prompts[waiting[0]].ids)
-        count = max(1, min(free, len(waiting), self._read_tokens // longest))
-        batch.read([waiting.popleft() for _ in range(count)])
+        count = max(1, min(free, len(waiting), _PREFILL_TOKENS // longest))
+        batch.prefill([waiting.popleft() for _ in range(count)])
 
     def _dismiss(self, batch: "_Batch", finished: Finished) -> None:
         """Hand over the rows that have ended; the last live rows take their slots, so live rows
         stay together.
         """
-        stopped = np.isin(batch.last_tokens(), self._stop_ids)
-        full = batch.counts[: batch.live] >= batch.limits[: batch.live]
-        for row in np.flatnonzero(stopped | full)[::-1]:
-            index, generated = batch.take(int(row), bool(stopped[row]))
-            if len(generated.tokens) > batch.prompts[index].limit:
-                raise AssertionError(
-                    f"{len(generated.tokens)} tokens where {batch.prompts[index].limit} were"
-                    " allowed"
-                )
+        is_stopped = np.isin(batch.last_tokens(), self._stop_ids)
+        is_full = batch.counts[: batch.live] >= batch.limits[: batch.live]
+        for row in np.flatnonzero(is_stopped | is_full)[::-1]:
+            index, generated = batch.take(int(row), bool(is_stopped[row]))
+            limit = batch.prompts[index].limit
+            if len(generated.tokens) > limit:
+                raise AssertionError(f"{len(generated.tokens)} tokens where {limit} were allowed")
             finished(index, generated)
 
 
@@ -162,169 +149,196 @@ class _Batch:
     """
 
     def __init__(
-        self, model: Any, prompts: Sequence[Prompt], rows: int, sampling: Sampling
+        self,
+        model: Any,
+        prompts: Sequence[Prompt],
+        rows: int,
+        sampling: Sampling,
+        on_step: OnStep,
     ) -> None:
-        self.model, self.prompts, self.rows, self.live = model, prompts, rows, 0
-        self._sampling, self._device = sampling, model.device
-        self._most = max(len(p.ids) + p.limit for p in prompts)
-        longest = max(p.limit for p in prompts)
-        capacity = self._most if model.device.type == "cuda" else min(self._most, _FIRST_CAPACITY)
-        self.slots = Slots(
-            model.config.get_text_config(), rows, capacity, model.dtype, model.device
-        )
-        self.tokens = torch.zeros(
-            rows, dtype=torch.long, device=self._device
-        )  # the newest token, not yet read
-        self.positions = torch.zeros(rows, dtype=torch.long, device=self._device)  # and its place
-        self.steps = torch.zeros(rows, dtype=torch.long, device=self._device)  # draws used
-        self.draws = torch.zeros(rows, longest if sampling.temperature else 1, device=self._device)
-        self.index: Integers = np.zeros(rows, dtype=np.int64)  # which prompt a row answers
+        self.model = model
+        self.prompts = prompts
+        self.rows = rows
+        self.live = 0
+        self._sampling = sampling
+        self._on_step = on_step
+        device = model.device
+        self._device = device
+        self._longest = max(len(prompt.ids) + prompt.limit for prompt in prompts)
+        # A graph holds the cache's addresses, so it cannot grow on a GPU.
+        is_cuda = device.type == "cuda"
+        capacity = self._longest if is_cuda else min(self._longest, _FIRST_CAPACITY)
+        config = model.config.get_text_config()
+        self.kv_cache = KVCache(config, rows, capacity, cache_dtype(model), device)
+        most_new = max(prompt.limit for prompt in prompts)
+        # On the device, [rows]:
+        self.tokens = torch.zeros(rows, dtype=torch.long, device=device)  # newest, not yet read
+        self.positions = torch.zeros(rows, dtype=torch.long, device=device)  # where it will stand
+        self.draws_used = torch.zeros(rows, dtype=torch.long, device=device)
+        draws = most_new if sampling.temperature else 1
+        self.draws = torch.zeros(rows, draws, device=device)  # [rows, most new tokens]
+        # On the host, [rows]:
+        self.prompt_index: Integers = np.zeros(rows, dtype=np.int64)  # which prompt a row answers
         self.counts: Integers = np.zeros(rows, dtype=np.int64)  # new tokens so far
         self.limits: Integers = np.zeros(rows, dtype=np.int64)
         self.lengths: Integers = np.zeros(rows, dtype=np.int64)  # of prompt and new tokens
-        self.began = np.zeros(rows)
-        self.output: Integers = np.zeros((rows, longest), dtype=np.int32)
-        self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
+        self.started_at = np.zeros(rows)
+        self.output: Integers = np.zeros((rows, most_new), dtype=np.int32)
+        # A captured step by its batch size, and the logits [size, vocabulary] that it writes.
+        self._graphs: dict[int, tuple[torch.cuda.CUDAGraph, torch.Tensor]] = {}
 
-    def read(self, indices: list[int]) -> None:
+    def prefill(self, indices: list[int]) -> None:
         """Read prompts into free slots and choose their first tokens."""
-        chosen = [self.prompts[i] for i in indices]
-        rows = slice(self.live, self.live + len(chosen))
-        logits = self.read_logits([p.ids for p in chosen], rows.start)
-        self._admit(rows, indices, chosen)
-        self.tokens[rows] = self._choose(logits, self.draws[rows, 0])
-        self._record(rows)
+        prompts = [self.prompts[i] for i in indices]
+        rows = slice(self.live, self.live + len(prompts))
+        logits = self.prefill_logits([prompt.ids for prompt in prompts], rows.start)
+        self._admit(rows, indices, prompts)
+        self.tokens[rows] = self._next_tokens(logits, self.draws[rows, 0])
+        self._record(rows, logits)
 
-    def read_logits(self, texts: Sequence[Sequence[int]], first: int) -> torch.Tensor:
-        """Read token sequences into the slots from `first` on; logits [n, vocabulary] after
+    def prefill_logits(self, texts: Sequence[Sequence[int]], first_row: int) -> torch.Tensor:
+        """Read token sequences into the slots from `first_row` on; logits [n, vocabulary] after
         each one's last token.
         """
-        n, sizes = len(texts), torch.tensor([len(ids) for ids in texts])
-        longest = int(sizes.max())
+        n = len(texts)
+        lengths = torch.tensor([len(token_ids) for token_ids in texts])
+        longest = int(lengths.max())
         self.make_room(longest)
-        ids = torch.zeros(n, longest, dtype=torch.long)
-        for row, text in enumerate(texts):
-            ids[row, : len(text)] = torch.as_tensor(text)
-        ends, place = torch.unique(
-            sizes - 1, return_inverse=True
-        )  # logits are wanted at each text's last token only
-        with self.slots.reading(first):
+        input_ids = torch.zeros(n, longest, dtype=torch.long)  # padded on the right
+        for row, token_ids in enumerate(texts):
+            input_ids[row, : len(token_ids)] = torch.as_tensor(token_ids)
+        # Logits at each text's last token only: the model makes them at all last positions that
+        # occur, [n, positions, vocabulary], and each text takes its own.
+        last_positions, own = torch.unique(lengths - 1, return_inverse=True)
+        with self.kv_cache.prefill(first_row):
             output = self.model(
-                input_ids=ids.to(self._device),
+                input_ids=input_ids.to(self._device),
                 position_ids=torch.arange(longest, device=self._device).expand(n, -1),
-                past_key_values=self.slots,
+                past_key_values=self.kv_cache,
                 use_cache=True,
-                slots=self.slots,
-                logits_to_keep=ends.to(self._device),
+                kv_cache=self.kv_cache,
+                logits_to_keep=last_positions.to(self._device),
             )
-        logits: torch.Tensor = output.logits[torch.arange(n), place]
+        logits: torch.Tensor = output.logits[torch.arange(n), own]
         return logits
 
-    def _admit(self, rows: slice, indices: list[int], chosen: list[Prompt]) -> None:
-        for row, prompt in enumerate(chosen, rows.start):
+    def _admit(self, rows: slice, indices: list[int], prompts: list[Prompt]) -> None:
+        for row, prompt in enumerate(prompts, rows.start):
             if prompt.draws is not None:
                 self.draws[row, : len(prompt.draws)] = prompt.draws.to(self._device)
-        sizes = np.array([len(p.ids) for p in chosen])
-        self.positions[rows] = torch.from_numpy(sizes).to(self._device)
-        self.steps[rows] = 1
-        self.index[rows], self.counts[rows], self.lengths[rows] = indices, 0, sizes
-        self.limits[rows] = [p.limit for p in chosen]
-        self.began[rows] = time.perf_counter()
+        lengths = np.array([len(prompt.ids) for prompt in prompts])
+        self.positions[rows] = torch.from_numpy(lengths).to(self._device)
+        self.draws_used[rows] = 1
+        self.prompt_index[rows] = indices
+        self.counts[rows] = 0
+        self.lengths[rows] = lengths
+        self.limits[rows] = [prompt.limit for prompt in prompts]
+        self.started_at[rows] = time.perf_counter()
         self.live = rows.stop
 
     def step(self) -> None:
         """One more token for every live row."""
         if self._device.type == "cuda":
-            size = next(
-                (size for size in _GRAPH_SIZES if self.live <= size <= self.rows), self.rows
-            )
-            if size not in self._graphs:
-                self._graphs[size] = self._capture(size)
-            self._graphs[size].replay()
+            logits = self._replay()
         else:
             self.make_room(int(self.lengths[: self.live].max()) + 1)
-            self._advance(self.live)
-        self._record(slice(0, self.live))
+            logits = self._advance(self.live)
+        self._record(slice(0, self.live), logits[: self.live])
+
+    def _replay(self) -> torch.Tensor:
+        """A step from its graph, of the smallest size that holds all live rows; its logits."""
+        sizes = (size for size in _GRAPH_SIZES if self.live <= size <= self.rows)
+        size = next(sizes, self.rows)
+        if size not in self._graphs:
+            self._graphs[size] = self._capture(size)
+        graph, logits = self._graphs[size]
+        graph.replay()
+        return logits
 
     def last_tokens(self) -> Integers:
+        """The newest token of each live row, [live]."""
         tokens: Integers = self.output[np.arange(self.live), self.counts[: self.live] - 1]
         return tokens
 
     def take(self, row: int, stopped: bool) -> tuple[int, Generated]:
         """End a row; the last live one moves into its slot."""
-        index, count = int(self.index[row]), int(self.counts[row])
-        tokens = self.output[row, : count - stopped].tolist()
-        seconds = time.perf_counter() - float(self.began[row])
-        last = self.live - 1
-        if row != last:
-            self.slots.move(last, row, int(self.lengths[last]))
-            for state in (self.tokens, self.positions, self.steps, self.draws):
-                state[row] = state[last]
-            for record in (
-                self.index,
-                self.counts,
-                self.limits,
-                self.lengths,
-                self.began,
-                self.output,
-            ):
-                record[row] = record[last]
-        self.positions[last] = 0
-        self.live = last
+        index = int(self.prompt_index[row])
+        count = int(self.counts[row])
+        end = count - 1 if stopped else count
+        tokens = self.output[row, :end].tolist()
+        seconds = time.perf_counter() - float(self.started_at[row])
+        last_row = self.live - 1
+        if row != last_row:
+            self._move(last_row, row)
+        self.positions[last_row] = 0
+        self.live = last_row
         return index, Generated(tokens, stopped, seconds)
 
-    def _record(self, rows: slice) -> None:
-        """Fetch the rows' newest tokens from the device."""
-        self.output[np.arange(rows.start, rows.stop), self.counts[rows]] = (
-            self.tokens[rows].cpu().numpy()
-        )
+    def _move(self, source: int, target: int) -> None:
+        self.kv_cache.move(source, target, int(self.lengths[source]))
+        for state in (self.tokens, self.positions, self.draws_used, self.draws):
+            state[target] = state[source]
+        records = (self.prompt_index, self.counts, self.limits, self.lengths, self.started_at)
+        for record in (*records, self.output):
+            record[target] = record[source]
+
+    def _record(self, rows: slice, logits: torch.Tensor) -> None:
+        """Fetch the rows' newest tokens from the device, and tell of them."""
+        tokens = self.tokens[rows].cpu().numpy()
+        self.output[np.arange(rows.start, rows.stop), self.counts[rows]] = tokens
         self.counts[rows] += 1
         self.lengths[rows] += 1
+        self._on_step(self.prompt_index[rows], tokens, logits)
 
-    def make_room(self, needed: int) -> None:
-        if needed > self.slots.capacity:
-            self.slots.grow(min(self._most, max(needed, 2 * self.slots.capacity)))
+    def make_room(self, length: int) -> None:
+        capacity = self.kv_cache.capacity
+        if length > capacity:
+            self.kv_cache.grow(min(self._longest, max(length, 2 * capacity)))
 
-    def _advance(self, n: int) -> None:
-        """Read the newest token of rows 0 … n - 1, choose the next one. On a CUDA device this
-        is what a graph holds.
+    def _advance(self, n: int) -> torch.Tensor:
+        """Read the newest token of rows 0 … n - 1, choose the next one; the logits [n, vocabulary]
+        that it was chosen from. On a CUDA device this is what a graph holds.
         """
         logits = self.step_logits(n)
-        steps = self.steps[:n, None].clamp(max=self.draws.shape[1] - 1)
-        self.tokens[:n] = self._choose(logits, self.draws[:n].gather(1, steps)[:, 0])
+        columns = self.draws_used[:n, None].clamp(max=self.draws.shape[1] - 1)  # [n, 1]
+        draws = self.draws[:n].gather(1, columns)[:, 0]  # [n]
+        self.tokens[:n] = self._next_tokens(logits, draws)
         self.positions[:n] += 1
-        self.steps[:n] += 1
+        self.draws_used[:n] += 1
+        return logits
 
     def step_logits(self, n: int) -> torch.Tensor:
-        """Read the newest token of rows 0 … n - 1 into the slots; logits [n, vocabulary] after
+        """Read the newest token of rows 0 … n - 1 into their slots; logits [n, vocabulary] after
         it.
         """
-        # a slot that no row holds is computed along in a graph: it stays inside its own bounds
-        positions = self.positions[:n].clamp(max=self.slots.capacity - 1)
-        span = self.slots.capacity if positions.is_cuda else int(self.lengths[:n].max())
-        with self.slots.stepping(positions, span):
+        # A slot that no row holds is computed along in a graph: it stays inside its own bounds.
+        positions = self.positions[:n].clamp(max=self.kv_cache.capacity - 1)
+        span = self.kv_cache.capacity if positions.is_cuda else int(self.lengths[:n].max())
+        with self.kv_cache.decode(positions, span):
             output = self.model(
                 input_ids=self.tokens[:n, None],
                 position_ids=positions[:, None],
-                past_key_values=self.slots,
+                past_key_values=self.kv_cache,
                 use_cache=True,
-                slots=self.slots,
+                kv_cache=self.kv_cache,
             )
         logits: torch.Tensor = output.logits[:, -1]
         return logits
 
-    def _choose(self, logits: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
-        return choose(logits, self._sampling.temperature, self._sampling.top_p, draws)
+    def _next_tokens(self, logits: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
+        return next_tokens(logits, self._sampling.temperature, self._sampling.top_p, draws)
 
-    def _capture(self, n: int) -> torch.cuda.CUDAGraph:
-        """A step of n rows as a graph. Warming up writes what the step itself will write again."""
-        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
+    def _capture(self, n: int) -> tuple[torch.cuda.CUDAGraph, torch.Tensor]:
+        """A step of n rows as a graph, and its logits. Warming up writes what the step itself will
+        write again.
+        """
+        warm_up = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        warm_up.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(warm_up):
             for _ in range(2):
                 self.step_logits(n)
-        torch.cuda.current_stream().wait_stream(side)
+        torch.cuda.current_stream().wait_stream(warm_up)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self._advance(n)
-        return graph
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            logits = self._advance(n)
+        return graph, logits

@@ -21,31 +21,28 @@ NEUTRAL = {
 }
 
 
-def neutral(known: Any, **settings: Any) -> Any:
-    """A fresh transformers `GenerationConfig`: the token ids of the one that is `known`, then
+def neutral(shipped: Any, **settings: Any) -> Any:
+    """A fresh transformers `GenerationConfig`: the token ids of the `shipped` one, then
     `settings`.
     """
-    tokens = {name: value for name in TOKENS if (value := getattr(known, name, None)) is not None}
-    return type(known)(**(tokens | settings))
+    token_ids = {name: getattr(shipped, name, None) for name in TOKENS}
+    set_token_ids = {name: value for name, value in token_ids.items() if value is not None}
+    return type(shipped)(**(set_token_ids | settings))
 
 
 @contextmanager
-def decoding(model: Any, temperature: float = 0.0, **settings: Any) -> Iterator[Any]:
-    """Inside, `model` decodes greedily, or draws from its whole distribution at a `temperature`
-    above 0.
+def greedy_decoding(model: Any, **settings: Any) -> Iterator[Any]:
+    """Inside, `model.generate` decodes greedily, with `settings` and without any of its folder's.
 
-    Gives the `generation_config` to call `model.generate` with. The model's own is out of the way
-    meanwhile, since transformers fills what a given one leaves out from there. `model`:
-    transformers', or with PEFT's adapters.
+    Gives the `generation_config` to call it with. The model's own is out of the way meanwhile,
+    since transformers fills what a given one leaves out from there. `model`: transformers', or with
+    PEFT's adapters.
     """
     causal = model.get_base_model() if hasattr(model, "get_base_model") else model
-    drawn: dict[str, Any] = {"do_sample": False}
-    if temperature > 0:
-        drawn = {"do_sample": True, "temperature": temperature, "top_p": 1.0, "top_k": 0}
-    own = causal.generation_config
-    asked = neutral(own, **(drawn | settings))
-    causal.generation_config = neutral(own)
+    shipped = causal.generation_config
+    greedy = neutral(shipped, **({"do_sample": False} | settings))
+    causal.generation_config = neutral(shipped)
     try:
-        yield asked
+        yield greedy
     finally:
-        causal.generation_config = own
+        causal.generation_config = shipped

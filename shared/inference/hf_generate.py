@@ -1,82 +1,123 @@
-"""Decoding by transformers' own `generate`, for architectures whose attention our slots cannot
-serve.
+"""Decoding by transformers' own `generate`, for architectures that our `KVCache` cannot serve.
 
 Sliding windows, linear attention, capped logits: correct before fast. Prompts are sorted by length,
 padded on the left, and answered in batches that end when their last row does.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
-from shared.inference.continuous_batching import Finished, Generated, Prompt, Sampling
-from shared.inference.sampling import choose
+from shared.inference.continuous_batching import (
+    Finished,
+    Generated,
+    OnStep,
+    Prompt,
+    Sampling,
+    ignore_step,
+)
+from shared.inference.generation_config import greedy_decoding
+from shared.inference.sampling import next_tokens
 
 
-class StaticDecoder:
+class HfDecoder:
     """Same interface as `Decoder`."""
 
     def __init__(self, model: Any, rows: int, sampling: Sampling) -> None:
-        self._model, self._rows, self._sampling = model, rows, sampling
+        self._model = model
+        self._rows = rows
+        self._sampling = sampling
 
     @torch.inference_mode()
     def run(
-        self,
-        prompts: Sequence[Prompt],
-        finished: Finished,
-        tick: Callable[[int], None] = lambda _: None,
+        self, prompts: Sequence[Prompt], finished: Finished, on_step: OnStep = ignore_step
     ) -> None:
-        order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i].ids))
-        for start in range(0, len(order), self._rows):
-            self._batch(
-                [(i, prompts[i]) for i in order[start : start + self._rows]], finished, tick
-            )
+        longest_first = sorted(range(len(prompts)), key=lambda i: -len(prompts[i].ids))
+        for start in range(0, len(prompts), self._rows):
+            indices = longest_first[start : start + self._rows]
+            self._generate(indices, [prompts[i] for i in indices], finished, on_step)
 
-    def _batch(
-        self, batch: list[tuple[int, Prompt]], finished: Finished, tick: Callable[[int], None]
+    def _generate(
+        self, indices: list[int], prompts: list[Prompt], finished: Finished, on_step: OnStep
     ) -> None:
-        began = time.perf_counter()
-        longest = max(len(p.ids) for _, p in batch)
-        ids = torch.zeros(len(batch), longest, dtype=torch.long)
-        mask = torch.zeros_like(ids)
-        for row, (_, prompt) in enumerate(batch):
-            ids[row, longest - len(prompt.ids) :] = torch.as_tensor(prompt.ids)
-            mask[row, longest - len(prompt.ids) :] = 1
+        """Answer one batch: `prompts` [n] are those of `indices` [n] among all."""
+        started_at = time.perf_counter()
+        input_ids, attention_mask = _left_padded(prompts)
+        prompt_length = input_ids.shape[1]
         device = self._model.device
-        output = self._model.generate(
-            ids.to(device),
-            attention_mask=mask.to(device),
-            max_new_tokens=max(p.limit for _, p in batch),
-            do_sample=False,
-            eos_token_id=list(self._sampling.stop_ids),
-            pad_token_id=self._sampling.stop_ids[0],
-            logits_processor=[_Chooser(self._sampling, [p for _, p in batch], longest, tick)],
-        )
-        seconds = time.perf_counter() - began
-        stops = set(self._sampling.stop_ids)
-        for row, (index, prompt) in enumerate(batch):
-            tokens = output[row, longest:][: prompt.limit].tolist()
-            end = next((i for i, token in enumerate(tokens) if token in stops), None)
+        chooser = _NextTokens(self._sampling, indices, prompts, on_step)
+        stop_ids = list(self._sampling.stop_ids)
+        with greedy_decoding(
+            self._model,
+            max_new_tokens=max(prompt.limit for prompt in prompts),
+            eos_token_id=stop_ids or None,
+            pad_token_id=stop_ids[0] if stop_ids else 0,
+            use_cache=True,
+        ) as greedy:
+            output = self._model.generate(
+                input_ids=input_ids.to(device),
+                attention_mask=attention_mask.to(device),
+                generation_config=greedy,
+                logits_processor=[chooser],
+            )  # [n, prompt_length + new tokens]
+        seconds = time.perf_counter() - started_at
+        for row, (index, prompt) in enumerate(zip(indices, prompts, strict=True)):
+            tokens = output[row, prompt_length:][: prompt.limit].tolist()
+            stops = (i for i, token in enumerate(tokens) if token in stop_ids)
+            end = next(stops, None)
             finished(index, Generated(tokens[:end], end is not None, seconds))
 
 
-class _Chooser:
-    """Puts our choice of the next token (`choosing.choose`) into `generate`: all but that token
-    become impossible.
+def _left_padded(prompts: list[Prompt]) -> tuple[torch.Tensor, torch.Tensor]:
+    """(input_ids, attention_mask), both [n, longest]."""
+    longest = max(len(prompt.ids) for prompt in prompts)
+    input_ids = torch.zeros(len(prompts), longest, dtype=torch.long)
+    attention_mask = torch.zeros_like(input_ids)
+    for row, prompt in enumerate(prompts):
+        input_ids[row, longest - len(prompt.ids) :] = torch.as_tensor(prompt.ids)
+        attention_mask[row, longest - len(prompt.ids) :] = 1
+    return input_ids, attention_mask
+
+
+class _NextTokens:
+    """Puts our choice of the next token (`sampling.next_tokens`) into `generate` as a logits
+    processor: all but that token become impossible.
     """
 
     def __init__(
-        self, sampling: Sampling, prompts: list[Prompt], longest: int, tick: Callable[[int], None]
+        self, sampling: Sampling, indices: list[int], prompts: list[Prompt], on_step: OnStep
     ) -> None:
-        self._sampling, self._longest, self._tick = sampling, longest, tick
-        self._draws = [p.draws for p in prompts]
+        self._sampling = sampling
+        self._on_step = on_step
+        self._draws = [prompt.draws for prompt in prompts]
+        self._indices = np.array(indices)  # [n]
+        self._limits = np.array([prompt.limit for prompt in prompts])  # [n]
+        self._live = np.ones(len(prompts), dtype=bool)  # [n], no stop token yet
+        self._step = 0
 
-    def __call__(self, ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        step = ids.shape[1] - self._longest
-        at_step = [0.0 if d is None or step >= len(d) else float(d[step]) for d in self._draws]
-        draws = torch.tensor(at_step, device=scores.device)
-        tokens = choose(scores, self._sampling.temperature, self._sampling.top_p, draws)
-        self._tick(len(tokens))
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """`scores` [n, vocabulary], float32; gives the same with one token left in each row."""
+        draws = torch.tensor(
+            [self._draw(row_draws) for row_draws in self._draws], device=scores.device
+        )
+        tokens = next_tokens(scores, self._sampling.temperature, self._sampling.top_p, draws)
+        self._report(tokens, scores)
+        self._step += 1
         return torch.full_like(scores, -torch.inf).scatter_(1, tokens[:, None], 0.0)
+
+    def _draw(self, row_draws: torch.Tensor | None) -> float:
+        if row_draws is None or self._step >= len(row_draws):
+            return 0.0
+        return float(row_draws[self._step])
+
+    def _report(self, tokens: torch.Tensor, scores: torch.Tensor) -> None:
+        """Tell of the rows that are still answering; `generate` computes the others along."""
+        live = self._live & (self._step < self._limits)
+        step_tokens = tokens.cpu().numpy()
+        if live.any():
+            rows = torch.from_numpy(live).to(scores.device)
+            self._on_step(self._indices[live], step_tokens[live], scores[rows])
+        self._live &= ~np.isin(step_tokens, self._sampling.stop_ids)

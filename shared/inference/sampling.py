@@ -17,11 +17,11 @@ def uniforms(seed: int, question: str, sample: int, count: int) -> torch.Tensor:
     return torch.from_numpy(stream.random(count, dtype=np.float32))
 
 
-def choose(
+def next_tokens(
     logits: torch.Tensor, temperature: float, top_p: float, draws: torch.Tensor
 ) -> torch.Tensor:
     """Next tokens [n] from logits [n, vocabulary] and one draw a row [n]: greedy at temperature 0,
-    else inverted.
+    else by inversion.
 
     Inversion: the first token whose cumulated probability exceeds the draw. With top_p below 1 only
     the most likely tokens whose probabilities first reach top_p take part (Holtzman et al., 2020).
@@ -31,17 +31,19 @@ def choose(
     probabilities = torch.softmax(logits.float() / temperature, -1)
     if top_p >= 1:
         return _invert(probabilities, draws)
-    ordered, tokens = probabilities.sort(-1, descending=True)
-    before = ordered.cumsum(-1) - ordered
-    chosen = _invert(ordered.masked_fill(before >= top_p, 0.0), draws)
-    return tokens.gather(-1, chosen[:, None])[:, 0]
+    descending, token_ids = probabilities.sort(-1, descending=True)
+    mass_before = descending.cumsum(-1) - descending  # [n, vocabulary], of all likelier tokens
+    nucleus = descending.masked_fill(mass_before >= top_p, 0.0)
+    ranks = _invert(nucleus, draws)  # [n]
+    return token_ids.gather(-1, ranks[:, None])[:, 0]
 
 
 def _invert(weights: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
+    """Indices [n] into weights [n, vocabulary], which need not sum to 1, at draws [n]."""
     cumulated = weights.cumsum(-1)
-    target = draws[:, None] * cumulated[:, -1:]
-    index = torch.searchsorted(cumulated, target, right=True)[:, 0]
-    last = (
-        weights.shape[-1] - 1 - weights.flip(-1).ne(0).int().argmax(-1)
-    )  # rounding may point past the last possible token
-    return torch.minimum(index, last)
+    targets = draws[:, None] * cumulated[:, -1:]
+    indices = torch.searchsorted(cumulated, targets, right=True)[:, 0]
+    # rounding may point past the last possible token
+    zeros_at_end = weights.flip(-1).ne(0).int().argmax(-1)
+    highest = weights.shape[-1] - 1 - zeros_at_end
+    return torch.minimum(indices, highest)

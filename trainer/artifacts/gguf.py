@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import InputError
+from shared.inference.stop_tokens import end_of_turn_id, stop_token_ids
 from shared.rendering import ChatRenderer
 from trainer.artifacts.manifest import read_manifest, write_manifest
 from trainer.artifacts.merge import (
@@ -51,7 +52,7 @@ def export_gguf(run: Path, kind: str, say: Say) -> int:
     config = run_config(run)
     if not (merged / "config.json").exists():
         raise InputError(f"{run}: no merged/: run `python -m trainer merge {run}` first")
-    from trainer.layers.backends import load_tokenizer
+    from shared.inference.loading import load_tokenizer
 
     tokenizer = load_tokenizer(str(merged))
     chat = ChatRenderer.of(tokenizer, config.system)
@@ -164,12 +165,12 @@ def read_again(run: Path, path: Path, tokenizer: Any, chat: ChatRenderer) -> _Ag
 
     prompts = probe_prompts(run, chat)
     merged = AutoModelForCausalLM.from_pretrained(run / "merged", dtype=torch.float32).eval()
-    before = observe(merged, tokenizer, prompts)
+    stop_ids = stop_token_ids(tokenizer, chat, merged)
+    before = observe(merged, tokenizer, prompts, stop_ids)
     again = AutoModelForCausalLM.from_pretrained(
         path.parent, gguf_file=path.name, dtype=torch.float32
     )
-    again.generation_config = merged.generation_config
-    after = observe(again.eval(), tokenizer, prompts)
+    after = observe(again.eval(), tokenizer, prompts, stop_ids)
     return _Again(prompts, [observed.tokens for observed in before], compare(before, after))
 
 
@@ -234,8 +235,6 @@ def _write_shape(writer: Any, config: dict[str, Any]) -> None:
 
 
 def _write_tokenizer(writer: Any, tokenizer: Any, chat: ChatRenderer, size: int) -> None:
-    from trainer.data.examples import end_token_id
-
     inner = json.loads(tokenizer.backend_tokenizer.to_str())
     if inner["model"]["type"] != "BPE":
         raise InputError(
@@ -258,7 +257,7 @@ def _write_tokenizer(writer: Any, tokenizer: Any, chat: ChatRenderer, size: int)
     writer.add_token_list(tokens)
     writer.add_token_types(types)
     writer.add_token_merges(merges)
-    end = end_token_id(tokenizer, chat)
+    end = end_of_turn_id(tokenizer, chat)
     writer.add_eos_token_id(end)
     writer.add_pad_token_id(end if tokenizer.pad_token_id is None else tokenizer.pad_token_id)
     if tokenizer.bos_token_id is not None:

@@ -15,7 +15,8 @@ from typing import Any
 
 from shared.config import validate
 from shared.errors import InputError, Stopped
-from shared.inference.generation_config import NEUTRAL, decoding, neutral
+from shared.inference.generation_config import NEUTRAL, neutral
+from shared.inference.stop_tokens import as_list, end_of_turn_id, stop_token_ids
 from shared.rendering import ChatRenderer
 from trainer.artifacts.manifest import read_manifest, write_manifest
 from trainer.artifacts.metrics import read_lines
@@ -61,6 +62,14 @@ class Proof:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """A greedy answer and the logits that led to it."""
+
+    tokens: list[int]  # the stop token as well
+    logits: Any  # [len(tokens), vocabulary] float32, on the CPU
+
+
 def merge(run: Path, say: Callable[[str], None]) -> int:
     """`adapter/` and the base model to `merged/`, proved. Raises `MergeRefused` (exit 1) where
     the proof fails.
@@ -70,110 +79,117 @@ def merge(run: Path, say: Callable[[str], None]) -> int:
         raise InputError(f"{run}: a full fine-tune has no adapter; its model is {run / 'merged'}")
     if not (run / "adapter" / "adapter_config.json").exists():
         raise InputError(f"{run}: no adapter/: let `python -m trainer run` end first")
-    import torch
+    from shared.inference.loading import load_model, load_tokenizer
+    from trainer.layers.backends import load_adapted
 
-    from trainer.layers.backends import load_adapted, load_to_answer, load_tokenizer
-
-    tokenizer = load_tokenizer(str(run / "adapter"))
-    trained = load_adapted(config.model, run / "adapter")
-    prompts = probe_prompts(run, ChatRenderer.of(tokenizer, config.system))
-    before = observe(trained, tokenizer, prompts)
-
-    fresh = run / "merged.new"
-    shutil.rmtree(fresh, ignore_errors=True)
-    trained.float()  # the product is added in float32 and rounded once
-    merged = trained.merge_and_unload(safe_merge=True).to(torch.bfloat16)
+    tokenizer = load_tokenizer(run / "adapter")
     chat = ChatRenderer.of(tokenizer, config.system)
-    merged.generation_config = as_measured(merged.generation_config, tokenizer, chat)
-    merged.save_pretrained(fresh)
-    tokenizer.save_pretrained(fresh)
-    del trained, merged
+    trained = load_adapted(config.model, run / "adapter")
+    prompts = probe_prompts(run, chat)
+    # Both models end at the same tokens, though their folders name different ones.
+    stop_ids = stop_token_ids(tokenizer, chat, trained)
+    before = observe(trained, tokenizer, prompts, stop_ids)
 
-    again = load_to_answer(fresh)
-    proof = compare(before, observe(again, tokenizer, prompts))
+    unproved = run / "merged.new"
+    shutil.rmtree(unproved, ignore_errors=True)
+    _write_merged(trained, tokenizer, chat, unproved)
+    del trained
+
+    merged = load_model(unproved)
+    proof = compare(before, observe(merged, tokenizer, prompts, stop_ids))
     _record(run, proof)
     if not proof.holds:
-        shutil.rmtree(fresh)
+        shutil.rmtree(unproved)
         raise MergeRefused(
             f"{run}: the merged model is not the trained one: {proof.line()}; merged/ is not"
             " written"
         )
     shutil.rmtree(run / "merged", ignore_errors=True)
-    fresh.rename(run / "merged")
+    unproved.rename(run / "merged")
     say(f"{run / 'merged'}: proved: {proof.line()}")
     return 0
 
 
-@dataclass(frozen=True, slots=True)
-class Observed:
-    """A greedy answer and the logits that led to it."""
+def _write_merged(trained: Any, tokenizer: Any, chat: ChatRenderer, folder: Path) -> None:
+    """The adapter merged into its base, with the tokenizer. `trained` is used up by it."""
+    import torch
 
-    tokens: list[int]
-    logits: Any  # [len(tokens), V] float32
+    trained.float()  # the product is added in float32 and rounded once
+    merged = trained.merge_and_unload(safe_merge=True).to(torch.bfloat16)
+    merged.generation_config = as_measured(merged.generation_config, tokenizer, chat)
+    merged.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
 
 
-def observe(model: Any, tokenizer: Any, prompts: Sequence[str]) -> list[Observed]:
-    """The greedy answers to all prompts, in one batch padded on the left: the same way for both
-    models.
+def observe(
+    model: Any, tokenizer: Any, prompts: Sequence[str], stop_ids: tuple[int, ...]
+) -> list[Observed]:
+    """The greedy answers to rendered prompts, of `NEW_TOKENS` at most, the same way for any
+    model.
     """
     import torch
 
-    rows = [tokenizer(prompt, add_special_tokens=False)["input_ids"] for prompt in prompts]
-    width = max(map(len, rows))
-    pad = tokenizer.pad_token_id or 0
-    ids = torch.tensor([[pad] * (width - len(row)) + row for row in rows], device=model.device)
-    real = torch.tensor(
-        [[0] * (width - len(row)) + [1] * len(row) for row in rows], device=model.device
-    )
-    asked = {"max_new_tokens": NEW_TOKENS, "pad_token_id": pad}
-    wanted = {"output_logits": True, "return_dict_in_generate": True}
-    with torch.no_grad(), decoding(model, **asked, **wanted) as greedy:
-        out = model.generate(input_ids=ids, attention_mask=real, generation_config=greedy)
-    logits = torch.stack(
-        [step.float().cpu() for step in out.logits], dim=1
-    )  # [prompts, new tokens, V]
-    ends = model.generation_config.eos_token_id
-    ends = set(ends if isinstance(ends, list) else [ends])
-    answers = []
-    for said, row in zip(out.sequences[:, width:].tolist(), logits, strict=True):
-        length = next((n for n, token in enumerate(said, 1) if token in ends), len(said))
-        answers.append(Observed(said[:length], row[:length]))
-    return answers
+    from shared.inference.continuous_batching import Prompt, Sampling
+    from shared.inference.generation import generate
+    from shared.inference.loading import prompt_token_ids
+
+    tokens: list[list[int]] = [[] for _ in prompts]
+    logits: list[list[Any]] = [[] for _ in prompts]  # each [vocabulary]
+
+    def keep(indices: Any, step_tokens: Any, step_logits: Any) -> None:
+        rows = step_logits.to("cpu", torch.float32, copy=True)  # [n, vocabulary]
+        for index, token, row in zip(indices.tolist(), step_tokens.tolist(), rows, strict=True):
+            tokens[index].append(token)
+            logits[index].append(row)
+
+    encoded = [Prompt(prompt_token_ids(tokenizer, prompt), NEW_TOKENS) for prompt in prompts]
+    generate(model, encoded, Sampling(stop_ids=stop_ids), keep)
+    return [
+        Observed(answer, torch.stack(answer_logits))
+        for answer, answer_logits in zip(tokens, logits, strict=True)
+    ]
 
 
 def compare(trained: Sequence[Observed], merged: Sequence[Observed]) -> Proof:
     """Logits are compared as far as the answers are the same, since later ones follow from
     different texts.
     """
-    same, undecided, differences = 0, 0, []
-    for one, other in zip(trained, merged, strict=True):
-        common = 0
-        while (
-            common < min(len(one.tokens), len(other.tokens))
-            and one.tokens[common] == other.tokens[common]
-        ):
-            common += 1
-        rows = min(common + 1, len(one.logits), len(other.logits))
-        gap = (one.logits[:rows] - other.logits[:rows]).abs().mean(-1) / one.logits[:rows].std(-1)
-        differences += gap.tolist()
-        if one.tokens == other.tokens:
-            same += 1
-        elif common < len(one.logits):
-            best = one.logits[common].topk(2).values
-            undecided += bool((best[0] - best[1]) / one.logits[common].std() <= LOGIT_TOLERANCE)
-    return Proof(
-        len(trained), same, undecided, sum(differences) / len(differences), max(differences)
-    )
+    same_answers = 0
+    undecided = 0
+    differences: list[float] = []
+    for one, another in zip(trained, merged, strict=True):
+        common = _common_length(one.tokens, another.tokens)
+        rows = min(common + 1, len(one.logits), len(another.logits))
+        distance = (one.logits[:rows] - another.logits[:rows]).abs().mean(-1)  # [rows]
+        differences += (distance / one.logits[:rows].std(-1)).tolist()
+        if one.tokens == another.tokens:
+            same_answers += 1
+        elif common < len(one.logits) and _is_tie(one.logits[common]):
+            undecided += 1
+    mean = sum(differences) / len(differences)
+    return Proof(len(trained), same_answers, undecided, mean, max(differences))
+
+
+def _common_length(one: Sequence[int], another: Sequence[int]) -> int:
+    """How many tokens two answers have in common from their start."""
+    pairs = enumerate(zip(one, another, strict=False))
+    differing = (position for position, (a, b) in pairs if a != b)
+    return next(differing, min(len(one), len(another)))
+
+
+def _is_tie(logits: Any) -> bool:
+    """Whether the two likeliest tokens of logits [vocabulary] are within the tolerance."""
+    likeliest, runner_up = logits.topk(2).values
+    return bool((likeliest - runner_up) / logits.std() <= LOGIT_TOLERANCE)
 
 
 def probe_prompts(run: Path, chat: ChatRenderer) -> list[str]:
     """20 prompts: the run's own probe problems, then plain sums where there are too few."""
-    asked: list[str] = []
-    path = run / "probe.jsonl"
-    if first := read_lines(path)[:1]:
-        asked = [answer["problem"] for answer in first[0]["answers"]]
-    asked += [f"What is {7 * i + 3} + {5 * i + 4}?" for i in range(PROMPTS)]
-    return [chat.prompt([{"role": "user", "content": text}]) for text in asked[:PROMPTS]]
+    questions: list[str] = []
+    for probe in read_lines(run / "probe.jsonl")[:1]:
+        questions += [answer["problem"] for answer in probe["answers"]]
+    questions += [f"What is {7 * i + 3} + {5 * i + 4}?" for i in range(PROMPTS)]
+    return [chat.prompt([{"role": "user", "content": text}]) for text in questions[:PROMPTS]]
 
 
 def run_config(run: Path) -> TrainerConfig:
@@ -193,25 +209,21 @@ def run_config(run: Path) -> TrainerConfig:
     return validate(TrainerConfig, tree, str(path))
 
 
-def as_measured(known: Any, tokenizer: Any, chat: ChatRenderer) -> Any:
-    """The `GenerationConfig` of a folder that we write, from the base's. Sets the tokenizer's end
+def as_measured(base: Any, tokenizer: Any, chat: ChatRenderer) -> Any:
+    """The `GenerationConfig` of a folder that we write, from the `base`'s. Sets the tokenizer's end
     token as well.
 
     Whoever loads the model stops at the token that it was taught to end with, and decodes as it was
     measured: the base's penalties and sampling are left behind
     (`shared.inference.generation_config`), since probe and evaluation were without them.
     """
-    from trainer.data.examples import end_token_id
-
-    end = end_token_id(tokenizer, chat)
-    ends = known.eos_token_id
-    others = ends if isinstance(ends, list) else [] if ends is None else [ends]
+    end = end_of_turn_id(tokenizer, chat)
     tokenizer.eos_token = tokenizer.convert_ids_to_tokens(end)
-    return neutral(
-        known, **(NEUTRAL | {"eos_token_id": [end, *(token for token in others if token != end)]})
-    )
+    base_ends = [token for token in as_list(base.eos_token_id) if token != end]
+    return neutral(base, **(NEUTRAL | {"eos_token_id": [end, *base_ends]}))
 
 
 def _record(run: Path, proof: Proof) -> None:
-    if manifest := read_manifest(run):
+    manifest = read_manifest(run)
+    if manifest:
         write_manifest(run, manifest | {"merge": {**asdict(proof), "holds": proof.holds}})

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from shared.inference.stop_tokens import end_of_turn_id
 from shared.prompts import training_messages
 from shared.records import Trace
 from shared.rendering import ChatRenderer, Rendered
@@ -57,7 +58,7 @@ class Encoder:
 
     def __init__(self, tokenizer: Any, chat: ChatRenderer, max_length: int) -> None:
         self._tokenizer, self._chat, self._max_length = tokenizer, chat, max_length
-        self.end_id = end_token_id(tokenizer, chat)
+        self.end_id = end_of_turn_id(tokenizer, chat)
 
     def encode(self, traces: Iterable[Trace], corpus: int = 0) -> Iterator[Example | LeftOut]:
         """An example, or the reason why there is none, for each trace in order."""
@@ -115,21 +116,3 @@ def render(trace: Trace, chat: ChatRenderer) -> Rendered:
         (m["content"] for m in reversed(trace.messages) if m["role"] == "user"), trace.problem
     )
     return chat.example(training_messages(turn, trace.reasoning, trace.response))
-
-
-def end_token_id(tokenizer: Any, chat: ChatRenderer) -> int:
-    """The token that ends the assistant's turn, as the chat template writes it (not as `eos_token`
-    claims).
-
-    Raises `InputError` where the template's end of turn is not one token: nothing would teach the
-    model to stop.
-    """
-    from shared.errors import InputError
-
-    ids: list[int] = tokenizer(chat.end, add_special_tokens=False)["input_ids"]
-    if len(ids) != 1:
-        raise InputError(
-            f"chat template: the end of the assistant's turn {chat.end!r} is {len(ids)} tokens, not"
-            " one: use an instruct model whose template ends each turn with a special token"
-        )
-    return ids[0]

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from shared.errors import InputError
+from shared.inference.loading import from_pretrained, load_model, load_whole_model
 from trainer.config import TrainerConfig
 
 BackendName = Literal["unsloth", "trl"]
@@ -105,24 +106,13 @@ def check_model(model: str) -> None:
         )
 
 
-def load_tokenizer(model: str) -> Any:
-    """The tokenizer of a model folder or hub name. Errors: `InputError`."""
-    import transformers
-    from transformers import AutoTokenizer
-
-    # We say what matters ourselves; the libraries' progress bars and advice would bury it.
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    return _from_pretrained(AutoTokenizer.from_pretrained, model)
-
-
 def load_config(model: str) -> Any:
     """The transformers configuration of a model. Errors: `InputError`, also for parts that our
     loss does not know.
     """
     from transformers import AutoConfig
 
-    config = _from_pretrained(AutoConfig.from_pretrained, model)
+    config = from_pretrained(AutoConfig.from_pretrained, model)
     for name in SCALED_LOGITS:
         if getattr(config, name, None) not in (None, 1.0):
             raise InputError(
@@ -138,58 +128,14 @@ def load_config(model: str) -> Any:
     return config
 
 
-def load_to_answer(model: str | Path) -> Any:
-    """A causal language model that answers, on the GPU in bfloat16 or on the processor in
-    float32.
-    """
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    gpu = torch.cuda.is_available()
-    dtype = torch.bfloat16 if gpu else torch.float32
-    causal_lm = _whole_model(AutoModelForCausalLM.from_pretrained, str(model), dtype=dtype)
-    return causal_lm.to("cuda:0" if gpu else "cpu").eval()
-
-
 def load_adapted(base: str, adapter: Path) -> Any:
     """A base model with an adapter of ours that answers. Errors: `InputError`."""
     from peft import PeftModel
 
-    model = load_to_answer(base)
-    return _from_pretrained(
+    model = load_model(base)
+    return from_pretrained(
         lambda folder: PeftModel.from_pretrained(model, folder), str(adapter)
     ).eval()
-
-
-def _whole_model(load: Callable[..., Any], model: str, **options: Any) -> Any:
-    """A model all of whose weights were in its files: transformers makes up what is missing and
-    goes on.
-    """
-    loaded_model, info = _from_pretrained(load, model, output_loading_info=True, **options)
-    missing = sorted(info["missing_keys"])
-    if missing:
-        raise InputError(
-            f"model {model}: {len(missing)} of its weights are in none of its files ({missing[0]}"
-            " for one): copy or download the folder again"
-        )
-    return loaded_model
-
-
-def _from_pretrained(load: Callable[..., Any], model: str, **options: Any) -> Any:
-    import torch
-
-    try:
-        return load(model, **options)
-    except (MemoryError, torch.OutOfMemoryError):
-        raise  # too small a card is no damaged folder
-    except Exception as error:  # a damaged folder makes the libraries raise a dozen kinds
-        why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        remedy = (
-            "copy or download the folder again"
-            if Path(model).is_dir()
-            else "give a folder, or check the network"
-        )
-        raise InputError(f"model {model}: cannot be loaded ({why}): {remedy}") from None
 
 
 def _load_trl(config: TrainerConfig, setup: Setup) -> Any:
@@ -204,7 +150,7 @@ def _load_trl(config: TrainerConfig, setup: Setup) -> Any:
     if config.method == "qlora":
         options["quantization_config"] = _four_bit()
         options["device_map"] = {"": setup.device}
-    model = _whole_model(AutoModelForCausalLM.from_pretrained, config.model, **options)
+    model = load_whole_model(AutoModelForCausalLM.from_pretrained, config.model, **options)
     if config.method != "qlora":
         model.to(setup.device)
     torch.manual_seed(config.train.seed)  # the adapters' first values

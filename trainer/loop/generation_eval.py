@@ -6,19 +6,26 @@ The probe's numbers are those that matter later: right, boxed, thinking never cl
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from shared.inference.generation_config import decoding
 from shared.rendering import ChatRenderer
 from shared.thinking import split, spoken
-from trainer.data.examples import Example, end_token_id
+from trainer.data.examples import Example
 from trainer.data.selection import HeldOut
 
 
+class Completion(NamedTuple):
+    """A greedy completion, without the token that ended it."""
+
+    text: str
+    num_tokens: int
+    ended: bool  # by itself, not by the limit
+
+
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ProbeAnswer:
     """One greedy answer and what became of it."""
 
     problem_id: str
@@ -37,12 +44,12 @@ class ProbeResult:
     """All answers of one probe."""
 
     step: int
-    answers: tuple[Answer, ...]
+    answers: tuple[ProbeAnswer, ...]
 
-    def share(self, what: str) -> float:
-        return float(sum(getattr(answer, what) for answer in self.answers)) / max(
-            1, len(self.answers)
-        )
+    def share(self, field: str) -> float:
+        """The mean of a field of `ProbeAnswer` over all answers."""
+        total = float(sum(getattr(answer, field) for answer in self.answers))
+        return total / max(1, len(self.answers))
 
     @property
     def summary(self) -> dict[str, float]:
@@ -55,16 +62,17 @@ class ProbeResult:
         }
 
     def line(self) -> str:
-        count = len(self.answers)
-        right, boxed, closed = (
-            sum(getattr(a, name) for a in self.answers) for name in ("right", "boxed", "closed")
-        )
+        """The result as one line for the user."""
+        right = sum(answer.right for answer in self.answers)
+        boxed = sum(answer.boxed for answer in self.answers)
+        unclosed = sum(not answer.closed for answer in self.answers)
         return (
-            f"probe at step {self.step}: {right} of {count} right, {boxed} boxed, {count - closed}"
-            f" never closed their thinking, {self.share('tokens'):.0f} tokens on average"
+            f"probe at step {self.step}: {right} of {len(self.answers)} right, {boxed} boxed,"
+            f" {unclosed} never closed their thinking, {self.share('tokens'):.0f} tokens on average"
         )
 
     def record(self) -> dict[str, Any]:
+        """The result as a line of probe.jsonl."""
         return {
             "step": self.step,
             **self.summary,
@@ -76,10 +84,18 @@ class Prober:
     """Asks the same questions again and again. Owns no model: it is given one each time."""
 
     def __init__(
-        self, questions: Sequence[HeldOut], tokenizer: Any, chat: ChatRenderer, max_new_tokens: int
+        self,
+        questions: Sequence[HeldOut],
+        tokenizer: Any,
+        chat: ChatRenderer,
+        max_new_tokens: int,
+        backend: str = "trl",
     ) -> None:
-        self._questions, self._tokenizer, self._chat = list(questions), tokenizer, chat
+        self._questions = list(questions)
+        self._tokenizer = tokenizer
+        self._chat = chat
         self._max_new_tokens = max_new_tokens
+        self._backend = backend
 
     def __len__(self) -> int:
         return len(self._questions)
@@ -87,42 +103,43 @@ class Prober:
     def ask(self, model: Any, step: int) -> ProbeResult:
         """Answers of `model`, which must be ready to generate (see `ready_to_generate`)."""
         prompts = [question.prompt for question in self._questions]
-        completions = generate(model, self._tokenizer, self._chat, prompts, self._max_new_tokens)
-        judged = [
-            self._judge(q, *completion)
-            for q, completion in zip(self._questions, completions, strict=True)
+        completions = generate(
+            model, self._tokenizer, self._chat, prompts, self._max_new_tokens, self._backend
+        )
+        answers = [
+            graded(question, completion, self._chat)
+            for question, completion in zip(self._questions, completions, strict=True)
         ]
-        return ProbeResult(step, tuple(judged))
-
-    def _judge(self, question: HeldOut, completion: str, tokens: int, ended: bool) -> Answer:
-        from shared.grading import grade
-
-        text = self._chat.answer(completion)
-        parts = split(text, untagged_is_thinking=not ended)
-        # An unclosed thinking is no answer, whatever it contains.
-        boxed = not parts.unclosed and "\\boxed{" in (spoken(parts.response) or "")
-        right = (
-            boxed and grade(parts.response, question.gold, question.problem).verdict == "correct"
-        )
-        return Answer(
-            question.problem_id,
-            question.problem,
-            question.gold,
-            text,
-            tokens,
-            ended,
-            not parts.unclosed,
-            boxed,
-            right,
-        )
+        return ProbeResult(step, tuple(answers))
 
 
-def answer_limit(given: int, examples: Sequence[Example], max_length: int) -> int:
-    """Tokens that an answer of the probe may take: as given, or half as much again as 99 of 100
-    traces took.
+def graded(question: HeldOut, completion: Completion, chat: ChatRenderer) -> ProbeAnswer:
+    """What became of a completion. An unclosed thinking is no answer, whatever it contains."""
+    from shared.grading import grade
+
+    text = chat.answer(completion.text)
+    parts = split(text, untagged_is_thinking=not completion.ended)
+    is_boxed = not parts.unclosed and "\\boxed{" in (spoken(parts.response) or "")
+    verdict = grade(parts.response, question.gold, question.problem).verdict if is_boxed else ""
+    return ProbeAnswer(
+        question.problem_id,
+        question.problem,
+        question.gold,
+        text,
+        completion.num_tokens,
+        completion.ended,
+        not parts.unclosed,
+        is_boxed,
+        verdict == "correct",
+    )
+
+
+def answer_limit(configured: int, examples: Sequence[Example], max_length: int) -> int:
+    """Tokens that an answer of the probe may take: as configured, or (0) half as much again as 99
+    of 100 traces took.
     """
-    if given:
-        return given
+    if configured:
+        return configured
     lengths = sorted(len(example) - example.prompt_length for example in examples)
     usual = lengths[min(len(lengths) - 1, round(0.99 * len(lengths)))]
     return min(max_length, max(64, round(1.5 * usual)))
@@ -134,40 +151,31 @@ def generate(
     chat: ChatRenderer,
     prompts: Sequence[str],
     max_new_tokens: int,
-    batch: int = 64,
-) -> list[tuple[str, int, bool]]:
-    """Greedy completions: (text without the end of turn, tokens, whether it ended by itself) for
-    each prompt in order.
+    backend: str = "trl",
+) -> list[Completion]:
+    """Greedy completions of rendered prompts, in their order."""
+    # Only now: Unsloth, where used, must have been imported before transformers.
+    from shared.inference import generation
+    from shared.inference.continuous_batching import Prompt, Sampling
+    from shared.inference.hf_generate import HfDecoder
+    from shared.inference.loading import prompt_token_ids
+    from shared.inference.stop_tokens import stop_token_ids
 
-    Prompts of like length go together; padding stands on the left and is masked, so that it changes
-    nothing.
-    """
-    import torch
-
-    end = end_token_id(tokenizer, chat)
-    ids = [tokenizer(prompt, add_special_tokens=False)["input_ids"] for prompt in prompts]
-    order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
-    done: dict[int, tuple[str, int, bool]] = {}
-    for start in range(0, len(order), batch):
-        group = order[start : start + batch]
-        width = max(len(ids[i]) for i in group)
-        tokens = torch.tensor(
-            [[end] * (width - len(ids[i])) + ids[i] for i in group], device=model.device
+    greedy = Sampling(stop_ids=stop_token_ids(tokenizer, chat, model))
+    answers = generation.generate(
+        model,
+        [Prompt(prompt_token_ids(tokenizer, prompt), max_new_tokens) for prompt in prompts],
+        greedy,
+        kind=HfDecoder if backend == "unsloth" else None,  # Unsloth's attention has its own cache
+    )
+    return [
+        Completion(
+            tokenizer.decode(answer.tokens, skip_special_tokens=False),
+            len(answer.tokens),
+            answer.stopped,
         )
-        mask = torch.tensor(
-            [[0] * (width - len(ids[i])) + [1] * len(ids[i]) for i in group], device=model.device
-        )
-        ends = {"eos_token_id": end, "pad_token_id": end}
-        with (
-            torch.no_grad(),
-            decoding(model, max_new_tokens=max_new_tokens, use_cache=True, **ends) as greedy,
-        ):
-            out = model.generate(input_ids=tokens, attention_mask=mask, generation_config=greedy)
-        for i, row in zip(group, out[:, width:].tolist(), strict=True):
-            length = row.index(end) if end in row else len(row)
-            text = tokenizer.decode(row[:length], skip_special_tokens=False)
-            done[i] = (text, length, end in row)
-    return [done[i] for i in range(len(prompts))]
+        for answer in answers
+    ]
 
 
 @contextmanager
@@ -185,19 +193,23 @@ def ready_to_generate(model: Any, backend: str) -> Iterator[None]:
             FastLanguageModel.for_training(model)
         return
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    decoder = base.get_decoder()
-    attention, training = base.config._attn_implementation, model.training
-    layers = [layer for layer in decoder.layers if getattr(layer, "gradient_checkpointing", False)]
+    training_attention = base.config._attn_implementation
+    was_training = model.training
+    checkpointed = [
+        layer
+        for layer in base.get_decoder().layers
+        if getattr(layer, "gradient_checkpointing", False)
+    ]
     model.eval()
     base.set_attn_implementation("sdpa")
-    for layer in layers:  # checkpointing and a key-value cache exclude one another
+    for layer in checkpointed:  # checkpointing and a key-value cache exclude one another
         layer.gradient_checkpointing = False
     try:
         # A cache grows by a token a call: compiled layers would be compiled again for each length.
-        with torch.compiler.set_stance("force_eager") if backend == "trl" else nullcontext():
+        with torch.compiler.set_stance("force_eager"):
             yield
     finally:
-        for layer in layers:
+        for layer in checkpointed:
             layer.gradient_checkpointing = True
-        base.set_attn_implementation(attention)
-        model.train(training)
+        base.set_attn_implementation(training_attention)
+        model.train(was_training)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.errors import CannotWrite, InputError, ended_by_a_signal
 from shared.folder_lock import FolderLock
+from shared.inference.loading import load_tokenizer
 from shared.rendering import ChatRenderer
 from shared.shards import write_atomically
 from trainer.artifacts.checkpoints import Checkpoint, whole_checkpoints
@@ -35,7 +36,6 @@ from trainer.layers.backends import (
     Setup,
     check_model,
     load_config,
-    load_tokenizer,
     open_backend,
 )
 from trainer.layers.recurrent_state import carries_state, sees_neighbours
@@ -268,7 +268,8 @@ def _generation_eval(prepared: Prepared) -> "Prober":
     selection = prepared.selection
     limit = answer_limit(config.probe.max_new_tokens, selection.train, config.train.max_length)
     questions = selection.questions[: config.probe.problems]
-    return Prober(questions, prepared.tokenizer, prepared.chat, limit)
+    backend = prepared.backend.name
+    return Prober(questions, prepared.tokenizer, prepared.chat, limit, backend)
 
 
 def _step_trainer(

@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 
 from shared.errors import InputError
+from shared.inference.stop_tokens import end_of_turn_id
 from shared.rendering import ChatRenderer
 from tests.trainer import tiny_models
 from tests.trainer.corpora import trace
 from tests.trainer.templates import CHATML, QWEN, R1_DISTILL
-from trainer.data.examples import Encoder, Example, LeftOut, end_token_id
+from trainer.data.examples import Encoder, Example, LeftOut
 
 
 def encode(tokenizer: Any, *traces: Any, max_length: int = 512) -> list[Example | LeftOut]:
@@ -45,7 +46,7 @@ def test_a_trace_longer_than_max_length_is_left_out_whole_and_counted_with_its_c
     short, long = trace(1), replace(trace(2), reasoning="on and on " * 200)
     kept, dropped = encode(tokenizer, short, long, max_length=256)
     assert isinstance(kept, Example)
-    assert kept.ids[-1] == end_token_id(tokenizer, ChatRenderer.of(tokenizer))
+    assert kept.ids[-1] == end_of_turn_id(tokenizer, ChatRenderer.of(tokenizer))
     assert isinstance(dropped, LeftOut)
     assert dropped.reason == "longer than max_length"
     assert dropped.tokens > 256
@@ -72,7 +73,7 @@ def test_a_row_that_would_teach_a_broken_form_is_left_out(
 def test_the_end_token_is_the_one_the_template_writes_not_the_one_the_tokenizer_claims() -> None:
     wrong = tiny_models.tokenizer(end="<|im_start|>")  # as a tokenizer read from a GGUF file claims
     chat = ChatRenderer.of(wrong)
-    assert end_token_id(wrong, chat) == wrong.convert_tokens_to_ids("<|im_end|>")
+    assert end_of_turn_id(wrong, chat) == wrong.convert_tokens_to_ids("<|im_end|>")
     (example,) = encode(wrong, trace(1))
     assert isinstance(example, Example)
 

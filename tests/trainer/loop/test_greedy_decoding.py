@@ -11,14 +11,14 @@ import pytest
 import torch
 
 from shared.config import load
+from shared.inference.loading import load_model, load_tokenizer
+from shared.inference.stop_tokens import end_of_turn_id
 from shared.rendering import ChatRenderer
 from tests.trainer.corpora import trace
 from tests.trainer.process_runs import finish, start, write_config
 from trainer.artifacts.merge import observe
 from trainer.chat import Settings, Speaker
 from trainer.config import TrainerConfig
-from trainer.data.examples import end_token_id
-from trainer.layers.backends import load_to_answer, load_tokenizer
 from trainer.loop.generation_eval import generate
 
 SHIPPED: list[dict[str, Any]] = [
@@ -74,16 +74,17 @@ def test_probe_chat_and_merge_take_the_most_likely_token_whatever_the_folder_shi
 ) -> None:
     run = tmp_path / "run"
     folder = shipping(model_folder, run / "merged", settings)
-    tokenizer, model = load_tokenizer(str(folder)), load_to_answer(folder)
+    tokenizer = load_tokenizer(folder)
+    model = load_model(folder)
     chat = ChatRenderer.of(tokenizer)
     prompt = chat.prompt([{"role": "user", "content": QUESTION}])
     ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
-    end = end_token_id(tokenizer, chat)
+    end = end_of_turn_id(tokenizer, chat)
     expected = most_likely(model, ids, end)
     text = tokenizer.decode([token for token in expected if token != end])
 
     assert generate(model, tokenizer, chat, [prompt], TOKENS)[0][0] == text
-    assert observe(model, tokenizer, [prompt])[0].tokens[: len(expected)] == expected
+    assert observe(model, tokenizer, [prompt], (end,))[0].tokens[: len(expected)] == expected
     assert (
         model.generation_config.to_diff_dict().items()
         >= {k: v for k, v in settings.items() if v}.items()

@@ -18,8 +18,8 @@ from transformers import (
 )
 
 from shared.inference.continuous_batching import Decoder, Generated, Prompt, Sampling
-from shared.inference.hf_generate import StaticDecoder
-from shared.inference.sampling import choose, uniforms
+from shared.inference.hf_generate import HfDecoder
+from shared.inference.sampling import next_tokens, uniforms
 from tests.evaluation.tiny_models import write_model
 
 STOP = 7
@@ -96,7 +96,7 @@ def test_greedy_tokens_are_those_of_generate(family: str) -> None:
     )
 
 
-@pytest.mark.parametrize("kind", [Decoder, StaticDecoder])
+@pytest.mark.parametrize("kind", [Decoder, HfDecoder])
 @pytest.mark.parametrize("top_p", [1.0, 0.9])
 def test_a_sampled_answer_does_not_depend_on_its_batch(kind: Any, top_p: float) -> None:
     model = model_of("qwen2")
@@ -109,12 +109,12 @@ def test_a_sampled_answer_does_not_depend_on_its_batch(kind: Any, top_p: float) 
     assert [g.tokens for g in decoded(kind(model, 5, sampling), wanted)] == alone
 
 
-def test_static_decoding_gives_the_same_greedy_tokens() -> None:
+def test_decoding_by_generate_gives_the_same_greedy_tokens() -> None:
     model, wanted = model_of("llama"), prompts(9)
     expected = [by_generate(model, prompt) for prompt in wanted]
     model.set_attn_implementation("sdpa")
     assert [
-        g.tokens for g in decoded(StaticDecoder(model, 4, Sampling(stop_ids=(STOP,))), wanted)
+        g.tokens for g in decoded(HfDecoder(model, 4, Sampling(stop_ids=(STOP,))), wanted)
     ] == expected
 
 
@@ -135,14 +135,14 @@ def test_no_prompts_take_no_time() -> None:
 def test_draws_hit_tokens_as_often_as_their_probabilities_say() -> None:
     logits = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]])).expand(20_000, -1)
     draws = uniforms(0, "q", 0, 20_000)
-    shares = torch.bincount(choose(logits, 1.0, 1.0, draws), minlength=4) / 20_000
+    shares = torch.bincount(next_tokens(logits, 1.0, 1.0, draws), minlength=4) / 20_000
     assert shares.tolist() == pytest.approx([0.5, 0.3, 0.15, 0.05], abs=0.015)
-    nucleus = torch.bincount(choose(logits, 1.0, 0.7, draws), minlength=4) / 20_000
+    nucleus = torch.bincount(next_tokens(logits, 1.0, 0.7, draws), minlength=4) / 20_000
     assert nucleus.tolist() == pytest.approx([0.625, 0.375, 0, 0], abs=0.015)
 
 
 def test_temperature_zero_takes_the_likeliest_token() -> None:
-    assert choose(torch.tensor([[0.0, 3.0, 1.0]]), 0.0, 1.0, torch.zeros(1)).tolist() == [1]
+    assert next_tokens(torch.tensor([[0.0, 3.0, 1.0]]), 0.0, 1.0, torch.zeros(1)).tolist() == [1]
 
 
 def test_streams_of_two_samples_differ_and_one_stream_is_the_same_at_every_length() -> None:

@@ -1,0 +1,76 @@
+"""A model is loaded whole or refused in one line, and what is no fault of its folder is not blamed
+on it.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from shared.errors import InputError, Stopped
+from shared.inference.loading import (
+    from_pretrained,
+    load_model,
+    load_tokenizer,
+    prompt_token_ids,
+)
+from tests.evaluation.tiny_models import write_model
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tmp_path_factory.mktemp("loading") / "model")
+
+
+def test_a_whole_model_comes_ready_to_answer(folder: Path) -> None:
+    model = load_model(folder, torch.device("cpu"), torch.bfloat16)
+    assert not model.training
+    assert model.dtype == torch.bfloat16
+    assert load_model(folder, torch.device("cpu")).dtype == torch.float32
+
+
+def test_a_model_that_lacks_weights_is_refused_with_their_names(
+    tmp_path: Path, folder: Path
+) -> None:
+    torn = tmp_path / "torn"
+    torn.mkdir()
+    for file in folder.iterdir():
+        (torn / file.name).write_bytes(file.read_bytes())
+    weights = load_file(torn / "model.safetensors")
+    del weights["model.layers.1.mlp.down_proj.weight"]
+    save_file(weights, torn / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InputError, match=r"1 of its weights .*layers.1.mlp.down_proj.weight"):
+        load_model(torn)
+
+
+@pytest.mark.parametrize(
+    "cause", [Stopped("SIGTERM"), MemoryError(), torch.OutOfMemoryError("64 GiB")]
+)
+def test_a_signal_or_too_little_memory_is_no_damaged_folder(folder: Path, cause: Exception) -> None:
+    def load(model: str, **options: Any) -> Any:
+        raise cause
+
+    with pytest.raises(type(cause)) as raised:
+        from_pretrained(load, folder)
+    assert raised.value is cause
+
+
+def test_a_hub_name_that_cannot_be_had_has_another_remedy_than_a_damaged_folder(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(InputError, match=r"cannot be loaded .* copy or download the folder again"):
+        load_model(tmp_path)
+    with pytest.raises(InputError, match=r"cannot be loaded .* check the network"):
+        load_model(tmp_path / "missing")
+
+
+def test_a_question_without_tokens_is_refused(folder: Path) -> None:
+    tokenizer = load_tokenizer(folder)
+    assert prompt_token_ids(tokenizer, "ab<|im_end|>") == tokenizer.convert_tokens_to_ids(
+        ["a", "b", "<|im_end|>"]
+    )
+    with pytest.raises(InputError, match="makes no tokens of a question"):
+        prompt_token_ids(tokenizer, "")
