@@ -39,6 +39,4 @@ def test_a_template_whose_turns_end_in_plain_text_teaches_no_stop(tokenizer: Any
     chat = ChatRenderer(CHATML.replace("<|im_end|>", " (end)"), {})
     with pytest.raises(InputError, match=r"' \(end\)' is 6 tokens, not one"):
         end_of_turn_id(tokenizer, chat)
-    assert stop_token_ids(tokenizer, chat, Shipped(7)) == tuple(
-        sorted({7, tokenizer.eos_token_id})
-    )
+    assert stop_token_ids(tokenizer, chat, Shipped(7)) == tuple(sorted({7, tokenizer.eos_token_id}))
