@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import Gemma2Config, Gemma2ForCausalLM
 
 from shared.errors import InputError, Stopped
 from shared.inference.loading import (
@@ -29,6 +30,21 @@ def test_a_whole_model_comes_ready_to_answer(folder: Path) -> None:
     assert not model.training
     assert model.dtype == torch.bfloat16
     assert load_model(folder, torch.device("cpu")).dtype == torch.float32
+
+
+def test_an_architecture_that_needs_its_own_attention_is_loaded_with_it(tmp_path: Path) -> None:
+    """Gemma 2 caps its attention logits, which torch's fused attention cannot do."""
+    config = Gemma2Config(
+        vocab_size=96,
+        hidden_size=48,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        intermediate_size=64,
+        head_dim=8,
+    )
+    Gemma2ForCausalLM(config).save_pretrained(tmp_path)
+    assert load_model(tmp_path).config._attn_implementation == "eager"
 
 
 def test_a_model_that_lacks_weights_is_refused_with_their_names(
