@@ -128,6 +128,7 @@ def test_a_format_that_is_not_read_is_named_with_the_remedy(
         ("lines.jsonl.gz", gzip.compress(b'{"problem": "a"}\nnot json\n'), r"lines\.jsonl\.gz:2"),
         ("half.jsonl", '{"problem": "a"}\n'.encode("utf-16")[:-1], "damaged after row"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "content",
 )
 def test_a_damaged_file_is_one_line_with_the_row(
     tmp_path: Path, name: str, content: bytes, why: str
