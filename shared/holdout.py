@@ -12,6 +12,6 @@ def held_out_problems(problems: Iterable[str], share: float, seed: int) -> list[
     """
     ranked = sorted(set(problems), key=lambda p: hashlib.sha256(f"{seed} {p}".encode()).digest())
     count = round(share * len(ranked))
-    if share > 0 and len(ranked) > 1:
-        count = min(max(1, count), len(ranked) - 1)
-    return ranked[:count]
+    if share > 0:
+        count = max(1, count)
+    return ranked[: max(0, min(count, len(ranked) - 1))]

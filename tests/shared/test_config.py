@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from shared.config import Config, explain, load
 from shared.errors import InputError
@@ -196,3 +196,58 @@ def test_the_explanation_is_toml_that_says_what_every_key_means() -> None:
     assert tomllib.loads(text.replace("…", '""'))["cooling"] == {"fans": 2}
     assert "# in kW" in text
     assert "[[engine]]" in text
+
+
+class Secretive(Config):
+    """Keys beside which a user may write a secret by mistake."""
+
+    api_key_env: int = Field(0, description="a name belongs here")
+    base_url: str = Field("", pattern="^https://", description="an address")
+
+
+def test_what_may_be_a_secret_is_in_no_message(tmp_path: Path) -> None:
+    path = tmp_path / "x.toml"
+    for line in (
+        'api_key_env = "sk-secret"',
+        'base_url = "http://me:sk-secret@host/v1"',
+        'base_url = "http://host/v1?key=sk-secret"',
+    ):
+        path.write_text(line)
+        with pytest.raises(InputError, match=line.partition(" ")[0]) as caught:
+            load(Secretive, path, environ={})
+        assert "sk-secret" not in str(caught.value)
+    with pytest.raises(InputError) as caught:
+        load(Secretive, None, ["https://me:sk-secret@host"], environ={})
+    assert "sk-secret" not in str(caught.value)
+
+
+def test_a_value_without_quotes_is_read_as_toml_where_it_can_be(toml: Path) -> None:
+    machine = load(
+        Machine, toml, ["label=plain words", "cooling.fans=0x10", "tags=['a']"], environ={}
+    )
+    assert (machine.label, machine.cooling.fans, machine.tags) == ("plain words", 16, ("a",))
+
+
+def test_a_flag_makes_the_tables_that_the_file_lacks(tmp_path: Path) -> None:
+    path = tmp_path / "empty.toml"
+    path.write_text("")
+    assert load(Machine, path, ["cooling.fans=9"], environ={}).cooling.fans == 9
+
+
+def test_a_loaded_configuration_cannot_be_changed(toml: Path) -> None:
+    machine = load(Machine, toml, environ={})
+    with pytest.raises(ValidationError, match="frozen"):
+        machine.label = "other"
+
+
+def test_a_fault_in_a_later_table_has_the_line_of_that_table(toml: Path) -> None:
+    toml.write_text(toml.read_text() + '\n[[engine]]\nname = "c"\n\npower = 0  # here\n')
+    with pytest.raises(InputError, match=r"machine\.toml:16: engine\.2\.power"):
+        load(Machine, toml, environ={})
+
+
+def test_a_fault_in_an_inline_table_names_the_file_without_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "machine.toml"
+    path.write_text("cooling = {fans = 'x'}\n")
+    with pytest.raises(InputError, match=r"machine\.toml: cooling\.fans: input should be a valid"):
+        load(Machine, path, environ={})

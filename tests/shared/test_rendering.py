@@ -11,6 +11,8 @@ from shared.errors import InputError
 from shared.rendering import ChatRenderer
 from tests.trainer.templates import CHATML, NO_SYSTEM, QWEN, R1_DISTILL
 
+pytest.importorskip("jinja2", reason="not in the generator's environment")
+
 TOKENS = {"eos_token": "<|im_end|>"}
 USER = {"role": "user", "content": "2 + 2?"}
 ANSWER = {"role": "assistant", "content": thinking.join("two and two", "It is \\boxed{4}.")}
