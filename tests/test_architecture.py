@@ -44,7 +44,7 @@ FLOORS = {
         {"config", "records", "progress"},
         {"benchmarks", "neighbours", "answer_cache", "stats"},
         {"engines", "scoring", "lighteval"},
-        {"results", "report"},
+        {"answering", "results", "report"},
         {"pipeline", "failure_mining"},
         {"__main__"},
     ],
