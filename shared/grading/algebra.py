@@ -49,7 +49,9 @@ class Form:
 def equal(a: Form, b: Form) -> bool | None:
     """Whether two forms have the same value; None where opaque parts leave it open."""
     arithmetic = Arithmetic()
-    same = arithmetic.product(a.above, b.below) == arithmetic.product(b.above, a.below)
+    product_a = arithmetic.product(a.above, b.below)
+    product_b = arithmetic.product(b.above, a.below)
+    same = product_a == product_b
     if not same and (a.opaque or b.opaque):
         return None
     return same
@@ -119,7 +121,8 @@ def constant(value: Fraction) -> Form:
 
 def indeterminate(name: str, opaque: bool = False) -> Form:
     """A value known by its name only; `opaque` where another name may have the same value."""
-    return Form({(False, 1, ((name, 1),)): Fraction(1)}, {ONE: Fraction(1)}, opaque)
+    letter: Monomial = (False, 1, ((name, 1),))
+    return Form({letter: Fraction(1)}, {ONE: Fraction(1)}, opaque)
 
 
 class Arithmetic:
@@ -130,16 +133,19 @@ class Arithmetic:
 
     def add(self, a: Form, b: Form) -> Form:
         """a + b. Errors: `TooHard`."""
+        opaque = a.opaque or b.opaque
         if a.below == b.below:
-            return Form(self._sum(a.above, b.above), a.below, a.opaque or b.opaque)
-        above = self._sum(self.product(a.above, b.below), self.product(b.above, a.below))
-        return Form(above, self.product(a.below, b.below), a.opaque or b.opaque)
+            return Form(self._sum(a.above, b.above), a.below, opaque)
+        a_above = self.product(a.above, b.below)
+        b_above = self.product(b.above, a.below)
+        below = self.product(a.below, b.below)
+        return Form(self._sum(a_above, b_above), below, opaque)
 
     def multiply(self, a: Form, b: Form) -> Form:
         """a · b. Errors: `TooHard`."""
-        return Form(
-            self.product(a.above, b.above), self.product(a.below, b.below), a.opaque or b.opaque
-        )
+        above = self.product(a.above, b.above)
+        below = self.product(a.below, b.below)
+        return Form(above, below, a.opaque or b.opaque)
 
     def divide(self, a: Form, b: Form) -> Form:
         """a / b. Errors: `TooHard`; `Unreadable` for a division by zero."""
@@ -209,14 +215,19 @@ class Arithmetic:
 
 
 def _multiply_monomials(a: Monomial, b: Monomial) -> tuple[Monomial, int]:
-    factor = -1 if a[0] and b[0] else 1
-    common = math.gcd(a[1], b[1])
-    radicand = a[1] * b[1] // (common * common)
-    if not a[2] or not b[2]:
-        return (a[0] != b[0], radicand, a[2] or b[2]), factor * common
-    exponents = dict(a[2])
-    for name, exponent in b[2]:
+    """The product, and the whole number that comes out of i² and of roots of common factors."""
+    a_has_i, a_radicand, a_letters = a
+    b_has_i, b_radicand, b_letters = b
+    has_i = a_has_i != b_has_i
+    common = math.gcd(a_radicand, b_radicand)
+    radicand = a_radicand * b_radicand // (common * common)
+    factor = -common if a_has_i and b_has_i else common
+    if not a_letters or not b_letters:
+        return (has_i, radicand, a_letters or b_letters), factor
+    exponents = dict(a_letters)
+    for name, exponent in b_letters:
         exponents[name] = exponents.get(name, 0) + exponent
         if exponents[name] > MAX_DEGREE:
             raise TooHard("a high degree")
-    return (a[0] != b[0], radicand, tuple(sorted(exponents.items()))), factor * common
+    letters = tuple(sorted(exponents.items()))
+    return (has_i, radicand, letters), factor

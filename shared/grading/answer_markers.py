@@ -168,8 +168,11 @@ def answer_in(statement: str) -> str | None:
     the statement itself.
     """
     statement = statement.strip()
+    has_number = _NUMBER.search(statement) is not None
     for bold in reversed(list(_BOLD.finditer(statement))):
-        if not bold[1].strip(" :") or (_NUMBER.search(statement) and not _NUMBER.search(bold[1])):
+        if not bold[1].strip(" :"):
+            continue
+        if has_number and not _NUMBER.search(bold[1]):
             continue
         if is_bound(statement, bold.start(), bold.end()):
             return None
@@ -183,26 +186,27 @@ def answer_in(statement: str) -> str | None:
         return None
     if len(formulas) == 1 and words:
         formula = formulas[0]
-        bound = is_bound(statement, formula.start(), formula.end())
-        if bound:
+        if is_bound(statement, formula.start(), formula.end()):
             return None
         return str(formula[1] or formula[2]).strip()
     numbers = list(_NUMBER.finditer(statement))
-    if not words or (len(words) <= 4 and (not numbers or numbers[0].start() == 0)):
+    begins_with_number = not numbers or numbers[0].start() == 0
+    if not words or (len(words) <= 4 and begins_with_number):
         if _NUMBERED.search(statement) and statement[0].isalpha() and words:
             return None
         return statement
     return _number_of_sentence(statement, numbers)
 
 
+def _text_before(match: re.Match[str]) -> str:
+    start = match.start()
+    return match.string[max(0, start - NEAR) : start]
+
+
 def _number_of_sentence(sentence: str, numbers: list[re.Match[str]]) -> str | None:
     if len(numbers) > 1:
         money = [match for match in numbers if match[0].strip(" -−")[0] in "\\$€£"]
-        values = [
-            match
-            for match in numbers
-            if _AFTER_IS.search(sentence[max(0, match.start() - NEAR) : match.start()])
-        ]
+        values = [match for match in numbers if _AFTER_IS.search(_text_before(match))]
         numbers = money if len(money) == 1 else values[-1:]
     if not numbers or is_bound(sentence, numbers[0].start(), numbers[0].end()):
         return None

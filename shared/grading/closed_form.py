@@ -9,6 +9,7 @@ from shared.grading.algebra import (
     ONE,
     Arithmetic,
     Form,
+    Monomial,
     Polynomial,
     TooHard,
     constant,
@@ -20,6 +21,8 @@ from shared.grading.expressions import Node
 MAX_FACTORED = 10**12  # larger radicands are not split into square and square-free part
 MAX_FACTORIAL = 400
 MAX_BINOMIAL = 2_000
+
+_I: Monomial = (True, 1, ())
 
 
 def exact(node: Node) -> Form:
@@ -67,7 +70,7 @@ class _Evaluation:
 
     def _sym(self, node: Node) -> Form:
         if node.name == "i":
-            return Form({(True, 1, ()): Fraction(1)}, {ONE: Fraction(1)})
+            return Form({_I: Fraction(1)}, {ONE: Fraction(1)})
         return indeterminate(node.name)
 
     def _neg(self, node: Node) -> Form:
@@ -80,10 +83,12 @@ class _Evaluation:
         return total
 
     def _mul(self, node: Node) -> Form:
-        return self.arithmetic.multiply(self.form(node.args[0]), self.form(node.args[1]))
+        factors = map(self.form, node.args)
+        return self.arithmetic.multiply(*factors)
 
     def _div(self, node: Node) -> Form:
-        return self.arithmetic.divide(self.form(node.args[0]), self.form(node.args[1]))
+        above, below = map(self.form, node.args)
+        return self.arithmetic.divide(above, below)
 
     def _pow(self, node: Node) -> Form:
         base = self.form(node.args[0])
@@ -146,7 +151,9 @@ class _Evaluation:
 
     def _binom(self, node: Node) -> Form:
         n, k = (self.form(argument).rational for argument in node.args)
-        if n is None or k is None or n.denominator != 1 or k.denominator != 1 or not 0 <= k <= n:
+        if n is None or k is None or not 0 <= k <= n:
+            return self._opaque(node)
+        if n.denominator != 1 or k.denominator != 1:
             return self._opaque(node)
         if n > MAX_BINOMIAL:
             raise TooHard("a large binomial coefficient")

@@ -36,22 +36,24 @@ def as_equations(comparison: Comparison, gold: str, answer: str) -> bool | None:
     if values.other_name(gold_sides[0], answer_sides[0]):
         return False
     if len(gold_sides) != 2 or len(answer_sides) != 2:
-        return squash(gold_sides[0]) == squash(answer_sides[0]) and comparison.equal(
-            gold_sides[-1], answer_sides[-1]
-        )
-    if all(
-        map(values.is_value, (*gold_sides, *answer_sides))
-    ):  # "0.56 = 56%": a value in two forms, not an equation
-        return comparison.equal(gold_sides[0], answer_sides[0]) and comparison.equal(
-            gold_sides[1], answer_sides[1]
-        )
+        if squash(gold_sides[0]) != squash(answer_sides[0]):
+            return False
+        return comparison.equal(gold_sides[-1], answer_sides[-1])
+    if all(map(values.is_value, (*gold_sides, *answer_sides))):
+        # "0.56 = 56%": a value in two forms, not an equation
+        return all(map(comparison.equal, gold_sides, answer_sides))
+    return _same_zeros(comparison, gold_sides, answer_sides)
+
+
+def _same_zeros(comparison: Comparison, gold_sides: list[str], answer_sides: list[str]) -> bool:
+    """Whether two equations say that multiples of one expression are zero."""
     forms = values.zero_form(gold_sides), values.zero_form(answer_sides)
     if forms[0] is not None and forms[1] is not None:
         same = values.bounded(algebra.proportional, forms[0], forms[1])
         if same is not None:
             return same
-    zeros = [f"({side[0]})-({side[1]})" for side in (gold_sides, answer_sides)]
-    return comparison.ask(zeros[0], zeros[1]) or comparison.ask(zeros[0], f"-({zeros[1]})")
+    gold_zero, answer_zero = (f"({left})-({right})" for left, right in (gold_sides, answer_sides))
+    return comparison.ask(gold_zero, answer_zero) or comparison.ask(gold_zero, f"-({answer_zero})")
 
 
 def _without_label(
@@ -76,20 +78,17 @@ def _without_label(
 
 def _names_a_result(comparison: Comparison, chain: list[str]) -> bool:
     head = chain[0]
-    if (
-        is_label(head)
-        or _SUM_OF_SEGMENTS.fullmatch(head)
-        or all(map(values.is_value, chain[:-1]))
-        or re.search(r"[(\\|]", head)
-    ):
+    if is_label(head) or _SUM_OF_SEGMENTS.fullmatch(head):
         return True
-    problem = squash(comparison.problem)  # "find x + y": then x + y = 7 names what was asked
+    if all(map(values.is_value, chain[:-1])) or re.search(r"[(\\|]", head):
+        return True
+    # "find x + y": then x + y = 7 names what was asked.
+    problem = squash(comparison.problem)
     position = problem.find(squash(head))
-    return (
-        position > 0
-        and len(head) > 2
-        and _ASKED.search(problem[max(0, position - 40) : position].replace("$", "")) is not None
-    )
+    if position <= 0 or len(head) <= 2:
+        return False
+    before = problem[max(0, position - 40) : position]
+    return _ASKED.search(before.replace("$", "")) is not None
 
 
 def as_ratios(comparison: Comparison, gold: str, answer: str) -> bool | None:

@@ -27,6 +27,7 @@ upsilon phi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega ell
 _GREEK = frozenset(_GREEK_TEXT.split())
 
 
+_OPENINGS = (("other", "("), ("other", "{"), ("other", "["))
 _FRACTION_BEHIND = re.compile(
     r"\s*\\frac\s*(?:\{\s*(\d{1,9})\s*\}|(\d))\s*(?:\{\s*(\d{1,9})\s*\}|(\d))(?!\s*\^)"
     r"|\s+(\d{1,9})\s*/\s*(\d{1,9})(?![\d.])"
@@ -59,6 +60,9 @@ def parse(text: str) -> Node:
 def number(value: int | Fraction) -> Node:
     """A number as an expression."""
     return Node("num", value=Fraction(value))
+
+
+_DEGREE = Node("div", (Node("sym", name="\\pi"), number(180)))
 
 
 def _value(digits: str) -> Fraction:
@@ -148,7 +152,7 @@ class _Reader(Tokens):
             elif self.accept("!"):
                 node = Node("fact", (node,))
             elif self.accept("°"):
-                node = Node("mul", (node, Node("div", (Node("sym", name="\\pi"), number(180)))))
+                node = Node("mul", (node, _DEGREE))
             else:
                 return node
 
@@ -157,9 +161,11 @@ class _Reader(Tokens):
         if self.accept("-"):
             return Node("neg", (self.exponent(depth + 1),))
         # A bare number is the whole exponent: no mixed number begins in it ("2^3\\frac{1}{2}").
-        node = (
-            number(_value(self.take()[1])) if self.peek_kind() == "number" else self.atom(depth + 1)
-        )
+        if self.peek_kind() == "number":
+            _, digits = self.take()
+            node = number(_value(digits))
+        else:
+            node = self.atom(depth + 1)
         if self.accept("^"):
             return Node("pow", (node, self.exponent(depth + 1)))
         return node
@@ -260,8 +266,8 @@ class _Reader(Tokens):
 
     def function_argument(self, depth: int) -> Node:
         """`\\sin 2x` takes `2x`; `\\sin(x) y` takes `x`; `\\sin x \\cos x` takes `x`."""
-        has_brackets = self.peek() in (("other", "("), ("other", "{"), ("other", "["))
-        node = self.power(depth) if not self.accept("-") else Node("neg", (self.power(depth),))
+        has_brackets = self.peek() in _OPENINGS
+        node = self.factor(depth)
         while not has_brackets and self.starts_factor():
             token = self.peek()
             if token is None or token[1] in FUNCTIONS or token == ("other", "("):

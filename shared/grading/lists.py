@@ -4,6 +4,7 @@ r"""Lists, tuples and sets as an answer writes them, and the labels of their ite
 
 import re
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from shared.grading.normalise import squash
 from shared.grading.splitting import Matrix, bracketed, cut_outside, read_matrix
@@ -39,12 +40,19 @@ def is_label(text: str) -> bool:
     return len(text) <= 80 and _LABEL.match(text) is not None
 
 
-def split_label(item: str) -> tuple[str, str]:
+class Item(NamedTuple):
+    """One item of a list; `label` is "" where it has none."""
+
+    label: str
+    value: str
+
+
+def split_label(item: str) -> Item:
     """("x", "5") of "x = 5"; ("", item) without a label."""
     name, equals, value = item.partition("=")
     if equals and "=" not in value and is_label(name.strip()):
-        return label_key(name.strip()), value.strip()
-    return "", item
+        return Item(label_key(name.strip()), value.strip())
+    return Item("", item)
 
 
 def label_key(name: str) -> str:

@@ -137,7 +137,9 @@ def _unicode(text: str) -> str:
 
 
 def _root(match: re.Match[str]) -> str:
-    return ("\\sqrt{" if match[1] == "√" else "\\sqrt[3]{") + (match[3] or match[2]) + "}"
+    command = "\\sqrt" if match[1] == "√" else "\\sqrt[3]"
+    radicand = match[3] or match[2]
+    return f"{command}{{{radicand}}}"
 
 
 def _one_char(char: str) -> str:
@@ -181,7 +183,8 @@ def _barred(match: re.Match[str]) -> str:
 def _text(match: re.Match[str]) -> str:
     """Words stay text; numbers and formulas inside a text command are taken out of it."""
     inner = match[1]
-    if "=" in inner or (not any(map(str.isalpha, inner)) and not re.search(r"[①-⑳]", inner)):
+    has_words = any(map(str.isalpha, inner)) or re.search(r"[①-⑳]", inner)
+    if "=" in inner or not has_words:
         return f" {inner} "
     leading = re.match(r"\s*([-+]?[¤\d][\d.,/ ]*)(?=[ A-Za-z])(.*)$", inner, re.DOTALL)
     if leading and not re.match(r"[A-Z\d]*$", inner):

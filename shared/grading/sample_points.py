@@ -104,19 +104,21 @@ def _column(whole: bool, count: int, at: int, draw: random.Random) -> list[Fract
     for each letter.
     """
     if whole:
-        kinds = [*range(31), *range(-9, 0), *(draw.randrange(31, 400) for _ in range(count))][
-            :count
-        ]
-        return _shuffled([Fraction(value) for value in kinds], at, draw)
-    generic = [Fraction(draw.randrange(10**30, 10**31), 4 * 10**30) for _ in range(3)]
-    kinds_of_numbers = [
-        *(-Fraction(draw.randrange(10**12, 10**13), 4 * 10**12) for _ in range(3)),
-        *(sign * Fraction(draw.randrange(1, 10**9), 10**11) for sign in (1, -1)),
-        *(sign * Fraction(draw.randrange(10**6, 10**8), 10**5) for sign in (1, -1, 1)),
-        *map(Fraction, (0, 1, 3, 12, -1, -4)),
-        *(Fraction(odd, 2) for odd in (1, 7, -5)),
-    ]
-    return generic + _shuffled(kinds_of_numbers, at, draw)[: count - 3]
+        large = [draw.randrange(31, 400) for _ in range(count)]
+        numbers = [*range(31), *range(-9, 0), *large]
+        return _shuffled([Fraction(number) for number in numbers[:count]], at, draw)
+
+    def fraction(low: int, high: int, below: int) -> Fraction:
+        return Fraction(draw.randrange(low, high), below)
+
+    generic = [fraction(10**30, 10**31, 4 * 10**30) for _ in range(3)]
+    negative = [-fraction(10**12, 10**13, 4 * 10**12) for _ in range(3)]
+    near_zero = [sign * fraction(1, 10**9, 10**11) for sign in (1, -1)]
+    large_sizes = [sign * fraction(10**6, 10**8, 10**5) for sign in (1, -1, 1)]
+    whole_numbers = [Fraction(number) for number in (0, 1, 3, 12, -1, -4)]
+    halves = [Fraction(odd, 2) for odd in (1, 7, -5)]
+    values = [*negative, *near_zero, *large_sizes, *whole_numbers, *halves]
+    return generic + _shuffled(values, at, draw)[: count - 3]
 
 
 def _shuffled(values: list[Fraction], at: int, draw: random.Random) -> list[Fraction]:

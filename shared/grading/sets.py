@@ -7,6 +7,7 @@ import itertools
 from shared.grading import algebra, intervals, regions, values
 from shared.grading.comparison import Comparison
 from shared.grading.lists import (
+    Item,
     Listed,
     base_of_label,
     in_order_of_label,
@@ -21,7 +22,7 @@ from shared.grading.splitting import Matrix
 
 MAX_ITEMS = 100
 
-LabelledItems = list[tuple[str, str]]  # (label or "", value)
+Items = list[Item]
 
 
 def as_matrices(comparison: Comparison, gold: str, answer: str) -> bool | None:
@@ -177,9 +178,7 @@ def _connected_otherwise(gold: Listed, answer: Listed) -> bool:
     return bool(kinds[0] and kinds[1]) and kinds[0] != kinds[1]
 
 
-def _items_equal(
-    comparison: Comparison, gold: LabelledItems, answer: LabelledItems, is_ordered: bool
-) -> bool:
+def _items_equal(comparison: Comparison, gold: Items, answer: Items, is_ordered: bool) -> bool:
     has_distinct_labels = [_all_named(side) for side in (gold, answer)]
     if all(has_distinct_labels):
         answer_values = dict(answer)
@@ -188,61 +187,69 @@ def _items_equal(
             for name, value in gold
         )
     if _roots_of_one_letter(gold, answer):  # x_1 = 1, x_2 = 2 and x = 2, x = 1
-        gold, answer = ([("", value) for _, value in side] for side in (gold, answer))
+        gold, answer = ([Item("", item.value) for item in side] for side in (gold, answer))
     elif is_ordered or any(has_distinct_labels):
-        pairs = zip(_by_coordinates(gold, answer), _by_coordinates(answer, gold), strict=True)
+        gold_order = _by_coordinates(gold, answer)
+        answer_order = _by_coordinates(answer, gold)
+        pairs = zip(gold_order, answer_order, strict=True)
         return all(
-            _same_label(gold_item, answer_item) and comparison.equal(gold_item[1], answer_item[1])
+            _same_label(gold_item, answer_item)
+            and comparison.equal(gold_item.value, answer_item.value)
             for gold_item, answer_item in pairs
         )
     return _same_multiset(comparison, gold, answer)
 
 
-def _all_named(side: LabelledItems) -> bool:
-    return all(name for name, _ in side) and len(dict(side)) == len(side)
+def _all_named(side: Items) -> bool:
+    labels = {item.label for item in side}
+    return "" not in labels and len(labels) == len(side)
 
 
-def _same_label(a: tuple[str, str], b: tuple[str, str]) -> bool:
-    return not a[0] or not b[0] or a[0] == b[0]
+def _same_label(a: Item, b: Item) -> bool:
+    return not a.label or not b.label or a.label == b.label
 
 
-def _roots_of_one_letter(gold: LabelledItems, answer: LabelledItems) -> bool:
-    bases = [{base_of_label(name) for name, _ in side} for side in (gold, answer)]
-    has_indices = [any(name != base_of_label(name) for name, _ in side) for side in (gold, answer)]
-    return (
-        bases[0] == bases[1]
-        and len(bases[0]) == 1
-        and "" not in bases[0]
-        and has_indices[0] != has_indices[1]
-    )
+def _roots_of_one_letter(gold: Items, answer: Items) -> bool:
+    gold_bases = {base_of_label(item.label) for item in gold}
+    answer_bases = {base_of_label(item.label) for item in answer}
+    if gold_bases != answer_bases or len(gold_bases) != 1 or "" in gold_bases:
+        return False
+    return _has_indices(gold) != _has_indices(answer)
 
 
-def _by_coordinates(side: LabelledItems, counterpart: LabelledItems) -> LabelledItems:
+def _has_indices(side: Items) -> bool:
+    return any(item.label != base_of_label(item.label) for item in side)
+
+
+def _by_coordinates(side: Items, counterpart: Items) -> Items:
     """`y=3, x=2` against a bare (2,3): letters that follow one another in the alphabet are read
     in its order.
     """
-    names = sorted(name for name, _ in side)
-    if any(name for name, _ in counterpart) or not all(len(name) == 1 for name in names):
+    letters = sorted(item.label for item in side)
+    if any(item.label for item in counterpart):
         return side
-    is_consecutive = all(ord(b) - ord(a) == 1 for a, b in itertools.pairwise(names))
+    if not all(len(letter) == 1 for letter in letters):
+        return side
+    pairs = itertools.pairwise(letters)
+    is_consecutive = all(ord(following) - ord(letter) == 1 for letter, following in pairs)
     return sorted(side) if is_consecutive else side
 
 
-def _same_multiset(comparison: Comparison, gold: LabelledItems, answer: LabelledItems) -> bool:
+def _same_multiset(comparison: Comparison, gold: Items, answer: Items) -> bool:
     unmatched = list(answer)
     for gold_item in gold:
-        spelling = squash(gold_item[1])
+        spelling = squash(gold_item.value)
         same = (
             at
             for at, item in enumerate(unmatched)
-            if squash(item[1]) == spelling and _same_label(gold_item, item)
+            if squash(item.value) == spelling and _same_label(gold_item, item)
         )
         index = next(same, None)
         if index is None:
             equal = (
                 at
                 for at, item in enumerate(unmatched)
-                if _same_label(gold_item, item) and comparison.equal(gold_item[1], item[1])
+                if _same_label(gold_item, item) and comparison.equal(gold_item.value, item.value)
             )
             index = next(equal, None)
         if index is None:
