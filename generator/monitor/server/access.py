@@ -89,7 +89,7 @@ class Access:
         origin = headers.get("Origin")
         site = headers.get("Sec-Fetch-Site", "")
         host = headers.get("Host", "").lower()
-        if origin is not None and urlsplit(origin).netloc.lower() != host:
+        if origin is not None and _host_of(origin) != host:
             return True
         is_link = method == "GET" and headers.get("Sec-Fetch-Mode") == "navigate"
         return site in ("cross-site", "same-site") and not is_link
@@ -108,7 +108,8 @@ class Access:
         elif kind.lower() != "bearer":
             return False
         # in a time that tells nothing of how much of it is right
-        is_equal = hmac.compare_digest(token.strip().encode(), self._token.encode())
+        sent_token = token.strip().encode(errors="surrogateescape")  # as aiohttp decodes headers
+        is_equal = hmac.compare_digest(sent_token, self._token.encode())
         return bool(self._token) and is_equal
 
 
@@ -120,3 +121,11 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def _host_of(origin: str) -> str | None:
+    """The host that an Origin names; None where it is no address (`null`, `http://[`)."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -9,6 +10,7 @@ from typing import Any, Protocol
 
 import orjson
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from generator.monitor.server.access import Access, is_loopback
 from generator.monitor.server.history import SAMPLE_SECONDS, History
@@ -171,6 +173,7 @@ async def dashboard_server(
     routes = _Routes(status, traces, controls)
     app = web.Application(middlewares=[_guard(access)], client_max_size=1024)
     routes.add_to(app)
+    logging.getLogger("aiohttp.server").addFilter(_is_our_fault)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
@@ -185,6 +188,14 @@ async def dashboard_server(
     finally:
         routes.stop_sampling()
         await runner.cleanup()
+
+
+def _is_our_fault(record: logging.LogRecord) -> bool:
+    """Whether an error of the server is ours. A request that is no HTTP is answered with 400, and
+    its traceback says nothing to whoever reads the run's log.
+    """
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError)
 
 
 async def _bind(runner: web.AppRunner, host: str, port: int) -> int:

@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from generator.monitor.server import Access, dashboard_server
 from generator.monitor.status import BudgetStatus, LaneState, LaneStatus, RunStatus
@@ -365,3 +366,33 @@ async def test_math_is_readable_and_money_stays_money() -> None:
             " and $7')); return box.innerHTML; })()"
         )
         assert money == "costs $5 and $7"
+
+
+MALFORMED = [
+    b"POST /%ff HTTP/\r\n\r\n",
+    b"GET * HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    b"\x16\x03\x01\x02\x00\x01\x00",
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 20_000 + b"\r\n\r\n",
+    b"GET /status HTTP/1.1\r\nHost: localhost\r\nOrigin: http://[\r\n\r\n",
+    b"POST /pause HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \xff\xfe\r\n\r\n",
+    b"GET /status HTTP/1.1\r\nHost: http://[\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize(
+    "request_bytes", MALFORMED, ids=[str(number) for number in range(len(MALFORMED))]
+)
+async def test_a_malformed_request_is_refused_and_leaves_no_traceback(
+    request_bytes: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with served() as (url, controls):
+        reader, writer = await asyncio.open_connection("127.0.0.1", URL(url).port)
+        writer.write(request_bytes)
+        writer.write_eof()
+        status_line = (await asyncio.wait_for(reader.read(), 10)).split(b"\r\n")[0]
+        writer.close()
+    assert not status_line or status_line.split()[1] in (b"400", b"401", b"403", b"404")
+    assert controls.requests == []
+    assert "Traceback" not in caplog.text
+    assert not [record for record in caplog.records if record.exc_info]
