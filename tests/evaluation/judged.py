@@ -49,7 +49,7 @@ def by_id(cases: Sequence[Case]) -> dict[str, list[Case]]:
 
 
 def manifest_of(results: Results, origins: Mapping[str, str] | None = None) -> dict[str, Any]:
-    first = next(iter(results.values()))
+    base_results = next(iter(results.values()))
     models = [
         {"name": name, "slug": f"model-{at}", "weights": "ab" * 16, "key": f"key-{at}"}
         for at, name in enumerate(results)
@@ -63,7 +63,7 @@ def manifest_of(results: Results, origins: Mapping[str, str] | None = None) -> d
             "sha256": "cd" * 32,
             "origin": (origins or {}).get(name, "hub:somewhere main/test"),
         }
-        for at, (name, cases) in enumerate(first.items())
+        for at, (name, cases) in enumerate(base_results.items())
     ]
     return {
         "schema": 1,
@@ -93,11 +93,11 @@ def finished_run(out: Path, results: Results, origins: Mapping[str, str] | None 
     out.mkdir(parents=True)
     write_json(out / MANIFEST, manifest)
     write_json(out / COMPARISON, comparison_of({}, results))
-    for model, told in zip(manifest["models"], results.values(), strict=True):
+    for model, cases_by_benchmark in zip(manifest["models"], results.values(), strict=True):
         for benchmark in manifest["benchmarks"]:
             folder = out / model["slug"] / benchmark["slug"]
             cache = AnswerCache(folder, model["key"])
-            for group in told[benchmark["name"]].values():
+            for group in cases_by_benchmark[benchmark["name"]].values():
                 for case in group:
                     cache.write(
                         SampleRequest(case.question, case.sample),
@@ -105,5 +105,5 @@ def finished_run(out: Path, results: Results, origins: Mapping[str, str] | None 
                         case.answer,
                     )
             cache.close()
-            write_verdicts(folder, model["key"], told[benchmark["name"]])
+            write_verdicts(folder, model["key"], cases_by_benchmark[benchmark["name"]])
     return out

@@ -66,14 +66,14 @@ def test_a_mistake_is_one_line_with_the_remedy(change: str, says: str) -> None:
     ],
 )
 def test_an_address_is_a_whole_one_and_holds_no_secret(url: str, says: str) -> None:
-    with pytest.raises(InputError, match=says) as stopped:
+    with pytest.raises(InputError, match=says) as error:
         load(
             EvaluationConfig,
             CONFIGS / "evaluate-endpoint.toml",
             [f"engine.base_url={url}"],
             environ={},
         )
-    assert str(stopped.value).count("sk-secret") == 0
+    assert str(error.value).count("sk-secret") == 0
 
 
 def test_help_explains_every_key(capsys: pytest.CaptureFixture[str]) -> None:

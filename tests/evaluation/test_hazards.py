@@ -72,20 +72,20 @@ def test_a_retrained_model_at_the_same_path_is_asked_again_and_an_old_one_put_ba
     model = write_model(tmp_path / "m", seed=1)
     config = tiny_run(tmp_path, model)
     assert main(["run", str(config)]) == 0
-    first = answers(config)
+    earlier_answers = answers(config)
     shutil.move(model, tmp_path / "aside")
     write_model(model, seed=2)
     capsys.readouterr()
     assert main(["run", str(config)]) == 0
-    second = answers(config)
+    new_answers = answers(config)
     assert "from the cache" not in capsys.readouterr().out
-    assert [row["text"] for row in first] != [row["text"] for row in second]
-    assert {row["key"] for row in first}.isdisjoint(row["key"] for row in second)
+    assert [row["text"] for row in earlier_answers] != [row["text"] for row in new_answers]
+    assert {row["key"] for row in earlier_answers}.isdisjoint(row["key"] for row in new_answers)
     shutil.rmtree(model)
     shutil.move(tmp_path / "aside", model)
     assert main(["run", str(config)]) == 0
     assert "5 from the cache" in capsys.readouterr().out
-    assert answers(config) == first
+    assert answers(config) == earlier_answers
 
 
 def test_nothing_is_written_into_the_models_folder(tmp_path: Path) -> None:
@@ -102,9 +102,9 @@ def test_a_box_inside_thinking_that_never_ended_scores_nothing(
         serve, tmp_path, lambda p, *_: {"text": f"<think>\nit must be \\boxed{{{number_of(p)}}}"}
     )
     assert main(["run", str(config)]) == 0
-    found = json.loads((tmp_path / "out/comparison.json").read_text())["benchmarks"]["p"]["base"]
-    assert (found["correct"], found["unfinished"]) == (0, 6)
-    assert found["second_opinion"]["correct"] == 0
+    summary = json.loads((tmp_path / "out/comparison.json").read_text())["benchmarks"]["p"]["base"]
+    assert (summary["correct"], summary["unfinished"]) == (0, 6)
+    assert summary["second_opinion"]["correct"] == 0
 
 
 def test_a_server_that_sends_reasoning_alone_has_not_answered(serve: Serve, tmp_path: Path) -> None:
@@ -175,11 +175,13 @@ def test_where_other_answers_only_close_their_thinking_one_without_a_tag_never_e
     ]
 
 
-@pytest.mark.parametrize("others", [[BARE, BARE], [CLOSED, BARE], [f"<think>\n{CLOSED}"] * 2])
+@pytest.mark.parametrize(
+    "further_texts", [[BARE, BARE], [CLOSED, BARE], [f"<think>\n{CLOSED}"] * 2]
+)
 def test_an_answer_without_a_tag_that_ended_counts_where_nothing_shows_that_it_began_inside_a_thought(
-    serve: Serve, tmp_path: Path, others: list[str]
+    serve: Serve, tmp_path: Path, further_texts: list[str]
 ) -> None:
-    assert verdicts_of(serve, tmp_path, [BARE, *others]) == ["correct"] * 3
+    assert verdicts_of(serve, tmp_path, [BARE, *further_texts]) == ["correct"] * 3
 
 
 @pytest.mark.parametrize(
@@ -203,9 +205,9 @@ def test_a_dead_endpoint_is_an_error_and_no_zero(
     serve: Serve, tmp_path: Path, reply: Reply, says: str
 ) -> None:
     config, _ = endpoint_run(serve, tmp_path, lambda *_: reply)
-    with pytest.raises(EndpointDead, match=says) as stopped:
+    with pytest.raises(EndpointDead, match=says) as error:
         main(["run", str(config), "--set", "engine.attempts=2"])
-    assert stopped.value.exit_code == 4
+    assert error.value.exit_code == 4
     assert not (tmp_path / "out/comparison.json").exists()
 
 
@@ -222,11 +224,11 @@ def test_an_endpoint_that_dies_half_way_keeps_what_it_answered(
     config, endpoint = endpoint_run(serve, tmp_path, script, 20)
     with pytest.raises(EndpointDead):
         main(["run", str(config), "--set", "engine.attempts=1"])
-    kept = len(answers(config))
-    assert 0 < kept <= 10
+    cached_count = len(answers(config))
+    assert 0 < cached_count <= 10
     dead = False
     assert main(["run", str(config)]) == 0
-    assert all(endpoint.asked["m", f"Problem {i}: what is {i}?"] == 1 for i in range(kept))
+    assert all(endpoint.asked["m", f"Problem {i}: what is {i}?"] == 1 for i in range(cached_count))
     assert (
         json.loads((tmp_path / "out/comparison.json").read_text())["benchmarks"]["p"]["base"][
             "correct"
@@ -260,9 +262,9 @@ def test_a_refused_key_is_the_users_to_mend_and_is_never_shown(
     config, endpoint = endpoint_run(
         serve, tmp_path, lambda *_: {"status": 401, "text": "bad key sk-secret-1"}
     )
-    with pytest.raises(InputError, match=r"status 401 .* set OPENAI_API_KEY") as stopped:
+    with pytest.raises(InputError, match=r"status 401 .* set OPENAI_API_KEY") as error:
         main(["run", str(config)])
-    assert "sk-secret-1" not in str(stopped.value)
+    assert "sk-secret-1" not in str(error.value)
     assert endpoint.headers[0]["Authorization"] == "Bearer sk-secret-1"
 
 
@@ -273,9 +275,9 @@ def test_a_key_that_a_cut_would_halve_is_never_shown_and_one_that_no_header_hold
     config, endpoint = endpoint_run(
         serve, tmp_path, lambda *_: {"status": 500, "text": "x" * 193 + "sk-secret-1"}
     )
-    with pytest.raises(EndpointDead) as stopped:
+    with pytest.raises(EndpointDead) as error:
         main(["run", str(config), "--set", "engine.attempts=1"])
-    assert "sk-" not in str(stopped.value)
+    assert "sk-" not in str(error.value)
     assert endpoint.headers[0]["Authorization"] == "Bearer sk-secret-1"
     monkeypatch.setenv("OPENAI_API_KEY", "sk-\nsecret")
     with pytest.raises(InputError, match="OPENAI_API_KEY: holds characters that no key has"):
@@ -319,10 +321,10 @@ def test_a_damaged_model_folder_is_an_error_and_no_zero(
         save_file(weights, model / name, metadata={"format": "pt"})
     else:
         (model / name).write_bytes(content)
-    with pytest.raises(InputError) as stopped:
+    with pytest.raises(InputError) as error:
         main(["run", str(tiny_run(tmp_path, model))])
-    assert says in str(stopped.value)
-    assert "\n" not in str(stopped.value)
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
     assert not (tmp_path / "out/comparison.json").exists()
 
 
@@ -412,13 +414,13 @@ def test_a_run_on_local_files_never_looks_for_the_network_and_leaves_nothing_in_
         "HF_HOME": str(tmp_path / "empty-cache"),
     }
     command = [sys.executable, "-m", "evaluation", "run", str(config)]
-    done = subprocess.run(
+    process = subprocess.run(
         command, cwd=tmp_path / "cwd", env=environment, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stderr
+    assert process.returncode == 0, process.stderr
     assert not attempts.exists(), attempts.read_text()
     assert list((tmp_path / "cwd").iterdir()) == []
-    assert done.stderr == ""
+    assert process.stderr == ""
     opinions = [
         row["second_opinion"]
         for row in rows_of(next((tmp_path / "out").glob("*/p/verdicts.jsonl")))

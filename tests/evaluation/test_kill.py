@@ -59,14 +59,16 @@ def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[bytes]") 
         time.sleep(0.005)
 
 
-def kept_in(out: Path) -> set[tuple[str, str]]:
+def cached_questions_of(out: Path) -> set[tuple[str, str]]:
     """(model, problem) of every whole line in the caches."""
-    found = set()
+    questions = set()
     for model in ("base", "tuned"):
         cache_file = out / model / "p/answers.jsonl"
         lines = cache_file.read_bytes().splitlines(keepends=True) if cache_file.exists() else []
-        found |= {(model, json.loads(line)["problem"]) for line in lines if line.endswith(b"\n")}
-    return found
+        questions |= {
+            (model, json.loads(line)["problem"]) for line in lines if line.endswith(b"\n")
+        }
+    return questions
 
 
 @pytest.mark.timeout(900)  # seven starts, on a machine that may be busy
@@ -85,8 +87,8 @@ def test_killed_at_five_moments_a_run_ends_with_the_same_result_and_asks_nothing
         process.communicate()
         assert process.returncode == -signal.SIGKILL
         assert not (tmp_path / "out/comparison.json").exists()
-        kept = kept_in(tmp_path / "out")
-        asked_before = {question: endpoint.asked[question] for question in kept}
+        cached_questions = cached_questions_of(tmp_path / "out")
+        asked_before = {question: endpoint.asked[question] for question in cached_questions}
     process = start(config)
     _, errors = process.communicate(timeout=240)
     assert process.returncode == 0, errors.decode()
@@ -97,11 +99,11 @@ def test_killed_at_five_moments_a_run_ends_with_the_same_result_and_asks_nothing
         assert len(rows) == len({row["id"] for row in rows}) == 100
 
     numbers = range(100)
-    found = json.loads((tmp_path / "out/comparison.json").read_text())["benchmarks"]["p"]
-    assert found["base"]["correct"] == sum(i % 2 > 0 for i in numbers)
-    assert found["tuned"]["correct"] == sum(i % 3 > 0 for i in numbers)
-    assert found["fixed"] == sum(i % 2 == 0 and i % 3 > 0 for i in numbers)
-    assert found["broken"] == sum(i % 2 > 0 and i % 3 == 0 for i in numbers)
+    entry = json.loads((tmp_path / "out/comparison.json").read_text())["benchmarks"]["p"]
+    assert entry["base"]["correct"] == sum(i % 2 > 0 for i in numbers)
+    assert entry["tuned"]["correct"] == sum(i % 3 > 0 for i in numbers)
+    assert entry["fixed"] == sum(i % 2 == 0 and i % 3 > 0 for i in numbers)
+    assert entry["broken"] == sum(i % 2 > 0 and i % 3 == 0 for i in numbers)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +159,7 @@ def test_a_second_process_on_the_same_folder_is_refused(
     config = write_config(tmp_path / "c.toml", endpoint, ["base"], str(problems), max_new_tokens=64)
     process = start(config)
     wait_for(lambda: sum(endpoint.asked.values()) >= 1, process)
-    second = start(config)
-    _, errors = second.communicate(timeout=240)
-    assert second.returncode == 2
+    second_process = start(config)
+    _, errors = second_process.communicate(timeout=240)
+    assert second_process.returncode == 2
     assert f"held by process {process.pid}" in errors.decode()

@@ -46,7 +46,7 @@ def scripted(problem: str, model: str, _: int) -> Reply:
 
 
 @pytest.fixture
-def finished(serve: Serve, tmp_path: Path) -> tuple[Path, Endpoint]:
+def finished_evaluation(serve: Serve, tmp_path: Path) -> tuple[Path, Endpoint]:
     """A finished run of 60 problems, and its endpoint."""
     endpoint = serve(scripted)
     problems = write_problems(tmp_path / "sums.jsonl", N)
@@ -58,67 +58,78 @@ def finished(serve: Serve, tmp_path: Path) -> tuple[Path, Endpoint]:
 
 
 def comparison_of(config: Path, out: str = "out") -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((config.parent / out / "comparison.json").read_text())[
-        "benchmarks"
-    ]["sums"]
-    return found
+    comparison = json.loads((config.parent / out / "comparison.json").read_text())
+    entry: dict[str, Any] = comparison["benchmarks"]["sums"]
+    return entry
 
 
 def test_accuracy_statistics_and_the_split_of_the_gain_are_those_of_the_script(
-    finished: tuple[Path, Endpoint],
+    finished_evaluation: tuple[Path, Endpoint],
 ) -> None:
-    found = comparison_of(finished[0])
-    base, tuned = (BASE * 6)[:N], (TUNED * 6)[:N]
+    entry = comparison_of(finished_evaluation[0])
+    base = (BASE * 6)[:N]
+    tuned = (TUNED * 6)[:N]
     flips = [(b, t) for b, t in zip(base, tuned, strict=True) if (b == "R") != (t == "R")]
-    fixed = [b for b, t in flips if t == "R"]
-    assert (found["n"], found["base"]["correct"], found["tuned"]["correct"]) == (
+    fixed_kinds = [b for b, t in flips if t == "R"]
+    assert (entry["n"], entry["base"]["correct"], entry["tuned"]["correct"]) == (
         N,
         base.count("R"),
         tuned.count("R"),
     )
-    assert (found["base"]["model"], found["tuned"]["model"]) == ("base", "tuned")
-    assert found["base"]["accuracy"] == pytest.approx(base.count("R") / N)
-    assert (found["fixed"], found["broken"]) == (len(fixed), len(flips) - len(fixed))
-    assert found["difference"] == pytest.approx((tuned.count("R") - base.count("R")) / N)
-    assert found["gain"] == {
-        "format": fixed.count("N"),
-        "finishing": fixed.count("L"),
-        "reasoning": fixed.count("W"),
+    assert (entry["base"]["model"], entry["tuned"]["model"]) == ("base", "tuned")
+    assert entry["base"]["accuracy"] == pytest.approx(base.count("R") / N)
+    assert (entry["fixed"], entry["broken"]) == (len(fixed_kinds), len(flips) - len(fixed_kinds))
+    assert entry["difference"] == pytest.approx((tuned.count("R") - base.count("R")) / N)
+    assert entry["gain"] == {
+        "format": fixed_kinds.count("N"),
+        "finishing": fixed_kinds.count("L"),
+        "reasoning": fixed_kinds.count("W"),
     }
-    assert found["mcnemar_p"] == pytest.approx(stats.binomtest(len(fixed), len(flips), 0.5).pvalue)
-    ours, theirs = (
-        found["tuned"]["wilson95"],
-        stats.binomtest(tuned.count("R"), N).proportion_ci(0.95, "wilson"),
+    assert entry["mcnemar_p"] == pytest.approx(
+        stats.binomtest(len(fixed_kinds), len(flips), 0.5).pvalue
     )
-    assert ours == pytest.approx([theirs.low, theirs.high])
-    low, high = found["interval95"]
-    assert low < found["difference"] < high
+    interval = stats.binomtest(tuned.count("R"), N).proportion_ci(0.95, "wilson")
+    assert entry["tuned"]["wilson95"] == pytest.approx([interval.low, interval.high])
+    low, high = entry["interval95"]
+    assert low < entry["difference"] < high
     tokens = sum({"R": 20, "W": 12, "N": 8, "L": 64}[kind] for kind in base)
-    assert found["base"]["tokens_per_correct"] == pytest.approx(tokens / base.count("R"))
-    assert found["base"]["unfinished"] == base.count("L")
+    assert entry["base"]["tokens_per_correct"] == pytest.approx(tokens / base.count("R"))
+    assert entry["base"]["unfinished"] == base.count("L")
 
 
-def test_lightevals_own_results_say_the_same_as_ours(finished: tuple[Path, Endpoint]) -> None:
-    results = next((finished[0].parent / "out" / "tuned" / "lighteval").rglob("results_*.json"))
+def test_lightevals_own_results_say_the_same_as_ours(
+    finished_evaluation: tuple[Path, Endpoint],
+) -> None:
+    results = next(
+        (finished_evaluation[0].parent / "out" / "tuned" / "lighteval").rglob("results_*.json")
+    )
     scores = json.loads(results.read_text())["results"]["sums|0"]
-    assert scores["graded"] == pytest.approx(comparison_of(finished[0])["tuned"]["accuracy"])
-    assert list((finished[0].parent / "out" / "tuned" / "lighteval" / "details").rglob("*.parquet"))
+    assert scores["graded"] == pytest.approx(
+        comparison_of(finished_evaluation[0])["tuned"]["accuracy"]
+    )
+    assert list(
+        (finished_evaluation[0].parent / "out" / "tuned" / "lighteval" / "details").rglob(
+            "*.parquet"
+        )
+    )
 
 
 def test_a_second_run_asks_nothing_and_says_the_same(
-    finished: tuple[Path, Endpoint], capsys: pytest.CaptureFixture[str]
+    finished_evaluation: tuple[Path, Endpoint], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config, endpoint = finished
-    before, calls = comparison_of(config), len(endpoint.bodies)
+    config, endpoint = finished_evaluation
+    before = comparison_of(config)
+    calls = len(endpoint.bodies)
     assert main(["run", str(config)]) == 0
-    assert (comparison_of(config), len(endpoint.bodies)) == (before, calls)
+    assert comparison_of(config) == before
+    assert len(endpoint.bodies) == calls
     out = capsys.readouterr().out
     assert "60 from the cache" in out
     assert "better: +50.0 points" in out
 
 
-def test_fresh_asks_everything_again(finished: tuple[Path, Endpoint]) -> None:
-    config, endpoint = finished
+def test_fresh_asks_everything_again(finished_evaluation: tuple[Path, Endpoint]) -> None:
+    config, endpoint = finished_evaluation
     assert main(["run", str(config), "--fresh", "--set", "limit=5"]) == 0
     assert len(endpoint.bodies) == 2 * N + 2 * 5
 
@@ -135,9 +146,9 @@ def test_a_limit_takes_the_first_problems_in_the_order_of_the_file(
 
 
 def test_another_limit_of_tokens_is_another_question_and_is_asked_again(
-    finished: tuple[Path, Endpoint],
+    finished_evaluation: tuple[Path, Endpoint],
 ) -> None:
-    config, endpoint = finished
+    config, endpoint = finished_evaluation
     calls = len(endpoint.bodies)
     assert (
         main(["run", str(config), "--set", "generation.max_new_tokens=100", "--set", "limit=1"])
@@ -148,18 +159,18 @@ def test_another_limit_of_tokens_is_another_question_and_is_asked_again(
 
 
 def test_greedy_decoding_ignores_the_seed_so_a_new_one_asks_nothing(
-    finished: tuple[Path, Endpoint],
+    finished_evaluation: tuple[Path, Endpoint],
 ) -> None:
-    config, endpoint = finished
+    config, endpoint = finished_evaluation
     calls = len(endpoint.bodies)
     assert main(["run", str(config), "--set", "generation.seed=7"]) == 0
     assert len(endpoint.bodies) == calls
 
 
 def test_the_prompt_is_the_one_of_training_with_the_boxed_request(
-    finished: tuple[Path, Endpoint],
+    finished_evaluation: tuple[Path, Endpoint],
 ) -> None:
-    body = finished[1].bodies[0]
+    body = finished_evaluation[1].bodies[0]
     assert body["messages"] == [
         {
             "role": "user",
@@ -183,9 +194,9 @@ def test_several_samples_are_asked_with_seeds_of_their_own(serve: Serve, tmp_pat
         temperature=0.6,
     )
     assert main(["run", str(config)]) == 0
-    found = comparison_of(config)["base"]
-    assert found["accuracy"] == pytest.approx(0.25)
-    assert found["pass_at_k"] == {"1": 0.25, "2": 0.5, "4": 1.0}
+    entry = comparison_of(config)["base"]
+    assert entry["accuracy"] == pytest.approx(0.25)
+    assert entry["pass_at_k"] == {"1": 0.25, "2": 0.5, "4": 1.0}
     assert len({body["seed"] for body in endpoint.bodies}) == 12
 
 
@@ -198,17 +209,18 @@ def test_quick_stops_early_when_the_answer_is_clear(serve: Serve, tmp_path: Path
         tmp_path / "c.toml", endpoint, ["base", "tuned"], str(problems), max_new_tokens=64
     )
     assert main(["run", str(config), "--quick"]) == 0
-    found = comparison_of(config)
-    assert found["quick"]["decision"] == "better"
-    assert found["n"] == found["quick"]["asked"] < 60
-    assert len(endpoint.bodies) == 2 * found["n"]
+    entry = comparison_of(config)
+    assert entry["quick"]["decision"] == "better"
+    assert entry["n"] == entry["quick"]["asked"] < 60
+    assert len(endpoint.bodies) == 2 * entry["n"]
 
 
 def test_two_finished_runs_are_compared_and_a_comparison_reported_again(
-    finished: tuple[Path, Endpoint], capsys: pytest.CaptureFixture[str]
+    finished_evaluation: tuple[Path, Endpoint], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config, endpoint = finished
-    folder, calls = config.parent, len(endpoint.bodies)
+    config, endpoint = finished_evaluation
+    folder = config.parent
+    calls = len(endpoint.bodies)
     out = folder / "across"
     assert (
         main(["compare", str(folder / "out" / "base"), str(folder / "out"), "--out", str(out)]) == 0
@@ -221,17 +233,17 @@ def test_two_finished_runs_are_compared_and_a_comparison_reported_again(
 
 
 def test_comparing_runs_asked_differently_says_so(
-    finished: tuple[Path, Endpoint], tmp_path: Path
+    finished_evaluation: tuple[Path, Endpoint], tmp_path: Path
 ) -> None:
-    config, _ = finished
-    other = str(config.parent / "other")
+    config, _ = finished_evaluation
+    second_folder = str(config.parent / "other")
     assert (
         main(
             [
                 "run",
                 str(config),
                 "--set",
-                f"out={other}",
+                f"out={second_folder}",
                 "--set",
                 "generation.prompt={problem} \\boxed?",
             ]
@@ -239,16 +251,19 @@ def test_comparing_runs_asked_differently_says_so(
         == 0
     )
     across = config.parent / "across"
-    assert main(["compare", str(config.parent / "out" / "base"), other, "--out", str(across)]) == 0
+    assert (
+        main(["compare", str(config.parent / "out" / "base"), second_folder, "--out", str(across)])
+        == 0
+    )
     warnings = comparison_of(config, "across")["warnings"]
     assert any(re.search("asked with different prompt", warning) for warning in warnings)
 
 
 def test_a_folder_that_is_no_finished_run_is_refused(
-    finished: tuple[Path, Endpoint], tmp_path: Path
+    finished_evaluation: tuple[Path, Endpoint], tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match="neither the folder of a finished evaluation"):
-        main(["compare", str(finished[0].parent / "out"), str(tmp_path / "nowhere")])
+        main(["compare", str(finished_evaluation[0].parent / "out"), str(tmp_path / "nowhere")])
     with pytest.raises(InputError, match="no such file"):
         main(["report", str(tmp_path / "nowhere")])
 
@@ -277,9 +292,9 @@ def test_a_training_run_is_no_evaluation_and_is_not_written_over(
 
 
 def test_a_finished_run_whose_answers_are_torn_says_which_line_and_is_mended_by_the_run(
-    finished: tuple[Path, Endpoint],
+    finished_evaluation: tuple[Path, Endpoint],
 ) -> None:
-    config, _ = finished
+    config, _ = finished_evaluation
     answers = config.parent / "out/tuned/sums/answers.jsonl"
     before = comparison_of(config)
     answers.write_bytes(answers.read_bytes()[:-20])
@@ -311,10 +326,10 @@ def test_names_too_long_or_without_ascii_letters_get_folders_of_their_own(
 
 
 def test_a_run_compared_with_itself_differs_by_nothing(
-    finished: tuple[Path, Endpoint], tmp_path: Path
+    finished_evaluation: tuple[Path, Endpoint], tmp_path: Path
 ) -> None:
-    run = str(finished[0].parent / "out")
+    run = str(finished_evaluation[0].parent / "out")
     assert main(["compare", run, run, "--out", str(tmp_path / "same")]) == 0
-    found = json.loads((tmp_path / "same/comparison.json").read_text())["benchmarks"]["sums"]
-    assert (found["fixed"], found["broken"], found["difference"]) == (0, 0, 0)
-    assert found["tuned"]["correct"] == found["base"]["correct"] > 0
+    entry = json.loads((tmp_path / "same/comparison.json").read_text())["benchmarks"]["sums"]
+    assert (entry["fixed"], entry["broken"], entry["difference"]) == (0, 0, 0)
+    assert entry["tuned"]["correct"] == entry["base"]["correct"] > 0

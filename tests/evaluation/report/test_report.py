@@ -45,22 +45,25 @@ def two_models(fixed: int, broken: int, same: int, name: str = "gsm8k") -> Any:
     """`fixed` problems right only with the tuned model, `broken` only with the base, `same`
     with both.
     """
-    base, tuned = [], []
-    for i in range(fixed + broken + same):
-        kind = (False, True) if i < fixed else (True, False) if i < fixed + broken else (True, True)
-        for cases, correct in zip((base, tuned), kind, strict=True):
-            cases.append(judged(f"Problem {i}", str(i), f"It is \\boxed{{{i}}}.", correct=correct))
-    return {"base model": {name: by_id(base)}, "tuned model": {name: by_id(tuned)}}
+    kinds = [(False, True)] * fixed + [(True, False)] * broken + [(True, True)] * same
+    base_cases = []
+    tuned_cases = []
+    for i, (base_correct, tuned_correct) in enumerate(kinds):
+        problem = f"Problem {i}"
+        text = f"It is \\boxed{{{i}}}."
+        base_cases.append(judged(problem, str(i), text, correct=base_correct))
+        tuned_cases.append(judged(problem, str(i), text, correct=tuned_correct))
+    return {"base model": {name: by_id(base_cases)}, "tuned model": {name: by_id(tuned_cases)}}
 
 
 def blocks(text: str) -> dict[str, Any]:
     """The data blocks of a page, opened."""
-    found = {
+    bodies = {
         a["id"]: body for a, body in Elements(text).scripts if a.get("type") == "application/gzip"
     }
     return {
         str(name): json.loads(gzip.decompress(base64.b64decode(body)))
-        for name, body in found.items()
+        for name, body in bodies.items()
     }
 
 
@@ -93,10 +96,10 @@ def test_every_text_is_found_again_in_the_blocks(tmp_path: Path) -> None:
         "",
     ]
     cases = by_id([judged(f"P{i}", "1", text, correct=False) for i, text in enumerate(texts)])
-    opened = blocks(report_of(tmp_path / "report.html", {"m": {"b": cases}}))
-    listed = opened["index"]["benchmarks"][0]["cases"]
-    found = [opened[f"chunk-{case['chunk']}"][case["at"]][0][0] for case in listed]
-    assert found == [
+    page_blocks = blocks(report_of(tmp_path / "report.html", {"m": {"b": cases}}))
+    entries = page_blocks["index"]["benchmarks"][0]["cases"]
+    texts = [page_blocks[f"chunk-{case['chunk']}"][case["at"]][0][0] for case in entries]
+    assert texts == [
         ["a < b", "So \\boxed{1}", False],
         ["never closed", "", True],
         ["", "no thinking at all", False],
@@ -108,10 +111,10 @@ def test_every_text_is_found_again_in_the_blocks(tmp_path: Path) -> None:
 def test_long_texts_are_divided_into_chunks_that_are_opened_alone(tmp_path: Path) -> None:
     size = CHUNK_CHARACTERS // 3
     cases = by_id([judged(f"P{i}", "1", f"{i} " * (size // 2), correct=True) for i in range(8)])
-    opened = blocks(report_of(tmp_path / "report.html", {"m": {"b": cases}}))
-    assert opened["index"]["chunks"] == len(opened) - 1 >= 2
-    for i, case in enumerate(opened["index"]["benchmarks"][0]["cases"]):
-        assert opened[f"chunk-{case['chunk']}"][case["at"]][0][0][1].startswith(f"{i} ")
+    page_blocks = blocks(report_of(tmp_path / "report.html", {"m": {"b": cases}}))
+    assert page_blocks["index"]["chunks"] == len(page_blocks) - 1 >= 2
+    for i, case in enumerate(page_blocks["index"]["benchmarks"][0]["cases"]):
+        assert page_blocks[f"chunk-{case['chunk']}"][case["at"]][0][0][1].startswith(f"{i} ")
 
 
 def test_hostile_texts_and_names_make_no_element(tmp_path: Path) -> None:
@@ -165,8 +168,8 @@ def test_the_manifest_and_the_command_stand_on_the_page(tmp_path: Path) -> None:
 
 
 def test_one_model_alone_and_three_models_and_several_samples_are_reported(tmp_path: Path) -> None:
-    one = {"only": two_models(2, 1, 3)["base model"]}
-    assert "One model alone shows no gain" in report_of(tmp_path / "one.html", one)
+    single_model = {"only": two_models(2, 1, 3)["base model"]}
+    assert "One model alone shows no gain" in report_of(tmp_path / "one.html", single_model)
     three = two_models(2, 1, 3)
     three["third model"] = three["tuned model"]
     assert report_of(tmp_path / "three.html", three).count("class=verdict") == 2

@@ -46,8 +46,8 @@ def test_search_finds_problems_and_if_asked_full_texts(page: Any, tmp_path: Path
     case = judged(
         "A needle", "9", "<think>\nhidden Haystack \u00e4\n</think>\n\n\\boxed{9}", correct=True
     )
-    for told in results.values():
-        told["gsm8k"][case.question.id] = [case]
+    for model_results in results.values():
+        model_results["gsm8k"][case.question.id] = [case]
     open_report(page, tmp_path / "r.html", results)
     page.fill("#search", "needle")
     assert shown(page) == "1 of 5"
@@ -93,12 +93,12 @@ def test_arrow_keys_walk_through_the_cases_and_the_address_leads_back(
     for _ in range(24):  # from the first, which is open from the start
         page.keyboard.press("ArrowDown")
     playwright.expect(page.locator(".problem")).to_have_text("Problem 24")
-    selected = page.locator(".row[aria-selected=true]").inner_text()
-    assert "Problem 24" in selected
+    selected_row = page.locator(".row[aria-selected=true]").inner_text()
+    assert "Problem 24" in selected_row
     assert "#case=gsm8k/" in page.url
     page.reload()
     page.wait_for_selector(".side")
-    assert page.locator(".row[aria-selected=true]").inner_text() == selected
+    assert page.locator(".row[aria-selected=true]").inner_text() == selected_row
 
 
 def test_the_first_fixed_case_is_open_from_the_start_and_the_address_stays(
@@ -106,10 +106,10 @@ def test_the_first_fixed_case_is_open_from_the_start_and_the_address_stays(
 ) -> None:
     right_before = judged("Right before", "1", "\\boxed{1}", correct=True)
     wrong_before = judged("Wrong before", "2", "\\boxed{3}", correct=False)
-    fixed = judged("Wrong before", "2", "\\boxed{2}", correct=True)
+    fixed_case = judged("Wrong before", "2", "\\boxed{2}", correct=True)
     results = {
         "base": {"b": by_id([right_before, wrong_before])},
-        "tuned": {"b": by_id([right_before, fixed])},
+        "tuned": {"b": by_id([right_before, fixed_case])},
     }
     open_report(page, tmp_path / "r.html", results)
     playwright.expect(page.locator("#detail .problem")).to_have_text("Wrong before")
@@ -199,8 +199,8 @@ def test_nothing_that_a_model_or_a_problem_says_runs(page: Any, tmp_path: Path) 
 def test_links_to_disagreements_lead_to_the_case(page: Any, tmp_path: Path) -> None:
     results = two_models(2, 0, 40)
     odd = judged("Odd one", "1", "\\boxed{1}", correct=True, second=False)
-    for told in results.values():
-        told["gsm8k"][odd.question.id] = [odd]
+    for model_results in results.values():
+        model_results["gsm8k"][odd.question.id] = [odd]
     open_report(page, tmp_path / "r.html", results)
     page.locator("a[data-case]").first.click()
     page.wait_for_selector(".side")
@@ -269,7 +269,7 @@ def many(count: int, characters: int) -> Results:
     pool = " ".join(dice.choices(words, k=(characters * 20) // 5))
     results: Results = {"base": {"b": {}}, "tuned": {"b": {}}}
     for i in range(count):
-        for told in results.values():
+        for model_results in results.values():
             start = dice.randrange(len(pool) - characters)
             text = f"<think>\n{pool[start : start + characters]}\n</think>\n\nSo \\boxed{{{i}}}."
             case = judged(
@@ -279,7 +279,7 @@ def many(count: int, characters: int) -> Results:
                 correct=dice.random() < 0.6,
                 tokens=characters // 4,
             )
-            told["b"][f"{i:x}"] = [case]
+            model_results["b"][f"{i:x}"] = [case]
     return results
 
 

@@ -31,12 +31,12 @@ def cases(kinds: str) -> dict[str, list[Case]]:
 def test_each_fixed_problem_counts_once_in_the_split_of_the_gain() -> None:
     base = cases("wrong bare cut open wrong right right bare")
     tuned = cases("right right right right wrong right bare right")
-    found = compare("base", base, "tuned", tuned)
-    assert found["fixed"] == 5
-    assert found["gain"] == {"format": 2, "finishing": 2, "reasoning": 1}
-    assert found["broken"] == 1
-    assert found["loss"] == {"format": 1, "finishing": 0, "reasoning": 0}
-    assert found["difference"] == pytest.approx((6 - 2) / 8)
+    entry = compare("base", base, "tuned", tuned)
+    assert entry["fixed"] == 5
+    assert entry["gain"] == {"format": 2, "finishing": 2, "reasoning": 1}
+    assert entry["broken"] == 1
+    assert entry["loss"] == {"format": 1, "finishing": 0, "reasoning": 0}
+    assert entry["difference"] == pytest.approx((6 - 2) / 8)
 
 
 def test_an_answer_cut_off_with_a_box_in_it_failed_by_finishing_not_by_reasoning() -> None:
@@ -44,34 +44,34 @@ def test_an_answer_cut_off_with_a_box_in_it_failed_by_finishing_not_by_reasoning
     cut = Case(
         cut.question, 0, ModelAnswer("\\boxed{2}", "length", 1, 50, 1.0), cut.verdict, True, False
     )
-    found = compare("base", {"q0": [cut]}, "tuned", cases("right"))
-    assert found["gain"] == {"format": 0, "finishing": 1, "reasoning": 0}
+    entry = compare("base", {"q0": [cut]}, "tuned", cases("right"))
+    assert entry["gain"] == {"format": 0, "finishing": 1, "reasoning": 0}
 
 
 def test_only_problems_that_both_answered_are_compared() -> None:
-    found = compare(
+    entry = compare(
         "base",
         cases("right wrong right"),
         "tuned",
         {"q1": [case(1, "right")], "q9": [case(9, "right")]},
     )
-    assert (found["n"], found["fixed"], found["base"]["correct"]) == (1, 1, 0)
+    assert (entry["n"], entry["fixed"], entry["base"]["correct"]) == (1, 1, 0)
 
 
 def test_a_difference_by_chance_is_called_not_significant() -> None:
-    found = compare(
+    entry = compare(
         "base", cases("right " * 6 + "wrong " * 6), "tuned", cases("right " * 8 + "wrong " * 4)
     )
-    assert found["significant"] is False
-    assert found["says"].startswith("not significant: +16.7 points")
-    assert any("12 problems are few" in warning for warning in found["warnings"])
+    assert entry["significant"] is False
+    assert entry["says"].startswith("not significant: +16.7 points")
+    assert any("12 problems are few" in warning for warning in entry["warnings"])
 
 
 def test_an_interval_that_is_surer_than_p_is_warned_about() -> None:
-    found = compare("base", cases("wrong " * 8), "tuned", cases("right " * 3 + "wrong " * 5))
-    assert found["interval95"][0] > 0
-    assert found["significant"] is False
-    assert any("leaves out 0 and p does not agree" in warning for warning in found["warnings"])
+    entry = compare("base", cases("wrong " * 8), "tuned", cases("right " * 3 + "wrong " * 5))
+    assert entry["interval95"][0] > 0
+    assert entry["significant"] is False
+    assert any("leaves out 0 and p does not agree" in warning for warning in entry["warnings"])
 
 
 @pytest.mark.parametrize(
@@ -83,20 +83,20 @@ def test_an_interval_that_is_surer_than_p_is_warned_about() -> None:
     ],
 )
 def test_few_problems_are_warned_about_with_what_they_could_show(more: int, words: str) -> None:
-    found = compare(
+    entry = compare(
         "base", cases("wrong " * 100), "tuned", cases("right " * more + "wrong " * (100 - more))
     )
-    assert found["warnings"] == [f"100 problems are few: {words} (power 80%)"]
+    assert entry["warnings"] == [f"100 problems are few: {words} (power 80%)"]
 
 
 def test_a_clear_loss_is_called_worse() -> None:
-    found = compare("base", cases("right " * 30), "tuned", cases("wrong " * 30))
-    assert found["says"].startswith("worse: -100.0 points")
+    entry = compare("base", cases("right " * 30), "tuned", cases("wrong " * 30))
+    assert entry["says"].startswith("worse: -100.0 points")
 
 
 def test_equal_answers_differ_by_nothing_and_no_p_is_small() -> None:
-    found = compare("base", cases("right wrong"), "tuned", cases("right wrong"))
-    assert (found["difference"], found["mcnemar_p"], found["interval95"]) == (0.0, 1.0, [0.0, 0.0])
+    entry = compare("base", cases("right wrong"), "tuned", cases("right wrong"))
+    assert (entry["difference"], entry["mcnemar_p"], entry["interval95"]) == (0.0, 1.0, [0.0, 0.0])
 
 
 def test_several_samples_give_the_average_and_pass_at_k() -> None:
@@ -105,9 +105,9 @@ def test_several_samples_give_the_average_and_pass_at_k() -> None:
         "q1": [case(1, "right" if s == 0 else "wrong", s) for s in range(4)],
         "q2": [case(2, "bare", s) for s in range(4)],
     }
-    found = summary("model", groups)
-    assert found["accuracy"] == pytest.approx((1 + 0.25 + 0) / 3)
-    assert found["pass_at_k"] == {
+    entry = summary("model", groups)
+    assert entry["accuracy"] == pytest.approx((1 + 0.25 + 0) / 3)
+    assert entry["pass_at_k"] == {
         "1": pytest.approx(5 / 12),
         "2": pytest.approx((1 + 0.5) / 3),
         "4": pytest.approx(2 / 3),
@@ -115,11 +115,11 @@ def test_several_samples_give_the_average_and_pass_at_k() -> None:
 
 
 def test_tokens_a_right_answer_counts_the_tokens_of_wrong_ones_too() -> None:
-    found = summary(
+    entry = summary(
         "model", {"q0": [case(0, "right", tokens=100)], "q1": [case(1, "wrong", tokens=500)]}
     )
-    assert found["tokens_per_correct"] == 600
-    assert [(b["from"], b["n"], b["correct"]) for b in found["by_length"]] == [
+    assert entry["tokens_per_correct"] == 600
+    assert [(b["from"], b["n"], b["correct"]) for b in entry["by_length"]] == [
         (0, 1, 1),
         (256, 1, 0),
     ]

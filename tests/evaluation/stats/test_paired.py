@@ -47,29 +47,30 @@ def test_the_paired_bootstrap_gives_scipys_percentile_interval(
     fixed: int, broken: int, same: int
 ) -> None:
     differences = [1.0] * fixed + [-1.0] * broken + [0.0] * same
-    theirs = stats.bootstrap(
+    scipys = stats.bootstrap(
         (np.array(differences),),
         np.mean,
         n_resamples=10_000,
         method="percentile",
         rng=np.random.default_rng(1),
     ).confidence_interval
-    one_problem = 1 / len(
-        differences
-    )  # means lie on a grid this coarse, and a quantile may fall on the next point of it
+    # Means lie on a grid this coarse, and a quantile may fall on the next point of it.
+    one_problem = 1 / len(differences)
     assert paired_bootstrap(differences) == pytest.approx(
-        (theirs.low, theirs.high), abs=1.01 * one_problem
+        (scipys.low, scipys.high), abs=1.01 * one_problem
     )
 
 
 def test_the_paired_bootstrap_covers_the_true_difference_nineteen_times_in_twenty() -> None:
     draws = np.random.default_rng(2)
-    truth, covered = 0.10, 0
+    truth = 0.10
+    covering_count = 0
     for _ in range(400):
         differences = draws.choice([1.0, -1.0, 0.0], size=200, p=[0.2, 0.1, 0.7])
         low, high = paired_bootstrap(differences.tolist(), resamples=1_000)
-        covered += low <= truth <= high
-    assert 0.91 <= covered / 400 <= 0.98
+        if low <= truth <= high:
+            covering_count += 1
+    assert 0.91 <= covering_count / 400 <= 0.98
 
 
 def test_the_interval_is_the_same_at_every_run() -> None:
@@ -84,12 +85,11 @@ def test_the_detectable_difference_is_found_by_mcnemars_test_four_times_in_five(
     d = detectable_difference(n, discordant)
     draws = np.random.default_rng(3)
     shares = [(discordant + d) / 2, (discordant - d) / 2, 1 - discordant]
-    found = sum(
+    significant_count = sum(
         mcnemar_exact(int(f), int(b)) < 0.05 for f, b, _ in draws.multinomial(n, shares, size=1_000)
     )
-    assert (
-        0.72 <= found / 1_000 <= 0.86
-    )  # Connor's formula is for the test without its exactness, which costs a little
+    # Connor's formula is for the test without its exactness, which costs a little.
+    assert 0.72 <= significant_count / 1_000 <= 0.86
 
 
 def test_where_even_one_sided_flips_would_be_missed_no_difference_is_detectable() -> None:

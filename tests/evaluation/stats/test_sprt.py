@@ -7,7 +7,8 @@ import pytest
 
 from evaluation.stats.sprt import ALPHA, BETA, ODDS, Decision, decide
 
-_RUNS, _LONGEST = 3_000, 1_500
+_RUNS = 3_000
+_LONGEST = 1_500
 
 
 def decisions(odds: float, seed: int) -> dict[Decision, float]:
@@ -15,17 +16,18 @@ def decisions(odds: float, seed: int) -> dict[Decision, float]:
     is broken.
     """
     draws = np.random.default_rng(seed).random((_RUNS, _LONGEST)) < odds / (odds + 1)
-    counted: dict[Decision, float] = {"better": 0, "worse": 0, "alike": 0, "undecided": 0}
+    shares: dict[Decision, float] = {"better": 0, "worse": 0, "alike": 0, "undecided": 0}
     for run in draws:
         fixed = 0
         decision: Decision = "undecided"
         for looks, is_fixed in enumerate(run, 1):
-            fixed += bool(is_fixed)
+            if is_fixed:
+                fixed += 1
             decision = decide(fixed, looks - fixed)
             if decision != "undecided":
                 break
-        counted[decision] += 1 / _RUNS
-    return counted
+        shares[decision] += 1 / _RUNS
+    return shares
 
 
 def test_a_difference_where_there_is_none_is_claimed_at_most_as_often_as_stated() -> None:
