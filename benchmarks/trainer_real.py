@@ -32,7 +32,7 @@ from generator.arithmetic import draw, read  # noqa: E402
 from generator.rehearsal import solver  # noqa: E402
 from shared.prompts import messages_for  # noqa: E402
 from shared.records import Trace, Usage, problem_id  # noqa: E402
-from shared.shards import ShardWriter  # noqa: E402
+from shared.shard_writer import ShardWriter  # noqa: E402
 
 PROMPT = "{problem}\nPlease reason step by step, and put your final answer within \\boxed{{}}."
 

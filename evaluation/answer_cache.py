@@ -24,7 +24,8 @@ import orjson
 
 from evaluation.records import ModelAnswer, SampleRequest
 from shared.errors import CannotWrite
-from shared.shards import whole_length, write_atomically
+from shared.file_writing import write_atomically
+from shared.shards import whole_length
 
 _KEYS = {
     "key",

@@ -25,9 +25,9 @@ from shared.benchmarks.rows import Row, final_answer, problem_of, read_file
 from shared.contamination import EvaluationIndex
 from shared.destinations import note_ours
 from shared.errors import InputError
+from shared.file_writing import write_atomically
 from shared.grading.extract import last_box
 from shared.records import read_traces
-from shared.shards import write_atomically
 
 WEAK = "weak.jsonl"
 _ANSWER_FIELDS = ("answer", "gold", "final_answer")

@@ -8,7 +8,7 @@ import orjson
 
 from generator.config import GeneratorConfig
 from shared.chat_api.redaction import Address
-from shared.shards import write_atomically
+from shared.file_writing import write_atomically
 
 FILE = "config.json"
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import InputError
+from shared.file_writing import write_atomically
 from shared.inference.loading import load_tokenizer
 from shared.pages import document
 from shared.rendering import ChatRenderer
-from shared.shards import write_atomically
 from trainer.config import TrainerConfig
 from trainer.data.examples import Example
 from trainer.data.selection import check_corpora, select

@@ -19,8 +19,8 @@ from typing import Any
 from evaluation.records import Results
 from evaluation.report.page import opening
 from evaluation.report.payload import pack
+from shared.file_writing import write_atomically
 from shared.pages.frame import CLOSING
-from shared.shards import write_atomically
 
 
 def write_report(

@@ -16,9 +16,9 @@ import orjson
 from evaluation.answer_cache import answer_of
 from evaluation.records import Benchmark, Case, Cases, Question
 from shared.errors import CannotWrite, InputError
+from shared.file_writing import write_atomically
 from shared.folder_lock import FolderLock
 from shared.records import Verdict
-from shared.shards import write_atomically
 
 MANIFEST = "manifest.json"
 COMPARISON = "comparison.json"

@@ -26,7 +26,7 @@ import orjson
 
 from generator.high_water import HighWater
 from shared.errors import InputError
-from shared.shards import open_within, write_atomically, writing
+from shared.file_writing import open_within, write_atomically, writing
 
 NAME = "budgets.json"
 SCHEMA = 1

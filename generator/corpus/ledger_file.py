@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from shared.errors import CannotWrite, InputError, Stopped
-from shared.shards import open_within
+from shared.file_writing import open_within
 
 VERSION = 1
 _CANNOT_WRITE = {

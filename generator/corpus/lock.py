@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from shared.errors import CannotWrite
+from shared.file_writing import make_corpus_folder
 from shared.folder_lock import FolderLock
-from shared.shards import make_corpus_folder
 
 
 def lock_corpus(corpus: Path) -> FolderLock:

@@ -12,8 +12,9 @@ from pathlib import Path
 import orjson
 
 from shared.errors import InputError
+from shared.file_writing import write_atomically
 from shared.records import SCHEMA
-from shared.shards import PILES, SealedShard, write_atomically
+from shared.shards import PILES, SealedShard
 
 NAME = "manifest.json"
 

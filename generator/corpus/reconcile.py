@@ -15,16 +15,8 @@ from generator.corpus.manifest import NAME as MANIFEST
 from generator.corpus.manifest import read_manifest, write_manifest
 from shared.errors import InputError
 from shared.records import Trace, trace_id
-from shared.shards import (
-    OPEN,
-    PILES,
-    Position,
-    ShardWriter,
-    describe,
-    open_files,
-    read_lines,
-    sealed_files,
-)
+from shared.shard_writer import ShardWriter
+from shared.shards import OPEN, PILES, Position, describe, open_files, read_lines, sealed_files
 
 AccountOf = Callable[[str], str]
 

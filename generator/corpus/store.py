@@ -23,7 +23,8 @@ from shared.chat_api.redaction import SHORTEST_SECRET
 from shared.errors import CannotWrite, InputError
 from shared.folder_lock import FolderLock
 from shared.records import Trace
-from shared.shards import OPEN, PILES, Pile, Position, SealedShard, ShardWriter
+from shared.shard_writer import ShardWriter
+from shared.shards import OPEN, PILES, Pile, Position, SealedShard
 
 T = TypeVar("T")
 

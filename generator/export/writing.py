@@ -17,9 +17,9 @@ import pyarrow.parquet as pq
 
 from shared.destinations import is_corpus, note_ours
 from shared.errors import CannotWrite
+from shared.file_writing import open_within
 from shared.prompts import training_messages
 from shared.records import Message, Trace
-from shared.shards import open_within
 
 ROW_GROUP = 1_000
 SCHEMA = pa.schema(

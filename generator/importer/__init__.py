@@ -32,9 +32,9 @@ from generator.problems.rows import BadRow
 from generator.record import utc_now, with_flags
 from shared.contamination import EvaluationIndex
 from shared.errors import InputError
+from shared.file_writing import write_atomically
 from shared.grading import grade
 from shared.records import Trace, Usage, Verdict, problem_id, trace_id
-from shared.shards import write_atomically
 
 LANE = "import"
 NOTE = "import"  # the ledger's note that says what a corpus was imported from

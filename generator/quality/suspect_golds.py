@@ -18,8 +18,9 @@ from typing import Any
 
 import orjson
 
+from shared.file_writing import write_atomically
 from shared.grading import grade_fast
-from shared.shards import open_files, sealed_files, write_atomically
+from shared.shards import open_files, sealed_files
 
 FILE = "suspect_gold.jsonl"
 AGREEING = 3

@@ -10,7 +10,7 @@ from generator.quality.suspect_golds import write_suspects
 from generator.report.figures import collect
 from generator.report.page import page
 from shared.destinations import check_destination, note_ours
-from shared.shards import write_atomically
+from shared.file_writing import write_atomically
 
 FILE = "report.html"
 

@@ -34,8 +34,13 @@ from generator.screening.summary import (
 from shared.contamination import EvaluationIndex, Hit
 from shared.contamination.text import tokens
 from shared.errors import CannotWrite
+from shared.file_writing import (
+    make_corpus_folder,
+    make_folder_within,
+    open_within,
+    write_atomically,
+)
 from shared.records import Problem
-from shared.shards import make_corpus_folder, make_folder_within, open_within, write_atomically
 
 BATCH = 2048
 _LEFT_OUT = np.dtype([("id", "<u8"), ("reason", "u1"), ("instead", "<u8")])

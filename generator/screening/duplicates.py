@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.contamination.text import squeeze, tokens
+from shared.file_writing import open_within
 from shared.records import Problem
-from shared.shards import open_within
 
 PERMUTATIONS = 128
 SHINGLE = 3

@@ -11,8 +11,9 @@ import orjson
 
 from generator.screening.summary import Summary
 from shared.contamination import Finding, Hit
+from shared.file_writing import open_within
 from shared.records import Problem
-from shared.shards import open_within, whole_length
+from shared.shards import whole_length
 
 _HIT_KEYS = ("kind", "evaluation", "evaluation_problem", "similarity", "covered_8", "shared_13")
 

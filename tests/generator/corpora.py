@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.records import Trace, Usage, problem_id, trace_id
-from shared.shards import ShardWriter
+from shared.shard_writer import ShardWriter
 
 REASONING = (
     "Okay, so I add the two numbers. That gives a sum, and I check it once more to be sure about"

@@ -7,7 +7,7 @@ import pytest
 
 from shared.destinations import check_destination, check_outside_corpora, note_ours
 from shared.errors import InputError
-from shared.shards import ShardWriter
+from shared.shard_writer import ShardWriter
 
 
 @pytest.fixture

@@ -10,15 +10,9 @@ from pathlib import Path
 import pytest
 
 from shared.errors import CannotWrite, InputError
-from shared.shards import (
-    ShardWriter,
-    describe,
-    open_files,
-    read_rows,
-    sealed_files,
-    whole_length,
-    write_atomically,
-)
+from shared.file_writing import write_atomically
+from shared.shard_writer import ShardWriter
+from shared.shards import describe, open_files, read_rows, sealed_files, whole_length
 
 LINES = [b'{"n": %d}\n' % n for n in range(7)]
 
@@ -132,7 +126,7 @@ def test_a_write_that_does_not_fit_leaves_whole_lines_and_the_writer_goes_on_whe
 import resource, sys
 from pathlib import Path
 from shared.errors import CannotWrite
-from shared.shards import ShardWriter
+from shared.shard_writer import ShardWriter
 writer = ShardWriter(Path({str(tmp_path)!r}), "traces", 100, 1)
 writer.append(b"1" * 600 + b"\\n")
 try:

@@ -8,7 +8,7 @@ from typing import Any
 
 from shared.prompts import BOXED_REQUEST
 from shared.records import Trace, Usage, problem_id
-from shared.shards import ShardWriter
+from shared.shard_writer import ShardWriter
 
 NAMES = ("Ada", "Ben", "Cleo", "Dan", "Eva", "Finn")
 THINGS = ("apples", "books", "coins", "pens")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shared.shards import write_atomically
+from shared.file_writing import write_atomically
 
 MARK = "whole.json"
 PREFIX = "checkpoint-"

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import InputError
+from shared.file_writing import write_atomically
 from shared.git_commit import git_commit
 from shared.rendering import ChatRenderer
-from shared.shards import write_atomically
 from trainer.config import TrainerConfig
 from trainer.data.selection import Selection
 from trainer.planning.hardware import Card

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from shared.shards import write_atomically
+from shared.file_writing import write_atomically
 from trainer.artifacts.manifest import read_manifest
 
 

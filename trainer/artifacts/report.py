@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import InputError
+from shared.file_writing import write_atomically
 from shared.pages import document
 from shared.pages.charts import Points, line_chart
-from shared.shards import write_atomically
 from trainer.artifacts.manifest import read_manifest
 from trainer.artifacts.metrics import Line, read_lines
 

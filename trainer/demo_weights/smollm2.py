@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from shared.errors import CannotWrite, InputError
-from shared.shards import write_atomically
+from shared.file_writing import write_atomically
 
 # written last: the source that the folder was made from, and the sha256 of each of its files
 MARK = "weights.json"

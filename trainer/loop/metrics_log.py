@@ -5,7 +5,7 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
-from shared.shards import write_atomically
+from shared.file_writing import write_atomically
 from trainer.artifacts.metrics import read_lines
 
 METRICS = "metrics.jsonl"

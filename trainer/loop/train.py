@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import CannotWrite, InputError, ended_by_a_signal
+from shared.file_writing import write_atomically
 from shared.folder_lock import FolderLock
 from shared.inference.loading import load_tokenizer
 from shared.rendering import ChatRenderer
-from shared.shards import write_atomically
 from trainer.artifacts.checkpoints import Checkpoint, whole_checkpoints
 from trainer.artifacts.finalize import OUTCOME, finalize, is_finished
 from trainer.artifacts.manifest import (
