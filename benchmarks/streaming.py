@@ -76,7 +76,7 @@ def measure(run: Callable[[], Awaitable[int]]) -> Measured:
 
 
 async def with_teacher(url: str, streams: int) -> int:
-    from shared.chat_api import Teacher
+    from shared.chat_api import ChatClient
     from shared.chat_api.request import Request
 
     request = Request([{"role": "user", "content": QUESTION}], "rehearsal-r1", 0.6, 0.95, 32768)
@@ -86,7 +86,7 @@ async def with_teacher(url: str, streams: int) -> int:
         nonlocal chunks
         chunks += more
 
-    async with Teacher(url) as teacher, asyncio.TaskGroup() as group:
+    async with ChatClient(url) as teacher, asyncio.TaskGroup() as group:
         for _ in range(streams):
             group.create_task(teacher.call(request, count))
     return chunks

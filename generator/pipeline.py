@@ -31,7 +31,7 @@ from generator.run import Run
 from generator.sample_policy import Rule
 from generator.signals import EarlySignals
 from generator.work_queue import Feed, Place
-from shared.chat_api import Clocks, Teacher
+from shared.chat_api import ChatClient, Clocks
 from shared.errors import typed
 from shared.records import Problem
 
@@ -189,8 +189,8 @@ def _screening_lines() -> Callable[[int], None]:
 def _lanes(config: GeneratorConfig, corpus: Corpus) -> Lanes:
     clocks = Clocks(**config.timeouts.model_dump())
 
-    def teacher_for(lane: LaneConfig) -> Teacher:
-        return Teacher(lane.base_url, key_of(lane), clocks)
+    def teacher_for(lane: LaneConfig) -> ChatClient:
+        return ChatClient(lane.base_url, key_of(lane), clocks)
 
     return Lanes(config, teacher_for, corpus.ledger, corpus.high_water)
 

@@ -19,7 +19,7 @@ from generator.lanes.forecast import Expected, Forecast, forecast
 from generator.lanes.lane import request_for
 from generator.lanes.remedies import with_remedy
 from generator.rehearsal.launch import with_rehearsal_teacher
-from shared.chat_api import Clocks, Teacher
+from shared.chat_api import ChatClient, Clocks
 from shared.chat_api.errors import CallError, FieldRefused
 from shared.chat_api.limits import LimitNews
 from shared.errors import InputError
@@ -210,7 +210,7 @@ async def _probe_lane(config: GeneratorConfig, lane: LaneConfig) -> Probe:
     news: list[LimitNews] = []
     refusals: list[str] = []
     clocks = Clocks(**config.timeouts.model_dump())
-    async with Teacher(lane.base_url, key_of(lane), clocks) as teacher:
+    async with ChatClient(lane.base_url, key_of(lane), clocks) as teacher:
         for _ in range(PROBE_ATTEMPTS):
             try:
                 completion = await teacher.call(request, on_limits=news.append)

@@ -9,12 +9,13 @@ refuses it ends the run.
 """
 
 import hashlib
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from evaluation.config import GenerationConfig
 from evaluation.records import Question, SampleRequest
+from shared.chat_api.errors import BadRequest, CallError
+from shared.chat_api.request import Request
 from shared.records import Message
 
 # -1 is "off" for every vLLM, SGLang and llama.cpp; 0 is refused by vLLM before 0.9 and by SGLang.
@@ -28,64 +29,63 @@ class RequestFields:
     """
 
     def __init__(self, model: str, generation: GenerationConfig) -> None:
-        self._model, self._generation = model, generation
+        self._model = model
+        self._generation = generation
         self.sampling = _sampling(generation)
+        self._optional = _optional(generation, self.sampling)
         self._refused: set[str] = set()
         self._accepted: set[str] = set()
-        self._renamed = False  # max_tokens is called max_completion_tokens here
-        self._told: set[str] = set()
+        self._announced: set[str] = set()  # refused fields that the user has been told of
 
     def messages(self, question: Question) -> list[Message]:
         """The question's messages, led by generation.system where that is a text, or silence
         ("").
         """
-        system, given = self._generation.system, list(question.messages)
-        if system == "template" or given[0]["role"] == "system":
-            return given
-        return [{"role": "system", "content": system}, *given]
+        system = self._generation.system
+        messages = list(question.messages)
+        if system == "template" or messages[0]["role"] == "system":
+            return messages
+        return [{"role": "system", "content": system}, *messages]
 
-    def body(self, asked: SampleRequest) -> dict[str, Any]:
-        """A request's JSON without what the server has refused so far."""
-        limit = "max_completion_tokens" if self._renamed else "max_tokens"
-        body: dict[str, Any] = {
-            "model": self._model,
-            "messages": self.messages(asked.question),
-            limit: self._generation.max_new_tokens,
-            "stream": False,
-            **self.sampling,
-        }
+    def request(self, sample: SampleRequest) -> Request:
+        """What is asked now: without what the server has refused so far."""
+        fields = dict(self.sampling)
         if self._generation.temperature > 0:
-            body["seed"] = _seed(self._generation.seed, asked)
-        return {name: value for name, value in body.items() if name not in self._refused}
+            fields["seed"] = _seed(self._generation.seed, sample)
+        for name in self._refused:
+            fields.pop(name, None)
+        return Request(
+            messages=self.messages(sample.question),
+            model=self._model,
+            temperature=fields.pop("temperature"),
+            top_p=fields.pop("top_p", None),
+            max_tokens=self._generation.max_new_tokens,
+            extra=fields,
+        )
 
-    def give_way(self, refusal: str, body: Mapping[str, Any]) -> bool:
-        """Take note of what a 400 or 422 refuses of `body`; whether to ask again, with less."""
-        if (
-            "max_tokens" in body
-            and "max_completion_tokens" in refusal
-            and "max_tokens" not in self._accepted
-        ):
-            self._renamed = True
+    def give_way(self, error: CallError, request: Request) -> bool:
+        """Take note of what a refusal refuses of `request`; whether to ask again, with less."""
+        if not error.wording:
+            return False
+        sent = _optional_fields(request)
+        if self._refused & sent:  # another call has found it out meanwhile
             return True
-        if self._refused & body.keys():  # another call has found it out meanwhile
-            return True
-        optional = [
-            name for name in self._optional() if name in body and name not in self._accepted
-        ]
-        named = {name for name in optional if _names(refusal, name)}
-        self._refused |= named or _NOT_IN_OPENAIS_API.intersection(optional)
-        return bool(self._refused & body.keys())
+        optional = (self._optional & sent) - self._accepted
+        named = frozenset(name for name in optional if error.names(name))
+        if not named and isinstance(error, BadRequest):
+            named = optional & _NOT_IN_OPENAIS_API
+        self._refused |= named
+        return bool(named)
 
-    def accept(self, body: Mapping[str, Any]) -> str:
+    def accept(self, request: Request) -> str:
         """Take note of a request that was answered; a line for the user where there is news,
         else "".
         """
-        self._accepted |= body.keys()
-        self._refused -= (
-            body.keys()
-        )  # a refusal that named no field may have been of something else
-        news = self._refused - self._told
-        self._told |= news
+        sent = _optional_fields(request)
+        self._accepted |= sent
+        self._refused -= sent  # a refusal that named no field may have been of something else
+        news = self._refused - self._announced
+        self._announced |= news
         if not news:
             return ""
         fields = ", ".join(sorted(news))
@@ -94,39 +94,47 @@ class RequestFields:
             " hold there"
         )
 
-    def without(self, body: Mapping[str, Any]) -> tuple[str, ...]:
-        """The fields that `body` lacks because the server refuses them."""
-        return tuple(sorted(self._refused - body.keys()))
+    def without(self, request: Request) -> tuple[str, ...]:
+        """The fields that `request` lacks because the server refuses them."""
+        return tuple(sorted(self._refused - _optional_fields(request)))
 
-    def cause(self, refusal: str) -> str:
+    def cause(self, error: CallError) -> str:
         """The key of the configuration that a refusal seems to be about, as the end of a
         sentence; "" for none.
         """
         settings = self._generation.model_dump()
-        if self._generation.system != "template" and _names(refusal, "system"):
+        if self._generation.system != "template" and error.names("system"):
             return "; generation.system cannot be applied here: leave it out"
         for name in ("temperature", *_NEUTRAL, "chat_template_kwargs"):
-            if name in settings and _names(refusal, name):
+            if name in settings and error.names(name):
                 return (
                     f"; generation.{name} = {settings[name]} cannot be applied here: change it or"
                     " leave it out"
                 )
-        named = next((name for name in self._generation.extra_body if _names(refusal, name)), "")
-        return (
-            f"; generation.extra_body has {named!r}, which cannot be applied here: leave it out"
-            if named
-            else ""
-        )
+        for name in self._generation.extra_body:
+            if error.names(name):
+                return (
+                    f"; generation.extra_body has {name!r}, which cannot be applied here: leave it"
+                    " out"
+                )
+        return ""
 
-    def _optional(self) -> list[str]:
-        """Fields that can be left out without going against what the user has set."""
-        own = self._generation.extra_body
-        neutral = [
-            name
-            for name, value in _NEUTRAL.items()
-            if self.sampling[name] == value and name not in own
-        ]
-        return [*neutral, "seed"]
+
+def _optional(generation: GenerationConfig, sampling: Mapping[str, Any]) -> frozenset[str]:
+    """Fields that can be left out without going against what the user has set."""
+    neutral = [
+        name
+        for name, value in _NEUTRAL.items()
+        if sampling[name] == value and name not in generation.extra_body
+    ]
+    return frozenset({*neutral, "seed"})
+
+
+def _optional_fields(request: Request) -> frozenset[str]:
+    """The names of the fields in `request` that a server may do without."""
+    if request.top_p is None:
+        return frozenset(request.extra)
+    return frozenset({"top_p", *request.extra})
 
 
 def _sampling(generation: GenerationConfig) -> dict[str, Any]:
@@ -143,10 +151,6 @@ def _sampling(generation: GenerationConfig) -> dict[str, Any]:
     return fields | generation.extra_body
 
 
-def _seed(seed: int, asked: SampleRequest) -> int:
-    stream = f"{seed} {asked.question.id} {asked.sample}"
+def _seed(seed: int, sample: SampleRequest) -> int:
+    stream = f"{seed} {sample.question.id} {sample.sample}"
     return int(hashlib.sha256(stream.encode()).hexdigest()[:7], 16)
-
-
-def _names(refusal: str, field: str) -> bool:
-    return re.search(rf"(?<![A-Za-z_]){field}(?![A-Za-z_])", refusal) is not None

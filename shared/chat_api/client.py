@@ -1,4 +1,4 @@
-"""The teacher's client: one session for a lane, one `call` for a sample."""
+"""The client of an OpenAI-compatible chat API: one session for a server, one `call` for a sample."""
 
 import asyncio
 import urllib.request
@@ -10,9 +10,10 @@ import aiohttp
 import orjson
 from yarl import URL
 
-from shared.chat_api import error_mapping, limits, wire
+from shared.chat_api import error_mapping, wire
+from shared.chat_api.dialects import Gathering
 from shared.chat_api.errors import CallError, FieldRefused, Unreachable
-from shared.chat_api.limits import LimitNews
+from shared.chat_api.limits import LimitNews, news
 from shared.chat_api.redaction import Address, Redactor
 from shared.chat_api.request import Request
 from shared.chat_api.stream import Call, Clocks, bounded
@@ -20,10 +21,11 @@ from shared.errors import InputError
 from shared.records import Completion
 
 
-class Teacher:
-    """One lane's connection to its server. Use it as an async context manager.
+class ChatClient:
+    """Asks one server. Use it as an async context manager.
 
-    `extra` goes into every request body.
+    `as_generated`: a completion's `response` is the whole text as the model generated it, thinking
+    tags included, and its `reasoning` is "".
     """
 
     def __init__(
@@ -31,29 +33,34 @@ class Teacher:
         base_url: str,
         api_key: str = "",
         clocks: Clocks | None = None,
-        extra: Mapping[str, Any] | None = None,
+        *,
+        as_generated: bool = False,
     ) -> None:
         address = Address.of(base_url)
-        self._url = address.url.rstrip("/") + "/chat/completions"
-        self._key, self._clocks = api_key, clocks or Clocks()
-        self._extra = dict(extra or {})
+        self._url = f"{address.url.rstrip('/')}/chat/completions"
+        self._clocks = clocks or Clocks()
+        self._as_generated = as_generated
         self._redactor = Redactor(api_key, *address.secrets)
         # Given with each call: aiohttp sends a session's own headers, the key among them, to a
         # proxy as well.
-        self._headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
-        self._headers["Content-Type"] = "application/json"
+        self._headers = {
+            "Accept": "text/event-stream",
+            "Accept-Encoding": "identity",
+            "Content-Type": "application/json",
+        }
         authorization = f"Bearer {api_key}" if api_key else address.authorization
         if authorization:
             self._headers["Authorization"] = authorization
         self._proxy_headers: dict[str, str] | None = None
-        self._left_out: set[str] = set()  # fields that this server does not know
+        self._refused_fields: set[str] = set()  # left out from now on
+        self._accepted_fields: set[str] = set()
         self._starts_thinking = False  # its template opens the thinking, its stream only closes it
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         proxy, self._proxy_headers = _proxy_for(self._url)
         self._session = aiohttp.ClientSession(
-            # The lane bounds its calls; a second bound here would only hide waiting.
+            # The caller bounds its calls; a second bound here would only hide waiting.
             connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._clocks.connect or None),
             proxy=proxy,
@@ -82,9 +89,29 @@ class Teacher:
         `content_filter`, …). Errors: a `CallError`, with what text and usage there was in
         `partial`. Cancelling closes the connection.
         """
-        assert self._session is not None, "use the teacher as an async context manager"
-        call = Call(request, on_tokens, self._clocks, self._starts_thinking, self._redactor)
+        call = Call(request, on_tokens, self._clocks, self._texts, self._redactor)
         body = self._body(request)
+        try:
+            await self._exchange(call, body, on_limits)
+            if call.gathering.closes_only:
+                self._starts_thinking = True
+            completion = call.finish()
+        except CallError as error:
+            if error.headers_news is not None:
+                on_limits(error.headers_news)
+            field = self._refused_field(error, body)
+            if not field:
+                raise
+            self._refused_fields.add(field)
+            raise FieldRefused(error.message, status=error.status, partial=error.partial) from None
+        self._accepted_fields.update(body)
+        return completion
+
+    async def _exchange(
+        self, call: Call, body: Mapping[str, Any], on_limits: Callable[[LimitNews], None]
+    ) -> None:
+        """Send the request and read the reply, held to the clocks."""
+        assert self._session is not None, "use the client as an async context manager"
         try:
             async with asyncio.timeout(None) as clock:
                 call.start(clock)
@@ -95,88 +122,82 @@ class Teacher:
                     proxy_headers=self._proxy_headers,
                     allow_redirects=False,
                 ) as reply:
-                    await self._receive(reply, call, body, on_limits)
+                    await self._receive(reply, call, str(body["model"]), on_limits)
         except TimeoutError:
             if not clock.expired():
                 raise Unreachable(f"no connection within {self._clocks.connect:g} s") from None
             call.time_is_up()
+        except aiohttp.InvalidURL:
+            raise Unreachable(f"base_url is no URL: {self._url}") from None
         except aiohttp.ClientError as error:
-            if isinstance(error, aiohttp.InvalidURL):
-                raise Unreachable(f"base_url is no URL: {self._url}") from None
-            call.broke(_why(error, self._redactor))
-        self._starts_thinking |= call.gathering.closes_only
-        try:
-            return call.finish()
-        except CallError as error:  # a 429 inside the stream may name a limit
-            if error.headers_news is not None:
-                on_limits(error.headers_news)
-            raise
+            call.broke(_reason(error, self._redactor))
 
     async def _receive(
         self,
         reply: aiohttp.ClientResponse,
         call: Call,
-        body: Mapping[str, Any],
+        model: str,
         on_limits: Callable[[LimitNews], None],
     ) -> None:
         headers = wire.headers(reply.headers.items())
-        call.headers = headers
-        if reply.status == 200:
-            news = limits.news(headers)
-            if news is not None:
-                on_limits(news)
-            call.began = True
-            await call.read(reply)
-            return
-        raw = await bounded(reply)
-        error = error_mapping.refusal(
-            reply.status,
-            headers,
-            raw,
-            url=self._url,
-            model=str(body["model"]),
-            redactor=self._redactor,
-        )
-        if error.headers_news is not None:
-            on_limits(error.headers_news)
-        if reply.status in (400, 422) and (field := self._refused_field(error.message, body)):
-            self._left_out.add(field)
-            raise FieldRefused(error.message, status=reply.status)
-        raise error
+        if reply.status != 200:
+            raise error_mapping.refusal(
+                reply.status,
+                headers,
+                await bounded(reply),
+                url=self._url,
+                model=model,
+                redactor=self._redactor,
+            )
+        limit_news = news(headers)
+        if limit_news is not None:
+            on_limits(limit_news)
+        call.begin(headers)
+        await call.read(reply)
+
+    def _texts(self, gathering: Gathering) -> tuple[str, str]:
+        """(reasoning, response) of what a call has brought."""
+        if self._as_generated:
+            return "", gathering.generated_text()
+        return gathering.texts(self._starts_thinking)
 
     def _body(self, request: Request) -> dict[str, Any]:
         body: dict[str, Any] = {
             "model": request.model,
             "messages": request.messages,
             "temperature": request.temperature,
-            "top_p": request.top_p,
             "max_tokens": request.max_tokens,
             "stream": True,
             "stream_options": {"include_usage": True},
-            **self._extra,
+            **request.extra,
         }
-        for field in self._left_out:
+        if request.top_p is not None:
+            body["top_p"] = request.top_p
+        for field in self._refused_fields:
             value = body.pop(field, None)
             if field == "max_tokens":
                 body["max_completion_tokens"] = value
         return body
 
-    @staticmethod
-    def _refused_field(message: str, body: Mapping[str, Any]) -> str:
-        """The field of ours that a 400 complains of, among those that we can do without."""
-        if "stream_options" in body and ("stream_options" in message or "include_usage" in message):
+    def _refused_field(self, error: CallError, body: Mapping[str, Any]) -> str:
+        """The field of ours that a refusal complains of, among those that we can do without."""
+        if "stream_options" in body and error.names("stream_options", "include_usage"):
             return "stream_options"
-        if "max_tokens" in body and "max_completion_tokens" in message:
+        # A server that has taken max_tokens may still find one too large, and say both names.
+        can_rename = "max_tokens" in body and "max_tokens" not in self._accepted_fields
+        if can_rename and error.names("max_completion_tokens"):
             return "max_tokens"
         return ""
 
 
-def _why(error: aiohttp.ClientError, redactor: Redactor) -> str:
+def _reason(error: aiohttp.ClientError, redactor: Redactor) -> str:
     if isinstance(error, aiohttp.ClientPayloadError):  # its text reads like an HTTP 400
         return "the connection closed in the middle of the stream"
     if isinstance(error, aiohttp.ClientResponseError):  # and so does this one's
-        return redactor.clean(wire.one_line(f"the reply cannot be read: {error.message}"))
-    return redactor.clean(wire.one_line(str(error) or type(error).__name__))
+        text = f"the reply cannot be read: {error.message}"
+    else:
+        text = str(error) or type(error).__name__
+    return redactor.line(text)
 
 
 def _proxy_for(url: str) -> tuple[URL | None, dict[str, str] | None]:
@@ -191,10 +212,10 @@ def _proxy_for(url: str) -> tuple[URL | None, dict[str, str] | None]:
     if host in ("localhost", "::1") or host.startswith("127.") or urllib.request.proxy_bypass(host):
         return None, None
     proxies = urllib.request.getproxies()
-    found = proxies.get(target.scheme) or proxies.get("all")
-    if not found:
+    address = proxies.get(target.scheme) or proxies.get("all")
+    if not address:
         return None, None
-    proxy = URL(found if "://" in found else f"http://{found}")
+    proxy = URL(address if "://" in address else f"http://{address}")
     if proxy.scheme not in ("http", "https"):
         variable = f"{target.scheme}_proxy" if proxies.get(target.scheme) else "all_proxy"
         raise InputError(
@@ -204,6 +225,5 @@ def _proxy_for(url: str) -> tuple[URL | None, dict[str, str] | None]:
     if not proxy.user:
         return proxy, None
     # aiohttp makes Proxy-Authorization of it, in the tunnel's request or in ours.
-    return proxy.with_user(None), {
-        "Authorization": aiohttp.encode_basic_auth(proxy.user, proxy.password or "")
-    }
+    authorization = aiohttp.encode_basic_auth(proxy.user, proxy.password or "")
+    return proxy.with_user(None), {"Authorization": authorization}

@@ -17,15 +17,20 @@ from typing import Any
 
 from shared.chat_api import wire
 from shared.records import Usage
-from shared.thinking import THINK_CLOSE, THINK_OPEN, closes_only, split
+from shared.thinking import THINK_CLOSE, THINK_OPEN, closes_only, join, split
 
 DONE = b"[DONE]"
 _DONE_BYTES_MAX = 32  # with white space around it
+_SHOWN_BYTES = 4096  # of what is no event; far more than a line shows, so that no key is cut in two
 _ERROR_LINE = b"error:"  # llama.cpp's name of a line with an error body
 _PIECES = (
     256  # so many strings are joined: a stream of 30,000 tokens would hold 2 MB of string headers
 )
 _SURE_CHARACTERS = 6  # different ones in a first piece: a second that begins with it repeats it
+# What holds the text of a part: OpenAI, Mistral, OpenRouter's summaries, the Responses API's form
+_PART_FIELDS = ("text", "thinking", "reasoning", "summary", "content", "value")
+_PART_DEPTH = 4  # of lists and objects around a text
+_THOUGHT_TYPES = ("thinking", "reasoning", "reasoning_text", "reasoning.text")
 _MOST_TOKENS = 10**9  # of one call; more is no count
 
 
@@ -194,7 +199,7 @@ class Gathering:
             try:
                 event = wire.document(payload)
             except wire.NotJson:
-                text = wire.one_line(payload[:200].decode("utf-8", "replace"))
+                text = payload[:_SHOWN_BYTES].decode("utf-8", "replace")
                 self.error = f"an event that is not JSON: {text}"
                 continue
             self._event(event.clean, event.raw)
@@ -210,7 +215,7 @@ class Gathering:
             event = event[0]
             raw = raw[0]
         if not isinstance(event, dict):
-            self.error = f"an event that is no object: {wire.one_line(str(event))[:200]}"
+            self.error = f"an event that is no object: {str(event)[:_SHOWN_BYTES]}"
             return
         choices = event.get("choices")
         if choices and isinstance(choices, list) and isinstance(choices[0], dict):
@@ -240,20 +245,20 @@ class Gathering:
             self.error = choice
 
     def _delta(self, delta: dict[str, Any]) -> None:
-        thought = delta.get("reasoning_content") or delta.get("reasoning")
-        if not thought and (details := delta.get("reasoning_details")):
-            thought = _from_details(details)
-        said = delta.get("content")
-        if said and not isinstance(said, str):
-            more, said = _from_parts(said)
-            thought = thought or more
-        if thought and isinstance(thought, str):
+        """One piece of the message, or a message that came whole."""
+        thought = _text_of(delta.get("reasoning_content") or delta.get("reasoning"))
+        if not thought:
+            thought = _text_of(delta.get("reasoning_details"))
+        content = delta.get("content") or ""
+        if not isinstance(content, str):
+            thought_in_content, content = _from_parts(content)
+            thought = thought or thought_in_content
+        if thought:
             self._reasoning.add(thought)
-        elif not said:
-            return
-        if said:
-            self._content.add(said)
-        self.chunks += 1
+        if content:
+            self._content.add(content)
+        if thought or content:
+            self.chunks += 1
 
     def texts(self, starts_thinking: bool = False) -> tuple[str, str]:
         """(reasoning, response). `starts_thinking`: this server's content begins inside the
@@ -265,6 +270,20 @@ class Gathering:
             return reasoning, _without_thought(content, reasoning)
         text = split(content, untagged_is_thinking=starts_thinking)
         return text.reasoning, text.response
+
+    def generated_text(self) -> str:
+        """The whole text as the model generated it, thinking tags included, whichever dialect it
+        came in. Thinking with nothing after it never ended.
+        """
+        content = wire.whole(self._content.text)
+        if not self._reasoning.size:
+            return content
+        reasoning = wire.whole(self._reasoning.text)
+        response = _without_thought(content, reasoning)
+        is_repeated = response.strip() == reasoning.strip()  # one thought under both names
+        if is_repeated or not response.strip():
+            return f"{THINK_OPEN}\n{reasoning}"
+        return join(reasoning, response)
 
     @property
     def closes_only(self) -> bool:
@@ -324,24 +343,30 @@ def _is_error(event: dict[str, Any]) -> bool:
     return any(event.get(each) for each in names)
 
 
-def _from_details(details: Any) -> str:
-    if not isinstance(details, list):
+def _text_of(value: Any, depth: int = _PART_DEPTH) -> str:
+    """The text of a part, of several, or of what wraps one: "…", {"text": "…"}, [{"text": "…"}]."""
+    if isinstance(value, str):
+        return value
+    if depth == 0:
         return ""
-    found = (d.get("text") or d.get("summary") for d in details if isinstance(d, dict))
-    return "".join(text for text in found if isinstance(text, str))
+    if isinstance(value, list):
+        return "".join(_text_of(each, depth - 1) for each in value)
+    if isinstance(value, dict):
+        texts = (_text_of(value.get(name), depth - 1) for name in _PART_FIELDS)
+        return next(filter(None, texts), "")
+    return ""
 
 
-def _from_parts(parts: Any) -> tuple[str, str]:
-    """(thought, said) of a content that is a list of typed parts."""
-    thought, said = "", ""
-    for part in parts if isinstance(parts, list) else ():
-        if not isinstance(part, dict):
-            continue
-        if isinstance(part.get("text"), str):
-            said += part["text"]
-        elif inner := part.get("thinking"):
-            thought += inner if isinstance(inner, str) else _from_details(inner)
-    return thought, said
+def _from_parts(content: Any) -> tuple[str, str]:
+    """(thought, response) of a content that is a list of typed parts."""
+    thoughts: list[str] = []
+    responses: list[str] = []
+    for part in content if isinstance(content, list) else [content]:
+        if isinstance(part, dict) and ("thinking" in part or part.get("type") in _THOUGHT_TYPES):
+            thoughts.append(_text_of(part))
+        else:
+            responses.append(_text_of(part))
+    return "".join(thoughts), "".join(responses)
 
 
 def _usage(sent: dict[str, Any]) -> Usage:

@@ -19,6 +19,8 @@ from shared.chat_api import wire
 _CODE_FIELDS = ("code", "status_code", "http_status", "status", "error_code", "error_type", "type")
 _INNER_FIELDS = ("error", "errors", "base_resp", "detail", "message")
 _INNER_DEPTH = 4
+_ECHOES = frozenset({"input", "body", "request"})  # FastAPI's names for what was sent to it
+_WORDING_CHARACTERS = 4000
 _SEARCHED_CHARACTERS = 400
 # The first that matches counts: "InternalError.Algo.InvalidParameter" is Bailian's word for a bad
 # request.
@@ -80,6 +82,28 @@ def message_of(body: bytes) -> str:
     text = body.decode("utf-8", "replace")
     page_text = re.sub(r"(?is)<(style|script).*?</\1>|<[^>]*>", " ", text)  # a gateway's page
     return wire.one_line(page_text) or "no message"
+
+
+def wording(error: Any, body: bytes = b"") -> str:
+    """All that a parsed error body says, or the text of one that is no JSON, on one line."""
+    texts = [body.decode("utf-8", "replace")] if error is None else _texts(error)
+    return " ".join(" ".join(texts).split())[:_WORDING_CHARACTERS]
+
+
+def _texts(error: Any) -> Iterator[str]:
+    """Every text of an error body but those of the request, where a server sends it back: it
+    names every field.
+    """
+    if isinstance(error, str):
+        yield error
+    elif isinstance(error, list):
+        for each in error:
+            yield from _texts(each)
+    elif isinstance(error, dict):
+        for key, value in error.items():
+            is_echo = key in _ECHOES and isinstance(value, dict | list)
+            if not is_echo:
+                yield from _texts(value)
 
 
 def parsed(body: bytes) -> Any:

@@ -10,7 +10,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from shared.chat_api import wire
-from shared.chat_api.error_body import message_of, parsed, sentence, setting_of, status_of
+from shared.chat_api.error_body import (
+    message_of,
+    parsed,
+    sentence,
+    setting_of,
+    status_of,
+    wording,
+)
 from shared.chat_api.errors import (
     BadRequest,
     BalanceGone,
@@ -43,6 +50,8 @@ _PASSING = re.compile(
     r"\b(busy|overloaded|try again|retry (later|after|your)|temporar(y|ily))\b|繁忙|稍后|稍候", re.I
 )
 
+# What is wrong may be a field that the server does not know.
+REFUSALS_OF_THE_REQUEST = (400, 422)
 _CLASSES: dict[int, type[CallError]] = {
     401: KeyRefused,
     402: BalanceGone,
@@ -67,6 +76,7 @@ def refusal(
     """The error that a reply with `status` other than 200 stands for. `headers` are looked up
     in lower case.
     """
+    body = redactor.body(body)
     tree = parsed(body)
     said = redactor.clean(message_of(body))
     kind = _kind(status, said)
@@ -87,6 +97,7 @@ def refusal(
         status=status,
         retry_after_seconds=retry_after(headers),
         headers_news=news(headers, body if status == 429 else b""),
+        wording=redactor.clean(wording(tree, body)) if status in REFUSALS_OF_THE_REQUEST else "",
         setting=setting_of(tree, said) if kind is BadRequest else "",
     )
 
@@ -100,7 +111,7 @@ def error_event(
     `error`: its parsed body, or a sentence. A fault of the server's, and what says nothing of
     itself, is `ErrorEvent`.
     """
-    said = redactor.clean(wire.one_line(sentence(error)))
+    said = redactor.line(sentence(error))
     status = status_of(error)
     kind: type[CallError] = ErrorEvent
     if status is not None and status < 500:
@@ -116,6 +127,7 @@ def error_event(
         retry_after_seconds=retry_after(headers),
         partial=partial,
         headers_news=news(headers, said.encode()) if kind is RateLimited else None,
+        wording=redactor.clean(wording(error)) if status in REFUSALS_OF_THE_REQUEST else "",
         setting=setting_of(error, said) if kind is BadRequest else "",
     )
 

@@ -3,7 +3,7 @@
     CallError                 one HTTP call brought no whole answer; `kind` names it in one word
     ├── BadRequest            400, 413, 422: this request is bad; do not ask it again
     ├── RequestRefused        the lane refuses every request in the same words: it stops, the sample stays unasked
-    ├── FieldRefused          400 for a field that the teacher leaves out from now on: ask again at once
+    ├── FieldRefused          400 for a field that the client leaves out from now on: ask again at once
     ├── KeyRefused            401, 403: the lane stops
     ├── BalanceGone           402: the lane stops and is probed now and then
     ├── UnknownModel          404: the lane stops; the message names the model
@@ -23,6 +23,7 @@ A failed call is data: it is recorded and the run goes on. A bug is not a `CallE
 propagates.
 """
 
+import re
 from typing import ClassVar
 
 from shared.chat_api.limits import LimitNews
@@ -33,8 +34,8 @@ class CallError(Exception):
     """One HTTP call brought no whole answer. No text in it contains the API key.
 
     `partial` has the text and usage that came before the failure, None where no stream began.
-    `status`: of the reply, or what the code of an error inside it stands for. `setting`: the
-    configuration key that a refusal names, else "".
+    `status`: of the reply, or what the code of an error inside it stands for. `wording`: all that a
+    refusal of the request says; `setting`: the configuration key that it names, else "".
     """
 
     kind: ClassVar[str] = "error"
@@ -48,6 +49,7 @@ class CallError(Exception):
         retry_after_seconds: float | None = None,
         partial: Completion | None = None,
         headers_news: LimitNews | None = None,
+        wording: str = "",
         setting: str = "",
     ) -> None:
         super().__init__(message)
@@ -56,7 +58,13 @@ class CallError(Exception):
         self.retry_after_seconds = retry_after_seconds
         self.partial = partial
         self.headers_news = headers_news
+        self.wording = wording
         self.setting = setting
+
+    def names(self, *fields: str) -> bool:
+        """Whether a refusal names one of these fields of the request."""
+        pattern = rf"(?<![A-Za-z_])({'|'.join(map(re.escape, fields))})(?![A-Za-z_])"
+        return re.search(pattern, self.wording) is not None
 
 
 class BadRequest(CallError):
@@ -72,7 +80,7 @@ class RequestRefused(CallError):
 
 
 class FieldRefused(CallError):
-    """The server does not know a field of ours. The teacher has noted it: the next call is
+    """The server does not know a field of ours. The client has noted it: the next call is
     worded without it.
     """
 

@@ -5,6 +5,8 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from shared.chat_api import wire
+
 # A key of fewer characters ("EMPTY", "none", "1") stands in for one at a server that asks for none:
 # it is no secret, and taken out of every text it would make holes in them.
 SHORTEST_SECRET = 6
@@ -65,6 +67,16 @@ class Redactor:
         for key in self._keys:
             text = text.replace(key, "[key]")
         return text
+
+    def line(self, text: str) -> str:
+        """`text` on one short line. Whole keys go first, before a cut can leave half of one."""
+        return self.clean(wire.one_line(self.whole(text)))
+
+    def body(self, body: bytes) -> bytes:
+        """A reply's body where all of a key stands in it; it can still be read as JSON."""
+        for key in self._keys:
+            body = body.replace(key.encode(), b"[key]")
+        return body
 
     def name(self, text: str) -> str:
         """A name from a reply; where it was cut, a part of a key may stand at its end."""

@@ -33,17 +33,21 @@ from shared.records import Completion, Usage, is_cut
 
 # A short answer ends promptly, a long one is cheap: the pause after a block grows with the age of
 # the stream.
-_PAUSE_SECONDS, _PAUSE_GROWTH, _PAUSE_SECONDS_MAX = 0.1, 0.05, 0.25
-_FULL_BLOCK = (
-    1 << 14
-)  # bytes, some fifty tokens: a stream that brings as many at once is read on without a pause
+_PAUSE_SECONDS = 0.1
+_PAUSE_GROWTH = 0.05  # for each second of age
+_PAUSE_SECONDS_MAX = 0.25
+# Bytes, some fifty tokens: a stream that brings as many at once is read on without a pause.
+_FULL_BLOCK = 1 << 14
 _END_SECONDS = 0.15  # how long the end of the transfer is waited for after `[DONE]`
 _AFTERMATH_SECONDS = 5.0  # how long usage and `[DONE]` are waited for once finish_reason came
-_ERROR_BODY_BYTES, _ERROR_BODY_SECONDS = 1 << 16, 5.0
+_ERROR_BODY_BYTES = 1 << 16
+_ERROR_BODY_SECONDS = 5.0
 # Bounds for a call: generous for the wordiest dialect, small enough that a thousand mad servers do
-# not fill the memory.
-_WIRE_BYTES = (1 << 20, 2048)  # at least, and for each token of max_tokens
-_TEXT_CHARACTERS = (1 << 16, 64)
+# not fill the memory. At least so many, and so many for each token of max_tokens.
+_WIRE_BYTES = 1 << 20
+_WIRE_BYTES_PER_TOKEN = 2048
+_TEXT_CHARACTERS = 1 << 16
+_TEXT_CHARACTERS_PER_TOKEN = 64
 _EVENT_BYTES = 1 << 22
 # finish_reasons of a server that could not go on: DeepSeek, SGLang, OpenRouter, Zhipu
 _GIVEN_UP = frozenset({"insufficient_system_resource", "abort", "error", "network_error"})
@@ -60,28 +64,37 @@ class Clocks:
 
 
 class Call:
-    """One call on its way: what came, when, and what that makes of it in the end."""
+    """One call on its way: what came, when, and what that makes of it in the end.
+
+    `texts`: (reasoning, response) of what was gathered.
+    """
 
     def __init__(
         self,
         request: Request,
         on_tokens: Callable[[int], None],
         clocks: Clocks,
-        starts_thinking: bool,
+        texts: Callable[[Gathering], tuple[str, str]],
         redactor: Redactor,
     ) -> None:
-        self._request, self._on_tokens, self._clocks = request, on_tokens, clocks
-        self._starts_thinking, self._redactor = starts_thinking, redactor
+        self._request = request
+        self._on_tokens = on_tokens
+        self._clocks = clocks
+        self._texts = texts
+        self._redactor = redactor
         self.gathering = Gathering()
-        self.began = False  # HTTP 200 came
-        self.headers: Mapping[str, str] = {}  # of the reply
+        self._began = False  # HTTP 200 came
+        self._headers: Mapping[str, str] = {}  # of the reply
         self._bytes = 0
+        self._is_document = False  # one JSON object came whole, instead of a stream
         self._broken = ""  # why the transport ended before the stream did
         self._started = time.monotonic()
         self._first_token: float | None = None
 
     def start(self, clock: asyncio.Timeout) -> None:
-        self._clock, self._loop = clock, asyncio.get_running_loop()
+        """The request goes out; `clock` is what ends the call where no token comes in time."""
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
         now = self._loop.time()
         self._ends = now + self._clocks.total if self._clocks.total else float("inf")
         self._set(now, self._clocks.first_token)
@@ -90,28 +103,28 @@ class Call:
         when = min(self._ends, now + seconds if seconds else float("inf"))
         self._clock.reschedule(None if when == float("inf") else when)
 
+    def begin(self, headers: Mapping[str, str]) -> None:
+        """HTTP 200 came."""
+        self._began = True
+        self._headers = headers
+
     async def read(self, reply: aiohttp.ClientResponse) -> None:
         """Read the reply to its end, block by block."""
-        splitter, content = EventSplitter(), reply.content
+        content = reply.content
         block = await content.readany()
-        while (
-            block and not block.strip()
-        ):  # blank lines keep a connection alive, before a stream and before a body
+        # Blank lines keep a connection alive, before a stream and before a body.
+        while block and not block.strip():
             self._take([], len(block), 0)
             block = await content.readany()
         block = wire.without_mark(block)
         if block.lstrip()[:1] in (b"{", b"<", b"["):
-            await self._read_at_once(reply, block)
+            await self._read_at_once(content, block)
             return
+        splitter = EventSplitter()
         while block:
             self._take(splitter.feed(block), len(block), splitter.waiting_bytes)
             if self.gathering.done or self.gathering.error:
-                with suppress(
-                    TimeoutError
-                ):  # the end of the transfer lets the connection be used again
-                    async with asyncio.timeout(_END_SECONDS):
-                        while await content.readany():
-                            pass
+                await _read_out(content)
                 return
             if len(block) < _FULL_BLOCK and not content.is_eof():
                 await _leave_alone(reply, self._pause())
@@ -119,38 +132,40 @@ class Call:
         self._take(splitter.end(), 0, 0)
 
     def _take(self, payloads: list[bytes], size: int, waiting: int) -> None:
+        """Take in what a block of `size` bytes brought; `waiting` bytes are of an event that has
+        not ended. Errors: `Oversized`.
+        """
         self._bytes += size
-        ended = self.gathering.finish_reason is not None
+        had_ended = self.gathering.finish_reason is not None
         count = self.gathering.take(payloads)
         if count:
             now = self._loop.time()
             if self._first_token is None:
                 self._first_token = time.monotonic() - self._started
-            if not ended:
+            if not had_ended:
                 self._set(now, self._clocks.stall)
             self._on_tokens(count)
-        if self.gathering.finish_reason is not None and not ended:
+        if self.gathering.finish_reason is not None and not had_ended:
             self._set(self._loop.time(), _AFTERMATH_SECONDS)
-        allowed = self._request.max_tokens
+        max_tokens = self._request.max_tokens
         if (
-            self._bytes > _WIRE_BYTES[0] + _WIRE_BYTES[1] * allowed
-            or self.gathering.size > _TEXT_CHARACTERS[0] + _TEXT_CHARACTERS[1] * allowed
+            self._bytes > _WIRE_BYTES + _WIRE_BYTES_PER_TOKEN * max_tokens
+            or self.gathering.size > _TEXT_CHARACTERS + _TEXT_CHARACTERS_PER_TOKEN * max_tokens
             or waiting > _EVENT_BYTES
         ):
             raise Oversized(
-                f"{self._bytes:,} bytes for max_tokens = {allowed}: reading stopped",
+                f"{self._bytes:,} bytes for max_tokens = {max_tokens}: reading stopped",
                 partial=self._partial("cut"),
             )
 
-    async def _read_at_once(self, reply: aiohttp.ClientResponse, first: bytes) -> None:
+    async def _read_at_once(self, content: aiohttp.StreamReader, beginning: bytes) -> None:
         """A reply that is no stream: one JSON object, or a page of some gateway."""
-        parts, size = [first], len(first)
-        while block := await reply.content.readany():
-            parts.append(block)
-            size += len(block)
+        blocks = [beginning]
+        while block := await content.readany():
+            blocks.append(block)
             self._take([], len(block), 0)
-        body = b"".join(parts)
-        if first.lstrip()[:1] == b"<":
+        body = self._redactor.body(b"".join(blocks))
+        if beginning.lstrip()[:1] == b"<":
             said = self._redactor.clean(error_body.message_of(body))
             raise ServerFault(
                 "HTTP 200 with a web page where a completion belongs (is `base_url` right?):"
@@ -158,6 +173,7 @@ class Call:
                 status=200,
             )
         self._take([body], 0, 0)
+        self._is_document = self.gathering.error is None
 
     def _pause(self) -> float:
         age = time.monotonic() - self._started
@@ -174,74 +190,93 @@ class Call:
                 partial=self._partial("stalled"),
             )
         if self._first_token is None:
-            partial = self._partial("stalled") if self.began else None
+            partial = self._partial("stalled") if self._began else None
             raise Stalled(f"no token within {self._clocks.first_token:g} s", partial=partial)
         raise Stalled(f"no token for {self._clocks.stall:g} s", partial=self._partial("stalled"))
 
-    def broke(self, why: str) -> None:
-        """The transport failed."""
-        if not self.began:
-            raise Unreachable(why)
-        self._broken = why
+    def broke(self, reason: str) -> None:
+        """The transport failed. Errors: `Unreachable` where no reply had begun."""
+        if not self._began:
+            raise Unreachable(reason)
+        self._broken = reason
 
     def finish(self) -> Completion:
-        """The whole answer, or the error that the stream amounts to."""
+        """The whole answer. Errors: the `CallError` that the stream amounts to."""
         gathering = self.gathering
         if gathering.error is not None:
             raise self._error_event(gathering.error)
-        reason = gathering.finish_reason or self._reason_left_out()
-        if reason is None and not gathering.size and not self._broken:
-            raise EmptyAnswer(
-                "HTTP 200 without an answer", status=200, partial=self._partial("empty")
+        finish_reason = gathering.finish_reason or self._implied_finish_reason()
+        if finish_reason is None:
+            raise self._unfinished()
+        if finish_reason.lower() in _GIVEN_UP:
+            raise Cut(
+                f"the server gave up: {finish_reason}",
+                status=200,
+                partial=self._partial(finish_reason),
             )
-        if reason is None:
-            why = self._broken or "the stream ended without a finish_reason"
-            raise Cut(why, status=200, partial=self._partial("cut", why))
-        if reason.lower() in _GIVEN_UP:
-            raise Cut(f"the server gave up: {reason}", status=200, partial=self._partial(reason))
-        completion = self._partial(reason)
-        ended_by_itself = reason.lower() != "content_filter" and not is_cut(reason)
+        completion = self._partial(finish_reason)
+        ended_by_itself = finish_reason.lower() != "content_filter" and not is_cut(finish_reason)
         if ended_by_itself and not completion.response.strip():
-            empty = self._partial("empty", f"finish_reason {reason!r}, and no response text")
-            raise EmptyAnswer(empty.error, status=200, partial=empty)
+            message = f"finish_reason {finish_reason!r}, and no response text"
+            raise EmptyAnswer(message, status=200, partial=self._partial("empty", message))
         return completion
 
-    def _reason_left_out(self) -> str | None:
-        """The reason of an orderly end that names none: `[DONE]`, and tokens counted, with an
-        answer in them.
+    def _unfinished(self) -> CallError:
+        """A stream that says nowhere that it has ended."""
+        if not self.gathering.size and not self._broken:
+            message = "HTTP 200 without an answer"
+            return EmptyAnswer(message, status=200, partial=self._partial("empty"))
+        message = self._broken or "the stream ended without a finish_reason"
+        return Cut(message, status=200, partial=self._partial("cut", message))
+
+    def _implied_finish_reason(self) -> str | None:
+        """The reason of an orderly end that names none: text, and behind it `[DONE]` and a count
+        of its tokens, or the end of one JSON object.
 
         A server that counts at the end and says that it is done has ended by itself: a cut stream
-        has neither.
+        has neither, and half an object is no JSON.
         """
         gathering = self.gathering
-        if self._broken or not gathering.done:
-            return None
         usage = gathering.counted(0)
-        _, response = gathering.texts(self._starts_thinking)
-        if usage.estimated or not usage.completion_tokens or not response.strip():
+        is_counted = not usage.estimated and usage.completion_tokens > 0
+        is_orderly = gathering.done and is_counted
+        if self._is_document:  # without a count at least, but not with one that cannot be read
+            is_orderly = is_counted or gathering.usage is None
+        _, response = self._texts(gathering)
+        if self._broken or not is_orderly or not response.strip():
             return None
-        return "length" if usage.completion_tokens >= self._request.max_tokens else "stop"
+        reached_limit = is_counted and usage.completion_tokens >= self._request.max_tokens
+        return "length" if reached_limit else "stop"
 
     def _error_event(self, error: Any) -> CallError:
-        said = self._redactor.clean(wire.one_line(error_body.sentence(error)))
-        partial = self._partial("cut" if self.gathering.size else "error", said)
+        message = self._redactor.line(error_body.sentence(error))
+        partial = self._partial("cut" if self.gathering.size else "error", message)
         return error_mapping.error_event(
-            error, self.headers, partial, model=self._request.model, redactor=self._redactor
+            error, self._headers, partial, model=self._request.model, redactor=self._redactor
         )
 
     def _partial(self, finish_reason: str, error: str = "") -> Completion:
-        reasoning, response = self.gathering.texts(self._starts_thinking)
-        asked = sum(len(message["content"]) for message in self._request.messages)
+        """What has come so far, ended by `finish_reason`."""
+        reasoning, response = self._texts(self.gathering)
+        prompt_characters = sum(len(message["content"]) for message in self._request.messages)
         return Completion(
-            reasoning,
-            response,
-            self._redactor.name(finish_reason),
-            self._redactor.name(self.gathering.model),
-            self.gathering.counted(asked) if self.began else Usage(),
-            self._first_token,
-            time.monotonic() - self._started,
-            error,
+            reasoning=reasoning,
+            response=response,
+            finish_reason=self._redactor.name(finish_reason),
+            model_returned=self._redactor.name(self.gathering.model),
+            usage=self.gathering.counted(prompt_characters) if self._began else Usage(),
+            first_token_seconds=self._first_token,
+            total_seconds=time.monotonic() - self._started,
+            error=error,
         )
+
+
+async def _read_out(content: aiohttp.StreamReader) -> None:
+    """Wait for the end of the transfer, which lets the connection be used again."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_END_SECONDS):
+            while await content.readany():
+                pass
 
 
 async def _leave_alone(reply: aiohttp.ClientResponse, seconds: float) -> None:

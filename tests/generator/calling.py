@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from shared.chat_api import Clocks, Teacher
+from shared.chat_api import ChatClient, Clocks
 from shared.chat_api.errors import CallError
 from shared.chat_api.limits import LimitNews
 from shared.chat_api.request import Request
@@ -21,15 +21,15 @@ KEY = "sk-5f2c9e81a7b34d60b1d9"
 
 
 async def failure(
-    teacher: Teacher,
+    client: ChatClient,
     request: Request = REQUEST,
     on_limits: Callable[[LimitNews], None] = lambda news: None,
 ) -> CallError:
     with pytest.raises(CallError) as caught:
-        await teacher.call(request, on_limits=on_limits)
+        await client.call(request, on_limits=on_limits)
     return caught.value
 
 
 async def failure_of(reply: Reply, clocks: Clocks = PATIENT, key: str = "") -> CallError:
-    async with scripted(reply) as server, Teacher(server.url, key, clocks) as teacher:
-        return await failure(teacher)
+    async with scripted(reply) as server, ChatClient(server.url, key, clocks) as client:
+        return await failure(client)

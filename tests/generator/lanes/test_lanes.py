@@ -15,7 +15,7 @@ from aiohttp import web
 from generator.config import GeneratorConfig, LaneConfig
 from generator.corpus import HighWaterFile, Ledger
 from generator.lanes import LOOK_AGAIN_SECONDS, Answer, Drained, Lanes, NoLane, OutOfBudget
-from shared.chat_api import Clocks, Teacher
+from shared.chat_api import ChatClient, Clocks
 from shared.errors import InputError
 from tests.generator.fake_server import Reply, Script, refuses, says, scripted
 
@@ -81,8 +81,8 @@ async def lanes_on(
     )
     clocks = Clocks(connect=5, first_token=0.5, stall=0.5, total=20)
 
-    def teacher_for(lane: LaneConfig) -> Teacher:
-        return Teacher(lane.base_url, "", clocks)
+    def teacher_for(lane: LaneConfig) -> ChatClient:
+        return ChatClient(lane.base_url, "", clocks)
 
     ledger = Ledger(folder / "ledger.sqlite")
     marks = HighWaterFile(folder, ledger.last_call())

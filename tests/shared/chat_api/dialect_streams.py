@@ -105,19 +105,25 @@ MISTRAL = [
     for p in parts(THOUGHT)
 ]
 MISTRAL_SAYS = [chunk({"content": [{"type": "text", "text": part}]}) for part in parts(SAID)]
-WHOLE = {
-    "id": "c1",
-    "object": "chat.completion",
-    "model": "r1",
-    "choices": [
-        {
-            "index": 0,
-            "message": {"role": "assistant", "content": SAID, "reasoning_content": THOUGHT},
-            "finish_reason": "stop",
-        }
-    ],
-    "usage": USAGE,
-}
+
+
+def whole_message(finish: str | None = "stop", **message: Any) -> dict[str, Any]:
+    """A reply that is no stream."""
+    choice = {
+        "index": 0,
+        "message": {"role": "assistant", **message},
+        "finish_reason": finish,
+    }
+    return {
+        "id": "c1",
+        "object": "chat.completion",
+        "model": "r1",
+        "choices": [choice],
+        "usage": USAGE,
+    }
+
+
+WHOLE = whole_message(content=SAID, reasoning_content=THOUGHT)
 
 
 def over_lines(event: dict[str, Any]) -> str:
@@ -261,6 +267,45 @@ ANSWERS = [
         ),
     ),
     Stream("mistral: parts in a content list", sse(*MISTRAL, *MISTRAL_SAYS, STOP, COUNT)),
+    Stream(
+        "parts of a content list by their type, and words without one",
+        sse(
+            *[chunk({"content": [{"type": "reasoning", "text": p}]}) for p in parts(THOUGHT)],
+            *[chunk({"content": [p]}) for p in parts(SAID)],
+            STOP,
+            COUNT,
+        ),
+    ),
+    Stream(
+        "parts that wrap their text once more",
+        sse(
+            *[chunk({"reasoning": {"content": [{"text": p}]}}) for p in parts(THOUGHT)],
+            *[chunk({"content": [{"type": "text", "text": {"value": p}}]}) for p in parts(SAID)],
+            STOP,
+            COUNT,
+        ),
+    ),
+    Stream(
+        "json of a content list and reasoning_details",
+        json.dumps(
+            whole_message(
+                content=[{"type": "text", "text": SAID[:5]}, {"type": "text", "text": SAID[5:]}],
+                reasoning_details=[{"type": "reasoning.text", "text": THOUGHT}],
+            )
+        ).encode(),
+        content_type="application/json",
+    ),
+    Stream(
+        "json with a count, no finish_reason",
+        json.dumps(whole_message(None, content=TAGGED)).encode(),
+        content_type="application/json",
+    ),
+    Stream(
+        "json without a count and without a finish_reason",
+        json.dumps({"choices": [{"message": {"content": TAGGED}}]}).encode(),
+        content_type="application/json",
+        completion_tokens=None,
+    ),
     Stream(
         "finish_reason with the last text",
         sse(*thoughts(), *sayings()[:-1], chunk({"content": parts(SAID)[-1]}, "stop"), COUNT),

@@ -1,10 +1,11 @@
-"""One call to a teacher, against real servers: clocks, breaks, what is left of a failed call,
+"""One call to a client, against real servers: clocks, breaks, what is left of a failed call,
 and what surrounds it.
 """
 
 import asyncio
 import socket
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from generator.config import LaneConfig, TimeoutsConfig
 from generator.keys import key_of
 from generator.record import verdict_without_grading
-from shared.chat_api import Clocks, Teacher
+from shared.chat_api import ChatClient, Clocks
 from shared.chat_api.errors import Cut, Overran, Oversized, Stalled, Unreachable
 from shared.chat_api.request import Request
 from shared.errors import InputError
@@ -34,9 +35,9 @@ from tests.shared.chat_api.dialect_streams import (
 async def test_the_request_is_what_the_sample_asks_for() -> None:
     async with (
         scripted(WHOLE) as server,
-        Teacher(server.url, KEY, PATIENT, extra={"enable_thinking": True}) as teacher,
+        ChatClient(server.url, KEY, PATIENT) as client,
     ):
-        completion = await teacher.call(REQUEST)
+        completion = await client.call(replace(REQUEST, extra={"enable_thinking": True}))
     assert server.bodies == [
         {
             "model": "r1",
@@ -76,8 +77,8 @@ async def test_a_thought_that_was_cut_is_truncated_however_it_is_sent(
     events: list[dict[str, Any]], finish: str
 ) -> None:
     body = sse(*events, chunk({}, finish))
-    async with scripted(says([body])) as server, Teacher(server.url, KEY, PATIENT) as teacher:
-        verdict = verdict_without_grading(await teacher.call(REQUEST))
+    async with scripted(says([body])) as server, ChatClient(server.url, KEY, PATIENT) as client:
+        verdict = verdict_without_grading(await client.call(REQUEST))
     assert verdict is not None
     assert (verdict.verdict, verdict.final_answer) == ("truncated", None)
 
@@ -131,9 +132,9 @@ async def test_a_slow_stream_may_take_longer_than_the_stall_clock_as_a_whole() -
     clocks = Clocks(5, first_token=5, stall=5, total=0)  # ratios are what is meant; 0 is no limit
     async with (
         scripted(says(pieces, gap_seconds=0.05)) as server,
-        Teacher(server.url, clocks=clocks) as teacher,
+        ChatClient(server.url, clocks=clocks) as client,
     ):
-        assert (await teacher.call(REQUEST)).response == SAID
+        assert (await client.call(REQUEST)).response == SAID
 
 
 async def test_a_clock_of_0_is_no_limit() -> None:
@@ -141,18 +142,18 @@ async def test_a_clock_of_0_is_no_limit() -> None:
     body = ANSWERS[0].body
     async with (
         scripted(says([COMMENT, body[:40], body[40:]], gap_seconds=0.3)) as server,
-        Teacher(server.url, clocks=clocks) as teacher,
+        ChatClient(server.url, clocks=clocks) as client,
     ):
-        assert (await teacher.call(REQUEST)).response == SAID
+        assert (await client.call(REQUEST)).response == SAID
 
 
 async def test_an_address_where_nobody_listens_is_unreachable() -> None:
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
-        async with Teacher(
+        async with ChatClient(
             f"http://127.0.0.1:{reserved.getsockname()[1]}/v1", clocks=PATIENT
-        ) as teacher:
-            error = await failure(teacher)
+        ) as client:
+            error = await failure(client)
     assert isinstance(error, Unreachable)
     assert error.partial is None
 
@@ -165,8 +166,8 @@ async def test_a_reply_that_is_no_http_does_not_read_like_a_refused_request() ->
 
     async with await asyncio.start_server(gibberish, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        async with Teacher(f"http://127.0.0.1:{port}/v1", clocks=PATIENT) as teacher:
-            error = await failure(teacher)
+        async with ChatClient(f"http://127.0.0.1:{port}/v1", clocks=PATIENT) as client:
+            error = await failure(client)
     assert isinstance(error, Unreachable)
     assert error.message.startswith("the reply cannot be read: Bad status line")
 
@@ -179,10 +180,10 @@ async def test_a_server_that_does_not_accept_is_unreachable_once_the_connect_clo
         for holder in holders:
             holder.setblocking(False)
             holder.connect_ex(full.getsockname())
-        async with Teacher(
+        async with ChatClient(
             f"http://127.0.0.1:{full.getsockname()[1]}/v1", clocks=Clocks(0.5, 30, 30, 60)
-        ) as teacher:
-            error = await failure(teacher)
+        ) as client:
+            error = await failure(client)
         for holder in holders:
             holder.close()
     assert isinstance(error, Unreachable)
@@ -190,8 +191,8 @@ async def test_a_server_that_does_not_accept_is_unreachable_once_the_connect_clo
 
 @pytest.mark.parametrize("url", ["http://", "ftp://127.0.0.1/v1", "http://no-such-host.invalid/v1"])
 async def test_an_address_that_cannot_be_one_is_unreachable(url: str) -> None:
-    async with Teacher(url, clocks=PATIENT) as teacher:
-        assert isinstance(await failure(teacher), Unreachable)
+    async with ChatClient(url, clocks=PATIENT) as client:
+        assert isinstance(await failure(client), Unreachable)
 
 
 @pytest.mark.timing
@@ -199,11 +200,11 @@ async def test_a_finished_answer_does_not_wait_for_the_next_block() -> None:
     """Ends within a fraction of the 0.25 s pause, over and over: 20 calls would take 5 s
     otherwise.
     """
-    async with scripted(WHOLE) as server, Teacher(server.url, clocks=PATIENT) as teacher:
-        await teacher.call(REQUEST)
+    async with scripted(WHOLE) as server, ChatClient(server.url, clocks=PATIENT) as client:
+        await client.call(REQUEST)
         start = time.monotonic()
         for _ in range(20):
-            await teacher.call(REQUEST)
+            await client.call(REQUEST)
         assert time.monotonic() - start < 4
     assert len(server.peers) == 1  # and the connection is used again
 
@@ -221,8 +222,8 @@ async def test_a_socket_that_breaks_in_the_middle_leaves_the_text_that_came() ->
 
 async def test_a_socket_that_breaks_after_the_finish_reason_costs_nothing() -> None:
     reply = says([sse(*thoughts(), *sayings(), STOP, done=False)], aborts=True)
-    async with scripted(reply) as server, Teacher(server.url, clocks=PATIENT) as teacher:
-        assert (await teacher.call(REQUEST)).response == SAID
+    async with scripted(reply) as server, ChatClient(server.url, clocks=PATIENT) as client:
+        assert (await client.call(REQUEST)).response == SAID
 
 
 async def test_a_cancelled_call_closes_its_connection() -> None:
@@ -234,9 +235,9 @@ async def test_a_cancelled_call_closes_its_connection() -> None:
         finally:
             gone.set()
 
-    async with scripted(reply) as server, Teacher(server.url, clocks=PATIENT) as teacher:
+    async with scripted(reply) as server, ChatClient(server.url, clocks=PATIENT) as client:
         begun = asyncio.Event()
-        task = asyncio.create_task(teacher.call(REQUEST, lambda count: begun.set()))
+        task = asyncio.create_task(client.call(REQUEST, lambda count: begun.set()))
         await asyncio.wait_for(begun.wait(), 30)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -256,8 +257,11 @@ async def test_a_cancelled_call_closes_its_connection() -> None:
 )
 async def test_a_server_that_never_stops_is_stopped_by_size(flood: bytes) -> None:
     small = Request(REQUEST.messages, "r1", 0.6, 0.95, max_tokens=10)
-    async with scripted(floods(flood, 0)) as server, Teacher(server.url, clocks=PATIENT) as teacher:
-        error = await failure(teacher, small)
+    async with (
+        scripted(floods(flood, 0)) as server,
+        ChatClient(server.url, clocks=PATIENT) as client,
+    ):
+        error = await failure(client, small)
     assert isinstance(error, Oversized)
     assert not error.retryable
 
@@ -272,13 +276,13 @@ async def test_a_proxy_of_the_environment_is_used_but_never_for_this_machine(
         proxy = server.url.removesuffix("/v1").replace("http://", "http://user:pass@")
         monkeypatch.setenv("http_proxy", proxy)
         monkeypatch.setenv("no_proxy", "inside.invalid")
-        async with Teacher("http://outside.invalid/v1", KEY, PATIENT) as teacher:
-            assert (await teacher.call(REQUEST)).response == SAID
-        async with Teacher("http://inside.invalid/v1", KEY, PATIENT) as teacher:
-            assert isinstance(await failure(teacher), Unreachable)
+        async with ChatClient("http://outside.invalid/v1", KEY, PATIENT) as client:
+            assert (await client.call(REQUEST)).response == SAID
+        async with ChatClient("http://inside.invalid/v1", KEY, PATIENT) as client:
+            assert isinstance(await failure(client), Unreachable)
         monkeypatch.setenv("http_proxy", "http://nowhere.invalid:1")
-        async with Teacher(server.url, KEY, PATIENT) as teacher:
-            assert (await teacher.call(REQUEST)).response == SAID
+        async with ChatClient(server.url, KEY, PATIENT) as client:
+            assert (await client.call(REQUEST)).response == SAID
     assert server.headers[0]["Host"] == "outside.invalid"
     assert server.headers[0]["Authorization"] == f"Bearer {KEY}"
     assert server.headers[0]["Proxy-Authorization"] == "Basic dXNlcjpwYXNz"
@@ -297,8 +301,8 @@ async def test_a_proxy_is_not_told_the_key(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv(
         "https_proxy", f"http://user:pass@127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
     )
-    async with proxy, Teacher("https://outside.invalid/v1", KEY, PATIENT) as teacher:
-        assert isinstance(await failure(teacher), Unreachable)
+    async with proxy, ChatClient("https://outside.invalid/v1", KEY, PATIENT) as client:
+        assert isinstance(await failure(client), Unreachable)
     assert asked[0].startswith(b"CONNECT outside.invalid:443")
     assert b"Proxy-Authorization: Basic dXNlcjpwYXNz" in asked[0]
     assert KEY.encode() not in asked[0]
@@ -309,19 +313,19 @@ async def test_a_netrc_that_names_the_server_changes_nothing(
 ) -> None:
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login someone password secret\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    async with scripted(WHOLE) as server, Teacher(server.url, KEY, PATIENT) as teacher:
-        await teacher.call(REQUEST)
+    async with scripted(WHOLE) as server, ChatClient(server.url, KEY, PATIENT) as client:
+        await client.call(REQUEST)
     assert server.headers[0]["Authorization"] == f"Bearer {KEY}"
 
 
 async def test_a_proxy_for_everything_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     async with scripted(WHOLE) as server:
         monkeypatch.setenv("all_proxy", server.url.removesuffix("/v1"))
-        async with Teacher("http://provider.invalid/v1", clocks=PATIENT) as teacher:
-            assert (await teacher.call(REQUEST)).response == SAID
+        async with ChatClient("http://provider.invalid/v1", clocks=PATIENT) as client:
+            assert (await client.call(REQUEST)).response == SAID
     monkeypatch.setenv("all_proxy", "socks5://user:secret@127.0.0.1:1080")
     with pytest.raises(InputError, match="all_proxy names a socks5 proxy") as refused:
-        await Teacher("https://provider.invalid/v1").__aenter__()
+        await ChatClient("https://provider.invalid/v1").__aenter__()
     assert "secret" not in str(refused.value)
 
 

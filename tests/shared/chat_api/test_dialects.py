@@ -1,4 +1,4 @@
-"""Every dialect through the real teacher from a real server, whole, torn into single bytes and
+"""Every dialect through the real client from a real server, whole, torn into single bytes and
 torn anywhere.
 """
 
@@ -10,13 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.chat_api import Clocks, Teacher, stream
+from shared.chat_api import ChatClient, Clocks, stream
 from shared.chat_api.dialects import EventSplitter, Gathering
 from shared.chat_api.errors import CallError
 from shared.chat_api.request import Request
 from shared.records import Completion, Usage
+from shared.thinking import THINK_CLOSE
 from tests.generator.fake_server import says, scripted
-from tests.shared.chat_api.dialect_streams import ANSWERS, FAILURES, Stream
+from tests.shared.chat_api.dialect_streams import ANSWERS, FAILURES, Stream, chunk, sse
 
 REQUEST = Request([{"role": "user", "content": "2 + 2?"}], "r1", 0.6, 0.95, 1000)
 CLOCKS = Clocks(connect=5, first_token=20, stall=20, total=60)
@@ -31,9 +32,9 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def outcome(url: str) -> tuple[type[CallError] | None, Completion | None]:
-    async with Teacher(url, clocks=CLOCKS) as teacher:
+    async with ChatClient(url, clocks=CLOCKS) as client:
         try:
-            return None, await teacher.call(REQUEST)
+            return None, await client.call(REQUEST)
         except CallError as error:
             return type(error), error.partial
 
@@ -193,16 +194,50 @@ def test_no_part_of_a_prompt_is_larger_than_the_prompt() -> None:
     assert gathering.counted(40) == Usage(5, 22, 0, 5)
 
 
+@pytest.mark.parametrize("given", ANSWERS, ids=lambda s: s.name)
+async def test_the_text_as_generated_has_the_thinking_in_its_tags(given: Stream) -> None:
+    reply = says([given.body], given.content_type, given.closes)
+    async with (
+        scripted(reply) as server,
+        ChatClient(server.url, clocks=CLOCKS, as_generated=True) as client,
+    ):
+        completion = await client.call(REQUEST)
+    assert completion.reasoning == ""
+    assert given.reasoning in completion.response
+    assert given.response.removeprefix("Sure. ") in completion.response
+    assert (THINK_CLOSE in completion.response) == bool(given.reasoning and given.response)
+
+
+async def test_a_text_in_tags_is_left_as_it_was_generated() -> None:
+    body = sse(chunk({"content": "Sure.<think>hm</think>4"}), chunk({}, "stop"))
+    async with (
+        scripted(says([body])) as server,
+        ChatClient(server.url, clocks=CLOCKS, as_generated=True) as client,
+    ):
+        assert (await client.call(REQUEST)).response == "Sure.<think>hm</think>4"
+
+
+async def test_a_thought_under_both_names_was_never_ended_where_the_text_is_wanted_as_generated() -> (
+    None
+):
+    body = sse(chunk({"content": "hm", "reasoning": "hm"}), chunk({}, "length"))
+    async with (
+        scripted(says([body])) as server,
+        ChatClient(server.url, clocks=CLOCKS, as_generated=True) as client,
+    ):
+        assert (await client.call(REQUEST)).response == "<think>\nhm"
+
+
 async def test_a_lane_learns_that_its_server_opens_the_thinking_itself() -> None:
     whole = next(s for s in ANSWERS if s.name.startswith("r1 template"))
     half = b'data: {"choices": [{"delta": {"content": "Okay, 2"}}]}\n\n'
     async with (
         scripted(says([whole.body]), says([half])) as server,
-        Teacher(server.url, clocks=CLOCKS) as teacher,
+        ChatClient(server.url, clocks=CLOCKS) as client,
     ):
-        await teacher.call(REQUEST)
+        await client.call(REQUEST)
         with pytest.raises(CallError) as caught:
-            await teacher.call(REQUEST)
+            await client.call(REQUEST)
     assert caught.value.partial is not None
     assert (caught.value.partial.reasoning, caught.value.partial.response) == ("Okay, 2", "")
 
@@ -211,7 +246,7 @@ async def test_tokens_are_told_block_by_block_and_none_is_missed() -> None:
     given = ANSWERS[0]
     told: list[int] = []
     reply = says([given.body[:900], given.body[900:]], gap_seconds=0.05)
-    async with scripted(reply) as server, Teacher(server.url, clocks=CLOCKS) as teacher:
-        await teacher.call(REQUEST, told.append)
+    async with scripted(reply) as server, ChatClient(server.url, clocks=CLOCKS) as client:
+        await client.call(REQUEST, told.append)
     assert sum(told) == given.body.count(b'content": "') - 1  # all but the first chunk's empty one
     assert len(told) < 10

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.chat_api import Teacher
+from shared.chat_api import ChatClient
 from shared.chat_api.errors import (
     BadRequest,
     BalanceGone,
@@ -104,9 +104,9 @@ async def test_a_code_of_success_beside_usage_is_no_error() -> None:
     whole = {"choices": [{"delta": {"content": "4"}, "finish_reason": "stop"}]}
     async with (
         scripted(says([sse(whole, closing)])) as server,
-        Teacher(server.url, "", PATIENT) as teacher,
+        ChatClient(server.url, "", PATIENT) as client,
     ):
-        answer = await teacher.call(REQUEST)
+        answer = await client.call(REQUEST)
     assert answer.usage.completion_tokens == 3
 
 
@@ -128,8 +128,8 @@ async def test_limits_and_waiting_times_of_a_429_inside_a_stream_are_heard() -> 
     heard: list[LimitNews] = []
     event = sse({"error": {"code": 429, "message": "at most 60 requests per minute"}})
     reply = says([event], headers={"Retry-After": "7"})
-    async with scripted(reply) as server, Teacher(server.url, "", PATIENT) as teacher:
-        error = await failure(teacher, on_limits=heard.append)
+    async with scripted(reply) as server, ChatClient(server.url, "", PATIENT) as client:
+        error = await failure(client, on_limits=heard.append)
     assert error.retry_after_seconds == 7
     assert heard == [LimitNews(requests_limit=60, per="minute")]
 

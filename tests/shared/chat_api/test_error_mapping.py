@@ -1,13 +1,14 @@
-"""What a teacher refuses with: statuses, Retry-After, limits told by the way, fields left out;
+"""What a client refuses with: statuses, Retry-After, limits told by the way, fields left out;
 no key in any of it.
 """
 
 import time
+from collections.abc import Callable
 from email.utils import formatdate
 
 import pytest
 
-from shared.chat_api import Teacher, wire
+from shared.chat_api import ChatClient, wire
 from shared.chat_api.errors import (
     BadRequest,
     BalanceGone,
@@ -21,7 +22,7 @@ from shared.chat_api.errors import (
 from shared.chat_api.limits import LimitNews, news, retry_after
 from shared.chat_api.redaction import Redactor
 from tests.generator.calling import KEY, PATIENT, REQUEST, WHOLE, failure, failure_of
-from tests.generator.fake_server import refuses, says, scripted
+from tests.generator.fake_server import Reply, refuses, says, scripted
 from tests.shared.chat_api.dialect_streams import ANSWERS, sse
 
 
@@ -171,8 +172,8 @@ async def test_a_limit_that_is_no_number_is_taken_for_not_said(nonsense: str) ->
     )
     heard: list[LimitNews] = []
     reply = says([ANSWERS[0].body], headers=dict.fromkeys(names, nonsense))
-    async with scripted(reply) as server, Teacher(server.url, "", PATIENT) as teacher:
-        await teacher.call(REQUEST, on_limits=heard.append)
+    async with scripted(reply) as server, ChatClient(server.url, "", PATIENT) as client:
+        await client.call(REQUEST, on_limits=heard.append)
     assert heard == []
     assert news({}, f"at most {'9' * 350} requests per minute".encode()) is None
 
@@ -184,10 +185,10 @@ async def test_news_about_limits_come_with_good_and_bad_replies() -> None:
     replies = says([ANSWERS[0].body], headers=left), refuses(429, b"", none)
     async with (
         scripted(*replies) as server,
-        Teacher(server.url, "", PATIENT) as teacher,
+        ChatClient(server.url, "", PATIENT) as client,
     ):
-        await teacher.call(REQUEST, on_limits=heard.append)
-        error = await failure(teacher, on_limits=heard.append)
+        await client.call(REQUEST, on_limits=heard.append)
+        error = await failure(client, on_limits=heard.append)
     assert [each.requests_remaining for each in heard] == [1, 0]
     assert error.retry_after_seconds == 3
     assert error.headers_news == heard[1]
@@ -208,15 +209,57 @@ async def test_a_field_that_a_server_refuses_is_left_out_from_then_on(
     message: str, gone: str, instead: str | None
 ) -> None:
     replies = refuses(400, {"error": {"message": message}}), WHOLE
-    async with scripted(*replies) as server, Teacher(server.url, clocks=PATIENT) as teacher:
-        error = await failure(teacher)
+    async with scripted(*replies) as server, ChatClient(server.url, clocks=PATIENT) as client:
+        error = await failure(client)
         assert isinstance(error, FieldRefused)
         assert error.retryable
-        await teacher.call(REQUEST)
-        await teacher.call(REQUEST)
+        await client.call(REQUEST)
+        await client.call(REQUEST)
     assert [gone in body for body in server.bodies] == [True, False, False]
     if instead:
         assert server.bodies[1][instead] == server.bodies[0][gone]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        refuses(422, {"detail": [{"loc": ["body", "stream_options"], "msg": "not permitted"}]}),
+        refuses(400, {"error": {"message": "unknown parameter", "param": "stream_options"}}),
+        says([sse({"error": {"code": 400, "message": "unknown", "param": "stream_options"}})]),
+        says([b'{"error": {"code": "400", "message": "unknown field stream_options"}}']),
+    ],
+)
+async def test_a_field_that_is_refused_beside_the_sentence_or_under_http_200_is_left_out(
+    reply: Reply,
+) -> None:
+    async with (
+        scripted(reply, WHOLE) as server,
+        ChatClient(server.url, clocks=PATIENT) as client,
+    ):
+        assert isinstance(await failure(client), FieldRefused)
+        await client.call(REQUEST)
+    assert ["stream_options" in body for body in server.bodies] == [True, False]
+
+
+async def test_a_request_that_a_refusal_repeats_names_no_field() -> None:
+    echo = {"loc": ["body", "messages"], "msg": "bad role", "input": {"stream_options": {}}}
+    async with (
+        scripted(refuses(422, {"detail": [echo]})) as server,
+        ChatClient(server.url, clocks=PATIENT) as client,
+    ):
+        assert isinstance(await failure(client), BadRequest)
+
+
+async def test_a_server_that_has_taken_max_tokens_is_not_asked_by_its_newer_name() -> None:
+    message = "'max_tokens' or 'max_completion_tokens' is too large: 1000"
+    replies = WHOLE, refuses(400, {"error": {"message": message}}), WHOLE
+    async with scripted(*replies) as server, ChatClient(server.url, clocks=PATIENT) as client:
+        await client.call(REQUEST)
+        error = await failure(client)
+        await client.call(REQUEST)
+    assert isinstance(error, BadRequest)
+    assert error.setting == "lane.max_tokens"
+    assert all("max_tokens" in body for body in server.bodies)
 
 
 async def test_a_message_cannot_steer_the_terminal() -> None:
@@ -255,6 +298,25 @@ async def test_a_key_that_an_error_body_repeats_is_taken_out(echo: str) -> None:
     assert "sorry" in said
 
 
+@pytest.mark.parametrize("room", range(3, len(KEY), 3))
+@pytest.mark.parametrize(
+    "reply",
+    [
+        lambda text: refuses(500, text.encode()),
+        lambda text: refuses(401, {"error": {"message": text}}),
+        lambda text: says([sse({"error": {"message": text}})]),
+        lambda text: says([f"data: {text}\n\n".encode()]),
+    ],
+)
+async def test_a_key_that_the_end_of_a_long_message_would_cut_in_two_is_taken_out(
+    reply: Callable[[str], Reply], room: int
+) -> None:
+    text = "x" * (wire.LINE_CHARACTERS - room - 1) + KEY
+    for prefix in (0, len("error in the stream: "), len("an event that is not JSON: ")):
+        error = await failure_of(reply(text[prefix:]), key=KEY)
+        assert KEY[:3] not in str(error)
+
+
 async def test_a_key_in_an_error_event_or_a_page_is_taken_out() -> None:
     event = await failure_of(says([sse({"error": {"message": f"key {KEY} expired"}})]), key=KEY)
     page = await failure_of(says([f"<html>{KEY}</html>".encode()], "text/html"), key=KEY)
@@ -265,16 +327,16 @@ async def test_a_key_in_an_error_event_or_a_page_is_taken_out() -> None:
 
 async def test_a_key_in_the_names_that_a_stream_gives_is_taken_out() -> None:
     body = sse({"model": KEY, "choices": [{"delta": {"content": "4"}, "finish_reason": KEY}]})
-    async with scripted(says([body])) as server, Teacher(server.url, KEY, PATIENT) as teacher:
-        answer = await teacher.call(REQUEST)
+    async with scripted(says([body])) as server, ChatClient(server.url, KEY, PATIENT) as client:
+        answer = await client.call(REQUEST)
     assert (answer.model_returned, answer.finish_reason) == ("[key]", "[key]")
 
 
 async def test_a_key_that_is_cut_in_a_name_too_long_is_taken_out() -> None:
     name = "m" * (wire.LINE_CHARACTERS - 12) + " " + KEY
     body = sse({"model": name, "choices": [{"delta": {"content": "4"}, "finish_reason": "stop"}]})
-    async with scripted(says([body])) as server, Teacher(server.url, KEY, PATIENT) as teacher:
-        answer = await teacher.call(REQUEST)
+    async with scripted(says([body])) as server, ChatClient(server.url, KEY, PATIENT) as client:
+        answer = await client.call(REQUEST)
     assert KEY[:8] not in answer.model_returned
     assert len(answer.model_returned) <= wire.LINE_CHARACTERS
 

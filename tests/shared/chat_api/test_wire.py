@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from generator.record import verdict_without_grading
-from shared.chat_api import Teacher, wire
+from shared.chat_api import ChatClient, wire
 from shared.chat_api.error_mapping import refusal
 from shared.chat_api.errors import CallError
 from shared.chat_api.limits import news, retry_after
@@ -102,9 +102,9 @@ class Wire:
         self._server.replies[:] = [reply]
 
         async def call() -> Completion | CallError:
-            async with Teacher(self._server.url, "", PATIENT) as teacher:
+            async with ChatClient(self._server.url, "", PATIENT) as client:
                 try:
-                    return await teacher.call(request)
+                    return await client.call(request)
                 except CallError as error:
                     return error
 
@@ -216,12 +216,12 @@ async def test_no_header_ends_more_than_its_call(head: bytes, status: bytes) -> 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     async with (
         server,
-        Teacher(
+        ChatClient(
             f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", "", PATIENT
-        ) as teacher,
+        ) as client,
     ):
         try:
-            outcome: Completion | CallError = await teacher.call(REQUEST)
+            outcome: Completion | CallError = await client.call(REQUEST)
         except CallError as error:
             outcome = error
     assert_storable(outcome)
