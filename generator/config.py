@@ -418,8 +418,11 @@ class GeneratorConfig(Config):
         if not lanes:
             raise ValueError("no lane: add a [[lane]] table with name, base_url and model")
         names = [lane.name for lane in lanes]
-        if twice := {name for name in names if names.count(name) > 1}:
-            raise ValueError(f"two lanes are called {min(twice)!r}: give each its own name")
+        repeated_names = {name for name in names if names.count(name) > 1}
+        if repeated_names:
+            raise ValueError(
+                f"two lanes are called {min(repeated_names)!r}: give each its own name"
+            )
         return lanes
 
     @model_validator(mode="after")

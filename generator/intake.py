@@ -40,7 +40,9 @@ class Intake:
 
         Errors: `InputError` for a set in `problems.exclude` that cannot be read.
         """
-        self._problems, self._on_rows, self._needs_gold = problems, on_rows, needs_gold
+        self._problems = problems
+        self._on_rows = on_rows
+        self._needs_gold = needs_gold
         self.tally = Tally()  # of the stream opened last
         self._screened_by = screening.model_dump_json()
         self.screening = Screening(
@@ -89,9 +91,9 @@ class Intake:
             self._on_rows,
         )
         if self._problems.limit and self.screening.has_repeats:
-            read = taken = (
-                0  # a repeated row must pass once, or fewer than `limit` problems are taken
-            )
+            # A repeated row must pass once, or fewer than `limit` problems are taken.
+            read = 0
+            taken = 0
         return open_problems(
             self._problems, self.screening.prepared(), read, taken, self._needs_gold
         )

@@ -79,18 +79,18 @@ def plan(config: GeneratorConfig, probe: bool = False) -> Plan:
     probes = asyncio.run(_probe_lanes(config)) if probe else []
     speeds = [each.tokens_per_second for each in probes if each.tokens_per_second]
     speed = min(speeds, default=GUESSED_SPEED)
-    expected = progress.expected
-    expected = replace(expected, seconds=expected.completion_tokens / speed)
+    call_seconds = progress.expected.completion_tokens / speed
+    expectation = replace(progress.expected, seconds=call_seconds)
     samples_each = _samples_each(config)
     samples = max(0, round(problems * samples_each) - progress.samples)
     lanes = [lane for lane in config.lane if lane.name != config.judge.lane]
-    outlook = forecast(samples, expected, lanes, config.budget, time.time())
+    outlook = forecast(samples, expectation, lanes, config.budget, time.time())
     if endless:
         lines = ["endless problems: set problems.limit for a plan"]
     else:
         lines = [_work_line(problems, samples_each, progress.samples, samples)]
     lines += [f"           {line}" for line in stream.tally.in_words()]
-    lines += _sample_lines(expected, progress.source, speed)
+    lines += _sample_lines(expectation, progress.source, speed)
     lines += _cost_lines(outlook)
     lines += _lane_lines(outlook)
     for each in probes:
@@ -116,14 +116,14 @@ def _progress(corpus: Path) -> Progress:
         guess = Expected(GUESSED_PROMPT_TOKENS, GUESSED_COMPLETION_TOKENS, seconds=0.0)
         return Progress(0, guess, GUESS)
     prompt_tokens = sum(total.prompt_tokens for total in totals) / samples
-    expected = Expected(
+    measured_means = Expected(
         prompt_tokens=prompt_tokens,
         completion_tokens=sum(total.completion_tokens for total in totals) / samples,
         seconds=0.0,
         calls=max(1.0, sum(total.attempts for total in totals) / samples),
         cached_tokens=cached_share * prompt_tokens,
     )
-    return Progress(samples, expected, f"measured on {samples:,} finished samples")
+    return Progress(samples, measured_means, f"measured on {samples:,} finished samples")
 
 
 def _cached_share(corpus: Path, ledger: Ledger) -> float:
@@ -150,15 +150,17 @@ def _samples_each(config: GeneratorConfig) -> float:
 
 def _work_line(problems: int, samples_each: float, finished_samples: int, samples: int) -> str:
     each = f" x {samples_each:g} samples" if samples_each != 1 else ""
-    finished = f", {finished_samples:,} samples finished" if finished_samples else ""
-    return f"problems   {problems:,} after screening{each}{finished}: {samples:,} samples to ask"
+    so_far = f", {finished_samples:,} samples finished" if finished_samples else ""
+    return f"problems   {problems:,} after screening{each}{so_far}: {samples:,} samples to ask"
 
 
 def _sample_lines(expected: Expected, source: str, speed: float) -> list[str]:
-    cached = f", {expected.cached_tokens:,.0f} of them cached" if expected.cached_tokens else ""
+    cached_part = (
+        f", {expected.cached_tokens:,.0f} of them cached" if expected.cached_tokens else ""
+    )
     return [
         f"a sample   {expected.completion_tokens:,.0f} completion and"
-        f" {expected.prompt_tokens:,.0f} prompt tokens a sample{cached} ({source})",
+        f" {expected.prompt_tokens:,.0f} prompt tokens a sample{cached_part} ({source})",
         f"           {expected.calls:.2f} calls, {expected.seconds:,.0f} s at {speed:,.0f}"
         " tokens/s",
     ]

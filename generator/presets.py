@@ -26,7 +26,7 @@ class Preset:
 # 2026).
 CHINESE_HOLIDAYS = tuple(
     f"2026-{month:02d}-{day:02d}"
-    for month, first, last in (
+    for month, first_day, last_day in (
         (1, 1, 3),
         (2, 15, 23),
         (4, 4, 6),
@@ -35,7 +35,7 @@ CHINESE_HOLIDAYS = tuple(
         (9, 25, 27),
         (10, 1, 7),
     )
-    for day in range(first, last + 1)
+    for day in range(first_day, last_day + 1)
 )
 _OFF_PEAK = (
     "mon-fri 00:00-09:00 Asia/Shanghai",

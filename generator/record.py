@@ -5,8 +5,9 @@ record itself. Pure.
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
+from generator.answer import Answer
 from generator.quality.flags import flags_of
 from shared.records import Completion, Message, Problem, Trace, Verdict, is_cut, trace_id
 
@@ -14,23 +15,6 @@ from shared.records import Completion, Message, Problem, Trace, Verdict, is_cut,
 # gateways.
 STOPPED = frozenset({"stop", "eos", "eos_token", "end_turn", "stop_sequence"})
 OURS = frozenset({"error", "stalled", "cut", "empty"})
-
-
-class Answered(Protocol):
-    """What asking for one sample brought."""
-
-    @property
-    def completion(self) -> Completion: ...
-    @property
-    def lane(self) -> str: ...
-    @property
-    def model(self) -> str: ...
-    @property
-    def params(self) -> dict[str, Any]: ...
-    @property
-    def attempts(self) -> int: ...
-    @property
-    def cost_usd(self) -> float | None: ...
 
 
 def verdict_without_grading(completion: Completion) -> Verdict | None:
@@ -56,7 +40,7 @@ def trace_of(
     sample: int,
     messages: list[Message],
     asked: Mapping[str, Any],
-    answer: Answered,
+    answer: Answer,
     verdict: Verdict,
     started_at: str,
     finished_at: str,

@@ -64,7 +64,7 @@ class Run:
 
     async def until_done(self) -> None:
         """Work until nothing is left, or until drained. Errors: `CannotWrite`; a bug as it is."""
-        self._count_what_is_there()
+        _count_settled(self._corpus, self._progress)
         self._listen_to_signals()
         try:
             async with asyncio.TaskGroup() as group:
@@ -96,7 +96,10 @@ class Run:
     async def _work(self) -> None:
         """One worker: take a sample, live its life, take the next."""
         try:
-            while (ask := await self._feed.next()) is not None:
+            while True:
+                ask = await self._feed.next()
+                if ask is None:
+                    return
                 self._progress.asking += 1
                 try:
                     await self._sampler.sample(ask)
@@ -204,13 +207,6 @@ class Run:
         eta_seconds = round(seconds, 1) if seconds < inf else None
         return replace(status, eta_seconds=eta_seconds, eta_by_quota=by_quota)
 
-    def _count_what_is_there(self) -> None:
-        for total in self._corpus.ledger.totals():
-            if total.pile == "traces":
-                self._progress.settled_kept += total.samples
-            else:
-                self._progress.settled_rejected += total.samples
-
     def _samples_wanted(self) -> int:
         """Samples of the whole source, as far as it is known: the limit, or what was read by
         the end.
@@ -226,6 +222,15 @@ class Run:
             status = self.status()
             self._corpus.ledger.note("status", orjson.dumps(status.as_dict()).decode())
             self._event_log.record(status)
+
+
+def _count_settled(corpus: Corpus, progress: Progress) -> None:
+    """The samples that earlier runs finished."""
+    for total in corpus.ledger.totals():
+        if total.pile == "traces":
+            progress.settled_kept += total.samples
+        else:
+            progress.settled_rejected += total.samples
 
 
 def _raise_the_cause(errors: BaseExceptionGroup[BaseException]) -> NoReturn:

@@ -9,18 +9,15 @@ beta-binomial.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, lgamma
-from typing import Protocol
 
 
-class Finished(Protocol):
-    """A finished sample, as the ledger knows it."""
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """One finished sample of a problem, as the ledger knows it."""
 
-    @property
-    def sample(self) -> int: ...
-    @property
-    def verdict(self) -> str: ...
-    @property
-    def finished_at(self) -> str: ...
+    sample: int
+    verdict: str
+    finished_at: str  # UTC, ISO 8601
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +32,8 @@ class Rule:
     retry: frozenset[str] = frozenset()
     retry_before: str = ""  # UTC, ISO 8601
     hopeless: float = 0.05  # chance of still reaching until_correct below which a problem is left
-    longer: bool = (
-        False  # the first truncated sample is asked once more with a larger budget, as a new sample
-    )
+    # the first truncated sample is asked once more with a larger budget, as a new sample
+    longer: bool = False
 
     @property
     def waits_for_verdicts(self) -> bool:
@@ -52,44 +48,52 @@ def next_samples(rule: Rule, finished: Sequence[Finished]) -> list[int]:
     A number is never used twice: new ones follow the highest finished. Under `until_correct` no
     more are asked at once than are still missing, so none is spent after the last correct one.
     """
-    counted = [
-        one
-        for one in finished
-        if not (one.verdict in rule.retry and one.finished_at < rule.retry_before)
+    counted_samples = [
+        sample
+        for sample in finished
+        if sample.verdict not in rule.retry or sample.finished_at >= rule.retry_before
     ]
-    free = int(
-        rule.longer and any(one.verdict == "truncated" for one in counted)
-    )  # its second try replaces it
-    left = (rule.max_samples if rule.until_correct else rule.samples) - (len(counted) - free)
+    # Asked once more with a larger budget, a truncated sample takes no other one's place.
+    replacements = 1 if asks_longer(rule, counted_samples) else 0
+    used_count = len(counted_samples) - replacements
     if rule.until_correct:
-        correct = sum(one.verdict == "correct" for one in counted)
-        missing = rule.until_correct - correct
-        wrong = len(counted) - free - correct
-        known = (
-            missing > 0 and counted
-        )  # of a problem that was never asked, the prior alone says nothing
-        if known and chance_of_reaching(missing, left, correct, wrong) < rule.hopeless:
-            return []
-        left = min(missing, left)
-    first = 1 + max((one.sample for one in finished), default=-1)
-    return list(range(first, first + max(0, left)))
+        count = _until_correct(rule, counted_samples, used_count)
+    else:
+        count = rule.samples - used_count
+    first_number = 1 + max((sample.sample for sample in finished), default=-1)
+    return list(range(first_number, first_number + max(0, count)))
+
+
+def _until_correct(rule: Rule, counted_samples: Sequence[Finished], used_count: int) -> int:
+    """How many more to ask now; none where the problem is hopeless."""
+    most_samples = rule.max_samples - used_count
+    correct = sum(1 for sample in counted_samples if sample.verdict == "correct")
+    missing = rule.until_correct - correct
+    wrong = used_count - correct
+    # Of a problem that was never asked, the prior alone says nothing.
+    if missing > 0 and counted_samples:
+        chance = chance_of_reaching(missing, most_samples, correct, wrong)
+        if chance < rule.hopeless:
+            return 0
+    return min(missing, most_samples)
 
 
 def asks_longer(rule: Rule, finished: Sequence[Finished]) -> bool:
     """Whether the next samples of this problem get the larger budget: one of its samples was
     truncated.
     """
-    return rule.longer and any(one.verdict == "truncated" for one in finished)
+    return rule.longer and any(sample.verdict == "truncated" for sample in finished)
 
 
-def chance_of_reaching(missing: int, left: int, correct: int, wrong: int) -> float:
-    """P(at least `missing` of `left` further samples are correct | `correct` and `wrong` so
+def chance_of_reaching(missing: int, samples: int, correct: int, wrong: int) -> float:
+    """P(at least `missing` of `samples` further samples are correct | `correct` and `wrong` so
     far), prior Beta(1, 1).
     """
-    a, b = 1 + correct, 1 + wrong
+    a = 1 + correct
+    b = 1 + wrong
     return sum(
-        exp(_log_choose(left, k) + _log_beta(a + k, b + left - k) - _log_beta(a, b))
-        for k in range(missing, left + 1)
+        exp(_log_choose(samples, k) + _log_beta(a + k, b + samples - k) - _log_beta(a, b))
+        for k in range(missing, samples + 1)
     )
 
 

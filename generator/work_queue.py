@@ -10,12 +10,12 @@ Nothing is kept of a problem once its samples are finished.
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from typing import Protocol
 
+from generator.corpus.ledger import Ledger
 from generator.errors import HalfWritten
 from generator.sample_policy import Finished, Rule, asks_longer, next_samples
 from shared.records import Problem
@@ -34,19 +34,23 @@ class Ask:
     longer: bool = False  # with the larger budget: an earlier sample was cut by its own
 
 
-class Finder(Protocol):
-    """A look into the ledger."""
-
-    def finished(self, problem_ids: Sequence[str]) -> Mapping[str, Sequence[Finished]]: ...
-    def close(self) -> None: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Place:
     """A place in a stream of problems: rows read and problems taken before it."""
 
     read: int
     taken: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """What one look at the stream brought: problems with something to ask, each with a place
+    before it; whether the stream is at its end; the place reached.
+    """
+
+    problems: list[tuple[Problem, Place]]
+    is_end: bool
+    place: Place
 
 
 class Feed:
@@ -61,29 +65,34 @@ class Feed:
     def __init__(
         self,
         open_stream: Callable[[], Iterator[Problem]],
-        ledger: Finder,
-        in_thread: Callable[[], Finder],
+        ledger: Ledger,
+        in_thread: Callable[[], Ledger],
         rule: Rule,
         follow: bool = False,
         on_place: Callable[[Place], None] = lambda place: None,
     ) -> None:
-        self._open_stream, self._ledger, self._open_ledger = open_stream, ledger, in_thread
-        self._rule, self._follow, self._on_place = rule, follow, on_place
+        self._open_stream = open_stream
+        self._ledger = ledger
+        self._open_ledger = in_thread
+        self._rule = rule
+        self._follow = follow
+        self._on_place = on_place
         self._thread = ThreadPoolExecutor(1, "problems")
         self._stream: Iterator[Problem] | None = None
-        self._thread_ledger: Finder | None = None
+        self._thread_ledger: Ledger | None = None
         self._ready: deque[Ask] = deque()
-        self._held: dict[
-            str, int
-        ] = {}  # samples in flight by problem id, in the order of the stream
+        # samples in flight by problem id, in the order of the stream
+        self._held: dict[str, int] = {}
         self._places: dict[str, Place] = {}  # for each of them a place in the stream before it
         self._place = Place(0, 0)  # before what is read next
-        self._told: Place | None = None
-        self._tells = not rule.waits_for_verdicts and not rule.retry
+        self._noted_place: Place | None = None
+        self._notes_places = not rule.waits_for_verdicts and not rule.retry
         self._again: deque[Problem] = deque()
         self._one_at_a_time = asyncio.Lock()
         self._changed = asyncio.Event()
-        self._ended = self._stopped = self._read_once_more = False
+        self._ended = False
+        self._stopped = False
+        self._read_once_more = False
         self.problems = 0  # seen in this pass
         self.passes = 0  # times that the source was read to its end
 
@@ -110,15 +119,23 @@ class Feed:
         """One sample of this problem is in the ledger, or was given up."""
         self._held[problem.id] -= 1
         if not self._held[problem.id]:
-            del self._held[problem.id], self._places[problem.id]
-            self._tells = self._tells and not next_samples(self._rule, self._finished(problem))
-            self._tell_place()
-            if self._rule.waits_for_verdicts and next_samples(self._rule, self._finished(problem)):
-                if len(self._again) < MOST_AGAIN:
-                    self._again.append(problem)
-                else:
-                    self._read_once_more = True
+            del self._held[problem.id]
+            del self._places[problem.id]
+            self._leave(problem)
         self._changed.set()
+
+    def _leave(self, problem: Problem) -> None:
+        """None of its samples is in flight any more: it is finished, or waits for another one."""
+        is_finished = not next_samples(self._rule, self._finished(problem))
+        if not is_finished:
+            self._notes_places = False  # what was given up is asked again by the next run
+        self._note_place()
+        if is_finished or not self._rule.waits_for_verdicts:
+            return
+        if len(self._again) < MOST_AGAIN:
+            self._again.append(problem)
+        else:
+            self._read_once_more = True
 
     def stop(self) -> None:
         """Offer nothing more."""
@@ -137,65 +154,62 @@ class Feed:
 
     async def _read(self) -> None:
         loop = asyncio.get_running_loop()
-        problems, self._ended, place = await loop.run_in_executor(self._thread, self._pull)
-        self.passes += self._ended
-        for problem, before in problems:
-            self._offer(problem, before)
-        self._place = place
-        self._tell_place()
+        pull = await loop.run_in_executor(self._thread, self._pull)
+        self._ended = pull.is_end
+        if pull.is_end:
+            self.passes += 1
+        for problem, place_before in pull.problems:
+            self._offer(problem, place_before)
+        self._place = pull.place
+        self._note_place()
 
-    def _tell_place(self) -> None:
+    def _note_place(self) -> None:
         place = next(iter(self._places.values()), self._place)
-        if self._tells and place != self._told:
-            self._told = place
+        if self._notes_places and place != self._noted_place:
+            self._noted_place = place
             self._on_place(place)
 
-    def _pull(self) -> tuple[list[tuple[Problem, Place]], bool, Place]:
-        """In the thread: read on until some problem has something to ask.
-
-        Returns those problems, each with a place before it, whether the stream is at its end, and
-        the place reached.
-        """
+    def _pull(self) -> Pull:
+        """In the thread: read on until some problem has something to ask."""
         if self._stream is None:
             try:
                 self._stream = self._open_stream()
             except HalfWritten:
                 if not self._follow:
                     raise
-                return (
-                    [],
-                    True,
-                    self._place,
-                )  # its writer is at it: the next look finds the line whole
+                # Its writer is at it: the next look finds the line whole.
+                return Pull([], True, self._place)
             self.problems = _place_of(self._stream).taken
             self._thread_ledger = self._thread_ledger or self._open_ledger()
         assert self._thread_ledger is not None
-        wanted: list[tuple[Problem, Place]] = []
+        problems: list[tuple[Problem, Place]] = []
         place = _place_of(self._stream)
-        ended = False
-        while not wanted and not ended and not self._stopped:
-            before, batch = place, list(islice(self._stream, BATCH))
-            place, ended = _place_of(self._stream), len(batch) < BATCH
+        is_end = False
+        while not problems and not is_end and not self._stopped:
+            place_before = place
+            batch = list(islice(self._stream, BATCH))
+            place = _place_of(self._stream)
+            is_end = len(batch) < BATCH
             self.problems += len(batch)
             finished = self._thread_ledger.finished([problem.id for problem in batch])
-            wanted = [
-                (each, before)
-                for each in batch
-                if next_samples(self._rule, finished.get(each.id, ()))
+            problems = [
+                (problem, place_before)
+                for problem in batch
+                if next_samples(self._rule, finished.get(problem.id, ()))
             ]
-        if ended:
+        if is_end:
             self._stream = None
-        return wanted, ended, place
+        return Pull(problems, is_end, place)
 
     def _offer(self, problem: Problem, place: Place) -> None:
-        if (
-            problem.id in self._held
-        ):  # the same text twice in the source, or still in flight from the last pass
-            return
-        finished = self._finished(problem)
-        if numbers := next_samples(self._rule, finished):
-            self._held[problem.id], self._places[problem.id] = len(numbers), place
-            longer = asks_longer(self._rule, finished)
+        if problem.id in self._held:
+            return  # the same text twice in the source, or still in flight from the last pass
+        finished_samples = self._finished(problem)
+        numbers = next_samples(self._rule, finished_samples)
+        if numbers:
+            self._held[problem.id] = len(numbers)
+            self._places[problem.id] = place
+            longer = asks_longer(self._rule, finished_samples)
             self._ready.extend(Ask(problem, number, longer) for number in numbers)
 
     def _finished(self, problem: Problem) -> Sequence[Finished]:
@@ -206,8 +220,9 @@ class Feed:
             self._changed.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), FOLLOW_SECONDS)
-        self._ended = self._read_once_more = False
-        self._tells = False  # places are told of the first pass only
+        self._ended = False
+        self._read_once_more = False
+        self._notes_places = False  # of the first pass only
 
 
 def _place_of(stream: Iterator[Problem]) -> Place:

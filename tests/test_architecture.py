@@ -24,7 +24,10 @@ LEAVES = {
     "quality",
     "monitor.status",
     "errors",
-    "high_water",
+    "spending",
+    "answer",
+    "corpus.ledger",
+    "corpus.high_water",
 }
 COMPOSERS = {"__main__", "pipeline", "run", "sampler", "intake", "plan", "importer"}
 

@@ -6,22 +6,19 @@ again only the shards that the ledger does not know as sealed: the open ones, an
 came before it was noted.
 """
 
-from generator.corpus.call_table import Spent
 from generator.corpus.check import check
 from generator.corpus.high_water import HighWaterFile
 from generator.corpus.ledger import Ledger
 from generator.corpus.reconcile import reindex
-from generator.corpus.sample_table import Finished, Total
+from generator.corpus.sample_table import Total
 from generator.corpus.status import corpus_status
 from generator.corpus.store import Corpus, open_corpus
 from shared.folder_lock import holder
 
 __all__ = [
     "Corpus",
-    "Finished",
     "HighWaterFile",
     "Ledger",
-    "Spent",
     "Total",
     "check",
     "corpus_status",

@@ -1,40 +1,8 @@
 """The calls in the ledger: what was reserved for each, what it really took."""
 
-from dataclasses import dataclass
-from typing import Protocol
-
 from generator.corpus.ledger_file import LedgerFile
+from generator.spending import Spent
 from shared.records import Trace, Usage
-
-
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """What an account used since some time. Calls in flight count with what was reserved for
-    them.
-    """
-
-    calls: int
-    tokens: int
-    usd: float
-
-
-class Amount(Protocol):
-    """What a number of calls took."""
-
-    @property
-    def calls(self) -> int:
-        """How many."""
-        ...
-
-    @property
-    def tokens(self) -> int:
-        """Of prompts and completions together."""
-        ...
-
-    @property
-    def usd(self) -> float:
-        """Dollars."""
-        ...
 
 
 class CallTable(LedgerFile):
@@ -127,7 +95,7 @@ class CallTable(LedgerFile):
                 ),
             )
 
-    def add_lost_calls(self, account: str, at: float, amount: Amount) -> None:
+    def add_lost_calls(self, account: str, at: float, amount: Spent) -> None:
         """Calls that this ledger lost, or never knew, and that count as spent: tokens and
         dollars on the last.
         """

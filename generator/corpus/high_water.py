@@ -24,7 +24,7 @@ from typing import Any
 
 import orjson
 
-from generator.high_water import HighWater
+from generator.spending import HighWater
 from shared.errors import InputError
 from shared.file_writing import open_within, write_atomically, writing
 

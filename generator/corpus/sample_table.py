@@ -4,17 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from generator.corpus.ledger_file import LedgerFile
+from generator.sample_policy import Finished
 from shared.records import Trace, trace_id
 from shared.shards import PILES, Pile, Position, shard_name
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """One finished sample of a problem, as sampling needs it."""
-
-    sample: int
-    verdict: str
-    finished_at: str
 
 
 @dataclass(frozen=True, slots=True)

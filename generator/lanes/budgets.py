@@ -1,86 +1,39 @@
 """What may be spent: calls, tokens and dollars a day, dollars in total. Pure: the time is a
-parameter.
+parameter, what the wall clock shows.
 
 A call's worth is reserved before it starts and settled when its real cost is known, so calls are
 never overspent and tokens and dollars by no more than what is in flight. A call counts on the day
 it was started, by the provider's clock.
 
-What a crash or a lost ledger must not give out again is kept as a high-water mark on the disk. It
-runs ahead of what is spent by a block, so that it is written seldom; whoever finds it after a crash
-takes all of it as spent.
+What a crash or a lost ledger must not give out again is kept as a high-water mark on the disk.
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from math import inf
-from typing import Protocol
-from zoneinfo import ZoneInfo
 
-from generator.high_water import HighWater
-
-# of an allowance: what a crash may cost of it, and 500 writes to the disk until it is used up
-BLOCK_SHARE = 0.002
-BLOCKS_AHEAD_MAX = (
-    10.0  # a mark further ahead, as early guesses of what a call takes leave it, is brought down
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """0 is no limit."""
-
-    calls_per_day: int = 0
-    tokens_per_day: int = 0
-    usd_per_day: float = 0.0
-    usd_total: float = 0.0
-
-
-class LimitTable(Protocol):
-    """A `[[lane]]` or the `[budget]` table."""
-
-    @property
-    def calls_per_day(self) -> int: ...
-    @property
-    def tokens_per_day(self) -> int: ...
-    @property
-    def usd_per_day(self) -> float: ...
-    @property
-    def usd_total(self) -> float: ...
-
-
-def strictest(tables: "list[LimitTable]") -> Limits:
-    """The limits of an account whose lanes name them one by one: the smallest of each kind that
-    is set.
-    """
-
-    def least(values: list[float]) -> float:
-        return min((value for value in values if value), default=0)
-
-    return Limits(
-        int(least([table.calls_per_day for table in tables])),
-        int(least([table.tokens_per_day for table in tables])),
-        least([table.usd_per_day for table in tables]),
-        least([table.usd_total for table in tables]),
-    )
-
-
-@dataclass(slots=True)
-class Spent:
-    """Settled and reserved together."""
-
-    calls: int = 0
-    tokens: int = 0
-    usd: float = 0.0
+from generator.lanes.budget_day import BudgetDay
+from generator.lanes.high_water_marks import is_below_mark, mark_ahead, spent_by_mark
+from generator.lanes.limits import Limits
+from generator.spending import HighWater, Spent
 
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
     """One call's worth, on the day it was started."""
 
-    day: float  # when that day began, seconds since the epoch
+    day: float  # when that day began, seconds since 1970
     tokens: int
     usd: float
     number: int  # counts the calls of this budget; orders them against what a server announces
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """How many calls a server still allowed, on that day, after the call of that number."""
+
+    day: float
+    calls: int
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +62,12 @@ class Budget:
         self.limits = limits
         self.zone = zone
         self.total_usd = 0.0
-        self._zone = ZoneInfo(zone)
-        self._day = (0.0, 0.0)
-        self._today = Spent()
+        self._day = BudgetDay(zone)
+        self._spent = Spent()  # today, settled and reserved together
         self._number = 0
-        self._announced: tuple[float, int, int] | None = (
-            None  # day, calls left then, number of the call that said so
-        )
-        self._mark: HighWater | None = None  # as it stands on the disk
+        self._announcement: Announcement | None = None
+        # as it stands on the disk; None where this budget was never limited
+        self.mark: HighWater | None = None
 
     def resume(
         self,
@@ -134,45 +85,88 @@ class Budget:
         come by this clock holds: the clock was set back, and no day is given twice.
         """
         self._turn(now)
-        self._today, self.total_usd = today, total_usd
+        self._spent = today
+        self.total_usd = total_usd
         if mark is not None:
             self._turn(mark.day)
-            self._take_up(mark)
+            if self.limits.usd_total:
+                self.total_usd = max(self.total_usd, mark.total_usd)
+            if mark.day_ends > self._day.begins:
+                self._spent = spent_by_mark(self._spent, mark, self.limits)
+            self.mark = mark
         if now < out_until:
-            self._announced = (self._day[0], 1, self._number)
+            self._announcement = Announcement(self._day.begins, 1, self._number)
 
-    def _take_up(self, mark: HighWater) -> None:
-        """Only what is limited: of the rest a mark tells no more than what calls in flight were
-        guessed to take.
-        """
-        today, limits = self._today, self.limits
-        if limits.usd_total:
-            self.total_usd = max(self.total_usd, mark.total_usd)
-        if mark.day_ends > self._day[0]:
-            self._today = Spent(
-                max(today.calls, mark.calls) if limits.calls_per_day else today.calls,
-                max(today.tokens, mark.tokens) if limits.tokens_per_day else today.tokens,
-                max(today.usd, mark.usd) if limits.usd_per_day else today.usd,
-            )
-        self._mark = mark
+    # The day
+
+    def day_began(self, now: float) -> float:
+        """When the day that `now` lies in began, seconds since 1970."""
+        return self._day.bounds(now)[0]
+
+    def day_ends(self, now: float) -> float:
+        """When the day that `now` lies in ends, seconds since 1970."""
+        return self._day.bounds(now)[1]
+
+    def today(self, now: float) -> Spent:
+        """What is spent today, what is in flight included."""
+        self._turn(now)
+        return self._spent
+
+    def _turn(self, now: float) -> None:
+        if self._day.turn(now):
+            self._spent = Spent()
+
+    # Calls
+
+    def reserve(self, now: float, tokens: int, usd: float) -> Reservation:
+        """Count a call that starts now. Ask `used_up` first."""
+        self._turn(now)
+        self._number += 1
+        self._spent.calls += 1
+        self._add(tokens, usd)
+        return Reservation(self._day.begins, tokens, usd, self._number)
+
+    def settle(self, now: float, reserved: Reservation, tokens: int, usd: float) -> None:
+        """Put the real tokens and dollars in place of the reserved ones."""
+        self._turn(now)
+        if reserved.day == self._day.begins:
+            self._add(tokens - reserved.tokens, usd - reserved.usd)
+        else:  # of a day that is over: its tokens are nobody's any more
+            self.total_usd += usd - reserved.usd
+
+    def _add(self, tokens: int, usd: float) -> None:
+        self._spent.tokens += tokens
+        self._spent.usd += usd
+        self.total_usd += usd
+
+    def announce(self, now: float, calls_left: int, reserved: Reservation) -> None:
+        """A server said, answering the call of `reserved`, how many calls it still allows today."""
+        self._turn(now)
+        previous = self._announcement
+        is_newer = (
+            previous is None
+            or previous.day != self._day.begins
+            or reserved.number >= previous.number
+        )
+        if is_newer and reserved.day == self._day.begins:
+            self._announcement = Announcement(self._day.begins, max(0, calls_left), reserved.number)
+
+    def _announced_calls(self) -> int | None:
+        """Calls that the server still allows today; None where it has not said so."""
+        announcement = self._announcement
+        if announcement is None or announcement.day != self._day.begins:
+            return None
+        calls_since = self._number - announcement.number
+        return max(0, announcement.calls - calls_since)
+
+    # What is left
 
     def out_until(self, now: float) -> float | None:
         """When the server allows calls again that has said it allows none today; None where it
         has not said so.
         """
         self._turn(now)
-        return self._day[1] if self._announced_left() == 0 else None
-
-    def day_began(self, now: float) -> float:
-        """When the day that `now` lies in began, seconds since the epoch."""
-        return self._bounds(now)[0]
-
-    def day_ends(self, now: float) -> float:
-        return self._bounds(now)[1]
-
-    def today(self, now: float) -> Spent:
-        self._turn(now)
-        return self._today
+        return self._day.ends if self._announced_calls() == 0 else None
 
     def used_up(self, now: float) -> UsedUp | None:
         """The limit that forbids another call now, or None.
@@ -181,162 +175,88 @@ class Budget:
         and refusing by an estimate would leave the last part of a budget unused for ever.
         """
         self._turn(now)
-        day, turns = self._today, self._day[1]
         limits = self.limits
-        if limits.calls_per_day and day.calls >= limits.calls_per_day:
-            return UsedUp(
-                f"{day.calls:,} of {limits.calls_per_day:,} calls today", turns, self.zone
-            )
-        if self._announced_left() == 0:
+        spent_today = self._spent
+        turns = self._day.ends
+        if limits.calls_per_day and spent_today.calls >= limits.calls_per_day:
+            what = f"{spent_today.calls:,} of {limits.calls_per_day:,} calls today"
+            return UsedUp(what, turns, self.zone)
+        if self._announced_calls() == 0:
             return UsedUp("all calls that its server allows today", turns, self.zone)
-        if limits.tokens_per_day and day.tokens >= limits.tokens_per_day:
-            return UsedUp(
-                f"{day.tokens:,} of {limits.tokens_per_day:,} tokens today", turns, self.zone
-            )
-        if limits.usd_per_day and day.usd >= limits.usd_per_day:
-            return UsedUp(
-                f"{day.usd:,.2f} of {limits.usd_per_day:,.2f} dollars today", turns, self.zone
-            )
+        if limits.tokens_per_day and spent_today.tokens >= limits.tokens_per_day:
+            what = f"{spent_today.tokens:,} of {limits.tokens_per_day:,} tokens today"
+            return UsedUp(what, turns, self.zone)
+        if limits.usd_per_day and spent_today.usd >= limits.usd_per_day:
+            what = f"{spent_today.usd:,.2f} of {limits.usd_per_day:,.2f} dollars today"
+            return UsedUp(what, turns, self.zone)
         if limits.usd_total and self.total_usd >= limits.usd_total:
-            return UsedUp(
-                f"{self.total_usd:,.2f} of {limits.usd_total:,.2f} dollars in total",
-                None,
-                self.zone,
-            )
+            what = f"{self.total_usd:,.2f} of {limits.usd_total:,.2f} dollars in total"
+            return UsedUp(what, None, self.zone)
         return None
-
-    @property
-    def mark(self) -> HighWater | None:
-        """The high-water mark that is on the disk; None where this budget was never limited."""
-        return self._mark
-
-    @property
-    def limited(self) -> bool:
-        limits = self.limits
-        return bool(
-            limits.calls_per_day or limits.tokens_per_day or limits.usd_per_day or limits.usd_total
-        )
-
-    def is_marked(self, now: float, tokens: int, usd: float) -> bool:
-        """Whether a call of this size stays below the mark on the disk, so that it may start."""
-        self._turn(now)
-        if not self.limited:
-            return True
-        mark, spent = self._mark, self.spent(now)
-        if mark is None or mark.day != spent.day:
-            return False
-        ahead = [
-            (self.limits.calls_per_day, mark.calls - spent.calls, 1),
-            (self.limits.tokens_per_day, mark.tokens - spent.tokens, tokens),
-            (self.limits.usd_per_day, mark.usd - spent.usd, usd),
-            (self.limits.usd_total, mark.total_usd - spent.total_usd, usd),
-        ]
-        return all(
-            call <= room <= call + BLOCKS_AHEAD_MAX * max(_block(limit), call)
-            for limit, room, call in ahead
-            if limit
-        )
-
-    def spent(self, now: float) -> HighWater:
-        """What is spent and in flight: the mark that an orderly end leaves."""
-        self._turn(now)
-        day, today = self._day, self._today
-        return HighWater(day[0], day[1], today.calls, today.tokens, today.usd, self.total_usd)
-
-    def next_mark(self, now: float, calls: int = 0, tokens: int = 0, usd: float = 0.0) -> HighWater:
-        """What must be on the disk before so much more is spent: that and a block."""
-        spent, limits = self.spent(now), self.limits
-        return HighWater(
-            spent.day,
-            spent.day_ends,
-            spent.calls + max(calls, int(_block(limits.calls_per_day))),
-            spent.tokens + tokens + int(_block(limits.tokens_per_day)),
-            spent.usd + usd + _block(limits.usd_per_day),
-            spent.total_usd + usd + _block(limits.usd_total),
-        )
-
-    def marked(self, mark: HighWater) -> None:
-        """This mark is on the disk now."""
-        self._mark = mark
-
-    def reserve(self, now: float, tokens: int, usd: float) -> Reservation:
-        """Count a call that starts now. Ask `used_up` first."""
-        self._turn(now)
-        self._number += 1
-        self._today.calls += 1
-        self._add(tokens, usd)
-        return Reservation(self._day[0], tokens, usd, self._number)
-
-    def settle(self, now: float, reserved: Reservation, tokens: int, usd: float) -> None:
-        """Put the real tokens and dollars in place of the reserved ones."""
-        self._turn(now)
-        if reserved.day == self._day[0]:
-            self._add(tokens - reserved.tokens, usd - reserved.usd)
-        else:
-            self.total_usd += usd - reserved.usd
-
-    def announce(self, now: float, calls_left: int, reserved: Reservation) -> None:
-        """A server said, answering the call of `reserved`, how many calls it still allows today."""
-        self._turn(now)
-        known = self._announced
-        newer = known is None or known[0] != self._day[0] or reserved.number >= known[2]
-        if newer and reserved.day == self._day[0]:
-            self._announced = (self._day[0], max(0, calls_left), reserved.number)
 
     def calls_left(self, now: float, tokens: float, usd: float) -> float:
         """Calls of this size that the day still allows; inf where nothing limits them."""
         self._turn(now)
-        day, limits = self._today, self.limits
-        left = [
-            (limits.calls_per_day, limits.calls_per_day - day.calls),
-            (limits.tokens_per_day, (limits.tokens_per_day - day.tokens) / max(tokens, 1.0)),
-            (limits.usd_per_day and usd, (limits.usd_per_day - day.usd) / max(usd, 1e-12)),
-            (limits.usd_total and usd, (limits.usd_total - self.total_usd) / max(usd, 1e-12)),
-        ]
-        allowed = min((float(calls) for limit, calls in left if limit), default=inf)
-        announced = self._announced_left()
-        return max(0.0, allowed if announced is None else min(allowed, announced))
+        limits = self.limits
+        spent_today = self._spent
+        calls = [inf]
+        if limits.calls_per_day:
+            calls.append(limits.calls_per_day - spent_today.calls)
+        if limits.tokens_per_day:
+            calls.append((limits.tokens_per_day - spent_today.tokens) / max(tokens, 1.0))
+        if limits.usd_per_day and usd:
+            calls.append((limits.usd_per_day - spent_today.usd) / usd)
+        if limits.usd_total and usd:
+            calls.append((limits.usd_total - self.total_usd) / usd)
+        announced_calls = self._announced_calls()
+        if announced_calls is not None:
+            calls.append(announced_calls)
+        return max(0.0, min(calls))
 
     def bars(self, now: float) -> list[Bar]:
         """Every limit that is set, for the eye."""
         self._turn(now)
-        day, turns, limits = self._today, self._day[1], self.limits
-        rows: list[tuple[str, float, float, float | None]] = [
-            ("calls_per_day", day.calls, limits.calls_per_day, turns),
-            ("tokens_per_day", day.tokens, limits.tokens_per_day, turns),
-            ("usd_per_day", day.usd, limits.usd_per_day, turns),
-            ("usd_total", self.total_usd, limits.usd_total, None),
+        limits = self.limits
+        spent_today = self._spent
+        turns = self._day.ends
+        bars = [
+            Bar("calls_per_day", spent_today.calls, limits.calls_per_day, turns),
+            Bar("tokens_per_day", spent_today.tokens, limits.tokens_per_day, turns),
+            Bar("usd_per_day", spent_today.usd, limits.usd_per_day, turns),
+            Bar("usd_total", self.total_usd, limits.usd_total, None),
         ]
-        if (left := self._announced_left()) is not None:
-            rows.append(("calls_announced", day.calls, day.calls + left, turns))
-        return [Bar(*row) for row in rows if row[2]]
+        announced_calls = self._announced_calls()
+        if announced_calls is not None:
+            allowed_calls = spent_today.calls + announced_calls
+            bars.append(Bar("calls_announced", spent_today.calls, allowed_calls, turns))
+        return [bar for bar in bars if bar.limit]
 
-    def _announced_left(self) -> int | None:
-        if self._announced is None or self._announced[0] != self._day[0]:
-            return None
-        _, left, number = self._announced
-        return max(0, left - (self._number - number))
+    # The mark on the disk
 
-    def _add(self, tokens: int, usd: float) -> None:
-        self._today.tokens += tokens
-        self._today.usd += usd
-        self.total_usd += usd
+    def is_marked(self, now: float, tokens: int, usd: float) -> bool:
+        """Whether a call of this size stays below the mark on the disk, so that it may start."""
+        if not self.limits:
+            return True
+        return is_below_mark(self.spent(now), self.mark, self.limits, tokens, usd)
 
-    def _turn(self, now: float) -> None:
-        if now >= self._day[1]:  # a clock that is set back turns no day back
-            began = self._day[0]
-            self._day = self._bounds(now)
-            if self._day[0] != began:
-                self._today = Spent()
+    def spent(self, now: float) -> HighWater:
+        """What is spent and in flight: the mark that an orderly end leaves."""
+        self._turn(now)
+        day = self._day
+        spent_today = self._spent
+        return HighWater(
+            day.begins,
+            day.ends,
+            spent_today.calls,
+            spent_today.tokens,
+            spent_today.usd,
+            self.total_usd,
+        )
 
-    def _bounds(self, now: float) -> tuple[float, float]:
-        local = datetime.fromtimestamp(now, self._zone)
-        midnight = datetime(local.year, local.month, local.day, tzinfo=self._zone)
-        tomorrow = midnight + timedelta(
-            days=1
-        )  # wall-clock arithmetic: right on days of 23 or 25 hours
-        return midnight.timestamp(), tomorrow.timestamp()
+    def next_mark(self, now: float, calls: int = 0, tokens: int = 0, usd: float = 0.0) -> HighWater:
+        """What must be on the disk before so much more is spent: that and a block."""
+        return mark_ahead(self.spent(now), self.limits, Spent(calls, tokens, usd))
 
-
-def _block(limit: float) -> float:
-    return BLOCK_SHARE * limit
+    def marked(self, mark: HighWater) -> None:
+        """This mark is on the disk now."""
+        self.mark = mark

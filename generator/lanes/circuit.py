@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from math import inf
 
 FAILURES_IN_A_ROW = 5
-PAUSE_SECONDS, PAUSE_SECONDS_MAX = 2.0, 60.0  # doubled at each probe that fails
+PAUSE_SECONDS = 2.0  # doubled at each probe that fails
+PAUSE_SECONDS_MAX = 60.0
 BALANCE_SECONDS = 3600.0  # a lane without balance is probed every hour
 KEY_SECONDS = 60.0  # a key that worked before and is refused now is tried again so often
 
@@ -30,9 +31,11 @@ class Circuit:
 
     @property
     def closed(self) -> bool:
+        """Calls flow."""
         return self.opened_at is None
 
     def may_probe(self, now: float) -> bool:
+        """Whether it is time for the one call that tells whether the lane works again."""
         return not self.closed and not self.probing and now >= self.retry_at
 
     def answered(self, started_at: float) -> None:
@@ -46,15 +49,14 @@ class Circuit:
 
     def succeed(self) -> None:
         """A probe was answered."""
-        self.why, self.retry_at, self.opened_at, self.probing, self.stopped = (
-            "",
-            -inf,
-            None,
-            False,
-            False,
-        )
+        self.why = ""
+        self.retry_at = -inf
+        self.stopped = False
+        self.probing = False
+        self.opened_at = None
         self.failed_probes = 0
-        self._row, self._pause = 0, PAUSE_SECONDS
+        self._row = 0
+        self._pause = PAUSE_SECONDS
 
     def fail(self, now: float, message: str, probe: bool, jitter: float = 1.0) -> None:
         """A 5xx, a connection that fails, a server that never answers. `jitter` (about 1) keeps
@@ -64,19 +66,25 @@ class Circuit:
             self._row_began = now
         self._row += 1
         if probe and not self.closed:
-            self.probing = self.stopped = False
+            self.probing = False
+            self.stopped = False
             self.failed_probes += 1
             self._pause = min(2 * self._pause, PAUSE_SECONDS_MAX)
-            self.why, self.retry_at = message, now + self._pause * jitter
+            self.why = message
+            self.retry_at = now + self._pause * jitter
         elif self.closed and self._row >= FAILURES_IN_A_ROW:
             self.opened_at = now
-            self.why, self.retry_at = message, now + self._pause * jitter
+            self.why = message
+            self.retry_at = now + self._pause * jitter
 
     def stop(self, now: float, why: str, pause: float = inf) -> None:
         """Key refused, model unknown (for good) or balance gone (`pause` seconds until a probe)."""
         if self.opened_at is None:
             self.opened_at = now
-        self.why, self.retry_at, self.probing, self.stopped = why, now + pause, False, True
+        self.why = why
+        self.retry_at = now + pause
+        self.probing = False
+        self.stopped = True
 
     def suspend(self, now: float, why: str, pause: float, probe: bool) -> None:
         """What worked before is refused, perhaps by mistake: open at once, `pause` seconds

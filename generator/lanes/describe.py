@@ -7,22 +7,26 @@ from zoneinfo import ZoneInfo
 
 from generator.lanes.budgets import Bar
 from generator.lanes.clock import Clock
-from generator.lanes.gate import Gate, Wait
+from generator.lanes.gate import Gate
+from generator.lanes.waits import Wait
 from generator.monitor.status import BudgetStatus, LaneStatus
 
 AT_WORK = ("full", "pacing")  # waiting of this kind is what a busy lane does
+DAY_SECONDS = 86_400
 
 
 def lane_status(gate: Gate, waiting: int, now: float, paused: bool = False) -> LaneStatus:
     """`waiting`: samples that want in. `paused`: the whole run is."""
     wait = Wait("paused", "the run is paused") if paused else gate.wait(now)
-    concurrency, counts = gate.account.concurrency, gate.counts
-    delays = concurrency.delays
+    is_idle = wait is not None and wait.state not in AT_WORK
+    concurrency = gate.account.concurrency
+    counts = gate.counts
+    today = gate.clock.calendar(now)
     return LaneStatus(
         name=gate.name,
         model=gate.lane.model,
         state=wait.state if wait else "ready",
-        reason=sentence(wait, now, gate.clock) if wait and wait.state not in AT_WORK else "",
+        reason=sentence(wait, now, gate.clock) if wait and is_idle else "",
         in_flight=gate.in_flight,
         waiting=waiting,
         limit=concurrency.limit,
@@ -31,11 +35,8 @@ def lane_status(gate: Gate, waiting: int, now: float, paused: bool = False) -> L
         errors=dict(counts.errors),
         tokens=counts.tokens,
         usd=counts.usd,
-        budgets=[
-            budget_status(gate.name, bar)
-            for bar in gate.account.budget.bars(gate.clock.calendar(now))
-        ],
-        first_token_seconds=round(delays.recent, 3),
+        budgets=[budget_status(gate.name, bar) for bar in gate.account.budget.bars(today)],
+        first_token_seconds=round(concurrency.delays.recent, 3),
         per_minute=round(gate.account.pace.per_minute, 1),
         pace_source=gate.account.pace.source,
         seconds_p95=round(gate.expected.seconds_p95, 1) if gate.expected.calls else 0.0,
@@ -43,11 +44,10 @@ def lane_status(gate: Gate, waiting: int, now: float, paused: bool = False) -> L
 
 
 def budget_status(lane: str, bar: Bar) -> BudgetStatus:
-    resets = (
-        ""
-        if bar.until is None
-        else datetime.fromtimestamp(bar.until, UTC).isoformat(timespec="seconds")
-    )
+    """One limit, as status and dashboard show it. `lane`: "" is the run."""
+    resets = ""
+    if bar.until is not None:
+        resets = datetime.fromtimestamp(bar.until, UTC).isoformat(timespec="seconds")
     return BudgetStatus(lane, bar.name, round(bar.used, 6), round(bar.limit, 6), resets)
 
 
@@ -55,12 +55,13 @@ def sentence(wait: Wait, now: float, clock: Clock) -> str:
     """modelscope has used 2,000 of 2,000 calls today, next at 00:00 Asia/Shanghai, in 5 h 12 min"""
     if wait.until is None or wait.until <= now:
         return wait.reason
-    left = wait.until - now
+    remaining_seconds = wait.until - now
+    duration = span(remaining_seconds)
     if not wait.zone:
-        return f"{wait.reason}, again in {span(left)}"
+        return f"{wait.reason}, again in {duration}"
     then = datetime.fromtimestamp(clock.calendar(wait.until), ZoneInfo(wait.zone))
-    day = "" if left < 86400 else f"{then:%a} "
-    return f"{wait.reason}, next at {day}{then:%H:%M} {wait.zone}, in {span(left)}"
+    weekday = "" if remaining_seconds < DAY_SECONDS else f"{then:%a} "
+    return f"{wait.reason}, next at {weekday}{then:%H:%M} {wait.zone}, in {duration}"
 
 
 def span(seconds: float) -> str:
@@ -68,8 +69,15 @@ def span(seconds: float) -> str:
     if seconds < 60:
         return f"{max(1, round(seconds))} s"
     minutes = round(seconds / 60)
-    for size, big, unit, small in ((1440, "d", 60, "h"), (60, "h", 1, "min")):
-        if minutes >= size:
-            rest = minutes % size // unit
-            return f"{minutes // size} {big}" + (f" {rest} {small}" if rest else "")
+    hours = minutes // 60
+    days = hours // 24
+    if days:
+        return _two_units(days, "d", hours % 24, "h")
+    if hours:
+        return _two_units(hours, "h", minutes % 60, "min")
     return f"{minutes} min"
+
+
+def _two_units(count: int, unit: str, smaller_count: int, smaller_unit: str) -> str:
+    text = f"{count} {unit}"
+    return f"{text} {smaller_count} {smaller_unit}" if smaller_count else text

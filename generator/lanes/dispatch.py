@@ -3,7 +3,7 @@ a place wakes it.
 
     async with asyncio.TaskGroup() as group:
         group.create_task(dispatcher.run())
-        lane, entered, call_id = await dispatcher.enter(tally, "")
+        admission = await dispatcher.enter(tally, "")
 
 Letting a call in writes to the ledger and, where a budget's next block begins, to the disk. A write
 that fails must end the run, so all of it happens in that one task, whose errors its group raises: a
@@ -13,46 +13,62 @@ timer, a signal or a request over HTTP only wakes it.
 import asyncio
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 from math import inf
 
 from generator.config import DaemonConfig
-from generator.high_water import HighWater
+from generator.lanes.accounting import Accounting
 from generator.lanes.attempts import Tally
-from generator.lanes.budgets import Budget
 from generator.lanes.clock import Clock
-from generator.lanes.gate import Gate, Pass, Wait
-from generator.lanes.lane import Lane, MarkBook, SpendBook, Waiter
+from generator.lanes.gate import Gate, Permit
+from generator.lanes.lane import Lane
 from generator.lanes.prices import usual_price
 from generator.lanes.stop_conditions import Drained, look_again_at, verdict
-from shared.records import Usage
+from generator.lanes.waits import Wait
 
-LOOK_AGAIN_SECONDS = (
-    30.0  # longest sleep without a look at the clock: it may be set, a laptop may have slept
-)
+# longest sleep without a look at the clock: it may be set, a laptop may have slept
+LOOK_AGAIN_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Leave to make one call: on which lane, what it holds of it, its number in the ledger."""
+
+    lane: Lane
+    permit: Permit
+    call_id: int
+
+
+@dataclass(eq=False, slots=True)
+class Waiter:
+    """A sample that waits for a lane."""
+
+    tally: Tally
+    admission: asyncio.Future[Admission]
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether whoever asked was cancelled, or has an answer."""
+        return self.admission.done()
 
 
 class Dispatcher:
-    """The samples that wait for a lane. `budgets`: of each account by name, and of the run
-    under None.
-    """
+    """The samples that wait for a lane. `judge`: the lane that takes only calls that name it."""
 
     def __init__(
         self,
         lanes: Mapping[str, Lane],
         judge: str,
         daemon: DaemonConfig,
-        budgets: Mapping[str | None, Budget],
-        book: SpendBook,
-        marks: MarkBook,
+        accounting: Accounting,
         clock: Clock,
     ) -> None:
         self.daemon = daemon
         self.paused = False
-        self._lanes, self._judge, self._budgets = lanes, judge, budgets
-        self._book = book
-        self._marks = marks
+        self._lanes = lanes
+        self._judge = judge
+        self._accounting = accounting
         self._clock = clock
-        self._now = clock.now
         self._queues: dict[str, deque[Waiter]] = {}  # by the lane that is asked for; "" is any
         self._woken = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
@@ -64,10 +80,11 @@ class Dispatcher:
         """
         try:
             while True:
+                # Cleared before the look, not after it: what happens meanwhile wakes the next.
                 self._woken.clear()
                 self._let_in()
                 if self._unmarked is not None:
-                    await self._mark(self._unmarked)
+                    await self._accounting.mark(self._unmarked)
                 else:
                     await self._woken.wait()
         finally:
@@ -77,64 +94,43 @@ class Dispatcher:
         """Something has changed that may let a sample in."""
         self._woken.set()
 
-    async def enter(self, tally: Tally, wanted: str) -> tuple[Lane, Pass, int]:
-        """Wait for leave to start a call: the lane, what the call holds of it, and the call's
-        id in the book.
+    async def enter(self, tally: Tally, lane_name: str) -> Admission:
+        """Wait for leave to start a call, on the lane of this name or ("") on any.
+
+        Errors: `Drained`, and the `Stopped` that ends the run.
         """
-        waiter = Waiter(tally, asyncio.get_running_loop().create_future(), self._now())
-        self._queues.setdefault(wanted, deque()).append(waiter)
+        waiter = Waiter(tally, asyncio.get_running_loop().create_future())
+        self._queues.setdefault(lane_name, deque()).append(waiter)
         self.wake()
         try:
-            return await waiter.future
+            return await waiter.admission
         except asyncio.CancelledError:
-            if (
-                waiter.future.done() and not waiter.future.cancelled()
-            ):  # leave was given, and we are gone
-                lane, entered, call_id = waiter.future.result()
-                self.give_up(lane.gate, entered, call_id)
+            # Leave may have been given in the moment in which we were cancelled.
+            if waiter.admission.done() and not waiter.admission.cancelled():
+                self.give_up(waiter.admission.result())
             raise
 
-    def give_up(self, gate: Gate, entered: Pass, call_id: int) -> None:
-        """A call that we ended ourselves: what it cost is not known, so what was reserved is
-        taken as spent.
-        """
-        gate.cancel(self._now(), entered)
-        self._book.settle_call(
-            call_id, "cancelled", Usage(completion_tokens=entered.tokens), entered.usd
-        )
+    def give_up(self, admission: Admission) -> None:
+        """A call that we ended ourselves."""
+        admission.lane.gate.cancel(admission.permit)
+        self._accounting.give_up(admission.call_id, admission.permit)
         self.wake()
 
     def drain(self) -> None:
         """Whoever waits is Drained."""
         for queue in self._queues.values():
-            while queue:
-                waiter = queue.popleft()
-                if not waiter.future.done():
-                    waiter.future.set_exception(Drained())
+            _end_all(queue, Drained)
 
-    async def give_back(self) -> None:
-        """At an orderly end, with no call in flight: what was reserved ahead and not used
-        counts as unused again.
-        """
-        today = self._clock.calendar(self._now())
-        await self._marks.put(
-            {
-                name: budget.spent(today)
-                for name, budget in self._budgets.items()
-                if budget.limited or budget.mark
-            }
-        )
-
-    def usable(self, wanted: str) -> list[Lane]:
+    def usable(self, lane_name: str) -> list[Lane]:
         """The lanes that a sample may take: the one that is asked for, or all but the judge's."""
-        if wanted:
-            return [self._lanes[wanted]]
+        if lane_name:
+            return [self._lanes[lane_name]]
         return [lane for name, lane in self._lanes.items() if name != self._judge]
 
-    def waiting(self, lane: str) -> int:
+    def waiting(self, lane_name: str) -> int:
         """How many samples wait that this lane may take."""
-        queue = self._queues.get(lane if lane == self._judge else "", ())
-        return sum(not waiter.future.done() for waiter in queue)
+        queue = self._queues.get(lane_name if lane_name == self._judge else "", ())
+        return sum(1 for waiter in queue if not waiter.is_gone)
 
     # Choosing
 
@@ -142,104 +138,91 @@ class Dispatcher:
         """Let every waiting sample in that may go in, and set the timer for the next moment at
         which one may.
         """
-        now = self._now()
-        again: list[float] = []
+        now = self._clock.now()
         self._unmarked = None
-        for wanted, queue in self._queues.items():
-            while queue:
-                if queue[0].future.done():
-                    queue.popleft()
-                    continue
-                waits = self._serve_first(queue, wanted, now)
-                if waits is None:
-                    continue
-                again += [wait.until for wait in waits if wait.until is not None]
-                if waits and not self.paused:
-                    self._end_if_nothing_can_help(queue, wanted, now)
-                    again.append(self._look_again_at(wanted, now))
-                break
-        self._set_timer(min(again, default=None), now)
+        next_looks = [
+            self._serve(queue, lane_name, now) for lane_name, queue in self._queues.items()
+        ]
+        self._set_timer(min(next_looks, default=inf), now)
 
-    def _serve_first(self, queue: deque[Waiter], wanted: str, now: float) -> list[Wait] | None:
+    def _serve(self, queue: deque[Waiter], lane_name: str, now: float) -> float:
+        """Let in whom one queue can; the moment at which to look again, inf: when woken."""
+        while queue:
+            if queue[0].is_gone:
+                queue.popleft()
+                continue
+            waits = self._serve_first(queue, lane_name, now)
+            if waits is None:
+                continue
+            next_look = min((wait.until for wait in waits if wait.until is not None), default=inf)
+            if waits and not self.paused:
+                self._end_if_nothing_can_help(queue, lane_name, now)
+                next_look = min(next_look, self._next_verdict(lane_name, now))
+            return next_look
+        return inf
+
+    def _serve_first(self, queue: deque[Waiter], lane_name: str, now: float) -> list[Wait] | None:
         """Let the first of a queue in. None: done. Otherwise why not, lane by lane; nothing
         where a mark is missing.
         """
         if self.paused:
             return [Wait("paused", "paused")]
-        waits = [(lane, lane.gate.wait(now)) for lane in self.usable(wanted)]
-        ready = [lane for lane, wait in waits if wait is None]
-        if not ready:
-            return [wait for _, wait in waits if wait is not None]
+        waits: list[Wait] = []
+        ready_lanes: list[Lane] = []
+        for lane in self.usable(lane_name):
+            wait = lane.gate.wait(now)
+            if wait is None:
+                ready_lanes.append(lane)
+            else:
+                waits.append(wait)
+        if not ready_lanes:
+            return waits
         waiter = queue[0]
-        lane = min(ready, key=lambda lane: self._preference(lane, waiter.tally))
+        lane = min(ready_lanes, key=lambda lane: _preference(lane, waiter.tally))
         if not lane.gate.is_marked(now):
             self._unmarked = lane.gate
             return []
         queue.popleft()
-        entered = lane.gate.enter(now)
-        day = max(
-            entered.account.day, entered.run.day
-        )  # by a clock that was set back, the day is still to come
-        call_id = self._book.reserve_call(
-            lane.config.name,
-            lane.gate.account.name,
-            waiter.tally.sample_id,
-            max(self._clock.calendar(now), day),
-            entered.tokens,
-            entered.usd,
-        )
-        self._marks.booked(call_id)
-        waiter.future.set_result((lane, entered, call_id))
+        permit = lane.gate.enter(now)
+        call_id = self._accounting.reserve(lane.gate, permit, waiter.tally.sample_id)
+        waiter.admission.set_result(Admission(lane, permit, call_id))
         return None
 
-    async def _mark(self, gate: Gate) -> None:
-        """Reserve the next block of what this lane's calls take, on the disk, and trim what
-        others hold too much.
-        """
-        today = self._clock.calendar(self._now())
-        tokens = gate.expected.tokens
-        usd = gate.expected_usd(tokens)
-        marks: dict[str | None, HighWater] = {}
-        for name, budget in self._budgets.items():
-            if budget is gate.account.budget or budget is gate.run_budget:
-                marks[name] = budget.next_mark(today, 1, tokens, usd)
-            elif budget.limited:
-                marks[name] = budget.next_mark(today)
-        await self._marks.put(marks)
-        for name, mark in marks.items():
-            self._budgets[name].marked(mark)
-
-    @staticmethod
-    def _preference(lane: Lane, tally: Tally) -> tuple[int, float, float]:
-        """The lane that failed this sample least, then the cheapest, then the emptiest."""
-        gate = lane.gate
-        load = gate.in_flight / gate.account.concurrency.limit
-        return tally.failures[lane.config.name], usual_price(lane.config), load
-
-    def _end_if_nothing_can_help(self, queue: deque[Waiter], wanted: str, now: float) -> None:
-        gates = [lane.gate for lane in self.usable(wanted)]
+    def _end_if_nothing_can_help(self, queue: deque[Waiter], lane_name: str, now: float) -> None:
+        gates = [lane.gate for lane in self.usable(lane_name)]
         if any(gate.in_flight for gate in gates):
             return  # what is in flight may free a part of a budget, and must not be lost
         end = verdict(gates, now, self.daemon.wait, self.daemon.give_up_minutes * 60)
-        while end and queue:
-            waiter = queue.popleft()
-            if not waiter.future.done():
-                waiter.future.set_exception(end)
+        if end is not None:
+            _end_all(queue, end)
 
-    def _look_again_at(self, wanted: str, now: float) -> float:
-        gates = [lane.gate for lane in self.usable(wanted)]
-        at = look_again_at(gates, now, self.daemon.wait, self.daemon.give_up_minutes * 60)
-        return at if at > now else inf
+    def _next_verdict(self, lane_name: str, now: float) -> float:
+        gates = [lane.gate for lane in self.usable(lane_name)]
+        moment = look_again_at(gates, now, self.daemon.wait, self.daemon.give_up_minutes * 60)
+        return moment if moment > now else inf
 
-    def _set_timer(self, at: float | None, now: float) -> None:
+    def _set_timer(self, moment: float, now: float) -> None:
         self._cancel_timer()
         if any(self._queues.values()):
-            pause = (
-                LOOK_AGAIN_SECONDS if at is None else min(max(at - now, 0.001), LOOK_AGAIN_SECONDS)
-            )
+            pause = min(max(moment - now, 0.001), LOOK_AGAIN_SECONDS)
             self._timer = asyncio.get_running_loop().call_later(pause, self.wake)
 
     def _cancel_timer(self) -> None:
         if self._timer:
             self._timer.cancel()
             self._timer = None
+
+
+def _preference(lane: Lane, tally: Tally) -> tuple[int, float, float]:
+    """The lane that failed this sample least, then the cheapest, then the emptiest."""
+    gate = lane.gate
+    load = gate.in_flight / gate.account.concurrency.limit
+    return tally.failures[lane.config.name], usual_price(lane.config), load
+
+
+def _end_all(queue: deque[Waiter], end: Exception | type[Exception]) -> None:
+    """Whoever waits gets the exception; a class makes one for each."""
+    while queue:
+        waiter = queue.popleft()
+        if not waiter.is_gone:
+            waiter.admission.set_exception(end)

@@ -87,24 +87,24 @@ def forecast(
     shares = [
         _lane_share(lane, paces[lane.name], samples, all_lanes_per_day, expected) for lane in lanes
     ]
-    reached = sum(share.samples for share in shares)
+    reached_samples = sum(share.samples for share in shares)
     usd = sum(share.usd for share in shares)
     if budget.usd_total and usd > budget.usd_total:
-        reached *= budget.usd_total / usd
+        reached_samples *= budget.usd_total / usd
         usd = budget.usd_total
         binding = "budget.usd_total"
-    elif reached < samples - 0.5:
+    elif reached_samples < samples - 0.5:
         binding = "usd_total"
     per_day = min(all_lanes_per_day, budget_per_day)
     return Forecast(
         samples=samples,
-        calls=reached * expected.calls,
-        tokens=reached * expected.tokens,
+        calls=reached_samples * expected.calls,
+        tokens=reached_samples * expected.tokens,
         usd=usd,
-        days=reached / per_day if per_day else inf,
+        days=reached_samples / per_day if per_day else inf,
         binding=binding,
         lanes=shares,
-        left_over=max(0.0, samples - reached),
+        left_over=max(0.0, samples - reached_samples),
     )
 
 

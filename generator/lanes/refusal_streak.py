@@ -11,9 +11,8 @@ the other way: the lane stops. A refusal that names a setting needs no number.
 import re
 
 SAMPLES = 6  # fewer may well be bad by themselves
-_VARIABLE = re.compile(
-    r"""(["'`]).*?\1|\S*\d\S*"""
-)  # request ids, counts of tokens, what a refusal quotes
+# request ids, counts of tokens, what a refusal quotes
+_VARIABLE = re.compile(r"""(["'`]).*?\1|\S*\d\S*""")
 
 
 class Trial:
@@ -26,6 +25,7 @@ class Trial:
 
     @property
     def undecided(self) -> bool:
+        """Whether nobody knows yet."""
         return not (self.proven or self.lost)
 
     @property
@@ -36,14 +36,17 @@ class Trial:
         return self.undecided and any(len(samples) >= SAMPLES for samples in self._refused.values())
 
     def answered(self) -> None:
+        """The lane gave an answer: its refusals were its samples' fault."""
         self.proven = True
         self.lost = False
         self._refused.clear()
 
     def refuse(self, message: str, sample_id: str) -> None:
+        """A sample was refused in these words."""
         if not self.proven:
             words = _VARIABLE.sub("#", message)
             self._refused.setdefault(words, set()).add(sample_id)
 
     def lose(self) -> None:
+        """The refusals were the lane's own fault."""
         self.lost = True

@@ -9,30 +9,32 @@ NEEDS_A_RESTART = ("base_url", "model", "api_key_env", "account", "day_timezone"
 
 
 def taken_up(
-    now: Mapping[str, LaneConfig], wanted: Sequence[LaneConfig]
+    running: Mapping[str, LaneConfig], changed: Sequence[LaneConfig]
 ) -> tuple[dict[str, LaneConfig], list[str]]:
     """(the lanes as they go on, a sentence for each change that needs a restart).
 
-    `now`: the running lanes by name. Errors: InputError for a window that cannot be read.
+    `running`: the lanes by name. Errors: InputError for a window that cannot be read.
     """
-    for each in wanted:
-        windows_of(each)
-    new = {lane.name: lane for lane in wanted}
+    for lane in changed:
+        windows_of(lane)
+    changed_lanes = {lane.name: lane for lane in changed}
     notes = [
         f"lane {name}: gone from the file, goes on until a restart"
-        for name in now
-        if name not in new
+        for name in running
+        if name not in changed_lanes
     ]
-    notes += [f"lane {name}: new, starts with a restart" for name in new if name not in now]
+    notes += [
+        f"lane {name}: new, starts with a restart" for name in changed_lanes if name not in running
+    ]
     lanes = {}
-    for name, old in now.items():
-        lane = new.get(name, old)
-        kept = {key: getattr(old, key) for key in NEEDS_A_RESTART}
+    for name, old_lane in running.items():
+        new_lane = changed_lanes.get(name, old_lane)
+        fixed_values = {key: getattr(old_lane, key) for key in NEEDS_A_RESTART}
+        # The rehearsal teacher has its address since the start.
         notes += [
             f"lane {name}: {key} needs a restart"
-            for key, value in kept.items()
-            if getattr(lane, key)
-            not in (value, REHEARSAL_URL)  # the rehearsal teacher has its address since the start
+            for key, value in fixed_values.items()
+            if getattr(new_lane, key) not in (value, REHEARSAL_URL)
         ]
-        lanes[name] = lane.model_copy(update=kept)
+        lanes[name] = new_lane.model_copy(update=fixed_values)
     return lanes, notes

@@ -14,20 +14,15 @@ def with_remedy(error: CallError, lane: LaneConfig) -> str:
 
 def _remedy(error: CallError, lane: LaneConfig) -> str:
     if isinstance(error, KeyRefused):
-        variable = lane.api_key_env
-        return (
-            f"correct the key in {variable}"
-            if variable
-            else "set `api_key_env` to the variable with a key"
-        )
+        if not lane.api_key_env:
+            return "set `api_key_env` to the variable with a key"
+        return f"correct the key in {lane.api_key_env}"
     if isinstance(error, UnknownModel):
         return "correct `lane.model` or `lane.base_url`"
-    if isinstance(error, BadRequest):
-        if error.setting == "lane.max_tokens":
-            return "set `lane.max_tokens` to what this server allows"
-        return (
-            f"correct `{error.setting}`"
-            if error.setting
-            else "look at `lane.model`, `lane.max_tokens`, `[sampling]`"
-        )
-    return ""
+    if not isinstance(error, BadRequest):
+        return ""
+    if error.setting == "lane.max_tokens":
+        return "set `lane.max_tokens` to what this server allows"
+    if error.setting:
+        return f"correct `{error.setting}`"
+    return "look at `lane.model`, `lane.max_tokens`, `[sampling]`"

@@ -5,13 +5,16 @@ cannot. Pure.
 from collections.abc import Sequence
 from math import inf
 
-from generator.lanes.gate import Gate, Wait
+from generator.lanes.gate import Gate
+from generator.lanes.waits import Wait
 from shared.errors import Stopped
 
 # With `daemon.wait = false`, of lanes that do not work:
 PROBES = 2  # so many failed in a row are enough
 OUT_SECONDS = 30.0  # and so long without one
 BUSY_SECONDS = 75.0  # a lane that has answered and says 429 since: its minute has turned by then
+HOPELESS = ("stopped", "balance gone", "used up", "closed window")
+BUSY = ("cooling", "pacing", "full")
 
 
 class Drained(Exception):
@@ -62,28 +65,31 @@ def _given_up_at(gates: Sequence[Gate], give_up_seconds: float) -> float:
     """When all of these lanes will have been out for so long; inf while one of them works."""
     if not give_up_seconds:
         return inf
-    opened = [gate.circuit.opened_at for gate in gates]
-    return max((inf if at is None else at + give_up_seconds for at in opened), default=inf)
+    moments = []
+    for gate in gates:
+        opened_at = gate.circuit.opened_at
+        moments.append(inf if opened_at is None else opened_at + give_up_seconds)
+    return max(moments, default=inf)
 
 
 def _hopeless_at(gates: Sequence[Gate], waits: Sequence[Wait | None], now: float) -> float:
     """From when on waiting is no use to a run that does not want to wait."""
-    return max(
-        (_out_at(gate, wait, now) for gate, wait in zip(gates, waits, strict=True)), default=inf
-    )
+    moments = [_out_at(gate, wait, now) for gate, wait in zip(gates, waits, strict=True)]
+    return max(moments, default=inf)
 
 
 def _out_at(gate: Gate, wait: Wait | None, now: float) -> float:
+    """From when on one lane is no hope; -inf: it is not now."""
     if wait is None:
         return inf
-    if wait.state in ("stopped", "balance gone", "used up", "closed window"):
+    if wait.state in HOPELESS:
         return -inf
-    if wait.state == "circuit open" and gate.circuit.opened_at is not None:
-        return (
-            -inf if gate.circuit.failed_probes >= PROBES else gate.circuit.opened_at + OUT_SECONDS
-        )
-    if wait.state in ("cooling", "pacing", "full") and gate.busy_since is not None:
-        if wait.state == "cooling" and wait.until is not None and wait.until - now > BUSY_SECONDS:
+    circuit = gate.circuit
+    if wait.state == "circuit open" and circuit.opened_at is not None:
+        return -inf if circuit.failed_probes >= PROBES else circuit.opened_at + OUT_SECONDS
+    if wait.state in BUSY and gate.busy_since is not None:
+        is_long = wait.until is not None and wait.until - now > BUSY_SECONDS
+        if wait.state == "cooling" and is_long:
             return -inf
         return gate.busy_since + (BUSY_SECONDS if gate.trial.proven else OUT_SECONDS)
     return inf

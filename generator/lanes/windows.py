@@ -19,8 +19,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from generator.config import LaneConfig
 from shared.errors import InputError
 
+DAY_MINUTES = 1440
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 SUNDAY = 6
+MARGIN_DAYS = 3  # before and behind: a range may last 48 hours, in a zone 14 hours away
 AHEAD_DAYS = 15  # longer than any week with its holidays; intervals are laid out this far at a time
 _SPEC = re.compile(
     r"(?P<days>[a-z]{3}(?:-[a-z]{3})?(?:,[a-z]{3}(?:-[a-z]{3})?)*)?"
@@ -45,9 +47,9 @@ class WeeklyRange:
         return self._at(day, self.start_minute), self._at(day, self.end_minute)
 
     def _at(self, day: date, minute: int) -> float:
-        day += timedelta(days=minute // 1440)
+        day += timedelta(days=minute // DAY_MINUTES)
         local = datetime(
-            day.year, day.month, day.day, minute % 1440 // 60, minute % 60, tzinfo=self.zone
+            day.year, day.month, day.day, minute % DAY_MINUTES // 60, minute % 60, tzinfo=self.zone
         )
         return local.astimezone(UTC).timestamp()
 
@@ -93,23 +95,34 @@ class Windows:
         return None, None
 
     def _lay_out(self, now: float) -> None:
-        if self._valid[0] <= now < self._valid[1]:
+        valid_from, valid_until = self._valid
+        if valid_from <= now < valid_until:
             return
-        first = datetime.fromtimestamp(now, UTC).date() - timedelta(days=3)
+        first_day = datetime.fromtimestamp(now, UTC).date() - timedelta(days=MARGIN_DAYS)
+        days = [
+            first_day + timedelta(days=offset) for offset in range(AHEAD_DAYS + 2 * MARGIN_DAYS)
+        ]
         spans = sorted(
-            each.on(day)
-            for day in (first + timedelta(days=offset) for offset in range(AHEAD_DAYS + 6))
-            for each in self._ranges
-            if (SUNDAY if day in self._holidays else day.weekday()) in each.days
+            weekly.on(day) for day in days for weekly in self._ranges if self._is_on(weekly, day)
         )
-        merged: list[tuple[float, float]] = []
-        for start, end in spans:
-            if merged and start <= merged[-1][1]:
-                merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-            elif end > start:
-                merged.append((start, end))
-        self._laid_out = merged
+        self._laid_out = _merged(spans)
         self._valid = (now - 60, now + 86400)
+
+    def _is_on(self, weekly: WeeklyRange, day: date) -> bool:
+        weekday = SUNDAY if day in self._holidays else day.weekday()
+        return weekday in weekly.days
+
+
+def _merged(spans: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Spans in order of their starts, those that touch as one."""
+    merged_spans: list[tuple[float, float]] = []
+    for start, end in spans:
+        if merged_spans and start <= merged_spans[-1][1]:
+            previous_start, previous_end = merged_spans[-1]
+            merged_spans[-1] = (previous_start, max(end, previous_end))
+        elif end > start:
+            merged_spans.append((start, end))
+    return merged_spans
 
 
 def windows_of(lane: LaneConfig) -> Windows:
@@ -127,18 +140,20 @@ def parse_range(spec: str, default_zone: str = "UTC") -> WeeklyRange:
         raise ValueError(
             f'window {spec!r}: write it like "mon-fri 00:30-08:30 Asia/Shanghai" or "sat-sun"'
         )
-    start, end = _minute(match["start"] or "0:00", spec), _minute(match["end"] or "24:00", spec)
+    start = _minute(match["start"] or "0:00", spec)
+    end = _minute(match["end"] or "24:00", spec)
     if match["start"] and start == end:
         raise ValueError(f"window {spec!r} is empty: it ends when it starts")
     if end <= start:
-        end += 1440
+        end += DAY_MINUTES
     try:
         zone = ZoneInfo(match["zone"] or default_zone)
     except (ZoneInfoNotFoundError, ValueError):
         raise ValueError(
             f'window {spec!r}: no time zone {match["zone"]!r}; write "Asia/Shanghai" or "UTC"'
         ) from None
-    return WeeklyRange(_days((match["days"] or "mon-sun").lower(), spec), start, end, zone)
+    days = _days((match["days"] or "mon-sun").lower(), spec)
+    return WeeklyRange(days, start, end, zone)
 
 
 def parse_date(text: str) -> date:
@@ -151,18 +166,24 @@ def parse_date(text: str) -> date:
 
 def _minute(text: str, spec: str) -> int:
     hour, minute = map(int, text.split(":"))
-    if minute > 59 or hour * 60 + minute > 1440:
+    minute_of_day = hour * 60 + minute
+    if minute > 59 or minute_of_day > DAY_MINUTES:
         raise ValueError(f"window {spec!r}: {text} is no time of day (00:00 to 24:00)")
-    return hour * 60 + minute
+    return minute_of_day
 
 
 def _days(text: str, spec: str) -> frozenset[int]:
-    found: set[int] = set()
+    """The weekdays of "mon-fri,sun"; a range may pass the end of the week."""
+    days: set[int] = set()
     for part in text.split(","):
-        first, _, last = part.partition("-")
-        for name in (first, last or first):
+        first_name, _, last_name = part.partition("-")
+        last_name = last_name or first_name
+        for name in (first_name, last_name):
             if name not in DAYS:
                 raise ValueError(f"window {spec!r}: {name!r} is no day; days are {', '.join(DAYS)}")
-        low, high = DAYS.index(first), DAYS.index(last or first)
-        found.update(day % 7 for day in range(low, high + 1 if high >= low else high + 8))
-    return frozenset(found)
+        first_day = DAYS.index(first_name)
+        last_day = DAYS.index(last_name)
+        if last_day < first_day:
+            last_day += len(DAYS)
+        days.update(day % len(DAYS) for day in range(first_day, last_day + 1))
+    return frozenset(days)

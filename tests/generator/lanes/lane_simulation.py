@@ -12,7 +12,8 @@ from math import ceil
 from typing import Any, Protocol
 
 from generator.config import BudgetConfig, LaneConfig
-from generator.lanes.gate import Gate, Wait, gates, run_budget
+from generator.lanes.gate import Gate, gates, run_budget
+from generator.lanes.waits import Wait
 from shared.chat_api.errors import CallError, RateLimited, ServerFault, Stalled
 from shared.records import Usage
 

@@ -6,8 +6,10 @@ from zoneinfo import ZoneInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from generator.high_water import HighWater
-from generator.lanes.budgets import BLOCK_SHARE, Budget, Limits, Spent, strictest
+from generator.lanes.budgets import Budget
+from generator.lanes.high_water_marks import BLOCK_SHARE
+from generator.lanes.limits import Limits, strictest
+from generator.spending import HighWater, Spent
 
 SHANGHAI = "Asia/Shanghai"
 NOON = datetime(2026, 11, 25, 12, tzinfo=ZoneInfo(SHANGHAI)).timestamp()

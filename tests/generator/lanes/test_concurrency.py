@@ -84,7 +84,7 @@ def test_5xx_holds_the_limit_and_never_shrinks_it() -> None:
     before = concurrency.limit
     flights = [concurrency.start(0.0) for _ in range(before)]
     for flight in flights[:4]:
-        concurrency.end(0.1, flight)
+        concurrency.end(flight)
         concurrency.fault()
     assert concurrency.limit == before
     for flight in flights[4:]:
@@ -96,7 +96,7 @@ def test_a_429_shrinks_to_what_the_server_still_serves() -> None:
     concurrency = Concurrency(100)
     flights = [concurrency.start(0.0) for _ in range(8)]
     for flight in flights[:3]:
-        concurrency.end(0.05, flight)
+        concurrency.end(flight)
         assert concurrency.refuse(0.05, flight)
     assert concurrency.limit == 5
 
@@ -108,10 +108,10 @@ def test_a_429_far_below_a_level_that_was_just_carried_is_no_matter_of_the_numbe
     flights = [concurrency.start(0.0) for _ in range(8)]
     for flight in flights:
         concurrency.first_token(0.1, flight)
-        concurrency.end(1.0, flight)
+        concurrency.end(flight)
     limit = concurrency.limit
     alone = concurrency.start(2.0)
-    concurrency.end(2.1, alone)
+    concurrency.end(alone)
     assert not concurrency.refuse(2.1, alone)
     assert concurrency.limit == limit
 
@@ -131,7 +131,7 @@ def test_a_server_with_very_long_calls_is_not_flooded_for_long_either() -> None:
 def test_after_an_outage_the_limit_is_found_anew() -> None:
     concurrency = Concurrency(100)
     flights = [concurrency.start(0.0) for _ in range(8)]
-    concurrency.end(0.1, flights[0])
+    concurrency.end(flights[0])
     concurrency.refuse(0.1, flights[0])
     concurrency.begin()
     assert concurrency.congested_level is None

@@ -128,10 +128,10 @@ def test_chance_429_among_many_calls_in_the_air_are_no_row() -> None:
     flights = [concurrency.start(0.0) for _ in range(64)]
     for flight in flights:
         concurrency.first_token(0.3, flight)
-        concurrency.end(2.0, flight)
+        concurrency.end(flight)
     again = [concurrency.start(3.0) for _ in range(60)]
     for flight in again[::6]:
-        concurrency.end(3.05, flight)
+        concurrency.end(flight)
         concurrency.refuse(3.05, flight)
         assert not concurrency.limit_met
 

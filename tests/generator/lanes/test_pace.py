@@ -2,7 +2,8 @@
 
 import pytest
 
-from generator.lanes.pace import Pace, TokenBucket
+from generator.lanes.pace import Pace
+from generator.lanes.token_bucket import TokenBucket
 from tests.generator.lanes.lane_simulation import Allows, one_gate, simulate
 
 

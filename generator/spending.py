@@ -1,6 +1,15 @@
-"""The high-water mark of a budget: what the ledger's memory and the disk's meet in."""
+"""What was spent, in the words that the budgets, the ledger and the disk share."""
 
 from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Spent:
+    """Calls and what they took. Calls in flight count with what was reserved for them."""
+
+    calls: int = 0
+    tokens: int = 0  # of prompts and completions together
+    usd: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
