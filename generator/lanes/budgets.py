@@ -45,16 +45,6 @@ class UsedUp:
     zone: str
 
 
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """One limit as a bar: how much of it is used and when it turns."""
-
-    name: str  # a configuration key, such as calls_per_day
-    used: float
-    limit: float
-    until: float | None
-
-
 class Budget:
     """The budget of one account, or of the whole run."""
 
@@ -151,7 +141,8 @@ class Budget:
         if is_newer and reserved.day == self._day.begins:
             self._announcement = Announcement(self._day.begins, max(0, calls_left), reserved.number)
 
-    def _announced_calls(self) -> int | None:
+    @property
+    def announced_calls(self) -> int | None:
         """Calls that the server still allows today; None where it has not said so."""
         announcement = self._announcement
         if announcement is None or announcement.day != self._day.begins:
@@ -166,7 +157,7 @@ class Budget:
         has not said so.
         """
         self._turn(now)
-        return self._day.ends if self._announced_calls() == 0 else None
+        return self._day.ends if self.announced_calls == 0 else None
 
     def used_up(self, now: float) -> UsedUp | None:
         """The limit that forbids another call now, or None.
@@ -181,7 +172,7 @@ class Budget:
         if limits.calls_per_day and spent_today.calls >= limits.calls_per_day:
             what = f"{spent_today.calls:,} of {limits.calls_per_day:,} calls today"
             return UsedUp(what, turns, self.zone)
-        if self._announced_calls() == 0:
+        if self.announced_calls == 0:
             return UsedUp("all calls that its server allows today", turns, self.zone)
         if limits.tokens_per_day and spent_today.tokens >= limits.tokens_per_day:
             what = f"{spent_today.tokens:,} of {limits.tokens_per_day:,} tokens today"
@@ -208,28 +199,10 @@ class Budget:
             calls.append((limits.usd_per_day - spent_today.usd) / usd)
         if limits.usd_total and usd:
             calls.append((limits.usd_total - self.total_usd) / usd)
-        announced_calls = self._announced_calls()
+        announced_calls = self.announced_calls
         if announced_calls is not None:
             calls.append(announced_calls)
         return max(0.0, min(calls))
-
-    def bars(self, now: float) -> list[Bar]:
-        """Every limit that is set, for the eye."""
-        self._turn(now)
-        limits = self.limits
-        spent_today = self._spent
-        turns = self._day.ends
-        bars = [
-            Bar("calls_per_day", spent_today.calls, limits.calls_per_day, turns),
-            Bar("tokens_per_day", spent_today.tokens, limits.tokens_per_day, turns),
-            Bar("usd_per_day", spent_today.usd, limits.usd_per_day, turns),
-            Bar("usd_total", self.total_usd, limits.usd_total, None),
-        ]
-        announced_calls = self._announced_calls()
-        if announced_calls is not None:
-            allowed_calls = spent_today.calls + announced_calls
-            bars.append(Bar("calls_announced", spent_today.calls, allowed_calls, turns))
-        return [bar for bar in bars if bar.limit]
 
     # The mark on the disk
 

@@ -5,7 +5,7 @@ until when.
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from generator.lanes.budgets import Bar
+from generator.lanes.budgets import Budget
 from generator.lanes.clock import Clock
 from generator.lanes.gate import Gate
 from generator.lanes.waits import Wait
@@ -35,7 +35,7 @@ def lane_status(gate: Gate, waiting: int, now: float, paused: bool = False) -> L
         errors=dict(counts.errors),
         tokens=counts.tokens,
         usd=counts.usd,
-        budgets=[budget_status(gate.name, bar) for bar in gate.account.budget.bars(today)],
+        budgets=budget_status(gate.name, gate.account.budget, today),
         first_token_seconds=round(concurrency.delays.recent, 3),
         per_minute=round(gate.account.pace.per_minute, 1),
         pace_source=gate.account.pace.source,
@@ -43,12 +43,27 @@ def lane_status(gate: Gate, waiting: int, now: float, paused: bool = False) -> L
     )
 
 
-def budget_status(lane: str, bar: Bar) -> BudgetStatus:
-    """One limit, as status and dashboard show it. `lane`: "" is the run."""
-    resets = ""
-    if bar.until is not None:
-        resets = datetime.fromtimestamp(bar.until, UTC).isoformat(timespec="seconds")
-    return BudgetStatus(lane, bar.name, round(bar.used, 6), round(bar.limit, 6), resets)
+def budget_status(lane: str, budget: Budget, today: float) -> list[BudgetStatus]:
+    """Every limit that is set, for the eye: how much of it is used and when it turns. `lane`: ""
+    is the run.
+    """
+    limits = budget.limits
+    spent = budget.spent(today)
+    turns = datetime.fromtimestamp(spent.day_ends, UTC).isoformat(timespec="seconds")
+    rows: list[tuple[str, float, float, str]] = [
+        ("calls_per_day", spent.calls, limits.calls_per_day, turns),
+        ("tokens_per_day", spent.tokens, limits.tokens_per_day, turns),
+        ("usd_per_day", spent.usd, limits.usd_per_day, turns),
+        ("usd_total", spent.total_usd, limits.usd_total, ""),
+    ]
+    announced_calls = budget.announced_calls
+    if announced_calls is not None:
+        rows.append(("calls_announced", spent.calls, spent.calls + announced_calls, turns))
+    return [
+        BudgetStatus(lane, name, round(used, 6), round(limit, 6), resets)
+        for name, used, limit, resets in rows
+        if limit
+    ]
 
 
 def sentence(wait: Wait, now: float, clock: Clock) -> str:

@@ -179,7 +179,7 @@ class Lanes:
 
     def budgets(self) -> list[BudgetStatus]:
         """The limits of the whole run."""
-        return [budget_status("", bar) for bar in self._run_budget.bars(self._today())]
+        return budget_status("", self._run_budget, self._today())
 
     def remaining_seconds(self, samples: int, by_rate: float) -> tuple[float, bool]:
         """(seconds until so many more samples are done, whether quotas say so and not the
