@@ -7,7 +7,7 @@ from aiolimiter import AsyncLimiter
 
 from generator.config import LaneConfig
 from generator.lanes.gate import Gate
-from shared.chat_api import Teacher
+from shared.chat_api import ChatClient
 from shared.chat_api.request import Request
 from shared.records import Message
 
@@ -29,7 +29,7 @@ class Lane:
     them.
     """
 
-    def __init__(self, config: LaneConfig, gate: Gate, teacher: Teacher) -> None:
+    def __init__(self, config: LaneConfig, gate: Gate, teacher: ChatClient) -> None:
         self.gate = gate
         self.teacher = teacher
         self.limiter: AsyncLimiter | None = None

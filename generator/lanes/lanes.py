@@ -23,7 +23,7 @@ from generator.lanes.refusal_streak import SAMPLES
 from generator.lanes.reloading import taken_up
 from generator.lanes.retry import Retry
 from generator.monitor.status import BudgetStatus, LaneStatus
-from shared.chat_api import Teacher
+from shared.chat_api import ChatClient
 from shared.records import Message
 
 
@@ -33,7 +33,7 @@ class Lanes:
     def __init__(
         self,
         config: GeneratorConfig,
-        teacher_for: Callable[[LaneConfig], Teacher],
+        teacher_for: Callable[[LaneConfig], ChatClient],
         ledger: Ledger,
         high_water: HighWaterFile,
         wall_clock: Callable[[], float] = time.time,
