@@ -36,7 +36,11 @@ class Comparison:
             raise Undecidable("nested too deep to compare")
         self._depth += 1
         try:
-            return self._read(gold, answer)
+            for reading in self.readings:
+                is_equal = reading(self, gold, answer)
+                if is_equal is not None:
+                    return is_equal
+            return self.ask(gold, answer)
         finally:
             self._depth -= 1
 
@@ -46,10 +50,3 @@ class Comparison:
             raise NeedsWorker
         self.opinion = self.symbolic(gold, answer, self.problem)
         return self.opinion.equal
-
-    def _read(self, gold: str, answer: str) -> bool:
-        for reading in self.readings:
-            is_equal = reading(self, gold, answer)
-            if is_equal is not None:
-                return is_equal
-        return self.ask(gold, answer)

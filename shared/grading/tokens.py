@@ -19,11 +19,23 @@ class Tokens:
     def __init__(self, text: str) -> None:
         self.text = text
         self.position = 0
+        # The token at `_ahead_position`: most are looked at several times before one is taken.
+        self._ahead: tuple[str, str] | None = None
+        self._ahead_position = -1
+        self._ahead_end = 0
 
     def peek(self) -> tuple[str, str] | None:
         """(kind, value) of the next token; None at the end."""
-        match = _TOKEN.match(self.text, self.position)
-        return None if match is None else _kind_and_value(match)
+        if self._ahead_position != self.position:
+            self._ahead_position = self.position
+            match = _TOKEN.match(self.text, self.position)
+            if match is None:
+                self._ahead = None
+            else:
+                group = match.lastindex or 1
+                self._ahead = _TOKEN_KINDS[group - 1], match[group]
+                self._ahead_end = match.end()
+        return self._ahead
 
     def peek_kind(self) -> str:
         """The kind of the next token; "" at the end."""
@@ -32,11 +44,11 @@ class Tokens:
 
     def take(self) -> tuple[str, str]:
         """(kind, value) of the next token, passed over. Errors: `Unreadable` at the end."""
-        match = _TOKEN.match(self.text, self.position)
-        if match is None:
+        token = self.peek()
+        if token is None:
             raise Unreadable("ends too early")
-        self.position = match.end()
-        return _kind_and_value(match)
+        self.position = self._ahead_end
+        return token
 
     def accept(self, *values: str) -> str | None:
         """Pass over the next token if it is one of `values`, which it returns."""
@@ -59,8 +71,3 @@ class Tokens:
         self.position = match.end()
         index = match[1] or match[2]
         return f"_{index}" if index else match[0]
-
-
-def _kind_and_value(match: re.Match[str]) -> tuple[str, str]:
-    group = match.lastindex or 1
-    return _TOKEN_KINDS[group - 1], match[group]
