@@ -110,9 +110,9 @@ def has(row: Mapping[str, Any], name: str) -> bool:
     """Whether the row has this column or field."""
     if name in row:
         return True
-    parent, _, last = name.rpartition(".")
-    inside = value_at(row, parent) if parent else None
-    return isinstance(inside, Mapping) and last in inside
+    parent, _, field_name = name.rpartition(".")
+    fields = value_at(row, parent) if parent else None
+    return isinstance(fields, Mapping) and field_name in fields
 
 
 def prompt_text(value: Any) -> str | None:

@@ -160,9 +160,9 @@ def _encoding(head: bytes) -> str:
 
 def _rows(path: Path, head: bytes) -> Iterator[dict[str, Any]]:
     name = path.name.lower()
-    compressed = name.endswith(".gz")
-    with cast(BinaryIO, gzip.open(path)) if compressed else path.open("rb") as source:
-        if compressed:
+    is_gzip = name.endswith(".gz")
+    with cast(BinaryIO, gzip.open(path)) if is_gzip else path.open("rb") as source:
+        if is_gzip:
             head = source.read(SNIFFED_BYTES)
             source.seek(0)
             name = name.removesuffix(".gz")
@@ -184,6 +184,7 @@ class _Utf8Reader:
         self._text = text
 
     def read(self, size: int = -1) -> bytes:
+        """The next `size` characters, all of them for -1."""
         return self._text.read(size).encode()
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 
 from generator.problems import numina
-from generator.problems.files import Row
 from generator.problems.golds import MISSING, NO_ANSWER, SENTENCE, SEVERAL
 from generator.problems.rows import RowShape, Skipped
+from generator.problems.scan import Row
 from shared.errors import InputError
 from shared.records import Problem
 

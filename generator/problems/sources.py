@@ -113,9 +113,9 @@ def _local(
     config: Settings, path: Path, tally: Tally, seed: int | None, needs_gold: bool
 ) -> Iterator[Problem | Skipped | BadRow]:
     files, tally.files = data_files(path, config.split)
-    known = recognise(first_columns(files))
-    shape = _shape(config, path.name, needs_gold, known)
-    tally.columns = _columns_in_words(shape, known)
+    known_columns = recognise(first_columns(files))
+    shape = _shape(config, path.name, needs_gold, known_columns)
+    tally.columns = _columns_in_words(shape, known_columns)
     golds = GoldSearch(shape)
     scan, rows = open_files(
         files, golds.check, shape.columns(), config.on_bad_line, seed, tally.read
@@ -154,16 +154,16 @@ def _data_set_names(path: Path, files: list[Path]) -> dict[Path, str]:
 def _from_hub(
     rows: Iterator[dict[str, Any]], config: Settings, needs_gold: bool, tally: Tally
 ) -> Iterator[Problem | Skipped | BadRow]:
-    opening = next(rows, None)
-    if opening is None:
+    opening_row = next(rows, None)
+    if opening_row is None:
         return
-    fields = set(opening)
+    fields = set(opening_row)
     _check_answer_field(config, config.source, fields)
-    known = recognise(fields)
-    shape = _shape(config, config.source.removeprefix(MODELSCOPE), needs_gold, known)
-    tally.columns = _columns_in_words(shape, known)
+    known_columns = recognise(fields)
+    shape = _shape(config, config.source.removeprefix(MODELSCOPE), needs_gold, known_columns)
+    tally.columns = _columns_in_words(shape, known_columns)
     golds = GoldSearch(shape)
-    for number, row in enumerate(chain([opening], rows), 1):
+    for number, row in enumerate(chain([opening_row], rows), 1):
         try:
             item = shape.read(row)
             golds.count(item)
@@ -181,17 +181,19 @@ def _from_hub(
         raise golds.refusal(config.source, fields)
 
 
-def _shape(config: Settings, data_set: str, needs_gold: bool, known: Columns | None) -> RowShape:
+def _shape(
+    config: Settings, data_set: str, needs_gold: bool, known_columns: Columns | None
+) -> RowShape:
     """Which columns are read: those of a known data set where the user configured none."""
     names = {
         "problem": config.problem_field,
         "answer": config.answer_field,
         "solution": config.solution_field,
     }
-    if known is not None:
-        for name, configured in names.items():
-            if configured == DEFAULTS[name]:
-                names[name] = getattr(known, name)
+    if known_columns is not None:
+        for name, configured_name in names.items():
+            if configured_name == DEFAULTS[name]:
+                names[name] = getattr(known_columns, name)
     return RowShape(
         data_set,
         names["problem"],
@@ -202,12 +204,12 @@ def _shape(config: Settings, data_set: str, needs_gold: bool, known: Columns | N
     )
 
 
-def _columns_in_words(shape: RowShape, known: Columns | None) -> str:
+def _columns_in_words(shape: RowShape, known_columns: Columns | None) -> str:
     """What a recognised data set is read as; "" for one that is not known by name."""
-    if known is None:
+    if known_columns is None:
         return ""
     golds = shape.answer_field or f"answer, else {shape.solution_field}"
-    return f"columns of {known.name}: problem in {shape.problem_field}, gold in {golds}"
+    return f"columns of {known_columns.name}: problem in {shape.problem_field}, gold in {golds}"
 
 
 def _check_answer_field(config: Settings, place: object, fields: Iterable[str]) -> None:

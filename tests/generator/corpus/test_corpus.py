@@ -37,8 +37,8 @@ def fill(
         async with asyncio.TaskGroup() as group:
             group.create_task(corpus.keep_writing())
             async with asyncio.TaskGroup() as workers:
-                for one in traces:
-                    workers.create_task(corpus.add(one, one.kept))
+                for each_trace in traces:
+                    workers.create_task(corpus.add(each_trace, each_trace.kept))
             corpus.stop_writing()
         await corpus.close(seal)
 
@@ -55,10 +55,10 @@ def some(count: int) -> list[Trace]:
 def test_what_is_added_stands_in_its_pile_sealed_listed_and_noted(tmp_path: Path) -> None:
     fill(tmp_path, some(10))
     assert {row["id"] for row in rows(tmp_path, "traces")} == {
-        one.id for one in some(10) if one.kept
+        each_trace.id for each_trace in some(10) if each_trace.kept
     }
     assert {row["id"] for row in rows(tmp_path, "rejected")} == {
-        one.id for one in some(10) if not one.kept
+        each_trace.id for each_trace in some(10) if not each_trace.kept
     }
     assert [(s["name"], s["rows"]) for s in manifest(tmp_path)["shards"]] == [
         ("traces/shard-000000.jsonl", 3),
@@ -73,15 +73,15 @@ def test_what_is_added_stands_in_its_pile_sealed_listed_and_noted(tmp_path: Path
 
 def test_a_key_that_a_provider_says_anywhere_stands_in_no_file(tmp_path: Path) -> None:
     key = 'sk-"5f2c9e81'
-    said = {
+    provider_texts = {
         "reasoning": f"It is {key}.",
         "response": f"{key}\n",
         "finish_reason": key,
         "model_returned": f"m {key}",
     }
-    fill(tmp_path, [dataclasses.replace(trace("one"), **said)], secrets=[key])
+    fill(tmp_path, [dataclasses.replace(trace("one"), **provider_texts)], secrets=[key])
     (row,) = rows(tmp_path)
-    assert [row[name] for name in said] == ["It is [key].", "[key]\n", "[key]", "m [key]"]
+    assert [row[name] for name in provider_texts] == ["It is [key].", "[key]\n", "[key]", "m [key]"]
     files = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
     assert not [
         text for text in files if key.encode() in text or json.dumps(key)[1:-1].encode() in text
@@ -92,9 +92,9 @@ def test_a_key_that_a_provider_says_anywhere_stands_in_no_file(tmp_path: Path) -
 def test_a_word_that_stands_in_for_a_key_leaves_the_rows_whole(
     tmp_path: Path, stand_in: str
 ) -> None:
-    one = trace("one", reasoning="Not 1 but EMPTY.")
-    fill(tmp_path, [one], secrets=[stand_in])
-    assert rows(tmp_path) == [json.loads(one.to_line())]
+    original = trace("one", reasoning="Not 1 but EMPTY.")
+    fill(tmp_path, [original], secrets=[stand_in])
+    assert rows(tmp_path) == [json.loads(original.to_line())]
     assert check(tmp_path).faults == []
 
 
@@ -103,26 +103,28 @@ def test_the_corpus_is_read_by_datasets_without_code_of_ours(tmp_path: Path) -> 
 
     fill(tmp_path / "corpus", some(10))
     cache = {"cache_dir": str(tmp_path / "cache")}
-    loaded = load_dataset(
+    data_set = load_dataset(
         "json", data_files=str(tmp_path / "corpus" / "traces" / "*.jsonl"), **cache
     )["train"]
-    assert sorted(loaded["id"]) == sorted(one.id for one in some(10) if one.kept)
+    assert sorted(data_set["id"]) == sorted(
+        each_trace.id for each_trace in some(10) if each_trace.kept
+    )
 
 
 def test_datasets_takes_shards_whose_first_rows_have_no_flags_and_no_cost(tmp_path: Path) -> None:
     from datasets import load_dataset
 
-    plain = [dataclasses.replace(one, cost_usd=0.0) for one in some(3)]
-    flagged = [
+    plain_traces = [dataclasses.replace(each_trace, cost_usd=0.0) for each_trace in some(3)]
+    flagged_traces = [
         dataclasses.replace(trace(f"q {n}"), flags=["loop", "no thinking"], cost_usd=0.5)
         for n in range(3)
     ]
-    fill(tmp_path / "corpus", plain)
-    fill(tmp_path / "corpus", flagged)
+    fill(tmp_path / "corpus", plain_traces)
+    fill(tmp_path / "corpus", flagged_traces)
     files = str(tmp_path / "corpus" / "traces" / "*.jsonl")
-    loaded = load_dataset("json", data_files=files, cache_dir=str(tmp_path / "cache"))["train"]
-    assert loaded["flags"] == [""] * 3 + ["loop, no thinking"] * 3
-    assert [one.flags for one in read_traces(tmp_path / "corpus")][3:] == [
+    data_set = load_dataset("json", data_files=files, cache_dir=str(tmp_path / "cache"))["train"]
+    assert data_set["flags"] == [""] * 3 + ["loop, no thinking"] * 3
+    assert [each_trace.flags for each_trace in read_traces(tmp_path / "corpus")][3:] == [
         ["loop", "no thinking"]
     ] * 3
 
@@ -207,7 +209,7 @@ def lose_the_file(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("accident", "said"),
+    ("accident", "message"),
     [
         (damage_a_row, "sha256"),
         (double_a_row, "stands in traces/shard-000000.jsonl as well"),
@@ -216,13 +218,13 @@ def lose_the_file(path: Path) -> None:
     ],
 )
 def test_check_names_what_happened_to_a_sealed_shard(
-    tmp_path: Path, accident: object, said: str
+    tmp_path: Path, accident: object, message: str
 ) -> None:
     fill(tmp_path, some(10))
     assert callable(accident)
     accident(tmp_path / "traces" / "shard-000000.jsonl")
     faults = check(tmp_path).faults
-    assert any(said in fault and "shard-000000.jsonl" in fault for fault in faults), faults
+    assert any(message in fault and "shard-000000.jsonl" in fault for fault in faults), faults
 
 
 def test_check_finds_a_wrong_answer_among_the_kept_and_an_id_that_does_not_belong(
@@ -289,14 +291,14 @@ def test_the_latest_traces_are_read_from_open_and_sealed_shards(tmp_path: Path) 
         corpus = open_corpus(tmp_path, 2, 1)
         async with asyncio.TaskGroup() as group:
             group.create_task(corpus.keep_writing())
-            for one in some(3):
-                await corpus.add(one, one.kept)
+            for each_trace in some(3):
+                await corpus.add(each_trace, each_trace.kept)
             corpus.stop_writing()
-        found = [one.id for one in corpus.latest_traces(10)]
+        latest_ids = [each_trace.id for each_trace in corpus.latest_traces(10)]
         await corpus.close(seal=True)
-        return found
+        return latest_ids
 
-    assert sorted(asyncio.run(work())) == sorted(one.id for one in some(3))
+    assert sorted(asyncio.run(work())) == sorted(each_trace.id for each_trace in some(3))
     assert json.loads((tmp_path / "manifest.json").read_text())["schema"] == 1
 
 
@@ -326,18 +328,19 @@ def test_a_row_that_the_ledger_lost_is_noted_again_although_its_shard_is_noted_a
 
 
 def test_an_older_copy_of_the_ledger_gets_the_calls_that_it_does_not_know(tmp_path: Path) -> None:
-    def with_a_call(one: Trace) -> Trace:
-        return dataclasses.replace(one, attempts=2, cost_usd=0.5)
+    def with_a_call(each_trace: Trace) -> Trace:
+        return dataclasses.replace(each_trace, attempts=2, cost_usd=0.5)
 
-    first, second = [with_a_call(one) for one in some(4)], [with_a_call(one) for one in some(9)[4:]]
-    fill(tmp_path, first)
+    first_traces = [with_a_call(each_trace) for each_trace in some(4)]
+    later_traces = [with_a_call(each_trace) for each_trace in some(9)[4:]]
+    fill(tmp_path, first_traces)
     ledger = Ledger(tmp_path / "ledger.sqlite")
-    for one in first:
-        for _ in range(one.attempts):
-            ledger.reserve_call(one.lane, one.lane, one.id, 1.0)
+    for each_trace in first_traces:
+        for _ in range(each_trace.attempts):
+            ledger.reserve_call(each_trace.lane, each_trace.lane, each_trace.id, 1.0)
     ledger.close()
     old = (tmp_path / "ledger.sqlite").read_bytes()
-    fill(tmp_path, second)
+    fill(tmp_path, later_traces)
     (tmp_path / "ledger.sqlite").write_bytes(old)
     fill(tmp_path, [])
     ledger = Ledger(tmp_path / "ledger.sqlite", read_only=True)

@@ -28,14 +28,15 @@ BIG = "a long thought. " * 1500  # 24 kB a trace: a small disk is full after som
 @pytest.fixture
 def long_answers(tmp_path: Path) -> tuple[Path, Path]:
     """Problems and a replay file whose answers are long."""
-    problems, replay = tmp_path / "problems.jsonl", tmp_path / "replay.jsonl"
-    asked = [{"problem": f"What is {n} + 1?", "answer": str(n + 1)} for n in range(80)]
-    said = [
+    problems = tmp_path / "problems.jsonl"
+    replay = tmp_path / "replay.jsonl"
+    problem_rows = [{"problem": f"What is {n} + 1?", "answer": str(n + 1)} for n in range(80)]
+    replay_rows = [
         {"problem": row["problem"], "reasoning": BIG, "response": f"\\boxed{{{row['answer']}}}"}
-        for row in asked
+        for row in problem_rows
     ]
-    problems.write_text("".join(json.dumps(row) + "\n" for row in asked))
-    replay.write_text("".join(json.dumps(row) + "\n" for row in said))
+    problems.write_text("".join(json.dumps(row) + "\n" for row in problem_rows))
+    replay.write_text("".join(json.dumps(row) + "\n" for row in replay_rows))
     return problems, replay
 
 
@@ -74,8 +75,8 @@ def test_a_full_disk_ends_the_run_in_order_and_room_lets_it_go_on(
         assert on.returncode == 0, on.stderr
     assert len({row["id"] for row in rows(corpus)}) == len(rows(corpus)) == 80
     assert {row["id"] for row in written} <= {row["id"] for row in rows(corpus)}
-    checked = generator("check", corpus)
-    assert checked.returncode == 0, checked.stdout
+    check_result = generator("check", corpus)
+    assert check_result.returncode == 0, check_result.stdout
 
 
 def test_a_shard_that_may_not_grow_ends_the_run_in_order(
@@ -123,6 +124,6 @@ def test_a_folder_without_permission_is_exit_5_with_the_path(tmp_path: Path) -> 
     config = configure(
         tmp_path, "http://127.0.0.1:9/v1", corpus=str(tmp_path / "locked" / "corpus")
     )
-    ended = generator("run", config)
-    assert ended.returncode == 5
-    assert str(tmp_path / "locked") in ended.stderr
+    process = generator("run", config)
+    assert process.returncode == 5
+    assert str(tmp_path / "locked") in process.stderr

@@ -66,8 +66,8 @@ def assert_the_next_run_finishes(config: Path, corpus: Path, samples: int) -> No
     assert again.returncode == 0, again.stderr
     assert sorted(row["id"] for row in rows(corpus)) == sorted({row["id"] for row in rows(corpus)})
     assert len(rows(corpus)) == samples
-    checked = generator("check", corpus)
-    assert checked.returncode == 0, checked.stdout
+    check_result = generator("check", corpus)
+    assert check_result.returncode == 0, check_result.stdout
 
 
 @pytest.mark.parametrize("seconds", [0.25, 1.0])

@@ -27,20 +27,22 @@ KILLS = 12
 
 def whole_rows(corpus: Path) -> dict[str, str]:
     """Every whole line on disk by its id; a torn tail is what the kill left of a line."""
-    found: dict[str, str] = {}
+    lines_by_id: dict[str, str] = {}
     for path in sorted(corpus.glob("*/shard-*")):
         for line in path.read_bytes().split(b"\n")[:-1]:
             row = json.loads(line)
-            assert row["id"] not in found, f"{row['id']} stands twice"
-            found[row["id"]] = line.decode()
-    return found
+            assert row["id"] not in lines_by_id, f"{row['id']} stands twice"
+            lines_by_id[row["id"]] = line.decode()
+    return lines_by_id
 
 
 def test_twelve_kills_lose_nothing_double_nothing_and_cost_only_what_was_in_flight(
     tmp_path: Path,
 ) -> None:
     draw = random.Random(12)
-    corpus, problems, in_flight_at_kills = tmp_path / "corpus", 300, 0
+    corpus = tmp_path / "corpus"
+    problems = 300
+    in_flight_at_kills = 0
     with rehearsal("--tokens-per-second", "400", "--faults", "wrong=0.1,length=0.05") as teacher:
         config = configure(
             tmp_path, teacher.url, problems__limit=problems, lane__concurrency=40, shards__rows=25
@@ -51,9 +53,10 @@ def test_twelve_kills_lose_nothing_double_nothing_and_cost_only_what_was_in_flig
             with started("run", config) as process:
                 # Some kills come before the first answer, the others somewhere in the middle of the
                 # writing.
-                wanted = calls + (kill > 1) * draw.randrange(1, problems // KILLS)
+                more_calls = draw.randrange(1, problems // KILLS) if kill > 1 else 0
                 eventually(
-                    lambda wanted=wanted: teacher.stats()["calls"] > wanted, "calls to be made"
+                    lambda least=calls + more_calls: teacher.stats()["calls"] > least,
+                    "calls to be made",
                 )
                 process.send_signal(signal.SIGKILL)
                 process.wait(timeout=LONG)
@@ -61,16 +64,16 @@ def test_twelve_kills_lose_nothing_double_nothing_and_cost_only_what_was_in_flig
             assert before.items() <= after.items(), "a finished row was lost or changed"
             before = after
             in_flight_at_kills += teacher.stats()["calls"] - calls - (len(after) - len(before))
-        asked = sum(_unfinished_calls(corpus).values())
+        calls_in_flight = sum(_unfinished_calls(corpus).values())
         final = generator("run", config)
         assert final.returncode == 0, final.stderr
         calls = teacher.stats()["calls"]
     assert len(whole_rows(corpus)) == len(rows(corpus)) == problems
-    assert calls - problems <= asked
-    assert asked < problems  # or the kills came too late to mean anything
+    assert calls - problems <= calls_in_flight
+    assert calls_in_flight < problems  # or the kills came too late to mean anything
     assert before.items() <= whole_rows(corpus).items()
-    checked = generator("check", corpus)
-    assert checked.returncode == 0, checked.stdout
+    check_result = generator("check", corpus)
+    assert check_result.returncode == 0, check_result.stdout
 
 
 def _unfinished_calls(corpus: Path) -> Counter[str]:

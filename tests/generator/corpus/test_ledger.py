@@ -22,9 +22,9 @@ AT = Position("traces/shard-000000.jsonl", 0, 10)
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    opened = Ledger(tmp_path / "ledger.sqlite")
-    yield opened
-    opened.close()
+    new_ledger = Ledger(tmp_path / "ledger.sqlite")
+    yield new_ledger
+    new_ledger.close()
 
 
 def killed(path: Path) -> Ledger:
@@ -33,22 +33,24 @@ def killed(path: Path) -> Ledger:
 
 
 def test_finished_samples_are_found_by_problem(ledger: Ledger) -> None:
-    first, second, other = trace("one", 0), trace("one", 1, verdict="failed"), trace("two", 0)
-    assert all(ledger.add_sample(one, AT) for one in (first, second, other))
-    assert not ledger.add_sample(first, AT)  # an id is noted once
-    found = ledger.finished([first.problem_id, trace("three", 0).problem_id])
-    assert [(one.sample, one.verdict) for one in found[first.problem_id]] == [
+    first_sample = trace("one", 0)
+    second_sample = trace("one", 1, verdict="failed")
+    other_problem = trace("two", 0)
+    assert all(ledger.add_sample(each, AT) for each in (first_sample, second_sample, other_problem))
+    assert not ledger.add_sample(first_sample, AT)  # an id is noted once
+    finished = ledger.finished([first_sample.problem_id, trace("three", 0).problem_id])
+    assert [(each.sample, each.verdict) for each in finished[first_sample.problem_id]] == [
         (0, "correct"),
         (1, "failed"),
     ]
-    assert set(found) == {first.problem_id}
+    assert set(finished) == {first_sample.problem_id}
 
 
 def test_totals_follow_what_is_added_and_forgotten(ledger: Ledger) -> None:
-    rejected = Position("rejected/shard-000003.jsonl", 0, 10)
+    rejected_position = Position("rejected/shard-000003.jsonl", 0, 10)
     for number in range(3):
         ledger.add_sample(dataclasses.replace(trace("one", number), cost_usd=0.5), AT)
-    ledger.add_sample(trace("two", 0, verdict="incorrect"), rejected)
+    ledger.add_sample(trace("two", 0, verdict="incorrect"), rejected_position)
     assert [(t.pile, t.verdict, t.samples, t.usd) for t in ledger.totals()] == [
         ("traces", "correct", 3, 1.5),
         ("rejected", "incorrect", 1, 0.0),

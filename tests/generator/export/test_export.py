@@ -45,7 +45,7 @@ def table(corpus: Path, out: Path, **keys: Any) -> list[dict[str, Any]]:
 
 
 def test_the_chat_export_is_the_contracts_training_view(corpus: Path, tmp_path: Path) -> None:
-    said = Export(corpus, Choice(pick="first")).to(str(tmp_path / "x.jsonl"))
+    output = Export(corpus, Choice(pick="first")).to(str(tmp_path / "x.jsonl"))
     rows = chat_rows(tmp_path / "x.jsonl")
     assert len(rows) == 40
     assert set(rows[0]) == {"messages"}
@@ -54,7 +54,7 @@ def test_the_chat_export_is_the_contracts_training_view(corpus: Path, tmp_path: 
     assert assistant["role"] == "assistant"
     assert assistant["content"].startswith("<think>\nOkay, so I add")
     assert assistant["content"].endswith("\n</think>\n\nThe answer is \\boxed{4}.")
-    assert "40 traces of 40 problems; left: another sample of the problem 80" in said
+    assert "40 traces of 40 problems; left: another sample of the problem 80" in output
 
 
 @pytest.mark.parametrize(
@@ -107,25 +107,25 @@ def test_held_out_problems_have_no_trace_in_an_export_and_make_an_evaluation_fil
     corpus: Path, tmp_path: Path
 ) -> None:
     rows = table(corpus, tmp_path / "x.parquet", held_out=0.2, seed=3)
-    held = chat_rows(tmp_path / "x.held-out.jsonl")
-    assert len(held) == 8
-    assert set(held[0]) == {"problem", "answer", "source"}
-    assert not {row["problem"] for row in held} & {row["problem"] for row in rows}
-    assert {row["problem"] for row in held} | {row["problem"] for row in rows} == {
+    held_out_rows = chat_rows(tmp_path / "x.held-out.jsonl")
+    assert len(held_out_rows) == 8
+    assert set(held_out_rows[0]) == {"problem", "answer", "source"}
+    assert not {row["problem"] for row in held_out_rows} & {row["problem"] for row in rows}
+    assert {row["problem"] for row in held_out_rows} | {row["problem"] for row in rows} == {
         f"What is {n} + 4?" for n in range(40)
     }
     assert (corpus / "held-out.jsonl").read_bytes() == (tmp_path / "x.held-out.jsonl").read_bytes()
     table(corpus, tmp_path / "y.parquet", held_out=0.2, seed=3)
-    assert chat_rows(tmp_path / "y.held-out.jsonl") == held
+    assert chat_rows(tmp_path / "y.held-out.jsonl") == held_out_rows
 
 
 def test_repairs_are_only_made_when_asked_for(tmp_path: Path) -> None:
     wrong = [trace("What is 2 + 5?", s, "7", "8") for s in range(4)]
     corpus = write_corpus(tmp_path / "c", [trace("One?"), *wrong])
     assert len(table(corpus, tmp_path / "a.parquet")) == 1
-    said = Export(corpus, Choice(), repair=True).to(str(tmp_path / "b.parquet"))
+    output = Export(corpus, Choice(), repair=True).to(str(tmp_path / "b.parquet"))
     rows = pq.read_table(tmp_path / "b.parquet").to_pylist()
-    assert "1 suspect golds repaired, 4 traces" in said
+    assert "1 suspect golds repaired, 4 traces" in output
     assert [(row["gold"], row["verdict"]) for row in rows if row["repaired"]] == [
         ("7", "correct")
     ] * 4
@@ -229,8 +229,8 @@ def test_the_command_line_exports_and_names_a_wrong_flag(corpus: Path, tmp_path:
         ]
         return subprocess.run(line, capture_output=True, text=True, check=False, env=environment())
 
-    done = command("--pick", "shortest", "--drop-flags", "all", "--pass-rate", "0.5:1")
-    assert (done.returncode, len(chat_rows(tmp_path / "x.jsonl"))) == (0, 40)
+    process = command("--pick", "shortest", "--drop-flags", "all", "--pass-rate", "0.5:1")
+    assert (process.returncode, len(chat_rows(tmp_path / "x.jsonl"))) == (0, 40)
     wrong = command("--drop-flags", "loops")
     assert wrong.returncode == 2
     assert "'loops' is no flag" in wrong.stderr
@@ -241,10 +241,10 @@ def test_the_command_line_exports_and_names_a_wrong_flag(corpus: Path, tmp_path:
 )
 def test_no_export_is_written_into_a_corpus(corpus: Path, name: str) -> None:
     before = contents(corpus)
-    done = exported(corpus, f"{corpus}/{name}", "--force")
-    assert done.returncode == 2
-    assert "inside the corpus" in done.stderr
-    assert done.stderr.count("\n") == 1
+    process = exported(corpus, f"{corpus}/{name}", "--force")
+    assert process.returncode == 2
+    assert "inside the corpus" in process.stderr
+    assert process.stderr.count("\n") == 1
     assert contents(corpus) == before
 
 
@@ -261,13 +261,13 @@ def test_an_export_replaces_its_own_files_and_asks_for_force_at_others(
                 == 0
             )
     for name in ("x.held-out.jsonl", "x.parquet", "set/README.md", "set/data/train.parquet"):
-        mine = tmp_path / name
-        mine.write_text("written by hand")
+        foreign_file = tmp_path / name
+        foreign_file.write_text("written by hand")
         dest = tmp_path / ("x.jsonl" if "held" in name else "set/" if "set" in name else name)
-        done = exported(corpus, f"{dest}/" if dest.is_dir() else dest, "--held-out", "0.1")
-        assert done.returncode == 2
-        assert str(mine) in done.stderr
-        assert mine.read_text() == "written by hand"
+        process = exported(corpus, f"{dest}/" if dest.is_dir() else dest, "--held-out", "0.1")
+        assert process.returncode == 2
+        assert str(foreign_file) in process.stderr
+        assert foreign_file.read_text() == "written by hand"
         assert (
             exported(
                 corpus, f"{dest}/" if dest.is_dir() else dest, "--held-out", "0.1", "--force"

@@ -113,33 +113,33 @@ def test_a_data_set_is_pushed_with_its_card_and_held_out_problems(
     corpus = write_corpus(
         tmp_path / "c", [trace(f"What is {n} + 1?", 0, str(n + 1), str(n + 1)) for n in range(20)]
     )
-    done = export(corpus, "hf:me/set", HF_ENDPOINT=url, HF_TOKEN="good")
-    assert done.returncode == 0, done.stderr
+    process = export(corpus, "hf:me/set", HF_ENDPOINT=url, HF_TOKEN="good")
+    assert process.returncode == 0, process.stderr
     assert created[0].get("private") or created[0].get("visibility") == "private"
     assert set(files) == {"README.md", "data/train.parquet", "held-out.jsonl"}
     assert b"license: mit" in files["README.md"]
     assert files["held-out.jsonl"].count(b"\n") == 4
-    assert f"{url}/datasets/me/set: 16 traces" in done.stdout
+    assert f"{url}/datasets/me/set: 16 traces" in process.stdout
 
 
 def test_a_refused_token_is_one_line_with_the_remedy(tmp_path: Path, hub: HubState) -> None:
     corpus = write_corpus(
         tmp_path / "c", [trace("What is 1 + 1?", 0, "2", "2"), trace("What is 3 + 1?")]
     )
-    done = export(corpus, "hf:me/set", HF_ENDPOINT=hub[0], HF_TOKEN="bad-token")
-    assert done.returncode == 2
-    assert "set HF_TOKEN to a token that may write" in done.stderr
-    assert done.stderr.count("\n") == 1
-    assert "bad-token" not in done.stdout + done.stderr
+    process = export(corpus, "hf:me/set", HF_ENDPOINT=hub[0], HF_TOKEN="bad-token")
+    assert process.returncode == 2
+    assert "set HF_TOKEN to a token that may write" in process.stderr
+    assert process.stderr.count("\n") == 1
+    assert "bad-token" not in process.stdout + process.stderr
 
 
 def test_a_hub_that_cannot_be_reached_is_one_line(tmp_path: Path) -> None:
     corpus = write_corpus(
         tmp_path / "c", [trace("What is 1 + 1?", 0, "2", "2"), trace("What is 3 + 1?")]
     )
-    done = export(
+    process = export(
         corpus, "hf:me/set", HF_ENDPOINT=f"http://127.0.0.1:{free_port()}", HF_TOKEN="good"
     )
-    assert done.returncode == 2, done.stderr
-    assert "check OWNER/NAME and the network" in done.stderr.splitlines()[-1]
-    assert "Traceback" not in done.stderr
+    assert process.returncode == 2, process.stderr
+    assert "check OWNER/NAME and the network" in process.stderr.splitlines()[-1]
+    assert "Traceback" not in process.stderr

@@ -143,8 +143,8 @@ def test_a_run_asks_the_judge_on_its_own_lane_for_what_the_grader_cannot_tell(
         )
         lane = f'\n[[lane]]\nname = "judge"\nbase_url = "{url}"\nmodel = "judge"\n'
         config.write_text(config.read_text() + lane)
-        done = generator("run", config)
-        assert done.returncode == 0, done.stderr
+        process = generator("run", config)
+        assert process.returncode == 0, process.stderr
         assert teacher.stats()["calls"] == 4
     found = {
         row["problem"]: (row["verdict"], row["checked_by"]) for row in rows(tmp_path / "corpus")

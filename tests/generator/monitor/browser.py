@@ -32,10 +32,10 @@ FLAGS = (
 
 def chromium() -> str:
     """Its path; without one the test is skipped and says so."""
-    found = next(filter(None, map(shutil.which, NAMES)), "")
-    if not found:
+    path = next(filter(None, map(shutil.which, NAMES)), "")
+    if not path:
         pytest.skip("no Chromium here: install chromium to run the browser tests")
-    return found
+    return path
 
 
 class Page:

@@ -90,9 +90,9 @@ def test_the_panel_says_why_it_waits() -> None:
 
 
 def test_the_panel_and_the_line_say_the_pace_and_where_it_comes_from() -> None:
-    paced = status(lanes=[replace(LANE, per_minute=285.0, pace_source="learnt from 429s")])
-    assert "285 calls a minute (learnt from 429s)" in drawn(paced, width=140)
-    assert "modelscope keeps to 285 calls a minute (learnt from 429s)" in console.line(paced)
+    paced_status = status(lanes=[replace(LANE, per_minute=285.0, pace_source="learnt from 429s")])
+    assert "285 calls a minute (learnt from 429s)" in drawn(paced_status, width=140)
+    assert "modelscope keeps to 285 calls a minute (learnt from 429s)" in console.line(paced_status)
     assert "a minute" not in console.line(status())
 
 

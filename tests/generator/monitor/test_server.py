@@ -134,10 +134,10 @@ async def served(token: str = TOKEN, **changes: Any) -> AsyncIterator[tuple[str,
 
 
 async def ask(method: str, url: str, **headers: str) -> tuple[int, str]:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    header_fields = {name.replace("_", "-"): value for name, value in headers.items()}
     async with (
         aiohttp.ClientSession() as session,
-        session.request(method, url, headers=named) as reply,
+        session.request(method, url, headers=header_fields) as reply,
     ):
         return reply.status, await reply.text()
 

@@ -122,10 +122,18 @@ def test_a_format_that_is_not_read_is_named_with_the_remedy(
     ("name", "content", "why"),
     [
         ("cut.json", b'[{"problem": "a"}, {"prob', r"damaged after row 1"),
-        ("cut.jsonl.gz", gzip.compress(b'{"problem": "a"}\n' * 9000)[:-9], "damaged after row"),
+        (
+            "cut.jsonl.gz",
+            gzip.compress(b'{"problem": "a"}\n' * 9000, mtime=0)[:-9],
+            "damaged after row",
+        ),
         ("no.jsonl.gz", b"not gzip at all", "damaged after row 0"),
         ("list.json", b'[{"problem": "a"}, 7]', "row 2 is a JSON"),
-        ("lines.jsonl.gz", gzip.compress(b'{"problem": "a"}\nnot json\n'), r"lines\.jsonl\.gz:2"),
+        (
+            "lines.jsonl.gz",
+            gzip.compress(b'{"problem": "a"}\nnot json\n', mtime=0),
+            r"lines\.jsonl\.gz:2",
+        ),
         ("half.jsonl", '{"problem": "a"}\n'.encode("utf-16")[:-1], "damaged after row"),
     ],
     ids=lambda value: value if isinstance(value, str) else "content",

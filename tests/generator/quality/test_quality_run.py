@@ -15,9 +15,9 @@ def test_no_call_is_spent_on_a_disguised_evaluation_problem(tmp_path: Path) -> N
     hidden = [made_up("evaluation", n) for n in range(40)]
     asked = [made_up("training", n) for n in range(60)]
     write(tmp_path / "eval.jsonl", [{"problem": text, "answer": "1"} for text in hidden])
-    mixed = [disguise(text, n) for n, text in enumerate(hidden)] + asked + asked[:10]
-    write(tmp_path / "mixed.jsonl", [{"problem": text, "answer": "7"} for text in mixed])
-    write(tmp_path / "replay.jsonl", [replay(text, "7") for text in mixed])
+    mixture = [disguise(text, n) for n, text in enumerate(hidden)] + asked + asked[:10]
+    write(tmp_path / "mixed.jsonl", [{"problem": text, "answer": "7"} for text in mixture])
+    write(tmp_path / "replay.jsonl", [replay(text, "7") for text in mixture])
     with rehearsal("--replay", str(tmp_path / "replay.jsonl")) as teacher:
         config = configure(
             tmp_path,
@@ -26,8 +26,8 @@ def test_no_call_is_spent_on_a_disguised_evaluation_problem(tmp_path: Path) -> N
             problems__limit=0,
             problems__exclude=[str(tmp_path / "eval.jsonl")],
         )
-        done = generator("run", config)
-        assert done.returncode == 0, done.stderr
+        process = generator("run", config)
+        assert process.returncode == 0, process.stderr
         assert teacher.stats()["calls"] == 60
     assert {row["problem"] for row in rows(tmp_path / "corpus")} == set(asked)
 

@@ -18,20 +18,23 @@ from tests.generator.corpora import trace, write_corpus
 def test_planted_wrong_golds_are_found_at_four_samples_from_a_teacher_right_nine_times_in_ten(
     tmp_path: Path,
 ) -> None:
-    draw, traces, planted = random.Random(2), [], set()
+    draw = random.Random(2)
+    traces = []
+    wrong_gold_ids = set()
     for n in range(3000):
-        problem, truth = f"What is {n} times 7?", 7 * n
+        problem = f"What is {n} times 7?"
+        truth = 7 * n
         wrong_gold = draw.random() < 0.05
         gold = str(truth + draw.choice([1, -1, 7, 70]) if wrong_gold else truth)
         for sample in range(4):
             answer = truth if draw.random() < 0.9 else truth + draw.choice([1, -1, 2, 7, 10])
             traces.append(trace(problem, sample, str(answer), gold))
         if wrong_gold:
-            planted.add(traces[-1].problem_id)
+            wrong_gold_ids.add(traces[-1].problem_id)
     corpus = write_corpus(tmp_path / "c", traces)
-    found = {suspect.problem_id for suspect in find_suspects(corpus)}
-    assert len(found & planted) / len(found) >= 0.95
-    assert len(found & planted) / len(planted) >= 0.9
+    suspect_ids = {suspect.problem_id for suspect in find_suspects(corpus)}
+    assert len(suspect_ids & wrong_gold_ids) / len(suspect_ids) >= 0.95
+    assert len(suspect_ids & wrong_gold_ids) / len(wrong_gold_ids) >= 0.9
 
 
 def test_the_list_has_the_evidence(tmp_path: Path) -> None:
@@ -47,7 +50,7 @@ def test_the_list_has_the_evidence(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answers", "models", "listed"),
+    ("answers", "models", "is_suspect"),
     [
         (["7", "7"], ["a", "a"], False),
         (["7", "7"], ["a", "b"], True),
@@ -57,14 +60,14 @@ def test_the_list_has_the_evidence(tmp_path: Path) -> None:
     ],
 )
 def test_how_much_agreement_is_evidence(
-    tmp_path: Path, answers: list[str], models: list[str], listed: bool
+    tmp_path: Path, answers: list[str], models: list[str], is_suspect: bool
 ) -> None:
     samples = enumerate(zip(answers, models, strict=True))
     corpus = write_corpus(
         tmp_path / "c",
         [trace("Sum?", s, answer, "8", model=model) for s, (answer, model) in samples],
     )
-    assert bool(list(find_suspects(corpus))) == listed
+    assert bool(list(find_suspects(corpus))) == is_suspect
 
 
 REASONING = TEMPLATE.format(answer=4)

@@ -59,7 +59,8 @@ async def ask_all(
 
 def kinds(outcomes: list[Outcome]) -> Counter[str]:
     return Counter(
-        one.kind if isinstance(one, CallError) else one.finish_reason for one in outcomes
+        outcome.kind if isinstance(outcome, CallError) else outcome.finish_reason
+        for outcome in outcomes
     )
 
 
@@ -102,14 +103,14 @@ def test_a_call_that_does_not_stream_gets_the_same_answer_at_once() -> None:
         status, answer = post(server.url, body)
         with urllib.request.urlopen(f"{server.url}/models", timeout=60) as reply:
             models = json.load(reply)
-        refused, why = post(server.url, {"model": "m"})
+        refusal_status, refusal = post(server.url, {"model": "m"})
     message = answer["choices"][0]["message"]
     assert status == 200
     assert f"\\boxed{{{gold}}}" in message["content"]
     assert message["reasoning_content"]
     assert models["data"][0]["id"] == "rehearsal-r1"
-    assert refused == 400
-    assert "messages" in why["error"]["message"]
+    assert refusal_status == 400
+    assert "messages" in refusal["error"]["message"]
 
 
 async def test_an_unknown_problem_gets_no_box() -> None:
@@ -127,14 +128,16 @@ async def test_faults_come_at_their_rates_and_again_at_the_same_calls() -> None:
         with rehearsal("--faults", spec, "--seed", "5") as server:
             runs.append(await ask_all(server.url, texts))
             stats = server.stats()
-    assert [repr(one) for one in map(_gist, runs[0])] == [repr(one) for one in map(_gist, runs[1])]
-    counted = kinds(runs[0])
+    assert [repr(outcome) for outcome in map(_gist, runs[0])] == [
+        repr(outcome) for outcome in map(_gist, runs[1])
+    ]
+    counts = kinds(runs[0])
     for kind in ("rate_limited", "server_fault", "cut", "empty", "length", "error_event"):
-        assert 5 <= counted[kind] <= 45, counted  # 20 expected, standard deviation 4.2
+        assert 5 <= counts[kind] <= 45, counts  # 20 expected, standard deviation 4.2
     assert {
-        one.retry_after_seconds
-        for one in runs[0]
-        if isinstance(one, CallError) and one.status == 429
+        outcome.retry_after_seconds
+        for outcome in runs[0]
+        if isinstance(outcome, CallError) and outcome.status == 429
     } == {3.0}
     assert 70 <= stats["by_fault"]["keepalive"] <= 130
 
@@ -163,10 +166,13 @@ async def test_samples_of_one_problem_differ() -> None:
     text, gold = problems(1)[0]
     with rehearsal() as server:
         answers = [(await ask_all(server.url, [text]))[0] for _ in range(6)]
-    reasonings = {one.reasoning for one in answers if isinstance(one, Completion)}
+    reasonings = {
+        completion.reasoning for completion in answers if isinstance(completion, Completion)
+    }
     assert len(reasonings) > 3
     assert all(
-        isinstance(one, Completion) and f"\\boxed{{{gold}}}" in one.response for one in answers
+        isinstance(completion, Completion) and f"\\boxed{{{gold}}}" in completion.response
+        for completion in answers
     )
 
 
@@ -202,7 +208,7 @@ async def test_limits_are_enforced_and_say_how_long_to_wait() -> None:
     with rehearsal("--requests-per-minute", "7") as server:
         outcomes = await ask_all(server.url, texts)
     assert kinds(outcomes) == {"stop": 7, "rate_limited": 3}
-    waits = [one.retry_after_seconds for one in outcomes if isinstance(one, CallError)]
+    waits = [outcome.retry_after_seconds for outcome in outcomes if isinstance(outcome, CallError)]
     assert all(wait and 30 < wait <= 61 for wait in waits)
 
 
@@ -226,22 +232,22 @@ async def test_a_daily_limit_is_announced_in_headers_and_turns() -> None:
     assert caught.value.retry_after_seconds is None
     limits = Limits(calls_per_day=1, day_seconds=100)
     assert limits.admit(50, 0) is None
-    refused = limits.admit(60, 0)
-    assert refused is not None
-    assert refused.retry_after_seconds == 40
+    refusal = limits.admit(60, 0)
+    assert refusal is not None
+    assert refusal.retry_after_seconds == 40
     assert limits.admit(100, 0) is None
 
 
 async def test_an_outage_drops_connections_until_it_is_over() -> None:
     text = problems(1)[0][0]
     with rehearsal("--outage", "0-4") as server:
-        seen = []
+        outcomes = []
         deadline = time.monotonic() + 60
-        while "stop" not in seen and time.monotonic() < deadline:
-            seen += kinds(await ask_all(server.url, [text]))
+        while "stop" not in outcomes and time.monotonic() < deadline:
+            outcomes += kinds(await ask_all(server.url, [text]))
             await asyncio.sleep(0.2)
-    assert seen[0] == "unreachable"
-    assert seen[-1] == "stop"
+    assert outcomes[0] == "unreachable"
+    assert outcomes[-1] == "stop"
 
 
 async def test_recorded_answers_are_found_by_the_problem_in_the_prompt(tmp_path: Path) -> None:
@@ -258,7 +264,7 @@ async def test_recorded_answers_are_found_by_the_problem_in_the_prompt(tmp_path:
     recording = tmp_path / "answers.jsonl"
     recording.write_text("".join(json.dumps(row) + "\n" for row in rows))
     with rehearsal("--replay", str(recording)) as server:
-        short, long, refused = await ask_all(
+        short, long, refusal = await ask_all(
             server.url, ["What is 1+1?", "What is 1+1? And 2+2?", "Who are you?"]
         )
     assert isinstance(short, Completion)
@@ -269,12 +275,12 @@ async def test_recorded_answers_are_found_by_the_problem_in_the_prompt(tmp_path:
     )
     assert isinstance(long, Completion)
     assert (long.response, long.finish_reason) == ("2, 4", "length")
-    assert isinstance(refused, CallError)
-    assert "no such question" in refused.message
+    assert isinstance(refusal, CallError)
+    assert "no such question" in refusal.message
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "message"),
     [
         (["--faults", "explode=0.1"], "unknown kind; known are stall"),
         (["--faults", "cut"], "cut=RATE"),
@@ -286,46 +292,46 @@ async def test_recorded_answers_are_found_by_the_problem_in_the_prompt(tmp_path:
         (["--port", "-1"], "--port -1"),
     ],
 )
-def test_a_flag_that_cannot_be_used_is_one_line_and_exit_2(flags: list[str], said: str) -> None:
-    done = subprocess.run(
+def test_a_flag_that_cannot_be_used_is_one_line_and_exit_2(flags: list[str], message: str) -> None:
+    process = subprocess.run(
         [sys.executable, "-m", "generator.rehearsal", *flags],
         env=environment(),
         capture_output=True,
         text=True,
         timeout=60,
     )
-    assert done.returncode == 2
-    assert said in done.stderr
-    assert done.stderr.count("\n") == 1
+    assert process.returncode == 2
+    assert message in process.stderr
+    assert process.stderr.count("\n") == 1
 
 
 def test_a_port_that_is_taken_is_one_line_and_exit_2() -> None:
     with rehearsal() as server:
         port = server.url.split(":")[2].removesuffix("/v1")
         command = [sys.executable, "-m", "generator.rehearsal", "--port", port]
-        done = subprocess.run(
+        process = subprocess.run(
             command, env=environment(), capture_output=True, text=True, timeout=60
         )
-    assert done.returncode == 2
-    assert f"--port {port}" in done.stderr
+    assert process.returncode == 2
+    assert f"--port {port}" in process.stderr
 
 
 def test_it_ends_without_a_word_where_nobody_reads_its_address_any_more() -> None:
     """A run that was interrupted while its teacher started."""
-    read, write = os.pipe()
-    os.close(read)
+    reading, writing = os.pipe()
+    os.close(reading)
     command = [sys.executable, "-m", "generator.rehearsal", "--port", "0", "--with-parent"]
-    ended = subprocess.run(
+    process = subprocess.run(
         command,
         env=environment(),
-        stdout=write,
+        stdout=writing,
         stderr=subprocess.PIPE,
         text=True,
         timeout=30,
         check=False,
     )
-    os.close(write)
-    assert ended.stderr == ""
+    os.close(writing)
+    assert process.stderr == ""
 
 
 def test_it_ends_with_the_process_that_started_it() -> None:

@@ -115,7 +115,11 @@ def test_its_numbers_are_the_corpus_own(tmp_path: Path) -> None:
     assert figures.kept == figures.verdicts["correct"] == 121
     assert sum(figures.reasons.values()) == 62
     assert sum(figures.pass_rates()) == 62
-    assert {one.verdict for one in figures.rejected_samples} == {"incorrect", "truncated", "failed"}
+    assert {sample.verdict for sample in figures.rejected_samples} == {
+        "incorrect",
+        "truncated",
+        "failed",
+    }
 
 
 def test_a_torn_line_is_counted_and_the_rest_reported(tmp_path: Path) -> None:
@@ -130,10 +134,10 @@ def test_a_torn_line_is_counted_and_the_rest_reported(tmp_path: Path) -> None:
 def test_the_command_writes_the_page_into_the_corpus(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "c", [trace("One?")])
     line = [sys.executable, "-m", "generator", "report"]
-    done = subprocess.run(
+    process = subprocess.run(
         [*line, str(corpus)], capture_output=True, text=True, check=True, env=environment()
     )
-    assert re.match(rf"{corpus}/report\.html: 1 samples, 1 kept", done.stdout)
+    assert re.match(rf"{corpus}/report\.html: 1 samples, 1 kept", process.stdout)
     missing = subprocess.run(
         [*line, f"{corpus}x"], capture_output=True, text=True, check=False, env=environment()
     )

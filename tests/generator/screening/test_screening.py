@@ -52,7 +52,7 @@ def screened(
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("text", "styled_text"),
     [
         ("What is $\\dfrac{1}{2}$?", "what is \\(\\frac12\\) ?"),
         ("Compute $3 \\times 4$.", "COMPUTE: 3 × 4"),
@@ -68,12 +68,12 @@ def screened(
         ("WHAT IS \\DFRAC{1}{2}?", "what is \\frac{1}{2}?"),
     ],
 )
-def test_style_makes_no_other_text(one: str, other: str) -> None:
-    assert squeeze(tokens(one)) == squeeze(tokens(other))
+def test_style_makes_no_other_text(text: str, styled_text: str) -> None:
+    assert squeeze(tokens(text)) == squeeze(tokens(styled_text))
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("text", "other_text"),
     [
         ("What is 2 + 3?", "What is 2 - 3?"),
         ("Compute $\\sin 30$.", "Compute $\\cos 30$."),
@@ -82,16 +82,16 @@ def test_style_makes_no_other_text(one: str, other: str) -> None:
         ("x < 3", "x > 3"),
     ],
 )
-def test_a_word_a_number_or_a_sign_makes_another_text(one: str, other: str) -> None:
-    assert squeeze(tokens(one)) != squeeze(tokens(other))
+def test_a_word_a_number_or_a_sign_makes_another_text(text: str, other_text: str) -> None:
+    assert squeeze(tokens(text)) != squeeze(tokens(other_text))
 
 
 @pytest.mark.parametrize("near", [0.0, 0.85])
 def test_a_source_without_a_problem_has_nothing_to_screen(tmp_path: Path, near: float) -> None:
-    passed, screening = screened(
+    texts, screening = screened(
         write_problems(tmp_path / "p.jsonl", []), tmp_path / "corpus", near_duplicates=near
     )
-    assert (passed, screening.summary.rows) == ([], 0)
+    assert (texts, screening.summary.rows) == ([], 0)
 
 
 HOSTILE = (
@@ -126,18 +126,18 @@ def test_disguised_evaluation_problems_are_found_among_many_others_and_few_other
     tmp_path: Path,
 ) -> None:
     hidden = [made_up("evaluation", n) for n in range(1000)]
-    others = [made_up("training", n) for n in range(6000)]
+    training_texts = [made_up("training", n) for n in range(6000)]
     write_problems(tmp_path / "eval.jsonl", hidden)
-    mixed = [(disguise(text, n), True) for n, text in enumerate(hidden)] + [
-        (text, False) for text in others
+    mixture = [(disguise(text, n), True) for n, text in enumerate(hidden)] + [
+        (text, False) for text in training_texts
     ]
-    random.Random(1).shuffle(mixed)
-    source = write_problems(tmp_path / "x.jsonl", [text for text, _ in mixed])
-    passed = set(screened(source, tmp_path / "corpus", (str(tmp_path / "eval.jsonl"),))[0])
-    missed = [text for text, is_copy in mixed if is_copy and text in passed]
-    flagged = [text for text, is_copy in mixed if not is_copy and text not in passed]
-    assert len(missed) <= 5, missed[:3]
-    assert len(flagged) <= 30, flagged[:3]
+    random.Random(1).shuffle(mixture)
+    source = write_problems(tmp_path / "x.jsonl", [text for text, _ in mixture])
+    passed_texts = set(screened(source, tmp_path / "corpus", (str(tmp_path / "eval.jsonl"),))[0])
+    missed_copies = [text for text, is_copy in mixture if is_copy and text in passed_texts]
+    false_alarms = [text for text, is_copy in mixture if not is_copy and text not in passed_texts]
+    assert len(missed_copies) <= 5, missed_copies[:3]
+    assert len(false_alarms) <= 30, false_alarms[:3]
 
 
 @pytest.mark.parametrize(
@@ -165,10 +165,10 @@ def test_the_same_text_with_other_numbers_is_reported_and_only_left_out_if_asked
     tmp_path: Path,
 ) -> None:
     evaluation = write_problems(tmp_path / "eval.jsonl", [LONG])
-    other = LONG.replace("12", "15")
-    source = write_problems(tmp_path / "x.jsonl", [other])
-    passed, screening = screened(source, tmp_path / "a", (str(evaluation),))
-    assert passed == [other]
+    variant = LONG.replace("12", "15")
+    source = write_problems(tmp_path / "x.jsonl", [variant])
+    texts, screening = screened(source, tmp_path / "a", (str(evaluation),))
+    assert texts == [variant]
     assert screening.summary.other_numbers == {f"{tmp_path.name}/eval": 1}
     (evidence,) = [
         json.loads(line)
@@ -179,10 +179,10 @@ def test_the_same_text_with_other_numbers_is_reported_and_only_left_out_if_asked
         LONG,
         False,
     )
-    passed, screening = screened(
+    texts, screening = screened(
         source, tmp_path / "b", (str(evaluation),), exclude_other_numbers=True
     )
-    assert passed == []
+    assert texts == []
     assert screening.summary.left_out == {OTHER_NUMBERS: 1, DUPLICATE: 0}
 
 
@@ -197,8 +197,8 @@ def test_duplicates_in_style_pass_once_and_different_golds_are_different_problem
         "What is $2+2$?",
     ]
     source = write_problems(tmp_path / "x.jsonl", texts, ["4", "4", "11", "44", "4"])
-    passed, screening = screened(source, tmp_path / "corpus")
-    assert len(passed) == 3
+    passed_texts, screening = screened(source, tmp_path / "corpus")
+    assert len(passed_texts) == 3
     assert screening.summary.left_out == {DUPLICATE: 2}
 
 
@@ -206,8 +206,8 @@ def test_near_duplicates_need_equal_numbers_and_an_equal_gold(tmp_path: Path) ->
     near = LONG.replace("market every", "market on every")
     texts = [LONG, near, LONG.replace("12", "13"), near.replace("Maria", "Martha", 1)]
     source = write_problems(tmp_path / "x.jsonl", texts, ["252", "252", "273", "7"])
-    passed, screening = screened(source, tmp_path / "corpus", near_duplicates=0.7)
-    assert set(passed) == {
+    passed_texts, screening = screened(source, tmp_path / "corpus", near_duplicates=0.7)
+    assert set(passed_texts) == {
         min([LONG, near], key=lambda text: Problem.of(text, None, "").id),
         *texts[2:],
     }
@@ -230,11 +230,11 @@ def test_the_order_of_the_rows_does_not_matter(tmp_path: Path) -> None:
     )
     results = []
     for seed in range(3):
-        shuffled = random.Random(seed).sample(texts, len(texts))
-        source = write_problems(tmp_path / f"{seed}.jsonl", shuffled)
-        passed, screening = screened(source, tmp_path / f"corpus-{seed}", (str(evaluation),))
+        shuffled_texts = random.Random(seed).sample(texts, len(texts))
+        source = write_problems(tmp_path / f"{seed}.jsonl", shuffled_texts)
+        passed_texts, screening = screened(source, tmp_path / f"corpus-{seed}", (str(evaluation),))
         ids = sorted(
-            Problem.of(text, None, "").id for text in passed
+            Problem.of(text, None, "").id for text in passed_texts
         )  # white space alone makes no other id
         results.append((ids, screening.summary.left_out, screening.summary.copies))
     assert results[0] == results[1] == results[2]
@@ -332,10 +332,10 @@ def test_a_stream_is_screened_as_it_comes_and_the_same_on_every_pass(tmp_path: P
         ScreeningConfig(),
         tmp_path / "corpus",
     )
-    first = [problem.text for problem in intake.open()]
-    assert not set(plain[::4]) & set(first)
-    assert len(first) == 400
-    assert first == [problem.text for problem in intake.open()]
+    texts = [problem.text for problem in intake.open()]
+    assert not set(plain[::4]) & set(texts)
+    assert len(texts) == 400
+    assert texts == [problem.text for problem in intake.open()]
     assert intake.screening.summary.left_out[COPY] >= 100
 
 
