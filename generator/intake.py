@@ -12,7 +12,7 @@ from pathlib import Path
 from generator.config import ProblemsConfig, ScreeningConfig
 from generator.problems import (
     ProblemStream,
-    Tally,
+    ProblemTally,
     fingerprint,
     local_path,
     open_problems,
@@ -43,7 +43,7 @@ class Intake:
         self._problems = problems
         self._on_rows = on_rows
         self._needs_gold = needs_gold
-        self.tally = Tally()  # of the stream opened last
+        self.tally = ProblemTally()  # of the stream opened last
         self._screened_by = screening.model_dump_json()
         self.screening = Screening(
             corpus / "screening",

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from generator.arithmetic.families import FAMILIES, NAMES, THINGS, Family, Op
+from generator.arithmetic.families import FAMILIES, NAMES, THINGS, Op, ProblemFamily
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Solution:
         return self.steps[-1].result
 
 
-def draw(rng: random.Random, families: Sequence[Family] = FAMILIES) -> tuple[str, int]:
+def draw(rng: random.Random, families: Sequence[ProblemFamily] = FAMILIES) -> tuple[str, int]:
     """A random problem and its answer: whole and positive, as is every result on the way."""
     family = rng.choice(families)
     name, other_name = rng.sample(NAMES, 2)
@@ -74,7 +74,7 @@ def read(text: str) -> Solution | None:
 
 
 def _solve(
-    family: Family, numbers: Mapping[str, int], words: Mapping[str, str]
+    family: ProblemFamily, numbers: Mapping[str, int], words: Mapping[str, str]
 ) -> tuple[SolvedStep, ...] | None:
     """The steps with numbers, or None where one of them leaves the positive whole numbers."""
     values = dict(numbers)

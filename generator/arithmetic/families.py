@@ -25,7 +25,7 @@ THINGS = tuple(_THINGS.split())
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class StepRule:
     """`result = left_operand op right_operand`: the operands are numbers of the text, results, or digits;
     `about` says what it is.
     """
@@ -38,7 +38,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Family:
+class ProblemFamily:
     """Problems that differ in their wording, names and numbers only. The last step's result is
     the answer.
     """
@@ -46,12 +46,12 @@ class Family:
     name: str
     texts: tuple[str, ...]
     ranges: Mapping[str, tuple[int, int]]  # inclusive
-    steps: tuple[Step, ...]
+    steps: tuple[StepRule, ...]
     conclusion: str  # with {answer}
 
 
-FAMILIES: tuple[Family, ...] = (
-    Family(
+FAMILIES: tuple[ProblemFamily, ...] = (
+    ProblemFamily(
         "buys and gives",
         (
             (
@@ -65,12 +65,12 @@ FAMILIES: tuple[Family, ...] = (
         ),
         {"a": (5, 80), "b": (3, 40), "c": (2, 40)},
         (
-            Step("total", "a", "+", "b", "the {things} after adding some"),
-            Step("left", "total", "-", "c", "the {things} left"),
+            StepRule("total", "a", "+", "b", "the {things} after adding some"),
+            StepRule("left", "total", "-", "c", "the {things} left"),
         ),
         "There are {answer} {things} now.",
     ),
-    Family(
+    ProblemFamily(
         "change",
         (
             (
@@ -84,12 +84,12 @@ FAMILIES: tuple[Family, ...] = (
         ),
         {"a": (20, 120), "b": (2, 9), "c": (2, 12)},
         (
-            Step("spent", "b", "*", "c", "the dollars spent on {things}"),
-            Step("left", "a", "-", "spent", "the dollars left"),
+            StepRule("spent", "b", "*", "c", "the dollars spent on {things}"),
+            StepRule("left", "a", "-", "spent", "the dollars left"),
         ),
         "{name} has {answer} dollars left.",
     ),
-    Family(
+    ProblemFamily(
         "boxes and loose ones",
         (
             (
@@ -103,12 +103,12 @@ FAMILIES: tuple[Family, ...] = (
         ),
         {"a": (2, 9), "b": (3, 12), "c": (3, 60)},
         (
-            Step("packed", "a", "*", "b", "the {things} that are packed"),
-            Step("all", "packed", "+", "c", "all the {things}"),
+            StepRule("packed", "a", "*", "b", "the {things} that are packed"),
+            StepRule("all", "packed", "+", "c", "all the {things}"),
         ),
         "That makes {answer} {things} in all.",
     ),
-    Family(
+    ProblemFamily(
         "broken ones",
         (
             (
@@ -122,12 +122,12 @@ FAMILIES: tuple[Family, ...] = (
         ),
         {"a": (3, 9), "b": (4, 12), "c": (2, 30)},
         (
-            Step("all", "a", "*", "b", "all the {things}"),
-            Step("rest", "all", "-", "c", "the {things} that remain"),
+            StepRule("all", "a", "*", "b", "all the {things}"),
+            StepRule("rest", "all", "-", "c", "the {things} that remain"),
         ),
         "The number of {things} is {answer}.",
     ),
-    Family(
+    ProblemFamily(
         "sharing",
         (
             (
@@ -141,12 +141,12 @@ FAMILIES: tuple[Family, ...] = (
         ),
         {"a": (6, 60), "b": (4, 40), "c": (2, 9)},
         (
-            Step("all", "a", "+", "b", "all the {things}"),
-            Step("each", "all", "/", "c", "the {things} in one share"),
+            StepRule("all", "a", "+", "b", "all the {things}"),
+            StepRule("each", "all", "/", "c", "the {things} in one share"),
         ),
         "Each share is {answer} {things}.",
     ),
-    Family(
+    ProblemFamily(
         "two prices",
         (
             (
@@ -161,13 +161,13 @@ FAMILIES: tuple[Family, ...] = (
         ),
         {"a": (2, 9), "b": (2, 9), "c": (2, 9), "d": (2, 9)},
         (
-            Step("first", "a", "*", "b", "the dollars for the {things}"),
-            Step("second", "c", "*", "d", "the dollars for the {goods}"),
-            Step("all", "first", "+", "second", "the dollars in all"),
+            StepRule("first", "a", "*", "b", "the dollars for the {things}"),
+            StepRule("second", "c", "*", "d", "the dollars for the {goods}"),
+            StepRule("all", "first", "+", "second", "the dollars in all"),
         ),
         "{name} spends {answer} dollars.",
     ),
-    Family(
+    ProblemFamily(
         "pages",
         (
             (
@@ -181,12 +181,12 @@ FAMILIES: tuple[Family, ...] = (
         ),
         {"a": (40, 200), "b": (3, 15), "c": (2, 9)},
         (
-            Step("read", "b", "*", "c", "the pages already read"),
-            Step("left", "a", "-", "read", "the pages left"),
+            StepRule("read", "b", "*", "c", "the pages already read"),
+            StepRule("left", "a", "-", "read", "the pages left"),
         ),
         "There are {answer} pages left.",
     ),
-    Family(
+    ProblemFamily(
         "times as many",
         (
             (
@@ -200,12 +200,12 @@ FAMILIES: tuple[Family, ...] = (
         ),
         {"a": (3, 30), "b": (2, 6)},
         (
-            Step("others", "a", "*", "b", "the {things} of {other}"),
-            Step("all", "a", "+", "others", "the {things} of both"),
+            StepRule("others", "a", "*", "b", "the {things} of {other}"),
+            StepRule("all", "a", "+", "others", "the {things} of both"),
         ),
         "Together they have {answer} {things}.",
     ),
-    Family(
+    ProblemFamily(
         "more than",
         (
             (
@@ -219,12 +219,12 @@ FAMILIES: tuple[Family, ...] = (
         ),
         {"a": (5, 80), "b": (2, 30)},
         (
-            Step("more", "a", "+", "b", "the larger number of {things}"),
-            Step("all", "a", "+", "more", "the {things} in all"),
+            StepRule("more", "a", "+", "b", "the larger number of {things}"),
+            StepRule("all", "a", "+", "more", "the {things} in all"),
         ),
         "That is {answer} {things} in all.",
     ),
-    Family(
+    ProblemFamily(
         "wages",
         (
             (
@@ -238,12 +238,12 @@ FAMILIES: tuple[Family, ...] = (
         ),
         {"a": (4, 15), "b": (2, 8), "c": (2, 6)},
         (
-            Step("daily", "a", "*", "b", "the dollars for one day"),
-            Step("all", "daily", "*", "c", "the dollars for all days"),
+            StepRule("daily", "a", "*", "b", "the dollars for one day"),
+            StepRule("all", "daily", "*", "c", "the dollars for all days"),
         ),
         "{name} earns {answer} dollars.",
     ),
-    Family(
+    ProblemFamily(
         "bus",
         (
             (
@@ -258,13 +258,13 @@ FAMILIES: tuple[Family, ...] = (
         ),
         {"a": (20, 90), "b": (2, 20), "c": (2, 20), "d": (2, 20)},
         (
-            Step("first", "a", "-", "b", "the people after {b} left"),
-            Step("second", "first", "+", "c", "the people after {c} came"),
-            Step("third", "second", "-", "d", "the people after {d} left"),
+            StepRule("first", "a", "-", "b", "the people after {b} left"),
+            StepRule("second", "first", "+", "c", "the people after {c} came"),
+            StepRule("third", "second", "-", "d", "the people after {d} left"),
         ),
         "There are {answer} people.",
     ),
-    Family(
+    ProblemFamily(
         "half",
         (
             (
@@ -278,12 +278,12 @@ FAMILIES: tuple[Family, ...] = (
         ),
         {"a": (10, 120), "b": (2, 30)},
         (
-            Step("half", "a", "/", "2", "half of the {things}"),
-            Step("left", "half", "-", "b", "the {things} left"),
+            StepRule("half", "a", "/", "2", "half of the {things}"),
+            StepRule("left", "half", "-", "b", "the {things} left"),
         ),
         "{name} has {answer} {things}.",
     ),
-    Family(
+    ProblemFamily(
         "savings",
         (
             (
@@ -298,13 +298,13 @@ FAMILIES: tuple[Family, ...] = (
         ),
         {"a": (3, 12), "b": (3, 9), "c": (4, 40), "d": (2, 40)},
         (
-            Step("saved", "a", "*", "b", "the dollars saved"),
-            Step("left", "saved", "-", "c", "the dollars after buying {things}"),
-            Step("now", "left", "+", "d", "the dollars after the gift"),
+            StepRule("saved", "a", "*", "b", "the dollars saved"),
+            StepRule("left", "saved", "-", "c", "the dollars after buying {things}"),
+            StepRule("now", "left", "+", "d", "the dollars after the gift"),
         ),
         "There are {answer} dollars.",
     ),
-    Family(
+    ProblemFamily(
         "seats",
         (
             (
@@ -318,12 +318,12 @@ FAMILIES: tuple[Family, ...] = (
         ),
         {"a": (3, 12), "b": (4, 12), "c": (3, 60)},
         (
-            Step("all", "a", "*", "b", "all of them"),
-            Step("rest", "all", "-", "c", "those that are left"),
+            StepRule("all", "a", "*", "b", "all of them"),
+            StepRule("rest", "all", "-", "c", "those that are left"),
         ),
         "The answer is {answer}.",
     ),
-    Family(
+    ProblemFamily(
         "fence",
         (
             (
@@ -337,12 +337,12 @@ FAMILIES: tuple[Family, ...] = (
         ),
         {"a": (6, 60), "b": (3, 50)},
         (
-            Step("sides", "a", "+", "b", "one long and one short side"),
-            Step("around", "sides", "*", "2", "the way around"),
+            StepRule("sides", "a", "+", "b", "one long and one short side"),
+            StepRule("around", "sides", "*", "2", "the way around"),
         ),
         "It is {answer} meters.",
     ),
-    Family(
+    ProblemFamily(
         "batches",
         (
             (
@@ -356,12 +356,12 @@ FAMILIES: tuple[Family, ...] = (
         ),
         {"a": (2, 9), "b": (4, 12), "c": (2, 9)},
         (
-            Step("all", "a", "*", "b", "all the {things}"),
-            Step("each", "all", "/", "c", "the {things} in each part"),
+            StepRule("all", "a", "*", "b", "all the {things}"),
+            StepRule("each", "all", "/", "c", "the {things} in each part"),
         ),
         "Each gets {answer} {things}.",
     ),
-    Family(
+    ProblemFamily(
         "how many more",
         (
             (
@@ -375,12 +375,12 @@ FAMILIES: tuple[Family, ...] = (
         ),
         {"a": (8, 60), "b": (8, 40), "c": (5, 60)},
         (
-            Step("all", "a", "+", "b", "the {things} of {name}"),
-            Step("more", "all", "-", "c", "the difference"),
+            StepRule("all", "a", "+", "b", "the {things} of {name}"),
+            StepRule("more", "all", "-", "c", "the difference"),
         ),
         "The difference is {answer} {things}.",
     ),
-    Family(
+    ProblemFamily(
         "a bill",
         (
             (
@@ -394,24 +394,24 @@ FAMILIES: tuple[Family, ...] = (
         ),
         {"a": (2, 8), "b": (2, 8), "c": (2, 8), "d": (2, 8), "e": (40, 150)},
         (
-            Step("first", "a", "*", "b", "the dollars for the {things}"),
-            Step("second", "c", "*", "d", "the dollars for the {goods}"),
-            Step("all", "first", "+", "second", "the dollars in all"),
-            Step("back", "e", "-", "all", "the dollars that remain"),
+            StepRule("first", "a", "*", "b", "the dollars for the {things}"),
+            StepRule("second", "c", "*", "d", "the dollars for the {goods}"),
+            StepRule("all", "first", "+", "second", "the dollars in all"),
+            StepRule("back", "e", "-", "all", "the dollars that remain"),
         ),
         "{name} has {answer} dollars in the end.",
     ),
 )
 
 
-def _with(name: str, **ranges: tuple[int, int]) -> Family:
+def _with(name: str, **ranges: tuple[int, int]) -> ProblemFamily:
     """A family by its name, with other ranges for its numbers."""
     return replace(next(family for family in FAMILIES if family.name == name), ranges=ranges)
 
 
 # Two easy steps each, with numbers that a small model adds and multiplies without help: what a
 # student of a hundred million parameters learns from a few hundred traces.
-FIRST_STEPS: tuple[Family, ...] = (
+FIRST_STEPS: tuple[ProblemFamily, ...] = (
     _with("buys and gives", a=(5, 30), b=(2, 9), c=(2, 9)),
     _with("change", a=(20, 60), b=(2, 5), c=(2, 6)),
     _with("boxes and loose ones", a=(2, 6), b=(2, 6), c=(2, 9)),
@@ -420,4 +420,7 @@ FIRST_STEPS: tuple[Family, ...] = (
     _with("how many more", a=(5, 20), b=(5, 20), c=(3, 20)),
 )
 
-KINDS: Mapping[str, tuple[Family, ...]] = {"arithmetic": FAMILIES, "first-steps": FIRST_STEPS}
+KINDS: Mapping[str, tuple[ProblemFamily, ...]] = {
+    "arithmetic": FAMILIES,
+    "first-steps": FIRST_STEPS,
+}

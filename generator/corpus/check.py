@@ -32,7 +32,7 @@ MOST_FAULTS_A_SHARD = 5  # one damaged file should not print a million lines
 
 
 @dataclass(slots=True)
-class Findings:
+class CheckReport:
     """What a check saw. `faults` are sentences that name the place; none of them: the corpus is
     whole.
     """
@@ -42,7 +42,7 @@ class Findings:
     faults: list[str] = field(default_factory=list)
 
 
-def check(corpus: Path) -> Findings:
+def check(corpus: Path) -> CheckReport:
     """Read all of a corpus and compare. While a run holds it, its open shards are left to the run.
 
     Errors: `InputError` where there is no corpus. Memory: about 100 bytes a row.
@@ -51,48 +51,48 @@ def check(corpus: Path) -> Findings:
         raise InputError(
             f"{corpus}: no corpus here (it has neither traces/ nor rejected/): correct the path"
         )
-    findings = Findings()
+    report = CheckReport()
     running = holder(corpus) is not None
-    manifest = _or_fault(lambda: read_manifest(corpus), findings)
-    ledger = _or_fault(lambda: Ledger(corpus / "ledger.sqlite", read_only=True), findings)
+    manifest = _or_fault(lambda: read_manifest(corpus), report)
+    ledger = _or_fault(lambda: Ledger(corpus / "ledger.sqlite", read_only=True), report)
     sealed_names = ledger.shards() if ledger else set()
     shard_by_id: dict[int, str] = {}  # by the hash of a trace's id
     for pile, file in _files(corpus, with_open=not running):
         name = f"{pile}/{file.name.removesuffix(OPEN)}"
         if running and name not in sealed_names:
             continue  # the run has sealed it this moment and is about to note it
-        findings.shards += 1
-        faults = _Faults(file, findings)
+        report.shards += 1
+        faults = _Faults(file, report)
         _check_rows(file, name, pile, ledger, shard_by_id, faults)
         if manifest is not None and not file.name.endswith(OPEN):
             _check_manifest(corpus, file, manifest.pop(name, None), faults, running)
-    findings.faults += [
+    report.faults += [
         f"{corpus}/{name}: in the manifest, but there is no such file" for name in manifest or ()
     ]
     if ledger:
         missing = sum(total.samples for total in ledger.totals()) - len(shard_by_id)
         if missing > 0 and not running:
-            findings.faults.append(
+            report.faults.append(
                 f"{corpus}/ledger.sqlite: {missing} samples stand in no shard: run `reindex`"
             )
         ledger.close()
-    return findings
+    return report
 
 
-def _or_fault(reader: Callable[[], T], findings: Findings) -> T | None:
+def _or_fault(reader: Callable[[], T], report: CheckReport) -> T | None:
     try:
         return reader()
     except Stopped as error:
-        findings.faults.append(str(error))
+        report.faults.append(str(error))
         return None
 
 
 class _Faults:
     """Collects the faults of one file, the first few by name."""
 
-    def __init__(self, file: Path, findings: Findings) -> None:
+    def __init__(self, file: Path, report: CheckReport) -> None:
         self._file = file
-        self._findings = findings
+        self._report = report
         self._count = 0
 
     def add(self, line: int, what: str) -> None:
@@ -100,13 +100,13 @@ class _Faults:
         self._count += 1
         if self._count <= MOST_FAULTS_A_SHARD:
             place = f"{self._file}:{line}" if line else str(self._file)
-            self._findings.faults.append(f"{place}: {what}")
+            self._report.faults.append(f"{place}: {what}")
         elif self._count == MOST_FAULTS_A_SHARD + 1:
-            self._findings.faults.append(f"{self._file}: and more")
+            self._report.faults.append(f"{self._file}: and more")
 
     def count_row(self, pile: Pile) -> None:
         """Count a whole row."""
-        self._findings.rows[pile] += 1
+        self._report.rows[pile] += 1
 
 
 def _files(corpus: Path, with_open: bool) -> Iterator[tuple[Pile, Path]]:

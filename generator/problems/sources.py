@@ -16,7 +16,7 @@ from generator.problems.gold_search import GoldSearch
 from generator.problems.hub import MODELSCOPE, is_hub_name, open_hub
 from generator.problems.rows import BadRow, RowShape, Skipped
 from generator.problems.settings import Settings
-from generator.problems.stream import ProblemStream, Screen, Tally
+from generator.problems.stream import ProblemStream, ProblemTally, Screen
 from shared.errors import InputError
 from shared.records import Problem
 
@@ -45,7 +45,7 @@ def open_problems(
     Errors: `InputError` (naming file and line where there is one) for a source that cannot be read,
     before the first problem comes; a hub that fails later raises it from the iteration.
     """
-    tally = Tally(read=read, taken=taken)
+    tally = ProblemTally(read=read, taken=taken)
     if config.source.startswith(SYNTHETIC):
         return ProblemStream(_synthetic(config), config.limit, screen, tally)
     path = local_path(config.source)
@@ -79,7 +79,7 @@ def whole_data_set(config: Settings, path: Path, needs_gold: bool = False) -> Pr
     """Every problem of local data in the order of the files, whatever `limit` and `seed` say.
     Errors: `InputError`.
     """
-    tally = Tally()
+    tally = ProblemTally()
     return ProblemStream(_local(config, path, tally, None, needs_gold), 0, None, tally)
 
 
@@ -110,7 +110,7 @@ def _synthetic(config: Settings) -> Iterator[Problem]:
 
 
 def _local(
-    config: Settings, path: Path, tally: Tally, seed: int | None, needs_gold: bool
+    config: Settings, path: Path, tally: ProblemTally, seed: int | None, needs_gold: bool
 ) -> Iterator[Problem | Skipped | BadRow]:
     files, tally.files = data_files(path, config.split)
     known_columns = recognise(first_columns(files))
@@ -152,7 +152,7 @@ def _data_set_names(path: Path, files: list[Path]) -> dict[Path, str]:
 
 
 def _from_hub(
-    rows: Iterator[dict[str, Any]], config: Settings, needs_gold: bool, tally: Tally
+    rows: Iterator[dict[str, Any]], config: Settings, needs_gold: bool, tally: ProblemTally
 ) -> Iterator[Problem | Skipped | BadRow]:
     opening_row = next(rows, None)
     if opening_row is None:

@@ -14,7 +14,7 @@ Screen = Callable[[Problem], str]
 
 
 @dataclass
-class Tally:
+class ProblemTally:
     """What became of the rows read so far. read = taken + skipped + bad rows of a hub."""
 
     read: int = 0
@@ -68,7 +68,7 @@ class ProblemStream(Iterator[Problem]):
         items: Iterable[Problem | Skipped | BadRow],
         limit: int,
         screen: Screen | None,
-        tally: Tally,
+        tally: ProblemTally,
     ) -> None:
         self._items = iter(items)
         self._limit = limit

@@ -14,9 +14,9 @@ from pathlib import Path
 import uvloop
 from aiohttp import web
 
-from generator.rehearsal.faults import KINDS, Faults, Limits
+from generator.rehearsal.faults import KINDS, AccountLimits, Faults
 from generator.rehearsal.replay import Replay
-from generator.rehearsal.server import Manner, Teacher
+from generator.rehearsal.server import Manner, RehearsalTeacher
 from shared.errors import InputError
 
 
@@ -106,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
         args.model,
         _outage(args.outage),
     )
-    limits = Limits(
+    limits = AccountLimits(
         requests_per_minute=args.requests_per_minute,
         max_in_flight=args.max_in_flight,
         calls_per_day=args.calls_per_day,
@@ -114,7 +114,7 @@ def run(args: argparse.Namespace) -> int:
         day_seconds=args.day_seconds,
         say_retry_after=not args.no_retry_after,
     )
-    teacher = Teacher(manner, limits, Replay(args.replay) if args.replay else None)
+    teacher = RehearsalTeacher(manner, limits, Replay(args.replay) if args.replay else None)
     _allow_many_sockets()
     if not 0 <= args.port <= 65535:
         raise InputError(f"--port {args.port}: a port is 1 to 65535; 0 takes a free one")
@@ -122,7 +122,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-async def _serve(teacher: Teacher, host: str, port: int, with_parent: bool) -> None:
+async def _serve(teacher: RehearsalTeacher, host: str, port: int, with_parent: bool) -> None:
     parent = os.getppid()  # before a word is said: who reads it may be gone in the next moment
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -86,7 +86,7 @@ class Faults:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class LimitRefusal:
     """A call that a limit turned away before any work was done for it."""
 
     status: int
@@ -94,7 +94,7 @@ class Refusal:
     retry_after_seconds: float | None = None
 
 
-class Limits:
+class AccountLimits:
     """Account limits as a provider enforces them. 0 is no limit; times are seconds on one clock
     of the caller's.
     """
@@ -120,7 +120,7 @@ class Limits:
         self._today = 0
         self._ever = 0
 
-    def admit(self, now: float, in_flight: int) -> Refusal | None:
+    def admit(self, now: float, in_flight: int) -> LimitRefusal | None:
         """Count one call, or say why it is turned away. A refused call costs one of the day's,
         as elsewhere.
         """
@@ -128,7 +128,7 @@ class Limits:
         while self._recent and self._recent[0] <= now - 60:
             self._recent.popleft()
         if self._balance and self._ever >= self._balance:
-            return Refusal(402, "Insufficient Balance")
+            return LimitRefusal(402, "Insufficient Balance")
         if self._per_day and self._today >= self._per_day:
             seconds = (self._day + 1) * self._day_seconds - now
             return self._refusal(f"Daily limit of {self._per_day} calls reached", seconds)
@@ -143,8 +143,8 @@ class Limits:
         self._ever += 1
         return None
 
-    def _refusal(self, message: str, seconds: float) -> Refusal:
-        return Refusal(429, message, seconds if self._say_retry_after else None)
+    def _refusal(self, message: str, seconds: float) -> LimitRefusal:
+        return LimitRefusal(429, message, seconds if self._say_retry_after else None)
 
     def headers(self, now: float) -> dict[str, str]:
         """What is left of the day, in the headers that ModelScope sends; none without a daily

@@ -18,7 +18,7 @@ import orjson
 from aiohttp import web
 
 from generator.rehearsal import solver
-from generator.rehearsal.faults import Fate, Faults, Limits
+from generator.rehearsal.faults import AccountLimits, Fate, Faults
 from generator.rehearsal.replay import Replay, Row
 from generator.rehearsal.stream import DONE, Event, Reply, flood, json_event, plain, tokens
 from generator.rehearsal.wheel import Wheel
@@ -42,10 +42,10 @@ class Manner:
     outage: tuple[float, float] = (0.0, 0.0)
 
 
-class Teacher:
+class RehearsalTeacher:
     """Answers calls and keeps count. One for each server."""
 
-    def __init__(self, manner: Manner, limits: Limits, replay: Replay | None) -> None:
+    def __init__(self, manner: Manner, limits: AccountLimits, replay: Replay | None) -> None:
         self._manner = manner
         self._limits = limits
         self._replay = replay

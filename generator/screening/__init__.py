@@ -29,7 +29,7 @@ from generator.screening.summary import (
     NEAR_DUPLICATE,
     OTHER_NUMBERS,
     REASONS,
-    Summary,
+    ScreeningSummary,
 )
 from shared.contamination import EvaluationIndex, Hit
 from shared.contamination.text import tokens
@@ -69,7 +69,7 @@ class Screening:
         )
         self._left_out: NDArray[Any] = np.empty(0, _LEFT_OUT)
         self._repeated: frozenset[int] = frozenset()
-        self.summary = Summary(evaluation_problems=len(self._evaluation))
+        self.summary = ScreeningSummary(evaluation_problems=len(self._evaluation))
 
     def prepare(
         self,
@@ -100,7 +100,7 @@ class Screening:
                 raise CannotWrite(
                     f"{self._folder}: {error.strerror or error}: free some space, then run again"
                 ) from None
-        self.summary = Summary.read(state["summary"])
+        self.summary = ScreeningSummary.read(state["summary"])
         self._repeated = frozenset(state["repeated"])
         self._left_out = np.load(self._folder / "left-out.npy")
 
@@ -136,7 +136,7 @@ class Screening:
         passes.
         """
         passed_keys: set[int] = set()
-        self.summary = Summary(evaluation_problems=len(self._evaluation))
+        self.summary = ScreeningSummary(evaluation_problems=len(self._evaluation))
         make_corpus_folder(self._folder.parent)
         make_folder_within(self._folder)
         (self._folder / "excluded.jsonl").unlink(missing_ok=True)
@@ -202,7 +202,7 @@ class Screening:
         return state
 
     def _settle(self, duplicates: Duplicates, findings: FindingFile) -> dict[str, Any]:
-        summary = Summary(
+        summary = ScreeningSummary(
             rows=duplicates.rows,
             evaluation_problems=len(self._evaluation),
             near_duplicates=self._near,

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from generator.screening.summary import Summary
+from generator.screening.summary import ScreeningSummary
 from shared.contamination import Finding, Hit
 from shared.file_writing import open_within
 from shared.records import Problem
@@ -42,7 +42,7 @@ class FindingFile:
         with open(self._path, "ab", opener=open_within) as file:
             file.writelines(lines)
 
-    def final(self, summary: Summary) -> Iterator[tuple[int, Hit]]:
+    def final(self, summary: ScreeningSummary) -> Iterator[tuple[int, Hit]]:
         """Each problem's hit once, counted in `summary` and written to excluded.jsonl with its
         evidence.
         """

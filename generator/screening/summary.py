@@ -15,7 +15,7 @@ REASONS = (DUPLICATE, NEAR_DUPLICATE, COPY, OTHER_NUMBERS)
 
 
 @dataclass
-class Summary:
+class ScreeningSummary:
     """Counts of one screening, as `plan`, the report and a data card show them."""
 
     rows: int = 0
@@ -49,7 +49,7 @@ class Summary:
         return row
 
     @classmethod
-    def read(cls, row: Mapping[str, Any]) -> "Summary":
+    def read(cls, row: Mapping[str, Any]) -> "ScreeningSummary":
         """The summary that `row` made."""
         counters = {name: Counter(row[name]) for name in ("left_out", "copies", "other_numbers")}
         return cls(**{**row, **counters})

@@ -13,7 +13,7 @@ import pytest
 import generator.work_queue
 from generator.config import ProblemsConfig
 from generator.corpus.ledger import Ledger
-from generator.problems import Tally, open_problems
+from generator.problems import ProblemTally, open_problems
 from generator.sample_policy import Rule
 from generator.work_queue import Ask, Feed
 from shared.errors import InputError
@@ -180,7 +180,7 @@ class Numbered(Iterator[Problem]):
     """Problems with a tally, as the real streams have one; `read` says where to begin."""
 
     def __init__(self, count: int, read: int = 0) -> None:
-        self.tally = Tally(read=read, taken=read)
+        self.tally = ProblemTally(read=read, taken=read)
         self._count = count
 
     def __next__(self) -> Problem:

@@ -23,7 +23,7 @@ OPEN_PATHS = ("/healthz", "/readyz")  # for a supervisor that has no token
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class AccessRefusal:
     """Why a request is not let through: an HTTP status and a sentence."""
 
     status: int
@@ -47,27 +47,27 @@ class Access:
         if not self.loopback:
             self._names |= {socket.gethostname().lower(), socket.getfqdn().lower()}
 
-    def check(self, method: str, path: str, headers: Mapping[str, str]) -> Refusal | None:
+    def check(self, method: str, path: str, headers: Mapping[str, str]) -> AccessRefusal | None:
         """None where the request is let through."""
         if not self._is_our_host(headers.get("Host", "")):
-            return Refusal(403, "this Host is not served here")
+            return AccessRefusal(403, "this Host is not served here")
         if self._comes_from_elsewhere(method, headers):
-            return Refusal(403, "requests from other sites are refused")
+            return AccessRefusal(403, "requests from other sites are refused")
         if method not in ("GET", "HEAD"):
             return None if self._bears_token(headers, basic=False) else self._no_token()
         is_open = self.loopback or path in OPEN_PATHS
         if is_open or self._bears_token(headers, basic=True):
             return None
-        return Refusal(
+        return AccessRefusal(
             401, f"give the token of {self._token_env}, as a bearer token or as the password"
         )
 
-    def _no_token(self) -> Refusal:
+    def _no_token(self) -> AccessRefusal:
         if not self._token:
-            return Refusal(
+            return AccessRefusal(
                 401, f"POSTs need a token: set {self._token_env} and start the run again"
             )
-        return Refusal(401, f"give the token of {self._token_env}: Authorization: Bearer …")
+        return AccessRefusal(401, f"give the token of {self._token_env}: Authorization: Bearer …")
 
     def _is_our_host(self, host: str) -> bool:
         """Ours are the names we know and, elsewhere than on loopback, any address: no name, so

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from generator.problems import synthetic
-from generator.rehearsal.faults import Faults, Limits
+from generator.rehearsal.faults import AccountLimits, Faults
 from generator.rehearsal.stream import tokens
 from shared.chat_api import Clocks, Teacher
 from shared.chat_api.errors import CallError
@@ -230,7 +230,7 @@ async def test_a_daily_limit_is_announced_in_headers_and_turns() -> None:
                 await call()
     assert heard == [1, 0, 0]
     assert caught.value.retry_after_seconds is None
-    limits = Limits(calls_per_day=1, day_seconds=100)
+    limits = AccountLimits(calls_per_day=1, day_seconds=100)
     assert limits.admit(50, 0) is None
     refusal = limits.admit(60, 0)
     assert refusal is not None
