@@ -103,6 +103,7 @@ class Corpus:
             await self._something_to_write()
             await self._write_group()
             now = time.monotonic()
+            # the ledger follows the shards, never the other way: a kill in between costs reading
             if now - commit_time >= COMMIT_SECONDS:
                 before_commit()
                 self.ledger.commit()
@@ -152,6 +153,8 @@ class Corpus:
         if not group:
             return
         sealed_shards, error = await self._in_thread(partial(self._write_lines, group))
+        # The thread has given the lines back: from here on the ledger is written, which belongs to
+        # this thread. A line counts as written where it has a position, also before an error.
         for line in group:
             if line.position is not None:
                 self.ledger.add_sample(line.trace, line.position)

@@ -63,6 +63,8 @@ class Snapshots:
         )
 
     def _rate(self, now: float, tokens: int) -> float:
+        # statuses are taken at any time, by the panel, the server and the ledger: what comes within
+        # half a second adds no point
         history = self._tokens
         if not history or now - history[-1][0] >= 0.5:
             history.append((now, tokens))

@@ -43,6 +43,9 @@ class Wheel:
         self._turns = 0
         self._timer = False
 
+    # One task of a stream waits on its future; all writing is done by the timer. The timer runs
+    # while there are streams, and the first of them starts it again.
+
     async def play(
         self, transport: asyncio.WriteTransport, events: list[Event], delay: float, stalls: bool
     ) -> None:
