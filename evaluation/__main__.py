@@ -75,7 +75,8 @@ def _show(comparison: dict[str, Any], out: Path | None, console: Any) -> None:
 
     show(comparison, console)
     if out is not None:
-        console.print(f"{out}/comparison.json\n{out}/report.html", soft_wrap=True, highlight=False)
+        files = f"{out}/comparison.json\n{out}/report.html"
+        console.print(files, soft_wrap=True, highlight=False, markup=False)
 
 
 def _console() -> Any:

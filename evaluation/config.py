@@ -20,9 +20,7 @@ ENDPOINT_ONLY = ("top_k", "min_p", "chat_template_kwargs", "extra_body")
 
 
 class GenerationConfig(Config):
-    """How an answer is asked for. Every key but `samples` is part of what an answer is
-    kept under in the cache.
-    """
+    """How an answer is asked for. Every key but `samples` is part of the answer cache's key."""
 
     max_new_tokens: int = Field(
         4096,

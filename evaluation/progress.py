@@ -8,10 +8,11 @@ import threading
 import time
 from types import TracebackType
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 from shared.durations import duration
 
@@ -41,7 +42,7 @@ class Progress:
     def __enter__(self) -> "Progress":
         if self._console.is_terminal:
             self._live = Live(
-                get_renderable=self._row,
+                get_renderable=self._view,
                 console=self._console,
                 refresh_per_second=4,
                 transient=True,
@@ -58,7 +59,7 @@ class Progress:
         if self._live is not None:
             self._live.stop()
         if kind is None:
-            self._console.print(self.line(), soft_wrap=True)
+            self._console.print(self.line(), soft_wrap=True, markup=False)
 
     def came(self) -> None:
         """An answer is in the cache."""
@@ -79,7 +80,7 @@ class Progress:
         now = time.monotonic()
         if self._live is None and now - self._last_line >= LINE_SECONDS:
             self._last_line = now
-            self._console.print(self.line(), soft_wrap=True)
+            self._console.print(self.line(), soft_wrap=True, markup=False)
 
     def line(self) -> str:
         """Title and counts as plain text."""
@@ -103,9 +104,10 @@ class Progress:
                 parts.append(f"ready in {duration(seconds_left)}")
             return ", ".join(parts)
 
-    def _row(self) -> Table:
+    def _view(self) -> Group:
+        """Title and bar, the counts below: together they are longer than 80 columns."""
         done_count = self._cached_count + self._new_count
         bar = ProgressBar(total=self._total, completed=done_count, width=24)
         row = Table.grid(padding=(0, 1))
-        row.add_row(self._title, bar, self._counts())
-        return row
+        row.add_row(Text(self._title), bar)
+        return Group(row, Text(f"  {self._counts()}"))
