@@ -74,20 +74,20 @@ class Speaker:
         from trainer.layers.backends import load_adapted
 
         self._config = run_config(run)
-        adapter = run / "adapter"
-        merged = run / "merged"
-        has_adapter = (adapter / "adapter_config.json").exists()
-        if not has_adapter and not (merged / "config.json").exists():
+        adapter_folder = run / "adapter"
+        merged_folder = run / "merged"
+        has_adapter = (adapter_folder / "adapter_config.json").exists()
+        if not has_adapter and not (merged_folder / "config.json").exists():
             raise InputError(
                 f"{run}: neither adapter/ nor merged/: let `python -m trainer run` end first"
             )
-        self.tokenizer = load_tokenizer(adapter if has_adapter else merged)
+        self.tokenizer = load_tokenizer(adapter_folder if has_adapter else merged_folder)
         self.chat = ChatRenderer.of(self.tokenizer, self._config.system)
         self._base: Any = None
         if has_adapter:
-            self._tuned = load_adapted(self._config.model, adapter)
+            self._tuned = load_adapted(self._config.model, adapter_folder)
         else:
-            self._tuned = load_model(merged)
+            self._tuned = load_model(merged_folder)
         self._decoder_kind: Any = None  # known from the first answer on; base and tuned are alike
 
     def answer(

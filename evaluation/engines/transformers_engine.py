@@ -70,6 +70,7 @@ class TransformersEngine:
         }
 
     def prompt(self, question: Question) -> str:
+        """The text that the model sees."""
         return self._chat.prompt(question.messages)
 
     def answer(
@@ -81,13 +82,13 @@ class TransformersEngine:
         prompts = [self._prompt_of(request) for request in requests]
         self._check_room(max(len(prompt.ids) for prompt in prompts))
 
-        def finished(index: int, generated: Generated) -> None:
+        def on_finished(index: int, generated: Generated) -> None:
             deliver(requests[index], self._answer(prompts[index], generated))
 
         def count(indices: Any, tokens: Any, logits: Any) -> None:
             tick(len(tokens))
 
-        self._decoder(prompts).run(prompts, finished, count)
+        self._decoder(prompts).run(prompts, on_finished, count)
 
     def close(self) -> None:
         """Let go of the weights, and of what torch keeps of an earlier batch."""
@@ -120,8 +121,8 @@ class TransformersEngine:
 
     def _check_room(self, longest: int) -> None:
         positions = getattr(self._config, "max_position_embeddings", None)
-        needed = longest + self._generation.max_new_tokens
-        if positions and needed > positions:
+        positions_used = longest + self._generation.max_new_tokens
+        if positions and positions_used > positions:
             raise InputError(
                 f"generation.max_new_tokens: the longest prompt ({longest} tokens) and"
                 f" {self._generation.max_new_tokens} new tokens exceed the {positions} positions of"

@@ -31,7 +31,7 @@ def _attend(
     query_head,
     key_row,
     key_head,
-    key_place,
+    key_position,
     out_row,
     out_head,
     GROUP: tl.constexpr,
@@ -39,41 +39,47 @@ def _attend(
     SIZE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
+    # q [ROWS, SIZE]: the query heads of one key-value head, the first GROUP rows real.
     row = tl.program_id(0).to(tl.int64)
     head = tl.program_id(1).to(tl.int64)
     length = tl.load(lengths + row)
-    member = tl.arange(0, ROWS)
+    group_row = tl.arange(0, ROWS)
     dim = tl.arange(0, SIZE)
-    own = member[:, None] < GROUP
+    in_group = group_row[:, None] < GROUP
     q = tl.load(
-        query + row * query_row + (head * GROUP + member)[:, None] * query_head + dim[None, :],
-        mask=own,
+        query + row * query_row + (head * GROUP + group_row)[:, None] * query_head + dim[None, :],
+        mask=in_group,
         other=0.0,
     )
-    base = row * key_row + head * key_head
-    highest = tl.full((ROWS,), -float("inf"), tl.float32)
-    total = tl.zeros((ROWS,), tl.float32)
-    mixed = tl.zeros((ROWS, SIZE), tl.float32)
+    slot = row * key_row + head * key_head
+    maximum = tl.full((ROWS,), -float("inf"), tl.float32)
+    weight_sum = tl.zeros((ROWS,), tl.float32)
+    weighted_values = tl.zeros((ROWS, SIZE), tl.float32)
+    # Online softmax: sums so far are rescaled whenever a block brings a larger score.
     for start in range(0, length, BLOCK):
-        place = start + tl.arange(0, BLOCK)
-        there = place < length
+        position = start + tl.arange(0, BLOCK)
+        in_row = position < length
         k = tl.load(
-            key + base + place[None, :] * key_place + dim[:, None], mask=there[None, :], other=0.0
+            key + slot + position[None, :] * key_position + dim[:, None],
+            mask=in_row[None, :],
+            other=0.0,
         )
         score = tl.dot(q, k) * scale
-        score = tl.where(there[None, :], score, -float("inf"))
-        higher = tl.maximum(highest, tl.max(score, 1))
-        weight = tl.exp(score - higher[:, None])
-        fade = tl.exp(highest - higher)
-        total = total * fade + tl.sum(weight, 1)
+        score = tl.where(in_row[None, :], score, -float("inf"))
+        new_maximum = tl.maximum(maximum, tl.max(score, 1))
+        weight = tl.exp(score - new_maximum[:, None])
+        rescale = tl.exp(maximum - new_maximum)
+        weight_sum = weight_sum * rescale + tl.sum(weight, 1)
         v = tl.load(
-            value + base + place[:, None] * key_place + dim[None, :], mask=there[:, None], other=0.0
+            value + slot + position[:, None] * key_position + dim[None, :],
+            mask=in_row[:, None],
+            other=0.0,
         )
-        mixed = mixed * fade[:, None] + tl.dot(weight.to(v.dtype), v)
-        highest = higher
-    result = mixed / total[:, None]
-    target = out + row * out_row + (head * GROUP + member)[:, None] * out_head + dim[None, :]
-    tl.store(target, result.to(out.dtype.element_ty), mask=own)
+        weighted_values = weighted_values * rescale[:, None] + tl.dot(weight.to(v.dtype), v)
+        maximum = new_maximum
+    result = weighted_values / weight_sum[:, None]
+    target = out + row * out_row + (head * GROUP + group_row)[:, None] * out_head + dim[None, :]
+    tl.store(target, result.to(out.dtype.element_ty), mask=in_group)
 
 
 def attend_rows(query: Any, key: Any, value: Any, lengths: Any, scale: float) -> Any:

@@ -59,7 +59,8 @@ class Generated:
     seconds: float
 
 
-Finished = Callable[[int, Generated], None]
+# As an answer ends: the index of its prompt, and the answer.
+OnFinished = Callable[[int, Generated], None]
 # After each step: indices of prompts [n], their new tokens [n] (a stop token as well), and the
 # logits [n, vocabulary] that these were chosen from, which hold until the next step.
 OnStep = Callable[[Integers, Integers, torch.Tensor], None]
@@ -80,9 +81,9 @@ class Decoder:
 
     @torch.inference_mode()
     def run(
-        self, prompts: Sequence[Prompt], finished: Finished, on_step: OnStep = ignore_step
+        self, prompts: Sequence[Prompt], on_finished: OnFinished, on_step: OnStep = ignore_step
     ) -> None:
-        """Decode all prompts, calling `finished(index, generated)` as each ends, in whatever order
+        """Decode all prompts, calling `on_finished(index, answer)` as each ends, in whatever order
         they do.
         """
         if not prompts:
@@ -90,9 +91,9 @@ class Decoder:
         rows = min(self._rows, len(prompts))
         with cached_attention(self._model):
             batch = _Batch(self._model, prompts, rows, self._sampling, on_step)
-            self._decode_all(batch, finished)
+            self._decode_all(batch, on_finished)
 
-    def _decode_all(self, batch: "_Batch", finished: Finished) -> None:
+    def _decode_all(self, batch: "_Batch", on_finished: OnFinished) -> None:
         # Longest first: prompts read together have like lengths, and memory is fullest at the
         # start, not the end.
         longest_first = sorted(range(len(batch.prompts)), key=lambda i: -len(batch.prompts[i].ids))
@@ -106,7 +107,7 @@ class Decoder:
                 self._fill(batch, waiting, free)
             else:
                 batch.step()
-            self._dismiss(batch, finished)
+            self._dismiss(batch, on_finished)
 
     @torch.inference_mode()
     def next_probabilities(self, ids: Sequence[int]) -> torch.Tensor:
@@ -129,18 +130,18 @@ class Decoder:
         count = max(1, min(free, len(waiting), _PREFILL_TOKENS // longest))
         batch.prefill([waiting.popleft() for _ in range(count)])
 
-    def _dismiss(self, batch: "_Batch", finished: Finished) -> None:
+    def _dismiss(self, batch: "_Batch", on_finished: OnFinished) -> None:
         """Hand over the rows that have ended; the last live rows take their slots, so live rows
         stay together.
         """
         is_stopped = np.isin(batch.last_tokens(), self._stop_ids)
         is_full = batch.counts[: batch.live] >= batch.limits[: batch.live]
         for row in np.flatnonzero(is_stopped | is_full)[::-1]:
-            index, generated = batch.take(int(row), bool(is_stopped[row]))
+            index, answer = batch.take(int(row), bool(is_stopped[row]))
             limit = batch.prompts[index].limit
-            if len(generated.tokens) > limit:
-                raise AssertionError(f"{len(generated.tokens)} tokens where {limit} were allowed")
-            finished(index, generated)
+            if len(answer.tokens) > limit:
+                raise AssertionError(f"{len(answer.tokens)} tokens where {limit} were allowed")
+            on_finished(index, answer)
 
 
 class _Batch:
@@ -291,6 +292,7 @@ class _Batch:
         self._on_step(self.prompt_index[rows], tokens, logits)
 
     def make_room(self, length: int) -> None:
+        """Let slots hold `length` tokens, on a CPU."""
         capacity = self.kv_cache.capacity
         if length > capacity:
             self.kv_cache.grow(min(self._longest, max(length, 2 * capacity)))

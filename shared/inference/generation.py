@@ -58,9 +58,9 @@ def decoder_kind(model: Any, token_ids: Sequence[int]) -> DecoderKind:
     """
     if not has_plain_attention(model.config.get_text_config()) or len(token_ids) < 2:
         return HfDecoder
-    expected = next_probabilities(model, token_ids)
+    own_probabilities = next_probabilities(model, token_ids)
     probabilities = Decoder(model, 1, Sampling()).next_probabilities(token_ids)
-    is_same = float((probabilities - expected).abs().max()) <= _SELF_CHECK
+    is_same = float((probabilities - own_probabilities).abs().max()) <= _SELF_CHECK
     return Decoder if is_same else HfDecoder
 
 

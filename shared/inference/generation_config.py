@@ -39,10 +39,10 @@ def greedy_decoding(model: Any, **settings: Any) -> Iterator[Any]:
     PEFT's adapters.
     """
     causal = model.get_base_model() if hasattr(model, "get_base_model") else model
-    shipped = causal.generation_config
-    greedy = neutral(shipped, **({"do_sample": False} | settings))
-    causal.generation_config = neutral(shipped)
+    own_config = causal.generation_config
+    greedy = neutral(own_config, **({"do_sample": False} | settings))
+    causal.generation_config = neutral(own_config)
     try:
         yield greedy
     finally:
-        causal.generation_config = shipped
+        causal.generation_config = own_config

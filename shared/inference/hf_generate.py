@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from shared.inference.continuous_batching import (
-    Finished,
     Generated,
+    OnFinished,
     OnStep,
     Prompt,
     Sampling,
@@ -33,15 +33,16 @@ class HfDecoder:
 
     @torch.inference_mode()
     def run(
-        self, prompts: Sequence[Prompt], finished: Finished, on_step: OnStep = ignore_step
+        self, prompts: Sequence[Prompt], on_finished: OnFinished, on_step: OnStep = ignore_step
     ) -> None:
+        """Decode all prompts, calling `on_finished(index, answer)` as their batches end."""
         longest_first = sorted(range(len(prompts)), key=lambda i: -len(prompts[i].ids))
         for start in range(0, len(prompts), self._rows):
             indices = longest_first[start : start + self._rows]
-            self._generate(indices, [prompts[i] for i in indices], finished, on_step)
+            self._generate(indices, [prompts[i] for i in indices], on_finished, on_step)
 
     def _generate(
-        self, indices: list[int], prompts: list[Prompt], finished: Finished, on_step: OnStep
+        self, indices: list[int], prompts: list[Prompt], on_finished: OnFinished, on_step: OnStep
     ) -> None:
         """Answer one batch: `prompts` [n] are those of `indices` [n] among all."""
         started_at = time.perf_counter()
@@ -68,7 +69,7 @@ class HfDecoder:
             tokens = output[row, prompt_length:][: prompt.limit].tolist()
             stops = (i for i, token in enumerate(tokens) if token in stop_ids)
             end = next(stops, None)
-            finished(index, Generated(tokens[:end], end is not None, seconds))
+            on_finished(index, Generated(tokens[:end], end is not None, seconds))
 
 
 def _left_padded(prompts: list[Prompt]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -110,6 +110,7 @@ class KVCache:
 
     @property
     def is_prefill(self) -> bool:
+        """Whether prompts are being read, rather than one token a row."""
         return self._prefill_from is not None
 
     # What transformers asks of a cache
@@ -132,9 +133,11 @@ class KVCache:
         return keys[: len(key)], values[: len(key)]
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
+        """0: positions are given with each call, since each row has its own."""
         return 0
 
     def get_max_cache_shape(self, layer_idx: int = 0) -> int:
+        """The capacity of a slot."""
         return self.capacity
 
 
@@ -166,10 +169,10 @@ def attend(
         return attend_rows(query, key, value, kv_cache.lengths, scale), None
     # The heads that share keys become the query's tokens: nothing is repeated in memory.
     kv_heads = key.shape[1]
-    grouped = query.view(n, kv_heads, heads // kv_heads, head_dim)
+    query_groups = query.view(n, kv_heads, heads // kv_heads, head_dim)
     span = kv_cache.span
     out = scaled_dot_product_attention(
-        grouped, key[:, :, :span], value[:, :, :span], kv_cache.bias, scale=scaling
+        query_groups, key[:, :, :span], value[:, :, :span], kv_cache.bias, scale=scaling
     )  # [n, kv_heads, heads / kv_heads, head_dim]
     return out.reshape(n, 1, heads, head_dim), None
 

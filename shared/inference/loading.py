@@ -40,20 +40,20 @@ def load_model(
     transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     device = device or default_device()
     dtype = dtype or default_dtype(device)
-    loaded = load_whole_model(AutoModelForCausalLM.from_pretrained, model, dtype=dtype)
-    return loaded.to(device).eval()
+    causal_lm = load_whole_model(AutoModelForCausalLM.from_pretrained, model, dtype=dtype)
+    return causal_lm.to(device).eval()
 
 
 def load_whole_model(load: Callable[..., Any], model: str | Path, **options: Any) -> Any:
     """`load`'s model (a `from_pretrained`), refused where weights were in none of its files."""
-    loaded, loading_info = from_pretrained(load, model, output_loading_info=True, **options)
+    whole_model, loading_info = from_pretrained(load, model, output_loading_info=True, **options)
     missing_weights = sorted(loading_info["missing_keys"])
     if missing_weights:
         raise InputError(
             f"model {model}: {len(missing_weights)} of its weights are in none of its files"
             f" ({missing_weights[0]} for one): copy or download the folder again"
         )
-    return loaded
+    return whole_model
 
 
 def from_pretrained(load: Callable[..., Any], model: str | Path, **options: Any) -> Any:

@@ -40,9 +40,9 @@ def next_tokens(
 
 def _invert(weights: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
     """Indices [n] into weights [n, vocabulary], which need not sum to 1, at draws [n]."""
-    cumulated = weights.cumsum(-1)
-    targets = draws[:, None] * cumulated[:, -1:]
-    indices = torch.searchsorted(cumulated, targets, right=True)[:, 0]
+    cumulative = weights.cumsum(-1)
+    targets = draws[:, None] * cumulative[:, -1:]
+    indices = torch.searchsorted(cumulative, targets, right=True)[:, 0]
     # rounding may point past the last possible token
     zeros_at_end = weights.flip(-1).ne(0).int().argmax(-1)
     highest = weights.shape[-1] - 1 - zeros_at_end

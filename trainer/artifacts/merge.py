@@ -49,12 +49,14 @@ class Proof:
 
     @property
     def holds(self) -> bool:
+        """Whether the merged model is the trained one, as far as 16 bits allow."""
         return (
             self.mean_logit_difference <= LOGIT_TOLERANCE
             and self.same_answers + self.undecided == self.prompts
         )
 
     def line(self) -> str:
+        """The proof as the end of a sentence for the user."""
         return (
             f"{self.same_answers} of {self.prompts} greedy answers the same"
             + (f", {self.undecided} part at a tie" if self.undecided else "")
@@ -84,40 +86,40 @@ def merge(run: Path, say: Callable[[str], None]) -> int:
 
     tokenizer = load_tokenizer(run / "adapter")
     chat = ChatRenderer.of(tokenizer, config.system)
-    trained = load_adapted(config.model, run / "adapter")
+    adapter_model = load_adapted(config.model, run / "adapter")
     prompts = probe_prompts(run, chat)
     # Both models end at the same tokens, though their folders name different ones.
-    stop_ids = stop_token_ids(tokenizer, chat, trained)
-    before = observe(trained, tokenizer, prompts, stop_ids)
+    stop_ids = stop_token_ids(tokenizer, chat, adapter_model)
+    before = observe(adapter_model, tokenizer, prompts, stop_ids)
 
-    unproved = run / "merged.new"
-    shutil.rmtree(unproved, ignore_errors=True)
-    _write_merged(trained, tokenizer, chat, unproved)
-    del trained
+    new_folder = run / "merged.new"
+    shutil.rmtree(new_folder, ignore_errors=True)
+    _write_merged(adapter_model, tokenizer, chat, new_folder)
+    del adapter_model
 
-    merged = load_model(unproved)
-    proof = compare(before, observe(merged, tokenizer, prompts, stop_ids))
+    merged_model = load_model(new_folder)
+    proof = compare(before, observe(merged_model, tokenizer, prompts, stop_ids))
     _record(run, proof)
     if not proof.holds:
-        shutil.rmtree(unproved)
+        shutil.rmtree(new_folder)
         raise MergeRefused(
             f"{run}: the merged model is not the trained one: {proof.line()}; merged/ is not"
             " written"
         )
     shutil.rmtree(run / "merged", ignore_errors=True)
-    unproved.rename(run / "merged")
+    new_folder.rename(run / "merged")
     say(f"{run / 'merged'}: proved: {proof.line()}")
     return 0
 
 
-def _write_merged(trained: Any, tokenizer: Any, chat: ChatRenderer, folder: Path) -> None:
-    """The adapter merged into its base, with the tokenizer. `trained` is used up by it."""
+def _write_merged(adapter_model: Any, tokenizer: Any, chat: ChatRenderer, folder: Path) -> None:
+    """The adapter merged into its base, with the tokenizer. `adapter_model` is used up by it."""
     import torch
 
-    trained.float()  # the product is added in float32 and rounded once
-    merged = trained.merge_and_unload(safe_merge=True).to(torch.bfloat16)
-    merged.generation_config = as_measured(merged.generation_config, tokenizer, chat)
-    merged.save_pretrained(folder)
+    adapter_model.float()  # the product is added in float32 and rounded once
+    merged_model = adapter_model.merge_and_unload(safe_merge=True).to(torch.bfloat16)
+    merged_model.generation_config = as_measured(merged_model.generation_config, tokenizer, chat)
+    merged_model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
@@ -142,8 +144,8 @@ def observe(
             tokens[index].append(token)
             logits[index].append(row)
 
-    encoded = [Prompt(prompt_token_ids(tokenizer, prompt), NEW_TOKENS) for prompt in prompts]
-    generate(model, encoded, Sampling(stop_ids=stop_ids), keep)
+    token_prompts = [Prompt(prompt_token_ids(tokenizer, prompt), NEW_TOKENS) for prompt in prompts]
+    generate(model, token_prompts, Sampling(stop_ids=stop_ids), keep)
     return [
         Observed(answer, torch.stack(answer_logits))
         for answer, answer_logits in zip(tokens, logits, strict=True)
@@ -155,19 +157,19 @@ def compare(trained: Sequence[Observed], merged: Sequence[Observed]) -> Proof:
     different texts.
     """
     same_answers = 0
-    undecided = 0
+    ties = 0
     differences: list[float] = []
-    for one, another in zip(trained, merged, strict=True):
-        common = _common_length(one.tokens, another.tokens)
-        rows = min(common + 1, len(one.logits), len(another.logits))
-        distance = (one.logits[:rows] - another.logits[:rows]).abs().mean(-1)  # [rows]
-        differences += (distance / one.logits[:rows].std(-1)).tolist()
-        if one.tokens == another.tokens:
+    for before, after in zip(trained, merged, strict=True):
+        common = _common_length(before.tokens, after.tokens)
+        rows = min(common + 1, len(before.logits), len(after.logits))
+        distance = (before.logits[:rows] - after.logits[:rows]).abs().mean(-1)  # [rows]
+        differences += (distance / before.logits[:rows].std(-1)).tolist()
+        if before.tokens == after.tokens:
             same_answers += 1
-        elif common < len(one.logits) and _is_tie(one.logits[common]):
-            undecided += 1
+        elif common < len(before.logits) and _is_tie(before.logits[common]):
+            ties += 1
     mean = sum(differences) / len(differences)
-    return Proof(len(trained), same_answers, undecided, mean, max(differences))
+    return Proof(len(trained), same_answers, ties, mean, max(differences))
 
 
 def _common_length(one: Sequence[int], another: Sequence[int]) -> int:

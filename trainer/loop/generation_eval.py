@@ -53,6 +53,7 @@ class ProbeResult:
 
     @property
     def summary(self) -> dict[str, float]:
+        """Shares of all answers, mean tokens and the number of problems, as metrics.jsonl has them."""
         return {
             "right": self.share("right"),
             "boxed": self.share("boxed"),
@@ -63,12 +64,12 @@ class ProbeResult:
 
     def line(self) -> str:
         """The result as one line for the user."""
-        right = sum(answer.right for answer in self.answers)
-        boxed = sum(answer.boxed for answer in self.answers)
-        unclosed = sum(not answer.closed for answer in self.answers)
+        num_right = sum(answer.right for answer in self.answers)
+        num_boxed = sum(answer.boxed for answer in self.answers)
+        num_unclosed = sum(not answer.closed for answer in self.answers)
         return (
-            f"probe at step {self.step}: {right} of {len(self.answers)} right, {boxed} boxed,"
-            f" {unclosed} never closed their thinking, {self.share('tokens'):.0f} tokens on average"
+            f"probe at step {self.step}: {num_right} of {len(self.answers)} right, {num_boxed} boxed,"
+            f" {num_unclosed} never closed their thinking, {self.share('tokens'):.0f} tokens on average"
         )
 
     def record(self) -> dict[str, Any]:
@@ -195,21 +196,21 @@ def ready_to_generate(model: Any, backend: str) -> Iterator[None]:
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
     training_attention = base.config._attn_implementation
     was_training = model.training
-    checkpointed = [
+    checkpointing_layers = [
         layer
         for layer in base.get_decoder().layers
         if getattr(layer, "gradient_checkpointing", False)
     ]
     model.eval()
     base.set_attn_implementation("sdpa")
-    for layer in checkpointed:  # checkpointing and a key-value cache exclude one another
+    for layer in checkpointing_layers:  # checkpointing and a key-value cache exclude one another
         layer.gradient_checkpointing = False
     try:
         # A cache grows by a token a call: compiled layers would be compiled again for each length.
         with torch.compiler.set_stance("force_eager"):
             yield
     finally:
-        for layer in checkpointed:
+        for layer in checkpointing_layers:
             layer.gradient_checkpointing = True
         base.set_attn_implementation(training_attention)
         model.train(was_training)

@@ -58,15 +58,15 @@ def model_of(family: str) -> Any:
     return FAMILIES[family]().eval()
 
 
-def decoded(decoder: Any, wanted: list[Prompt]) -> list[Generated]:
-    found: dict[int, Generated] = {}
+def answers_of(decoder: Any, requests: list[Prompt]) -> list[Generated]:
+    answers: dict[int, Generated] = {}
 
-    def finished(index: int, generated: Generated) -> None:
-        assert index not in found
-        found[index] = generated
+    def on_finished(index: int, answer: Generated) -> None:
+        assert index not in answers
+        answers[index] = answer
 
-    decoder.run(wanted, finished)
-    return [found[i] for i in range(len(wanted))]
+    decoder.run(requests, on_finished)
+    return [answers[i] for i in range(len(requests))]
 
 
 def by_generate(model: Any, prompt: Prompt) -> list[int]:
@@ -86,13 +86,14 @@ def by_generate(model: Any, prompt: Prompt) -> list[int]:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_greedy_tokens_are_those_of_generate(family: str) -> None:
-    model, wanted = model_of(family), prompts(24)
-    expected = [by_generate(model, prompt) for prompt in wanted]
-    found = decoded(Decoder(model, 5, Sampling(stop_ids=(STOP,))), wanted)
-    assert [g.tokens for g in found] == expected
-    assert any(g.stopped for g in found)
+    model = model_of(family)
+    requests = prompts(24)
+    expected = [by_generate(model, prompt) for prompt in requests]
+    answers = answers_of(Decoder(model, 5, Sampling(stop_ids=(STOP,))), requests)
+    assert [g.tokens for g in answers] == expected
+    assert any(g.stopped for g in answers)
     assert any(
-        not g.stopped and len(g.tokens) == p.limit for g, p in zip(found, wanted, strict=True)
+        not g.stopped and len(g.tokens) == p.limit for g, p in zip(answers, requests, strict=True)
     )
 
 
@@ -101,35 +102,36 @@ def test_greedy_tokens_are_those_of_generate(family: str) -> None:
 def test_a_sampled_answer_does_not_depend_on_its_batch(kind: Any, top_p: float) -> None:
     model = model_of("qwen2")
     sampling = Sampling(0.8, top_p, (STOP,))
-    wanted = [
+    requests = [
         Prompt(p.ids, p.limit, uniforms(0, str(i), 0, p.limit)) for i, p in enumerate(prompts(12))
     ]
-    alone = [decoded(Decoder(model, 1, sampling), [prompt])[0].tokens for prompt in wanted]
+    alone = [answers_of(Decoder(model, 1, sampling), [prompt])[0].tokens for prompt in requests]
     model.set_attn_implementation("sdpa")
-    assert [g.tokens for g in decoded(kind(model, 5, sampling), wanted)] == alone
+    assert [g.tokens for g in answers_of(kind(model, 5, sampling), requests)] == alone
 
 
 def test_decoding_by_generate_gives_the_same_greedy_tokens() -> None:
-    model, wanted = model_of("llama"), prompts(9)
-    expected = [by_generate(model, prompt) for prompt in wanted]
+    model = model_of("llama")
+    requests = prompts(9)
+    expected = [by_generate(model, prompt) for prompt in requests]
     model.set_attn_implementation("sdpa")
     assert [
-        g.tokens for g in decoded(HfDecoder(model, 4, Sampling(stop_ids=(STOP,))), wanted)
+        g.tokens for g in answers_of(HfDecoder(model, 4, Sampling(stop_ids=(STOP,))), requests)
     ] == expected
 
 
 def test_rows_longer_than_the_first_room_find_more() -> None:
     torch.manual_seed(3)
     model = Qwen2ForCausalLM(Qwen2Config(**_SHAPE | {"max_position_embeddings": 2048})).eval()
-    wanted = [Prompt([9, 10, 11], 700), Prompt([12], 20)]
-    expected = [by_generate(model, prompt) for prompt in wanted]
+    requests = [Prompt([9, 10, 11], 700), Prompt([12], 20)]
+    expected = [by_generate(model, prompt) for prompt in requests]
     assert [
-        g.tokens for g in decoded(Decoder(model, 2, Sampling(stop_ids=(STOP,))), wanted)
+        g.tokens for g in answers_of(Decoder(model, 2, Sampling(stop_ids=(STOP,))), requests)
     ] == expected
 
 
 def test_no_prompts_take_no_time() -> None:
-    assert decoded(Decoder(model_of("llama"), 4, Sampling()), []) == []
+    assert answers_of(Decoder(model_of("llama"), 4, Sampling()), []) == []
 
 
 def test_draws_hit_tokens_as_often_as_their_probabilities_say() -> None:
@@ -163,10 +165,13 @@ def test_on_a_gpu_captured_steps_give_the_probabilities_of_the_models_own_attent
         .cuda()
         .eval()
     )
-    wanted = prompts(40)
-    expected = torch.softmax(model(torch.tensor([wanted[0].ids]).cuda()).logits[0, -1].float(), -1)
+    requests = prompts(40)
+    expected = torch.softmax(
+        model(torch.tensor([requests[0].ids]).cuda()).logits[0, -1].float(), -1
+    )
     decoder = Decoder(model, 16, Sampling(stop_ids=(STOP,)))
-    assert (decoder.next_probabilities(wanted[0].ids) - expected).abs().max() < 2e-2
+    assert (decoder.next_probabilities(requests[0].ids) - expected).abs().max() < 2e-2
     assert all(
-        len(g.tokens) <= p.limit for g, p in zip(decoded(decoder, wanted), wanted, strict=True)
+        len(g.tokens) <= p.limit
+        for g, p in zip(answers_of(decoder, requests), requests, strict=True)
     )
