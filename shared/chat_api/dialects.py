@@ -1,5 +1,5 @@
-"""What a stream's bytes mean, whatever the dialect. Pure: bytes in, text out; a dialect is found
-out, never set.
+"""What a stream's events mean, whatever the dialect. Pure: bytes in, text out; a dialect is
+recognised, never set.
 
 Reasoning comes as `delta.reasoning_content` (DeepSeek, ModelScope, Bailian, SiliconFlow, SGLang,
 older vLLM), as `delta.reasoning` (vLLM since 0.16, OpenRouter), as `reasoning_details`, as parts of
@@ -16,97 +16,20 @@ from collections.abc import Iterable
 from typing import Any
 
 from shared.chat_api import wire
+from shared.chat_api.event_stream import DONE
 from shared.records import Usage
 from shared.thinking import THINK_CLOSE, THINK_OPEN, closes_only, join, split
 
-DONE = b"[DONE]"
 _DONE_BYTES_MAX = 32  # with white space around it
 _SHOWN_BYTES = 4096  # of what is no event; far more than a line shows, so that no key is cut in two
-_ERROR_LINE = b"error:"  # llama.cpp's name of a line with an error body
-_PIECES = (
-    256  # so many strings are joined: a stream of 30,000 tokens would hold 2 MB of string headers
-)
+# So many strings are joined: a stream of 30,000 tokens would hold 2 MB of string headers.
+_PIECES = 256
 _SURE_CHARACTERS = 6  # different ones in a first piece: a second that begins with it repeats it
 # What holds the text of a part: OpenAI, Mistral, OpenRouter's summaries, the Responses API's form
 _PART_FIELDS = ("text", "thinking", "reasoning", "summary", "content", "value")
 _PART_DEPTH = 4  # of lists and objects around a text
 _THOUGHT_TYPES = ("thinking", "reasoning", "reasoning_text", "reasoning.text")
 _MOST_TOKENS = 10**9  # of one call; more is no count
-
-
-class EventSplitter:
-    """Server-sent events from bytes that break anywhere: CRLF, LF or CR lines, comments, data of
-    several lines.
-
-    Only `data` is of use here; event names, ids and retry hints go. Payloads keep a leading space:
-    JSON does not mind.
-    """
-
-    __slots__ = ("_begun", "_rest")
-
-    def __init__(self) -> None:
-        self._rest = b""
-        self._begun = False  # a byte order mark may come before
-
-    @property
-    def waiting_bytes(self) -> int:
-        """Bytes of an event that has not ended yet."""
-        return len(self._rest)
-
-    def feed(self, block: bytes) -> list[bytes]:
-        """The payloads of the events that `block` completes."""
-        data = self._rest + block if self._rest else block
-        if not self._begun:
-            data = wire.without_mark(data)
-            self._begun = len(data) >= wire.MARK_BYTES
-        if b"\r" in data:
-            held = b"\r" if data.endswith(b"\r") else b""  # a CRLF may be cut in two
-            data = (
-                data[: len(data) - len(held)].replace(b"\r\n", b"\n").replace(b"\r", b"\n") + held
-            )
-        end = data.rfind(b"\n\n")
-        if end < 0:
-            self._rest = data
-            return []
-        self._rest = data[end + 2 :]
-        return _payloads(data[:end])
-
-    def end(self) -> list[bytes]:
-        """The payloads that a stream leaves which ends without a blank line. A torn last one is
-        not among them.
-        """
-        rest, self._rest = self._rest, b""
-        return [
-            payload for payload in _payloads(rest.replace(b"\r", b"\n")) if _all_whole([payload])
-        ]
-
-
-def _payloads(events: bytes) -> list[bytes]:
-    found: list[bytes] = []
-    for event in events.split(b"\n\n"):
-        if b"\n" not in event:
-            if event[:5] == b"data:":
-                found.append(event[5:])
-            elif event[:6] == _ERROR_LINE:
-                found.append(event[6:])
-            continue
-        lines = event.split(b"\n")
-        found += [line[6:] for line in lines if line[:6] == _ERROR_LINE]
-        lines = [line[5:] for line in lines if line[:5] == b"data:"]
-        if len(lines) > 1 and _all_whole(
-            lines
-        ):  # a server that ends its events with one line break
-            found += lines
-        elif lines:
-            found.append(b"\n".join(lines))
-    return found
-
-
-def _all_whole(lines: list[bytes]) -> bool:
-    return all(
-        line.strip() == DONE or (line.lstrip()[:1] == b"{" and line.rstrip()[-1:] == b"}")
-        for line in lines
-    )
 
 
 class Pieces:
@@ -189,9 +112,8 @@ class Gathering:
         """Take the payloads in. Returns how many of them brought text."""
         before = self.chunks
         for payload in payloads:
-            if (
-                self.done
-            ):  # whatever still comes: it would count where one read brings both, and only there
+            if self.done:
+                # Whatever still comes would count where one read brings both, and only there.
                 break
             if len(payload) < _DONE_BYTES_MAX and payload.strip() == DONE:
                 self.done = True
@@ -224,23 +146,19 @@ class Gathering:
             self.error = event
         if event.get("error"):
             self.error = event
-        if usage := event.get("usage"):
-            self.usage = usage
+        self.usage = event.get("usage") or self.usage
         if not self.model:
             self.model = wire.name(event.get("model"))
 
     def _choice(self, choice: dict[str, Any], raw: dict[str, Any]) -> None:
         delta = raw.get("delta")
-        if (
-            not delta and not self.size
-        ):  # after deltas, MiniMax's last event has the whole message once more
+        if not delta and not self.size:
+            # After deltas, MiniMax's last event has the whole message once more.
             delta = raw.get("message")
         if isinstance(delta, dict):
             self._delta(delta)
-        if reason := choice.get("finish_reason"):
-            self.finish_reason = wire.name(reason) or self.finish_reason
-        if usage := choice.get("usage"):  # Moonshot puts it here
-            self.usage = usage
+        self.finish_reason = wire.name(choice.get("finish_reason")) or self.finish_reason
+        self.usage = choice.get("usage") or self.usage  # Moonshot puts it here
         if choice.get("error"):  # OpenRouter puts it here
             self.error = choice
 
@@ -297,20 +215,17 @@ class Gathering:
         than too low.
         """
         if isinstance(self.usage, dict):
-            completion = _count(self.usage.get("completion_tokens"))
-            if completion or (
-                completion == 0 and not self.size
-            ):  # text of no tokens was not counted
+            count = _count(self.usage.get("completion_tokens"))
+            is_counted = count is not None and (count > 0 or not self.size)
+            if is_counted:  # text of no tokens was not
                 return _usage(self.usage)
         # An event is about a token; a server that sends several at once has about four characters
         # in each.
         tokens = max(self.chunks, self.size // 4)
-        thought = self._reasoning.size
         return Usage(
-            prompt_characters // 4 + 4,
-            tokens,
-            tokens * thought // max(1, self.size),
-            0,
+            prompt_tokens=prompt_characters // 4 + 4,
+            completion_tokens=tokens,
+            reasoning_tokens=tokens * self._reasoning.size // max(1, self.size),
             estimated=True,
         )
 
@@ -321,11 +236,11 @@ def _without_thought(content: str, reasoning: str) -> str:
     """
     text = content.lstrip()
     copy = split(text)
-    opened = text.startswith(THINK_OPEN)
+    is_opened = text.startswith(THINK_OPEN)
     if THINK_CLOSE in text:
-        is_copy = opened or copy.reasoning.strip() in ("", reasoning.strip())
+        is_copy = is_opened or copy.reasoning.strip() in ("", reasoning.strip())
         return copy.response if is_copy else content
-    if opened and reasoning.strip().startswith(copy.reasoning.strip()):
+    if is_opened and reasoning.strip().startswith(copy.reasoning.strip()):
         return ""  # a copy that was never closed: no answer came
     return content
 
@@ -336,11 +251,11 @@ def _is_error(event: dict[str, Any]) -> bool:
     """
     if event.get("code") in (0, 200, "0", "200"):
         return False
-    names = ("message", "detail", "msg", "errors", "error_msg", "error_message")
-    answer = event.get("base_resp")  # MiniMax
-    if isinstance(answer, dict) and answer.get("status_code"):
+    response = event.get("base_resp")  # MiniMax
+    if isinstance(response, dict) and response.get("status_code"):
         return True
-    return any(event.get(each) for each in names)
+    names = ("message", "detail", "msg", "errors", "error_msg", "error_message")
+    return any(event.get(name) for name in names)
 
 
 def _text_of(value: Any, depth: int = _PART_DEPTH) -> str:
@@ -369,23 +284,22 @@ def _from_parts(content: Any) -> tuple[str, str]:
     return "".join(thoughts), "".join(responses)
 
 
-def _usage(sent: dict[str, Any]) -> Usage:
+def _usage(counts: dict[str, Any]) -> Usage:
     def number(*path: str) -> int:
-        value: Any = sent
+        value: Any = counts
         for key in path:
             value = value.get(key) if isinstance(value, dict) else None
         return _count(value) or 0
 
     prompt = number("prompt_tokens")
+    reasoning = number("completion_tokens_details", "reasoning_tokens")
     cached = number("prompt_cache_hit_tokens") or number("prompt_tokens_details", "cached_tokens")
     return Usage(
         prompt_tokens=prompt,
         completion_tokens=number("completion_tokens"),
-        reasoning_tokens=number("completion_tokens_details", "reasoning_tokens")
-        or number("reasoning_tokens"),
-        cached_tokens=min(
-            cached, prompt
-        ),  # they are part of it, or the price of the rest would be below zero
+        reasoning_tokens=reasoning or number("reasoning_tokens"),
+        # Part of the prompt's, or the price of what is not cached would be below zero.
+        cached_tokens=min(cached, prompt),
     )
 
 

@@ -161,8 +161,8 @@ def status_of(error: Any) -> int | None:
     return None
 
 
-def setting_of(error: Any, said: str) -> str:
-    """The configuration key that a refusal complains of, "" where it names none. `said`: its
+def setting_of(error: Any, message: str) -> str:
+    """The configuration key that a refusal complains of, "" where it names none. `message`: its
     sentence.
     """
     for node in _nodes(error):
@@ -173,7 +173,7 @@ def setting_of(error: Any, said: str) -> str:
         if isinstance(param, str) and param.lower() in _SETTINGS:
             return _SETTINGS[param.lower()]
     for setting, words in _SETTING_OF_WORDS:
-        if re.search(words, said, re.I):
+        if re.search(words, message, re.I):
             return setting
     return ""
 

@@ -78,12 +78,12 @@ def refusal(
     """
     body = redactor.body(body)
     tree = parsed(body)
-    said = redactor.clean(message_of(body))
-    kind = _kind(status, said)
-    if _is_passing(status, kind, said, body):
+    message = redactor.clean(message_of(body))
+    kind = _kind(status, message)
+    if _is_passing(status, kind, message, body):
         kind = ServerFault
     if kind is UnknownModel:
-        text = f"model {model!r} or path {url} is unknown to the server (HTTP {status}): {said}"
+        text = f"model {model!r} or path {url} is unknown to the server (HTTP {status}): {message}"
     elif 300 <= status < 400:
         kind = UnknownModel
         text = (
@@ -91,14 +91,14 @@ def refusal(
             " correct base_url"
         )
     else:
-        text = f"HTTP {status}: {said}"
+        text = f"HTTP {status}: {message}"
     return kind(
         text,
         status=status,
         retry_after_seconds=retry_after(headers),
         headers_news=news(headers, body if status == 429 else b""),
         wording=redactor.clean(wording(tree, body)) if status in REFUSALS_OF_THE_REQUEST else "",
-        setting=setting_of(tree, said) if kind is BadRequest else "",
+        setting=setting_of(tree, message) if kind is BadRequest else "",
     )
 
 
@@ -111,28 +111,28 @@ def error_event(
     `error`: its parsed body, or a sentence. A fault of the server's, and what says nothing of
     itself, is `ErrorEvent`.
     """
-    said = redactor.line(sentence(error))
+    message = redactor.line(sentence(error))
     status = status_of(error)
     kind: type[CallError] = ErrorEvent
     if status is not None and status < 500:
-        kind = _kind(status, said)
-        if _is_passing(status, kind, said, b""):
+        kind = _kind(status, message)
+        if _is_passing(status, kind, message, b""):
             kind = ErrorEvent
-    text = f"error in the stream: {said}"
+    text = f"error in the stream: {message}"
     if kind is UnknownModel:
-        text = f"model {model!r} is unknown to the server (error in the stream): {said}"
+        text = f"model {model!r} is unknown to the server (error in the stream): {message}"
     return kind(
         text,
         status=status or 200,
         retry_after_seconds=retry_after(headers),
         partial=partial,
-        headers_news=news(headers, said.encode()) if kind is RateLimited else None,
+        headers_news=news(headers, message.encode()) if kind is RateLimited else None,
         wording=redactor.clean(wording(error)) if status in REFUSALS_OF_THE_REQUEST else "",
-        setting=setting_of(error, said) if kind is BadRequest else "",
+        setting=setting_of(error, message) if kind is BadRequest else "",
     )
 
 
-def _is_passing(status: int, kind: type[CallError], said: str, body: bytes) -> bool:
+def _is_passing(status: int, kind: type[CallError], message: str, body: bytes) -> bool:
     """Whether a 4xx is an outage whatever its number: a gateway's or firewall's page, a server
     that is busy.
     """
@@ -141,16 +141,16 @@ def _is_passing(status: int, kind: type[CallError], said: str, body: bytes) -> b
     is_page = _PAGE.match(wire.without_mark(body)) is not None
     # A page at a path that is not there is what a wrong base_url brings; waiting makes it no
     # better.
-    return (is_page and status not in (404, 405)) or _PASSING.search(said) is not None
+    return (is_page and status not in (404, 405)) or _PASSING.search(message) is not None
 
 
-def _kind(status: int, said: str) -> type[CallError]:
-    if 400 <= status < 500 and _EMPTY_ACCOUNT.search(said):
+def _kind(status: int, message: str) -> type[CallError]:
+    if 400 <= status < 500 and _EMPTY_ACCOUNT.search(message):
         return BalanceGone
-    if status == 403 and _FLAGGED.search(said):
+    if status == 403 and _FLAGGED.search(message):
         return BadRequest
-    if status == 400 and _BAD_KEY.search(said):  # Google's status for it
+    if status == 400 and _BAD_KEY.search(message):  # Google's status for it
         return KeyRefused
-    if status in (400, 422) and _NO_SUCH_MODEL.search(said):
+    if status in (400, 422) and _NO_SUCH_MODEL.search(message):
         return UnknownModel
     return _CLASSES.get(status) or (ServerFault if status >= 500 else BadRequest)

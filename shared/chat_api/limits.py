@@ -35,15 +35,17 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds to wait, from Retry-After (seconds or an HTTP date) or OpenAI's retry-after-ms.
     None where not said.
     """
-    if milliseconds := _number(headers.get("retry-after-ms")):
+    milliseconds = _number(headers.get("retry-after-ms"))
+    if milliseconds:
         return _wait(milliseconds / 1000)
-    given = (headers.get("retry-after") or "").strip()
-    if not given:
+    text = (headers.get("retry-after") or "").strip()
+    if not text:
         return None
-    if (seconds := _number(given)) is not None:
+    seconds = _number(text)
+    if seconds is not None:
         return _wait(seconds)
     try:
-        return _wait(parsedate_to_datetime(given).timestamp() - time.time())
+        return _wait(parsedate_to_datetime(text).timestamp() - time.time())
     except (ValueError, OverflowError):  # a date of no calendar, a year that no clock knows
         return None
 
@@ -75,25 +77,26 @@ _AT_ONCE = re.compile(
 def news(headers: Mapping[str, str], body: bytes = b"") -> LimitNews | None:
     """What headers, and the body of a 429, say about limits; None where they say nothing."""
 
-    def first(*names: str) -> int | None:
-        found = (_number(headers.get(name)) for name in names)
-        return next((int(number) for number in found if number is not None), None)
+    def number_in(*names: str) -> int | None:
+        """The number in the first of these headers that has one."""
+        numbers = (_number(headers.get(name)) for name in names)
+        return next((int(number) for number in numbers if number is not None), None)
 
     facts: dict[str, Any] = {
-        "requests_remaining": first(
+        "requests_remaining": number_in(
             "modelscope-ratelimit-requests-remaining",
             "x-ratelimit-remaining-requests-day",
             "x-ratelimit-remaining-requests",
             "x-ratelimit-remaining",
         ),
-        "model_requests_remaining": first("modelscope-ratelimit-model-requests-remaining"),
-        "requests_limit": first(
+        "model_requests_remaining": number_in("modelscope-ratelimit-model-requests-remaining"),
+        "requests_limit": number_in(
             "modelscope-ratelimit-requests-limit",
             "x-ratelimit-limit-requests-day",
             "x-ratelimit-limit-requests",
             "x-ratelimit-limit",
         ),
-        "tokens_limit": first("x-ratelimit-limit-tokens", "x-tokenlimit-limit"),
+        "tokens_limit": number_in("x-ratelimit-limit-tokens", "x-tokenlimit-limit"),
         "resets_in_seconds": _span(
             headers.get("x-ratelimit-reset-requests") or headers.get("x-ratelimit-reset")
         ),
@@ -114,20 +117,27 @@ def _from_words(text: str) -> dict[str, Any]:
     """Limits that a 429 names in prose: "60 requests per minute", "RPM limit 100", "2
     concurrent requests".
     """
-    if match := _PER.search(text):
-        kind = "tokens_limit" if match[2].lower().startswith("token") else "requests_limit"
-        return {kind: _digits(match[1]), "per": match[3].lower()}
-    if match := _SHORT.search(text):
-        what, period, number = (
-            (match[1], match[2], match[3]) if match[1] else (match[5], match[6], match[4])
-        )
-        kind = "tokens_limit" if what.lower() == "t" else "requests_limit"
-        return {kind: _digits(number), "per": _PERIODS[period.lower()]}
-    if match := _AT_ONCE.search(text):
-        return {"max_in_flight": _digits(match[1] or match[2])}
-    if match := _DAILY.search(text):
-        return {"requests_limit": _digits(match[1]), "per": "day"}
+    rate = _PER.search(text)
+    if rate:
+        return {_limit_of(rate[2]): _digits(rate[1]), "per": rate[3].lower()}
+    rate = _SHORT.search(text)
+    if rate:
+        unit = rate[1] or rate[5]
+        period = rate[2] or rate[6]
+        number = rate[3] or rate[4]
+        return {_limit_of(unit): _digits(number), "per": _PERIODS[period.lower()]}
+    concurrency = _AT_ONCE.search(text)
+    if concurrency:
+        return {"max_in_flight": _digits(concurrency[1] or concurrency[2])}
+    daily = _DAILY.search(text)
+    if daily:
+        return {"requests_limit": _digits(daily[1]), "per": "day"}
     return {}
+
+
+def _limit_of(unit: str) -> str:
+    """The field for a limit of "tokens", "T", "requests", "calls" or "R"."""
+    return "tokens_limit" if unit.lower().startswith("t") else "requests_limit"
 
 
 def _digits(text: str) -> int | None:
@@ -153,9 +163,10 @@ def _span(text: str | None) -> float | None:
     """Seconds of "1s", "6m0s", "250ms", "17", or of a point in time since the epoch, in seconds
     or milliseconds.
     """
-    if (number := _number(text)) is not None:
-        when = number / 1000 if number > 1e11 else number
-        return _wait(when - time.time() if when > 1e9 else number)
+    number = _number(text)
+    if number is not None:
+        moment = number / 1000 if number > 1e11 else number
+        return _wait(moment - time.time() if moment > 1e9 else number)
     if not text or not _SPAN.fullmatch(text):
         return None
     return _wait(sum(float(number) * _UNITS[unit] for number, unit in _SPAN_PART.findall(text)))

@@ -16,7 +16,7 @@ from typing import Any
 import aiohttp
 
 from shared.chat_api import error_body, error_mapping, wire
-from shared.chat_api.dialects import EventSplitter, Gathering
+from shared.chat_api.dialects import Gathering
 from shared.chat_api.errors import (
     CallError,
     Cut,
@@ -27,6 +27,7 @@ from shared.chat_api.errors import (
     Stalled,
     Unreachable,
 )
+from shared.chat_api.event_stream import EventSplitter
 from shared.chat_api.redaction import Redactor
 from shared.chat_api.request import Request
 from shared.records import Completion, Usage, is_cut
@@ -161,15 +162,17 @@ class Call:
     async def _read_at_once(self, content: aiohttp.StreamReader, beginning: bytes) -> None:
         """A reply that is no stream: one JSON object, or a page of some gateway."""
         blocks = [beginning]
-        while block := await content.readany():
+        block = await content.readany()
+        while block:
             blocks.append(block)
             self._take([], len(block), 0)
+            block = await content.readany()
         body = self._redactor.body(b"".join(blocks))
         if beginning.lstrip()[:1] == b"<":
-            said = self._redactor.clean(error_body.message_of(body))
+            message = self._redactor.clean(error_body.message_of(body))
             raise ServerFault(
                 "HTTP 200 with a web page where a completion belongs (is `base_url` right?):"
-                f" {said}",
+                f" {message}",
                 status=200,
             )
         self._take([body], 0, 0)
@@ -296,6 +299,6 @@ async def bounded(reply: aiohttp.ClientResponse) -> bytes:
     body = b""
     with suppress(aiohttp.ClientError, TimeoutError):
         async with asyncio.timeout(_ERROR_BODY_SECONDS):
-            while len(body) < _ERROR_BODY_BYTES and (block := await reply.content.readany()):
-                body += block
+            while len(body) < _ERROR_BODY_BYTES and not reply.content.at_eof():
+                body += await reply.content.readany()
     return body

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.chat_api import ChatClient, Clocks, stream
-from shared.chat_api.dialects import EventSplitter, Gathering
+from shared.chat_api.dialects import Gathering
 from shared.chat_api.errors import CallError
+from shared.chat_api.event_stream import EventSplitter
 from shared.chat_api.request import Request
 from shared.records import Completion, Usage
 from shared.thinking import THINK_CLOSE
