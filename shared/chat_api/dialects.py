@@ -157,16 +157,20 @@ class Gathering:
             delta = raw.get("message")
         if isinstance(delta, dict):
             self._delta(delta)
-        self.finish_reason = wire.name(choice.get("finish_reason")) or self.finish_reason
+        finish_reason = choice.get("finish_reason")
+        if finish_reason:
+            self.finish_reason = wire.name(finish_reason) or self.finish_reason
         self.usage = choice.get("usage") or self.usage  # Moonshot puts it here
         if choice.get("error"):  # OpenRouter puts it here
             self.error = choice
 
     def _delta(self, delta: dict[str, Any]) -> None:
         """One piece of the message, or a message that came whole."""
-        thought = _text_of(delta.get("reasoning_content") or delta.get("reasoning"))
+        thought = delta.get("reasoning_content") or delta.get("reasoning")
         if not thought:
-            thought = _text_of(delta.get("reasoning_details"))
+            thought = delta.get("reasoning_details")
+        if thought and not isinstance(thought, str):
+            thought = _text_of(thought) or _text_of(delta.get("reasoning_details"))
         content = delta.get("content") or ""
         if not isinstance(content, str):
             thought_in_content, content = _from_parts(content)
