@@ -3,6 +3,6 @@ dialect, failed with a typed error.
 """
 
 from shared.chat_api.client import ChatClient
-from shared.chat_api.stream import Clocks
+from shared.chat_api.clocks import Clocks
 
 __all__ = ["ChatClient", "Clocks"]

@@ -11,12 +11,13 @@ import orjson
 from yarl import URL
 
 from shared.chat_api import error_mapping, wire
+from shared.chat_api.clocks import Clocks
 from shared.chat_api.dialects import Gathering
 from shared.chat_api.errors import CallError, FieldRefused, Unreachable
 from shared.chat_api.limits import LimitNews, news
 from shared.chat_api.redaction import Address, Redactor
 from shared.chat_api.request import Request
-from shared.chat_api.stream import Call, Clocks, bounded
+from shared.chat_api.stream import Call, bounded
 from shared.errors import InputError
 from shared.records import Completion
 
@@ -113,8 +114,8 @@ class ChatClient:
         """Send the request and read the reply, held to the clocks."""
         assert self._session is not None, "use the client as an async context manager"
         try:
-            async with asyncio.timeout(None) as clock:
-                call.start(clock)
+            async with asyncio.timeout(None) as timeout:
+                call.timer.start(timeout)
                 async with self._session.post(
                     self._url,
                     data=orjson.dumps(body),
@@ -124,7 +125,7 @@ class ChatClient:
                 ) as reply:
                     await self._receive(reply, call, str(body["model"]), on_limits)
         except TimeoutError:
-            if not clock.expired():
+            if not timeout.expired():
                 raise Unreachable(f"no connection within {self._clocks.connect:g} s") from None
             call.time_is_up()
         except aiohttp.InvalidURL:

@@ -2,7 +2,7 @@
 
     CallError                 one HTTP call brought no whole answer; `kind` names it in one word
     ├── BadRequest            400, 413, 422: this request is bad; do not ask it again
-    ├── RequestRefused        the lane refuses every request in the same words: it stops, the sample stays unasked
+    ├── RequestRefused        every request is refused in the same words: the lane stops
     ├── FieldRefused          400 for a field that the client leaves out from now on: ask again at once
     ├── KeyRefused            401, 403: the lane stops
     ├── BalanceGone           402: the lane stops and is probed now and then
@@ -15,7 +15,7 @@
     ├── Cut                   the stream broke, or the server gave up (`insufficient_system_resource`)
     ├── Oversized             far more text than `max_tokens` allows; not asked again
     ├── EmptyAnswer           HTTP 200 and an orderly end, but no response text
-    └── ErrorEvent            an error in the stream under HTTP 200 with no code, or one of the server's own faults
+    └── ErrorEvent            an error under HTTP 200 without a code, or a server's own fault
 
 An error under HTTP 200 with a code is the error of that status.
 

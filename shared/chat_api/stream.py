@@ -7,15 +7,14 @@ time is wake-ups.
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 
 from shared.chat_api import error_body, error_mapping, wire
+from shared.chat_api.clocks import CallTimer, Clocks
 from shared.chat_api.dialects import Gathering
 from shared.chat_api.errors import (
     CallError,
@@ -32,11 +31,6 @@ from shared.chat_api.redaction import Redactor
 from shared.chat_api.request import Request
 from shared.records import Completion, Usage, is_cut
 
-# A short answer ends promptly, a long one is cheap: the pause after a block grows with the age of
-# the stream.
-_PAUSE_SECONDS = 0.1
-_PAUSE_GROWTH = 0.05  # for each second of age
-_PAUSE_SECONDS_MAX = 0.25
 # Bytes, some fifty tokens: a stream that brings as many at once is read on without a pause.
 _FULL_BLOCK = 1 << 14
 _END_SECONDS = 0.15  # how long the end of the transfer is waited for after `[DONE]`
@@ -52,16 +46,6 @@ _TEXT_CHARACTERS_PER_TOKEN = 64
 _EVENT_BYTES = 1 << 22
 # finish_reasons of a server that could not go on: DeepSeek, SGLang, OpenRouter, Zhipu
 _GIVEN_UP = frozenset({"insufficient_system_resource", "abort", "error", "network_error"})
-
-
-@dataclass(frozen=True, slots=True)
-class Clocks:
-    """Seconds; 0 is no limit. Comments and blank lines reset none of them."""
-
-    connect: float = 10
-    first_token: float = 600  # from sending the request
-    stall: float = 120  # longest gap between tokens
-    total: float = 3600
 
 
 class Call:
@@ -83,26 +67,13 @@ class Call:
         self._clocks = clocks
         self._texts = texts
         self._redactor = redactor
+        self.timer = CallTimer(clocks)
         self.gathering = Gathering()
         self._began = False  # HTTP 200 came
         self._headers: Mapping[str, str] = {}  # of the reply
         self._bytes = 0
         self._is_document = False  # one JSON object came whole, instead of a stream
         self._broken = ""  # why the transport ended before the stream did
-        self._started = time.monotonic()
-        self._first_token: float | None = None
-
-    def start(self, clock: asyncio.Timeout) -> None:
-        """The request goes out; `clock` is what ends the call where no token comes in time."""
-        self._clock = clock
-        self._loop = asyncio.get_running_loop()
-        now = self._loop.time()
-        self._ends = now + self._clocks.total if self._clocks.total else float("inf")
-        self._set(now, self._clocks.first_token)
-
-    def _set(self, now: float, seconds: float) -> None:
-        when = min(self._ends, now + seconds if seconds else float("inf"))
-        self._clock.reschedule(None if when == float("inf") else when)
 
     def begin(self, headers: Mapping[str, str]) -> None:
         """HTTP 200 came."""
@@ -128,7 +99,7 @@ class Call:
                 await _read_out(content)
                 return
             if len(block) < _FULL_BLOCK and not content.is_eof():
-                await _leave_alone(reply, self._pause())
+                await _leave_alone(reply, self.timer.pause)
             block = await content.readany()
         self._take(splitter.end(), 0, 0)
 
@@ -140,14 +111,12 @@ class Call:
         had_ended = self.gathering.finish_reason is not None
         count = self.gathering.take(payloads)
         if count:
-            now = self._loop.time()
-            if self._first_token is None:
-                self._first_token = time.monotonic() - self._started
+            self.timer.take_tokens()
             if not had_ended:
-                self._set(now, self._clocks.stall)
+                self.timer.allow(self._clocks.stall)
             self._on_tokens(count)
         if self.gathering.finish_reason is not None and not had_ended:
-            self._set(self._loop.time(), _AFTERMATH_SECONDS)
+            self.timer.allow(_AFTERMATH_SECONDS)
         max_tokens = self._request.max_tokens
         if (
             self._bytes > _WIRE_BYTES + _WIRE_BYTES_PER_TOKEN * max_tokens
@@ -178,21 +147,16 @@ class Call:
         self._take([body], 0, 0)
         self._is_document = self.gathering.error is None
 
-    def _pause(self) -> float:
-        age = time.monotonic() - self._started
-        return min(_PAUSE_SECONDS + _PAUSE_GROWTH * age, _PAUSE_SECONDS_MAX)
-
     def time_is_up(self) -> None:
         """A clock ran out. Nothing is wrong where only the end of a finished stream was missing."""
         if self.gathering.finish_reason is not None:
             return
-        elapsed = time.monotonic() - self._started
-        if self._clocks.total and elapsed >= self._clocks.total - 0.001:
+        if self.timer.total_is_up:
             raise Overran(
                 f"not finished within {self._clocks.total:g} s in total",
                 partial=self._partial("stalled"),
             )
-        if self._first_token is None:
+        if self.timer.first_token_seconds is None:
             partial = self._partial("stalled") if self._began else None
             raise Stalled(f"no token within {self._clocks.first_token:g} s", partial=partial)
         raise Stalled(f"no token for {self._clocks.stall:g} s", partial=self._partial("stalled"))
@@ -268,8 +232,8 @@ class Call:
             finish_reason=self._redactor.name(finish_reason),
             model_returned=self._redactor.name(self.gathering.model),
             usage=self.gathering.counted(prompt_characters) if self._began else Usage(),
-            first_token_seconds=self._first_token,
-            total_seconds=time.monotonic() - self._started,
+            first_token_seconds=self.timer.first_token_seconds,
+            total_seconds=self.timer.elapsed,
             error=error,
         )
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.chat_api import ChatClient, Clocks, stream
+from shared.chat_api import ChatClient, Clocks, clocks, stream
 from shared.chat_api.dialects import Gathering
 from shared.chat_api.errors import CallError
 from shared.chat_api.event_stream import EventSplitter
@@ -28,7 +28,7 @@ STREAMS = [*ANSWERS, *FAILURES]
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks are small when nothing is waited for: that is what these tests are about."""
-    monkeypatch.setattr(stream, "_PAUSE_SECONDS_MAX", 0.0)
+    monkeypatch.setattr(clocks, "_PAUSE_SECONDS_MAX", 0.0)
     monkeypatch.setattr(stream, "_AFTERMATH_SECONDS", 0.2)
 
 
