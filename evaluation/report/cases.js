@@ -245,6 +245,18 @@ function listenToFilters() {
   $("disagree").onchange = filter;
 }
 
+// The case that the page's address names, as `select` writes it; null for none, or a torn link.
+function addressedCase() {
+  const parts = /^#case=([^/]*)\/(.*)$/.exec(location.hash);
+  if (parts === null) return null;
+  try {
+    return { benchmark: decodeURIComponent(parts[1]), id: decodeURIComponent(parts[2]) };
+  } catch (fault) {
+    if (fault instanceof URIError) return null;
+    throw fault;
+  }
+}
+
 async function start() {
   index = JSON.parse(await openText("index"));
   const option = (text, value) => new Option(text, String(value));
@@ -255,8 +267,8 @@ async function start() {
   $("against").hidden = index.models.length < 3;
   listen();
   useBenchmark();
-  const address = /^#case=([^/]*)\/(.*)$/.exec(location.hash);
-  const isShown = address && goTo(decodeURIComponent(address[1]), decodeURIComponent(address[2]));
+  const address = addressedCase();
+  const isShown = address !== null && goTo(address.benchmark, address.id);
   if (!isShown) showFirst();
   document.body.dataset.ready = String(Math.round(performance.now()));
 }

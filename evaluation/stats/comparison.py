@@ -231,8 +231,9 @@ def _warnings(entry: Entry) -> list[str]:
             "the interval leaves out 0 and p does not agree: too few answers changed sides; go by p"
         )
     for role in ("base", "tuned"):
-        disagreement_count = len(entry[role]["second_opinion"]["disagreements"])
-        if disagreement_count > max(2, 0.02 * n):
+        opinion = entry[role]["second_opinion"]
+        disagreement_count = len(opinion["disagreements"])
+        if disagreement_count > max(2, 0.02 * opinion["asked"]):
             warnings.append(
                 f"lighteval's own metric judges {disagreement_count} of the {role} model's answers"
                 " otherwise: see the list"

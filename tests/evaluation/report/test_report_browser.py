@@ -118,6 +118,16 @@ def test_the_first_fixed_case_is_open_from_the_start_and_the_address_stays(
     assert page.evaluate("scrollY") == 0
 
 
+@pytest.mark.parametrize("address", ["#case=gsm8k/%E6%9", "#case=gsm8k/unknown", "#cases"])
+def test_a_torn_or_foreign_link_opens_the_first_fixed_case(
+    page: Any, tmp_path: Path, address: str
+) -> None:
+    report_of(tmp_path / "r.html", two_models(2, 0, 3))
+    page.goto((tmp_path / "r.html").as_uri() + address)
+    page.wait_for_selector(READY)
+    playwright.expect(page.locator("#detail .problem")).to_have_text("Problem 0")
+
+
 def test_another_benchmark_opens_its_own_first_case(page: Any, tmp_path: Path) -> None:
     answer = judged("Of the other one", "1", "\\boxed{1}", correct=True)
     results = two_models(2, 0, 3)

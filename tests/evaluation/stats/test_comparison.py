@@ -1,5 +1,7 @@
 """What comparison.json says of judged answers, worked out by hand."""
 
+from dataclasses import replace
+
 import pytest
 
 from evaluation.records import Case, ModelAnswer, Question
@@ -123,6 +125,18 @@ def test_tokens_a_right_answer_counts_the_tokens_of_wrong_ones_too() -> None:
         (0, 1, 1),
         (256, 1, 0),
     ]
+
+
+@pytest.mark.parametrize(("disputed", "is_noted"), [(4, False), (5, True)])
+def test_disagreement_with_lighteval_is_noted_above_two_percent_of_the_answers(
+    disputed: int, is_noted: bool
+) -> None:
+    groups = {f"q{i}": [case(i, "right", sample) for sample in range(4)] for i in range(60)}
+    for i in range(disputed):
+        groups[f"q{i}"][0] = replace(groups[f"q{i}"][0], second_opinion=False)
+    entry = compare("base", groups, "tuned", groups)
+    notes = [note for note in entry["warnings"] if "lighteval's own metric" in note]
+    assert bool(notes) is is_noted
 
 
 @pytest.mark.parametrize(
