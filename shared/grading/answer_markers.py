@@ -150,9 +150,8 @@ def _first_statement(text: str) -> str:
             end = text.find(closing, 2)
             return text[2 : end if end >= 0 else len(text)]
     line = text.partition("\n")[0]
-    mate = {"$": "$", "\\(": "\\)"}.get(
-        line.strip()
-    )  # an inline formula that begins on a line of its own
+    # An inline formula may begin on a line of its own.
+    mate = {"$": "$", "\\(": "\\)"}.get(line.strip())
     if mate is None:
         return line
     return text[len(line) : max(text.find(mate, len(line)), len(line))]

@@ -18,9 +18,8 @@ _DRESSED = re.compile(
     rf"(?:{_DRESS})\s*\{{\s*(?:\\ )?(\(?)\s*([A-J])\s*(\)?[.:]?)\s*(?:\\ )?\}}(\s*[).:])?"
     rf"|\(\s*{_DRESS}\s*\{{\s*([A-J])\s*\}}\s*\)"
 )
-_SPACES = re.compile(
-    r"[ \t]+|(?<=\n\n)\n+"
-)  # runs of them would be read again from each of their places
+# Runs of them would be read again from each of their places.
+_SPACES = re.compile(r"[ \t]+|(?<=\n\n)\n+")
 _OLD_DRESS = re.compile(
     r"\{\s*\\(?:bf|rm|it)\s*\(?([A-J])\)?\s*\}|\(\s*\\(?:bf|rm|it)\s+([A-J])\s*\)"
 )
@@ -137,12 +136,11 @@ def by_choice(gold: str, answer: str, problem: str, equal: Equal) -> Finding | N
     answer_choice = named_choice(answer)
     letters = named_letters(gold), named_letters(answer)
     option_texts = options(problem) if gold_choice or answer_choice or all(letters) else {}
-    if all(letters) and (
-        option_texts or re.search(r"[ ,;]", gold + answer)
-    ):  # else "AB" is a product or a segment
-        same = letters[0] == letters[1] or (
-            bool(option_texts) and sorted(letters[0]) == sorted(letters[1])
-        )
+    # Without options and separators "AB" is a product or a segment.
+    if all(letters) and (option_texts or re.search(r"[ ,;]", gold + answer)):
+        same = letters[0] == letters[1]
+        if option_texts:
+            same = sorted(letters[0]) == sorted(letters[1])
         return Finding(same, f"names {'' if same else 'not '}the same options", "choice")
     if letters[0] and answer_choice is not None and re.search(r"[ ,;]", gold):
         return Finding(False, f"names option {answer_choice.letter} alone", "choice")

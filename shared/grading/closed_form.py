@@ -133,9 +133,9 @@ class _Evaluation:
         if value == 0:
             return constant(Fraction(0))
         product = abs(value.numerator) * value.denominator
-        self.arithmetic.steps -= (
-            min(product, MAX_FACTORED).bit_length() ** 2 // 20
-        )  # trial division costs as much as many products
+        # Trial division costs as much as many products.
+        bits = min(product, MAX_FACTORED).bit_length()
+        self.arithmetic.steps -= bits**2 // 20
         outside, inside = square_free(product)
         return Form(
             {(value < 0, inside, ()): Fraction(outside, value.denominator)}, {ONE: Fraction(1)}

@@ -16,9 +16,8 @@ from shared.grading.normalise import clean, squash
 from shared.grading.outcome import Finding, NeedsWorker, Undecidable
 from shared.grading.parts import read_parts
 
-MAX_IN_PROCESS = (
-    400  # characters of gold and answer together that are compared outside a worker process
-)
+# Characters of gold and answer together that are compared outside a worker process.
+MAX_IN_PROCESS = 400
 MAX_COMPARED = 10_000
 _SEVERAL = re.compile(
     r"[,;和或、；，①]|\\pm|\\text|\b(?:and|or)\b|\((?:1|i|a)\)|(?:^|\s)1[.)]|(?:part|question|problem)\s?\(?1"

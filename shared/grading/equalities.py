@@ -52,7 +52,9 @@ def _same_zeros(comparison: Comparison, gold_sides: list[str], answer_sides: lis
         same = values.bounded(algebra.proportional, forms[0], forms[1])
         if same is not None:
             return same
-    gold_zero, answer_zero = (f"({left})-({right})" for left, right in (gold_sides, answer_sides))
+    gold_zero, answer_zero = (
+        f"({side})-({opposite})" for side, opposite in (gold_sides, answer_sides)
+    )
     return comparison.ask(gold_zero, answer_zero) or comparison.ask(gold_zero, f"-({answer_zero})")
 
 

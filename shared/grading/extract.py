@@ -11,9 +11,7 @@ from typing import Literal
 from shared.grading.answer_markers import answer_in, marked_answer
 from shared.thinking import spoken
 
-MAX_ANSWER = (
-    10_000  # characters of one answer; a box that is not closed within them is not an answer
-)
+MAX_ANSWER = 10_000  # characters of one; a box that is not closed within them is no answer
 MAX_BOXES = 64  # of one trailing group
 TAIL = 4_000  # characters from the end in which markers without a box are looked for
 

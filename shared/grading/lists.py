@@ -87,13 +87,12 @@ def read_list(text: str) -> Listed | None:
         parts, connectives = _parts(body)
         if opening == "\\{" and closing == "\\}":
             return Listed("set", parts, connectives=connectives)
-        whole = len(parts) == 2 or opening + closing in (
-            "()",
-            "[]",
-        )  # (1,2] is an interval, (1,2,3] is nothing
-        if len(parts) > 1 and opening in "([" and closing in ")]" and whole:
-            return Listed("tuple", parts, opening + closing, connectives)
-        return None
+        if len(parts) < 2 or opening not in "([" or closing not in ")]":
+            return None
+        brackets = opening + closing
+        if len(parts) > 2 and brackets not in ("()", "[]"):
+            return None  # (1,2] is an interval, (1,2,3] is nothing
+        return Listed("tuple", parts, brackets, connectives)
     label, value = split_label(text)
     if label and bracketed(value) is not None:
         inner_list = read_list(value)

@@ -33,9 +33,8 @@ _NUMBER = re.compile(r"(?<![\w.])-?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:
 _NOT_ALONE_TEXT = """
 or neither nor maybe perhaps cannot never million billion thousand hundred dozen half except excluding besides other
 """
-_NOT_ALONE = frozenset(
-    _NOT_ALONE_TEXT.split()
-)  # with them the number of a sentence is not its answer
+# With them the number of a sentence is not its answer.
+_NOT_ALONE = frozenset(_NOT_ALONE_TEXT.split())
 _SHORT_WORDS = frozenset(("yes", "no", "odd", "red", "none", "true", "even"))
 # Words of a sentence that add nothing to the one that answers: "It is Tuesday", "Alice wins".
 _FILLER_TEXT = """

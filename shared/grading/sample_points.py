@@ -13,9 +13,8 @@ from fractions import Fraction
 from shared.grading.expressions import Node
 from shared.grading.numeric import Point, rational
 
-_COORDINATES = frozenset(
-    ("x", "y", "z", "w", "u", "v", "t", "\\theta")
-)  # they take any sign unless a problem says
+# They take any sign unless a problem says.
+_COORDINATES = frozenset(("x", "y", "z", "w", "u", "v", "t", "\\theta"))
 _COUNTERS = frozenset("klmnN")  # whole numbers where an expression makes sense for these only
 _WHOLE = frozenset(("floor", "ceil", "fact", "binom", "gcd"))
 _LETTERS = r"((?:\\?[A-Za-z](?:_\{?\w\}?)?(?:\s*(?:,|and)\s*)?){1,6})"

@@ -159,15 +159,15 @@ def lists_equal(comparison: Comparison, gold: Listed, answer: Listed) -> bool:
     if "single" in kinds:
         return comparison.equal(gold.items[0], answer.items[0])
     if gold.label and answer.label:
-        reordered = in_order_of_label(gold, answer)
-        if reordered is None:
+        answer_in_order = in_order_of_label(gold, answer)
+        if answer_in_order is None:
             return False
-        answer = reordered
-    labels = [[split_label(item) for item in side.items] for side in (gold, answer)]
-    has_mixed_connectives = (
-        len(set(gold.connectives)) > 1
-    )  # "p and q or r": then the same in the other
-    return _items_equal(comparison, labels[0], labels[1], "tuple" in kinds or has_mixed_connectives)
+        answer = answer_in_order
+    # "p and q or r" is the same in the other only in its order.
+    is_ordered = "tuple" in kinds or len(set(gold.connectives)) > 1
+    gold_items = [split_label(item) for item in gold.items]
+    answer_items = [split_label(item) for item in answer.items]
+    return _items_equal(comparison, gold_items, answer_items, is_ordered)
 
 
 def _connected_otherwise(gold: Listed, answer: Listed) -> bool:

@@ -16,9 +16,8 @@ from shared.grading.sample_points import Domain, Sample, domain_of, samples
 from shared.grading.tokens import Unreadable
 
 MAX_LENGTH = 2_000  # characters that math-verify gets to see
-MAX_ROUNDED = (
-    10**12
-)  # larger values that math-verify finds equal may differ behind the places that it compares
+# Larger values that math-verify finds equal may differ behind the places that it compares.
+MAX_ROUNDED = 10**12
 MIN_COMPARED = 3  # points, where there are letters
 
 
