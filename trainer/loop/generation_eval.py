@@ -53,7 +53,7 @@ class ProbeResult:
 
     @property
     def summary(self) -> dict[str, float]:
-        """Shares of all answers, mean tokens and the number of problems, as metrics.jsonl has them."""
+        """Shares of all answers, mean tokens and the number of problems, for metrics.jsonl."""
         return {
             "right": self.share("right"),
             "boxed": self.share("boxed"),
