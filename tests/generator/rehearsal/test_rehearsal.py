@@ -21,7 +21,7 @@ import pytest
 from generator.problems import synthetic
 from generator.rehearsal.faults import AccountLimits, Faults
 from generator.rehearsal.stream import tokens
-from shared.chat_api import Clocks, Teacher
+from shared.chat_api import ChatClient, Clocks
 from shared.chat_api.errors import CallError
 from shared.chat_api.request import Request
 from shared.errors import InputError
@@ -46,13 +46,13 @@ def problems(count: int) -> list[tuple[str, str]]:
 async def ask_all(
     url: str, texts: list[str], key: str = "", clocks: Clocks = CLOCKS
 ) -> list[Outcome]:
-    async def ask(teacher: Teacher, text: str) -> Outcome:
+    async def ask(teacher: ChatClient, text: str) -> Outcome:
         try:
             return await teacher.call(request_for(text))
         except CallError as error:
             return error
 
-    async with Teacher(url, key, clocks) as teacher, asyncio.TaskGroup() as group:
+    async with ChatClient(url, key, clocks) as teacher, asyncio.TaskGroup() as group:
         tasks = [group.create_task(ask(teacher, text)) for text in texts]
     return [task.result() for task in tasks]
 
@@ -216,7 +216,7 @@ async def test_a_daily_limit_is_announced_in_headers_and_turns() -> None:
     heard: list[int | None] = []
     text = problems(1)[0][0]
     with rehearsal("--calls-per-day", "2", "--no-retry-after") as server:
-        async with Teacher(server.url, "", CLOCKS) as teacher:
+        async with ChatClient(server.url, "", CLOCKS) as teacher:
 
             async def call() -> None:
                 await teacher.call(
