@@ -205,8 +205,8 @@ def _rows(path: Path) -> Iterator[tuple[str, str]]:
 
 def _answer_of(row: Row) -> str | None:
     """The final answer of a training problem, or the last box of its solution."""
-    stated = (row[name] for name in _ANSWER_FIELDS if row.get(name) not in (None, ""))
-    answer = next((final_answer(value) for value in stated), "")
+    values = (row[name] for name in _ANSWER_FIELDS if row.get(name) not in (None, ""))
+    answer = next(map(final_answer, values), "")
     if answer and len(answer) <= _LONGEST_ANSWER:
         return answer
     return last_box(str(row.get("solution") or answer)) or None

@@ -65,10 +65,10 @@ def nearest(
     best: list[list[_Candidate]] = [[] for _ in targets]  # heaps: each one's worst comes first
     for place, (text, answer) in enumerate(_distinct(open_source())):
         similarities = index.similarities(text)
-        entered = _targets_to_enter(best, similarities, count)
-        if not entered or leave_out(text):
+        numbers = _targets_to_enter(best, similarities, count)
+        if not numbers or leave_out(text):
             continue
-        for number in entered:
+        for number in numbers:
             candidate = _Candidate(float(similarities[number]), -place, text, answer)
             if len(best[number]) < count:
                 heapq.heappush(best[number], candidate)
@@ -99,10 +99,10 @@ def _targets_to_enter(
 
 
 def _by_rank(best: Sequence[list[_Candidate]]) -> Iterator[Neighbour]:
-    ranked = [sorted(heap, reverse=True) for heap in best]
+    rankings = [sorted(heap, reverse=True) for heap in best]
     seen_texts: set[str] = set()
-    for rank in range(max(map(len, ranked), default=0)):
-        for number, candidates in enumerate(ranked):
+    for rank in range(max(map(len, rankings), default=0)):
+        for number, candidates in enumerate(rankings):
             if rank >= len(candidates) or candidates[rank].text in seen_texts:
                 continue
             candidate = candidates[rank]

@@ -10,8 +10,8 @@ def held_out_problems(problems: Iterable[str], share: float, seed: int) -> list[
 
     At least one where a share is asked for and two problems exist; never all.
     """
-    ranked = sorted(set(problems), key=lambda p: hashlib.sha256(f"{seed} {p}".encode()).digest())
-    count = round(share * len(ranked))
+    order = sorted(set(problems), key=lambda p: hashlib.sha256(f"{seed} {p}".encode()).digest())
+    count = round(share * len(order))
     if share > 0:
         count = max(1, count)
-    return ranked[: max(0, min(count, len(ranked) - 1))]
+    return order[: max(0, min(count, len(order) - 1))]

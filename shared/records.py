@@ -177,10 +177,12 @@ class Trace:
                 f"schema {row.get('schema')!r} is not {SCHEMA}: written by another version or not a"
                 " trace"
             )
-        if missing := [name for name in _REQUIRED_KEYS if name not in row]:
-            raise InputError(f"not a trace: no key {missing[0]!r}")
-        if wrong := [name for name, kind in _TYPES.items() if not isinstance(row[name], kind)]:
-            raise InputError(f"not a trace: {wrong[0]!r} is a {type(row[wrong[0]]).__name__}")
+        for name in _REQUIRED_KEYS:
+            if name not in row:
+                raise InputError(f"not a trace: no key {name!r}")
+        for name, kind in _TYPES.items():
+            if not isinstance(row[name], kind):
+                raise InputError(f"not a trace: {name!r} is a {type(row[name]).__name__}")
         if not all(map(_is_message, row["messages"])):
             raise InputError(
                 "not a trace: 'messages' holds something other than texts with a role and a content"

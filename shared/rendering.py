@@ -46,7 +46,9 @@ from shared.records import Message
 from shared.thinking import THINK_CLOSE, THINK_OPEN, spoken
 
 # Texts that no template contains, to find in a rendering where the parts of a turn begin and end.
-_USER, _ASSISTANT, _SYSTEM = "\x01user\x01", "\x01assistant\x01", "\x01system\x01"
+_USER = "\x01user\x01"
+_ASSISTANT = "\x01assistant\x01"
+_SYSTEM = "\x01system\x01"
 
 _EMPTY_THOUGHT = re.compile(rf"{THINK_OPEN}\s*{THINK_CLOSE}\s*\Z")
 
@@ -173,32 +175,31 @@ class ChatRenderer:
         """The empty thought that the generation prompt ends with, also when asked to leave
         thinking open; mostly "".
         """
+        empty_thought = ""
         for arguments in ({}, {"enable_thinking": True, "thinking": True}):
             self._arguments = arguments
-            thought = _EMPTY_THOUGHT.search(
-                self._render([{"role": "user", "content": _USER}], generate=True)
-            )
-            closed = thought[0] if thought else ""
-            if not closed:
-                break
-        return closed
+            prompt = self._render([{"role": "user", "content": _USER}], generate=True)
+            match = _EMPTY_THOUGHT.search(prompt)
+            if match is None:
+                return ""
+            empty_thought = match[0]
+        return empty_thought
 
     def _find_default_system(self) -> str:
         """What the template inserts by itself as system text; "" for nothing."""
         user = {"role": "user", "content": _USER}
         try:
-            framed = self._render([{"role": "system", "content": _SYSTEM}, user], generate=False)
+            with_system = self._render(
+                [{"role": "system", "content": _SYSTEM}, user], generate=False
+            )
         except InputError:
             return ""  # a template that refuses system messages (Gemma) inserts none
-        before, found, after = framed.partition(_SYSTEM)
+        before, system, after = with_system.partition(_SYSTEM)
         plain = self._render([user], generate=False)
-        if not found or not plain.startswith(before) or not plain.endswith(after):
+        if not system or not plain.startswith(before) or not plain.endswith(after):
             return ""
-        return (
-            plain[len(before) : len(plain) - len(after)]
-            if len(plain) >= len(before) + len(after)
-            else ""
-        )
+        # Shorter than the frame alone, the end is the start's own: nothing stands between.
+        return plain[len(before) : max(len(before), len(plain) - len(after))]
 
     def _find_turn(self) -> tuple[str, str]:
         """(what the generation prompt already opens of the answer, the end of the assistant's
@@ -206,17 +207,15 @@ class ChatRenderer:
         """
         user = {"role": "user", "content": _USER}
         whole = self._render([user, {"role": "assistant", "content": _ASSISTANT}], generate=False)
-        start, found, end = whole.partition(_ASSISTANT)
-        if not found:
+        start, content, end = whole.partition(_ASSISTANT)
+        if not content:
             raise InputError(
                 "chat template: it does not show the assistant's content: correct the template"
             )
         prompt = self._render([user], generate=True).removesuffix(self._closed)
-        opened = prompt.rfind(THINK_OPEN)
-        opening = prompt[opened:] if opened > prompt.rfind(_USER) else ""
-        if prompt.removesuffix(opening) != start and not start.startswith(
-            prompt.removesuffix(opening)
-        ):
+        tag_start = prompt.rfind(THINK_OPEN)
+        opening = prompt[tag_start:] if tag_start > prompt.rfind(_USER) else ""
+        if not start.startswith(prompt.removesuffix(opening)):
             raise InputError(
                 "chat template: its generation prompt differs from the start of an assistant's turn"
             )
@@ -230,16 +229,13 @@ class ChatRenderer:
         shorter = end.removesuffix(self._special.get("eos_token", "")).removesuffix("\n")
         if not shorter or shorter == end:
             return end
-        user, assistant = (
-            {"role": "user", "content": _USER},
-            {"role": "assistant", "content": _ASSISTANT},
-        )
+        user = {"role": "user", "content": _USER}
+        assistant = {"role": "assistant", "content": _ASSISTANT}
         try:
-            _, _, after = self._render([user, assistant, user], generate=False).partition(
-                _ASSISTANT
-            )
+            two_turns = self._render([user, assistant, user], generate=False)
         except InputError:  # a template of one turn
             return end
+        _, _, after = two_turns.partition(_ASSISTANT)
         return shorter if after.startswith(shorter) and not after.startswith(end) else end
 
 

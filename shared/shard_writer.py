@@ -48,9 +48,9 @@ class ShardWriter:
         with writing(corpus / pile):
             make_corpus_folder(corpus)
             make_folder_within(corpus / pile)
-            unsealed = open_files(corpus, pile)
-            if unsealed:
-                self._continue(unsealed[-1])
+            open_shards = open_files(corpus, pile)
+            if open_shards:
+                self._continue(open_shards[-1])
 
     def append(self, line: bytes) -> Position:
         """Write one whole line (newline included) and say where it stands."""

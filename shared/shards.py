@@ -123,8 +123,8 @@ def listed_sha256(corpus: Path) -> dict[str, str]:
     The shards are the truth: a corpus without a whole manifest is still one.
     """
     try:
-        listed = orjson.loads((corpus / "manifest.json").read_bytes())["shards"]
-        return {shard["name"]: shard["sha256"] for shard in listed}
+        shards = orjson.loads((corpus / "manifest.json").read_bytes())["shards"]
+        return {shard["name"]: shard["sha256"] for shard in shards}
     except (OSError, orjson.JSONDecodeError, LookupError, TypeError):
         return {}
 

@@ -62,11 +62,11 @@ def _holdout_of(run: Path) -> _RunsHoldout | None:
 
 def _rows(corpora: Sequence[Path], identities: Set[str]) -> Iterator[PlacedRow]:
     """Each held-out problem that has a gold answer, once."""
-    seen: set[str] = set()
+    yielded_ids: set[str] = set()
     for corpus in corpora:
         for trace in read_traces(corpus):
-            if trace.problem_id not in identities or trace.problem_id in seen:
+            if trace.problem_id not in identities or trace.problem_id in yielded_ids:
                 continue
             if trace.gold is not None:
-                seen.add(trace.problem_id)
+                yielded_ids.add(trace.problem_id)
                 yield f"{corpus}: {trace.id}", {"problem": trace.problem, "gold": trace.gold}

@@ -110,9 +110,9 @@ def _open_hub(name: str, hub_set: HubSet, sources: BenchmarkSources) -> OpenBenc
             remedy = f'set {sources.copies_key} = "FOLDER" with {copy} in it'
         raise InputError(f"{origin}: cannot be loaded ({why}): {remedy}") from None
     version = getattr(rows, "_fingerprint", "")
-    placed = ((f"{origin}:{number}", row) for number, row in enumerate(rows, 1))
+    placed_rows = ((f"{origin}:{number}", row) for number, row in enumerate(rows, 1))
     return OpenBenchmark(
-        ((place, checked_row(row, place)) for place, row in placed),
+        ((place, checked_row(row, place)) for place, row in placed_rows),
         f"{origin} {version}".strip(),
         is_public=True,
     )

@@ -148,9 +148,9 @@ class EvaluationIndex:
         if not self._texts:
             return NOTHING
         profile = _Profile(text, text_tokens)
-        compared = (self._compare(profile, number) for number in self._candidates(profile))
+        hits = (self._compare(profile, number) for number in self._candidates(profile))
         best = max(
-            (hit for hit in compared if hit is not None),
+            (hit for hit in hits if hit is not None),
             key=lambda hit: (hit.contaminated, hit.similarity, hit.covered_8, hit.text),
             default=None,
         )
@@ -276,10 +276,10 @@ def _same_numbers(text: _Profile, evaluation: _Profile, kind: Kind) -> bool:
     more, too: "i² = −1" for "i = √−1", "(including 1 and n)".
     """
     missing = (evaluation.numbers - text.numbers).total()
-    added = (text.numbers - evaluation.numbers).total()
-    allowed = MISSING_NUMBERS * evaluation.numbers.total()
+    extra = (text.numbers - evaluation.numbers).total()
+    most = MISSING_NUMBERS * evaluation.numbers.total()
     if kind == "part of it":
-        return added <= allowed
+        return extra <= most
     if kind == "near text" and missing:
-        return max(missing, added) <= allowed
-    return missing <= allowed
+        return max(missing, extra) <= most
+    return missing <= most

@@ -73,12 +73,15 @@ def micro_batches(
     if apart:
         return _alike(lengths, rows, tokens)
     batches = _best_fit(lengths, rows, tokens)
-    low, high = -(-sum(lengths) // max(1, len(batches))), tokens
+    # The smallest room in which as few batches do; no less than their average.
+    low = math.ceil(sum(lengths) / max(1, len(batches)))
+    high = tokens
     while low < high:
         middle = (low + high) // 2
-        tried = _best_fit(lengths, rows, middle)
-        if len(tried) <= len(batches):
-            batches, high = tried, middle
+        candidate = _best_fit(lengths, rows, middle)
+        if len(candidate) <= len(batches):
+            batches = candidate
+            high = middle
         else:
             low = middle + 1
     return batches
@@ -88,9 +91,9 @@ def _alike(lengths: Sequence[int], rows: int, tokens: int) -> list[list[int]]:
     """Examples of like length together, the longest first, so that little is padded."""
     batches: list[list[int]] = []
     for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        last = batches[-1] if batches else []
-        if last and len(last) < rows and (len(last) + 1) * lengths[last[0]] <= tokens:
-            last.append(index)
+        batch = batches[-1] if batches else []
+        if batch and len(batch) < rows and (len(batch) + 1) * lengths[batch[0]] <= tokens:
+            batch.append(index)
         else:
             batches.append([index])
     return batches
@@ -119,23 +122,27 @@ class _Rounds:
     """Goes round one corpus's indices for ever, each round in a new order."""
 
     def __init__(self, start: int, size: int, seed: int) -> None:
-        self._indices, self._seed = range(start, start + size), seed
-        self._round, self._left = 0, list[int]()
+        self._indices = range(start, start + size)
+        self._seed = seed
+        self._round = 0
+        self._queue: list[int] = []  # of this round
 
     def take(self, count: int) -> list[int]:
-        taken: list[int] = []
-        while len(taken) < count:
-            if not self._left:
-                self._left = list(self._indices)
-                random.Random(f"round {self._seed} {self._round}").shuffle(self._left)
+        """The next `count` indices."""
+        indices: list[int] = []
+        while len(indices) < count:
+            if not self._queue:
+                self._queue = list(self._indices)
+                random.Random(f"round {self._seed} {self._round}").shuffle(self._queue)
                 self._round += 1
-            part = min(count - len(taken), len(self._left))
-            taken += self._left[:part]
-            del self._left[:part]
-        return taken
+            part = min(count - len(indices), len(self._queue))
+            indices += self._queue[:part]
+            del self._queue[:part]
+        return indices
 
 
 def _counts(total: int, sizes: Sequence[int], weights: Sequence[float]) -> list[int]:
+    """How many of an epoch's `total` examples each corpus gives, by largest remainder."""
     if not weights:
         return list(sizes)
     whole = sum(weight for weight, size in zip(weights, sizes, strict=True) if size)
@@ -143,7 +150,7 @@ def _counts(total: int, sizes: Sequence[int], weights: Sequence[float]) -> list[
         total * weight / whole if size else 0.0 for weight, size in zip(weights, sizes, strict=True)
     ]
     counts = [math.floor(share) for share in exact]
-    by_rest = sorted(range(len(exact)), key=lambda i: counts[i] - exact[i])
-    for i in by_rest[: total - sum(counts)]:
+    by_remainder = sorted(range(len(exact)), key=lambda i: counts[i] - exact[i])
+    for i in by_remainder[: total - sum(counts)]:
         counts[i] += 1
     return counts

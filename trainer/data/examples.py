@@ -21,6 +21,8 @@ from shared.records import Trace
 from shared.rendering import ChatRenderer, Rendered
 from shared.thinking import THINK_CLOSE, THINK_OPEN
 
+_GROUP = 512  # traces that are tokenized together
+
 
 @dataclass(frozen=True, slots=True)
 class Example:
@@ -40,6 +42,7 @@ class Example:
 
     @property
     def loss_mask(self) -> list[int]:
+        """[len(ids)] 1 where the loss counts, else 0."""
         return [0] * self.prompt_length + [1] * (len(self.ids) - self.prompt_length)
 
 
@@ -57,18 +60,21 @@ class Encoder:
     """Turns traces into examples with one tokenizer, one renderer and one limit of length."""
 
     def __init__(self, tokenizer: Any, chat: ChatRenderer, max_length: int) -> None:
-        self._tokenizer, self._chat, self._max_length = tokenizer, chat, max_length
+        self._tokenizer = tokenizer
+        self._chat = chat
+        self._max_length = max_length
         self.end_id = end_of_turn_id(tokenizer, chat)
 
     def encode(self, traces: Iterable[Trace], corpus: int = 0) -> Iterator[Example | LeftOut]:
         """An example, or the reason why there is none, for each trace in order."""
-        traces = iter(traces)
-        while group := list(islice(traces, 512)):  # the tokenizer works on a group in parallel
-            rendered = [render(trace, self._chat) for trace in group]
-            prompts = self._ids([pair.prompt for pair in rendered])
-            completions = self._ids([pair.completion for pair in rendered])
+        remaining_traces = iter(traces)
+        # The tokenizer works on a group in parallel.
+        for group in iter(lambda: list(islice(remaining_traces, _GROUP)), []):
+            pairs = [render(trace, self._chat) for trace in group]
+            prompts = self._ids([pair.prompt for pair in pairs])
+            completions = self._ids([pair.completion for pair in pairs])
             for trace, pair, prompt, completion in zip(
-                group, rendered, prompts, completions, strict=True
+                group, pairs, prompts, completions, strict=True
             ):
                 tokens = len(prompt) + len(completion)
                 reason = self._fault(pair, prompt, completion, tokens)
@@ -82,10 +88,9 @@ class Encoder:
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
         # verbose=False: a long trace is counted and left out by us, so the tokenizer's own remark
-        # would mislead
-        ids: list[list[int]] = self._tokenizer(
-            list(texts), add_special_tokens=False, verbose=False
-        )["input_ids"]
+        # would mislead.
+        encoding = self._tokenizer(list(texts), add_special_tokens=False, verbose=False)
+        ids: list[list[int]] = encoding["input_ids"]
         return ids
 
     def _fault(self, pair: Rendered, prompt: list[int], completion: list[int], tokens: int) -> str:
@@ -96,12 +101,12 @@ class Encoder:
             return "longer than max_length"
         if completion[-1:] != [self.end_id] or completion.count(self.end_id) != 1:
             return "end token missing or inside the answer"
-        learnt = self._tokenizer.decode(
+        text = self._tokenizer.decode(
             completion, skip_special_tokens=False, clean_up_tokenization_spaces=False
         )
-        before, closed, answer = learnt.partition(THINK_CLOSE)
-        opened = THINK_OPEN in before or THINK_OPEN in pair.prompt[-len(THINK_OPEN) - 2 :]
-        if not closed or not opened or THINK_CLOSE in answer:
+        thinking, closing, answer = text.partition(THINK_CLOSE)
+        has_opening = THINK_OPEN in thinking or THINK_OPEN in pair.prompt[-len(THINK_OPEN) - 2 :]
+        if not closing or not has_opening or THINK_CLOSE in answer:
             return "thinking not opened and closed exactly once"
         if "\\boxed{" not in answer:
             return "no boxed answer after the thinking"

@@ -45,9 +45,8 @@ class Selection:
     read: int
     shards: list[tuple[str, SealedShard]] = field(default_factory=list)  # (corpus, entry)
     open_shards: int = 0
-    newer: list[tuple[str, str]] = field(
-        default_factory=list
-    )  # (corpus, shard) sealed after the run began
+    # (corpus, shard) sealed after the run began
+    newer: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def reasons(self) -> dict[str, int]:
@@ -61,26 +60,15 @@ class Selection:
 
     def lines(self) -> list[str]:
         """What a user should know about the data, a line each."""
-        tokens, learnt = (
-            sum(map(len, self.train)),
-            sum(len(e) - e.prompt_length for e in self.train),
-        )
+        tokens = sum(map(len, self.train))
+        loss_tokens = sum(len(example) - example.prompt_length for example in self.train)
+        problems = {example.problem_id for example in self.held_out}
         lines = [
             f"traces: {self.read:,} read, {len(self.train):,} to learn from ({tokens:,} tokens,"
-            f" {learnt:,} in the loss), {len(self.held_out):,} held out with"
-            f" {len({e.problem_id for e in self.held_out}):,} problems"
+            f" {loss_tokens:,} in the loss), {len(self.held_out):,} held out with"
+            f" {len(problems):,} problems"
         ]
-        for reason, count in self.reasons.items():
-            items = [item for item in self.left_out if item.reason == reason]
-            cost = sum(item.cost_usd or 0.0 for item in items)
-            extra = (
-                f", {sum(item.tokens for item in items):,} tokens"
-                if any(item.tokens for item in items)
-                else ""
-            )
-            lines.append(
-                f"left out: {count:,} {reason}{extra}" + (f", ${cost:.2f} to make" if cost else "")
-            )
+        lines += map(self._line_of_reason, self.reasons)
         if self.open_shards:
             lines.append(
                 f"not read: {self.open_shards} open shards (a generator writes them, or was killed)"
@@ -93,6 +81,17 @@ class Selection:
                 " from them"
             )
         return lines
+
+    def _line_of_reason(self, reason: str) -> str:
+        items = [item for item in self.left_out if item.reason == reason]
+        line = f"left out: {len(items):,} {reason}"
+        tokens = sum(item.tokens for item in items)
+        if tokens:
+            line += f", {tokens:,} tokens"
+        cost = sum(item.cost_usd or 0.0 for item in items)
+        if cost:
+            line += f", ${cost:.2f} to make"
+        return line
 
 
 def select(
@@ -111,24 +110,26 @@ def select(
     selection = Selection([], [], [], [], 0)
     encoder = Encoder(tokenizer, chat, config.train.max_length)
     choice = _Choice(benchmarks, config.data.max_per_problem, selection)
-    kept: list[Example] = []
-    asked: dict[str, Trace] = {}
+    examples: list[Example] = []
+    trace_of: dict[str, Trace] = {}  # by problem: its first one
     for number, corpus in enumerate(config.corpora):
         _list_shards(corpus, selection, begun)
         # An example is encoded before its problem's cap is counted, so that a trace too long does
         # not use the cap up.
         for example, trace in _encoded(encoder, choice.candidates(corpus), number, selection):
             if choice.under_cap(example):
-                kept.append(example)
-                asked.setdefault(trace.problem_id, trace)
-    if not kept:
+                examples.append(example)
+                trace_of.setdefault(trace.problem_id, trace)
+    if not examples:
         raise InputError(_nothing_left(config, selection))
-    held = held_out_problems(
-        {example.problem_id for example in kept}, config.train.holdout, config.train.seed
+    problems = held_out_problems(
+        {example.problem_id for example in examples}, config.train.holdout, config.train.seed
     )
-    for example in kept:
-        (selection.held_out if example.problem_id in held else selection.train).append(example)
-    selection.questions = [_question(asked[p], chat) for p in held if asked[p].gold is not None]
+    held_out_ids = set(problems)
+    selection.held_out = [each for each in examples if each.problem_id in held_out_ids]
+    selection.train = [each for each in examples if each.problem_id not in held_out_ids]
+    traces = [trace_of[problem] for problem in problems]
+    selection.questions = [_question(trace, chat) for trace in traces if trace.gold is not None]
     return selection
 
 
@@ -157,15 +158,16 @@ class _Choice:
     """Which traces may be learnt, before any is tokenized."""
 
     def __init__(self, benchmarks: EvaluationIndex, cap: int, selection: Selection) -> None:
-        self._benchmarks, self._cap, self._selection = benchmarks, cap, selection
+        self._benchmarks = benchmarks
+        self._cap = cap
+        self._selection = selection
         self._seen: set[bytes] = set()
         self._of_problem: Counter[str] = Counter()
         self._contaminated: dict[str, bool] = {}
 
     def candidates(self, corpus: str) -> Iterator[Trace]:
-        for trace in read_traces(
-            corpus, {name for of, name in self._selection.newer if of == corpus}
-        ):
+        newer = {shard for shard_corpus, shard in self._selection.newer if shard_corpus == corpus}
+        for trace in read_traces(corpus, newer):
             self._selection.read += 1
             reason = self._fault(trace)
             if reason:
@@ -196,29 +198,32 @@ class _Choice:
 
     def _judges(self, trace: Trace) -> bool:
         if trace.problem_id not in self._contaminated:
-            hit = self._benchmarks.find(trace.problem).hit
-            self._contaminated[trace.problem_id] = hit is not None and hit.contaminated
+            self._contaminated[trace.problem_id] = self._benchmarks.has_copy_of(trace.problem)
         return self._contaminated[trace.problem_id]
 
 
 def _encoded(
     encoder: Encoder, traces: Iterator[Trace], corpus: int, selection: Selection
 ) -> Iterator[tuple[Example, Trace]]:
+    """Each example with its trace; what becomes none is entered in `selection`.
+
+    The encoder reads ahead by a group, so traces wait by id until their result comes, in order.
+    """
     waiting: dict[str, list[Trace]] = defaultdict(list)
 
-    def remembered() -> Iterator[Trace]:
+    def noted() -> Iterator[Trace]:
         for trace in traces:
             waiting[trace.id].append(trace)
             yield trace
 
-    for made in encoder.encode(remembered(), corpus):
-        trace = waiting[made.id].pop(0)
-        if not waiting[made.id]:
-            del waiting[made.id]
-        if isinstance(made, LeftOut):
-            selection.left_out.append(made)
+    for result in encoder.encode(noted(), corpus):
+        trace = waiting[result.id].pop(0)
+        if not waiting[result.id]:
+            del waiting[result.id]
+        if isinstance(result, LeftOut):
+            selection.left_out.append(result)
         else:
-            yield made, trace
+            yield result, trace
 
 
 def _question(trace: Trace, chat: ChatRenderer) -> HeldOut:
@@ -241,26 +246,25 @@ def _list_shards(
     or is gone.
     """
     folder = Path(corpus)
-    listed = listed_sha256(folder)
+    manifest_sha256 = listed_sha256(folder)
     for path in sealed_files(folder, "traces"):
         shard = describe(folder, path)
         if begun is not None and (corpus, shard.name) not in begun:
             selection.newer.append((corpus, shard.name))
             continue
-        if listed.get(shard.name, shard.sha256) != shard.sha256:
+        if manifest_sha256.get(shard.name, shard.sha256) != shard.sha256:
             raise InputError(
                 f"{path}: its sha256 is not the one in {folder}/manifest.json: changed or damaged"
                 " after it was sealed: put the right file back, or remove manifest.json if the"
                 " change is yours"
             )
         selection.shards.append((corpus, shard))
-    gone = sorted(
-        {name for of, name in begun or () if of == corpus}
-        - {shard.name for _, shard in selection.shards}
-    )
-    if gone:
+    names_at_start = {shard for shard_corpus, shard in begun or () if shard_corpus == corpus}
+    names_now = {shard.name for _, shard in selection.shards}
+    missing_names = sorted(names_at_start - names_now)
+    if missing_names:
         raise InputError(
-            f"{folder / gone[0]}: this run began with it and it is gone: put it back, or begin"
+            f"{folder / missing_names[0]}: this run began with it and it is gone: put it back, or begin"
             " another run"
         )
     selection.open_shards += len(open_files(folder, "traces"))
