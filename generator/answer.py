@@ -13,6 +13,6 @@ class Answer:
     completion: Completion
     lane: str  # "" where no call was made
     model: str
-    params: dict[str, Any]  # temperature, top_p, max_tokens as sent
+    params: dict[str, Any]  # temperature, top_p, max_tokens, extra_body as sent
     attempts: int  # HTTP calls made
     cost_usd: float | None  # of all of them; None where the lane has no prices

@@ -191,6 +191,19 @@ class SamplingConfig(Config):
         return self
 
 
+# Fields of a request that other keys set.
+OWN_FIELDS = {
+    "model": "lane.model",
+    "messages": "sampling.prompt and sampling.system_prompt",
+    "temperature": "sampling.temperature",
+    "top_p": "sampling.top_p",
+    "max_tokens": "sampling.max_tokens",
+    "max_completion_tokens": "sampling.max_tokens",
+    "stream": "the generator, which always streams",
+    "stream_options": "the generator, which asks for the usage",
+}
+
+
 class LaneConfig(Config):
     """One provider, model and key, with its own limits and prices."""
 
@@ -219,6 +232,17 @@ class LaneConfig(Config):
     )
     max_tokens: Count = Field(
         0, description="this provider's ceiling for max_tokens; 0: none known"
+    )
+    extra_body: dict[str, Any] = Field(
+        default_factory=dict,
+        description="the provider's own fields, sent as they are: { enable_thinking = true }",
+    )
+    require_reasoning: bool = Field(
+        False,
+        description=(
+            "true: a lane whose first answers carry no reasoning stops, and an answer without"
+            " reasoning is rejected"
+        ),
     )
     requests_per_minute: Count = Field(0, description="0: no limit of this kind")
     tokens_per_minute: Count = Field(0, description="0: no limit of this kind")
@@ -264,6 +288,13 @@ class LaneConfig(Config):
                 " api_key_env"
             )
         return url.rstrip("/")
+
+    @field_validator("extra_body")
+    @classmethod
+    def _holds_no_field_of_ours(cls, extra: dict[str, Any]) -> dict[str, Any]:
+        for name in OWN_FIELDS.keys() & extra.keys():
+            raise ValueError(f"{name!r} is set by {OWN_FIELDS[name]}: take it out of extra_body")
+        return extra
 
     @model_validator(mode="after")
     def _can_be_called(self) -> "LaneConfig":

@@ -47,6 +47,8 @@ _DEEPSEEK = {
     "base_url": "https://api.deepseek.com/v1",
     "api_key_env": "DEEPSEEK_API_KEY",
     "account": "deepseek",
+    "extra_body": {"thinking": {"type": "enabled"}},  # its default; said, so that none changes it
+    "require_reasoning": True,
 }
 _FLASH = {**_DEEPSEEK, "model": "deepseek-flash", "concurrency": 2500}
 _PRO = {**_DEEPSEEK, "model": "deepseek-v4-pro", "concurrency": 500}
@@ -59,6 +61,7 @@ PRESETS: Mapping[str, Preset] = {
         " large one. The number that is left comes with every reply and is obeyed.",
         {
             "base_url": "https://api-inference.modelscope.cn/v1",
+            "require_reasoning": True,
             "model": "deepseek-ai/DeepSeek-R1-0528",
             "api_key_env": "MODELSCOPE_SDK_TOKEN",
             "concurrency": 16,
@@ -93,6 +96,7 @@ PRESETS: Mapping[str, Preset] = {
         " tier's.",
         {
             "base_url": "https://api.siliconflow.cn/v1",
+            "require_reasoning": True,
             "model": "deepseek-ai/DeepSeek-R1",
             "api_key_env": "SILICONFLOW_API_KEY",
             "requests_per_minute": 1000,
@@ -105,9 +109,36 @@ PRESETS: Mapping[str, Preset] = {
         " up to 16,384. Limits are enforced by the second as well.",
         {
             "base_url": "https://dashscope.aliyuncs.com/compatible-mode/v1",
+            "require_reasoning": True,
             "model": "deepseek-r1",
             "api_key_env": "DASHSCOPE_API_KEY",
             "max_tokens": 16_384,
+        },
+    ),
+    "bailian-hybrid": Preset(
+        "2026-11-27",
+        "Alibaba Cloud Model Studio (Bailian): a hybrid model, told to think (its page on deep"
+        " thinking, https://www.alibabacloud.com/help/en/model-studio/deep-thinking).",
+        {
+            "base_url": "https://dashscope.aliyuncs.com/compatible-mode/v1",
+            "require_reasoning": True,
+            "model": "deepseek-v3.2",
+            "api_key_env": "DASHSCOPE_API_KEY",
+            "extra_body": {"enable_thinking": True},
+        },
+    ),
+    "siliconflow-hybrid": Preset(
+        "2026-11-27",
+        "SiliconFlow: a hybrid model, told to think; max_tokens does not count the thinking there"
+        " (https://docs.siliconflow.cn/docs/api/chat-completions-post).",
+        {
+            "base_url": "https://api.siliconflow.cn/v1",
+            "require_reasoning": True,
+            "model": "deepseek-ai/DeepSeek-V4-Flash",
+            "api_key_env": "SILICONFLOW_API_KEY",
+            "extra_body": {"enable_thinking": True, "thinking_budget": 32_768},
+            "requests_per_minute": 1000,
+            "tokens_per_minute": 50_000,
         },
     ),
     "together": Preset(
@@ -115,6 +146,7 @@ PRESETS: Mapping[str, Preset] = {
         "Together: the thinking stands in <think> tags inside the content.",
         {
             "base_url": "https://api.together.xyz/v1",
+            "require_reasoning": True,
             "model": "deepseek-ai/DeepSeek-R1",
             "api_key_env": "TOGETHER_API_KEY",
         },
@@ -124,6 +156,7 @@ PRESETS: Mapping[str, Preset] = {
         "OpenRouter: routes to several hosts; the price is the listed one, a host's may differ.",
         {
             "base_url": "https://openrouter.ai/api/v1",
+            "require_reasoning": True,
             "model": "deepseek/deepseek-r1",
             "api_key_env": "OPENROUTER_API_KEY",
             "price_in": 0.70,

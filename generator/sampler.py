@@ -30,6 +30,7 @@ class Sampler:
     ) -> None:
         self._sampling = config.sampling
         self._judge = config.judge
+        self._lanes_that_think = {lane.name for lane in config.lane if lane.require_reasoning}
         self._corpus = corpus
         self._lanes = lanes
         self._graders = graders
@@ -62,6 +63,8 @@ class Sampler:
         verdict = verdict_without_grading(answer.completion)
         if verdict is not None:
             return verdict
+        if answer.lane in self._lanes_that_think and not answer.completion.reasoning.strip():
+            return Verdict("failed", None, "the answer carries no reasoning")
         self._progress.grading += 1
         try:
             response = answer.completion.response

@@ -53,6 +53,8 @@ class Tally:
             "top_p": request.top_p,
             "max_tokens": request.max_tokens,
         }
+        if request.extra:
+            self.params["extra_body"] = dict(request.extra)
 
     def charge(self, usd: float) -> None:
         """Note what a call cost."""

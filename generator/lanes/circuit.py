@@ -25,9 +25,31 @@ class Circuit:
     probing: bool = False
     opened_at: float | None = None
     failed_probes: int = 0  # in a row
+    give_up_seconds: float = 0.0  # a last probe is made when it has been open for so long; 0: never
+    _last_probe_failed_at: float = -inf
     _row: int = 0
     _row_began: float = -inf
     _pause: float = PAUSE_SECONDS
+
+    @property
+    def given_up_at(self) -> float:
+        """From when on it is no use to wait for this lane; inf: not yet.
+
+        A pause between two probes may be longer than a user's patience. So one is made at its very
+        end, and only when that one has failed too is the lane given up.
+        """
+        if self.opened_at is None or not self.give_up_seconds:
+            return inf
+        deadline = self.opened_at + self.give_up_seconds
+        if self.stopped or self._last_probe_failed_at >= deadline:
+            return deadline
+        return inf
+
+    def _next_probe_at(self, now: float, pause: float) -> float:
+        if not self.give_up_seconds or self.opened_at is None:
+            return now + pause
+        deadline = self.opened_at + self.give_up_seconds
+        return min(now + pause, deadline) if deadline > now else now + pause
 
     @property
     def closed(self) -> bool:
@@ -69,13 +91,14 @@ class Circuit:
             self.probing = False
             self.stopped = False
             self.failed_probes += 1
+            self._last_probe_failed_at = now
             self._pause = min(2 * self._pause, PAUSE_SECONDS_MAX)
             self.why = message
-            self.retry_at = now + self._pause * jitter
+            self.retry_at = self._next_probe_at(now, self._pause * jitter)
         elif self.closed and self._row >= FAILURES_IN_A_ROW:
             self.opened_at = now
             self.why = message
-            self.retry_at = now + self._pause * jitter
+            self.retry_at = self._next_probe_at(now, self._pause * jitter)
 
     def stop(self, now: float, why: str, pause: float = inf) -> None:
         """Key refused, model unknown (for good) or balance gone (`pause` seconds until a probe)."""
@@ -94,8 +117,9 @@ class Circuit:
             self.opened_at = now
         if probe:
             self.failed_probes += 1
+            self._last_probe_failed_at = now
         self.why = why
-        self.retry_at = now + pause
+        self.retry_at = self._next_probe_at(now, pause)
         self.probing = False
         self.stopped = False
 

@@ -63,9 +63,9 @@ class Dispatcher:
         accounting: Accounting,
         clock: Clock,
     ) -> None:
-        self.daemon = daemon
         self.paused = False
         self._lanes = lanes
+        self.take_up(daemon)
         self._judge = judge
         self._accounting = accounting
         self._clock = clock
@@ -73,6 +73,12 @@ class Dispatcher:
         self._woken = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._unmarked: Gate | None = None  # a lane that is free, but for its budgets' marks
+
+    def take_up(self, daemon: DaemonConfig) -> None:
+        """How long to wait, as the configuration says now."""
+        self.daemon = daemon
+        for lane in self._lanes.values():
+            lane.gate.circuit.give_up_seconds = daemon.give_up_minutes * 60
 
     async def run(self) -> None:
         """Let samples in until cancelled. Errors: `CannotWrite`; whatever else the ledger
@@ -198,7 +204,7 @@ class Dispatcher:
 
     def _next_verdict(self, lane_name: str, now: float) -> float:
         gates = [lane.gate for lane in self.usable(lane_name)]
-        moment = look_again_at(gates, now, self.daemon.wait, self.daemon.give_up_minutes * 60)
+        moment = look_again_at(gates, now, self.daemon.wait)
         return moment if moment > now else inf
 
     def _set_timer(self, moment: float, now: float) -> None:

@@ -20,7 +20,12 @@ def request_for(lane: LaneConfig, messages: list[Message], params: Mapping[str, 
     if lane.max_tokens:
         max_tokens = min(max_tokens, lane.max_tokens)
     return Request(
-        messages, lane.model, float(params["temperature"]), float(params["top_p"]), max_tokens
+        messages,
+        lane.model,
+        float(params["temperature"]),
+        float(params["top_p"]),
+        max_tokens,
+        lane.extra_body,
     )
 
 

@@ -138,7 +138,7 @@ class Lanes:
             update={"daemon": config.daemon, "retry": config.retry}
         )
         self._retry.attempts = config.retry.attempts
-        self._dispatcher.daemon = config.daemon
+        self._dispatcher.take_up(config.daemon)
         self._dispatcher.wake()
         return notes
 

@@ -27,7 +27,7 @@ from shared.chat_api.errors import (
 )
 from shared.chat_api.limits import LimitNews
 from shared.chat_api.request import Request
-from shared.records import Completion, Message, Usage
+from shared.records import Completion, Message, Usage, is_cut
 
 BACK_OFF_SECONDS = 0.25  # between two attempts of one sample, doubled each time
 BACK_OFF_SECONDS_MAX = 30.0
@@ -103,7 +103,10 @@ class Retry:
             self._dispatcher.give_up(admission)
             raise
         usage = completion.usage
-        usd = lane.gate.succeed(self._clock.now(), admission.permit, usage)
+        now = self._clock.now()
+        usd = lane.gate.succeed(now, admission.permit, usage)
+        if not lane_name and not is_cut(completion.finish_reason):  # a judge need not think
+            lane.gate.look_at_reasoning(now, completion.reasoning)
         self._settle(admission, tally, "ok", usage, usd)
         return completion
 

@@ -38,14 +38,14 @@ def verdict(
 ) -> Stopped | None:
     """How the run ends, given the lanes, of which none takes a call; None while waiting may help.
 
-    `wait`: `daemon.wait`. `give_up_seconds`: 0 is never.
+    `wait`: `daemon.wait`. `give_up_seconds`: as the circuits have it.
     """
     waits = [gate.wait(now) for gate in gates]
     states = {each.state for each in waits if each is not None}
     reasons = "; ".join(each.reason for each in waits if each is not None)
     if states == {"stopped"}:
         return NoLane(f"no lane can be used: {reasons}")
-    if now >= _given_up_at(gates, give_up_seconds):
+    if now >= _given_up_at(gates):
         return NoLane(f"no lane has worked for {give_up_seconds / 60:g} minutes: {reasons}")
     if wait or now < _hopeless_at(gates, waits, now):
         return None
@@ -54,22 +54,16 @@ def verdict(
     return NoLane(f"no lane can be used: {reasons} (daemon.wait = false)")
 
 
-def look_again_at(gates: Sequence[Gate], now: float, wait: bool, give_up_seconds: float) -> float:
+def look_again_at(gates: Sequence[Gate], now: float, wait: bool) -> float:
     """When the verdict may become another one by time alone; inf: not."""
     waits = [gate.wait(now) for gate in gates]
     hopeless_at = inf if wait else _hopeless_at(gates, waits, now)
-    return min(_given_up_at(gates, give_up_seconds), hopeless_at)
+    return min(_given_up_at(gates), hopeless_at)
 
 
-def _given_up_at(gates: Sequence[Gate], give_up_seconds: float) -> float:
-    """When all of these lanes will have been out for so long; inf while one of them works."""
-    if not give_up_seconds:
-        return inf
-    moments = []
-    for gate in gates:
-        opened_at = gate.circuit.opened_at
-        moments.append(inf if opened_at is None else opened_at + give_up_seconds)
-    return max(moments, default=inf)
+def _given_up_at(gates: Sequence[Gate]) -> float:
+    """When all of these lanes will have been out for too long; inf while one of them may work."""
+    return max((gate.circuit.given_up_at for gate in gates), default=inf)
 
 
 def _hopeless_at(gates: Sequence[Gate], waits: Sequence[Wait | None], now: float) -> float:

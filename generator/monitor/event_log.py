@@ -66,6 +66,7 @@ class EventLog:
         self._phase = ""
         self._note = ""
         self._lanes: dict[str, str] = {}
+        self._warnings: dict[str, str] = {}
         self._limits: dict[str, int] = {}
         self._errors: dict[str, Counter[str]] = {}
 
@@ -92,6 +93,9 @@ class EventLog:
             reason = {"why": lane.reason} if lane.reason else {}
             write(f"lane {state}", lane=lane.name, **reason)
         self._lanes[lane.name] = state
+        if lane.warning and lane.warning != self._warnings.get(lane.name):
+            self.log.warning("lane warns", lane=lane.name, why=lane.warning)
+            self._warnings[lane.name] = lane.warning
         self._limit(lane)
         self._failures(lane)
 

@@ -60,6 +60,7 @@ class LaneStatus:
     first_token_seconds: float = 0.0  # median of the last calls
     per_minute: float = 0.0  # calls a minute in force; 0: no such limit
     pace_source: str = ""  # "configured", "named by the provider" or "learnt from 429s"
+    warning: str = ""  # what a user should know while the lane works
     seconds_p95: float = 0.0  # 95th percentile of a call's duration; 0: not known yet
 
 

@@ -1,5 +1,7 @@
 """A lane that does not work is left alone, and one probe finds out when it works again."""
 
+from math import inf
+
 from generator.lanes.circuit import FAILURES_IN_A_ROW, Circuit
 
 
@@ -64,3 +66,31 @@ def test_a_stopped_lane_is_not_probed_and_one_without_balance_every_hour() -> No
     circuit.stop(0.0, "402", 3600.0)
     assert not circuit.may_probe(3599.0)
     assert circuit.may_probe(3600.0)
+
+
+def test_a_lane_is_given_up_only_after_a_last_probe_at_the_end_of_the_patience() -> None:
+    circuit = opened(Circuit(give_up_seconds=12.0))
+    opened_at = circuit.opened_at
+    assert opened_at is not None
+    moments = []
+    while circuit.given_up_at == inf:
+        now = circuit.retry_at
+        moments.append(now - opened_at)
+        circuit.probing = True
+        circuit.fail(now, "HTTP 500", probe=True)
+    assert moments == [2.0, 6.0, 12.0]  # not at 14 s, when nobody waits any more
+    assert circuit.given_up_at == opened_at + 12.0
+
+
+def test_a_last_probe_that_is_answered_closes_the_circuit() -> None:
+    circuit = opened(Circuit(give_up_seconds=1.0))
+    circuit.probing = True
+    circuit.succeed()
+    assert circuit.closed
+    assert circuit.given_up_at == inf
+
+
+def test_a_stopped_lane_is_given_up_without_a_probe() -> None:
+    circuit = Circuit(give_up_seconds=60.0)
+    circuit.stop(5.0, "key refused")
+    assert circuit.given_up_at == 65.0

@@ -254,7 +254,7 @@ def test_without_a_probe_it_ends_after_thirty_seconds_and_with_waiting_not_at_al
     gate = one_gate()
     open_circuit(gate, 0.0)
     assert verdict([gate], 1.0, False, 0.0) is None
-    assert look_again_at([gate], 1.0, False, 0.0) == OUT_SECONDS
+    assert look_again_at([gate], 1.0, False) == OUT_SECONDS
     gate.circuit.retry_at = 1e9
     assert isinstance(verdict([gate], OUT_SECONDS, False, 0.0), NoLane)
     assert verdict([gate], OUT_SECONDS, True, 0.0) is None
