@@ -141,9 +141,9 @@ def test_a_server_that_refuses_a_neutral_field_is_asked_without_it_and_that_is_t
     config, endpoint = start(temperature=0.6)
     endpoint.refuse = refuse
     assert main(["run", str(config)]) == 0
-    told = capsys.readouterr().out
-    assert told.count(f"the server refuses {', '.join(lost)}; asked without") == 1
-    assert told.count("the server refuses") == 1
+    output = capsys.readouterr().out
+    assert output.count(f"the server refuses {', '.join(lost)}; asked without") == 1
+    assert output.count("the server refuses") == 1
     assert len(answered(endpoint, *lost)) == 6
     assert all(row["without"] == lost for row in rows_of(config.parent / "out/m/p/answers.jsonl"))
     assert manifest_of(config)["models"][0]["refused_fields"] == lost
@@ -269,30 +269,27 @@ def several(config: Path, *endpoints: Endpoint) -> list[str]:
 def test_several_servers_share_the_questions_and_one_that_is_gone_is_passed_over(
     start: Start,
 ) -> None:
-    config, first = start()
-    _, second = start()
-    assert main(several(config, first, second)) == 0
-    asked = first.asked + second.asked
-    assert (len(first.asked) > 0, len(second.asked) > 0, sum(asked.values()), len(asked)) == (
-        True,
-        True,
-        6,
-        6,
-    )
-    second.close()
-    assert main([*several(config, first, second), "--fresh"]) == 0
+    config, server = start()
+    _, other_server = start()
+    assert main(several(config, server, other_server)) == 0
+    counts = server.asked + other_server.asked
+    assert len(server.asked) > 0
+    assert len(other_server.asked) > 0
+    assert sum(counts.values()) == len(counts) == 6
+    other_server.close()
+    assert main([*several(config, server, other_server), "--fresh"]) == 0
     comparison = json.loads((config.parent / "out/comparison.json").read_text())["benchmarks"]["p"]
     assert comparison["base"]["correct"] == 6
     report = (config.parent / "out/report.html").read_text()
-    assert f"{first.base_url}, {second.base_url}" in report
+    assert f"{server.base_url}, {other_server.base_url}" in report
 
 
 def test_what_one_of_several_servers_refuses_is_still_sent_to_the_other(start: Start) -> None:
-    config, first = start(("base", "tuned"))
-    _, second = start(("base", "tuned"))
-    second.refuse = refusing("top_k")
-    assert main(several(config, first, second)) == 0
-    assert all("top_k" in body for body in first.bodies)
+    config, server = start(("base", "tuned"))
+    _, other_server = start(("base", "tuned"))
+    other_server.refuse = refusing("top_k")
+    assert main(several(config, server, other_server)) == 0
+    assert all("top_k" in body for body in server.bodies)
     warnings = json.loads((config.parent / "out/comparison.json").read_text())["benchmarks"]["p"][
         "warnings"
     ]
