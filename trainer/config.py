@@ -13,6 +13,8 @@ Auto = Literal["auto"]
 
 
 class Data(Config):
+    """[data]: what is learnt from, and what is not."""
+
     exclude: tuple[str, ...] = Field(
         (),
         description=f"problems that judge the model: {WHAT_A_NAME_IS}",
@@ -25,6 +27,8 @@ class Data(Config):
 
 
 class Lora(Config):
+    """[lora]: the adapters."""
+
     r: int = Field(16, ge=1, description="rank")
     alpha: int = Field(32, ge=1, description="scale = alpha / r")
     dropout: float = Field(
@@ -36,6 +40,8 @@ class Lora(Config):
 
 
 class Train(Config):
+    """[train]: optimiser, lengths, checkpoints."""
+
     max_length: int = Field(4096, ge=8, description="tokens; longer traces are left out, never cut")
     epochs: float = Field(1, gt=0, description="passes over the examples")
     max_steps: int = Field(
@@ -82,6 +88,8 @@ class Train(Config):
 
 
 class Probe(Config):
+    """[probe]: the generation eval, a few fixed problems answered while the model trains."""
+
     problems: int = Field(
         32, ge=0, description="fixed held-out problems answered while training; 0: none"
     )
@@ -94,6 +102,8 @@ class Probe(Config):
 
 
 class Track(Config):
+    """[track]: trackers beside metrics.jsonl."""
+
     to: tuple[Tracker, ...] = Field(
         (), description="swanlab, trackio, tensorboard, wandb; each needs its package"
     )
@@ -102,6 +112,8 @@ class Track(Config):
 
 
 class TrainerConfig(Config):
+    """A training run: its top-level keys and tables."""
+
     run: str = Field(
         min_length=1, description="the run's folder; the same folder again goes on where it stopped"
     )

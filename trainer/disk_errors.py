@@ -10,11 +10,11 @@ from pathlib import Path
 
 from shared.errors import CannotWrite, Stopped
 
-NOTHING = 1 << 20  # bytes free: no library writes less at a time
+FULL_BYTES = 1 << 20  # free: no library writes less at a time
 
 
 @contextmanager
-def full_disk_told(folder: Path) -> Iterator[None]:
+def full_disk_in_one_line(folder: Path) -> Iterator[None]:
     """Errors inside become `CannotWrite` where `folder` lies on a disk that is full; others
     pass.
     """
@@ -34,4 +34,6 @@ def full_disk_told(folder: Path) -> Iterator[None]:
 def _is_full(folder: Path, error: Exception) -> bool:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
-    return "No space left on device" in str(error) or shutil.disk_usage(folder).free < NOTHING
+    if "No space left on device" in str(error):
+        return True
+    return shutil.disk_usage(folder).free < FULL_BYTES

@@ -25,13 +25,13 @@ CONTROL = {code: chr(0x2400 + code) for code in range(32) if code not in (9, 10)
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Text of the tokens `first` to `last` of a row: one token, or several that make one
+    """Text of the tokens `start` to `end` of a row: one token, or several that make one
     character together.
     """
 
     text: str
-    first: int
-    last: int
+    start: int
+    end: int  # the last one, included
     learnt: bool
 
 
@@ -42,9 +42,8 @@ def inspect(config: TrainerConfig, row: int, page: Path | None, say: Callable[[s
     check_corpora(config.corpora)
     check_model(config.model)
     tokenizer = load_tokenizer(config.model)
-    selection = select(
-        config, tokenizer, ChatRenderer.of(tokenizer, config.system, f"model {config.model}")
-    )
+    chat = ChatRenderer.of(tokenizer, config.system, f"model {config.model}")
+    selection = select(config, tokenizer, chat)
     rows = selection.train
     if not 0 <= row < len(rows):
         raise InputError(f"--row {row}: there are {len(rows):,} training rows, numbered from 0")
@@ -52,9 +51,9 @@ def inspect(config: TrainerConfig, row: int, page: Path | None, say: Callable[[s
         say(line)
     _show(tokenizer, rows[row], f"row {row} of {len(rows):,}")
     if page:
-        shown = rows[row : row + ROWS_A_PAGE]
-        write_atomically(page, page_html(config, tokenizer, shown, row, len(rows)).encode())
-        say(f"{page}: rows {row} to {row + len(shown) - 1}")
+        page_rows = rows[row : row + ROWS_A_PAGE]
+        write_atomically(page, page_html(config, tokenizer, page_rows, row, len(rows)).encode())
+        say(f"{page}: rows {row} to {row + len(page_rows) - 1}")
     return 0
 
 
@@ -62,18 +61,18 @@ def pieces(tokenizer: Any, example: Example) -> list[Piece]:
     """The row cut where tokens end, as far as a token ends a character; nothing crosses the
     border of the loss.
     """
-    found: list[Piece] = []
-    first = 0
+    row: list[Piece] = []
+    start = 0
     for i in range(len(example)):
         border = i + 1 in (example.prompt_length, len(example))
         text = tokenizer.decode(
-            list(example.ids[first : i + 1]), clean_up_tokenization_spaces=False
+            list(example.ids[start : i + 1]), clean_up_tokenization_spaces=False
         )
         if text.endswith("\ufffd") and not border:
             continue
-        found.append(Piece(text, first, i, i >= example.prompt_length))
-        first = i + 1
-    return found
+        row.append(Piece(text, start, i, i >= example.prompt_length))
+        start = i + 1
+    return row
 
 
 def _show(tokenizer: Any, example: Example, title: str) -> None:
@@ -89,21 +88,21 @@ def _show(tokenizer: Any, example: Example, title: str) -> None:
         text = Text()
         parts = [piece for piece in pieces(tokenizer, example) if piece.learnt == learnt]
         for number, piece in enumerate(parts):
-            shade = (
-                "bold reverse" if _special(piece.text) else style if number % 2 else f"{style} bold"
-            )
+            shade = style if number % 2 else f"{style} bold"
+            if _special(piece.text):
+                shade = "bold reverse"
             text.append(piece.text.translate(CONTROL), shade)
-        tokens = sum(piece.last - piece.first + 1 for piece in parts)
+        tokens = sum(piece.end - piece.start + 1 for piece in parts)
         console.print(Text(f"── {name}: {tokens:,} tokens", "yellow"))
         console.print(text)
 
 
 def page_html(
-    config: TrainerConfig, tokenizer: Any, rows: Sequence[Example], first: int, total: int
+    config: TrainerConfig, tokenizer: Any, rows: Sequence[Example], start: int, total: int
 ) -> str:
-    """One page without scripts; all text of the data is escaped."""
-    body = "".join(_row_html(tokenizer, example, first + i) for i, example in enumerate(rows))
-    title = f"Training rows {first} to {first + len(rows) - 1} of {total:,}"
+    """One page of rows numbered from `start`, without scripts; all text of the data is escaped."""
+    body = "".join(_row_html(tokenizer, example, start + i) for i, example in enumerate(rows))
+    title = f"Training rows {start} to {start + len(rows) - 1} of {total:,}"
     legend_html = (
         '<span class="p">Grey: read, never learnt.</span> <span class="l a">Green: in the'
         ' loss,</span><span class="l b"> one shade a token;</span> <span class="l s">control'
@@ -120,10 +119,13 @@ def page_html(
 def _row_html(tokenizer: Any, example: Example, number: int) -> str:
     spans = []
     for i, piece in enumerate(pieces(tokenizer, example)):
-        ids = " ".join(str(token) for token in example.ids[piece.first : piece.last + 1])
-        kind = ("l " if piece.learnt else "p ") + ("s" if _special(piece.text) else "ab"[i % 2])
+        ids = " ".join(str(token) for token in example.ids[piece.start : piece.end + 1])
+        loss_css = "l" if piece.learnt else "p"
+        shade_css = "s" if _special(piece.text) else "ab"[i % 2]
         text = html.escape(piece.text.translate(CONTROL))
-        spans.append(f'<span class="{kind}" title="{piece.first}: {ids}">{text}</span>')
+        spans.append(
+            f'<span class="{loss_css} {shade_css}" title="{piece.start}: {ids}">{text}</span>'
+        )
     learnt = len(example) - example.prompt_length
     return (
         f"<section><h2>Row {number}</h2><p class=dim>{html.escape(example.id)} ·"

@@ -14,7 +14,8 @@ from tests.trainer import tiny_models
 from tests.trainer.corpora import trace, write_corpus
 from tests.trainer.process_runs import ROOT, finish, metrics, start, write_config
 from trainer.__main__ import main
-from trainer.artifacts.gguf import export_gguf, read_again, write_gguf
+from trainer.artifacts.gguf import export_gguf, read_again
+from trainer.artifacts.gguf_writer import write_gguf
 from trainer.artifacts.merge import LOGIT_TOLERANCE, Observed, compare, observe, probe_prompts
 from trainer.loop.step import MicroBatch
 

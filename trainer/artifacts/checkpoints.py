@@ -30,25 +30,27 @@ class Checkpoint:
 def mark_whole(path: Path, state: dict[str, Any]) -> Checkpoint:
     """Declare the checkpoint at `path` whole, after its files are safely on the disk."""
     sizes = {}
-    for file in sorted(p for p in path.rglob("*") if p.is_file() and p.name != MARK):
-        with file.open("rb") as opened:
-            os.fsync(opened.fileno())
-        sizes[str(file.relative_to(path))] = file.stat().st_size
+    for member in sorted(path.rglob("*")):
+        if not member.is_file() or member.name == MARK:
+            continue
+        with member.open("rb") as file:
+            os.fsync(file.fileno())
+        sizes[str(member.relative_to(path))] = member.stat().st_size
     write_atomically(path / MARK, json.dumps({"files": sizes, "state": state}, indent=1).encode())
     return Checkpoint(path, _step(path), state)
 
 
 def whole_checkpoints(folder: Path) -> tuple[list[Checkpoint], list[str]]:
     """The whole checkpoints in order of step, and a line for each torn one."""
-    whole, torn = [], []
+    whole = []
+    torn = []
     for path in sorted(folder.glob(f"{PREFIX}*"), key=_step):
         fault = _fault(path)
         if fault:
             torn.append(f"{path.name} is torn ({fault}) and is passed over")
         else:
-            whole.append(
-                Checkpoint(path, _step(path), json.loads((path / MARK).read_bytes())["state"])
-            )
+            state = json.loads((path / MARK).read_bytes())["state"]
+            whole.append(Checkpoint(path, _step(path), state))
     return whole, torn
 
 
@@ -57,16 +59,17 @@ def drop_old(folder: Path, keep: int, best: int | None) -> None:
     torn one.
     """
     whole, _ = whole_checkpoints(folder)
-    names = {checkpoint.path for checkpoint in whole}
+    whole_paths = {checkpoint.path for checkpoint in whole}
     for path in folder.glob(f"{PREFIX}*"):
-        if path not in names:
+        if path not in whole_paths:
             shutil.rmtree(path)
-    old = [c for c in whole if c.step != best]
-    kept = max(1, keep - (len(whole) - len(old)))
-    for checkpoint in old[: max(0, len(old) - kept)]:
-        (
-            checkpoint.path / MARK
-        ).unlink()  # first, so that a kill leaves a torn checkpoint and not a half one
+    candidates = [checkpoint for checkpoint in whole if checkpoint.step != best]
+    num_best = len(whole) - len(candidates)
+    num_kept = max(1, keep - num_best)
+    num_dropped = max(0, len(candidates) - num_kept)
+    for checkpoint in candidates[:num_dropped]:
+        # First, so that a kill leaves a torn checkpoint and not a half one.
+        (checkpoint.path / MARK).unlink()
         shutil.rmtree(checkpoint.path)
 
 

@@ -90,12 +90,13 @@ def identity(config: TrainerConfig, chat: ChatRenderer, data_digest: str) -> dic
     tracked may.
     """
     train = config.train
+    lora = None
+    if config.method != "full":
+        lora = config.lora.model_dump(mode="json", exclude={"dropout"})
     return {
         "model": config.model,
         "method": config.method,
-        "lora": config.lora.model_dump(mode="json", exclude={"dropout"})
-        if config.method != "full"
-        else None,
+        "lora": lora,
         "lora.dropout": config.lora.dropout,
         "template": chat.digest,
         "examples and their order": data_digest,
@@ -119,13 +120,14 @@ def template_date(manifest: dict[str, Any]) -> datetime | None:
 
 
 def versions() -> dict[str, str]:
-    found = {}
+    """The releases of the libraries that are installed."""
+    releases = {}
     for name in LIBRARIES:
         try:
-            found[name] = importlib.metadata.version(name)
+            releases[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return releases
 
 
 def read_manifest(run: Path) -> dict[str, Any] | None:
@@ -149,6 +151,7 @@ def read_manifest(run: Path) -> dict[str, Any] | None:
 
 
 def write_manifest(run: Path, manifest: dict[str, Any]) -> None:
+    """Put a run's manifest in place of the one that is there."""
     write_atomically(
         run / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False).encode()
     )

@@ -15,16 +15,16 @@ def read_lines(path: Path) -> list[Line]:
     """
     if not path.exists():
         return []
-    return [
-        line
-        for line in map(_parsed, path.read_bytes().splitlines(keepends=True))
-        if line is not None
-    ]
+    records = map(_record, path.read_bytes().splitlines(keepends=True))
+    return [record for record in records if record is not None]
 
 
-def _parsed(line: bytes) -> Line | None:
+def _record(line: bytes) -> Line | None:
+    """None where the line is torn."""
+    if not line.endswith(b"\n"):
+        return None
     try:
-        parsed = json.loads(line) if line.endswith(b"\n") else None
+        record = json.loads(line)
     except ValueError:
         return None
-    return parsed if isinstance(parsed, dict) and "step" in parsed else None
+    return record if isinstance(record, dict) and "step" in record else None

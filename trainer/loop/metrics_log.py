@@ -56,8 +56,10 @@ class Throughput:
 
     @property
     def tokens_per_second(self) -> float:
+        """Of all processes together."""
         return sum(self._tokens) / sum(self._seconds)
 
     @property
     def seconds_per_step(self) -> float:
+        """The mean of the last steps."""
         return sum(self._seconds) / len(self._seconds)

@@ -112,7 +112,8 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
         """One whole optimiser step: every micro-batch forward and backward. Returns the step's
         mean loss a token, [].
         """
-        model.train()
+        if not model.training:
+            model.train()
         step: Step = inputs["step"]
         num_loss_tokens = sum(len(example) - example.prompt_length for example in step)
         indices_by_rank = shares([len(example) for example in step], self.args.world_size)
@@ -134,7 +135,7 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
                 if not self.micro.halve(longest):
                     raise
             # Outside the except block: its traceback holds the tensors that did not fit.
-            self.model.zero_grad(set_to_none=True)
+            self._drop_gradients()
             torch.cuda.empty_cache()
             self._say(
                 f"out of memory: micro-batch now {self.micro.tokens:,} tokens; the step is done"
@@ -161,11 +162,11 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
         return total
 
     def _batch(self, examples: Sequence[Example], most_segments: int) -> PackedBatch:
-        compiled = self.micro.compiled
-        multiple = COMPILED_MULTIPLE if compiled else 1
+        is_compiled = self.micro.compiled
+        multiple = COMPILED_MULTIPLE if is_compiled else 1
         if self.micro.padded:
             return pad_examples(examples, multiple)
-        segments = most_segments if compiled else 0
+        segments = most_segments if is_compiled else 0
         return pack_examples(examples, self._longest, multiple, segments)
 
     def precision(self) -> AbstractContextManager[Any]:
@@ -189,7 +190,27 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
 
     @cached_property
     def _gradient_sum(self) -> GradientSum:
-        return GradientSum(self.model.parameters())
+        return GradientSum(self._trained_parameters)
+
+    # What follows is the Trainer's, on a list: to find a model's parameters, its own calls walk
+    # the thousands of modules that PEFT makes, four times a step, while the GPU waits.
+
+    @cached_property
+    def _trained_parameters(self) -> list[torch.nn.Parameter]:
+        return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+
+    def _drop_gradients(self) -> None:
+        for parameter in self._trained_parameters:
+            parameter.grad = None
+
+    def _clip_grad_norm(self, model: Any) -> Tensor:
+        """Clip in place; the norm before, []."""
+        return torch.nn.utils.clip_grad_norm_(self._trained_parameters, self.args.max_grad_norm)
+
+    def _prepare_for_training(self, *arguments: Any) -> Any:
+        model, dataloader = super()._prepare_for_training(*arguments)
+        model.zero_grad = self._drop_gradients  # called after each step, without arguments
+        return model, dataloader
 
     def get_train_dataloader(self) -> Any:
         """Whole steps in order, the same ones in every process: each takes its share of each

@@ -47,7 +47,7 @@ def set_environment(config: TrainerConfig) -> None:
     is.
     """
     run = Path(config.run)
-    wanted = {
+    variables = {
         "TENSORBOARD_LOGGING_DIR": str(run / "tensorboard"),
         "SWANLAB_PROJECT": config.track.project,
         "SWANLAB_LOG_DIR": str(run / "swanlab"),
@@ -55,6 +55,6 @@ def set_environment(config: TrainerConfig) -> None:
         "WANDB_DIR": str(run),
     }
     if config.track.offline:
-        wanted |= {"SWANLAB_MODE": "offline", "WANDB_MODE": "offline"}
-    for name, value in wanted.items():
+        variables |= {"SWANLAB_MODE": "offline", "WANDB_MODE": "offline"}
+    for name, value in variables.items():
         os.environ.setdefault(name, value)

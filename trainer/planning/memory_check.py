@@ -44,7 +44,8 @@ def check_memory(
         try:
             peak, seconds = _two_steps(model, batch, plan, card, num_trained * ADAMW_BYTES)
         except torch.OutOfMemoryError:
-            peak, seconds = float("inf"), 0.0
+            peak = float("inf")
+            seconds = 0.0
         model.zero_grad(set_to_none=True)
         tokens = sum(map(len, batch))
         if peak <= card.total_gib:
@@ -112,8 +113,8 @@ def _choose_threads(model: Any, examples: Sequence[Example], plan: Plan) -> None
         with torch.autocast("cpu", torch.bfloat16, enabled=plan.dtype == "bf16"):
             loss = loss_sum(model, batch)
         loss.backward()
-        elapsed = time.perf_counter() - start
-        seconds[threads] = min(seconds.get(threads, float("inf")), elapsed)
+        step_seconds = time.perf_counter() - start
+        seconds[threads] = min(seconds.get(threads, float("inf")), step_seconds)
     torch.set_num_threads(min(seconds, key=lambda threads: seconds[threads]))
 
 

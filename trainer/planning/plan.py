@@ -107,10 +107,12 @@ class Plan:
 
     @property
     def total_gib(self) -> float:
+        """Memory of all parts."""
         return sum(self.memory_gib.values())
 
     @property
     def seconds(self) -> float:
+        """Time for the whole run."""
         return self.tokens / self.tokens_per_second
 
     def lines(self) -> list[str]:

@@ -144,8 +144,8 @@ def test_the_pieces_of_a_row_are_its_text_and_part_where_the_loss_begins(tokeniz
     assert isinstance(row, Example)
     cut = pieces(tokenizer, row)
     assert "".join(p.text for p in cut) == tokenizer.decode(list(row.ids))
-    assert [t for p in cut for t in range(p.first, p.last + 1)] == list(range(len(row)))
-    assert next(p.first for p in cut if p.learnt) == row.prompt_length
+    assert [t for p in cut for t in range(p.start, p.end + 1)] == list(range(len(row)))
+    assert next(p.start for p in cut if p.learnt) == row.prompt_length
     assert "🙂" in [p.text for p in cut if p.learnt] or any("🙂" in p.text for p in cut)
 
 

