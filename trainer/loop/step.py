@@ -112,7 +112,7 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
         """One whole optimiser step: every micro-batch forward and backward. Returns the step's
         mean loss a token, [].
         """
-        if not model.training:
+        if not self.model.training:  # asked first: it walks every module
             model.train()
         step: Step = inputs["step"]
         num_loss_tokens = sum(len(example) - example.prompt_length for example in step)
