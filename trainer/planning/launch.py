@@ -112,7 +112,7 @@ def idle_cards(launch: Launch) -> str:
     if launch.world > 1 or cards < 2:
         return ""
     return (
-        f"note: 1 of {cards} cards is used; `accelerate launch --num_processes {cards} -m trainer"
+        f"note: 1 of {cards} cards is used; `accelerate launch --multi_gpu --num_processes {cards} -m trainer"
         " run …` uses all"
     )
 
