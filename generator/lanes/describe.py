@@ -39,7 +39,7 @@ def lane_status(gate: Gate, waiting: int, now: float, paused: bool = False) -> L
         first_token_seconds=round(concurrency.delays.recent, 3),
         per_minute=round(gate.account.pace.per_minute, 1),
         pace_source=gate.account.pace.source,
-        warning=gate.warning,
+        warning=gate.reasoning.warning,
         seconds_p95=round(gate.expected.seconds_p95, 1) if gate.expected.calls else 0.0,
     )
 

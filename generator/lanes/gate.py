@@ -22,7 +22,7 @@ from generator.lanes.flights import Flight
 from generator.lanes.limits import Limits, strictest
 from generator.lanes.pace import PAUSE_OF_A_LIMIT
 from generator.lanes.prices import price, usual_price
-from generator.lanes.reasoning_check import REMEDY, ReasoningCheck
+from generator.lanes.reasoning_check import ReasoningCheck
 from generator.lanes.refusal_streak import Trial
 from generator.lanes.remedies import with_remedy
 from generator.lanes.token_bucket import TokenBucket
@@ -87,23 +87,11 @@ class Gate:
         self.circuit = Circuit()
         self.trial = Trial()
         self.reasoning = ReasoningCheck()
-        self.warning = ""  # what a user should know while the lane works
         self.expected = Expectation()
         self.counts = Counts()
         self.busy_since: float | None = None  # the first 429 after which no call was taken up
         self.in_flight = 0
         self.paused = False
-
-    def look_at_reasoning(self, now: float, reasoning: str) -> None:
-        """Note whether a whole answer was thought about: a lane whose first ones were not is told
-        of, or stops where reasoning is required.
-        """
-        if not self.reasoning.answered(reasoning):
-            return
-        if self.lane.require_reasoning:
-            self.circuit.stop(now, REMEDY)
-        else:
-            self.warning = REMEDY
 
     def reload(self, lane: LaneConfig) -> None:
         """Take up changed windows and prices."""

@@ -21,6 +21,7 @@ class ReasoningCheck:
 
     without_reasoning: int = 0
     settled: bool = False
+    warning: str = ""  # what a user should know while the lane works
 
     def answered(self, reasoning: str) -> bool:
         """Note a whole answer; true once, when the lane has shown that it does not think."""
@@ -33,4 +34,5 @@ class ReasoningCheck:
         if self.without_reasoning < FIRST_ANSWERS:
             return False
         self.settled = True
+        self.warning = REMEDY
         return True

@@ -16,6 +16,7 @@ from generator.lanes.clock import Clock
 from generator.lanes.dispatch import Admission, Dispatcher
 from generator.lanes.lane import Lane, request_for
 from generator.lanes.prices import is_priced
+from generator.lanes.reasoning_check import REMEDY
 from generator.lanes.stop_conditions import Drained
 from shared.chat_api.errors import (
     BadRequest,
@@ -106,7 +107,9 @@ class Retry:
         now = self._clock.now()
         usd = lane.gate.succeed(now, admission.permit, usage)
         if not lane_name and not is_cut(completion.finish_reason):  # a judge need not think
-            lane.gate.look_at_reasoning(now, completion.reasoning)
+            does_not_think = lane.gate.reasoning.answered(completion.reasoning)
+            if does_not_think and lane.config.require_reasoning:
+                lane.gate.circuit.stop(now, REMEDY)
         self._settle(admission, tally, "ok", usage, usd)
         return completion
 

@@ -3,6 +3,7 @@ optimiser.
 """
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -37,10 +38,19 @@ def arguments(folder: Path, model: Path, corpus: Path, *changes: str) -> list[st
     ]
 
 
+def with_positions(model: Path, folder: Path, count: int) -> Path:
+    """A copy of a model that knows `count` positions."""
+    shutil.copytree(model, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"max_position_embeddings": count}))
+    return folder
+
+
 def test_the_tutorials_flags_reach_adapter_and_optimiser_and_a_change_of_them_is_another_run(
     tmp_path: Path, model_folder: Path, corpus: Path
 ) -> None:
-    code, output = finish(start(*arguments(tmp_path, model_folder, corpus)))
+    model = with_positions(model_folder, tmp_path / "model", 4096)  # the tutorial's max_length
+    code, output = finish(start(*arguments(tmp_path, model, corpus)))
     assert code == 0, output
     run = tmp_path / "run"
     adapter = json.loads((run / "adapter/adapter_config.json").read_text())
@@ -61,7 +71,7 @@ def test_the_tutorials_flags_reach_adapter_and_optimiser_and_a_change_of_them_is
     )
     for change in ("lora.dropout=0.0", "train.adam_beta2=0.999"):
         with pytest.raises(InputError, match=f"differs in {change.partition('=')[0]}"):
-            main(arguments(tmp_path, model_folder, corpus, change))
+            main(arguments(tmp_path, model, corpus, change))
 
 
 def test_a_run_from_before_a_key_was_there_goes_on_with_what_it_had(tmp_path: Path) -> None:
