@@ -220,11 +220,11 @@ def test_an_endpoint_that_dies_half_way_keeps_what_it_answered(
     config, endpoint = endpoint_run(serve, tmp_path, script, 20)
     with pytest.raises(EndpointDead):
         main(["run", str(config), "--set", "engine.attempts=1"])
-    cached_count = len(answers(config))
-    assert 0 < cached_count <= 10
+    cached_problems = [answer["problem"] for answer in answers(config)]
+    assert 0 < len(cached_problems) <= 10
     dead = False
     assert main(["run", str(config)]) == 0
-    assert all(endpoint.asked["m", f"Problem {i}: what is {i}?"] == 1 for i in range(cached_count))
+    assert all(endpoint.asked["m", problem] == 1 for problem in cached_problems)
     assert (
         json.loads((tmp_path / "out/comparison.json").read_text())["benchmarks"]["p"]["base"][
             "correct"

@@ -46,6 +46,8 @@ def ran(body: str, **options: Any) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
         timeout=60,
+        # A background job starts with interrupts ignored, and so would what it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         **options,
     )
 

@@ -12,6 +12,8 @@ from shared.contamination import text as contamination
 from tests.generator.corpora import trace
 from tests.shared.grading.hostile_texts import BOUND, TEXTS, seconds
 
+pytestmark = pytest.mark.timing  # CPU seconds, which coverage would double
+
 SOLVED = trace("How many?")
 
 

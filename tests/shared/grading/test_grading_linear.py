@@ -1,11 +1,15 @@
 """What grading runs in the caller costs no more than the text is long, whatever it is made of."""
 
+import pytest
+
 from shared.grading import grade_fast
 from shared.grading.choices import named_choice, options
 from shared.grading.compare import compare
 from shared.grading.normalise import clean
 from shared.grading.outcome import NeedsWorker, Undecidable
 from tests.shared.grading.hostile_texts import BOUND, TEXTS, seconds
+
+pytestmark = pytest.mark.timing  # CPU seconds, which coverage would double
 
 
 def graded(text: str) -> None:
