@@ -139,6 +139,11 @@ def check_corpora(corpora: Sequence[str]) -> None:
     """
     for corpus in corpora:
         folder = Path(corpus)
+        if folder.is_file():
+            raise InputError(
+                f"{corpus}: a file, no corpus folder: traces made elsewhere become one by"
+                f" `python -m generator import {corpus} data/imported`"
+            )
         if not sealed_files(folder, "traces"):
             waiting = len(open_files(folder, "traces"))
             why = (
@@ -148,9 +153,15 @@ def check_corpora(corpora: Sequence[str]) -> None:
             )
             raise InputError(
                 f"{corpus}/traces: no sealed shard to read ({why}); `python -m generator run` makes"
-                " them"
+                " them, or `python -m generator import` of traces made elsewhere"
             )
-        if next(read_traces(folder), None) is None:
+        try:
+            opening = next(read_traces(folder), None)
+        except InputError as error:
+            raise InputError(
+                f"{error}; `python -m generator import {corpus} data/imported` reads other shapes"
+            ) from None
+        if opening is None:
             raise InputError(f"{corpus}/traces: the sealed shards are empty: generate traces first")
 
 

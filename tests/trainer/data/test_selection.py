@@ -194,6 +194,18 @@ def test_only_sealed_shards_are_read(tokenizer: Any, tmp_path: Path) -> None:
     assert "open shards" in got.lines()[-1]
 
 
+def test_traces_of_others_are_refused_with_the_command_that_imports_them(tmp_path: Path) -> None:
+    foreign = tmp_path / "foreign.jsonl"
+    foreign.write_text('{"messages": []}\n')
+    with pytest.raises(InputError, match=f"generator import {foreign} data/imported"):
+        check_corpora([str(foreign)])
+    shard = tmp_path / "c" / "traces" / "shard-000000.jsonl"
+    shard.parent.mkdir(parents=True)
+    shard.write_text('{"messages": []}\n')
+    with pytest.raises(InputError, match=r"schema None is not 1.*generator import"):
+        check_corpora([str(tmp_path / "c")])
+
+
 def test_bad_corpora_are_refused_with_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such corpus folder"):
         check_corpora([str(tmp_path / "nowhere")])
