@@ -50,10 +50,10 @@ def load_benchmark(
         questions.append(Question(unique_id, text, gold, tuple(messages)))
     shown = shown_name(name)
     whole = Benchmark(shown, slug(shown), tuple(questions), benchmark.origin, "", len(pairs))
-    return first(whole, len(questions))
+    return first_questions(whole, len(questions))
 
 
-def first(benchmark: Benchmark, count: int) -> Benchmark:
+def first_questions(benchmark: Benchmark, count: int) -> Benchmark:
     """The benchmark's first `count` questions, as a benchmark of its own digest."""
     questions = benchmark.questions[:count]
     digest = hashlib.sha256("\n".join(f"{q.id} {q.gold}" for q in questions).encode()).hexdigest()

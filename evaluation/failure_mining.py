@@ -71,7 +71,7 @@ def write_weak(
 
 
 @dataclass(frozen=True, slots=True)
-class _Selection:
+class _MinedProblems:
     """The rows to write, what they are, and what else is to be said of them."""
 
     rows: list[dict[str, Any]]
@@ -99,7 +99,7 @@ def _counts(failed: Mapping[str, Sequence[Question]]) -> str:
     return ", ".join(f"{name} {len(questions)}" for name, questions in failed.items())
 
 
-def _failed_themselves(failed: Mapping[str, Sequence[Question]]) -> _Selection:
+def _failed_themselves(failed: Mapping[str, Sequence[Question]]) -> _MinedProblems:
     """The failed problems, where they were held out of a corpus."""
     test_sets = [name for name in failed if not name.startswith(HELD_OUT)]
     held_out = [name for name in failed if name.startswith(HELD_OUT)]
@@ -116,7 +116,7 @@ def _failed_themselves(failed: Mapping[str, Sequence[Question]]) -> _Selection:
     ]
     left_out = f"; {', '.join(test_sets)} left out: a test set" if test_sets else ""
     note = f"{left_out}; once trained on, they judge nothing: hold out others"
-    return _Selection(rows, "held-out problems", note)
+    return _MinedProblems(rows, "held-out problems", note)
 
 
 def _near(
@@ -125,7 +125,7 @@ def _near(
     manifest: Mapping[str, Any],
     examined: Mapping[str, Cases],
     failed: Mapping[str, Sequence[Question]],
-) -> _Selection:
+) -> _MinedProblems:
     """The source's problems nearest to the failed ones, decontaminated against everything that
     was examined.
     """
@@ -146,7 +146,7 @@ def _near(
     ]
     count_left_out = len(copies.texts)
     note = f"; {count_left_out} copies of evaluation problems left out" if count_left_out else ""
-    return _Selection(rows, f"problems of {source} near the {len(questions)}", note)
+    return _MinedProblems(rows, f"problems of {source} near the {len(questions)}", note)
 
 
 class _CopyFilter:

@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from evaluation.answer_cache import AnswerCache, cache_key
 from evaluation.answering import Answering
-from evaluation.benchmarks import first, load_benchmark, slug
+from evaluation.benchmarks import first_questions, load_benchmark, slug
 from evaluation.config import ENDPOINT_ONLY, EvaluationConfig, GenerationConfig
 from evaluation.engines.protocol import Engine
 from evaluation.lighteval.loading import without_litellm
@@ -57,7 +57,7 @@ def evaluate(
     with files.held(config.out), ended_by_a_signal(farewell), ExitStack() as stack:
         scorer = Scorer()
         stack.callback(scorer.close)
-        run = _Run(config, scorer, console, fresh)
+        run = _EvaluationRun(config, scorer, console, fresh)
         decisions: dict[str, Any] = {}
         if quick:
             benchmarks, decisions = run.shorten(benchmarks)
@@ -66,7 +66,7 @@ def evaluate(
         return write_results(config.out, manifest, results)
 
 
-class _Run:
+class _EvaluationRun:
     """What the steps of one evaluation share: configuration, scorer, console, models' identities."""
 
     def __init__(
@@ -108,7 +108,7 @@ class _Run:
             for benchmark in benchmarks:
                 decision = self._decide(benchmark, engines)
                 decisions[benchmark.name] = decision
-                short_benchmarks.append(first(benchmark, decision["asked"]))
+                short_benchmarks.append(first_questions(benchmark, decision["asked"]))
         return short_benchmarks, decisions
 
     def _decide(self, benchmark: Benchmark, engines: Mapping[str, Engine]) -> dict[str, Any]:

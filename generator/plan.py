@@ -14,7 +14,6 @@ from generator.corpus import Ledger, Total
 from generator.corpus.store import read_trace
 from generator.intake import Intake
 from generator.keys import key_of
-from generator.lanes.describe import span
 from generator.lanes.forecast import Expected, Forecast, forecast
 from generator.lanes.lane import request_for
 from generator.lanes.remedies import with_remedy
@@ -22,6 +21,7 @@ from generator.rehearsal.launch import with_rehearsal_teacher
 from shared.chat_api import ChatClient, Clocks
 from shared.chat_api.errors import CallError, FieldRefused
 from shared.chat_api.limits import LimitNews
+from shared.durations import duration
 from shared.errors import InputError
 from shared.prompts import messages_for
 from shared.records import Completion
@@ -39,7 +39,7 @@ NEVER_DAYS = 36_500
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RunPlan:
     """`text` for the user. `usable`: false where a call was made on every lane and none
     answered.
     """
@@ -49,7 +49,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class CorpusExpectation:
     """What is in the corpus already, and what it says about the samples to come."""
 
     samples: int
@@ -58,7 +58,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
+class LaneCheck:
     """What one real call to a lane showed."""
 
     lines: list[str]
@@ -66,7 +66,7 @@ class Probe:
     tokens_per_second: float = 0.0
 
 
-def plan(config: GeneratorConfig, probe: bool = False) -> Plan:
+def plan(config: GeneratorConfig, probe: bool = False) -> RunPlan:
     """What a run will be. Reads and screens the problems; makes calls only to probe. Errors:
     `InputError`.
     """
@@ -96,10 +96,10 @@ def plan(config: GeneratorConfig, probe: bool = False) -> Plan:
     for each in probes:
         lines += each.lines
     usable = not probe or any(each.answered for each in probes)
-    return Plan("\n".join(lines), usable)
+    return RunPlan("\n".join(lines), usable)
 
 
-def _progress(corpus: Path) -> Progress:
+def _progress(corpus: Path) -> CorpusExpectation:
     """Finished samples, and what one takes: from the corpus where it has some, else guessed."""
     path = corpus / "ledger.sqlite"
     totals: list[Total] = []
@@ -114,7 +114,7 @@ def _progress(corpus: Path) -> Progress:
     samples = sum(total.samples for total in totals)
     if not samples:
         guess = Expected(GUESSED_PROMPT_TOKENS, GUESSED_COMPLETION_TOKENS, seconds=0.0)
-        return Progress(0, guess, GUESS)
+        return CorpusExpectation(0, guess, GUESS)
     prompt_tokens = sum(total.prompt_tokens for total in totals) / samples
     measured_means = Expected(
         prompt_tokens=prompt_tokens,
@@ -123,7 +123,7 @@ def _progress(corpus: Path) -> Progress:
         calls=max(1.0, sum(total.attempts for total in totals) / samples),
         cached_tokens=cached_share * prompt_tokens,
     )
-    return Progress(samples, measured_means, f"measured on {samples:,} finished samples")
+    return CorpusExpectation(samples, measured_means, f"measured on {samples:,} finished samples")
 
 
 def _cached_share(corpus: Path, ledger: Ledger) -> float:
@@ -176,8 +176,8 @@ def _cost_lines(outlook: Forecast) -> list[str]:
         lines.append(
             f"not done   {outlook.left_over:,.0f} samples: {outlook.binding} is used up before"
         )
-    duration = span(outlook.days * DAY_SECONDS) if outlook.days < NEVER_DAYS else "never"
-    lines.append(f"time       {duration}, bound by {outlook.binding}")
+    time_needed = duration(outlook.days * DAY_SECONDS) if outlook.days < NEVER_DAYS else "never"
+    lines.append(f"time       {time_needed}, bound by {outlook.binding}")
     return lines
 
 
@@ -194,12 +194,12 @@ def _lane_lines(outlook: Forecast) -> list[str]:
     return lines
 
 
-async def _probe_lanes(config: GeneratorConfig) -> list[Probe]:
+async def _probe_lanes(config: GeneratorConfig) -> list[LaneCheck]:
     async with with_rehearsal_teacher(config) as callable_config:
         return [await _probe_lane(callable_config, lane) for lane in callable_config.lane]
 
 
-async def _probe_lane(config: GeneratorConfig, lane: LaneConfig) -> Probe:
+async def _probe_lane(config: GeneratorConfig, lane: LaneConfig) -> LaneCheck:
     sampling = config.sampling
     messages = messages_for(PROBE_QUESTION, sampling.system_prompt, sampling.prompt)
     params = {
@@ -221,13 +221,13 @@ async def _probe_lane(config: GeneratorConfig, lane: LaneConfig) -> Probe:
                 refusals.append(error.message)
             except CallError as error:
                 kind = error.kind.replace("_", " ")
-                return Probe([f"probe      {lane.name}: {kind}: {with_remedy(error, lane)}"])
-    return Probe([f"probe      {lane.name}: refuses {'; '.join(refusals)}"])
+                return LaneCheck([f"probe      {lane.name}: {kind}: {with_remedy(error, lane)}"])
+    return LaneCheck([f"probe      {lane.name}: refuses {'; '.join(refusals)}"])
 
 
 def _described(
     lane: LaneConfig, completion: Completion, news: list[LimitNews], refusals: list[str]
-) -> Probe:
+) -> LaneCheck:
     first_token_seconds = completion.first_token_seconds or 0.0
     streaming_seconds = max(completion.total_seconds - first_token_seconds, 1e-3)
     usage = completion.usage
@@ -243,7 +243,7 @@ def _described(
         lines.append(f"           it refuses: {'; '.join(refusals)}")
     if news:
         lines.append(f"           it says about limits: {_in_words(news[-1])}")
-    return Probe(lines, answered=True, tokens_per_second=speed)
+    return LaneCheck(lines, answered=True, tokens_per_second=speed)
 
 
 def _in_words(news: LimitNews) -> str:

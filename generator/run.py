@@ -17,7 +17,7 @@ from generator.lanes import Drained, Lanes
 from generator.monitor import console
 from generator.monitor.event_log import EventLog
 from generator.monitor.snapshot import Snapshots
-from generator.monitor.status import Phase, Progress, RunStatus
+from generator.monitor.status import Phase, RunStatus, SampleCounts
 from generator.sampler import Sampler
 from generator.work_queue import Feed
 from shared.errors import SAME_SIGNAL_SECONDS, CannotWrite, InputError, Stopped, die_of_a_second
@@ -49,7 +49,7 @@ class Run:
         self._feed = feed
         self._lanes = lanes
         self._read_again = read_again
-        self._progress = Progress()
+        self._progress = SampleCounts()
         self._sampler = Sampler(config, corpus, lanes, graders, self._progress)
         self._snapshots = Snapshots(config.corpus, self._progress)
         self._event_log = EventLog()
@@ -224,7 +224,7 @@ class Run:
             self._event_log.record(status)
 
 
-def _count_settled(corpus: Corpus, progress: Progress) -> None:
+def _count_settled(corpus: Corpus, progress: SampleCounts) -> None:
     """The samples that earlier runs finished."""
     for total in corpus.ledger.totals():
         if total.pile == "traces":

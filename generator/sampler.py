@@ -10,7 +10,7 @@ from generator.corpus import Corpus
 from generator.grading.llm_judge import judge
 from generator.grading.pool import Graders
 from generator.lanes import Answer, Drained, Lanes, NoLane, OutOfBudget
-from generator.monitor.status import Progress
+from generator.monitor.status import SampleCounts
 from generator.record import trace_of, utc_now, verdict_without_grading
 from generator.work_queue import Ask
 from shared.prompts import messages_for
@@ -26,7 +26,7 @@ class Sampler:
         corpus: Corpus,
         lanes: Lanes,
         graders: Graders,
-        progress: Progress,
+        progress: SampleCounts,
     ) -> None:
         self._sampling = config.sampling
         self._judge = config.judge

@@ -28,7 +28,7 @@ DECODE = {"skip_special_tokens": False, "clean_up_tokenization_spaces": False}
 
 
 @dataclass(slots=True)
-class Settings:
+class SamplingSettings:
     """How answers are drawn."""
 
     temperature: float = 0.0
@@ -91,7 +91,11 @@ class Speaker:
         self._decoder_kind: Any = None  # known from the first answer on; base and tuned are alike
 
     def answer(
-        self, messages: list[Message], settings: Settings, show: Callable[[str], None], base: bool
+        self,
+        messages: list[Message],
+        settings: SamplingSettings,
+        show: Callable[[str], None],
+        base: bool,
     ) -> str:
         """The whole completion; `show` gets its text as it comes. Raises KeyboardInterrupt as
         it happens.
@@ -141,7 +145,7 @@ def chat(run: Path, temperature: float = 0.0, max_new_tokens: int = 2048) -> int
     """
     if temperature < 0 or max_new_tokens < 1:
         raise InputError("--temperature must be 0 or more, --max-new-tokens 1 or more")
-    settings = Settings(temperature, max_new_tokens)
+    settings = SamplingSettings(temperature, max_new_tokens)
     speaker = Speaker(run)
     conversation: list[Message] = []
     print(f"{run}: type a problem, /help for commands")
@@ -164,7 +168,7 @@ def chat(run: Path, temperature: float = 0.0, max_new_tokens: int = 2048) -> int
 
 
 def _converse(
-    speaker: Speaker, conversation: list[Message], question: str, settings: Settings
+    speaker: Speaker, conversation: list[Message], question: str, settings: SamplingSettings
 ) -> None:
     """A question and its answer, which join the conversation; neither where it was stopped."""
     messages: list[Message] = [*conversation, {"role": "user", "content": question}]
@@ -174,7 +178,7 @@ def _converse(
 
 
 def _compare(
-    speaker: Speaker, conversation: list[Message], question: str, settings: Settings
+    speaker: Speaker, conversation: list[Message], question: str, settings: SamplingSettings
 ) -> None:
     """Base and tuned model answer `question`, or the conversation's last one where it is ""."""
     messages = list(conversation)
@@ -191,7 +195,7 @@ def _compare(
 
 
 def _say(
-    speaker: Speaker, messages: list[Message], settings: Settings, *, base: bool
+    speaker: Speaker, messages: list[Message], settings: SamplingSettings, *, base: bool
 ) -> str | None:
     """Print an answer as it comes. None where the user stopped it."""
     has_colour = sys.stdout.isatty()
@@ -212,7 +216,7 @@ def _say(
     return answer
 
 
-def _set(command: str, value: str, settings: Settings) -> str:
+def _set(command: str, value: str, settings: SamplingSettings) -> str:
     """Change a setting; the line to print."""
     try:
         if command == "/temperature" and float(value) >= 0:

@@ -62,7 +62,7 @@ def check(corpus: Path) -> CheckReport:
         if running and name not in sealed_names:
             continue  # the run has sealed it this moment and is about to note it
         report.shards += 1
-        faults = _Faults(file, report)
+        faults = _FaultList(file, report)
         _check_rows(file, name, pile, ledger, shard_by_id, faults)
         if manifest is not None and not file.name.endswith(OPEN):
             _check_manifest(corpus, file, manifest.pop(name, None), faults, running)
@@ -87,7 +87,7 @@ def _or_fault(reader: Callable[[], T], report: CheckReport) -> T | None:
         return None
 
 
-class _Faults:
+class _FaultList:
     """Collects the faults of one file, the first few by name."""
 
     def __init__(self, file: Path, report: CheckReport) -> None:
@@ -124,7 +124,7 @@ def _check_rows(
     pile: Pile,
     ledger: Ledger | None,
     shard_by_id: dict[int, str],
-    faults: _Faults,
+    faults: _FaultList,
 ) -> None:
     positions: dict[str, Position] = {}
     if ledger:
@@ -172,7 +172,7 @@ def _wrong_with(trace: Trace, pile: Pile) -> str:
 
 
 def _check_manifest(
-    corpus: Path, file: Path, entry: SealedShard | None, faults: _Faults, running: bool
+    corpus: Path, file: Path, entry: SealedShard | None, faults: _FaultList, running: bool
 ) -> None:
     actual = describe(corpus, file)
     if entry is None:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from generator.export.export import Export, check_files
-from generator.export.selection import PICKS, Selection
+from generator.export.selection import PICKS, ExportChoice
 from generator.quality.flags import FLAGS
 from shared.errors import InputError
 
@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     """Export, and say what was written and what was left. Errors: `InputError`, `CannotWrite`."""
     if not 0 <= args.held_out < 1:
         raise InputError(f"--held-out {args.held_out}: a share of the problems, from 0 to below 1")
-    choice = Selection(
+    choice = ExportChoice(
         sources=frozenset(args.source),
         min_tokens=args.min_tokens,
         max_tokens=args.max_tokens,

@@ -13,7 +13,7 @@ from generator.export.card import Facts, data_card
 from generator.export.hubs import push_to_hugging_face, push_to_modelscope
 from generator.export.selection import (
     Chosen,
-    Selection,
+    ExportChoice,
     choose,
     kept_traces,
     read_chosen,
@@ -59,7 +59,7 @@ class Export:
     """One export of one corpus. `to` may be called for several destinations."""
 
     def __init__(
-        self, corpus: Path, choice: Selection, repair: bool = False, licence: str = "other"
+        self, corpus: Path, choice: ExportChoice, repair: bool = False, licence: str = "other"
     ) -> None:
         """Reads the corpus once. Errors: `InputError` where nothing is left to export."""
         self._corpus = corpus
@@ -176,7 +176,7 @@ def _screening(corpus: Path) -> dict[str, Any] | None:
     return summary if isinstance(summary, dict) else None
 
 
-def _in_words(choice: Selection) -> str:
+def _in_words(choice: ExportChoice) -> str:
     low, high = choice.pass_rate
     parts = [f"{choice.pick} correct samples of a problem"]
     if choice.sources:

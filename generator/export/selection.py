@@ -29,7 +29,7 @@ _TEACHER_FAILURES = frozenset({b"incorrect", b"no_answer", b"truncated"})
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class ExportChoice:
     """What to export. Lengths are completion tokens; a limit of 0 is none."""
 
     sources: frozenset[str] = frozenset()  # full names, or what stands after the last "/"
@@ -67,7 +67,7 @@ class Chosen:
     problems: int = 0
 
 
-def choose(corpus: Path, choice: Selection) -> Chosen:
+def choose(corpus: Path, choice: ExportChoice) -> Chosen:
     """Read the corpus' sealed shards once and decide. Errors: `InputError` for a corpus that
     cannot be read.
     """
@@ -158,7 +158,7 @@ def _parsed(line: bytes, place: str) -> Trace:
         raise InputError(f"{place}: {error}: `python -m generator check` looks further") from None
 
 
-def _why_left(trace: Trace, choice: Selection) -> str:
+def _why_left(trace: Trace, choice: ExportChoice) -> str:
     tokens = trace.usage.completion_tokens
     verdicts = {"correct", "unverifiable"} if choice.unverifiable else {"correct"}
     if trace.verdict not in verdicts:

@@ -214,7 +214,7 @@ async def _import_rows(
     samples = _samples(rows, summary)
     for _ in islice(samples, summary.samples_before):
         pass  # written by an earlier run, in this very order
-    progress = _Progress()
+    progress = _ProgressLine()
     with ThreadPoolExecutor(os.cpu_count() or 1, "grading") as pool:
         async with asyncio.TaskGroup() as group:
             group.create_task(corpus.keep_writing())
@@ -325,7 +325,7 @@ def _trace(id_: str, number: int, sample: ForeignSample, verdict: Verdict, model
     )
 
 
-class _Progress:
+class _ProgressLine:
     """A line now and then: on a terminal it is written over, elsewhere it is a line of its own."""
 
     def __init__(self) -> None:

@@ -10,6 +10,7 @@ from generator.lanes.clock import Clock
 from generator.lanes.gate import Gate
 from generator.lanes.waits import Wait
 from generator.monitor.status import BudgetStatus, LaneStatus
+from shared.durations import duration
 
 AT_WORK = ("full", "pacing")  # waiting of this kind is what a busy lane does
 DAY_SECONDS = 86_400
@@ -72,28 +73,9 @@ def sentence(wait: Wait, now: float, clock: Clock) -> str:
     if wait.until is None or wait.until <= now:
         return wait.reason
     remaining_seconds = wait.until - now
-    duration = span(remaining_seconds)
+    pause = duration(max(1.0, remaining_seconds))
     if not wait.zone:
-        return f"{wait.reason}, again in {duration}"
+        return f"{wait.reason}, again in {pause}"
     then = datetime.fromtimestamp(clock.calendar(wait.until), ZoneInfo(wait.zone))
     weekday = "" if remaining_seconds < DAY_SECONDS else f"{then:%a} "
-    return f"{wait.reason}, next at {weekday}{then:%H:%M} {wait.zone}, in {duration}"
-
-
-def span(seconds: float) -> str:
-    """5 h 12 min, 3 min, 40 s: two units at most."""
-    if seconds < 60:
-        return f"{max(1, round(seconds))} s"
-    minutes = round(seconds / 60)
-    hours = minutes // 60
-    days = hours // 24
-    if days:
-        return _two_units(days, "d", hours % 24, "h")
-    if hours:
-        return _two_units(hours, "h", minutes % 60, "min")
-    return f"{minutes} min"
-
-
-def _two_units(count: int, unit: str, smaller_count: int, smaller_unit: str) -> str:
-    text = f"{count} {unit}"
-    return f"{text} {smaller_count} {smaller_unit}" if smaller_count else text
+    return f"{wait.reason}, next at {weekday}{then:%H:%M} {wait.zone}, in {pause}"

@@ -23,7 +23,7 @@ from generator.lanes.clock import Clock
 from generator.lanes.gate import Gate, Permit
 from generator.lanes.lane import Lane
 from generator.lanes.prices import usual_price
-from generator.lanes.stop_conditions import Drained, look_again_at, verdict
+from generator.lanes.stop_conditions import Drained, look_again_at, stop_reason
 from generator.lanes.waits import Wait
 
 # longest sleep without a look at the clock: it may be set, a laptop may have slept
@@ -163,7 +163,7 @@ class Dispatcher:
             next_look = min((wait.until for wait in waits if wait.until is not None), default=inf)
             if waits and not self.paused:
                 self._end_if_nothing_can_help(queue, lane_name, now)
-                next_look = min(next_look, self._next_verdict(lane_name, now))
+                next_look = min(next_look, self._next_stop_check(lane_name, now))
             return next_look
         return inf
 
@@ -198,11 +198,11 @@ class Dispatcher:
         gates = [lane.gate for lane in self.usable(lane_name)]
         if any(gate.in_flight for gate in gates):
             return  # what is in flight may free a part of a budget, and must not be lost
-        end = verdict(gates, now, self.daemon.wait, self.daemon.give_up_minutes * 60)
+        end = stop_reason(gates, now, self.daemon.wait, self.daemon.give_up_minutes * 60)
         if end is not None:
             _end_all(queue, end)
 
-    def _next_verdict(self, lane_name: str, now: float) -> float:
+    def _next_stop_check(self, lane_name: str, now: float) -> float:
         gates = [lane.gate for lane in self.usable(lane_name)]
         moment = look_again_at(gates, now, self.daemon.wait)
         return moment if moment > now else inf

@@ -33,7 +33,7 @@ class NoLane(Stopped):
     exit_code = 4
 
 
-def verdict(
+def stop_reason(
     gates: Sequence[Gate], now: float, wait: bool, give_up_seconds: float
 ) -> Stopped | None:
     """How the run ends, given the lanes, of which none takes a call; None while waiting may help.
@@ -55,7 +55,7 @@ def verdict(
 
 
 def look_again_at(gates: Sequence[Gate], now: float, wait: bool) -> float:
-    """When the verdict may become another one by time alone; inf: not."""
+    """When `stop_reason` may become another one by time alone; inf: not."""
     waits = [gate.wait(now) for gate in gates]
     hopeless_at = inf if wait else _hopeless_at(gates, waits, now)
     return min(_given_up_at(gates), hopeless_at)

@@ -7,7 +7,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from generator.monitor.status import BudgetStatus, LaneStatus, Phase, Progress, RunStatus
+from generator.monitor.status import BudgetStatus, LaneStatus, Phase, RunStatus, SampleCounts
 
 RATE_SECONDS = 10.0  # tokens a second are shown over this time
 
@@ -15,7 +15,7 @@ RATE_SECONDS = 10.0  # tokens a second are shown over this time
 class Snapshots:
     """Keeps the little history that rates need. `progress` is counted by the pipeline."""
 
-    def __init__(self, corpus: str, progress: Progress) -> None:
+    def __init__(self, corpus: str, progress: SampleCounts) -> None:
         self.progress = progress
         self._corpus = corpus
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")

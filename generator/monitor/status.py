@@ -1,7 +1,7 @@
 """What a run is doing, as plain data: the panel draws it, the server sends it, the ledger keeps the
 last one.
 
-The pipeline counts (`Progress`), the lanes describe themselves (`LaneStatus`), `RunStatus` is
+The pipeline counts (`SampleCounts`), the lanes describe themselves (`LaneStatus`), `RunStatus` is
 both at one moment.
 """
 
@@ -70,7 +70,7 @@ def pace(per_minute: float, source: str) -> str:
 
 
 @dataclass(slots=True)
-class Progress:
+class SampleCounts:
     """The pipeline's own counts. `settled_*` were finished before this run began."""
 
     total: int = 0  # samples wanted in all; 0: not known

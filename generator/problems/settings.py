@@ -3,7 +3,7 @@
 from typing import Protocol
 
 
-class Settings(Protocol):
+class ProblemSettings(Protocol):
     """The keys of `[problems]` that are read here."""
 
     @property

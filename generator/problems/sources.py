@@ -15,7 +15,7 @@ from generator.problems.formats import is_data_file
 from generator.problems.gold_search import GoldSearch
 from generator.problems.hub import MODELSCOPE, is_hub_name, open_hub
 from generator.problems.rows import BadRow, RowShape, Skipped
-from generator.problems.settings import Settings
+from generator.problems.settings import ProblemSettings
 from generator.problems.stream import ProblemStream, ProblemTally, Screen
 from shared.errors import InputError
 from shared.records import Problem
@@ -27,7 +27,7 @@ _SHARD = re.compile(r"-\d+-of-\d+$")  # train-00000-of-00005.parquet is a part o
 
 
 def open_problems(
-    config: Settings,
+    config: ProblemSettings,
     screen: Screen | None = None,
     read: int = 0,
     taken: int = 0,
@@ -75,7 +75,7 @@ def local_path(source: str) -> Path | None:
     return path if is_local else None
 
 
-def whole_data_set(config: Settings, path: Path, needs_gold: bool = False) -> ProblemStream:
+def whole_data_set(config: ProblemSettings, path: Path, needs_gold: bool = False) -> ProblemStream:
     """Every problem of local data in the order of the files, whatever `limit` and `seed` say.
     Errors: `InputError`.
     """
@@ -83,7 +83,7 @@ def whole_data_set(config: Settings, path: Path, needs_gold: bool = False) -> Pr
     return ProblemStream(_local(config, path, tally, None, needs_gold), 0, None, tally)
 
 
-def fingerprint(config: Settings, path: Path, needs_gold: bool = False) -> str:
+def fingerprint(config: ProblemSettings, path: Path, needs_gold: bool = False) -> str:
     """Changes when the local data or the way that it is read changes. Errors: `InputError`
     where there is none.
     """
@@ -96,7 +96,7 @@ def fingerprint(config: Settings, path: Path, needs_gold: bool = False) -> str:
     return digest.hexdigest()[:16]
 
 
-def _synthetic(config: Settings) -> Iterator[Problem]:
+def _synthetic(config: ProblemSettings) -> Iterator[Problem]:
     kind = config.source.removeprefix(SYNTHETIC)
     from generator.problems import synthetic
 
@@ -110,7 +110,7 @@ def _synthetic(config: Settings) -> Iterator[Problem]:
 
 
 def _local(
-    config: Settings, path: Path, tally: ProblemTally, seed: int | None, needs_gold: bool
+    config: ProblemSettings, path: Path, tally: ProblemTally, seed: int | None, needs_gold: bool
 ) -> Iterator[Problem | Skipped | BadRow]:
     files, tally.files = data_files(path, config.split)
     known_columns = recognise(first_columns(files))
@@ -152,7 +152,7 @@ def _data_set_names(path: Path, files: list[Path]) -> dict[Path, str]:
 
 
 def _from_hub(
-    rows: Iterator[dict[str, Any]], config: Settings, needs_gold: bool, tally: ProblemTally
+    rows: Iterator[dict[str, Any]], config: ProblemSettings, needs_gold: bool, tally: ProblemTally
 ) -> Iterator[Problem | Skipped | BadRow]:
     opening_row = next(rows, None)
     if opening_row is None:
@@ -182,7 +182,7 @@ def _from_hub(
 
 
 def _shape(
-    config: Settings, data_set: str, needs_gold: bool, known_columns: Columns | None
+    config: ProblemSettings, data_set: str, needs_gold: bool, known_columns: Columns | None
 ) -> RowShape:
     """Which columns are read: those of a known data set where the user configured none."""
     names = {
@@ -212,7 +212,7 @@ def _columns_in_words(shape: RowShape, known_columns: Columns | None) -> str:
     return f"columns of {known_columns.name}: problem in {shape.problem_field}, gold in {golds}"
 
 
-def _check_answer_field(config: Settings, place: object, fields: Iterable[str]) -> None:
+def _check_answer_field(config: ProblemSettings, place: object, fields: Iterable[str]) -> None:
     """Misspelt, it would leave every problem without a gold answer, found out when all calls
     are paid.
     """
@@ -223,7 +223,7 @@ def _check_answer_field(config: Settings, place: object, fields: Iterable[str]) 
         )
 
 
-def _check_numina_sources(config: Settings) -> None:
+def _check_numina_sources(config: ProblemSettings) -> None:
     if "numinamath-cot" in config.source.lower():
         for name in config.only_sources:
             if name not in numina.SOURCES:

@@ -17,7 +17,7 @@ flag finds there.
 import re
 import zlib
 
-from shared.grading.extract import Answer, extract, last_box
+from shared.grading.extract import FinalAnswer, extract, last_box
 from shared.records import Trace
 
 FLAGS = (
@@ -114,7 +114,7 @@ def _supported(answer: str | None, thinking: str) -> bool:
     if not answer_numbers:
         return True
     box = extract(thinking) if "boxed" in thinking else None
-    box_numbers = _numbers(box.text) if isinstance(box, Answer) else set()
+    box_numbers = _numbers(box.text) if isinstance(box, FinalAnswer) else set()
     if box_numbers:
         return not box_numbers.isdisjoint(answer_numbers)
     if not answer_numbers.isdisjoint(_numbers(thinking)):

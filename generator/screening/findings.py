@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from generator.screening.summary import ScreeningSummary
-from shared.contamination import Finding, Hit
+from shared.contamination import Contamination, Hit
 from shared.file_writing import open_within
 from shared.records import Problem
 from shared.shards import whole_length
@@ -29,7 +29,7 @@ class FindingFile:
         if self._path.exists():  # a killed run may leave a torn line; its batch is done again
             os.truncate(self._path, whole_length(self._path))
 
-    def add(self, problems: list[Problem], findings: list[Finding]) -> None:
+    def add(self, problems: list[Problem], findings: list[Contamination]) -> None:
         """Written before the batch's other records, so that a killed run repeats lines rather
         than losing them.
         """
@@ -53,7 +53,7 @@ class FindingFile:
                     continue
                 written_ids.add(identity)
                 hit = None if evidence is None else Hit(*(evidence[name] for name in _HIT_KEYS))
-                summary.count(Finding(hit, shares_8, shares_13))
+                summary.count(Contamination(hit, shares_8, shares_13))
                 if hit is not None:
                     file.write(orjson.dumps(evidence, option=orjson.OPT_APPEND_NEWLINE))
                     yield int(identity, 16), hit

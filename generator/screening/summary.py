@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from shared.contamination import Finding
+from shared.contamination import Contamination
 
 DUPLICATE = "duplicate"
 NEAR_DUPLICATE = "near-duplicate"
@@ -29,7 +29,7 @@ class ScreeningSummary:
     evaluation_problems: int = 0
     near_duplicates: float = 0.0  # the threshold in force, 0: not looked for
 
-    def count(self, finding: Finding) -> None:
+    def count(self, finding: Contamination) -> None:
         """Count what one problem shares with the evaluation sets."""
         self.sharing_8 += finding.shares_8
         self.sharing_13 += finding.shares_13

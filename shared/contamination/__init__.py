@@ -54,7 +54,7 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Contamination:
     """The nearest evaluation problem if one is near, and what plain n-gram rules would say
     (reported, not followed).
 
@@ -66,7 +66,7 @@ class Finding:
     shares_13: bool
 
 
-NOTHING = Finding(None, False, False)
+NOTHING = Contamination(None, False, False)
 
 
 class _Profile:
@@ -141,7 +141,7 @@ class EvaluationIndex:
         hit = self.find(text).hit
         return hit is not None and hit.contaminated
 
-    def find(self, text: str, text_tokens: list[str] | None = None) -> Finding:
+    def find(self, text: str, text_tokens: list[str] | None = None) -> Contamination:
         """What `text` shares with the evaluation sets. `text_tokens`: its `text.tokens`, where
         they are known already.
         """
@@ -156,7 +156,7 @@ class EvaluationIndex:
         )
         shares_8 = not self._eights.isdisjoint(profile.eights)
         shares_13 = shares_8 and not self._thirteens.isdisjoint(profile.thirteens)
-        return Finding(best, shares_8, shares_13)
+        return Contamination(best, shares_8, shares_13)
 
     def _add(self, name: str, text: str) -> None:
         profile = _Profile(text)

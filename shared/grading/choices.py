@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from shared.grading.normalise import clean
-from shared.grading.outcome import Finding, NeedsWorker, Undecidable
+from shared.grading.outcome import NeedsWorker, Outcome, Undecidable
 
 TAIL = 6_000  # characters from the end of a problem in which its options are looked for
 MAX_OPTION = 600
@@ -38,14 +38,14 @@ _ANY_LETTER = re.compile(r"[A-Za-z]")
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class NamedChoice:
     """The letter that an answer names; `remainder` is what stands behind it ("(B) 7"), cleaned."""
 
     letter: str
     remainder: str
 
 
-def named_choice(answer: str) -> Choice | None:
+def named_choice(answer: str) -> NamedChoice | None:
     """The choice that a cleaned answer names: `B`, `(B)`, `\\text{(B)} 7`, `B. 7`,
     `\\text{option B}`.
     """
@@ -66,7 +66,7 @@ def named_choice(answer: str) -> Choice | None:
         or remainder.startswith(("\\le", "\\ge", "\\cdot", "\\times", "\\cup"))
     ):
         return None
-    return Choice(letter.upper(), remainder)
+    return NamedChoice(letter.upper(), remainder)
 
 
 def named_letters(answer: str) -> str:
@@ -128,7 +128,7 @@ def _option(text: str) -> str:
 Equal = Callable[[str, str], bool]  # (gold, answer): equal by value
 
 
-def by_choice(gold: str, answer: str, problem: str, equal: Equal) -> Finding | None:
+def by_choice(gold: str, answer: str, problem: str, equal: Equal) -> Outcome | None:
     """The finding where the gold or the answer names an option; None where neither does. Raises
     what `equal` raises.
     """
@@ -141,16 +141,16 @@ def by_choice(gold: str, answer: str, problem: str, equal: Equal) -> Finding | N
         same = letters[0] == letters[1]
         if option_texts:
             same = sorted(letters[0]) == sorted(letters[1])
-        return Finding(same, f"names {'' if same else 'not '}the same options", "choice")
+        return Outcome(same, f"names {'' if same else 'not '}the same options", "choice")
     if letters[0] and answer_choice is not None and re.search(r"[ ,;]", gold):
-        return Finding(False, f"names option {answer_choice.letter} alone", "choice")
+        return Outcome(False, f"names option {answer_choice.letter} alone", "choice")
     if gold_choice is not None and (not gold_choice.remainder or "(" in gold[:12]):
         return _against_letter(gold_choice, answer_choice, answer, option_texts, equal)
     if answer_choice is not None and not _equal_at_once(equal, gold, answer):
         value = answer_choice.remainder or option_texts.get(answer_choice.letter, "")
         if value:
             same = equal(gold, value)
-            return Finding(
+            return Outcome(
                 same,
                 f"the value of option {answer_choice.letter} is {'' if same else 'not '}the gold",
                 "choice",
@@ -159,17 +159,17 @@ def by_choice(gold: str, answer: str, problem: str, equal: Equal) -> Finding | N
 
 
 def _against_letter(
-    gold_choice: Choice,
-    answer_choice: Choice | None,
+    gold_choice: NamedChoice,
+    answer_choice: NamedChoice | None,
     answer: str,
     option_texts: dict[str, str],
     equal: Equal,
-) -> Finding:
+) -> Outcome:
     letter = gold_choice.letter
     if answer_choice is None and option_texts and re.fullmatch(r"[a-j]", answer):
-        answer_choice = Choice(answer.upper(), "")
+        answer_choice = NamedChoice(answer.upper(), "")
     if answer_choice is not None and answer_choice.letter != letter:
-        return Finding(
+        return Outcome(
             False, f"the gold is option {letter}, the answer names {answer_choice.letter}", "choice"
         )
     if (
@@ -177,18 +177,18 @@ def _against_letter(
         and answer_choice.remainder
         and _is_value_of_another(answer_choice, option_texts, equal)
     ):
-        return Finding(False, f"names option {letter} with the value of another", "choice")
+        return Outcome(False, f"names option {letter} with the value of another", "choice")
     if answer_choice is not None:
-        return Finding(True, f"names option {letter}", "choice")
+        return Outcome(True, f"names option {letter}", "choice")
     value = option_texts.get(letter, "") or gold_choice.remainder
     if not value:
         how = f"the gold is option {letter}; the answer names none and the problem lists none"
-        return Finding(False, how, "choice")
+        return Outcome(False, how, "choice")
     same = equal(value, answer)
-    return Finding(same, f"{'' if same else 'not '}the value of option {letter}", "choice")
+    return Outcome(same, f"{'' if same else 'not '}the value of option {letter}", "choice")
 
 
-def _is_value_of_another(choice: Choice, option_texts: dict[str, str], equal: Equal) -> bool:
+def _is_value_of_another(choice: NamedChoice, option_texts: dict[str, str], equal: Equal) -> bool:
     other_texts = [text for letter, text in option_texts.items() if letter != choice.letter]
     return not _equal_at_once(equal, option_texts.get(choice.letter, ""), choice.remainder) and any(
         _equal_at_once(equal, text, choice.remainder) for text in other_texts

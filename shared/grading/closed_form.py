@@ -27,7 +27,7 @@ _I: Monomial = (True, 1, ())
 
 def exact(node: Node) -> Form:
     """The form of an expression. Errors: `TooHard`; `Unreadable` for a division by zero."""
-    return _Evaluation().form(node)
+    return _FormBuilder().form(node)
 
 
 def square_free(n: int) -> tuple[int, int]:
@@ -54,7 +54,7 @@ def square_free(n: int) -> tuple[int, int]:
     return (outside, inside * n)
 
 
-class _Evaluation:
+class _FormBuilder:
     """The operations of an expression, under one budget of steps."""
 
     def __init__(self) -> None:

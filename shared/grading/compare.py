@@ -13,7 +13,7 @@ from shared.grading.choices import by_choice
 from shared.grading.comparison import Comparison, Symbolic
 from shared.grading.lists import Listed, read_list
 from shared.grading.normalise import clean, squash
-from shared.grading.outcome import Finding, NeedsWorker, Undecidable
+from shared.grading.outcome import NeedsWorker, Outcome, Undecidable
 from shared.grading.parts import read_parts
 
 # Characters of gold and answer together that are compared outside a worker process.
@@ -45,14 +45,14 @@ READINGS = (
 
 def compare(
     gold: str, items: tuple[str, ...], problem: str | None, symbolic: Symbolic | None
-) -> Finding:
+) -> Outcome:
     """Whether the boxes `items` (one answer, or a list in order) say what `gold` says.
 
     Without `symbolic` raises `NeedsWorker` where the fast path does not decide; with it may raise
     `Undecidable`.
     """
     if len(items) == 1 and gold.strip() == items[0].strip():
-        return Finding(True, "the same text", "exact")
+        return Outcome(True, "the same text", "exact")
     length = len(gold) + sum(map(len, items))
     if length > MAX_COMPARED:
         raise Undecidable(f"{length} characters are too many to compare")
@@ -63,7 +63,7 @@ def compare(
     digits = [literals.read_digits(text) for text in (gold_text, *answer_texts)]
     if len(digits) == 2 and digits[0] and digits[1]:  # plain numbers, as most are
         same = digits[0] == digits[1]
-        return Finding(same, f"{'equal' if same else 'not equal'} by value", "exact")
+        return Outcome(same, f"{'equal' if same else 'not equal'} by value", "exact")
     return _finding(Comparison(problem or "", symbolic, READINGS), gold_text, answer_texts)
 
 
@@ -81,7 +81,7 @@ def several(gold: str) -> int:
     return 1
 
 
-def _finding(comparison: Comparison, gold: str, answers: tuple[str, ...]) -> Finding:
+def _finding(comparison: Comparison, gold: str, answers: tuple[str, ...]) -> Outcome:
     if len(answers) > 1:
         equal = _boxes_equal(comparison, gold, answers)
         how = "as lists"
@@ -96,7 +96,7 @@ def _finding(comparison: Comparison, gold: str, answers: tuple[str, ...]) -> Fin
         how = "in the same form" if squash(gold) == squash(answers[0]) else "by value"
     opinion = comparison.opinion
     reason = f"{'equal' if equal else 'not equal'} {opinion.how if opinion else how}"
-    return Finding(equal, reason, opinion.checked_by if opinion else "exact")
+    return Outcome(equal, reason, opinion.checked_by if opinion else "exact")
 
 
 def _boxes_equal(comparison: Comparison, gold: str, answers: tuple[str, ...]) -> bool:

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 
 from shared.grading.normalise import squash, without_text
-from shared.grading.outcome import Finding, NeedsWorker, Undecidable
+from shared.grading.outcome import NeedsWorker, Outcome, Undecidable
 
 MAX_DEPTH = 6
 
 # (gold, answer, problem), gold and answer cleaned. Raises `Undecidable` where it cannot tell.
-Symbolic = Callable[[str, str, str], Finding]
+Symbolic = Callable[[str, str, str], Outcome]
 
 # (comparison, gold, answer) -> equal, not equal, or None: not for this reading.
 Reading = Callable[["Comparison", str, str], bool | None]
@@ -25,7 +25,7 @@ class Comparison:
         self.problem = problem
         self.symbolic = symbolic
         self.readings = readings
-        self.opinion: Finding | None = None
+        self.opinion: Outcome | None = None
         self._depth = 0  # of readings that compare parts with `equal`, which reads them in turn
 
     def equal(self, gold: str, answer: str) -> bool:

@@ -27,7 +27,7 @@ _BETWEEN_BOXES = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class FinalAnswer:
     """One answer, or the boxes of a trailing list in order. `how` says where it was found."""
 
     items: tuple[str, ...]
@@ -47,7 +47,7 @@ class Missing:
     reason: str
 
 
-def extract(response: str) -> Answer | Missing:
+def extract(response: str) -> FinalAnswer | Missing:
     """The final answer of a response. Only what stands outside the thinking counts.
 
     Order: the last box (or trailing group of boxes) inside `<answer>` tags if there are any, else
@@ -68,7 +68,7 @@ def extract(response: str) -> Answer | Missing:
     return _marked(text[-TAIL:])
 
 
-def boxes_in_parts(response: str, count: int) -> Answer | None:
+def boxes_in_parts(response: str, count: int) -> FinalAnswer | None:
     """The boxes of a response that has exactly `count` of them, each on a line of its own; else
     None.
     """
@@ -87,14 +87,14 @@ def boxes_in_parts(response: str, count: int) -> Answer | None:
         boxes.append(text[content[0] : content[1]].strip())
         end = content[2]
     if all(boxes):
-        return Answer(tuple(boxes), f"{count} boxes, one for each part")
+        return FinalAnswer(tuple(boxes), f"{count} boxes, one for each part")
     return None
 
 
 def last_box(text: str) -> str | None:
     """What the last box holds, or None where there is no box, or it is blank or never closed."""
     answer = _boxed(text)
-    if isinstance(answer, Answer):
+    if isinstance(answer, FinalAnswer):
         return answer.items[-1]
     return None
 
@@ -107,7 +107,7 @@ def _inside_answer_tags(text: str) -> str | None:
     return text[start + len("<answer>") : end if end >= 0 else len(text)]
 
 
-def _boxed(text: str) -> Answer | Missing | None:
+def _boxed(text: str) -> FinalAnswer | Missing | None:
     """The last box, with those before it that make one list with it."""
     start = _rfind_box(text, len(text))
     if start < 0:
@@ -128,7 +128,7 @@ def _boxed(text: str) -> Answer | Missing | None:
         start = before
     if not all(re.sub(r"\\(?:[,;:! ]|$)|[\s{}~$]", "", box) for box in boxes):
         return Missing("no_answer", "the last box is blank")
-    return Answer(
+    return FinalAnswer(
         tuple(boxes), "last box" if len(boxes) == 1 else f"trailing list of {len(boxes)} boxes"
     )
 
@@ -168,15 +168,15 @@ def _box_content(text: str, start: int) -> tuple[int, int, int] | None:
     return None
 
 
-def _marked(tail: str) -> Answer | Missing:
+def _marked(tail: str) -> FinalAnswer | Missing:
     """An answer that is marked without a box, from the end of the text."""
     chosen, how = marked_answer(tail)
     if chosen is None:
         return Missing("no_answer", how)
-    return Answer((chosen,), how)
+    return FinalAnswer((chosen,), how)
 
 
-def _bare(content: str) -> Answer | Missing:
+def _bare(content: str) -> FinalAnswer | Missing:
     """The text inside `<answer>` tags without a box: the whole if it is short, else the answer
     marked in it.
     """
@@ -186,8 +186,8 @@ def _bare(content: str) -> Answer | Missing:
         how = "no box; inside <answer>"
         if value is None:
             return Missing("no_answer", f"{how}: no single answer")
-        return Answer((value,), how)
+        return FinalAnswer((value,), how)
     answer = _marked(bare[-TAIL:])
-    if isinstance(answer, Answer):
-        return Answer(answer.items, f"{answer.how}, inside <answer>")
+    if isinstance(answer, FinalAnswer):
+        return FinalAnswer(answer.items, f"{answer.how}, inside <answer>")
     return answer

@@ -44,21 +44,21 @@ class Values:
 
 def evaluate(gold: Node, answer: Node, point: Point, log_base: int | None) -> Values:
     """Both values at one point. `log_base` None is natural. Errors: `Undecidable`."""
-    evaluation = _Evaluation(DIGITS, point, log_base)
-    values = evaluation.value(gold), evaluation.value(answer)
+    evaluator = _Evaluator(DIGITS, point, log_base)
+    values = evaluator.value(gold), evaluator.value(answer)
     if None in values:
         return Values(*values, mp.mpf(0))
-    if evaluation.spread > MAX_SPREAD:
+    if evaluator.spread > MAX_SPREAD:
         apart = abs(values[0] - values[1])
         if apart > max(map(abs, values)) / 1000:
             return Values(*values, mp.mpf(0))
         raise Undecidable("numbers too large to tell apart")
-    spread = int(evaluation.spread) + 1
+    spread = int(evaluator.spread) + 1
     digits = DIGITS + 3 * spread
     with mp.workdps(digits):
         if spread > ROUGH:
-            precise_evaluation = _Evaluation(digits, point, log_base)
-            values = precise_evaluation.value(gold), precise_evaluation.value(answer)
+            precise_evaluator = _Evaluator(digits, point, log_base)
+            values = precise_evaluator.value(gold), precise_evaluator.value(answer)
             if None in values:
                 return Values(*values, mp.mpf(0))
         size = max(1, *map(abs, values))
@@ -77,7 +77,7 @@ def rational(node: Node) -> Fraction | None:
     return None
 
 
-class _Evaluation:
+class _Evaluator:
     """Evaluates with a fixed number of digits and notes between what magnitudes its numbers lie."""
 
     def __init__(self, digits: int, point: Point, log_base: int | None) -> None:

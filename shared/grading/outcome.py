@@ -14,7 +14,7 @@ class Undecidable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Outcome:
     """`how` says in a few words how it was found."""
 
     equal: bool

@@ -35,7 +35,7 @@ _MEASURED = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class SamplePoint:
     """A point, and whether a letter that may stand for a size is negative there."""
 
     point: Point
@@ -69,10 +69,10 @@ def domain_of(problem: str, gold: Node, answer: Node) -> Domain:
     )
 
 
-def samples(domain: Domain) -> list[Sample]:
+def samples(domain: Domain) -> list[SamplePoint]:
     """The points, the generic ones first; one point without letters where there are none."""
     if not domain.names:
-        return [Sample({})]
+        return [SamplePoint({})]
     draw = random.Random(20)
     count = 48 if domain.whole else 20
     columns = {
@@ -88,7 +88,7 @@ def samples(domain: Domain) -> list[Sample]:
             value < 0 and name.partition("_")[0] not in _COORDINATES
             for name, value in point.items()
         )
-        drawn_samples.append(Sample(point, doubtful))
+        drawn_samples.append(SamplePoint(point, doubtful))
     return drawn_samples
 
 

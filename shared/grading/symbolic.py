@@ -11,8 +11,8 @@ import re
 
 from shared.grading.expressions import Node, parse
 from shared.grading.numeric import AGREE, Values, evaluate
-from shared.grading.outcome import Finding, Undecidable
-from shared.grading.sample_points import Domain, Sample, domain_of, samples
+from shared.grading.outcome import Outcome, Undecidable
+from shared.grading.sample_points import Domain, SamplePoint, domain_of, samples
 from shared.grading.tokens import Unreadable
 
 MAX_LENGTH = 2_000  # characters that math-verify gets to see
@@ -21,13 +21,13 @@ MAX_ROUNDED = 10**12
 MIN_COMPARED = 3  # points, where there are letters
 
 
-def symbolically_equal(gold: str, answer: str, problem: str = "") -> Finding:
+def symbolically_equal(gold: str, answer: str, problem: str = "") -> Outcome:
     """Whether two cleaned expressions are equal. Errors: `Undecidable`."""
     try:
         nodes = parse(gold), parse(answer)
     except Unreadable:
         return _by_math_verify(gold, answer)
-    return Finding(numerically_equal(*nodes, problem), f"to {AGREE} digits", "exact")
+    return Outcome(numerically_equal(*nodes, problem), f"to {AGREE} digits", "exact")
 
 
 def numerically_equal(gold: Node, answer: Node, problem: str = "") -> bool:
@@ -89,17 +89,17 @@ def is_mathematics(text: str) -> bool:
     )
 
 
-def _by_math_verify(gold: str, answer: str) -> Finding:
+def _by_math_verify(gold: str, answer: str) -> Outcome:
     if not is_mathematics(gold):
         raise Undecidable("the gold answer is no expression that can be read")
     if not is_mathematics(answer):
-        return Finding(False, "(the answer is no expression that can be read)", "exact")
+        return Outcome(False, "(the answer is no expression that can be read)", "exact")
     if re.sub(r"\d", "0", gold) == re.sub(r"\d", "0", answer):
-        return Finding(False, "(other digits in the same form)", "exact")
+        return Outcome(False, "(other digits in the same form)", "exact")
     equal = math_verify_equal(gold, answer)
     if equal and (_is_large(gold) or _is_large(answer)):
         raise Undecidable("a value too large for the places that math-verify compares")
-    return Finding(equal, "by math-verify", "math_verify")
+    return Outcome(equal, "by math-verify", "math_verify")
 
 
 def _is_large(text: str) -> bool:
@@ -149,7 +149,7 @@ def _equal_at_points(gold: Node, answer: Node, domain: Domain, log_base: int | N
     raise Undecidable("neither expression has a value where they were evaluated")
 
 
-def _values(gold: Node, answer: Node, sample: Sample, log_base: int | None) -> Values | None:
+def _values(gold: Node, answer: Node, sample: SamplePoint, log_base: int | None) -> Values | None:
     """Both values at one point; None where one is too large there, unless it is the only point
     there is.
     """

@@ -117,7 +117,7 @@ def test_the_command_tells_problems_calls_cost_time_and_the_binding_limit(tmp_pa
     assert told.returncode == 0, told.stderr
     assert "problems   500 after screening: 500 samples to ask" in told.stdout
     assert "a guess" in told.stdout
-    assert "time       5 d, bound by lane local: calls_per_day" in told.stdout
+    assert "time       5.0 days, bound by lane local: calls_per_day" in told.stdout
     assert "cost       $4.00" in told.stdout
 
 

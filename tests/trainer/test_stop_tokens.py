@@ -15,7 +15,7 @@ from shared.rendering import ChatRenderer
 from tests.trainer import tiny_models
 from tests.trainer.process_runs import write_config
 from trainer.artifacts.merge import merge
-from trainer.chat import Settings, Speaker
+from trainer.chat import SamplingSettings, Speaker
 from trainer.config import TrainerConfig
 from trainer.loop.generation_eval import generate
 
@@ -83,7 +83,7 @@ def test_probe_and_chat_end_at_a_token_that_only_the_model_or_only_the_template_
     write_run(run, folder)
     shown: list[str] = []
     answer = Speaker(run).answer(
-        [{"role": "user", "content": question}], Settings(0.0, 16), shown.append, base=False
+        [{"role": "user", "content": question}], SamplingSettings(0.0, 16), shown.append, base=False
     )
     assert answer == ""
     assert "".join(shown) == ""
@@ -100,7 +100,10 @@ def test_a_chat_shows_while_it_goes_on_what_it_answers_and_says_where_it_was_cut
     speaker = Speaker(run)
     shown: list[str] = []
     answer = speaker.answer(
-        [{"role": "user", "content": "What is 2 + 3?"}], Settings(1.0, 24), shown.append, base=True
+        [{"role": "user", "content": "What is 2 + 3?"}],
+        SamplingSettings(1.0, 24),
+        shown.append,
+        base=True,
     )
     assert "".join(shown) == answer + "\n(cut at 24 tokens)"
     assert len(shown) > 2

@@ -16,7 +16,7 @@ from tests.trainer.process_runs import ROOT, finish, metrics, start, write_confi
 from trainer.__main__ import main
 from trainer.artifacts.gguf import export_gguf, read_again
 from trainer.artifacts.gguf_writer import write_gguf
-from trainer.artifacts.merge import LOGIT_TOLERANCE, Observed, compare, observe, probe_prompts
+from trainer.artifacts.merge import LOGIT_TOLERANCE, Observed, compare, eval_prompts, observe
 from trainer.loop.step import MicroBatch
 
 END = (2,)  # <|im_end|> of the tiny models
@@ -139,7 +139,7 @@ def test_a_merge_that_is_another_model_does_not_pass_the_proof(
     run: Path, model_folder: Path, tokenizer: Any
 ) -> None:
     trained, base = _model(run / "merged"), _model(model_folder)
-    prompts = probe_prompts(run, ChatRenderer.of(tokenizer))
+    prompts = eval_prompts(run, ChatRenderer.of(tokenizer))
     assert len(prompts) == 20
     before = observe(trained, tokenizer, prompts, END)
     same = compare(before, observe(trained, tokenizer, prompts, END))

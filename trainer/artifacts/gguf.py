@@ -23,8 +23,8 @@ from trainer.artifacts.merge import (
     MergeRefused,
     Proof,
     compare,
+    eval_prompts,
     observe,
-    probe_prompts,
     run_config,
 )
 
@@ -115,7 +115,7 @@ def read_again(run: Path, path: Path, tokenizer: Any, chat: ChatRenderer) -> Sec
     import torch
     from transformers import AutoModelForCausalLM
 
-    prompts = probe_prompts(run, chat)
+    prompts = eval_prompts(run, chat)
     merged = AutoModelForCausalLM.from_pretrained(run / "merged", dtype=torch.float32).eval()
     stop_ids = stop_token_ids(tokenizer, chat, merged)
     before = observe(merged, tokenizer, prompts, stop_ids)

@@ -87,7 +87,7 @@ def merge(run: Path, say: Callable[[str], None]) -> int:
     tokenizer = load_tokenizer(run / "adapter")
     chat = ChatRenderer.of(tokenizer, config.system)
     adapter_model = load_adapted(config.model, run / "adapter")
-    prompts = probe_prompts(run, chat)
+    prompts = eval_prompts(run, chat)
     # Both models end at the same tokens, though their folders name different ones.
     stop_ids = stop_token_ids(tokenizer, chat, adapter_model)
     before = observe(adapter_model, tokenizer, prompts, stop_ids)
@@ -185,8 +185,8 @@ def _is_tie(logits: Any) -> bool:
     return bool((likeliest - runner_up) / logits.std() <= LOGIT_TOLERANCE)
 
 
-def probe_prompts(run: Path, chat: ChatRenderer) -> list[str]:
-    """20 prompts: the run's own probe problems, then plain sums where there are too few."""
+def eval_prompts(run: Path, chat: ChatRenderer) -> list[str]:
+    """20 prompts: the run's own eval problems, then plain sums where there are too few."""
     questions: list[str] = []
     for probe in read_lines(run / "probe.jsonl")[:1]:
         questions += [answer["problem"] for answer in probe["answers"]]
@@ -217,7 +217,7 @@ def as_measured(base: Any, tokenizer: Any, chat: ChatRenderer) -> Any:
 
     Whoever loads the model stops at the token that it was taught to end with, and decodes as it was
     measured: the base's penalties and sampling are left behind
-    (`shared.inference.generation_config`), since probe and evaluation were without them.
+    (`shared.inference.generation_config`), since generation eval and evaluation were without them.
     """
     end = end_of_turn_id(tokenizer, chat)
     tokenizer.eos_token = tokenizer.convert_ids_to_tokens(end)

@@ -24,9 +24,9 @@ def card_text(manifest: dict[str, Any]) -> str:
     result = manifest.get("result", {})
     plan = manifest["plan"]
     left_out = "".join(f"  - {count:,}: {reason}\n" for reason, count in data["left_out"].items())
-    right = "no probe was asked"
+    right = "no generation eval was made"
     if "right" in result:
-        right = f"{result['right']:.0%} of the probe problems right"
+        right = f"{result['right']:.0%} of the generation eval's problems right"
     libraries = ", ".join(f"{name} {version}" for name, version in manifest["libraries"].items())
     proof = manifest.get("merge")
     merged = "not merged"

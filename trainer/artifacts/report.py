@@ -74,9 +74,7 @@ def _tiles(
         before = sum(answer["right"] for answer in evals[0]["answers"])
         after = sum(answer["right"] for answer in best["answers"])
         problems = len(best["answers"])
-        tiles.append(
-            (f"{before} → {after} of {problems}", "probe problems right, before and after")
-        )
+        tiles.append((f"{before} → {after} of {problems}", "eval problems right, before and after"))
     held_out = _points(metrics, "held_out_loss")
     if held_out:
         start = held_out[0][1]
@@ -111,8 +109,8 @@ def _curves(metrics: Sequence[Line], evals: Sequence[Line]) -> str:
     speeds = {"training": _points(metrics, "tokens_per_second")}
     charts = (
         line_chart("Loss", losses),
-        line_chart("Probe", shares, percent=True),
-        line_chart("Length of the probe's answers", lengths, unit="tokens"),
+        line_chart("Generation eval", shares, percent=True),
+        line_chart("Length of the eval's answers", lengths, unit="tokens"),
         line_chart("Speed", speeds, unit="tokens a second"),
         line_chart("Learning rate", {"rate": _points(metrics, "learning_rate")}),
         line_chart("Memory", {"in use": _points(metrics, "memory_gib")}, unit="GiB"),
@@ -124,14 +122,14 @@ def _answers(evals: Sequence[Line]) -> str:
     """Each problem with its answers over time, newest first."""
     if not evals:
         return (
-            "<h2>Probe</h2><p>No problem was asked (probe.problems = 0, or nothing was held"
+            "<h2>Generation eval</h2><p>No problem was asked (probe.problems = 0, or nothing was held"
             " out).</p>"
         )
     head = "".join(f"<th>{line['step']}" for line in evals)
     numbers = range(len(evals[-1]["answers"]))
     rows = "".join(_problem_row(evals, number) for number in numbers)
     return (
-        "<h2>Probe answers over time</h2><p>✓ right, ✗ boxed but wrong, ○ no box, … thinking never"
+        "<h2>Answers over time</h2><p>✓ right, ✗ boxed but wrong, ○ no box, … thinking never"
         " closed. "
         'Open a problem to read its answers.</p><div class="wide"><table'
         f' class="probe"><tr><th>problem, by step{head}'

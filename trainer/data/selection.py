@@ -26,7 +26,7 @@ from trainer.data.examples import Encoder, Example, LeftOut
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """A held-out problem as the probe asks it: the prompt's text and what is right."""
+    """A held-out problem as the generation eval asks it: the prompt's text and what is right."""
 
     problem_id: str
     prompt: str

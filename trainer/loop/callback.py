@@ -15,7 +15,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from trainer.artifacts.checkpoints import Checkpoint, drop_old
 from trainer.config import TrainerConfig
 from trainer.data.examples import Example
-from trainer.loop.generation_eval import Prober, ready_to_generate
+from trainer.loop.generation_eval import GenerationEval, ready_to_generate
 from trainer.loop.held_out_loss import held_out_loss
 from trainer.loop.metrics_log import GENERATION_EVALS, METRICS, MetricsLog, Throughput
 from trainer.loop.stop_signal import StopSignal
@@ -44,7 +44,7 @@ class TrainingCallback(TrainerCallback):  # type: ignore[misc]
         plan: Plan,
         card: Card,
         held_out: Sequence[Example],
-        generation_eval: Prober,
+        generation_eval: GenerationEval,
         backend: str,
         stop_signal: StopSignal,
         say: Callable[[str], None],

@@ -2,7 +2,7 @@
 say.
 
 Loss falls long before answers are right, and goes on falling when the model has begun to ramble.
-The probe's numbers are those that matter later: right, boxed, thinking never closed, length.
+The eval's numbers are those that matter later: right, boxed, thinking never closed, length.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ from trainer.data.examples import Example
 from trainer.data.selection import HeldOut
 
 
-class Completion(NamedTuple):
+class GreedyCompletion(NamedTuple):
     """A greedy completion, without the token that ended it."""
 
     text: str
@@ -25,7 +25,7 @@ class Completion(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class ProbeAnswer:
+class EvalAnswer:
     """One greedy answer and what became of it."""
 
     problem_id: str
@@ -40,14 +40,14 @@ class ProbeAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class ProbeResult:
-    """All answers of one probe."""
+class EvalResult:
+    """All answers of one generation eval."""
 
     step: int
-    answers: tuple[ProbeAnswer, ...]
+    answers: tuple[EvalAnswer, ...]
 
     def share(self, field: str) -> float:
-        """The mean of a field of `ProbeAnswer` over all answers."""
+        """The mean of a field of `EvalAnswer` over all answers."""
         total = float(sum(getattr(answer, field) for answer in self.answers))
         return total / max(1, len(self.answers))
 
@@ -68,7 +68,7 @@ class ProbeResult:
         num_boxed = sum(answer.boxed for answer in self.answers)
         num_unclosed = sum(not answer.closed for answer in self.answers)
         return (
-            f"probe at step {self.step}: {num_right} of {len(self.answers)} right, {num_boxed} boxed,"
+            f"generation eval at step {self.step}: {num_right} of {len(self.answers)} right, {num_boxed} boxed,"
             f" {num_unclosed} never closed their thinking, {self.share('tokens'):.0f} tokens on average"
         )
 
@@ -81,7 +81,7 @@ class ProbeResult:
         }
 
 
-class Prober:
+class GenerationEval:
     """Asks the same questions again and again. Owns no model: it is given one each time."""
 
     def __init__(
@@ -101,7 +101,7 @@ class Prober:
     def __len__(self) -> int:
         return len(self._questions)
 
-    def ask(self, model: Any, step: int) -> ProbeResult:
+    def ask(self, model: Any, step: int) -> EvalResult:
         """Answers of `model`, which must be ready to generate (see `ready_to_generate`)."""
         prompts = [question.prompt for question in self._questions]
         completions = generate(
@@ -111,10 +111,10 @@ class Prober:
             graded(question, completion, self._chat)
             for question, completion in zip(self._questions, completions, strict=True)
         ]
-        return ProbeResult(step, tuple(answers))
+        return EvalResult(step, tuple(answers))
 
 
-def graded(question: HeldOut, completion: Completion, chat: ChatRenderer) -> ProbeAnswer:
+def graded(question: HeldOut, completion: GreedyCompletion, chat: ChatRenderer) -> EvalAnswer:
     """What became of a completion. An unclosed thinking is no answer, whatever it contains."""
     from shared.grading import grade
 
@@ -122,7 +122,7 @@ def graded(question: HeldOut, completion: Completion, chat: ChatRenderer) -> Pro
     parts = split(text, untagged_is_thinking=not completion.ended)
     is_boxed = not parts.unclosed and "\\boxed{" in (spoken(parts.response) or "")
     verdict = grade(parts.response, question.gold, question.problem).verdict if is_boxed else ""
-    return ProbeAnswer(
+    return EvalAnswer(
         question.problem_id,
         question.problem,
         question.gold,
@@ -136,7 +136,7 @@ def graded(question: HeldOut, completion: Completion, chat: ChatRenderer) -> Pro
 
 
 def answer_limit(configured: int, examples: Sequence[Example], max_length: int) -> int:
-    """Tokens that an answer of the probe may take: as configured, or (0) half as much again as 99
+    """Tokens that an answer may take: as configured, or (0) half as much again as 99
     of 100 traces took.
     """
     if configured:
@@ -153,7 +153,7 @@ def generate(
     prompts: Sequence[str],
     max_new_tokens: int,
     backend: str = "trl",
-) -> list[Completion]:
+) -> list[GreedyCompletion]:
     """Greedy completions of rendered prompts, in their order."""
     # Only now: Unsloth, where used, must have been imported before transformers.
     from shared.inference import generation
@@ -170,7 +170,7 @@ def generate(
         kind=HfDecoder if backend == "unsloth" else None,  # Unsloth's attention has its own cache
     )
     return [
-        Completion(
+        GreedyCompletion(
             tokenizer.decode(answer.tokens, skip_special_tokens=False),
             len(answer.tokens),
             answer.stopped,

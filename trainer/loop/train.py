@@ -26,7 +26,7 @@ from trainer.planning.launch import Launch, leave
 
 if TYPE_CHECKING:  # they import the big libraries, in their order: see `prepare`
     from trainer.loop.callback import TrainingCallback
-    from trainer.loop.generation_eval import Prober
+    from trainer.loop.generation_eval import GenerationEval
     from trainer.loop.step import StepTrainer
     from trainer.loop.stop_signal import StopSignal
 
@@ -97,15 +97,15 @@ def _train(prepared: Prepared, model: Any, checkpoint: Checkpoint | None, say: S
     return True
 
 
-def _generation_eval(prepared: Prepared) -> "Prober":
-    from trainer.loop.generation_eval import Prober, answer_limit
+def _generation_eval(prepared: Prepared) -> "GenerationEval":
+    from trainer.loop.generation_eval import GenerationEval, answer_limit
 
     config = prepared.config
     selection = prepared.selection
     limit = answer_limit(config.probe.max_new_tokens, selection.train, config.train.max_length)
     questions = selection.questions[: config.probe.problems]
     backend = prepared.backend.name
-    return Prober(questions, prepared.tokenizer, prepared.chat, limit, backend)
+    return GenerationEval(questions, prepared.tokenizer, prepared.chat, limit, backend)
 
 
 def _step_trainer(

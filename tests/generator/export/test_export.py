@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from generator.export import Export
-from generator.export.selection import Selection
+from generator.export.selection import ExportChoice
 from shared.errors import CannotWrite, InputError
 from tests.generator.corpora import trace, write_corpus
 from tests.generator.process_runs import environment
@@ -40,12 +40,12 @@ def chat_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def table(corpus: Path, out: Path, **keys: Any) -> list[dict[str, Any]]:
-    Export(corpus, Selection(**keys)).to(str(out))
+    Export(corpus, ExportChoice(**keys)).to(str(out))
     return list(pq.read_table(out).to_pylist())
 
 
 def test_the_chat_export_is_the_contracts_training_view(corpus: Path, tmp_path: Path) -> None:
-    output = Export(corpus, Selection(pick="first")).to(str(tmp_path / "x.jsonl"))
+    output = Export(corpus, ExportChoice(pick="first")).to(str(tmp_path / "x.jsonl"))
     rows = chat_rows(tmp_path / "x.jsonl")
     assert len(rows) == 40
     assert set(rows[0]) == {"messages"}
@@ -123,7 +123,7 @@ def test_repairs_are_only_made_when_asked_for(tmp_path: Path) -> None:
     wrong = [trace("What is 2 + 5?", s, "7", "8") for s in range(4)]
     corpus = write_corpus(tmp_path / "c", [trace("One?"), *wrong])
     assert len(table(corpus, tmp_path / "a.parquet")) == 1
-    output = Export(corpus, Selection(), repair=True).to(str(tmp_path / "b.parquet"))
+    output = Export(corpus, ExportChoice(), repair=True).to(str(tmp_path / "b.parquet"))
     rows = pq.read_table(tmp_path / "b.parquet").to_pylist()
     assert "1 suspect golds repaired, 4 traces" in output
     assert [(row["gold"], row["verdict"]) for row in rows if row["repaired"]] == [
@@ -136,8 +136,8 @@ def test_repairs_are_only_made_when_asked_for(tmp_path: Path) -> None:
     "ignore::DeprecationWarning", "ignore::ResourceWarning", "ignore::FutureWarning"
 )
 def test_load_dataset_reads_both_exports(corpus: Path, tmp_path: Path) -> None:
-    Export(corpus, Selection()).to(str(tmp_path / "x.jsonl"))
-    Export(corpus, Selection(held_out=0.1)).to(f"{tmp_path}/set/")
+    Export(corpus, ExportChoice()).to(str(tmp_path / "x.jsonl"))
+    Export(corpus, ExportChoice(held_out=0.1)).to(f"{tmp_path}/set/")
     program = (
         "import sys, datasets\na = datasets.load_dataset('json', data_files=sys.argv[1],"
         " split='train')\nb = datasets.load_dataset('parquet', data_files=sys.argv[2],"
@@ -168,7 +168,7 @@ def test_the_card_tells_teacher_counts_licence_and_decontamination(
         "other_numbers": {"MATH-500": 9},
     }
     (corpus / "screening" / "state.json").write_text(json.dumps({"summary": summary}))
-    Export(corpus, Selection(), licence="mit").to(f"{tmp_path}/my-set/")
+    Export(corpus, ExportChoice(), licence="mit").to(f"{tmp_path}/my-set/")
     card = (tmp_path / "my-set/README.md").read_text()
     assert "license: mit" in card
     assert "# my-set\n\n120 verified" in card
@@ -192,21 +192,21 @@ def test_the_card_tells_teacher_counts_licence_and_decontamination(
 )
 def test_an_unknown_destination_is_one_line(corpus: Path, dest: str, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        Export(corpus, Selection()).to(dest)
+        Export(corpus, ExportChoice()).to(dest)
 
 
 def test_nothing_to_export_says_why(corpus: Path) -> None:
     with pytest.raises(InputError, match="no trace to export \\(source 120\\): loosen the choice"):
-        Export(corpus, Selection(sources=frozenset({"nosuch"})))
+        Export(corpus, ExportChoice(sources=frozenset({"nosuch"})))
 
 
 def test_a_full_disk_leaves_no_half_export(corpus: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     program = (
         "import resource, sys\nfrom pathlib import Path\nfrom generator.export import Export\nfrom"
-        " generator.export.selection import Selection\nfrom shared.errors import"
+        " generator.export.selection import ExportChoice\nfrom shared.errors import"
         " CannotWrite\nresource.setrlimit(resource.RLIMIT_FSIZE, (9_000, 9_000))\ntry:\n   "
-        " Export(Path(sys.argv[1]), Selection()).to(sys.argv[2])\nexcept CannotWrite as stop:\n   "
+        " Export(Path(sys.argv[1]), ExportChoice()).to(sys.argv[2])\nexcept CannotWrite as stop:\n   "
         " print(stop)"
     )
     command = [sys.executable, "-c", program, str(corpus), str(tmp_path / "out/x.jsonl")]
@@ -281,8 +281,8 @@ def test_exports_can_be_read_by_everybody_and_a_corpus_by_its_owner(
 ) -> None:
     umask = os.umask(0o022)
     try:
-        Export(corpus, Selection(held_out=0.1)).to(str(tmp_path / "x.jsonl"))
-        Export(corpus, Selection()).to(f"{tmp_path}/set/")
+        Export(corpus, ExportChoice(held_out=0.1)).to(str(tmp_path / "x.jsonl"))
+        Export(corpus, ExportChoice()).to(f"{tmp_path}/set/")
     finally:
         os.umask(umask)
     assert {

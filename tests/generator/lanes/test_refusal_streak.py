@@ -16,7 +16,7 @@ from generator.lanes.circuit import KEY_SECONDS
 from generator.lanes.concurrency import START
 from generator.lanes.gate import Gate
 from generator.lanes.refusal_streak import SAMPLES, Trial
-from generator.lanes.stop_conditions import BUSY_SECONDS, OUT_SECONDS, look_again_at, verdict
+from generator.lanes.stop_conditions import BUSY_SECONDS, OUT_SECONDS, look_again_at, stop_reason
 from shared.chat_api.errors import KeyRefused, RateLimited, ServerFault
 from shared.chat_api.limits import LimitNews
 from shared.errors import Stopped
@@ -253,20 +253,20 @@ def open_circuit(gate: Gate, now: float) -> None:
 def test_without_a_probe_it_ends_after_thirty_seconds_and_with_waiting_not_at_all() -> None:
     gate = one_gate()
     open_circuit(gate, 0.0)
-    assert verdict([gate], 1.0, False, 0.0) is None
+    assert stop_reason([gate], 1.0, False, 0.0) is None
     assert look_again_at([gate], 1.0, False) == OUT_SECONDS
     gate.circuit.retry_at = 1e9
-    assert isinstance(verdict([gate], OUT_SECONDS, False, 0.0), NoLane)
-    assert verdict([gate], OUT_SECONDS, True, 0.0) is None
+    assert isinstance(stop_reason([gate], OUT_SECONDS, False, 0.0), NoLane)
+    assert stop_reason([gate], OUT_SECONDS, True, 0.0) is None
 
 
 def test_one_lane_that_may_work_again_is_waited_for() -> None:
     out, fresh = one_gate(), one_gate()
     open_circuit(out, 0.0)
     open_circuit(fresh, 29.0)
-    assert verdict([out, fresh], 30.0, False, 0.0) is None
+    assert stop_reason([out, fresh], 30.0, False, 0.0) is None
     fresh.paused = True
-    assert verdict([out, fresh], 90.0, False, 0.0) is None
+    assert stop_reason([out, fresh], 90.0, False, 0.0) is None
 
 
 def refused_until(gate: Gate, end: float, now: float = 0.0) -> Stopped | None:
@@ -275,7 +275,7 @@ def refused_until(gate: Gate, end: float, now: float = 0.0) -> Stopped | None:
         wait = gate.wait(now)
         if wait is None:
             gate.fail(now, gate.enter(now), RateLimited("429", status=429, retry_after_seconds=1.0))
-        elif ended := verdict([gate], now, False, 0.0):
+        elif ended := stop_reason([gate], now, False, 0.0):
             return ended
         now += 0.25
     return None
@@ -298,8 +298,8 @@ def test_a_day_that_the_server_calls_used_up_is_a_budget_that_is_over() -> None:
     entered = gate.enter(0.0)
     gate.news(0.0, entered, LimitNews(requests_limit=200, per="day"))
     gate.fail(0.0, entered, RateLimited("Daily limit of 200 calls reached", status=429))
-    assert isinstance(verdict([gate], 1.0, False, 0.0), OutOfBudget)
-    assert verdict([gate], 1.0, True, 0.0) is None
+    assert isinstance(stop_reason([gate], 1.0, False, 0.0), OutOfBudget)
+    assert stop_reason([gate], 1.0, True, 0.0) is None
 
 
 def test_a_key_that_worked_before_is_tried_again_and_one_that_never_did_is_not() -> None:

@@ -1,4 +1,4 @@
-"""What the probe makes of an answer: a thinking that was cut is no answer."""
+"""What the generation eval makes of an answer: a thinking that was cut is no answer."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from shared.rendering import ChatRenderer
 from tests.thinking_texts import TAGGED_TEXTS, TaggedText
 from tests.trainer.templates import CHATML, R1_DISTILL
 from trainer.data.selection import HeldOut
-from trainer.loop.generation_eval import Completion, ProbeAnswer, graded
+from trainer.loop.generation_eval import EvalAnswer, GreedyCompletion, graded
 
 
 @pytest.mark.parametrize(
@@ -17,8 +17,8 @@ def test_a_box_in_a_thought_that_was_cut_is_not_right(template: str, opening: st
     chat = ChatRenderer(template, {})
     question = HeldOut("id", "", "2 + 2?", "4")
 
-    def answer(text: str, ended: bool) -> ProbeAnswer:
-        return graded(question, Completion(opening + text, 64, ended), chat)
+    def answer(text: str, ended: bool) -> EvalAnswer:
+        return graded(question, GreedyCompletion(opening + text, 64, ended), chat)
 
     cut = answer("perhaps \\boxed{4}, wait", False)
     assert (cut.right, cut.boxed, cut.closed) == (False, False, False)
@@ -30,6 +30,6 @@ def test_a_box_in_a_thought_that_was_cut_is_not_right(template: str, opening: st
 @pytest.mark.parametrize("case", TAGGED_TEXTS.values(), ids=list(TAGGED_TEXTS))
 def test_an_answer_is_read_as_grading_and_evaluation_read_it(case: TaggedText) -> None:
     chat = ChatRenderer(CHATML, {})
-    answer = graded(HeldOut("id", "", "2 + 2?", "4"), Completion(case.text, 64, True), chat)
+    answer = graded(HeldOut("id", "", "2 + 2?", "4"), GreedyCompletion(case.text, 64, True), chat)
     assert answer.right == (case.verdict == "correct")
     assert answer.closed == (case.verdict != "truncated")

@@ -17,7 +17,7 @@ from shared.rendering import ChatRenderer
 from tests.trainer.corpora import trace
 from tests.trainer.process_runs import finish, start, write_config
 from trainer.artifacts.merge import observe
-from trainer.chat import Settings, Speaker
+from trainer.chat import SamplingSettings, Speaker
 from trainer.config import TrainerConfig
 from trainer.loop.generation_eval import generate
 
@@ -94,7 +94,10 @@ def test_probe_chat_and_merge_take_the_most_likely_token_whatever_the_folder_shi
         load(TrainerConfig, write_config(tmp_path, folder, tmp_path)).model_dump_json()
     )
     said = Speaker(run).answer(
-        [{"role": "user", "content": QUESTION}], Settings(0.0, TOKENS), lambda _: None, base=False
+        [{"role": "user", "content": QUESTION}],
+        SamplingSettings(0.0, TOKENS),
+        lambda _: None,
+        base=False,
     )
     assert said == chat.answer(text)
 
