@@ -9,7 +9,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from generator.arithmetic.families import FAMILIES, NAMES, THINGS, Op, ProblemFamily
+from generator.arithmetic.families import FAMILIES
+from generator.arithmetic.family import NAMES, THINGS, Op, ProblemFamily
 
 
 @dataclass(frozen=True, slots=True)

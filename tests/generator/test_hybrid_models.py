@@ -9,9 +9,9 @@ import pytest
 from aiohttp import web
 
 from shared.records import Trace
-from tests.generator.fake_server import Reply, Script, says, scripted
+from tests.fake_server import Reply, Script, says, scripted
 from tests.generator.process_runs import generator
-from tests.shared.chat_api.dialect_streams import chunk, sse
+from tests.shared.chat_api.stream_events import chunk, sse
 
 PLAIN = says([sse(chunk({"content": "It is \\boxed{4}."}, "stop"))])
 THOUGHT = says(

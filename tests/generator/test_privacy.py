@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from shared.chat_api.redaction import Address
-from tests.generator.fake_server import refuses, scripted
+from tests.fake_server import refuses, scripted
 from tests.generator.process_runs import configure, generator, rehearsal
 
 

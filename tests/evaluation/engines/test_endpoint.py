@@ -21,7 +21,8 @@ from tests.evaluation.conftest import (
     write_config,
     write_problems,
 )
-from tests.shared.chat_api.dialect_streams import ANSWERS, Stream, chunk, sse, whole_message
+from tests.shared.chat_api.dialect_streams import ANSWERS
+from tests.shared.chat_api.stream_events import Stream, chunk, sse, whole_message
 
 Serve = Callable[[Script], Endpoint]
 

@@ -20,11 +20,11 @@ from generator.lanes.stop_conditions import BUSY_SECONDS, OUT_SECONDS, look_agai
 from shared.chat_api.errors import KeyRefused, RateLimited, ServerFault
 from shared.chat_api.limits import LimitNews
 from shared.errors import Stopped
-from tests.generator.fake_server import Reply, Script, refuses, says, scripted
+from tests.fake_server import Reply, Script, refuses, says, scripted
 from tests.generator.lanes.lane_simulation import one_gate
-from tests.generator.lanes.test_lanes import ANSWER, ask, lanes_on
+from tests.generator.lanes.lanes_on_servers import ANSWER, ask, lanes_on
 from tests.generator.process_runs import generator, rows
-from tests.shared.chat_api.dialect_streams import sse
+from tests.shared.chat_api.stream_events import sse
 
 CEILING = refuses(
     400,

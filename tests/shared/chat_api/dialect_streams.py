@@ -5,91 +5,44 @@ ever seen.
 """
 
 import json
-from dataclasses import dataclass
-from typing import Any
 
-from shared.chat_api.errors import CallError, Cut, EmptyAnswer, ErrorEvent, ServerFault
+from tests.shared.chat_api.stream_events import (
+    COUNT,
+    SAID,
+    STOP,
+    THOUGHT,
+    USAGE,
+    Stream,
+    chunk,
+    over_lines,
+    parts,
+    sayings,
+    sse,
+    thoughts,
+    whole_message,
+)
 
-THOUGHT = "Okay, 2 apples.\n\nSo 2 + 2 = 4. 好的 🍎"
-SAID = "The answer is \\boxed{4}.\n"
-
-
-@dataclass(frozen=True)
-class Stream:
-    """One reply with HTTP 200."""
-
-    name: str
-    body: bytes
-    reasoning: str = THOUGHT
-    response: str = SAID
-    finish_reason: str = "stop"
-    error: type[CallError] | None = None
-    completion_tokens: int | None = 9  # None: the provider did not count
-    content_type: str = "text/event-stream"
-    closes: bool = True  # False: the connection stays open after the last byte
-
-
-def chunk(delta: dict[str, Any] | None, finish: str | None = None, **more: Any) -> dict[str, Any]:
-    choices = (
-        []
-        if delta is None
-        else [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}]
-    )
-    return {
-        "id": "c1",
-        "object": "chat.completion.chunk",
-        "created": 1,
-        "model": "r1",
-        "choices": choices,
-        **more,
-    }
-
-
-def sse(
-    *events: dict[str, Any] | str,
-    done: bool = True,
-    head: str = "data: ",
-    end: str = "\n\n",
-    **dumps: Any,
-) -> bytes:
-    texts = [event if isinstance(event, str) else json.dumps(event, **dumps) for event in events]
-    return "".join(head + text + end for text in [*texts, *(["[DONE]"] if done else [])]).encode()
-
-
-def thoughts(key: str = "reasoning_content", **more: Any) -> list[dict[str, Any]]:
-    return [chunk({key: part, **more}) for part in parts(THOUGHT)]
-
-
-def sayings(text: str = SAID, **more: Any) -> list[dict[str, Any]]:
-    return [chunk({"content": part, **more}) for part in parts(text)]
-
-
-def parts(text: str) -> list[str]:
-    """Uneven pieces, so that tags and words are cut anywhere."""
-    cut, sizes = [], (1, 3, 2, 5)
-    at = 0
-    while at < len(text):
-        size = sizes[len(cut) % 4]
-        cut.append(text[at : at + size])
-        at += size
-    return cut
-
-
-USAGE = {"prompt_tokens": 5, "completion_tokens": 9, "total_tokens": 14}
-STOP = chunk({}, "stop")
-COUNT = chunk(None, usage=USAGE)
 DEEPSEEK_USAGE = USAGE | {
     "completion_tokens_details": {"reasoning_tokens": 6},
     "prompt_cache_hit_tokens": 3,
 }
+
+
 FIRST = chunk({"role": "assistant", "content": None, "reasoning_content": ""})
+
+
 TAGGED = f"<think>\n{THOUGHT}\n</think>\n\n{SAID}"
+
+
 BARE = f"{THOUGHT}\n</think>\n\n{SAID}"
+
 
 DETAILS = [
     chunk({"reasoning_details": [{"type": "reasoning.text", "text": part}]})
     for part in parts(THOUGHT)
 ]
+
+
 OPENROUTER = [
     chunk(
         {
@@ -100,35 +53,18 @@ OPENROUTER = [
     )
     for part in parts(THOUGHT)
 ]
+
+
 MISTRAL = [
     chunk({"content": [{"type": "thinking", "thinking": [{"type": "text", "text": p}]}]})
     for p in parts(THOUGHT)
 ]
+
+
 MISTRAL_SAYS = [chunk({"content": [{"type": "text", "text": part}]}) for part in parts(SAID)]
 
 
-def whole_message(finish: str | None = "stop", **message: Any) -> dict[str, Any]:
-    """A reply that is no stream."""
-    choice = {
-        "index": 0,
-        "message": {"role": "assistant", **message},
-        "finish_reason": finish,
-    }
-    return {
-        "id": "c1",
-        "object": "chat.completion",
-        "model": "r1",
-        "choices": [choice],
-        "usage": USAGE,
-    }
-
-
 WHOLE = whole_message(content=SAID, reasoning_content=THOUGHT)
-
-
-def over_lines(event: dict[str, Any]) -> str:
-    """JSON of several lines, each its own `data:` line of one event."""
-    return "\ndata: ".join(json.dumps(event, indent=1).split("\n"))
 
 
 ANSWERS = [
@@ -366,144 +302,5 @@ ANSWERS = [
         sse(*thoughts(), *sayings("I"), chunk({}, "content_filter"), COUNT),
         response="I",
         finish_reason="content_filter",
-    ),
-]
-
-FAILURES = [
-    Stream(
-        "an error event",
-        sse(*thoughts(), {"error": {"message": "overloaded", "code": 500}}),
-        response="",
-        finish_reason="cut",
-        error=ErrorEvent,
-        completion_tokens=None,
-    ),
-    Stream(
-        "an error event of vllm's",
-        sse({"object": "error", "message": "engine died", "code": 500}),
-        reasoning="",
-        response="",
-        finish_reason="error",
-        error=ErrorEvent,
-        completion_tokens=None,
-    ),
-    Stream(
-        "an error event beside choices",
-        sse(*thoughts(), chunk({"content": ""}, "error", error={"message": "gone"})),
-        response="",
-        finish_reason="cut",
-        error=ErrorEvent,
-        completion_tokens=None,
-    ),
-    Stream(
-        "an error body under 200",
-        b'{"error": {"message": "busy"}}',
-        reasoning="",
-        response="",
-        finish_reason="error",
-        error=ErrorEvent,
-        completion_tokens=None,
-    ),
-    Stream(
-        "an event that is not json",
-        sse(*thoughts(), "{nonsense"),
-        response="",
-        finish_reason="cut",
-        error=ErrorEvent,
-        completion_tokens=None,
-    ),
-    Stream(
-        "an empty body",
-        b"",
-        reasoning="",
-        response="",
-        finish_reason="empty",
-        error=EmptyAnswer,
-        completion_tokens=None,
-    ),
-    Stream(
-        "comments alone",
-        b": keep-alive\n\n" * 5,
-        reasoning="",
-        response="",
-        finish_reason="empty",
-        error=EmptyAnswer,
-        completion_tokens=None,
-    ),
-    Stream(
-        "[DONE] alone",
-        sse(),
-        reasoning="",
-        response="",
-        finish_reason="empty",
-        error=EmptyAnswer,
-        completion_tokens=None,
-    ),
-    Stream(
-        "stop with reasoning only",
-        sse(*thoughts(), STOP, COUNT),
-        response="",
-        finish_reason="empty",
-        error=EmptyAnswer,
-    ),
-    Stream(
-        "stop with white space only",
-        sse(*thoughts(), *sayings("\n\n"), STOP, COUNT),
-        response="\n\n",
-        finish_reason="empty",
-        error=EmptyAnswer,
-    ),
-    Stream(
-        "a thinking tag that never closes",
-        sse(*sayings("<think>\n" + THOUGHT), STOP, COUNT),
-        response="",
-        finish_reason="empty",
-        error=EmptyAnswer,
-    ),
-    Stream(
-        "out of resources",
-        sse(*thoughts(), chunk({"content": ""}, "insufficient_system_resource"), COUNT),
-        response="",
-        finish_reason="insufficient_system_resource",
-        error=Cut,
-    ),
-    Stream(
-        "a network error of the server's own",
-        sse(*thoughts(), chunk({"content": ""}, "network_error"), COUNT),
-        response="",
-        finish_reason="network_error",
-        error=Cut,
-    ),
-    Stream(
-        "cut between two events",
-        sse(*thoughts(), *sayings("The"), done=False),
-        response="The",
-        finish_reason="cut",
-        error=Cut,
-        completion_tokens=None,
-    ),
-    Stream(
-        "cut inside an event",
-        sse(*thoughts(), *sayings("The"), done=False) + b'data: {"choices": [{"del',
-        response="The",
-        finish_reason="cut",
-        error=Cut,
-        completion_tokens=None,
-    ),
-    Stream(
-        "[DONE] without a finish_reason",
-        sse(*thoughts()),
-        response="",
-        finish_reason="cut",
-        error=Cut,
-        completion_tokens=None,
-    ),
-    Stream(
-        "a gateway's page",
-        b"<html><h1>Welcome</h1></html>",
-        reasoning="",
-        response="",
-        error=ServerFault,
-        content_type="text/html",
     ),
 ]

@@ -18,18 +18,10 @@ from shared.chat_api import ChatClient, Clocks
 from shared.chat_api.errors import Cut, Overran, Oversized, Stalled, Unreachable
 from shared.chat_api.request import Request
 from shared.errors import InputError
-from tests.generator.calling import COMMENT, KEY, PATIENT, REQUEST, WHOLE, failure, failure_of
-from tests.generator.fake_server import floods, says, scripted
-from tests.shared.chat_api.dialect_streams import (
-    ANSWERS,
-    SAID,
-    STOP,
-    THOUGHT,
-    chunk,
-    sayings,
-    sse,
-    thoughts,
-)
+from tests.fake_server import floods, says, scripted
+from tests.shared.chat_api.calls import COMMENT, KEY, PATIENT, REQUEST, WHOLE, failure, failure_of
+from tests.shared.chat_api.dialect_streams import ANSWERS
+from tests.shared.chat_api.stream_events import SAID, STOP, THOUGHT, chunk, sayings, sse, thoughts
 
 
 async def test_the_request_is_what_the_sample_asks_for() -> None:

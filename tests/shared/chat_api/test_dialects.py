@@ -17,8 +17,10 @@ from shared.chat_api.event_stream import EventSplitter
 from shared.chat_api.request import Request
 from shared.records import Completion, Usage
 from shared.thinking import THINK_CLOSE
-from tests.generator.fake_server import says, scripted
-from tests.shared.chat_api.dialect_streams import ANSWERS, FAILURES, Stream, chunk, sse
+from tests.fake_server import says, scripted
+from tests.shared.chat_api.dialect_streams import ANSWERS
+from tests.shared.chat_api.failing_streams import FAILURES
+from tests.shared.chat_api.stream_events import Stream, chunk, sse
 
 REQUEST = Request([{"role": "user", "content": "2 + 2?"}], "r1", 0.6, 0.95, 1000)
 CLOCKS = Clocks(connect=5, first_token=20, stall=20, total=60)

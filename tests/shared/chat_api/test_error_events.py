@@ -18,9 +18,9 @@ from shared.chat_api.errors import (
     UnknownModel,
 )
 from shared.chat_api.limits import LimitNews
-from tests.generator.calling import PATIENT, REQUEST, failure, failure_of
-from tests.generator.fake_server import refuses, says, scripted
-from tests.shared.chat_api.dialect_streams import sse, thoughts
+from tests.fake_server import refuses, says, scripted
+from tests.shared.chat_api.calls import PATIENT, REQUEST, failure, failure_of
+from tests.shared.chat_api.stream_events import sse, thoughts
 
 CASES: list[tuple[dict[str, Any], type[CallError]]] = [
     (

@@ -21,9 +21,10 @@ from shared.chat_api.errors import (
 )
 from shared.chat_api.limits import LimitNews, news, retry_after
 from shared.chat_api.redaction import Redactor
-from tests.generator.calling import KEY, PATIENT, REQUEST, WHOLE, failure, failure_of
-from tests.generator.fake_server import Reply, refuses, says, scripted
-from tests.shared.chat_api.dialect_streams import ANSWERS, sse
+from tests.fake_server import Reply, refuses, says, scripted
+from tests.shared.chat_api.calls import KEY, PATIENT, REQUEST, WHOLE, failure, failure_of
+from tests.shared.chat_api.dialect_streams import ANSWERS
+from tests.shared.chat_api.stream_events import sse
 
 
 @pytest.mark.parametrize(

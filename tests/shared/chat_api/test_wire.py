@@ -22,9 +22,9 @@ from shared.chat_api.limits import news, retry_after
 from shared.chat_api.redaction import Redactor
 from shared.chat_api.request import Request
 from shared.records import Completion
-from tests.generator.calling import PATIENT, REQUEST
-from tests.generator.fake_server import Reply, Script, refuses, says, scripted
-from tests.shared.chat_api.dialect_streams import sse
+from tests.fake_server import Reply, Script, refuses, says, scripted
+from tests.shared.chat_api.calls import PATIENT, REQUEST
+from tests.shared.chat_api.stream_events import sse
 
 HALF = "\ud83c"
 KEYS = [

@@ -10,7 +10,7 @@ from shared.chat_api import ChatClient, Clocks
 from shared.chat_api.errors import CallError
 from shared.chat_api.limits import LimitNews
 from shared.chat_api.request import Request
-from tests.generator.fake_server import Reply, says, scripted
+from tests.fake_server import Reply, says, scripted
 from tests.shared.chat_api.dialect_streams import ANSWERS
 
 REQUEST = Request([{"role": "user", "content": "2 + 2?"}], "r1", 0.6, 0.95, 1000)
