@@ -17,6 +17,10 @@ flag finds there.
 import re
 import zlib
 
+import numpy as np
+from numpy.typing import NDArray
+
+from generator.quality.words import Words
 from shared.grading.extract import FinalAnswer, extract, last_box
 from shared.records import Trace
 
@@ -33,16 +37,21 @@ FLAGS = (
 
 FOREIGN_SHARE = 0.02
 FOREIGN_LETTERS = 20
-LOOP_WORDS = 24
-LOOP_SHARE = 0.25  # of the runs of so many words, the share that has come before
 PERIODIC_TAIL = 2_000  # characters; a tail that deflates to a fiftieth repeats itself
 RUNAWAY_WORDS = 16_000
 THINKING_WORDS = 12
 # characters of one reasoning: screening takes milliseconds whatever it is given
 LOOKED_AT = 400_000
+REFUSAL_CHARACTERS = 2_000  # of a response, in which it would be
+TAIL_CHARACTERS = 2_000  # of the thinking, where the answer is looked for first
 
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _CYRILLIC_ARABIC = re.compile(r"[\u0400-\u04ff\u0600-\u06ff\u0900-\u097f\u0e00-\u0e7f]")
+# each with the code points that it stands for: (first, last)
+_SCRIPTS = (
+    (_CJK, ((0x3040, 0x30FF), (0x3400, 0x9FFF), (0xAC00, 0xD7AF))),
+    (_CYRILLIC_ARABIC, ((0x0400, 0x04FF), (0x0600, 0x06FF), (0x0900, 0x097F), (0x0E00, 0x0E7F))),
+)
 _LATIN = re.compile(r"[A-Za-z]{2,}")
 _REFUSAL = re.compile(
     r"\b(?:I(?:'m| am) (?:sorry|unable|not able)|I can(?:no|')t"
@@ -55,53 +64,61 @@ _CONTROL = re.compile(
     r"|<</?SYS>>",
     re.I,
 )
+# Every match of it has one of these in it, or ends in "t]" or "T]".
+_CONTROL_MARKS = ("<|", "<｜", "<<")
+_BRACKET = ord("]")
 _PROMPT = re.compile(r"\b(?:my|the) system prompt\b|put your final answer within \\boxed", re.I)
-_TAGS = re.compile(r"</?think>")
-_ENDED = re.compile(r"[.!?。！？)\]}*`'\"”$：:>✓✔✅️#-]\s*\Z|\d\s*\Z")
+_PROMPT_MARKS = ("prompt", "your")  # one of them stands in every match, in lower case
+_TAGS = ("<think>", "</think>")
+_SENTENCE_ENDS = frozenset(".!?。！？)]}*`'\"”$：:>✓✔✅️#-")
 _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 
 
 def flags_of(trace: Trace) -> list[str]:
-    """The flags of one trace, in the order of `FLAGS`. Milliseconds a trace, whatever its text."""
+    """The flags of one trace, in the order of `FLAGS`. Under a millisecond for most."""
     thinking = trace.reasoning[:LOOKED_AT]
-    words = thinking.split()
+    words = Words(thinking)
     is_flagged = {
-        "mixed languages": _mixed(trace.problem, thinking),
-        "loop": _loops(thinking, words),
+        "mixed languages": _mixed(trace.problem, thinking, words.high),
+        "loop": _ends_periodic(thinking) or words.repeats_itself(),
         "runaway": len(words) > RUNAWAY_WORDS or len(trace.reasoning) > LOOKED_AT,
         "no thinking": len(words) < THINKING_WORDS,
-        "unfinished thinking": (
-            bool(thinking) and (bool(_TAGS.search(thinking)) or not _ENDED.search(trace.reasoning))
-        ),
+        "unfinished thinking": bool(thinking) and _is_unfinished(trace.reasoning, thinking),
         "unsupported answer": (
             trace.verdict != "truncated" and not _supported(trace.final_answer, thinking)
         ),
-        "refusal": bool(_REFUSAL.search(trace.response[:2_000])) and not last_box(trace.response),
-        "leaked prompt": _leaks(trace, thinking),
+        "refusal": _refuses(trace.response),
+        "leaked prompt": _leaks(trace, thinking, words),
     }
     return [flag for flag in FLAGS if is_flagged[flag]]
 
 
-def _mixed(problem: str, thinking: str) -> bool:
-    for script in (_CJK, _CYRILLIC_ARABIC):
-        foreign_letters = len(script.findall(thinking))
-        allowed_letters = max(FOREIGN_LETTERS, FOREIGN_SHARE * len(thinking))
-        if not script.search(problem) and foreign_letters > allowed_letters:
+def _mixed(problem: str, thinking: str, high: NDArray[np.uint32]) -> bool:
+    """`high`: the thinking's code points above 127."""
+    allowed_letters = max(FOREIGN_LETTERS, FOREIGN_SHARE * len(thinking))
+    for script, ranges in _SCRIPTS:
+        foreign_letters = sum(
+            int(np.count_nonzero((high >= low) & (high <= last))) for low, last in ranges
+        )
+        if foreign_letters > allowed_letters and not script.search(problem):
             return True
-    latin = sum(len(word) for word in _LATIN.findall(thinking))
-    return bool(_CJK.search(problem)) and not _LATIN.search(problem) and latin > 0.5 * len(thinking)
-
-
-def _loops(thinking: str, words: list[str]) -> bool:
-    tail = thinking[-PERIODIC_TAIL:].encode()
-    is_periodic = len(zlib.compress(tail, 1)) * 30 < len(tail)
-    if len(tail) >= PERIODIC_TAIL and is_periodic:
-        return True
-    runs = len(words) - LOOP_WORDS + 1
-    if runs < 2 * LOOP_WORDS:
+    if not _CJK.search(problem) or _LATIN.search(problem):
         return False
-    distinct = {hash(tuple(words[at : at + LOOP_WORDS])) for at in range(runs)}
-    return 1 - len(distinct) / runs > LOOP_SHARE
+    latin = sum(len(word) for word in _LATIN.findall(thinking))
+    return latin > 0.5 * len(thinking)
+
+
+def _ends_periodic(thinking: str) -> bool:
+    tail = thinking[-PERIODIC_TAIL:].encode(errors="surrogatepass")
+    return len(tail) >= PERIODIC_TAIL and len(zlib.compress(tail, 1)) * 30 < len(tail)
+
+
+def _is_unfinished(reasoning: str, thinking: str) -> bool:
+    """Thinking tags stand inside it, or it ends neither a sentence nor a formula."""
+    if "<" in thinking and any(tag in thinking for tag in _TAGS):
+        return True
+    last = reasoning.rstrip()[-1:]
+    return last not in _SENTENCE_ENDS and not last.isdecimal()
 
 
 def _supported(answer: str | None, thinking: str) -> bool:
@@ -117,13 +134,20 @@ def _supported(answer: str | None, thinking: str) -> bool:
     box_numbers = _numbers(box.text) if isinstance(box, FinalAnswer) else set()
     if box_numbers:
         return not box_numbers.isdisjoint(answer_numbers)
-    if not answer_numbers.isdisjoint(_numbers(thinking)):
-        return True
+    for text in (_tail(thinking), thinking):
+        if not answer_numbers.isdisjoint(_numbers(text)):
+            return True
     return bool(re.search(r"\\frac|/|\\sqrt|\^", answer))  # the thinking may write it otherwise
 
 
+def _tail(thinking: str) -> str:
+    """The end of it, cut where no number can be cut in two."""
+    space = thinking.rfind(" ", 0, max(0, len(thinking) - TAIL_CHARACTERS))
+    return thinking[max(0, space) :]
+
+
 def _numbers(text: str) -> set[str]:
-    return {_plain(number) for number in _NUMBER.findall(text)}
+    return {_plain(number) for number in set(_NUMBER.findall(text))}
 
 
 def _plain(number: str) -> str:
@@ -133,11 +157,30 @@ def _plain(number: str) -> str:
     return number.lstrip("0") or "0"
 
 
-def _leaks(trace: Trace, thinking: str) -> bool:
-    if _CONTROL.search(thinking) or _CONTROL.search(trace.response):
+def _refuses(response: str) -> bool:
+    return not last_box(response) and bool(_REFUSAL.search(response[:REFUSAL_CHARACTERS]))
+
+
+def _leaks(trace: Trace, thinking: str, words: Words) -> bool:
+    if _may_have_control(thinking, words.encoded) and _CONTROL.search(thinking):
         return True
-    if _PROMPT.search(trace.response):
+    if _CONTROL.search(trace.response):
+        return True
+    lowered_response = trace.response.lower()
+    may_match = any(mark in lowered_response for mark in _PROMPT_MARKS)
+    if may_match and _PROMPT.search(trace.response):
         return True
     prompts = [message["content"] for message in trace.messages if message["role"] == "system"]
     prompt = prompts[0] if prompts else ""
     return len(prompt) > 40 and prompt[:200] in thinking + trace.response
+
+
+def _may_have_control(text: str, encoded: NDArray[np.uint8]) -> bool:
+    """False only where `_CONTROL` finds nothing: it takes milliseconds for a long text."""
+    if "<" in text and any(mark in text for mark in _CONTROL_MARKS):
+        return True
+    if "]" not in text:
+        return False
+    before_brackets = encoded[np.flatnonzero(encoded == _BRACKET) - 1]
+    is_t = (before_brackets == ord("t")) | (before_brackets == ord("T"))
+    return bool(is_t.any())

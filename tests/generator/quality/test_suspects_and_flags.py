@@ -11,6 +11,7 @@ import pytest
 
 from generator.quality.flags import FLAGS, flags_of
 from generator.quality.suspect_golds import FILE, find_suspects, write_suspects
+from generator.quality.words import LOOP_SHARE, LOOP_WORDS, Words
 from tests.generator.corpora import REASONING as TEMPLATE
 from tests.generator.corpora import trace, write_corpus
 
@@ -137,3 +138,41 @@ def test_thinking_in_the_problems_own_script_is_not_mixed() -> None:
         " 就是 4。"
     )
     assert flags_of(trace("求 2 + 2 的值是多少?", reasoning=thinking)) == []
+
+
+def test_repetition_is_counted_over_words_whatever_stands_between_them() -> None:
+    """The counting on bytes never overlooks what counting run by run would find."""
+    draw = random.Random(5)
+    spaces = [" ", "  ", "\n\n", "\u3000", "\u00a0 ", "\t", "\x1c"]
+    for _ in range(300):
+        vocabulary = [f"w{number}é"[: draw.randint(1, 4)] for number in range(draw.randint(2, 400))]
+        words = [draw.choice(vocabulary) for _ in range(draw.randint(60, 500))]
+        words += words[: draw.randint(0, len(words))] * draw.randint(0, 2)
+        text = "".join(word + draw.choice(spaces) for word in words)
+        starts = range(len(words) - LOOP_WORDS + 1)
+        runs = [tuple(words[start : start + LOOP_WORDS]) for start in starts]
+        share = 1 - len(set(runs)) / len(runs)
+        counted = Words(text)
+        assert len(counted) == len(words)
+        assert counted.repeats_itself() == (share > LOOP_SHARE)
+
+
+@pytest.mark.parametrize(
+    ("keys", "flags"),
+    [
+        ({"reasoning": REASONING + " [INST] 4."}, ["leaked prompt"]),
+        ({"reasoning": REASONING + " a list [1, 2] and <b> and 4."}, []),
+        ({"reasoning": REASONING + " <｜end▁of▁sentence｜>."}, ["leaked prompt"]),
+        ({"reasoning": REASONING + " half a pair \ud800."}, []),
+        ({"response": "My SYSTEM PROMPT says \\boxed{4}"}, ["leaked prompt"]),
+        (
+            {"reasoning": "It is 4. " + REASONING.replace("4", "four") + " and so on, " * 400},
+            ["unfinished thinking"],
+        ),
+    ],
+)
+def test_quick_looks_before_the_patterns_overlook_nothing(
+    keys: dict[str, Any], flags: list[str]
+) -> None:
+    trace_flags = flags_of(trace("What is 2 + 2?", **keys))
+    assert [flag for flag in trace_flags if flag != "loop"] == flags

@@ -1,0 +1,93 @@
+"""The words of a long text, counted and compared on its bytes: no string is made for any of them.
+
+A run of 24 words that has come before begins as it did then. So the share of repeated beginnings,
+which numpy counts in microseconds, is never below the share of repeated runs: only a text that
+repeats enough beginnings is counted run by run.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+LOOP_WORDS = 24
+LOOP_SHARE = 0.25  # of the runs of so many words, the share that has come before
+BEGINNING_WORDS = 8  # of a run, eight bytes of each
+
+_SPACE = ord(" ")
+# What `str.split` splits at: below 128 by table, above by another.
+_TO_SPACES = bytes(
+    _SPACE if number < 128 and chr(number).isspace() else number for number in range(256)
+)
+_LAST_SPACE = 0x3000  # the highest code point that it splits at
+_IS_SPACE = np.array([chr(number).isspace() for number in range(_LAST_SPACE + 1)])
+_CODE_POINT = np.dtype("<u4")
+_EIGHT_BYTES = np.dtype("<u8")
+_PADDING = b" " * 8  # so that eight bytes may be read from the start of the last word
+# what remains of eight bytes for a word of so many
+_MASKS = np.array([(1 << 8 * length) - 1 for length in range(9)], _EIGHT_BYTES)
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+_SHIFT = np.uint64(29)
+
+
+class Words:
+    """The words of a text as `str.split` sees them. `high`: its code points above 127; `encoded`:
+    its bytes in UTF-8.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self.high = _code_points_above_127(text)
+        if len(self.high) and _IS_SPACE[self.high[self.high <= _LAST_SPACE]].any():
+            text = " ".join(text.split())
+        padded = b" " + text.encode(errors="surrogatepass") + _PADDING
+        self.encoded = np.frombuffer(padded, np.uint8)
+        self._padded = padded
+        is_space = np.frombuffer(padded.translate(_TO_SPACES), np.uint8) == _SPACE
+        edges = np.flatnonzero(is_space[1:] != is_space[:-1]) + 1
+        self._starts = edges[0::2]
+        self._ends = edges[1::2]
+
+    def __len__(self) -> int:
+        """How many words."""
+        return len(self._starts)
+
+    def repeats_itself(self) -> bool:
+        """Whether more than `LOOP_SHARE` of its runs of words have come before."""
+        runs = len(self) - LOOP_WORDS + 1
+        if runs < 2 * LOOP_WORDS:
+            return False
+        if 1 - _distinct(self._beginnings(runs)) / runs <= LOOP_SHARE:
+            return False
+        return 1 - _distinct_runs(self._text.split()) / runs > LOOP_SHARE
+
+    def _beginnings(self, runs: int) -> NDArray[np.uint64]:
+        """64 bits of the first words of each run; equal words give equal bits."""
+        eights: NDArray[np.uint64] = np.ndarray(
+            (len(self._padded) - 7,), _EIGHT_BYTES, self._padded, strides=(1,)
+        )
+        lengths = np.minimum(self._ends - self._starts, 8)
+        words: NDArray[np.uint64] = eights[self._starts] & _MASKS[lengths]
+        words *= _MULTIPLIER
+        words ^= words >> _SHIFT
+        beginnings = words[:runs].copy()
+        for number in range(1, BEGINNING_WORDS):
+            beginnings *= _MULTIPLIER
+            beginnings ^= words[number : runs + number]
+        beginnings ^= beginnings >> _SHIFT
+        return beginnings
+
+
+def _code_points_above_127(text: str) -> NDArray[np.uint32]:
+    if text.isascii():
+        return np.empty(0, np.uint32)
+    points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), _CODE_POINT)
+    return points[points > 127]
+
+
+def _distinct(hashes: NDArray[np.uint64]) -> int:
+    hashes.sort()
+    return 1 + int(np.count_nonzero(hashes[1:] != hashes[:-1]))
+
+
+def _distinct_runs(words: list[str]) -> int:
+    runs = len(words) - LOOP_WORDS + 1
+    return len({hash(tuple(words[start : start + LOOP_WORDS])) for start in range(runs)})
