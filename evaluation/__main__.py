@@ -1,6 +1,7 @@
 """`python -m evaluation …`: the evaluation's commands."""
 
 import argparse
+import json
 import os
 import shlex
 import sys
@@ -8,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from shared.command_line import ShowVersion, add_json, print_schema
 from shared.destinations import check_destination, check_outside_corpora
 from shared.errors import loading, run_and_exit
 
@@ -49,6 +51,9 @@ def _compare(args: argparse.Namespace) -> int:
     if args.out is not None:
         check_outside_corpora(args.out)
     comparison = compare_runs(args.a, args.b, args.out)
+    if args.json:
+        print(json.dumps(comparison, ensure_ascii=False))
+        return 0
     _show(comparison, args.out, _console())
     return 0
 
@@ -105,11 +110,14 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Every key of the configuration:\n\n" + explain(EvaluationConfig),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action=ShowVersion)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands, parser.epilog)
     _add_compare(commands)
     _add_report(commands)
     _add_weak(commands)
+    schema = commands.add_parser("schema", help="the configuration's JSON Schema, for editors")
+    schema.set_defaults(run=lambda _: print_schema(EvaluationConfig))
     return parser
 
 
@@ -153,6 +161,7 @@ def _add_compare(commands: _Commands) -> None:
     compare.add_argument(
         "--out", type=Path, help="also write comparison.json and report.html there"
     )
+    add_json(compare)
     compare.set_defaults(run=_compare)
 
 

@@ -4,9 +4,11 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from shared.command_line import ShowVersion, add_json, print_result, print_schema
 from shared.errors import InputError, loading, run_and_exit
 
 if TYPE_CHECKING:
@@ -48,14 +50,15 @@ def _plan(args: argparse.Namespace) -> int:
     from generator.plan import plan
 
     outlook = plan(_configuration(args), args.probe)
-    print(outlook.text)
+    print_result(outlook.as_dict(), outlook.text, args.json)
     return 0 if outlook.usable else NoLane.exit_code
 
 
 def _status(args: argparse.Namespace) -> int:
     from generator.corpus import corpus_status
 
-    print(corpus_status(args.corpus))
+    status = corpus_status(args.corpus)
+    print_result(status.as_dict(), status.text(), args.json)
     return 0
 
 
@@ -63,11 +66,9 @@ def _check(args: argparse.Namespace) -> int:
     from generator.corpus import check
 
     findings = check(args.corpus)
-    for fault in findings.faults:
-        print(fault)
-    rows = ", ".join(f"{count:,} rows in {pile}" for pile, count in findings.rows.items())
-    state = f"{len(findings.faults)} faults" if findings.faults else "whole"
-    print(f"{args.corpus}: {findings.shards} shards, {rows}: {state}")
+    print_result(
+        {"corpus": str(args.corpus), **asdict(findings)}, findings.text(args.corpus), args.json
+    )
     return 1 if findings.faults else 0
 
 
@@ -135,6 +136,7 @@ PART_COMMANDS = {
         "generator.importer",
         "traces made elsewhere become an ordinary corpus: split, graded, sealed",
     ),
+    "new": ("generator.new_configuration", "asks five questions and writes a configuration"),
     "rehearse": ("generator.rehearsal.command", "the rehearsal teacher alone"),
 }
 
@@ -149,6 +151,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Every key of the configuration:\n\n" + explain(GeneratorConfig),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action=ShowVersion)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     run = commands.add_parser(
         "run",
@@ -168,11 +171,16 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument(
         "--probe", action="store_true", help="make one real call a lane; exit 4 if none answers"
     )
+    add_json(plan)
     plan.set_defaults(run=_plan)
     for name, (function, text) in CORPUS_COMMANDS.items():
         command = commands.add_parser(name, help=text)
         command.add_argument("corpus", type=Path, metavar="CORPUS")
+        if name in ("status", "check"):
+            add_json(command)
         command.set_defaults(run=function)
+    schema = commands.add_parser("schema", help="the configuration's JSON Schema, for editors")
+    schema.set_defaults(run=lambda _: print_schema(GeneratorConfig))
     for name in PART_COMMANDS:
         _add_part(commands, name)
     return parser

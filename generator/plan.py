@@ -6,8 +6,10 @@ that binds.
 
 import asyncio
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from math import inf
 from pathlib import Path
+from typing import Any
 
 from generator.config import GeneratorConfig, LaneConfig
 from generator.corpus import Ledger, Total
@@ -46,6 +48,25 @@ class RunPlan:
 
     text: str
     usable: bool
+    problems: int | None  # after screening; None: without an end
+    left_out: dict[str, int]  # problems, by the reason
+    samples_finished: int
+    expected: Expected  # of one sample
+    forecast: Forecast
+
+    def as_dict(self) -> dict[str, Any]:
+        """What `plan --json` prints. `days` is null where the limits let it never end."""
+        forecast = asdict(self.forecast)
+        if self.forecast.days == inf:
+            forecast["days"] = None
+        return {
+            "usable": self.usable,
+            "problems": self.problems,
+            "left_out": self.left_out,
+            "samples_finished": self.samples_finished,
+            "expected": asdict(self.expected),
+            "forecast": forecast,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +117,15 @@ def plan(config: GeneratorConfig, probe: bool = False) -> RunPlan:
     for each in probes:
         lines += each.lines
     usable = not probe or any(each.answered for each in probes)
-    return RunPlan("\n".join(lines), usable)
+    return RunPlan(
+        text="\n".join(lines),
+        usable=usable,
+        problems=None if endless else problems,
+        left_out=dict(stream.tally.skipped),
+        samples_finished=progress.samples,
+        expected=expectation,
+        forecast=outlook,
+    )
 
 
 def _progress(corpus: Path) -> CorpusExpectation:

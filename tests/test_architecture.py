@@ -29,7 +29,16 @@ LEAVES = {
     "corpus.ledger",
     "corpus.high_water",
 }
-COMPOSERS = {"__main__", "pipeline", "run", "sampler", "intake", "plan", "importer"}
+COMPOSERS = {
+    "new_configuration",
+    "__main__",
+    "pipeline",
+    "run",
+    "sampler",
+    "intake",
+    "plan",
+    "importer",
+}
 
 # Trainer and evaluation are built in floors: a module imports from its own floor and those below,
 # never from above.

@@ -12,6 +12,7 @@ import pytest
 from evaluation.config import EvaluationConfig
 from generator.config import GeneratorConfig
 from generator.lanes.windows import windows_of
+from shared.command_line import print_schema
 from shared.config import Config, load
 from trainer.config import TrainerConfig
 
@@ -23,6 +24,8 @@ PROGRAMS: dict[str, type[Config]] = {
     "corpora": TrainerConfig,
     "benchmarks": EvaluationConfig,
 }
+
+MODELS = {"generator": GeneratorConfig, "trainer": TrainerConfig, "evaluation": EvaluationConfig}
 
 
 def program_of(path: Path) -> type[Config]:
@@ -139,3 +142,20 @@ def test_each_card_has_its_configuration() -> None:
     assert methods["train-8gb-qlora"] == "qlora"
     assert methods["train-24gb-lora"] == "lora"
     assert methods["train-full"] == "full"
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_configuration_names_the_schema_of_its_program_for_editors(path: Path) -> None:
+    program = next(name for name, model in MODELS.items() if model is program_of(path))
+    first_line = path.read_text().splitlines()[0]
+    assert first_line == f"#:schema schemas/{program}.json"
+    assert (path.parent / first_line.removeprefix("#:schema ")).is_file()
+
+
+@pytest.mark.parametrize("program", ["generator", "trainer", "evaluation"])
+def test_the_schema_that_editors_read_is_that_of_the_program(
+    program: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_schema(MODELS[program])
+    shipped = (ROOT / "configs" / "schemas" / f"{program}.json").read_text()
+    assert shipped == capsys.readouterr().out, f"run `python -m {program} schema` into that file"

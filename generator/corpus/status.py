@@ -2,6 +2,7 @@
 after it.
 """
 
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,44 @@ from shared.errors import InputError
 from shared.folder_lock import holder
 
 
-def corpus_status(corpus: Path) -> str:
+@dataclass(frozen=True, slots=True)
+class CorpusStatus:
+    """A corpus at one moment. Counts are of its whole life."""
+
+    corpus: str
+    running_pid: int | None  # the process that fills it now
+    kept: int  # samples in traces/
+    rejected: int
+    rejected_by_verdict: dict[str, int]
+    tokens: int  # prompt and completion, in finished samples
+    calls: int
+    calls_by_outcome: dict[str, int]
+    usd: float
+    run: dict[str, Any]  # the `RunStatus` of the run that goes on, or of the last one; {}: none
+
+    def as_dict(self) -> dict[str, Any]:
+        """What `status --json` prints."""
+        return asdict(self)
+
+    def text(self) -> str:
+        """What `status` prints."""
+        is_running = self.running_pid is not None
+        state = f"a run is going (process {self.running_pid})" if is_running else "no run is going"
+        reasons = f" ({counts(self.rejected_by_verdict)})" if self.rejected_by_verdict else ""
+        lines = [
+            f"{self.corpus}: {state}",
+            f"samples    {self.kept + self.rejected:,} finished: {self.kept:,} kept,"
+            f" {self.rejected:,} rejected{reasons}",
+            f"tokens     {self.tokens:,} in finished samples",
+            f"calls      {self.calls:,}: {counts(self.calls_by_outcome) or 'none'}",
+            f"spend      ${self.usd:,.4f}",
+        ]
+        if self.run:
+            lines += _running(self.run) if is_running else _last_run(self.run)
+        return "\n".join(lines)
+
+
+def corpus_status(corpus: Path) -> CorpusStatus:
     """Progress, spend and, while a run is going, its rates and why it waits. Errors:
     `InputError` without a corpus.
     """
@@ -29,39 +67,25 @@ def corpus_status(corpus: Path) -> str:
         raise InputError(f"{corpus}: no ledger.sqlite there: {hint}")
     ledger = Ledger(path, read_only=True)
     try:
-        lines = [*_totals(ledger), *_calls(ledger)]
-        snapshot = orjson.loads(ledger.noted("status") or "{}")
+        totals = ledger.totals()
+        expense = ledger.spent(None, 0.0)
+        outcomes = dict(ledger.outcomes())
+        run = orjson.loads(ledger.noted("status") or "{}")
     finally:
         ledger.close()
-    pid = holder(corpus)
-    run = f"a run is going (process {pid})" if pid is not None else "no run is going"
-    lines = [f"{corpus}: {run}", *lines]
-    if snapshot:
-        lines += _running(snapshot) if pid is not None else _last_run(snapshot)
-    return "\n".join(lines)
-
-
-def _totals(ledger: Ledger) -> list[str]:
-    totals = ledger.totals()
-    kept_samples = sum(total.samples for total in totals if total.pile == "traces")
     by_verdict = {total.verdict: total.samples for total in totals if total.pile == "rejected"}
-    rejected_samples = sum(by_verdict.values())
-    tokens = sum(total.prompt_tokens + total.completion_tokens for total in totals)
-    reasons = f" ({counts(by_verdict)})" if by_verdict else ""
-    return [
-        f"samples    {kept_samples + rejected_samples:,} finished: {kept_samples:,} kept,"
-        f" {rejected_samples:,} rejected{reasons}",
-        f"tokens     {tokens:,} in finished samples",
-    ]
-
-
-def _calls(ledger: Ledger) -> list[str]:
-    expense = ledger.spent(None, 0.0)
-    outcomes = ledger.outcomes()
-    return [
-        f"calls      {expense.calls:,}: {counts(outcomes) or 'none'}",
-        f"spend      ${expense.usd:,.4f}",
-    ]
+    return CorpusStatus(
+        corpus=str(corpus),
+        running_pid=holder(corpus),
+        kept=sum(total.samples for total in totals if total.pile == "traces"),
+        rejected=sum(by_verdict.values()),
+        rejected_by_verdict=by_verdict,
+        tokens=sum(total.prompt_tokens + total.completion_tokens for total in totals),
+        calls=expense.calls,
+        calls_by_outcome=outcomes,
+        usd=expense.usd,
+        run=run,
+    )
 
 
 def _running(snapshot: dict[str, Any]) -> list[str]:

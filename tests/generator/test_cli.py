@@ -149,3 +149,25 @@ def test_help_explains_every_key() -> None:
         for line in text.splitlines()
         if " = " in line and "#" not in line and "  " not in line[:2]
     ]
+
+
+def test_the_version_names_the_release(tmp_path: Path) -> None:
+    ended = generator("--version")
+    assert ended.returncode == 0
+    assert ended.stdout.startswith("stillhouse ")
+
+
+def test_json_says_what_the_text_says(tmp_path: Path) -> None:
+    with rehearsal() as teacher:
+        config = configure(tmp_path, teacher.url, problems__limit=3)
+        assert generator("run", config).returncode == 0
+    corpus = tmp_path / "corpus"
+    status = json.loads(generator("status", corpus, "--json").stdout)
+    assert status["kept"] + status["rejected"] == 3
+    assert status["calls"] >= 3
+    findings = json.loads(generator("check", corpus, "--json").stdout)
+    assert findings["faults"] == []
+    assert sum(findings["rows"].values()) == 3
+    outlook = json.loads(generator("plan", config, "--json").stdout)
+    assert outlook["samples_finished"] == 3
+    assert outlook["forecast"]["samples"] == 0

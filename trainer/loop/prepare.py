@@ -5,7 +5,7 @@ is refused here, cheapest first.
 import hashlib
 import json
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,23 @@ class Prepared:
             idle_cards(self.launch),
         )
         return lines + [note for note in notes if note]
+
+    def as_dict(self) -> dict[str, Any]:
+        """What `plan --json` prints: memory in GiB, time in seconds."""
+        return {
+            "model": self.config.model,
+            "parameters": self.shape.parameters,
+            "method": self.config.method,
+            "backend": self.backend.name,
+            "card": self.card.name,
+            "cards": self.launch.world,
+            "examples": len(self.selection.train),
+            "learning_rate": self.rate.value,
+            "plan": asdict(self.plan),
+            "memory_gib": self.plan.total_gib,
+            "seconds": self.plan.seconds,
+            "text": self.lines(),
+        }
 
     def _model_line(self) -> str:
         cards = f"{self.launch.world} x " if self.launch.world > 1 else ""

@@ -68,7 +68,7 @@ def test_what_is_added_stands_in_its_pile_sealed_listed_and_noted(tmp_path: Path
     ]
     assert manifest(tmp_path)["totals"]["traces"]["rows"] == 8
     assert check(tmp_path).faults == []
-    assert "10 finished: 8 kept, 2 rejected" in corpus_status(tmp_path)
+    assert "10 finished: 8 kept, 2 rejected" in corpus_status(tmp_path).text()
 
 
 def test_a_key_that_a_provider_says_anywhere_stands_in_no_file(tmp_path: Path) -> None:

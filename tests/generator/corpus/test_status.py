@@ -46,7 +46,7 @@ async def status_of_a_run(folder: Path, lane: LaneStatus) -> str:
     corpus.ledger.note("status", snapshot(lane))
     corpus.ledger.commit()
     try:
-        return corpus_status(folder)
+        return corpus_status(folder).text()
     finally:
         await corpus.close(False)
 
