@@ -9,7 +9,8 @@ GiB in use by others.
 from shared.errors import InputError
 from trainer.config import TrainerConfig
 from trainer.planning.hardware import Card
-from trainer.planning.plan import Shape, make_plan
+from trainer.planning.plan import make_plan
+from trainer.planning.shape import Shape
 
 # Qwen2.5's dimensions, from its models' configurations.
 SHAPES = {

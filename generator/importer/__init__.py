@@ -12,18 +12,16 @@ import asyncio
 import hashlib
 import json
 import os
-import sys
-import time
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from generator.corpus import Corpus, open_corpus
 from generator.importer.conversations import ForeignSample, samples_of
+from generator.importer.summary import LISTED_BAD_ROWS, ProgressLine, Summary, _first
 from generator.problems import local_path
 from generator.problems.evaluation_sets import evaluation_texts, shown_name
 from generator.problems.files import column_names, data_files, open_files
@@ -37,13 +35,21 @@ from shared.grading import grade
 from shared.records import Trace, Usage, Verdict, problem_id, trace_id
 
 LANE = "import"
+
+
 NOTE = "import"  # the ledger's note that says what a corpus was imported from
+
+
 BATCH_SAMPLES = 256  # graded and written together
-PROGRESS_SECONDS = 5.0
+
+
 CHARACTERS_A_TOKEN = 3.5  # of English mathematics; what is imported has no count of its own
+
+
 SHARD_ROWS = 2000
+
+
 SHARD_MEGABYTES = 64
-LISTED_BAD_ROWS = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -101,37 +107,6 @@ class Import:
         """Names the rows and what becomes of them."""
         parts = [self.source, self.split, sorted(self.exclude), self.keep_unverifiable, self.model]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
-
-
-@dataclass
-class Summary:
-    """What became of the rows read so far."""
-
-    rows: int = 0
-    bad_rows: int = 0
-    bad: list[str] = field(default_factory=list)  # the first ones, "row 7: why"
-    samples: int = 0
-    samples_before: int = 0  # of these, imported by an earlier run
-    verdicts: Counter[str] = field(default_factory=Counter)
-    kept: int = 0
-    copies: int = 0  # of evaluation problems
-
-    def lines(self, corpus: Path) -> list[str]:
-        """The result in words."""
-        verdicts = ", ".join(f"{count:,} {name}" for name, count in self.verdicts.most_common())
-        lines = [
-            f"{self.rows:,} rows read: {self.samples:,} answers, {self.kept:,} kept in this run"
-            f" ({verdicts or 'nothing new'})"
-        ]
-        if self.samples_before:
-            lines.append(f"{self.samples_before:,} answers had been imported before")
-        if self.copies:
-            lines.append(f"copies of evaluation problems, rejected: {self.copies:,}")
-        if self.bad_rows:
-            lines.append(f"rows that are no answered problem: {self.bad_rows:,}, the first:")
-            lines += [f"  {row}" for row in self.bad]
-        lines.append(f"traces: {corpus}/traces/*.jsonl")
-        return lines
 
 
 async def import_into(corpus_path: Path, task: Import) -> Summary:
@@ -214,7 +189,7 @@ async def _import_rows(
     samples = _samples(rows, summary)
     for _ in islice(samples, summary.samples_before):
         pass  # written by an earlier run, in this very order
-    progress = _ProgressLine()
+    progress = ProgressLine()
     with ThreadPoolExecutor(os.cpu_count() or 1, "grading") as pool:
         async with asyncio.TaskGroup() as group:
             group.create_task(corpus.keep_writing())
@@ -323,25 +298,3 @@ def _trace(id_: str, number: int, sample: ForeignSample, verdict: Verdict, model
         started_at=now,
         finished_at=now,
     )
-
-
-class _ProgressLine:
-    """A line now and then: on a terminal it is written over, elsewhere it is a line of its own."""
-
-    def __init__(self) -> None:
-        self._shown_at = time.monotonic()
-
-    def show(self, summary: Summary) -> None:
-        now = time.monotonic()
-        if now - self._shown_at < PROGRESS_SECONDS:
-            return
-        self._shown_at = now
-        print(
-            f"{summary.rows:,} rows, {summary.samples:,} answers, {summary.kept:,} kept",
-            file=sys.stderr,
-            flush=True,
-        )
-
-
-def _first(reasons: list[str]) -> str:
-    return reasons[0] if reasons else "it is empty"

@@ -22,18 +22,22 @@ one kernel each. Nothing here is needed to be right: without it the same loss co
 """
 
 import importlib.util
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass
-from types import MethodType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
+from trainer.layers.liger import use_liger
+from trainer.layers.lora_adapters import Adapter, AdapterCopies, is_plain_lora, matmul
+
 Gated = Callable[[Tensor, Tensor], Tensor]
+
+
 MLP = ("gate_proj", "up_proj", "down_proj")
+
+
 SILU = ("SiLU", "SiLUActivation")
 
 
@@ -50,101 +54,25 @@ def fuse(model: Any, *, gpu: bool) -> None:
         from liger_kernel.ops import LigerSiLUMulFunction
 
         gated = LigerSiLUMulFunction.apply
-    lora_layers = [module for module in model.modules() if _is_plain_lora(module)]
+    lora_layers = [module for module in model.modules() if is_plain_lora(module)]
     mlps = [module for module in model.modules() if _is_gated_mlp(module)]
     mlp_layers = {id(getattr(mlp, name)) for mlp in mlps for name in MLP}
     linears = [_Linear(module) for module in lora_layers if id(module) not in mlp_layers]
     adapters = [linear.adapter for linear in linears]
     for mlp in mlps:
         adapters += _Mlp(mlp, gated).adapters
-    copies = _Copies(adapters)
+    copies = AdapterCopies(adapters)
     if lora_layers:
         model.get_base_model().get_decoder().register_forward_pre_hook(lambda *_: copies.refresh())
     if liger:
-        _use_liger(model)
-
-
-@dataclass(slots=True)
-class _Adapter:
-    """One adapter of a PEFT layer: float32 masters, and where their copies in the precision of
-    the products stand.
-    """
-
-    # Looked up once: PEFT's dictionaries of modules cost a third of the host's time in here.
-    module: Any  # peft's lora.Linear
-    base: Any  # its frozen nn.Linear
-    lora_a: Any  # nn.Linear with A
-    lora_b: Any  # nn.Linear with B
-    scale: float
-    a: Tensor  # s A [r, in]
-    b: Tensor  # B [out, r]
-
-    @classmethod
-    def of(cls, module: Any, a: Tensor | None = None, b: Tensor | None = None) -> "_Adapter":
-        """`module`'s one active adapter. `a`, `b`: where its copies stand, if not on their own."""
-        (name,) = module.active_adapters
-        base = module.base_layer
-        lora_a = module.lora_A[name]
-        lora_b = module.lora_B[name]
-        if a is None:
-            a = torch.empty_like(lora_a.weight, dtype=base.weight.dtype)
-        if b is None:
-            b = torch.empty_like(lora_b.weight, dtype=base.weight.dtype)
-        scale = float(module.scaling[name])
-        return cls(module, base, lora_a, lora_b, scale, a.detach(), b.detach())
-
-    @property
-    def masters(self) -> tuple[Tensor, Tensor]:
-        """(A [r, in], B [out, r]) as the optimiser moves them, in float32."""
-        return self.lora_a.weight, self.lora_b.weight
-
-    def is_bypassed(self, x: Tensor) -> bool:
-        """Whether PEFT's own way is due: the adapter is off or merged, or autocast would change the
-        precision halfway.
-        """
-        module = self.module
-        if module.disable_adapters or module.merged:
-            return True
-        full_precision = self.a.dtype == torch.float32  # as the base's weights
-        return bool(full_precision and torch.is_autocast_enabled(x.device.type))
-
-
-class _Copies:
-    """All adapters of a model, to be copied in a few kernels.
-
-    Before every forward pass, whether or not they moved: a tensor's version does not tell
-    (PyTorch's fused AdamW moves weights and leaves it as it was), and nothing may train on an
-    adapter of yesterday.
-    """
-
-    def __init__(self, adapters: "list[_Adapter]") -> None:
-        self._adapters = adapters
-
-    @torch.no_grad()
-    def refresh(self) -> None:
-        """Copy every adapter to where the products read it."""
-        scaled = torch._foreach_mul(
-            [adapter.masters[0] for adapter in self._adapters],
-            [adapter.scale for adapter in self._adapters],
-        )
-        contiguous_copies: list[Tensor] = []
-        their_masters: list[Tensor] = []
-        for adapter, scaled_a in zip(self._adapters, scaled, strict=True):
-            for copy, master in ((adapter.a, scaled_a), (adapter.b, adapter.masters[1])):
-                if copy.is_contiguous():
-                    contiguous_copies.append(copy)
-                    their_masters.append(master)
-                else:
-                    # A few columns of a wide matrix; one such would slow down all the others.
-                    copy.copy_(master)
-        torch._foreach_copy_(contiguous_copies, their_masters)
+        use_liger(model)
 
 
 class _Linear:
     """A LoRA layer on its own: q, k, v, o."""
 
     def __init__(self, module: Any) -> None:
-        self.adapter = _Adapter.of(module)
+        self.adapter = Adapter.of(module)
         self.module = module
         module.forward = self
 
@@ -163,7 +91,7 @@ class _LoraLinear(torch.autograd.Function):  # type: ignore[misc]
     """[T, in] -> [T, out]: x W' + bias + s (x A') B'."""
 
     @staticmethod
-    def forward(context: Any, x: Tensor, base: Any, adapter: _Adapter, *_: Tensor) -> Tensor:
+    def forward(context: Any, x: Tensor, base: Any, adapter: Adapter, *_: Tensor) -> Tensor:
         x_a = x @ adapter.a.T  # [T, r], scaled: `adapter.a` is s A
         out = functional.linear(x, base.weight, base.bias).addmm_(x_a, adapter.b.T)
         context.save_for_backward(x, x_a)
@@ -183,8 +111,8 @@ class _LoraLinear(torch.autograd.Function):  # type: ignore[misc]
         if context.needs_input_grad[0]:
             grad_x = (grad_output @ context.base.weight).addmm_(grad_x_a, adapter.a)  # [T, in]
         a, b = adapter.masters
-        grad_a = _product(grad_x_a.T, x, a.dtype).mul_(adapter.scale)  # [r, in]
-        grad_b = _product(grad_output.T, x_a, b.dtype)  # [out, r]
+        grad_a = matmul(grad_x_a.T, x, a.dtype).mul_(adapter.scale)  # [r, in]
+        grad_b = matmul(grad_output.T, x_a, b.dtype)  # [out, r]
         return grad_x, None, None, grad_a, grad_b
 
 
@@ -206,9 +134,9 @@ class _Mlp:
         self.wide_up = _widen(up.base_layer.weight, gate_rank + up_rank)
         self.tall_down = _heighten(down.base_layer.weight, down_rank)
         middle = self.inputs + self.rank
-        self.gate = _Adapter.of(gate, b=self.wide_gate[:, self.inputs : middle])
-        self.up = _Adapter.of(up, b=self.wide_up[:, middle:])
-        self.down = _Adapter.of(down, a=self.tall_down[-down_rank:])
+        self.gate = Adapter.of(gate, b=self.wide_gate[:, self.inputs : middle])
+        self.up = Adapter.of(up, b=self.wide_up[:, middle:])
+        self.down = Adapter.of(down, a=self.tall_down[-down_rank:])
         self.adapters = (self.gate, self.up, self.down)
         module.forward = self
 
@@ -284,10 +212,10 @@ class _GateUp(torch.autograd.Function):  # type: ignore[misc]
         return (
             grad_x,
             None,
-            _product(grad_x_a_gate.T, x, dtype).mul_(mlp.gate.scale),
-            _product(grad_gate.T, x_a_gate, dtype),
-            _product(grad_x_a_up.T, x, dtype).mul_(mlp.up.scale),
-            _product(grad_up.T, x_a_up, dtype),
+            matmul(grad_x_a_gate.T, x, dtype).mul_(mlp.gate.scale),
+            matmul(grad_gate.T, x_a_gate, dtype),
+            matmul(grad_x_a_up.T, x, dtype).mul_(mlp.up.scale),
+            matmul(grad_up.T, x_a_up, dtype),
         )
 
 
@@ -310,33 +238,8 @@ class _Down(torch.autograd.Function):  # type: ignore[misc]
         return wide @ mlp.tall_down, grad_output, None
 
 
-def _product(a: Tensor, b: Tensor, dtype: torch.dtype) -> Tensor:
-    """a @ b, kept in `dtype` rather than rounded to the precision of its factors where
-    the kernel can.
-    """
-    if a.is_cuda and dtype == torch.float32 and a.dtype != torch.float32:
-        return torch.mm(a, b, out_dtype=torch.float32)
-    return (a @ b).to(dtype)
-
-
 def _silu_mul(gate: Tensor, up: Tensor) -> Tensor:
     return functional.silu(gate) * up
-
-
-def _is_plain_lora(module: Any) -> bool:
-    from peft.tuners.lora.layer import Linear
-
-    if type(module) is not Linear or type(module.base_layer) is not nn.Linear:
-        return False
-    if module.fan_in_fan_out or len(module.active_adapters) != 1:
-        return False
-    (name,) = module.active_adapters
-    return (
-        name not in module.lora_variant
-        and isinstance(module.lora_dropout[name], nn.Identity)
-        and module.lora_B[name].bias is None
-        and not any(parameter.requires_grad for parameter in module.base_layer.parameters())
-    )
 
 
 def _is_gated_mlp(module: Any) -> bool:
@@ -346,42 +249,4 @@ def _is_gated_mlp(module: Any) -> bool:
     activation = type(getattr(module, "act_fn", None)).__name__
     if not type(module).__name__.endswith("MLP") or activation not in SILU:
         return False
-    return all(_is_plain_lora(getattr(module, name, None)) for name in MLP)
-
-
-def _use_liger(model: Any) -> None:
-    from liger_kernel.ops import LigerRMSNormFunction, LigerRopeFunction
-
-    def norm(self: Any, hidden: Tensor) -> Tensor:
-        # "llama": the mean square in float32, the product in the input's precision, as Llama and
-        # Qwen2 do.
-        out: Tensor = LigerRMSNormFunction.apply(
-            hidden, self.weight, self.variance_epsilon, 0.0, "llama", False
-        )
-        return out
-
-    for module in model.modules():
-        if type(module).__name__.endswith("RMSNorm") and hasattr(module, "variance_epsilon"):
-            module.forward = MethodType(norm, module)
-            _rotate_with(LigerRopeFunction, sys.modules[type(module).__module__])
-
-
-def _rotate_with(kernel: Any, model_module: Any) -> None:
-    """Replace the rotary function of a transformers model file, for what the kernel knows; other
-    calls go where they went.
-    """
-    plain = getattr(model_module, "apply_rotary_pos_emb", None)
-    if plain is None or hasattr(plain, "plain"):
-        return
-
-    def rotate(
-        q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, *args: Any, **kwargs: Any
-    ) -> tuple[Tensor, Tensor]:
-        like_cos = q.dtype == cos.dtype and q.shape[-1] == cos.shape[-1]
-        fits = q.is_cuda and like_cos and not args and not kwargs
-        rotation = kernel.apply if fits else plain
-        q_and_k: tuple[Tensor, Tensor] = rotation(q, k, cos, sin, *args, **kwargs)
-        return q_and_k
-
-    rotate.plain = plain  # type: ignore[attr-defined]
-    model_module.apply_rotary_pos_emb = rotate
+    return all(is_plain_lora(getattr(module, name, None)) for name in MLP)

@@ -28,7 +28,8 @@ from trainer.loop.trackers import check_trackers
 from trainer.planning.hardware import Card, find_card
 from trainer.planning.launch import Launch, agree, check_launch, idle_cards, take_card
 from trainer.planning.learning_rate import LearningRate, choose_learning_rate
-from trainer.planning.plan import Plan, Shape, context_length, few_steps, make_plan
+from trainer.planning.plan import Plan, few_steps, make_plan
+from trainer.planning.shape import Shape, context_length
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,75 +8,52 @@ and the card has the last word.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 from shared.durations import duration
 from shared.errors import InputError
 from trainer.config import TrainerConfig
 from trainer.data.data_order import micro_batches
 from trainer.planning.hardware import GIB, Card
+from trainer.planning.shape import Shape
 
 ANY = 1 << 40  # "no limit" of rows or tokens
+
+
 TOKENS = (1024, 2048, 4096, 8192, 16384, 32768)  # sizes of a packed micro-batch that are tried
+
+
 FEW_STEPS = 250  # optimiser steps; measured, docs/experiments/effect.md
+
+
 ENOUGH_STEPS = 500
+
+
 MOST_EPOCHS = 8  # that are advised where steps are few
+
+
 CHUNK_LOGITS = 1 << 26  # as `trainer.layers.linear_cross_entropy`, which imports torch, cuts them
+
+
 MIN_ROWS = 64
+
+
 AS_FAST = 0.97  # of the fastest: no estimate tells these apart
+
+
 CUDA_SHARE = 0.92  # of the free memory that an estimate may fill
+
+
 CPU_SHARE = 0.8
+
+
 LOSS_SHARE = 0.9  # of the tokens that are learnt, of a long trace
+
+
 SAMPLED_STEPS = 64  # from which the number of micro-batches is estimated
+
+
 UNSLOTH_TOKENS = 8192  # the size that was measured; it keeps a 1.5B model under 8 GiB
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """A decoder's dimensions, from its configuration."""
-
-    layers: int
-    hidden: int
-    inner: int  # of the MLP
-    queries: int  # heads x head dimension
-    keys: int  # key-value heads x head dimension
-    vocabulary: int
-    tied: bool
-
-    @classmethod
-    def of(cls, config: Any) -> "Shape":
-        """From a transformers configuration of Llama's or Qwen's kind."""
-        head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        kv_heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-        return cls(
-            config.num_hidden_layers,
-            config.hidden_size,
-            config.intermediate_size,
-            config.num_attention_heads * head,
-            kv_heads * head,
-            config.vocab_size,
-            bool(config.tie_word_embeddings),
-        )
-
-    @property
-    def layer_weights(self) -> int:
-        """Weights of the linear maps of one layer."""
-        return self.hidden * (2 * self.queries + 2 * self.keys + 3 * self.inner)
-
-    @property
-    def head(self) -> int:
-        """Weights of the output head."""
-        return self.vocabulary * self.hidden
-
-    @property
-    def parameters(self) -> int:
-        """Weights of the whole model, norms and biases left out."""
-        return self.layers * self.layer_weights + self.head * (1 if self.tied else 2)
-
-    def adapters(self, r: int) -> int:
-        """LoRA weights of rank r on every linear map."""
-        each = 4 * self.hidden + 2 * self.queries + 2 * self.keys + 3 * (self.hidden + self.inner)
-        return self.layers * r * each
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,19 +110,6 @@ class Plan:
             f"run: {self.steps:,} steps, {self.tokens:,} tokens, about {duration(self.seconds)} "
             f"({self.tokens_per_second:,.0f} tokens/s expected{cards})",
         ]
-
-
-def context_length(config: Any) -> int:
-    """Positions that a transformers configuration knows, its RoPE scaling included; 0 where it
-    does not say.
-    """
-    positions = int(getattr(config, "max_position_embeddings", 0) or 0)
-    rope = getattr(config, "rope_parameters", None) or {}
-    original = int(rope.get("original_max_position_embeddings") or 0)
-    factor = float(rope.get("factor") or 1.0)
-    if rope.get("rope_type") in ("linear", "dynamic", "yarn"):
-        return max(positions, round(factor * (original or positions)))
-    return positions  # llama3's and longrope's already count it
 
 
 def few_steps(config: TrainerConfig, steps: int, examples: int) -> str:

@@ -13,7 +13,8 @@ from trainer.data.data_order import micro_batches
 from trainer.planning.hardware import Card
 from trainer.planning.learning_rate import choose_learning_rate
 from trainer.planning.memory_check import describe
-from trainer.planning.plan import ANY, Plan, Shape, few_steps, make_plan
+from trainer.planning.plan import ANY, Plan, few_steps, make_plan
+from trainer.planning.shape import Shape
 
 QWEN_1_5B = Shape(28, 1536, 8960, 1536, 256, 151936, tied=True)
 R1_LENGTHS = [700, 900, 1100, 1300, 1600, 2000, 2600, 4000] * 50
