@@ -22,7 +22,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.trainer_gpu import ROOT, SHAPES, lengths, model_folder
+from benchmarks.trainer_gpu import ROOT
+from benchmarks.trainer_workload import SHAPES, lengths, model_folder
 from tests.trainer.corpora import trace, write_corpus
 from tests.trainer.process_runs import write_config
 
@@ -70,7 +71,7 @@ def _cards_here() -> list[int]:
 
 
 def write_examples(folder: Path, model: Path, shape: str, count: int) -> Path:
-    """A corpus of `count` traces, as long as `trainer_gpu.lengths` says; made once."""
+    """A corpus of `count` traces, as long as `trainer_workload.lengths` says; made once."""
     if (folder / "manifest.json").exists():
         return folder
     from transformers import AutoTokenizer
