@@ -102,6 +102,8 @@ class AnswerCache:
             "seconds": round(answer.seconds, 4),
             "finished_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         }
+        if question.other_golds:
+            row["other_golds"] = question.other_golds
         if answer.refused_fields:
             row["without"] = answer.refused_fields
         return row

@@ -146,6 +146,9 @@ class EvaluationConfig(Config):
     benchmarks: list[str] = Field(description=WHAT_A_NAME_IS)
     limit: int = Field(0, ge=0, description="0: all; N: the first N problems")
     data: str = Field("", description="folder with local copies of the benchmarks; empty: the hub")
+    option_seed: int = Field(
+        0, description="of the order of gpqa's options: the same for all models and runs"
+    )
     generation: GenerationConfig = Field(
         GenerationConfig(), description="how answers are asked for"
     )

@@ -46,7 +46,13 @@ def evaluate(
     runs = [Path(model).parent for model in config.models]
     benchmarks = [
         load_benchmark(
-            name, config.data, config.limit, settings.system_prompt, settings.prompt, runs
+            name,
+            config.data,
+            config.limit,
+            settings.system_prompt,
+            settings.prompt,
+            runs,
+            config.option_seed,
         )
         for name in config.benchmarks
     ]

@@ -23,9 +23,15 @@ class Question:
     problem: str
     gold: str
     messages: tuple[Message, ...]  # as sent
+    other_golds: tuple[str, ...] = ()  # beside `gold`; any of them is right
 
     def __hash__(self) -> int:
         return hash(self.id)
+
+    @property
+    def golds(self) -> tuple[str, ...]:
+        """All gold answers, any of which is right."""
+        return (self.gold, *self.other_golds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,7 @@ class Benchmark:
     origin: str
     sha256: str
     whole: int  # problems of the benchmark before `limit`
+    option_seed: int | None = None  # of the order of its options, where that is drawn
 
 
 @dataclass(frozen=True, slots=True)

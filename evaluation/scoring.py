@@ -41,7 +41,7 @@ class Scorer:
         question = request.question
         text = split_answer(answer, starts_inside)
         response = spoken(text.response) or ""
-        opinion = self._asking.submit(self._second_opinion.match, question.gold, response)
+        opinion = self._asking.submit(self._second_opinion.match, question.golds, response)
 
         def score() -> Case:
             verdict = verdict_on(question, answer, text)
@@ -64,11 +64,25 @@ def verdict_on(question: Question, answer: ModelAnswer, text: SplitText) -> Verd
     """The verdict on one answer. Thinking that never ended is no answer, whatever stands in it."""
     if text.unclosed:
         return Verdict("truncated", None, _reason_unclosed(answer))
-    verdict = grade(text.response, question.gold, question.problem, timeout_seconds=_GRADE_SECONDS)
+    verdict = _against_any(question, text.response)
     if answer.cut and verdict.verdict in ("no_answer", "unverifiable"):
         reason = "cut off by the token limit before a final answer"
         return Verdict("truncated", verdict.final_answer, reason)
     return verdict
+
+
+def _against_any(question: Question, response: str) -> Verdict:
+    """The verdict by the first gold that the response agrees with; where there is none, by the
+    one that leaves most open.
+    """
+    verdicts = []
+    for gold in question.golds:
+        verdict = grade(response, gold, question.problem, timeout_seconds=_GRADE_SECONDS)
+        if verdict.verdict == "correct":
+            return verdict
+        verdicts.append(verdict)
+    open_verdicts = [verdict for verdict in verdicts if verdict.verdict == "unverifiable"]
+    return (open_verdicts or verdicts)[0]
 
 
 def _reason_unclosed(answer: ModelAnswer) -> str:

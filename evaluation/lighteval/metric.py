@@ -5,13 +5,13 @@ hold the run for ever. So the metric lives in a `JsonChild` which gets one answe
 slow to start (lighteval imports half the world), so it starts while the first answers are being
 made.
 
-A request has `gold` and `text`, a reply `match` (null where the metric raised).
+A request has `golds` and `text`, a reply `match` (null where the metric raised).
 """
 
 import atexit
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from evaluation.lighteval.loading import without_litellm
@@ -54,15 +54,16 @@ class SecondOpinion:
         atexit.register(opinion.close)
         return opinion
 
-    def match(self, gold: str, text: str) -> bool | None:
-        """Whether the metric takes `text` for right; None where it came to no result in time.
+    def match(self, golds: Sequence[str], text: str) -> bool | None:
+        """Whether the metric takes `text` for one of `golds`; None where it came to no result in
+        time.
 
         Errors: `CannotStart`: a comparison without it would miss a column that it promises.
         """
         if not text.strip():
             return False
         try:
-            reply = self._child.ask({"gold": gold, "text": text}, ANSWER_SECONDS)
+            reply = self._child.ask({"golds": list(golds), "text": text}, ANSWER_SECONDS)
         except ChildLost:
             return None
         match: bool | None = reply["match"]
@@ -112,7 +113,8 @@ def prepare() -> Callable[[dict[str, Any]], dict[str, Any]]:
     from lighteval.tasks.requests import Doc
 
     def answer(request: dict[str, Any]) -> dict[str, Any]:
-        doc = Doc(query="", choices=[f"${request['gold']}$"], gold_index=0)
+        choices = [f"${gold}$" for gold in request["golds"]]
+        doc = Doc(query="", choices=choices, gold_index=list(range(len(choices))))
         try:
             match = bool(metric.compute(doc, ModelResponse(text=[request["text"]])) >= 1)
         except Exception:

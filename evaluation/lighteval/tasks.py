@@ -145,8 +145,8 @@ def _doc(row: dict[str, Any], task_name: str) -> Doc:
     return Doc(
         task_name=task_name,
         query=row["prompt"],
-        choices=[row["gold"]],
-        gold_index=0,
+        choices=list(row["golds"]),
+        gold_index=list(range(len(row["golds"]))),
         specific={"id": row["id"]},
     )
 
@@ -160,7 +160,7 @@ def _only_our_task(config: LightevalTaskConfig, benchmark: Benchmark) -> Iterato
     module = ModuleType("stillhouse_tasks")
     module.TASKS_TABLE = [config]  # type: ignore[attr-defined]
     rows = [
-        {"id": question.id, "prompt": question.messages[-1]["content"], "gold": question.gold}
+        {"id": question.id, "prompt": question.messages[-1]["content"], "golds": question.golds}
         for question in benchmark.questions
     ]
 

@@ -67,7 +67,7 @@ def _entry(
     return {
         "id": question.id,
         "problem": question.problem,
-        "gold": question.gold,
+        "gold": " or ".join(question.golds),
         "chunk": chunk,
         "at": at,
         "models": [[_row(case) for case in samples] for samples in samples_by_model],

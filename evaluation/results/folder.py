@@ -131,7 +131,13 @@ def read_cases(folder: Path) -> dict[str, list[Case]]:
 
 def _case(answer_row: Mapping[str, Any], verdict_row: Mapping[str, Any]) -> Case:
     return Case(
-        Question(answer_row["id"], answer_row["problem"], answer_row["gold"], ()),
+        Question(
+            answer_row["id"],
+            answer_row["problem"],
+            answer_row["gold"],
+            (),
+            tuple(answer_row.get("other_golds", ())),
+        ),
         answer_row["sample"],
         answer_of(answer_row),
         Verdict(
@@ -159,7 +165,7 @@ def read_model(
 
 def describe(benchmark: Benchmark) -> dict[str, Any]:
     """A benchmark's entry in the manifest."""
-    return {
+    entry = {
         "name": benchmark.name,
         "slug": benchmark.slug,
         "problems": len(benchmark.questions),
@@ -167,6 +173,9 @@ def describe(benchmark: Benchmark) -> dict[str, Any]:
         "origin": benchmark.origin,
         "sha256": benchmark.sha256,
     }
+    if benchmark.option_seed is not None:
+        entry["option_seed"] = benchmark.option_seed
+    return entry
 
 
 def _rows(path: Path) -> Iterator[Any]:

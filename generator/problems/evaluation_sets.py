@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from generator.problems.hub import open_hub
-from shared.benchmarks.names import DATA_FILES, HubSet
+from shared.benchmarks.names import HubSet
 from shared.benchmarks.opening import BenchmarkSources, problem_texts
+from shared.row_files import is_data_file, without_suffix
 
 
 def evaluation_texts(name: str, data: str = "") -> list[str]:
@@ -24,10 +25,10 @@ def evaluation_texts(name: str, data: str = "") -> list[str]:
 
 def shown_name(name: str) -> str:
     """A set's name in counts and cards: a path is shortened to its folder and stem."""
-    path = Path(name)
-    if path.suffix not in DATA_FILES:
+    if not is_data_file(name):
         return name
-    return f"{path.parent.name}/{path.stem}".strip("/")
+    path = without_suffix(Path(name))
+    return f"{path.parent.name}/{path.name}".strip("/")
 
 
 def _read_hub(hub_set: HubSet) -> Iterable[dict[str, Any]]:

@@ -1,5 +1,5 @@
 """Local files, scanned once before the first call, then read row by row in a seeded order: JSON
-lines, Parquet, and what `formats` makes JSON lines of.
+lines, Parquet, and what `shared.row_files` makes JSON lines of.
 """
 
 from collections.abc import Iterator
@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from generator.problems.formats import SUFFIXES, check_format, choose_files, first_row
 from generator.problems.lines import JsonLines
 from generator.problems.order import shuffled
 from generator.problems.parquet import ParquetTables, open_parquet
 from generator.problems.scan import Row, RowCheck, Scan
 from generator.problems.splits import files_of_split
 from shared.errors import InputError
+from shared.row_files import SUFFIXES, check_format, choose_files, first_row
 
 
 def data_files(path: Path, split: str = "") -> tuple[list[Path], str]:

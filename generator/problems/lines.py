@@ -16,11 +16,11 @@ from typing import BinaryIO, cast
 
 import orjson
 
-from generator.problems.formats import open_lines
 from generator.problems.order import order_of
 from generator.problems.rows import BadRow
 from generator.problems.scan import Row, RowCheck, Scan
 from shared.errors import InputError
+from shared.row_files import open_lines
 
 _OFFSET = Struct("<Q")
 

@@ -11,7 +11,6 @@ from typing import Any
 from generator.problems import numina
 from generator.problems.columns import DEFAULTS, Columns, recognise
 from generator.problems.files import column_names, data_files, first_columns, open_files
-from generator.problems.formats import is_data_file
 from generator.problems.gold_search import GoldSearch
 from generator.problems.hub import MODELSCOPE, is_hub_name, open_hub
 from generator.problems.rows import BadRow, RowShape, Skipped
@@ -19,6 +18,7 @@ from generator.problems.settings import ProblemSettings
 from generator.problems.stream import ProblemStream, ProblemTally, Screen
 from shared.errors import InputError
 from shared.records import Problem
+from shared.row_files import is_data_file
 
 SYNTHETIC = "synthetic:"
 # of a hub's stream without a gold answer, before it is taken for one that has none

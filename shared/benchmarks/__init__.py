@@ -6,7 +6,8 @@ them: one reading of a name, so that what can be asked can be kept out, and the 
 
     names          which benchmark a name means, and where the hub keeps it
     local_copies   where a copy of it stands in a folder
-    rows           a row of whatever shape -> its problem and its gold answer
+    rows           a row of whatever shape -> its problem and its gold answers
+    choices        a row of multiple choice -> a question whose options carry letters
     held_out       what training did not see of a corpus
     opening        a name -> its rows
 """

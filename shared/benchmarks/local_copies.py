@@ -1,6 +1,6 @@
 """Copies of hub data sets in a local folder, whatever their files are called.
 
-gsm8k/test.jsonl  gsm8k.jsonl  gsm8k_test.parquet  gsm8k/main/test-00000-of-00001.parquet
+gsm8k/test.jsonl  gsm8k.jsonl  gsm8k_test.csv.gz  gsm8k/main/test-00000-of-00001.parquet
 MATH-500/test.jsonl  math500.jsonl  aime/aime24.jsonl  aime_2024.jsonl
 """
 
@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from shared.benchmarks.names import DATA_FILES, HubSet, key_of, plain
+from shared.benchmarks.names import HubSet, is_one_of_several, key_of, plain
+from shared.row_files import PREFERRED_SUFFIXES, is_data_file, without_suffix
 
 # How `datasets` names the files of one split: test-00000-of-00002.parquet, test-00001-of-00002….
 _PART_NUMBER = re.compile(r"-\d{5}-of-\d{5}\Z")
@@ -23,24 +24,38 @@ def find_copy(folder: Path, name: str, hub_set: HubSet) -> list[Path]:
     for whole_path in (True, False):
         for path in data_files(folder):
             if _spelled(path, folder, whole_path) in spellings:
-                return [
-                    part
-                    for part in data_files(path.parent)
-                    if _without_part_number(part) == _without_part_number(path)
-                ]
+                return _parts_of(path)
     return []
+
+
+def _parts_of(path: Path) -> list[Path]:
+    """The files that `datasets` wrote of one split, of which `path` is one; mostly `path` alone."""
+    return [
+        part
+        for part in data_files(path.parent)
+        if part.suffixes == path.suffixes
+        and _without_part_number(part) == _without_part_number(path)
+    ]
 
 
 def expected_copies(name: str, hub_set: HubSet) -> list[str]:
     """The likeliest places of a copy within its folder, for a message."""
     alias = key_of(name) or hub_set.data_set.rpartition("/")[2]
+    alias = alias.replace(":", "_")
     return [f"{alias}/{hub_set.split}.jsonl", f"{alias}.jsonl", f"{alias}.parquet"]
 
 
 def data_files(folder: Path) -> Iterator[Path]:
-    """The JSONL and Parquet files below a folder, in the order of their paths."""
-    paths = sorted(folder.rglob("*"))
-    return (path for path in paths if path.suffix in DATA_FILES and path.is_file())
+    """The files of rows below a folder, in the order of their paths.
+
+    JSON lines and Parquet come first: a .json or .csv beside them may describe them.
+    """
+    paths = sorted(folder.rglob("*"), key=lambda path: (not _is_preferred(path), path))
+    return (path for path in paths if is_data_file(path) and path.is_file())
+
+
+def _is_preferred(path: Path) -> bool:
+    return path.name.lower().endswith(PREFERRED_SUFFIXES)
 
 
 def _spellings(name: str, hub_set: HubSet) -> set[str]:
@@ -48,8 +63,11 @@ def _spellings(name: str, hub_set: HubSet) -> set[str]:
     its subset and its split.
     """
     key = key_of(name)
-    names = {hub_set.data_set, hub_set.data_set.rpartition("/")[2], key or name.split(":")[0]}
+    data_set_names = {hub_set.data_set, hub_set.data_set.rpartition("/")[2]}
     subsets = {"", hub_set.subset or "", "default", "data"}
+    if is_one_of_several(hub_set):
+        data_set_names = {f"{each}{hub_set.subset}" for each in data_set_names}
+    names = {*data_set_names, key or name.split(":")[0]}
     splits = {hub_set.split}
     if key is not None or hub_set.split == "test":
         # A benchmark's only file is mostly called test, whatever the hub calls the split.
@@ -65,4 +83,4 @@ def _spelled(path: Path, folder: Path, whole_path: bool) -> str:
 
 
 def _without_part_number(path: Path) -> str:
-    return _PART_NUMBER.sub("", str(path.with_suffix("")))
+    return _PART_NUMBER.sub("", str(without_suffix(path)))

@@ -1,7 +1,10 @@
 """The public benchmarks that the programs know by name, and where the hub keeps them."""
 
+import difflib
 import re
 from typing import NamedTuple
+
+from shared.row_files import SUFFIXES
 
 
 class HubSet(NamedTuple):
@@ -23,15 +26,20 @@ PUBLIC = {
     "amc23": HubSet("math-ai/amc23", None, "test"),
     "olympiadbench": HubSet("math-ai/olympiadbench", None, "test"),
     "minerva_math": HubSet("math-ai/minervamath", None, "test"),
+    "gpqa:diamond": HubSet("Idavidrein/gpqa", "gpqa_diamond", "train"),
+    "gpqa:main": HubSet("Idavidrein/gpqa", "gpqa_main", "train"),
+    "gpqa:extended": HubSet("Idavidrein/gpqa", "gpqa_extended", "train"),
+    "mmlu_pro": HubSet("TIGER-Lab/MMLU-Pro", None, "test"),
 }
 
 # Before the name of a corpus or a training run: the problems that training did not see.
 HELD_OUT = "held-out:"
-DATA_FILES = (".jsonl", ".parquet")
+# Before lighteval's own name of one of its tasks.
+LIGHTEVAL = "lighteval:"
 
 WHAT_A_NAME_IS = (
-    f"{', '.join(PUBLIC)}, OWNER/NAME[:[CONFIG:]SPLIT] of the hub, {HELD_OUT}CORPUS or a path"
-    " ending in .jsonl or .parquet"
+    f"{', '.join(PUBLIC)}, OWNER/NAME[:[CONFIG:]SPLIT] of the hub, {HELD_OUT}CORPUS or a path to a"
+    f" file ({', '.join(ending for ending in SUFFIXES if ending.count('.') == 1)}, also .gz)"
 )
 
 _HUB_NAME = re.compile(r"[\w.\-]+/[\w.\-]+(?::[\w.\-]+){0,2}")
@@ -45,11 +53,32 @@ def key_of(name: str) -> str | None:
     """
     core = _core(name)
     for key, hub_set in PUBLIC.items():
-        _, _, own_name = hub_set.data_set.partition("/")
-        aliases = (hub_set.data_set,) if "/" in name else (key, own_name)
-        if core in map(_core, aliases):
+        if core in map(_core, _aliases(key, hub_set, "/" in name)):
             return key
     return None
+
+
+def is_one_of_several(hub_set: HubSet) -> bool:
+    """Whether its data set holds several benchmarks, so that its name alone means none of them."""
+    siblings = [other for other in PUBLIC.values() if other.data_set == hub_set.data_set]
+    return len(siblings) > 1
+
+
+def nearest_names(name: str) -> list[str]:
+    """The public benchmarks whose names look like `name`, the likeliest first."""
+    core = plain(name)
+    keys_by_core = {plain(key): key for key in PUBLIC}
+    near = difflib.get_close_matches(core, keys_by_core, 3, 0.6)
+    longer = [each for each in keys_by_core if len(core) > 2 and each.startswith(core)]
+    return [keys_by_core[each] for each in dict.fromkeys([*near, *longer])]
+
+
+def _aliases(key: str, hub_set: HubSet, with_owner: bool) -> tuple[str, ...]:
+    """What a benchmark is called: as a key and by its data set's own name, or with its owner."""
+    own_name = hub_set.data_set if with_owner else hub_set.data_set.partition("/")[2]
+    if is_one_of_several(hub_set):
+        own_name = f"{own_name}:{hub_set.subset}"
+    return (own_name,) if with_owner else (key, own_name)
 
 
 def hub_set_of(name: str) -> HubSet | None:

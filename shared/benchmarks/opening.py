@@ -8,18 +8,21 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from shared.benchmarks.choices import multiple_choice
 from shared.benchmarks.held_out import open_held_out
-from shared.benchmarks.local_copies import data_files, expected_copies, find_copy
+from shared.benchmarks.local_copies import expected_copies, find_copy
 from shared.benchmarks.names import (
-    DATA_FILES,
     HELD_OUT,
+    LIGHTEVAL,
     WHAT_A_NAME_IS,
     HubSet,
     hub_set_of,
     key_of,
+    nearest_names,
 )
-from shared.benchmarks.rows import PlacedRow, checked_row, problem_of, read_file
+from shared.benchmarks.rows import PlacedRow, Row, checked_row, problem_of, read_file
 from shared.errors import InputError
+from shared.row_files import check_format, choose_files, is_data_file
 
 HubReader = Callable[[HubSet], Iterable[Any]]  # the split's rows, in order
 
@@ -41,7 +44,7 @@ class OpenBenchmark:
 
     rows: Iterator[PlacedRow]
     origin: str
-    is_public: bool  # a hub's data set, not the user's own file: its shape is not his to mend
+    lists_are_parts: bool = False  # a gold in a list is one answer in parts, not several golds
 
 
 def open_benchmark(name: str, sources: BenchmarkSources) -> OpenBenchmark:
@@ -53,13 +56,20 @@ def open_benchmark(name: str, sources: BenchmarkSources) -> OpenBenchmark:
     hub_set = hub_set_of(name)
     if name.startswith(HELD_OUT):
         place = Path(name.removeprefix(HELD_OUT)).expanduser()
-        return OpenBenchmark(*open_held_out(place, sources.runs), is_public=False)
-    if name.endswith(DATA_FILES):
-        return OpenBenchmark(read_file(path), name, is_public=False)
+        return OpenBenchmark(*open_held_out(place, sources.runs))
+    if name.startswith(LIGHTEVAL):
+        raise InputError(
+            f"{sources.names_key}: {name!r}: lighteval's tasks can be asked by the evaluation only:"
+            " name the task's data set, OWNER/NAME[:CONFIG]:SPLIT, or a file of it"
+        )
+    if is_data_file(name):
+        return OpenBenchmark(read_file(path), name)
     if path.exists() and key_of(name) is None:
-        return OpenBenchmark(_read_local(path), name, is_public=False)
+        return OpenBenchmark(_read_local(path), name)
     if hub_set is None:
-        raise InputError(f"{sources.names_key}: {name!r} is unknown: use {WHAT_A_NAME_IS}")
+        near = nearest_names(name)
+        nearest = f"; nearest: {', '.join(near)}" if near else ""
+        raise InputError(f"{sources.names_key}: {name!r} is unknown: use {WHAT_A_NAME_IS}{nearest}")
     if sources.copies:
         return _open_copy(name, hub_set, sources)
     return _open_hub(name, hub_set, sources)
@@ -70,18 +80,30 @@ def problem_texts(name: str, sources: BenchmarkSources) -> list[str]:
     configuration key and the place.
     """
     try:
-        return [problem_of(row, place) for place, row in open_benchmark(name, sources).rows]
+        return [_text_of(row, place) for place, row in open_benchmark(name, sources).rows]
     except InputError as error:
         if str(error).startswith(sources.names_key):
             raise
         raise InputError(f"{sources.names_key} {name!r}: {error}") from None
 
 
+def _text_of(row: Row, place: str) -> str:
+    choice = multiple_choice(row, place)
+    return problem_of(row, place) if choice is None else choice.text
+
+
+def _has_parts(name: str) -> bool:
+    return key_of(name) == "olympiadbench"
+
+
 def _read_local(path: Path) -> Iterator[PlacedRow]:
     """The rows of all data files of a folder."""
-    files = list(data_files(path))
+    check_format(path)
+    files = choose_files(path.rglob("*"))
     if not files:
-        raise InputError(f"{path}: give a .jsonl or .parquet file, or a folder of them")
+        raise InputError(
+            f"{path}: give a file of rows (.jsonl, .csv, .parquet), or a folder of them"
+        )
     return chain.from_iterable(map(read_file, files))
 
 
@@ -95,7 +117,7 @@ def _open_copy(name: str, hub_set: HubSet, sources: BenchmarkSources) -> OpenBen
         places = ", ".join(expected_copies(name, hub_set))
         raise InputError(f"{where}: no copy of {name} there: looked for {places}: add one")
     rows = chain.from_iterable(map(read_file, files))
-    return OpenBenchmark(rows, ", ".join(map(str, files)), is_public=True)
+    return OpenBenchmark(rows, ", ".join(map(str, files)), _has_parts(name))
 
 
 def _open_hub(name: str, hub_set: HubSet, sources: BenchmarkSources) -> OpenBenchmark:
@@ -114,5 +136,5 @@ def _open_hub(name: str, hub_set: HubSet, sources: BenchmarkSources) -> OpenBenc
     return OpenBenchmark(
         ((place, checked_row(row, place)) for place, row in placed_rows),
         f"{origin} {version}".strip(),
-        is_public=True,
+        _has_parts(name),
     )

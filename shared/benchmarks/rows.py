@@ -3,7 +3,8 @@
 gsm8k       {"question": "Janet’s ducks lay 16 eggs…", "answer": "Janet sells 16 - 3 - 4 = … #### 18"}
 math_500    {"problem": "Convert the point $(0,3)$…", "answer": "\\\\left( 3, \\\\frac{\\\\pi}{2}…", "level": 2}
 aime24      {"problem": "Every morning Aya goes…", "answer": 204}
-olympiad…   {"question": "Determine…", "final_answer": ["$2$", "$5$"]}
+olympiad…   {"question": "Determine…", "final_answer": ["$2$", "$5$"], "is_multiple_answer": true}     two parts
+own file    {"problem": "Factor x² − 1.", "answer": ["(x-1)(x+1)", "x^2-1"]}     either is right
 """
 
 import re
@@ -14,20 +15,26 @@ from typing import Any
 import orjson
 
 from shared.errors import InputError
+from shared.row_files import PARQUET, open_lines
 
 Row = Mapping[str, Any]
 PlacedRow = tuple[str, Row]  # where it stands, for messages: "file:line"
 
 PROBLEM_FIELDS = ("problem", "question", "prompt", "input")
-GOLD_FIELDS = ("gold", "answer", "final_answer", "expected_answer", "target")
+GOLD_FIELDS = ("gold", "answer", "final_answer", "expected_answer", "target", "golds", "answers")
+# Rows that have it hold, in a list, the parts of one answer.
+_PARTS_FIELD = "is_multiple_answer"
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3})")
 
 
 def read_file(path: Path) -> Iterator[PlacedRow]:
-    """The rows of a JSONL or Parquet file, in order. Errors: `InputError` naming file and line."""
-    return _read_parquet(path) if path.suffix == ".parquet" else _read_jsonl(path)
+    """The rows of a file in any format of `shared.row_files`, in order.
+
+    Errors: `InputError` naming file and line.
+    """
+    return _read_parquet(path) if path.suffix == PARQUET else _read_lines(path)
 
 
 def parse_row(line: bytes, place: str) -> Row:
@@ -57,25 +64,30 @@ def problem_of(row: Row, place: str) -> str:
     )
 
 
-def gold_of(row: Row, place: str, *, lists_are_parts: bool = False) -> str:
-    """The gold answer as one line, whichever of the usual names its field has.
+def golds_of(row: Row, place: str, *, lists_are_parts: bool = False) -> tuple[str, ...]:
+    """The gold answers, each as one line, whichever of the usual names their field has: a list
+    holds several, any of which is right.
 
     `lists_are_parts`: a list holds the parts of one answer (OlympiadBench's), all of which are
     asked for. Errors: `InputError` where there is no answer, or something else than a text, a
-    number or such a list.
+    number or a list of those.
     """
     gold = next((row[name] for name in GOLD_FIELDS if row.get(name) not in (None, "", [])), None)
     if gold is None:
         raise InputError(
             f"{place}: no gold answer: one of the fields {', '.join(GOLD_FIELDS)} must hold it"
         )
-    if lists_are_parts and isinstance(gold, list):
-        gold = ", ".join(map(str, gold))
-    if not isinstance(gold, str | int | float):
-        raise InputError(
-            f"{place}: the gold answer is a {type(gold).__name__}: give one text or number"
-        )
-    return final_answer(gold)
+    golds = gold if isinstance(gold, list) else [gold]
+    for each in golds:
+        if not isinstance(each, str | int | float) or each == "":
+            raise InputError(
+                f"{place}: a gold answer is a {type(each).__name__}: give one text or number, or a"
+                " list of those that are right"
+            )
+    if lists_are_parts or _PARTS_FIELD in row:
+        whole_gold = golds[0] if len(golds) == 1 else ", ".join(map(str, golds))
+        return (final_answer(whole_gold),)
+    return tuple(dict.fromkeys(map(final_answer, golds)))
 
 
 def final_answer(gold: Any) -> str:
@@ -87,15 +99,15 @@ def final_answer(gold: Any) -> str:
     return _THOUSANDS.sub("", answer.strip()) if mark else text.strip()
 
 
-def _read_jsonl(path: Path) -> Iterator[PlacedRow]:
-    try:
-        with path.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    place = f"{path}:{number}"
-                    yield place, parse_row(line, place)
-    except OSError as error:
-        raise _unreadable(path, error.strerror or str(error), "JSON lines") from None
+def _read_lines(path: Path) -> Iterator[PlacedRow]:
+    if not path.is_file():
+        why = "Is a directory" if path.is_dir() else "No such file or directory"
+        raise _unreadable(path, why, "JSON lines")
+    with open_lines(path) as lines:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                place = f"{path}:{number}"
+                yield place, parse_row(line, place)
 
 
 def _read_parquet(path: Path) -> Iterator[PlacedRow]:

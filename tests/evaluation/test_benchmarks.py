@@ -8,7 +8,9 @@ import pytest
 
 from evaluation.__main__ import main
 from evaluation.benchmarks import load_benchmark
-from evaluation.records import Benchmark
+from evaluation.records import Benchmark, ModelAnswer, split_answer
+from evaluation.results.folder import describe
+from evaluation.scoring import verdict_on
 from shared.benchmarks.rows import final_answer
 from shared.errors import InputError
 from shared.holdout import held_out_problems
@@ -83,6 +85,68 @@ def test_olympiadbenchs_lists_of_answers_are_asked_for_as_one(tmp_path: Path) ->
     assert [q.gold for q in loaded("olympiadbench", str(tmp_path)).questions] == ["4", "$1$, $2$"]
 
 
+def test_a_list_of_golds_in_a_users_file_holds_several_of_which_any_is_right(
+    tmp_path: Path,
+) -> None:
+    rows = [{"problem": "Factor it.", "answer": ["(x-1)(x+1)", "#### 1,000", 7.0]}]
+    (question,) = loaded(str(write_rows(tmp_path / "p.jsonl", rows))).questions
+    assert question.golds == ("(x-1)(x+1)", "1000", "7")
+
+
+def test_gpqas_options_stand_in_an_order_of_the_seed_and_the_gold_is_the_right_ones_letter(
+    tmp_path: Path,
+) -> None:
+    rows = [
+        {
+            "Question": f"Which decay has {i} steps?",
+            "Correct Answer": f"alpha {i}\n",
+            **{f"Incorrect Answer {n}": f"beta {i}.{n}" for n in (1, 2, 3)},
+        }
+        for i in range(40)
+    ]
+    write_rows(tmp_path / "gpqa_diamond.jsonl", rows)
+    benchmark = loaded("gpqa:diamond", str(tmp_path))
+    for number, question in enumerate(benchmark.questions):
+        assert f"\n{question.gold}) alpha {number}" in question.problem
+    assert {question.gold for question in benchmark.questions} == set("ABCD")
+    assert benchmark.option_seed == 0
+    assert describe(benchmark)["option_seed"] == 0
+    again = loaded("gpqa:diamond", str(tmp_path))
+    assert again == benchmark
+    other = load_benchmark("gpqa:diamond", str(tmp_path), 0, "", PROMPT, option_seed=1)
+    assert other.sha256 != benchmark.sha256
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"options": ["3", "8", "5"], "answer": "B", "answer_index": 1},
+        {"choices": ["3", "8", "5"], "answer": 1},
+        {"choices": {"text": ["3", "8", "5"], "label": ["1", "2", "3"]}, "answerKey": "2"},
+        {"options": ["3", "8", "5"], "answer": "8"},
+    ],
+)
+def test_multiple_choice_in_every_shape_is_asked_with_letters_and_graded_as_letters(
+    tmp_path: Path, row: dict[str, Any]
+) -> None:
+    path = write_rows(tmp_path / "p.jsonl", [{"question": "Which is even?"} | row])
+    benchmark = loaded(str(path))
+    (question,) = benchmark.questions
+    assert question.problem.endswith("\n\nA) 3\nB) 8\nC) 5")
+    assert (question.gold, benchmark.option_seed) == ("B", None)
+    answers = {"B": "correct", "A": "incorrect", "8": "correct", "\\text{B) 8}": "correct"}
+    for answer, verdict in answers.items():
+        text = ModelAnswer(f"so \\boxed{{{answer}}}", "stop", 9, 9, 1.0)
+        assert verdict_on(question, text, split_answer(text)).verdict == verdict
+
+
+def test_a_problem_that_lists_its_options_is_asked_as_it_stands(tmp_path: Path) -> None:
+    text = "Which is even?\n(A) 3\n(B) 8"
+    row = {"problem": text, "options": ["3", "8"], "answer": "B"}
+    (question,) = loaded(str(write_rows(tmp_path / "p.jsonl", [row]))).questions
+    assert (question.problem, question.gold) == (text, "B")
+
+
 def test_a_missing_local_copy_names_the_files_that_are_looked_for(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=r"no copy of math_500 there: looked for math_500/test\.jsonl"
@@ -104,7 +168,9 @@ def test_an_unknown_benchmark_names_the_known_ones() -> None:
         ("[1]", "a JSON list where an object belongs"),
         ('{"answer": 1}', "no problem"),
         ('{"problem": "x"}', "no gold answer"),
-        ('{"problem": "2 + 2?", "final_answer": ["4"]}', "the gold answer is a list"),
+        ('{"problem": "2 + 2?", "answer": {"value": 4}}', "a gold answer is a dict"),
+        ('{"problem": "2 + 2?", "answer": ["4", ["5"]]}', "a gold answer is a list"),
+        ('{"question": "Even?", "options": ["3", "8"], "answer": "C"}', "'C' names none of the 2"),
     ],
 )
 def test_a_bad_line_is_named_by_file_and_number(tmp_path: Path, line: str, says: str) -> None:

@@ -25,3 +25,10 @@ def test_a_text_without_a_tag_that_the_limit_cut_is_no_answer_whichever_engine_i
     assert not split_answer(ModelAnswer(text, "stop", 9, 64, 1.0)).unclosed
     closed = ModelAnswer(f"<think>\nhm\n</think>\n\n{text}", "length", 9, 64, 1.0)
     assert split_answer(closed).response == text
+
+
+def test_an_answer_that_agrees_with_any_of_several_golds_is_right() -> None:
+    question = Question("id", "Where is f least?", "x = 1", (), ("(1, 5)", "5"))
+    for box, verdict in {"(1,5)": "correct", "x=1": "correct", "2": "incorrect"}.items():
+        answer = ModelAnswer(f"so \\boxed{{{box}}}", "stop", 9, 64, 1.0)
+        assert verdict_on(question, answer, split_answer(answer)).verdict == verdict

@@ -12,8 +12,8 @@ import pytest
 
 from generator.config import ProblemsConfig
 from generator.problems import ProblemStream, open_problems
-from generator.problems.formats import SUFFIXES, check_format, is_data_file, open_lines
 from shared.errors import InputError
+from shared.row_files import SUFFIXES, check_format, is_data_file, open_lines
 
 ROWS: list[dict[str, Any]] = [
     {"problem": "What is 20 plus 22?", "answer": "42"},
@@ -162,7 +162,7 @@ def test_a_large_array_is_read_in_memory_that_does_not_grow(tmp_path: Path) -> N
         file.write("]")
     script = (
         "import resource, sys\nfrom pathlib import Path\n"
-        "from generator.problems.formats import open_lines\n"
+        "from shared.row_files import open_lines\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "count = sum(1 for _ in open_lines(Path(sys.argv[1])))\n"
         "print(count, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"

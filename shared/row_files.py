@@ -1,4 +1,4 @@
-"""Local files in the shapes in which people keep them, made JSON lines that can be addressed by number.
+"""Files of rows in the shapes in which people keep them, made JSON lines that can be addressed by number.
 
     array.json            [{"problem": …}, {"problem": …}]         one JSON array, read as a stream
     rows.jsonl.gz         JSON lines, compressed                   (.json.gz, .csv.gz likewise)
@@ -21,7 +21,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO, cast
 
-import ijson
 import orjson
 
 from shared.errors import InputError
@@ -53,8 +52,7 @@ REMEDIES = {
     ".yml": "write it as JSON lines",
     ".txt": "write it as JSON lines, one object a problem",
 }
-# What reading a damaged file raises.
-DAMAGE = (ijson.JSONError, UnicodeError, csv.Error, EOFError, zlib.error, OSError)
+PARQUET = ".parquet"
 SNIFFED_BYTES = 4096
 BYTE_ORDER_MARKS = {
     codecs.BOM_UTF32_LE: "utf-32",
@@ -64,9 +62,23 @@ BYTE_ORDER_MARKS = {
 }
 
 
-def is_data_file(path: Path) -> bool:
-    """Whether a file of a folder is read: by the end of its name."""
-    return path.name.lower().endswith(SUFFIXES)
+class _DamagedArray(ValueError):
+    """A JSON array that ends early or is none."""
+
+
+# What reading a damaged file raises.
+DAMAGE = (_DamagedArray, UnicodeError, csv.Error, EOFError, zlib.error, OSError)
+
+
+def is_data_file(path: Path | str) -> bool:
+    """Whether a file is read as rows: by the end of its name."""
+    return str(path).lower().endswith(SUFFIXES)
+
+
+def without_suffix(path: Path) -> Path:
+    """`path` without the end that makes it a data file: x for x.jsonl.gz."""
+    name = path.name.removesuffix(".gz")
+    return path.with_name(name).with_suffix("")
 
 
 def check_format(path: Path) -> None:
@@ -107,7 +119,7 @@ def open_lines(path: Path) -> BinaryIO:
             head = file.read(SNIFFED_BYTES)
     except OSError as error:
         raise InputError(
-            f"{path}: {error.strerror}: correct problems.source or the file's permissions"
+            f"{path}: {error.strerror}: correct the path or the file's permissions"
         ) from None
     if _is_plain(path, head):
         return path.open("rb")
@@ -195,12 +207,30 @@ def _csv_rows(text: TextIO, delimiter: str) -> Iterator[dict[str, Any]]:
 
 
 def _array_rows(path: Path, source: _Utf8Reader) -> Iterator[dict[str, Any]]:
-    for number, row in enumerate(ijson.items(source, "item"), 1):
+    for number, row in enumerate(_array_items(source), 1):
         if not isinstance(row, dict):
             raise InputError(
                 f"{path}: row {number:,} is a JSON {type(row).__name__} where an object belongs"
             )
         yield row
+
+
+def _array_items(source: _Utf8Reader) -> Iterator[Any]:
+    """The items of a JSON array, as a stream. The trainer's environment has no ijson: what it
+    reads here are benchmarks, which are small.
+    """
+    try:
+        import ijson
+    except ImportError:
+        try:
+            yield from orjson.loads(source.read())
+        except orjson.JSONDecodeError as error:
+            raise _DamagedArray(str(error)) from None
+        return
+    try:
+        yield from ijson.items(source, "item")
+    except ijson.JSONError as error:
+        raise _DamagedArray(str(error)) from None
 
 
 def _line_rows(path: Path, text: TextIO) -> Iterator[dict[str, Any]]:
