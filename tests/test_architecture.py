@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,10 @@ def test_shared_imports_no_program_and_nothing_heavy_outside_its_two_rooms() -> 
     assert offenders == []
 
 
+@pytest.mark.skipif(
+    any(find_spec(library) is None for library in ("aiolimiter", "structlog", "uvloop")),
+    reason="the generator's own libraries are not installed in this environment",
+)
 def test_the_generator_never_loads_torch() -> None:
     """Every module of it, and what they import: not even where torch is installed."""
     modules = [name for name in MODULES if name.startswith("generator") and "__main__" not in name]

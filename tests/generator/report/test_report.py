@@ -1,6 +1,5 @@
 """The report page: plots and numbers of the corpus, everything escaped, nothing fetched."""
 
-import html.parser
 import json
 import re
 import subprocess
@@ -14,6 +13,7 @@ from generator.report.figures import collect
 from shared.errors import InputError
 from tests.generator.corpora import trace, write_corpus
 from tests.generator.process_runs import environment
+from tests.page_tags import PageTags
 
 HOSTILE = '<script>alert("x")</script><img src=http://evil.example/x.png onerror=alert(1)>'
 
@@ -69,31 +69,16 @@ def corpus_with_everything(folder: Path) -> Path:
     return corpus
 
 
-class Tags(html.parser.HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: list[str] = []
-        self.links: list[str] = []
-        self.open: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.names.append(tag)
-        self.links += [
-            value or "" for name, value in attrs if name in {"src", "href"} or name.startswith("on")
-        ]
-
-
 def test_the_page_is_self_contained_and_escapes_what_the_corpus_holds(tmp_path: Path) -> None:
     corpus = corpus_with_everything(tmp_path / "c")
     write_report(corpus, tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text()
-    tags = Tags()
-    tags.feed(text)
-    assert "script" not in tags.names
-    assert "img" not in tags.names
+    tags = PageTags(text)
+    assert "script" not in tags.tags
+    assert "img" not in tags.tags
     assert tags.links == []
     assert "&lt;script&gt;" in text
-    assert tags.names.count("svg") > 6
+    assert tags.tags.count("svg") > 6
     for heading in (
         "Verdicts by source",
         "Lengths",

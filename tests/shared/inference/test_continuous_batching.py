@@ -21,26 +21,12 @@ from shared.inference.continuous_batching import Decoder, Generated, Prompt, Sam
 from shared.inference.hf_generate import HfDecoder
 from shared.inference.sampling import next_tokens, uniforms
 from tests.evaluation.tiny_models import write_model
+from tests.shared.inference.tiny_shape import SHAPE, STOP, VOCABULARY
 
-STOP = 7
-VOCABULARY = 96
-_SHAPE = {
-    "vocab_size": VOCABULARY,
-    "hidden_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 6,
-    "num_key_value_heads": 2,
-    "intermediate_size": 64,
-    "max_position_embeddings": 512,
-    "initializer_range": 0.3,
-    "eos_token_id": STOP,
-    "pad_token_id": 0,
-    "bos_token_id": None,
-}
 FAMILIES: dict[str, Any] = {
-    "qwen2": lambda: Qwen2ForCausalLM(Qwen2Config(**_SHAPE)),
-    "qwen3": lambda: Qwen3ForCausalLM(Qwen3Config(**_SHAPE, head_dim=8)),
-    "llama": lambda: LlamaForCausalLM(LlamaConfig(**_SHAPE)),
+    "qwen2": lambda: Qwen2ForCausalLM(Qwen2Config(**SHAPE)),
+    "qwen3": lambda: Qwen3ForCausalLM(Qwen3Config(**SHAPE, head_dim=8)),
+    "llama": lambda: LlamaForCausalLM(LlamaConfig(**SHAPE)),
 }
 
 
@@ -122,7 +108,7 @@ def test_decoding_by_generate_gives_the_same_greedy_tokens() -> None:
 
 def test_rows_longer_than_the_first_room_find_more() -> None:
     torch.manual_seed(3)
-    model = Qwen2ForCausalLM(Qwen2Config(**_SHAPE | {"max_position_embeddings": 2048})).eval()
+    model = Qwen2ForCausalLM(Qwen2Config(**SHAPE | {"max_position_embeddings": 2048})).eval()
     requests = [Prompt([9, 10, 11], 700), Prompt([12], 20)]
     expected = [by_generate(model, prompt) for prompt in requests]
     assert [

@@ -9,22 +9,9 @@ from transformers import Gemma2Config, Gemma2ForCausalLM, Qwen2Config, Qwen2ForC
 from shared.inference.continuous_batching import Decoder, Prompt, Sampling
 from shared.inference.generation import DecoderKind, decoder_kind, generate
 from shared.inference.hf_generate import HfDecoder
+from tests.shared.inference.tiny_shape import SHAPE, STOP, VOCABULARY
 
-STOP = 7
 NEW_TOKENS = 12
-SHAPE = {
-    "vocab_size": 96,
-    "hidden_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 6,
-    "num_key_value_heads": 2,
-    "intermediate_size": 64,
-    "max_position_embeddings": 512,
-    "initializer_range": 0.3,
-    "eos_token_id": STOP,
-    "pad_token_id": 0,
-    "bos_token_id": None,
-}
 PROMPTS = [Prompt(list(range(8, 8 + length)), NEW_TOKENS) for length in (2, 30, 11, 5, 17)]
 GREEDY = Sampling(stop_ids=(STOP,))
 
@@ -74,7 +61,7 @@ def test_every_step_tells_its_tokens_and_the_logits_that_they_come_from(kind: De
     told: list[list[int]] = [[] for _ in prompts]
 
     def on_step(indices: Any, tokens: Any, logits: torch.Tensor) -> None:
-        assert logits.shape == (len(tokens), 96)
+        assert logits.shape == (len(tokens), VOCABULARY)
         assert logits.argmax(-1).tolist() == tokens.tolist()
         for index, token in zip(indices.tolist(), tokens.tolist(), strict=True):
             told[index].append(token)

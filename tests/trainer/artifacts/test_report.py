@@ -3,7 +3,6 @@ becomes markup.
 """
 
 import json
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 
 from shared.pages.charts import line_chart
 from shared.rendering import ChatRenderer
+from tests.page_tags import PageTags
 from tests.trainer.corpora import trace
 from trainer.artifacts.metrics import read_lines
 from trainer.artifacts.report import report_html, write_report
@@ -19,22 +19,6 @@ from trainer.data.examples import Encoder, Example
 from trainer.inspection import page_html, pieces
 
 HOSTILE = "</pre><script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
-
-
-class Tags(HTMLParser):
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.attributes: list[str] = []
-        self.text = ""
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += [name for name, _ in attrs]
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
 
 
 def manifest() -> dict[str, Any]:
@@ -113,7 +97,7 @@ def test_torn_lines_of_metrics_tell_nothing_and_the_report_shows_the_rest(tmp_pa
 
 def test_hostile_text_is_shown_as_text_everywhere_in_the_report() -> None:
     metrics = [{"step": i, "loss": 2.0 - i / 5, "tokens_per_second": 100.0} for i in range(1, 5)]
-    page = Tags(report_html(HOSTILE, manifest(), metrics, [probe(0, False), probe(4, True)]))
+    page = PageTags(report_html(HOSTILE, manifest(), metrics, [probe(0, False), probe(4, True)]))
     assert not {"script", "img"} & set(page.tags)
     assert not [name for name in page.attributes if name.startswith("on")]
     assert page.text.count("<script>alert(1)</script>") >= 8
@@ -123,7 +107,7 @@ def test_hostile_text_is_shown_as_text_everywhere_in_the_report() -> None:
 
 def test_a_report_of_a_run_that_has_just_begun_is_whole() -> None:
     begun = {key: value for key, value in manifest().items() if key != "result"}
-    page = Tags(report_html("run", begun, [], []))
+    page = PageTags(report_html("run", begun, [], []))
     assert "has not ended" in page.text
     assert "No step has been logged yet." in page.text
 
@@ -155,6 +139,6 @@ def test_the_inspection_page_escapes_every_row(tokenizer: Any) -> None:
     )
     assert isinstance(row, Example)
     config = TrainerConfig(run="r", model=HOSTILE, corpora=("c",))
-    page = Tags(page_html(config, tokenizer, [row], 0, 1))
+    page = PageTags(page_html(config, tokenizer, [row], 0, 1))
     assert not {"script", "img"} & set(page.tags)
     assert "<script>" in page.text
