@@ -136,7 +136,7 @@ class TransformersEngine:
         sampling = Sampling(settings.temperature, settings.top_p, self._stop_ids())
         longest = max(len(prompt.ids) for prompt in prompts)
         rows = self._rows(longest + settings.max_new_tokens)
-        kind = decoder_kind(self._model, prompts[0].ids)
+        kind = decoder_kind(self._model, prompts[0].ids, longest + settings.max_new_tokens)
         return kind(self._model, rows, sampling)
 
     def _stop_ids(self) -> tuple[int, ...]:

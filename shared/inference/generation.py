@@ -44,19 +44,20 @@ def generate(
     most_rows = min(MOST_ROWS, len(prompts))
     config = model.config.get_text_config()
     rows = rows_that_fit(config, cache_dtype(model), model.device, longest, most_rows)
-    kind = kind or decoder_kind(model, prompts[0].ids)
+    kind = kind or decoder_kind(model, prompts[0].ids, longest)
     answers: dict[int, Generated] = {}
     kind(model, rows, sampling).run(prompts, answers.__setitem__, on_step)
     return [answers[index] for index in range(len(prompts))]
 
 
-def decoder_kind(model: Any, token_ids: Sequence[int]) -> DecoderKind:
+def decoder_kind(model: Any, token_ids: Sequence[int], longest: int = 0) -> DecoderKind:
     """Which decoder serves this model: ours where it says of the token after `token_ids` what the
     model's own attention says.
 
     transformers' `generate` else: slower, but right for every architecture that it has.
+    `longest`: tokens of the longest prompt with its answer, where known.
     """
-    if not has_plain_attention(model.config.get_text_config()) or len(token_ids) < 2:
+    if not has_plain_attention(model.config.get_text_config(), longest) or len(token_ids) < 2:
         return HfDecoder
     own_probabilities = next_probabilities(model, token_ids)
     probabilities = Decoder(model, 1, Sampling()).next_probabilities(token_ids)

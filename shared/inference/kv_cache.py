@@ -191,13 +191,33 @@ def cached_attention(model: Any) -> Iterator[None]:
         model.set_attn_implementation(own_attention)
 
 
-def has_plain_attention(config: Any) -> bool:
+def has_plain_attention(config: Any, longest: int = 0) -> bool:
     """Whether every layer attends to all earlier tokens in the usual way: what the slots can
     serve. Sliding windows, linear attention and capped logits are not.
+
+    `longest`: tokens of the longest row, 0 where that is not known: a window or frequencies that
+    change beyond it (LongRoPE) change nothing.
     """
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     is_capped = bool(getattr(config, "attn_logit_softcapping", None))
-    return kinds == {"full_attention"} and not is_capped and hasattr(config, "num_key_value_heads")
+    if kinds != {"full_attention"} or is_capped or not hasattr(config, "num_key_value_heads"):
+        return False
+    plain_length = _plain_length(config)
+    return plain_length is None or 0 < longest <= plain_length
+
+
+def _plain_length(config: Any) -> int | None:
+    """Up to how many tokens a row is attended to and rotated in the usual way; None: any number."""
+    limits = []
+    window = getattr(config, "sliding_window", None)
+    # With layer types it is they that say which layers have a window.
+    if window and not getattr(config, "layer_types", None):
+        limits.append(window)
+    rope = getattr(config, "rope_parameters", None) or {}
+    if rope.get("rope_type") in ("longrope", "dynamic"):
+        original = rope.get("original_max_position_embeddings")
+        limits.append(original or config.max_position_embeddings)
+    return min(limits, default=None)
 
 
 def cache_dtype(model: Any) -> torch.dtype:

@@ -243,13 +243,13 @@ def test_a_damaged_file_of_a_run_is_named_with_the_remedy(
         main([command, str(tmp_path)])
 
 
-def test_an_unknown_architecture_of_logits_is_refused(
+def test_an_attention_whose_logits_are_capped_is_refused(
     tmp_path: Path, model_folder: Path, corpus: Path
 ) -> None:
     scaled = shutil.copytree(model_folder, tmp_path / "scaled")
     config = json.loads((scaled / "config.json").read_bytes())
-    (scaled / "config.json").write_text(json.dumps(config | {"final_logit_softcapping": 30.0}))
-    assert "scales its logits" in refused(tmp_path, scaled, corpus)
+    (scaled / "config.json").write_text(json.dumps(config | {"attn_logit_softcapping": 50.0}))
+    assert "attn_logit_softcapping" in refused(tmp_path, scaled, corpus)
 
 
 @pytest.mark.parametrize("command", [[], ["plan"], ["inspect"], ["run"]])

@@ -22,13 +22,6 @@ from trainer.config import TrainerConfig
 
 BackendName = Literal["unsloth", "trl"]
 
-# Keys of a transformers configuration that change its logits, as `linear_cross_entropy` does not.
-SCALED_LOGITS = (
-    "final_logit_softcapping",
-    "attn_logit_softcapping",
-    "logit_scale",
-    "logits_scaling",
-)
 # Keys by which a plan knows the model's shape.
 NEEDED_KEYS = (
     "hidden_size",
@@ -107,18 +100,17 @@ def check_model(model: str) -> None:
 
 
 def load_config(model: str) -> Any:
-    """The transformers configuration of a model. Errors: `InputError`, also for parts that our
-    loss does not know.
+    """The transformers configuration of a model's text part. Errors: `InputError`, also for what
+    our attention does not know.
     """
     from transformers import AutoConfig
 
-    config = from_pretrained(AutoConfig.from_pretrained, model)
-    for name in SCALED_LOGITS:
-        if getattr(config, name, None) not in (None, 1.0):
-            raise InputError(
-                f"model {model}: {config.model_type} scales its logits ({name}), which training"
-                " here lacks"
-            )
+    config = from_pretrained(AutoConfig.from_pretrained, model).get_text_config()
+    if getattr(config, "attn_logit_softcapping", None):
+        raise InputError(
+            f"model {model}: {config.model_type} caps the logits of its attention"
+            " (attn_logit_softcapping), which training here lacks"
+        )
     for name in NEEDED_KEYS:
         if not getattr(config, name, 0):
             raise InputError(
@@ -143,6 +135,7 @@ def _load_trl(config: TrainerConfig, setup: Setup) -> Any:
     from transformers import AutoModelForCausalLM
 
     from trainer.layers.fused_lora import fuse
+    from trainer.layers.long_rope import rotate_by_own_length
     from trainer.layers.packed_attention import ATTENTION, register_attention
 
     register_attention()
@@ -158,6 +151,7 @@ def _load_trl(config: TrainerConfig, setup: Setup) -> Any:
         model.float()  # masters in float32: bfloat16 would round small updates away
     else:
         model = _with_adapters(model, config)
+    rotate_by_own_length(model)
     fuse(model, gpu=setup.device.startswith("cuda"))
     if setup.checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
@@ -179,6 +173,7 @@ def _with_adapters(model: Any, config: TrainerConfig) -> Any:
         lora_alpha=config.lora.alpha,
         lora_dropout=config.lora.dropout,
         target_modules=target,
+        exclude_modules=_outside_the_decoder(model) or None,
         task_type="CAUSAL_LM",
     )
     try:
@@ -191,6 +186,19 @@ def _with_adapters(model: Any, config: TrainerConfig) -> Any:
             # every input.
             module.cast_input_dtype_enabled = False
     return model
+
+
+def _outside_the_decoder(model: Any) -> list[str]:
+    """Linear maps of a model that sees or hears as well (Gemma-3): no text reaches them."""
+    from torch import nn
+
+    own = {id(module) for module in model.get_decoder().modules()}
+    own.add(id(model.get_output_embeddings()))
+    return [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear) and id(module) not in own
+    ]
 
 
 def _load_unsloth(config: TrainerConfig, setup: Setup) -> Any:

@@ -31,7 +31,22 @@ def loss_sum(model: Any, batch: PackedBatch) -> Tensor:
     or its gradient.
     """
     hidden = hidden_states(model, batch)[batch.loss_positions]  # [N, H]
-    return linear_cross_entropy(hidden, head_weight(model), batch.targets)
+    scale, softcap = logit_shape(_causal_lm(model).config.get_text_config())
+    if scale != 1.0:
+        hidden = hidden * scale
+    return linear_cross_entropy(hidden, head_weight(model), batch.targets, softcap=softcap)
+
+
+def logit_shape(config: Any) -> tuple[float, float]:
+    """(scale, softcap) of a text model's logits x: softcap * tanh(scale * x / softcap), or scale * x
+    where softcap is 0.
+
+    Granite divides by `logits_scaling`, Cohere multiplies by `logit_scale`, Gemma caps.
+    """
+    scale = getattr(config, "logit_scale", None) or 1.0
+    divisor = getattr(config, "logits_scaling", None) or 1.0
+    softcap = getattr(config, "final_logit_softcapping", None) or 0.0
+    return scale / divisor, softcap
 
 
 def head_weight(model: Any) -> Tensor:

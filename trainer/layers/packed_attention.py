@@ -22,38 +22,49 @@ def packed_attention(
     max_length_q: int = 0,
     segment_lengths: tuple[int, ...] | None = None,
     padded_rows: bool = False,
+    sliding_window: int | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
     """Causal attention within each segment of a packed batch, or within each row (`padded_rows`).
 
     Shapes: query [1, heads, T, d], key and value [1, kv, T, d]; returned [1, T, heads, d]. Padded:
-    as many rows as there are examples, instead of 1.
+    as many rows as there are examples, instead of 1. `sliding_window`: a token sees itself and the
+    `sliding_window` - 1 before it; None: all before it.
 
     On an NVIDIA GPU in half precision one variable-length flash kernel; elsewhere
     scaled_dot_product_attention for each segment: the same numbers, and still no work between
     segments.
     """
-    grouped_queries = query.shape[1] != key.shape[1]
     if padded_rows:
-        out = functional.scaled_dot_product_attention(
-            query, key, value, is_causal=True, scale=scaling, enable_gqa=grouped_queries
-        )
+        out = _causal_attention(query, key, value, scaling, sliding_window)
         return out.transpose(1, 2).contiguous(), None
     half_precision = query.is_cuda and query.dtype != torch.float32
     if segment_lengths is None and cu_seq_lens_q is not None and half_precision:
         query, key, value = (t[0].transpose(0, 1) for t in (query, key, value))  # [T, heads, d]
-        return _flash(query, key, value, cu_seq_lens_q, max_length_q, scaling)[None], None
+        out = _flash(query, key, value, cu_seq_lens_q, max_length_q, scaling, sliding_window)
+        return out[None], None
     if segment_lengths is None:
         assert cu_seq_lens_q is not None, "packed attention needs the segments of a batch"
         segment_lengths = tuple(length for length in cu_seq_lens_q.diff().tolist() if length)
     segments = zip(*(t.split(segment_lengths, dim=2) for t in (query, key, value)), strict=True)
-    outs = [
-        functional.scaled_dot_product_attention(
-            q, k, v, is_causal=True, scale=scaling, enable_gqa=grouped_queries
-        )
-        for q, k, v in segments
-    ]
+    outs = [_causal_attention(q, k, v, scaling, sliding_window) for q, k, v in segments]
     return torch.cat(outs, dim=2).transpose(1, 2).contiguous(), None
+
+
+def _causal_attention(
+    query: Tensor, key: Tensor, value: Tensor, scaling: float | None, window: int | None
+) -> Tensor:
+    """[D, heads, L, d] each, `key` and `value` with fewer heads perhaps; every row sees itself."""
+    grouped_queries = query.shape[1] != key.shape[1]
+    length = query.shape[2]
+    mask = None
+    if window is not None and window < length:
+        position = torch.arange(length, device=query.device)
+        distance = position[:, None] - position[None, :]  # [L, L]
+        mask = (distance >= 0) & (distance < window)
+    return functional.scaled_dot_product_attention(
+        query, key, value, mask, is_causal=mask is None, scale=scaling, enable_gqa=grouped_queries
+    )
 
 
 def _flash(
@@ -63,10 +74,12 @@ def _flash(
     cu_seqlens: Tensor,
     max_seqlen: int,
     scaling: float | None,
+    window: int | None,
 ) -> Tensor:
     """The flash kernel that PyTorch carries. Shapes: query [T, heads, d], key and value [T, kv,
     d].
     """
+    is_windowed = window is not None and window < max_seqlen
     # Not nn.attention.varlen_attn: before PyTorch 2.12 it takes no grouped queries.
     out: Tensor = torch.ops.aten._flash_attention_forward(
         query,
@@ -80,6 +93,8 @@ def _flash(
         True,
         False,
         scale=scaling,
+        window_size_left=window - 1 if is_windowed and window is not None else None,
+        window_size_right=0 if is_windowed else None,
     )[0]
     return out
 

@@ -132,7 +132,7 @@ def prepare(config: TrainerConfig, card: Card | None = None) -> Prepared:
 
 
 def _check_length(config: TrainerConfig, model_config: Any) -> None:
-    """Refuse rows longer than the model's positions or its attention window."""
+    """Refuse rows longer than the model's positions."""
     max_length = config.train.max_length
     positions = context_length(model_config)
     if positions and max_length > positions:
@@ -141,13 +141,6 @@ def _check_length(config: TrainerConfig, model_config: Any) -> None:
             f" {config.model} knows (max_position_embeddings): set train.max_length = {positions},"
             " which leaves longer traces out, or extend the model with rope_scaling in its"
             " config.json"
-        )
-    window = getattr(model_config, "sliding_window", None)
-    if not getattr(model_config, "use_sliding_window", True):
-        window = None
-    if window and max_length > window:
-        raise InputError(
-            f"train.max_length {max_length}: above the model's attention window of {window}"
         )
 
 

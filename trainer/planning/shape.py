@@ -60,6 +60,8 @@ def context_length(config: Any) -> int:
     rope = getattr(config, "rope_parameters", None) or {}
     original = int(rope.get("original_max_position_embeddings") or 0)
     factor = float(rope.get("factor") or 1.0)
-    if rope.get("rope_type") in ("linear", "dynamic", "yarn"):
+    if rope.get("rope_type") in ("linear", "yarn"):
         return max(positions, round(factor * (original or positions)))
-    return positions  # llama3's and longrope's already count it
+    # llama3's and longrope's already count it; dynamic's frequencies would be those of the longest
+    # example of a batch.
+    return positions

@@ -90,20 +90,24 @@ def test_the_micro_batch_changes_neither_loss_nor_gradient_of_a_step(
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("softcap", [0.0, 2.0])
 @pytest.mark.parametrize("chunk", [3, 64])
 @pytest.mark.parametrize("trained_head", [True, False])
 def test_the_chunked_loss_is_the_plain_one_with_its_gradients(
-    chunk: int, trained_head: bool
+    chunk: int, trained_head: bool, softcap: float
 ) -> None:
     generator = torch.Generator().manual_seed(0)
     hidden = torch.randn(10, 16, generator=generator, requires_grad=True)
     weight = torch.randn(50, 16, generator=generator, requires_grad=trained_head)
     targets = torch.randint(50, (10,), generator=generator)
-    ours = linear_cross_entropy(hidden, weight, targets, chunk)
+    ours = linear_cross_entropy(hidden, weight, targets, chunk, softcap)
     (ours * 0.5).backward()
     got = [hidden.grad.clone(), weight.grad.clone() if trained_head else None]
     hidden.grad = weight.grad = None
-    plain = torch.nn.functional.cross_entropy(hidden @ weight.T, targets, reduction="sum")
+    logits = hidden @ weight.T
+    if softcap:
+        logits = softcap * torch.tanh(logits / softcap)
+    plain = torch.nn.functional.cross_entropy(logits, targets, reduction="sum")
     (plain * 0.5).backward()
     assert ours.item() == pytest.approx(plain.item(), rel=1e-5)
     torch.testing.assert_close(got[0], hidden.grad)
