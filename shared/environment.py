@@ -135,7 +135,8 @@ class _Tools:
         self._temporary = place.parent / f".{place.name}.tmp"
         self._signal = 0  # the first that came
         self._signal_at = 0.0  # by `time.monotonic()`
-        self._fetched_count = 0
+        self._package_count = 0  # of this installation, by its constraints
+        self._records_before = 0
 
     def __enter__(self) -> "_Tools":
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -155,6 +156,10 @@ class _Tools:
         """`pip install` with `arguments`. Errors: `InputError`; `Unfinished` by a signal."""
         command = [str(self._place / "bin" / "python"), "-m", "pip", "install", "-qq"]
         command += ["--no-input", "--disable-pip-version-check"]
+        self._records_before = self._record_count()
+        files = [Path(name) for name in arguments if name.startswith("constraints/")]
+        pin_count = sum(file.read_text().count("==") for file in files)
+        self._package_count = max(1, pin_count - self._records_before)
         self._run("pip", [*command, *arguments])
 
     def _run(self, tool: str, command: Sequence[str]) -> None:
@@ -191,12 +196,16 @@ class _Tools:
                 print(f"  {self._progress()}, {now - start:.0f} s", flush=True)
 
     def _progress(self) -> str:
-        file_count = sum(1 for _ in self._temporary.glob("pip-unpack-*/*"))
-        # The most that were seen: pip removes them once they are installed.
-        self._fetched_count = max(self._fetched_count, file_count)
-        records = self._place.glob("lib/python*/site-packages/*.dist-info/RECORD")
-        installed_count = sum(1 for _ in records)
-        return f"{self._fetched_count} packages fetched, {installed_count} installed"
+        """How far pip is: it fetches everything first, then installs."""
+        installed_count = self._record_count() - self._records_before
+        if installed_count > 0:
+            most = self._package_count
+            return f"installing: {min(installed_count, most)} of about {most} packages"
+        fetched_count = sum(1 for _ in self._temporary.glob("pip-unpack-*/*"))
+        return f"fetching: {fetched_count} of about {self._package_count} packages"
+
+    def _record_count(self) -> int:
+        return sum(1 for _ in self._place.glob("lib/python*/site-packages/*.dist-info/RECORD"))
 
     def _stop(self, number: int, _: FrameType | None) -> None:
         if self._signal:
