@@ -24,12 +24,14 @@ from generator.lanes import Lanes
 from generator.monitor import console
 from generator.monitor.server import Access, dashboard_server
 from generator.open_files import within_open_files
+from generator.quota import owner_of, shared_store
 from generator.record import utc_now, with_flags
 from generator.recorded_config import write_config
 from generator.rehearsal.launch import with_rehearsal_teacher
 from generator.run import Run
 from generator.sample_policy import Rule
 from generator.signals import EarlySignals
+from generator.spending import SharedStore
 from generator.work_queue import Feed, Place
 from shared.chat_api import ChatClient, Clocks
 from shared.errors import typed
@@ -112,11 +114,12 @@ async def _start(
     parts: AsyncExitStack,
 ) -> Run:
     """The teacher's process, the graders, the lanes and the server, each ended by `parts`."""
+    store = shared_store(config.budget)
     config = await parts.enter_async_context(with_rehearsal_teacher(config))
     processes = config.grading.workers or min(GRADING_PROCESSES_MAX, os.cpu_count() or 1)
     graders = await parts.enter_async_context(Graders(processes, config.grading.timeout_seconds))
     await graders.check()
-    lanes = await parts.enter_async_context(_lanes(config, corpus))
+    lanes = await parts.enter_async_context(_lanes(config, corpus, store))
     run = Run(config, corpus, feed, lanes, graders, read_again)
     if config.daemon.port:
         address = await parts.enter_async_context(_server(config, corpus, run))
@@ -186,13 +189,14 @@ def _screening_lines() -> Callable[[int], None]:
     return say
 
 
-def _lanes(config: GeneratorConfig, corpus: Corpus) -> Lanes:
+def _lanes(config: GeneratorConfig, corpus: Corpus, store: SharedStore | None) -> Lanes:
     clocks = Clocks(**config.timeouts.model_dump())
 
     def teacher_for(lane: LaneConfig) -> ChatClient:
         return ChatClient(lane.base_url, key_of(lane), clocks)
 
-    return Lanes(config, teacher_for, corpus.ledger, corpus.high_water)
+    owner = owner_of(corpus.path, corpus.ledger) if store else ""
+    return Lanes(config, teacher_for, corpus.ledger, corpus.high_water, store=store, owner=owner)
 
 
 def _server(config: GeneratorConfig, corpus: Corpus, run: Run) -> AbstractAsyncContextManager[str]:

@@ -77,7 +77,8 @@ class Run:
                 showing.cancel()
         except BaseExceptionGroup as errors:
             _raise_the_cause(errors)
-        await self._lanes.give_back()
+        for note in await self._lanes.give_back():
+            self._event_log.log.warning("not given back", why=note)
         self._phase = "stopped" if self.ended_by or self._phase == "draining" else "done"
         self._tell(every_seconds=0)
 

@@ -55,6 +55,27 @@ class BudgetConfig(Config):
     usd_per_day: Amount = Field(0.0, description="by the lanes' prices")
     usd_total: Amount = Field(0.0, description="over the corpus' whole life")
     day_timezone: TimeZone = Field("UTC", description="where the day of these limits turns")
+    shared_env: Variable = Field(
+        "",
+        description=(
+            "variable with postgresql://…: accounts and this table count over all generators that"
+            " name it"
+        ),
+    )
+    shared: str = Field(
+        "", description="the same as a folder, for generators on one machine; empty: not shared"
+    )
+
+    @field_validator("shared")
+    @classmethod
+    def _home_is_no_folder_of_that_name(cls, folder: str) -> str:
+        return os.path.expanduser(folder)
+
+    @model_validator(mode="after")
+    def _is_shared_in_one_place(self) -> "BudgetConfig":
+        if self.shared and self.shared_env:
+            raise ValueError("shared and shared_env exclude each other: take one of them out")
+        return self
 
 
 class TimeoutsConfig(Config):

@@ -100,10 +100,12 @@ class Gate:
 
     def wait(self, now: float) -> Wait | None:
         """None: a call may start now."""
+        tokens = self.expected.tokens
         return (
             self._out_of_service(now)
             or self.allowance.wait(now, self.expected.seconds_p95)
-            or self.account.wait(now, self.name, self.expected.tokens)
+            or self.account.wait(now, self.name, tokens)
+            or self.allowance.wait_for_shares(now, tokens, self.expected_usd(tokens))
         )
 
     def _out_of_service(self, now: float) -> Wait | None:
