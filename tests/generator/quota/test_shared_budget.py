@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from generator.config import BudgetConfig
+from generator.corpus import check, corpus_status
+from generator.quota import shared_store
+from shared.errors import InputError
 from tests.generator.process_runs import (
     LONG,
     configure,
@@ -51,7 +55,7 @@ def test_three_generators_two_killed_and_a_restarted_database_make_no_call_too_m
 ) -> None:
     with rehearsal("--tokens-per-second", "400") as teacher:
         configs = [
-            sharing(tmp_path, name, teacher.url, 100, seed, budget__shared_env="SHARED_URL")
+            sharing(tmp_path, name, teacher.url, 400, seed, budget__shared_env="SHARED_URL")
             for seed, name in enumerate("abc")
         ]
 
@@ -81,7 +85,7 @@ def test_three_generators_two_killed_and_a_restarted_database_make_no_call_too_m
     for name in "abc":
         ids = [row["id"] for row in rows(tmp_path / name / "corpus")]
         assert len(ids) == len(set(ids))
-        assert generator("check", tmp_path / name / "corpus").returncode == 0
+        assert check(tmp_path / name / "corpus").faults == []
 
 
 def test_a_folder_shares_an_allowance_among_generators_of_which_two_are_killed(
@@ -90,7 +94,7 @@ def test_a_folder_shares_an_allowance_among_generators_of_which_two_are_killed(
     with rehearsal("--tokens-per-second", "400") as teacher:
         shared = {"budget__shared": str(tmp_path / "shared")}
         configs = [
-            sharing(tmp_path, name, teacher.url, 60, seed, lane__calls_per_day=60, **shared)
+            sharing(tmp_path, name, teacher.url, 200, seed, lane__calls_per_day=60, **shared)
             for seed, name in enumerate("abc")
         ]
         with contextlib.ExitStack() as stack:
@@ -197,7 +201,7 @@ def test_while_the_database_is_away_a_block_is_used_up_and_the_log_says_why(
 
 
 def _status_says(corpus: Path, words: str) -> bool:
-    return words in generator("status", corpus).stdout
+    return words in corpus_status(corpus).text()
 
 
 def _nothing_shows_the_password(corpus: Path, output: str) -> None:
@@ -230,16 +234,22 @@ def test_a_database_that_never_comes_ends_a_run_that_does_not_wait(tmp_path: Pat
         (lambda url: url.replace("127.0.0.1:", "127.0.0.1:s3cret-pass"), "cannot be read"),
     ],
 )
-def test_a_wrong_address_is_one_line_before_the_first_call(
-    tmp_path: Path, database: PostgresServer, spoil: Callable[[str], str], words: str
+async def test_a_wrong_address_is_one_line_before_the_first_call(
+    database: PostgresServer, spoil: Callable[[str], str], words: str
 ) -> None:
-    config = sharing(tmp_path, "a", "http://127.0.0.1:9/v1", 5, budget__shared_env="SHARED_URL")
-    end = generator("run", config, SHARED_URL=spoil(database.url))
-    assert end.returncode == 2, end.stderr
-    assert words in end.stderr
-    assert "SHARED_URL" in end.stderr
-    assert "s3cret-pass" not in end.stderr
-    assert len(end.stderr.strip().splitlines()) == 1
+    async def open_store() -> None:
+        address = {"SHARED_URL": spoil(database.url)}
+        store = shared_store(BudgetConfig(shared_env="SHARED_URL"), address)
+        assert store is not None
+        await store.open()
+
+    with pytest.raises(InputError) as refusal:
+        await open_store()
+    message = str(refusal.value)
+    assert words in message
+    assert "SHARED_URL" in message
+    assert "s3cret-pass" not in message
+    assert "\n" not in message
 
 
 @needs_postgres
