@@ -1,5 +1,12 @@
 """`python -m generator …`: the generator's commands."""
 
+from shared.startup import end_on_a_signal, is_run, remember_hangups
+
+if __name__ == "__main__":  # before anything else is imported, which takes its time
+    end_on_a_signal("before the first call")
+    if is_run():
+        remember_hangups()
+
 import argparse
 import importlib
 import sys

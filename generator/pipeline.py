@@ -36,6 +36,7 @@ from generator.work_queue import Feed, Place
 from shared.chat_api import ChatClient, Clocks
 from shared.errors import typed
 from shared.records import Problem
+from shared.startup import end_on_a_signal
 
 SCREENING_SECONDS = 10.0  # between two lines about a long first screening
 LATEST_TRACES = 20  # shown on the dashboard
@@ -69,7 +70,10 @@ def generate(
     def config_as_it_is_now() -> GeneratorConfig:
         return within_open_files(read_again() if read_again else config)
 
-    uvloop.run(_start_work_stop(config, corpus, retry, config_as_it_is_now, signals))
+    try:
+        uvloop.run(_start_work_stop(config, corpus, retry, config_as_it_is_now, signals))
+    finally:
+        end_on_a_signal("after the last call")  # the loop took its handlers with it
 
 
 async def _start_work_stop(

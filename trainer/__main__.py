@@ -1,5 +1,10 @@
 """`python -m trainer`: plan, inspect, run; then chat, merge, export, report on a run's folder."""
 
+from shared.startup import end_on_a_signal
+
+if __name__ == "__main__":  # before anything else is imported, which takes its time
+    end_on_a_signal("before the first step")
+
 import argparse
 import os
 import sys

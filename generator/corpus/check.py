@@ -24,6 +24,7 @@ from shared.shards import (
     open_files,
     read_lines,
     sealed_files,
+    strangers,
 )
 
 T = TypeVar("T")
@@ -71,9 +72,13 @@ def check(corpus: Path) -> CheckReport:
             continue  # the run has sealed it this moment and is about to note it
         report.shards += 1
         faults = _FaultList(file, report)
-        _check_rows(file, name, pile, ledger, shard_by_id, faults)
-        if manifest is not None and not file.name.endswith(OPEN):
-            _check_manifest(corpus, file, manifest.pop(name, None), faults, running)
+        try:
+            _check_rows(file, name, pile, ledger, shard_by_id, faults)
+            if manifest is not None and not file.name.endswith(OPEN):
+                _check_manifest(corpus, file, manifest.pop(name, None), faults, running)
+        except InputError as error:  # it cannot be read
+            report.faults.append(str(error))
+    report.faults += _strangers(corpus)
     report.faults += [
         f"{corpus}/{name}: in the manifest, but there is no such file" for name in manifest or ()
     ]
@@ -85,6 +90,16 @@ def check(corpus: Path) -> CheckReport:
             )
         ledger.close()
     return report
+
+
+def _strangers(corpus: Path) -> list[str]:
+    return [
+        # in quotes: a name may hold line ends, and bytes that are no text
+        f"{str(path)!r}: named like a shard, and none: take it away, or {pile}/*.jsonl cannot be"
+        " read"
+        for pile in PILES
+        for path in strangers(corpus, pile)
+    ]
 
 
 def _or_fault(reader: Callable[[], T], report: CheckReport) -> T | None:

@@ -173,9 +173,12 @@ def _as_ours(error: sqlite3.DatabaseError, path: Path) -> Stopped | None:
     extended_code = getattr(error, "sqlite_errorcode", None) or 0
     code = extended_code & 0xFF  # the other bits say which I/O error
     if code in _CANNOT_WRITE:
-        return CannotWrite(
-            f"{path}: {error}: free some space, then run again: it goes on from here"
+        remedy = (
+            "free some space"
+            if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+            else "correct the path or its permissions"
         )
+        return CannotWrite(f"{path}: {error}: {remedy}, then run again: it goes on from here")
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return InputError(f"{path}: another program holds this database: close it, then run again")
     if isinstance(error, sqlite3.OperationalError | sqlite3.ProgrammingError):

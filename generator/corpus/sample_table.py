@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from generator.corpus.ledger_file import LedgerFile
 from generator.sample_policy import Finished
 from shared.records import Trace, trace_id
-from shared.shards import PILES, Pile, Position, shard_name
+from shared.shards import PILES, Pile, Position, shard_name, shard_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,4 +127,6 @@ class SampleTable(LedgerFile):
 def shard_key(shard: str) -> tuple[int, int]:
     """("traces/shard-000012.jsonl") -> (0, 12)."""
     pile, _, name = shard.partition("/")
-    return PILES.index(pile), int(name[6:12])
+    number = shard_number(name)
+    assert number is not None, shard
+    return PILES.index(pile), number

@@ -33,6 +33,7 @@ from shared.chat_api.errors import (
     CallError,
     ErrorEvent,
     KeyRefused,
+    OutOfFiles,
     RateLimited,
     ServerFault,
     Stalled,
@@ -265,7 +266,9 @@ class Gate:
             pace.refused(now, pause, too_fast=not is_of_number_in_flight)
         else:
             pace.chance(now, pause)
-        if permit.probe:
+        if permit.probe and isinstance(error, OutOfFiles):
+            self.circuit.give_up_probe()  # it was not asked
+        elif permit.probe:
             self.circuit.succeed()  # it works; it is only busy
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from shared.benchmarks.names import HubSet, is_one_of_several, key_of, plain
+from shared.file_search import everything_below
 from shared.row_files import PREFERRED_SUFFIXES, is_data_file, without_suffix
 
 # How `datasets` names the files of one split: test-00000-of-00002.parquet, test-00001-of-00002….
@@ -50,7 +51,7 @@ def data_files(folder: Path) -> Iterator[Path]:
 
     JSON lines and Parquet come first: a .json or .csv beside them may describe them.
     """
-    paths = sorted(folder.rglob("*"), key=lambda path: (not _is_preferred(path), path))
+    paths = sorted(everything_below(folder), key=lambda path: (not _is_preferred(path), path))
     return (path for path in paths if is_data_file(path) and path.is_file())
 
 

@@ -22,6 +22,7 @@ from shared.benchmarks.names import (
 )
 from shared.benchmarks.rows import PlacedRow, Row, checked_row, problem_of, read_file
 from shared.errors import InputError
+from shared.file_search import everything_below
 from shared.row_files import check_format, choose_files, is_data_file
 
 HubReader = Callable[[HubSet], Iterable[Any]]  # the split's rows, in order
@@ -99,7 +100,7 @@ def _has_parts(name: str) -> bool:
 def _read_local(path: Path) -> Iterator[PlacedRow]:
     """The rows of all data files of a folder."""
     check_format(path)
-    files = choose_files(path.rglob("*"))
+    files = choose_files(everything_below(path))
     if not files:
         raise InputError(
             f"{path}: give a file of rows (.jsonl, .csv, .parquet), or a folder of them"
