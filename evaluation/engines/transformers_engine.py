@@ -15,6 +15,7 @@ from evaluation.engines.fingerprint import fingerprint
 from evaluation.engines.protocol import Deliver
 from evaluation.records import ModelAnswer, Question, SampleRequest
 from shared.errors import InputError, Stopped
+from shared.hubs.modelscope import WEIGHTS, model_folder, modelscope_name
 from shared.inference.continuous_batching import Decoder, Generated, Prompt, Sampling
 from shared.inference.generation import decoder_kind
 from shared.inference.hf_generate import HfDecoder
@@ -163,11 +164,12 @@ def find_model(name: str) -> Path:
         raise InputError(
             f"models: {name}: no such folder: train and merge first, or correct the path"
         )
+    if modelscope_name(name):
+        return Path(model_folder(name))
     from huggingface_hub import snapshot_download
 
     try:
-        patterns = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
-        return Path(snapshot_download(name, allow_patterns=patterns))
+        return Path(snapshot_download(name, allow_patterns=WEIGHTS))
     except Stopped:
         raise
     except (

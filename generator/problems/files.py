@@ -12,10 +12,10 @@ from generator.problems.lines import JsonLines
 from generator.problems.order import shuffled
 from generator.problems.parquet import ParquetTables, open_parquet
 from generator.problems.scan import Row, RowCheck, Scan
-from generator.problems.splits import files_of_split
 from shared.errors import InputError
 from shared.file_search import everything_below
 from shared.row_files import SUFFIXES, check_format, choose_files, first_row
+from shared.splits import files_of_split
 
 
 def data_files(path: Path, split: str = "") -> tuple[list[Path], str]:

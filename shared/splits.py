@@ -1,5 +1,4 @@
-"""Which files of a data set folder belong to `problems.split`, by the words in the names of files
-and folders.
+"""Which files of a data set folder belong to a split, by the words in the names of files and folders.
 
     gsm8k/main/train.jsonl, data/train-00000-of-00005.parquet, train/0000.parquet      train
     gsm8k/main/test.jsonl, aime_eval.jsonl                                             test
@@ -31,9 +30,11 @@ MOST_NAMED = 4  # files in a line
 _BETWEEN_WORDS = re.compile(r"[-._ 0-9]+")
 
 
-def files_of_split(folder: Path, files: Sequence[Path], split: str) -> tuple[list[Path], str]:
+def files_of_split(
+    folder: Path, files: Sequence[Path], split: str, key: str = "problems.split"
+) -> tuple[list[Path], str]:
     """The files of a split ("train", "train+test", "all"), and a line that says what was taken; ""
-    where all were.
+    where all were. `key`: what the configuration calls the split.
 
     Errors: `InputError` for a split that no file has, and for a part of one.
     """
@@ -41,7 +42,7 @@ def files_of_split(folder: Path, files: Sequence[Path], split: str) -> tuple[lis
         return list(files), ""
     if "[" in split:
         raise InputError(
-            f"problems.split: {split!r} is a part of a split, for hubs only: use problems.limit"
+            f"{key}: {split!r} is a part of a split, for hubs only: use problems.limit"
         )
     split_names = {WORDS.get(name.strip().lower(), name.strip()) for name in split.split("+")}
     by_split: dict[str, list[Path]] = defaultdict(list)
@@ -55,7 +56,7 @@ def files_of_split(folder: Path, files: Sequence[Path], split: str) -> tuple[lis
         if set(other_splits) == {""}:  # names say nothing of splits here
             return list(files), ""
         raise InputError(
-            f"problems.split: no file of {folder} belongs to {split!r} (there are"
+            f"{key}: no file of {folder} belongs to {split!r} (there are"
             f" {_listed(folder, other_splits)}): correct it, or name the file itself in problems.source"
         )
     if not other_splits:
