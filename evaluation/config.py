@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, JsonValue, field_validator, model_validator
 
 from shared.addresses import names_a_server
-from shared.benchmarks.names import WHAT_A_NAME_IS
+from shared.benchmarks.names import LIGHTEVAL, WHAT_A_NAME_IS
 from shared.config import Config, FilePath, PathText
 from shared.prompts import PRESETS
 
@@ -152,7 +152,9 @@ class EvaluationConfig(Config):
     models: list[PathText] = Field(
         description="hub names or folders (endpoint: model names); the first is the base"
     )
-    benchmarks: list[PathText] = Field(description=WHAT_A_NAME_IS)
+    benchmarks: list[PathText] = Field(
+        description=f"{WHAT_A_NAME_IS}, {LIGHTEVAL}TASK or {LIGHTEVAL}TASK|EXAMPLES"
+    )
     limit: int = Field(0, ge=0, le=10**15, description="0: all; N: the first N problems")
     data: PathText = Field(
         "", description="folder with local copies of the benchmarks; empty: the hub"

@@ -46,7 +46,7 @@ ON_MODELSCOPE = {
 
 # Before the name of a corpus or a training run: the problems that training did not see.
 HELD_OUT = "held-out:"
-# Before lighteval's own name of one of its tasks.
+# Before lighteval's own name of one of its tasks, which only the evaluation can ask.
 LIGHTEVAL = "lighteval:"
 
 WHAT_A_NAME_IS = (
