@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.standard_streams import give_up_output, secure_standard_streams
-from shared.startup import is_run
+from shared.startup import hear_no_signal, is_run
 
 # The first signal asks for an orderly end, the second kills; within this time it is the first one
 # once more: `make` hands on to its child the SIGTERM that the whole group got (systemd's stop,
@@ -65,6 +65,8 @@ def run_and_exit(main: Callable[[], int]) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         code = main()
+        if is_run():
+            hear_no_signal()
         sys.stdout.flush()
     except Stopped as stop:
         print(f"{'error' if stop.exit_code == 2 else 'stopped'}: {_shown(stop)}", file=sys.stderr)

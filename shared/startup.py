@@ -1,14 +1,14 @@
 """The first moments of a program, before its libraries are there: a signal ends it in one line.
 
-Called by each `__main__` before it imports anything else, so nothing is imported here that Python
-has not loaded by itself.
+Called by each `__main__` before it imports anything else. Nothing is imported here that Python has
+not loaded by itself: not even `signal`, which brings `enum`, nor `typing`.
 """
 
+import _signal as signal  # type: ignore[import-not-found]  # no stub: C, and built in
 import os
-import signal
 import sys
-from typing import Any
 
+_NAMES = {int(signal.SIGINT): "SIGINT", int(signal.SIGTERM): "SIGTERM"}
 _hangups: list[int] = []
 
 
@@ -26,18 +26,26 @@ def end_on_a_signal(when: str) -> None:
     panics. `when`: "before the first call".
     """
 
-    def leave(number: int, _: Any) -> None:
-        name = signal.Signals(number).name
+    def leave(number: int, _: object) -> None:
+        name = _NAMES[number]
         if not is_run():
             os.write(2, f"stopped: {name}\n".encode())
             os._exit(128 + number)
         os.write(2, f"stopped: {name} {when}; the same command goes on from here\n".encode())
         os._exit(0)
 
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as in a shell's background
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as in a shell's background
         signal.signal(signal.SIGINT, leave)
     if is_run():
         signal.signal(signal.SIGTERM, leave)
+
+
+def hear_no_signal() -> None:
+    """From now on a run is over, with its exit code: Python's own end would give the signals back
+    to the system, which kills.
+    """
+    for number in _NAMES:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def remember_hangups() -> None:
