@@ -239,9 +239,11 @@ def open_engine(model: str, config: EvaluationConfig, warn: Callable[[str], None
         from evaluation.engines.endpoint import EndpointEngine
 
         return EndpointEngine(model, config.engine, config.generation, warn)
-    from evaluation.engines.transformers_engine import TransformersEngine
+    from evaluation.engines.prompt_template import prompt_template
+    from evaluation.engines.transformers_engine import TransformersEngine, find_model
 
-    return TransformersEngine(model, config.engine, config.generation)
+    template = prompt_template([find_model(name) for name in config.models], config.out)
+    return TransformersEngine(model, config.engine, config.generation, template)
 
 
 def _decisive(settings: GenerationConfig) -> dict[str, Any]:

@@ -27,6 +27,13 @@ class Data(Config):
         "template",
         description='"template": what the chat template does by itself; "": silence; or a text',
     )
+    template: Literal["", "chatml", "qwen", "llama3", "plain"] = Field(
+        "",
+        description=(
+            "chat template by name, for a base model without one: chatml, qwen, llama3, plain (for"
+            ' any tokenizer); "": the model\'s own'
+        ),
+    )
 
 
 class Lora(Config):
