@@ -4,8 +4,6 @@ import os
 import signal
 from typing import Any
 
-from shared.startup import hung_up, remember_hangups
-
 
 class EarlySignals:
     """SIGTERM and SIGINT end the process: nothing is in flight. A SIGHUP is remembered.
@@ -16,9 +14,10 @@ class EarlySignals:
     """
 
     def __init__(self) -> None:
+        self.hangup = False
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._leave)
-        remember_hangups()
+        signal.signal(signal.SIGHUP, self._remember)
 
     def _leave(self, number: int, _: Any) -> None:
         name = signal.Signals(number).name
@@ -27,7 +26,5 @@ class EarlySignals:
         # Not by an exception: a library that opens data would take it for one of its own.
         os._exit(0)
 
-    @property
-    def hangup(self) -> bool:
-        """Whether a SIGHUP came so far, while the libraries were loaded too."""
-        return hung_up()
+    def _remember(self, *_: Any) -> None:
+        self.hangup = True

@@ -142,14 +142,13 @@ def parse_range(spec: str, default_zone: str = "UTC") -> WeeklyRange:
         )
     start = _minute(match["start"] or "0:00", spec)
     end = _minute(match["end"] or "24:00", spec)
-    crosses_midnight = end < start
-    if crosses_midnight:
-        end += DAY_MINUTES
-    if end == start:  # also 24:00-00:00: midnight to the same midnight
+    if match["start"] and start == end:
         raise ValueError(f"window {spec!r} is empty: it ends when it starts")
+    if end <= start:
+        end += DAY_MINUTES
     try:
         zone = ZoneInfo(match["zone"] or default_zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
+    except (ZoneInfoNotFoundError, ValueError):
         raise ValueError(
             f'window {spec!r}: no time zone {match["zone"]!r}; write "Asia/Shanghai" or "UTC"'
         ) from None

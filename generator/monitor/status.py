@@ -21,7 +21,6 @@ LaneState = Literal[
     "cooling",
     "closed window",
     "used up",
-    "budget away",
     "circuit open",
     "probing",
     "balance gone",
