@@ -3,7 +3,11 @@ TRL, in one run.
 
     python benchmarks/trainer_gpu.py                          # everything, one process a variant, about nine minutes
     python benchmarks/trainer_gpu.py --only ours,trl-plain    # some variants
+    python benchmarks/trainer_gpu.py --only llama-3.2-1b      # a student: check, ours, plain TRL, Unsloth's best
     python benchmarks/trainer_gpu.py --dry-run                # tiny shapes on a CPU: shows that it runs
+
+Other students (STUDENTS of `trainer_workload`) are asked for by name, four minutes each; `check`
+compares our layers with transformers' own, row by row, before anything is timed.
 
 The model has random weights and the exact shape of Qwen2.5-1.5B (speed does not look at values);
 examples are as long as real DeepSeek-R1 traces on GSM8K problems (QUANTILES of their tokens, 110
@@ -27,7 +31,7 @@ sys.path.insert(0, str(ROOT))
 
 # after the path: this file is run as a script
 from benchmarks.trainer_sides import ours, plain  # noqa: E402
-from benchmarks.trainer_workload import SHAPES, examples  # noqa: E402
+from benchmarks.trainer_workload import SHAPES, STUDENTS, examples  # noqa: E402
 
 # name: (who, shape, what differs)
 VARIANTS: dict[str, tuple[str, str, dict[str, Any]]] = {
@@ -79,6 +83,21 @@ VARIANTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "equal-unsloth": ("unsloth", "tiny", {"tokens": 4096, "dtype": "fp32"}),
 }
 
+# Unsloth at its best settings: several rows a micro-batch, laid end to end.
+STUDENT_VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "check": ("check", {}),
+    "ours-8k": ("trl", {"tokens": 8192, "checkpointing": True}),
+    "ours-16k": ("trl", {"tokens": 16384}),
+    "trl-plain": ("trl-plain", {}),
+    "unsloth-8": ("unsloth-plain", {"rows": 8, "padding_free": True}),
+    "unsloth-16": ("unsloth-plain", {"rows": 16, "padding_free": True}),
+}
+VARIANTS |= {
+    f"{student}/{name}": (who, student, what)
+    for student in STUDENTS
+    for name, (who, what) in STUDENT_VARIANTS.items()
+}
+
 
 def one(name: str, steps: int, root: Path, tiny: bool) -> None:
     """Run one variant here and print its result as the last line."""
@@ -92,7 +111,13 @@ def one(name: str, steps: int, root: Path, tiny: bool) -> None:
         return
     who, shape, what = VARIANTS[name]
     if tiny:
-        shape, what = "tiny", {k: v for k, v in what.items() if k != "compile"}
+        shape = f"tiny-{shape}" if shape in STUDENTS else "tiny"
+        what = {k: v for k, v in what.items() if k != "compile"}
+    if who == "check":
+        from benchmarks.trainer_check import check_student
+
+        print("RESULT " + json.dumps(check_student(shape, device)))
+        return
     run: Callable[..., dict[str, Any]] = plain if who.endswith("-plain") else ours
     print("RESULT " + json.dumps(run(who, shape, what, steps, root, device)))
 
@@ -120,9 +145,10 @@ def main() -> None:
         one(given.one, given.steps, given.models, given.dry_run)
         return
     out = Path(os.environ.get("OUT", "."))
-    names = [n for n in given.only.split(",") if n] or ["kernels", *VARIANTS]
+    names = _names(given.only)
     if given.dry_run:
-        names = [n for n in names if n == "kernels" or VARIANTS[n][0] in ("trl", "trl-plain")]
+        on_a_cpu = ("trl", "trl-plain", "check")
+        names = [n for n in names if n == "kernels" or VARIANTS[n][0] in on_a_cpu]
         given.models = given.models / "tiny"
     began, results = time.monotonic(), {}
     for name in names:
@@ -133,6 +159,16 @@ def main() -> None:
         results[name] = _variant(name, given, min(left, given.each), out)
         (out / "trainer_gpu.json").write_text(json.dumps(results, indent=1))
     print(table(results))
+
+
+def _names(only: str) -> list[str]:
+    """The variants of `--only`, a student's name standing for all of its own."""
+    names: list[str] = []
+    for name in only.split(","):
+        own = [variant for variant in VARIANTS if variant.startswith(f"{name}/")]
+        if name:
+            names += own or [name]
+    return names or ["kernels", *(name for name in VARIANTS if "/" not in name)]
 
 
 def _variant(name: str, given: argparse.Namespace, limit: float, out: Path) -> dict[str, Any]:

@@ -1,5 +1,10 @@
 """`python -m evaluation …`: the evaluation's commands."""
 
+from shared.startup import end_on_a_signal
+
+if __name__ == "__main__":  # before anything else is imported, which takes its time
+    end_on_a_signal("before the first answer")
+
 import argparse
 import json
 import os

@@ -1,13 +1,13 @@
 """The evaluation's configuration: `configs/evaluate-*.toml`, validated once, at the door."""
 
-from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
-from shared.benchmarks.names import WHAT_A_NAME_IS
-from shared.config import Config
+from shared.addresses import names_a_server
+from shared.benchmarks.names import LIGHTEVAL, WHAT_A_NAME_IS
+from shared.config import Config, FilePath, PathText
 from shared.prompts import PRESETS
 
 # Fields of a request that have a key of their own, or that the evaluation's reading of an answer
@@ -25,22 +25,30 @@ class GenerationConfig(Config):
     max_new_tokens: int = Field(
         4096,
         ge=1,
+        le=10**8,
         description="tokens of an answer, asserted; an answer cut off here is `truncated`",
     )
-    temperature: float = Field(0.0, ge=0.0, description="0: greedy")
+    temperature: float = Field(0.0, ge=0.0, le=100.0, description="0: greedy")
     top_p: float = Field(
         1.0, gt=0.0, le=1.0, description="nucleus; R1's authors advise 0.95 with temperature 0.6"
     )
-    top_k: int = Field(0, ge=0, description="endpoint: only the k most likely tokens; 0: all")
+    top_k: int = Field(
+        0, ge=0, le=10**9, description="endpoint: only the k most likely tokens; 0: all"
+    )
     min_p: float = Field(
         0.0,
         ge=0.0,
         le=1.0,
         description="endpoint: least share of the likeliest token's probability",
     )
-    samples: int = Field(1, ge=1, description="answers a problem; more than 1: avg@n and pass@k")
+    samples: int = Field(
+        1, ge=1, le=100_000, description="answers a problem; more than 1: avg@n and pass@k"
+    )
     seed: int = Field(
-        0, description="of sampled answers; each answer has its own stream, whatever the batch"
+        0,
+        ge=-(2**63),
+        le=2**63 - 1,
+        description="of sampled answers; each answer has its own stream, whatever the batch",
     )
     system_prompt: str = Field("", description="empty: no system message, as in training")
     system: str = Field(
@@ -78,13 +86,9 @@ class GenerationConfig(Config):
 
 
 def _check_address(url: str) -> None:
-    try:
-        parts = urlsplit(url)
-        is_whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # no number as port, half a bracket
-        is_whole = False
-    if not is_whole:
+    if not names_a_server(url):
         raise ValueError('kind = "endpoint" needs base_url, for example "http://localhost:8000/v1"')
+    parts = urlsplit(url)
     if parts.username is not None or parts.query:  # it stands in manifest.json and on the page
         raise ValueError(
             "base_url holds a password or a query: leave them out, the key is read from"
@@ -107,16 +111,21 @@ class EngineConfig(Config):
             "of the endpoint, with /v1, or of several that serve the same; the key: OPENAI_API_KEY"
         ),
     )
-    batch: int | Literal["auto"] = Field(
+    batch: Annotated[int, Field(le=100_000)] | Literal["auto"] = Field(
         "auto", description="answers decoded at once (endpoint: calls in flight)"
     )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="auto: bfloat16 on a GPU that has it, float32 on a CPU"
     )
-    timeout_seconds: float = Field(3600.0, gt=0, description="of one call to the endpoint")
+    timeout_seconds: float = Field(
+        3600.0, gt=0, le=3.2e7, description="of one call to the endpoint"
+    )
     attempts: int = Field(
-        4, ge=1, description="calls for one answer before the endpoint counts as dead (exit 4)"
+        4,
+        ge=1,
+        le=1000,
+        description="calls for one answer before the endpoint counts as dead (exit 4)",
     )
 
     @property
@@ -139,15 +148,22 @@ class EngineConfig(Config):
 class EvaluationConfig(Config):
     """One evaluation: some models, the first of them the base, over some benchmarks."""
 
-    out: Path = Field(description="folder for answers, comparison.json and report.html")
-    models: list[str] = Field(
+    out: FilePath = Field(description="folder for answers, comparison.json and report.html")
+    models: list[PathText] = Field(
         description="hub names or folders (endpoint: model names); the first is the base"
     )
-    benchmarks: list[str] = Field(description=WHAT_A_NAME_IS)
-    limit: int = Field(0, ge=0, description="0: all; N: the first N problems")
-    data: str = Field("", description="folder with local copies of the benchmarks; empty: the hub")
+    benchmarks: list[PathText] = Field(
+        description=f"{WHAT_A_NAME_IS}, {LIGHTEVAL}TASK or {LIGHTEVAL}TASK|EXAMPLES"
+    )
+    limit: int = Field(0, ge=0, le=10**15, description="0: all; N: the first N problems")
+    data: PathText = Field(
+        "", description="folder with local copies of the benchmarks; empty: the hub"
+    )
     option_seed: int = Field(
-        0, description="of the order of gpqa's options: the same for all models and runs"
+        0,
+        ge=-(2**63),
+        le=2**63 - 1,
+        description="of the order of gpqa's options: the same for all models and runs",
     )
     generation: GenerationConfig = Field(
         GenerationConfig(), description="how answers are asked for"

@@ -16,6 +16,7 @@ from evaluation.benchmarks import first_questions, load_benchmark, slug
 from evaluation.config import ENDPOINT_ONLY, EvaluationConfig, GenerationConfig
 from evaluation.engines.protocol import Engine
 from evaluation.lighteval.loading import without_litellm
+from evaluation.lighteval.task_names import modules_of, parse_spec
 from evaluation.records import (
     Benchmark,
     Cases,
@@ -29,6 +30,7 @@ from evaluation.results.output_files import write_results
 from evaluation.scoring import Scorer
 from evaluation.stats.comparison import pairs_of, refused_fields
 from evaluation.stats.sprt import ALPHA, BETA, ODDS, decide
+from shared.benchmarks.names import LIGHTEVAL
 from shared.errors import InputError, ended_by_a_signal
 
 _QUICK_BLOCK = 24  # problems between two looks
@@ -42,26 +44,13 @@ def evaluate(
     `quick` stops each benchmark as soon as a sequential test is clear, `fresh` forgets the cached
     answers, `command` stands in the manifest. Errors: `InputError`, `EndpointDead`, `CannotWrite`.
     """
-    settings = config.generation
-    runs = [Path(model).parent for model in config.models]
-    benchmarks = [
-        load_benchmark(
-            name,
-            config.data,
-            config.limit,
-            settings.system_prompt,
-            settings.prompt,
-            runs,
-            config.option_seed,
-        )
-        for name in config.benchmarks
-    ]
+    benchmarks = _load_benchmarks(config, console)
     _refuse_same_folders(config.models, benchmarks)
     if config.engine.kind == "transformers":
         _find_models(config.models)
     farewell = "the answers so far are kept; the same command goes on from here"
     with files.held(config.out), ended_by_a_signal(farewell), ExitStack() as stack:
-        scorer = Scorer()
+        scorer = Scorer(with_second_opinion=not all(map(_is_lightevals, config.benchmarks)))
         stack.callback(scorer.close)
         run = _EvaluationRun(config, scorer, console, fresh)
         decisions: dict[str, Any] = {}
@@ -70,6 +59,44 @@ def evaluate(
         results = run.answer(benchmarks)
         manifest = manifest_of(config, benchmarks, run.identities, command, decisions)
         return write_results(config.out, manifest, results)
+
+
+def _load_benchmarks(config: EvaluationConfig, console: Console) -> list[Benchmark]:
+    """All of them, before a model is looked at; names that cannot be are told before any is read."""
+    for name in filter(_is_lightevals, config.benchmarks):
+        modules_of(parse_spec(name))
+    return [
+        _load_task(name, config, console) if _is_lightevals(name) else _load_own(name, config)
+        for name in config.benchmarks
+    ]
+
+
+def _is_lightevals(name: str) -> bool:
+    return name.startswith(LIGHTEVAL)
+
+
+def _load_own(name: str, config: EvaluationConfig) -> Benchmark:
+    settings = config.generation
+    return load_benchmark(
+        name,
+        config.data,
+        config.limit,
+        settings.system_prompt,
+        settings.prompt,
+        [Path(model).parent for model in config.models],
+        config.option_seed,
+    )
+
+
+def _load_task(name: str, config: EvaluationConfig, console: Console) -> Benchmark:
+    """A task of lighteval's, which is imported only for this: it takes seconds."""
+    with without_litellm():
+        from evaluation.lighteval.named_tasks import load_task
+
+    def warn(line: str) -> None:
+        _warn(line, console)
+
+    return load_task(name, config.data, config.limit, config.generation.system_prompt, warn)
 
 
 class _EvaluationRun:
@@ -196,7 +223,11 @@ class _EvaluationRun:
             engine.close()
 
     def _warn(self, line: str) -> None:
-        self._console.print(f"[yellow]warning:[/] {escape(line)}", soft_wrap=True)
+        _warn(line, self._console)
+
+
+def _warn(line: str, console: Console) -> None:
+    console.print(f"[yellow]warning:[/] {escape(line)}", soft_wrap=True)
 
 
 def open_engine(model: str, config: EvaluationConfig, warn: Callable[[str], None]) -> Engine:
@@ -208,9 +239,11 @@ def open_engine(model: str, config: EvaluationConfig, warn: Callable[[str], None
         from evaluation.engines.endpoint import EndpointEngine
 
         return EndpointEngine(model, config.engine, config.generation, warn)
-    from evaluation.engines.transformers_engine import TransformersEngine
+    from evaluation.engines.prompt_template import prompt_template
+    from evaluation.engines.transformers_engine import TransformersEngine, find_model
 
-    return TransformersEngine(model, config.engine, config.generation)
+    template = prompt_template([find_model(name) for name in config.models], config.out)
+    return TransformersEngine(model, config.engine, config.generation, template)
 
 
 def _decisive(settings: GenerationConfig) -> dict[str, Any]:

@@ -7,10 +7,22 @@ A `Question` is asked, a `ModelAnswer` comes, a `Case` is both with the verdict 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from shared.records import Message, Verdict, is_cut
 from shared.thinking import SplitText, split
+
+
+@dataclass(frozen=True, slots=True)
+class TaskDocument:
+    """What a task of lighteval's judges an answer by: its own document of a question."""
+
+    module: str  # that defines the task
+    task: str
+    metric: str  # the score that counts, of those that the task's metrics give
+    stop_sequences: tuple[str, ...]
+    fields: Mapping[str, Any]  # of lighteval's Doc, as JSON can hold them
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +36,7 @@ class Question:
     gold: str
     messages: tuple[Message, ...]  # as sent
     other_golds: tuple[str, ...] = ()  # beside `gold`; any of them is right
+    document: TaskDocument | None = None  # of a task of lighteval's
 
     def __hash__(self) -> int:
         return hash(self.id)
@@ -93,11 +106,19 @@ class Case:
     verdict: Verdict
     boxed: bool
     second_opinion: bool | None  # lighteval's extractive metric; None where it gave none in time
+    # Of a task of lighteval's: the score that counts (0 to 1), and those of all its metrics.
+    score: float | None = None
+    scores: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def correct(self) -> bool:
         """Whether the verdict is `correct`; no other one counts as right."""
         return self.verdict.verdict == "correct"
+
+    @property
+    def points(self) -> float:
+        """What the answer is worth, 0 to 1: its score, or whether it is correct."""
+        return float(self.correct) if self.score is None else self.score
 
     @property
     def text(self) -> SplitText:

@@ -7,3 +7,7 @@ class HalfWritten(InputError):
     """A file of problems ends in the middle of its last line. Where it is followed, the rest is
     on its way.
     """
+
+
+class StoreAway(Exception):
+    """The place where generators share an allowance does not answer: waiting may help."""

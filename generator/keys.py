@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 
 from generator.config import GeneratorConfig, LaneConfig
-from shared.chat_api.redaction import Address
+from shared.chat_api.redaction import Address, database_secrets
 from shared.errors import InputError
 
 
@@ -37,10 +37,12 @@ def key_of(lane: LaneConfig, environ: Mapping[str, str] = os.environ) -> str:
 
 def secrets(config: GeneratorConfig, environ: Mapping[str, str] = os.environ) -> list[str]:
     """Every text that must reach no file and no output: keys, the server's token, passwords in
-    URLs. Errors: as `key_of`.
+    addresses. Errors: as `key_of`.
     """
     texts = [key_of(lane, environ) for lane in config.lane]
     texts.append(environ.get(config.daemon.token_env, ""))
     for lane in config.lane:
         texts += Address.of(lane.base_url).secrets
+    if config.budget.shared_env:
+        texts += database_secrets(environ.get(config.budget.shared_env, "").strip())
     return [text for text in texts if text]

@@ -15,6 +15,7 @@ from generator.presets import PRESETS
 from generator.problems import local_path
 from shared.config import load
 from shared.errors import InputError, typed
+from shared.hubs.modelscope import modelscope_name
 
 SYNTHETIC = "synthetic:arithmetic"
 REHEARSAL = "rehearsal"
@@ -87,7 +88,7 @@ def ask(next_line: Callable[[str], str]) -> Answers:
 def configuration(answers: Answers) -> str:
     """The configuration as commented TOML."""
     exclude = 'exclude = ["gsm8k:test", "MATH-500"]'
-    if answers.source != SYNTHETIC and local_path(answers.source) is None:
+    if answers.source != SYNTHETIC and _is_of_a_hub(answers.source):
         exclude += "   # what the student will be judged on stays out"
     else:  # the sets come from the hub: a plan of local problems must not need it
         exclude = f"# {exclude}   # without the first #: what will judge the student stays out"
@@ -167,12 +168,18 @@ def _text(line: str) -> str:
 
 
 def _source(line: str) -> str:
-    path = local_path(_text(line))
+    if modelscope_name(_text(line)):
+        return line  # fetched when it is needed
+    path = local_path(line)
     if path is not None and not path.exists():
         raise ValueError(f"{path}: there is no such file or folder")
     if path is None and line.startswith("synthetic:") and line != SYNTHETIC:
         raise ValueError(f"{line!r}: there is {SYNTHETIC} alone")
     return line
+
+
+def _is_of_a_hub(source: str) -> bool:
+    return bool(modelscope_name(source)) or local_path(source) is None
 
 
 def _teacher(line: str) -> str:

@@ -10,9 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import orjson
 import uvloop
@@ -25,20 +23,20 @@ from generator.keys import key_of, secrets
 from generator.lanes import Lanes
 from generator.monitor import console
 from generator.monitor.server import Access, dashboard_server
-from generator.monitor.status import Phase
 from generator.open_files import within_open_files
-from generator.parts.part import Part, PartStream, note_done, task_digest
-from generator.problems import ProblemStream
+from generator.quota import owner_of, shared_store
 from generator.record import utc_now, with_flags
 from generator.recorded_config import write_config
 from generator.rehearsal.launch import with_rehearsal_teacher
 from generator.run import Run
 from generator.sample_policy import Rule
 from generator.signals import EarlySignals
+from generator.spending import SharedStore
 from generator.work_queue import Feed, Place
 from shared.chat_api import ChatClient, Clocks
 from shared.errors import typed
 from shared.records import Problem
+from shared.startup import end_on_a_signal
 
 SCREENING_SECONDS = 10.0  # between two lines about a long first screening
 LATEST_TRACES = 20  # shown on the dashboard
@@ -49,13 +47,12 @@ def generate(
     config: GeneratorConfig,
     retry: frozenset[str] = frozenset(),
     read_again: Callable[[], GeneratorConfig] | None = None,
-    part: Part | None = None,
 ) -> None:
     """Run until the work is done or a signal has drained it. Errors: `Stopped` says why it ended
     before.
 
-    `part`: only its problems are asked; the configuration is the part's own. `retry`: samples with
-    these verdicts are asked again. `read_again`: the configuration as it is now, for a reload.
+    `retry`: samples with these verdicts are asked again. `read_again`: the configuration as it is
+    now, for a reload.
     """
     signals = EarlySignals()
     hidden_texts = secrets(config)
@@ -73,9 +70,10 @@ def generate(
     def config_as_it_is_now() -> GeneratorConfig:
         return within_open_files(read_again() if read_again else config)
 
-    phase = uvloop.run(_start_work_stop(config, corpus, retry, config_as_it_is_now, signals, part))
-    if part is not None and phase == "done":
-        note_done(corpus.path, task_digest(config))
+    try:
+        uvloop.run(_start_work_stop(config, corpus, retry, config_as_it_is_now, signals))
+    finally:
+        end_on_a_signal("after the last call")  # the loop took its handlers with it
 
 
 async def _start_work_stop(
@@ -84,23 +82,19 @@ async def _start_work_stop(
     retry: frozenset[str],
     read_again: Callable[[], GeneratorConfig],
     signals: EarlySignals,
-    part: Part | None,
-) -> Phase:
-    """The phase that it ended in."""
+) -> None:
     is_orderly = False
     try:
         # Start: whatever the user got wrong shows here, before a call is spent.
         needs_gold = not config.sampling.keep_unverifiable
         intake = Intake(
-            config.problems, config.screening, corpus.path, _screening_lines(), needs_gold, part
+            config.problems, config.screening, corpus.path, _screening_lines(), needs_gold
         )
         feed = _feed(config, retry, corpus, intake)
         write_config(corpus.path, config)
         async with AsyncExitStack() as parts:
             parts.callback(feed.close)
-            # of the whole source, of which a part has some share
-            most_problems = config.problems.limit if part is None else 0
-            run = await _start(config, corpus, feed, read_again, most_problems, parts)
+            run = await _start(config, corpus, feed, read_again, parts)
 
             # Work.
             if signals.hangup:
@@ -112,7 +106,6 @@ async def _start_work_stop(
             _print_summary(config, intake, run)
             if run.ended_by:
                 raise run.ended_by
-            return run.status().phase
     finally:
         await corpus.close(seal=is_orderly)
 
@@ -122,16 +115,16 @@ async def _start(
     corpus: Corpus,
     feed: Feed,
     read_again: Callable[[], GeneratorConfig],
-    most_problems: int,
     parts: AsyncExitStack,
 ) -> Run:
     """The teacher's process, the graders, the lanes and the server, each ended by `parts`."""
+    store = shared_store(config.budget)
     config = await parts.enter_async_context(with_rehearsal_teacher(config))
     processes = config.grading.workers or min(GRADING_PROCESSES_MAX, os.cpu_count() or 1)
     graders = await parts.enter_async_context(Graders(processes, config.grading.timeout_seconds))
     await graders.check()
-    lanes = await parts.enter_async_context(_lanes(config, corpus))
-    run = Run(config, corpus, feed, lanes, graders, read_again, most_problems)
+    lanes = await parts.enter_async_context(_lanes(config, corpus, store))
+    run = Run(config, corpus, feed, lanes, graders, read_again)
     if config.daemon.port:
         address = await parts.enter_async_context(_server(config, corpus, run))
         print(f"dashboard: {address}", flush=True)
@@ -152,8 +145,8 @@ def _feed(config: GeneratorConfig, retry: frozenset[str], corpus: Corpus, intake
     order = f"{intake.order} {config.sampling.samples}"
     place = orjson.loads(corpus.ledger.noted("place") or "{}")
     is_known_place = place.get("order") == order and intake.order and not retry
-    first_stream = _open_at(intake, place) if is_known_place else intake.open()
-    streams: list[Iterator[Problem]] = [first_stream]
+    first_stream = intake.open(place["read"], place["taken"]) if is_known_place else intake.open()
+    streams = [first_stream]
     for line in (intake.tally.columns, intake.tally.files):
         if line:
             print(f"problems: {line}", flush=True)
@@ -168,15 +161,11 @@ def _feed(config: GeneratorConfig, retry: frozenset[str], corpus: Corpus, intake
 
     def note_place(place: Place) -> None:
         if intake.order:
-            text = orjson.dumps({"order": order, **asdict(place)}).decode()
+            text = orjson.dumps({"order": order, "read": place.read, "taken": place.taken}).decode()
             corpus.ledger.note("place", text)
 
     rule = _rule(config.sampling, retry)
     return Feed(open_stream, corpus.ledger, open_ledger, rule, config.daemon.follow, note_place)
-
-
-def _open_at(intake: Intake, place: dict[str, Any]) -> ProblemStream | PartStream:
-    return intake.open(place["read"], place["taken"], place.get("own", place["taken"]))
 
 
 def _rule(sampling: SamplingConfig, retry: frozenset[str]) -> Rule:
@@ -204,13 +193,14 @@ def _screening_lines() -> Callable[[int], None]:
     return say
 
 
-def _lanes(config: GeneratorConfig, corpus: Corpus) -> Lanes:
+def _lanes(config: GeneratorConfig, corpus: Corpus, store: SharedStore | None) -> Lanes:
     clocks = Clocks(**config.timeouts.model_dump())
 
     def teacher_for(lane: LaneConfig) -> ChatClient:
         return ChatClient(lane.base_url, key_of(lane), clocks)
 
-    return Lanes(config, teacher_for, corpus.ledger, corpus.high_water)
+    owner = owner_of(corpus.path, corpus.ledger) if store else ""
+    return Lanes(config, teacher_for, corpus.ledger, corpus.high_water, store=store, owner=owner)
 
 
 def _server(config: GeneratorConfig, corpus: Corpus, run: Run) -> AbstractAsyncContextManager[str]:

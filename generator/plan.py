@@ -11,7 +11,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from generator.config import GeneratorConfig, LaneConfig
+from generator.config import REHEARSAL_URL, GeneratorConfig, LaneConfig
 from generator.corpus import Ledger, Total
 from generator.corpus.store import read_trace
 from generator.intake import Intake
@@ -91,6 +91,7 @@ def plan(config: GeneratorConfig, probe: bool = False) -> RunPlan:
     """What a run will be. Reads and screens the problems; makes calls only to probe. Errors:
     `InputError`.
     """
+    _check_addresses(config)
     corpus = Path(config.corpus)
     needs_gold = not config.sampling.keep_unverifiable
     stream = Intake(config.problems, config.screening, corpus, needs_gold=needs_gold).open()
@@ -221,6 +222,13 @@ def _lane_lines(outlook: Forecast) -> list[str]:
             f" {pace.binding}{hours}; takes {lane.samples:,.0f}{cost}"
         )
     return lines
+
+
+def _check_addresses(config: GeneratorConfig) -> None:
+    """A host that no resolver takes is told by a plan that makes no call, too."""
+    for lane in config.lane:
+        if lane.base_url != REHEARSAL_URL:
+            ChatClient(lane.base_url)
 
 
 async def _probe_lanes(config: GeneratorConfig) -> list[LaneCheck]:

@@ -197,6 +197,6 @@ def fill(values: Mapping[str, Any]) -> dict[str, Any]:
     name = values.get("preset") or ""
     if not name:
         return dict(values)
-    if name not in PRESETS:
+    if not isinstance(name, str) or name not in PRESETS:
         raise ValueError(f"no preset {name!r}: there are {', '.join(PRESETS)}")
     return {**PRESETS[name].lane, **values}

@@ -4,6 +4,8 @@ import os
 import signal
 from typing import Any
 
+from shared.startup import hung_up, remember_hangups
+
 
 class EarlySignals:
     """SIGTERM and SIGINT end the process: nothing is in flight. A SIGHUP is remembered.
@@ -14,10 +16,9 @@ class EarlySignals:
     """
 
     def __init__(self) -> None:
-        self.hangup = False
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._leave)
-        signal.signal(signal.SIGHUP, self._remember)
+        remember_hangups()
 
     def _leave(self, number: int, _: Any) -> None:
         name = signal.Signals(number).name
@@ -26,5 +27,7 @@ class EarlySignals:
         # Not by an exception: a library that opens data would take it for one of its own.
         os._exit(0)
 
-    def _remember(self, *_: Any) -> None:
-        self.hangup = True
+    @property
+    def hangup(self) -> bool:
+        """Whether a SIGHUP came so far, while the libraries were loaded too."""
+        return hung_up()

@@ -1,6 +1,8 @@
 """What was spent, in the words that the budgets, the ledger and the disk share."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 
 @dataclass(slots=True)
@@ -24,3 +26,26 @@ class HighWater:
     tokens: int
     usd: float
     total_usd: float
+
+
+# (what other generators hold of an allowance, what this one holds) -> what this one is to hold
+Decision = Callable[[HighWater, HighWater], HighWater]
+
+
+class SharedStore(Protocol):
+    """Where generators that share an account's allowance write down what each of them holds."""
+
+    async def open(self) -> None:
+        """Make what is missing. Errors: `InputError`; `StoreAway` where waiting may help."""
+
+    async def close(self) -> None:
+        """Let go of it. Raises nothing."""
+
+    async def exchange(
+        self, account: str, owner: str, day: float, decide: Decision
+    ) -> tuple[HighWater, HighWater]:
+        """Read what others and `owner` hold of an account on a day, and write what `decide` makes
+        of it, with nobody in between. Returns (what others hold, what `owner` holds) when that
+        would survive a crash. `account`: "" is the whole run. Errors: `StoreAway`.
+        """
+        raise NotImplementedError

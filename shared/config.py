@@ -18,14 +18,42 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from shared.errors import InputError
 
 PREFIX = "STILLHOUSE_"
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _HEADER = re.compile(r"\s*\[+\s*([\w.\-\"]+)\s*\]+")
+
+
+# A folder's path leaves room for the names of what is in it.
+PATH_BYTES_MAX = 3900
+NAME_BYTES_MAX = 255
+NAMES_MAX = 200  # folders within one another
+MESSAGE_CHARACTERS_MAX = 400
+
+
+def _fits_a_file_system(path: str | Path) -> str | Path:
+    """As Linux has it: a longer one is no error of a file that is missing."""
+    encoded_path = os.fsencode(path)
+    names = encoded_path.split(b"/")
+    longest_name = max(map(len, names))
+    if len(encoded_path) > PATH_BYTES_MAX or longest_name > NAME_BYTES_MAX:
+        raise ValueError(
+            f"too long for a path: at most {NAME_BYTES_MAX} bytes a name and {PATH_BYTES_MAX:,} in"
+            " all"
+        )
+    if len(names) > NAMES_MAX:
+        raise ValueError(f"more than {NAMES_MAX} folders within one another: give a shorter path")
+    return path
+
+
+# A file, a folder, or a name that may be one: of a hub's data set, of a model.
+PathText = Annotated[str, AfterValidator(_fits_a_file_system)]
+FilePath = Annotated[Path, AfterValidator(_fits_a_file_system)]
 
 
 class Config(BaseModel):
@@ -65,7 +93,7 @@ def load(
     for keys, value, place in _overrides(model, sets, environ):
         places[*keys,] = place
         _put(tree, keys, _value(value), place)
-    _hold_to_64_bits(tree, str(path) if path else "configuration")
+    _hold_to_what_files_hold(tree, str(path) if path else "configuration")
     return validate(model, tree, str(path) if path else "configuration", text, places)
 
 
@@ -172,15 +200,20 @@ def _value(text: str) -> Any:
         return text
 
 
-def _hold_to_64_bits(node: Any, place: str, key: str = "") -> None:
+def _hold_to_what_files_hold(node: Any, place: str, key: str = "") -> None:
     """TOML's integers have 64 bits, and so have those of the files that a configuration ends up
-    in.
+    in. No path, name or address has a NUL in it, and half a surrogate (a byte that is no UTF-8,
+    from `--set`) cannot be written.
     """
     if isinstance(node, int) and not -(2**63) <= node < 2**63:
         raise InputError(f"{place}: {key}: beyond 64 bits: give a smaller number")
+    if isinstance(node, str) and "\0" in node:
+        raise InputError(f"{place}: {key}: a NUL character (\\u0000) in it: take it out")
+    if isinstance(node, str) and _SURROGATE.search(node):
+        raise InputError(f"{place}: {key}: a byte in it is no UTF-8: write it in UTF-8")
     if isinstance(node, dict | list):
         for name, value in node.items() if isinstance(node, dict) else enumerate(node):
-            _hold_to_64_bits(value, place, f"{key}.{name}" if key else str(name))
+            _hold_to_what_files_hold(value, place, f"{key}.{name}" if key else str(name))
 
 
 def _put(tree: dict[str, Any], keys: list[str], value: Any, place: str) -> None:
@@ -241,8 +274,13 @@ def _without_credentials(text: str) -> str:
 
 
 def _message(message: str) -> str:
+    """In its middle may stand what the user wrote: thousands of characters by mistake."""
     message = message.removeprefix("Value error, ")
-    return message[0].lower() + message[1:]
+    message = message[0].lower() + message[1:]
+    if len(message) > MESSAGE_CHARACTERS_MAX:
+        half = MESSAGE_CHARACTERS_MAX // 2
+        message = f"{message[:half]}…{message[-half:]}"
+    return message
 
 
 def _path_of(model: type[Config], loc: Sequence[str | int]) -> list[str]:

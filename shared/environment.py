@@ -25,6 +25,8 @@ from shared.errors import CannotWrite, InputError, Stopped, die_of_a_second, run
 # What may be put on top of a finished environment, with constraints/ADDITION.txt beside the
 # environment's own.
 ADDITIONS = {"unsloth": ("unsloth", "bitsandbytes", "liger-kernel")}
+# Optional extras that a program's environment has all the same: its tests run them.
+EXTRAS = {"generator": ("postgres",)}
 PROGRESS_SECONDS = 20.0  # between lines that say how far it is
 
 
@@ -72,7 +74,11 @@ def _make(place: Path, tools: "_Tools") -> None:
             shutil.rmtree(place)
         tools.venv()
     with _unfinished(ready):
-        tools.pip("-c", str(constraints), "-e", f".[{place.name},dev]")
+        extras = ",".join((place.name, *EXTRAS.get(place.name, ()), "dev"))
+        # A plain path in a .pth file: setuptools' other way is a finder, whose imports make every
+        # start of a program twice as long, before any line of it runs.
+        path_only = ("--config-settings", "editable_mode=compat")
+        tools.pip("-c", str(constraints), *path_only, "-e", f".[{extras}]")
 
 
 def _add(place: Path, addition: str, tools: "_Tools") -> None:

@@ -11,6 +11,7 @@ Codes 3 and 4 (budgets, lanes) belong to the generator and are raised there.
 
 import errno
 import os
+import re
 import signal
 import sys
 import time
@@ -19,12 +20,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from shared.standard_streams import give_up_output, secure_standard_streams
+from shared.startup import hear_no_signal, is_run
+
 # The first signal asks for an orderly end, the second kills; within this time it is the first one
 # once more: `make` hands on to its child the SIGTERM that the whole group got (systemd's stop,
 # `kill -- -PGID`).
 SAME_SIGNAL_SECONDS = 0.1
 # Never a bug of ours.
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+# A path from the command line that no file can have.
+PATH_ERRORS = (errno.ENAMETOOLONG, errno.ELOOP)
+PATH_CHARACTERS_SHOWN = 200
+LINE_CHARACTERS_MAX = 1000
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class Stopped(Exception):
@@ -51,27 +60,47 @@ def run_and_exit(main: Callable[[], int]) -> None:
     """Run `main` and leave the process with its return value, or with the code of the `Stopped`
     that it raised.
     """
+    secure_standard_streams()
+    if not is_run() and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         code = main()
+        if is_run():
+            hear_no_signal()
+        sys.stdout.flush()
     except Stopped as stop:
-        print(f"{'error' if stop.exit_code == 2 else 'stopped'}: {stop}", file=sys.stderr)
+        print(f"{'error' if stop.exit_code == 2 else 'stopped'}: {_shown(stop)}", file=sys.stderr)
         code = stop.exit_code
     except KeyboardInterrupt:  # Ctrl-C where a program has nothing to bring to an end
         print("stopped: SIGINT", file=sys.stderr)
         code = 128 + signal.SIGINT
-    except BrokenPipeError:  # `... | head` closed our output: nothing is wrong with the run
-        sys.stderr.close()
-        code = 0
     except OSError as error:
-        if error.errno not in DISK_ERRORS:
-            raise
-        print(
-            f"stopped: {error.filename or 'output'}: {error.strerror}: free some space, then run"
-            " again",
-            file=sys.stderr,
-        )
-        code = CannotWrite.exit_code
+        code = _told(error)
+    finally:
+        give_up_output()
     sys.exit(code)
+
+
+def _shown(stop: Stopped) -> str:
+    """Its line: one, and of a length that can be read, whatever the user wrote that is in it."""
+    # a file's name or a row may bring line ends, and orders to the terminal
+    text = _CONTROL.sub(lambda match: repr(match[0])[1:-1], str(stop))
+    if len(text) > LINE_CHARACTERS_MAX:
+        half = LINE_CHARACTERS_MAX // 2
+        text = f"{text[:half]}…{text[-half:]}"
+    return text
+
+
+def _told(error: OSError) -> int:
+    """The exit code of an error that is no bug of ours, and its line. Errors: `error` itself."""
+    name = str(error.filename or "output")[:PATH_CHARACTERS_SHOWN]
+    if error.errno in PATH_ERRORS:
+        print(f"error: {name}: {error.strerror}: correct the path", file=sys.stderr)
+        return InputError.exit_code
+    if error.errno not in DISK_ERRORS:
+        raise error
+    print(f"stopped: {name}: {error.strerror}: free some space, then run again", file=sys.stderr)
+    return CannotWrite.exit_code
 
 
 @contextmanager

@@ -17,12 +17,18 @@ from shared.errors import CannotWrite
 def make_corpus_folder(corpus: Path) -> None:
     """Make the folder of a corpus where there is none: for its owner alone.
 
-    An umask that shuts everybody else out (027, 007) was set on purpose: its group rights hold.
+    Errors: `CannotWrite`. An umask that shuts everybody else out (027, 007) was set on purpose: its group rights hold.
     """
     umask = os.umask(0o077)
     os.umask(umask)
-    corpus.parent.mkdir(parents=True, exist_ok=True)
-    corpus.mkdir(mode=0o777 if umask & 0o007 == 0o007 else 0o700, exist_ok=True)
+    mode = 0o777 if umask & 0o007 == 0o007 else 0o700
+    try:
+        corpus.parent.mkdir(parents=True, exist_ok=True)
+        corpus.mkdir(mode=mode, exist_ok=True)
+    except OSError as error:
+        raise CannotWrite(
+            f"{corpus}: {error.strerror}: correct `corpus` or the folder's permissions"
+        ) from None
 
 
 def make_folder_within(path: Path) -> None:

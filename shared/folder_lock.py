@@ -12,11 +12,13 @@ import contextlib
 import errno
 import fcntl
 import os
+import sys
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from shared.errors import CannotWrite, InputError
+from shared.file_systems import cluster_name, network_name
 
 NAME = ".lock"
 HELD = (errno.EAGAIN, errno.EACCES)
@@ -56,6 +58,16 @@ class FolderLock:
             self.release()
             raise
         self._write_holder()
+        self._warn_of_a_network()
+
+    def _warn_of_a_network(self) -> None:
+        name = network_name(self._folder) or cluster_name(self._folder)
+        if name:
+            print(
+                f"warning: {self._folder}: on a file system that other machines may share ({name}):"
+                " its lock may not keep them out; never start a second run there",
+                file=sys.stderr,
+            )
 
     def _lock(self) -> None:
         folder_descriptor, file_descriptor = self._descriptors

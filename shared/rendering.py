@@ -26,7 +26,7 @@ The agreement:
    small models), it
    is asked with `enable_thinking`, and an empty thought that still stands there is taken out of the prompt.
 6. A template's date is that of `today`, so that a run which goes on tomorrow renders what it began
-   with.
+   with, or the one that was written into it (`shared.template_date`). `template` has it.
 7. `digest` names template and policy together: equal digests render equal prompts. It stands in
    every manifest.
 
@@ -43,6 +43,7 @@ from typing import Any, NamedTuple, Protocol
 
 from shared.errors import InputError
 from shared.records import Message
+from shared.template_date import freeze_date
 from shared.thinking import THINK_CLOSE, THINK_OPEN, spoken
 
 # Texts that no template contains, to find in a rendering where the parts of a turn begin and end.
@@ -85,13 +86,19 @@ class ChatRenderer:
             name: str(token) for name, token in special_tokens.items() if isinstance(token, str)
         }
         self.today = today or datetime.now()
-        self._template = _compile(template, self.today)
+        self.template = freeze_date(template, self.today)
+        self._template = _compile(self.template, self.today)
         self.system = system
         self._arguments: dict[str, bool] = {}
         self._closed = self._find_closed_thought()
         self.default_system = self._find_default_system()
         self.opening, self.end = self._find_turn()
-        identity: list[Any] = [template, sorted(self._special.items()), system]
+        special = dict(self._special)
+        if special.get("eos_token") and self.end.strip():
+            # What ends a turn is the end token of a folder that a training writes, whatever the
+            # base's was.
+            special["eos_token"] = self.end.strip()
+        identity: list[Any] = [self.template, sorted(special.items()), system]
         if self._arguments:
             identity.append([sorted(self._arguments), self._closed])
         self.digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
@@ -112,8 +119,9 @@ class ChatRenderer:
             template = template.get("default")
         if not template:
             raise InputError(
-                f"{place}: the tokenizer has no chat template: use an instruct model, or put"
-                " chat_template.jinja in its folder"
+                f"{place}: the tokenizer has no chat template: use an instruct model, put"
+                " chat_template.jinja in its folder, or train it with one by name (data.template ="
+                ' "chatml")'
             )
         return cls(template, tokenizer.special_tokens_map, system, today)
 

@@ -23,6 +23,7 @@ from shared.shards import (
     measure,
     open_files,
     shard_name,
+    shard_number,
     whole_length,
 )
 
@@ -106,9 +107,11 @@ class ShardWriter:
         return self._corpus / (self._name + OPEN)
 
     def _start(self) -> int:
-        names = [path.name for path in (self._corpus / self._pile).glob("shard-*.jsonl*")]
-        number = 1 + max((int(name[6:12]) for name in names), default=-1)
-        self._name = shard_name(self._pile, number)
+        names = {path.name for path in (self._corpus / self._pile).iterdir()}
+        # Whatever stands under such a name, a folder too, the number is taken.
+        numbers = [shard_number(name) for name in names]
+        last_number = max((number for number in numbers if number is not None), default=-1)
+        self._name = shard_name(self._pile, last_number + 1)
         self._rows = 0
         self._bytes = 0
         self._hash = hashlib.sha256()

@@ -6,6 +6,7 @@ written by `shared.shard_writer`.
 """
 
 import hashlib
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,11 +16,12 @@ from typing import Any, Literal
 import orjson
 
 from shared.errors import InputError
-from shared.parts import part_folders
 
 Pile = Literal["traces", "rejected"]
 PILES: tuple[Pile, ...] = ("traces", "rejected")
 OPEN = ".open"
+# A kill, a copy or a person may leave other names in a pile; no number of ours has more digits.
+_NAME = re.compile(r"shard-(\d{6}|[1-9]\d{6,11})\.jsonl(\.open)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,33 +49,50 @@ def shard_name(pile: Pile, number: int) -> str:
 
 
 def sealed_files(corpus: Path, pile: Pile) -> list[Path]:
-    """The sealed shards of a pile in order of number; of a corpus in parts, one part after the
-    other.
-    """
+    """The sealed shards of a pile in order of number."""
     if not corpus.is_dir():
         raise InputError(
             f"{corpus}: no such corpus folder: run `python -m generator run` first or correct the"
             " path"
         )
-    return _files(corpus, pile, "shard-*.jsonl")
+    return [path for path in _shards(corpus / pile) if not path.name.endswith(OPEN)]
 
 
 def open_files(corpus: Path, pile: Pile) -> list[Path]:
     """The shards of a pile that are still being written (or were, before a crash)."""
-    return _files(corpus, pile, "shard-*.jsonl" + OPEN)
+    return [path for path in _shards(corpus / pile) if path.name.endswith(OPEN)]
 
 
-def _files(corpus: Path, pile: Pile, pattern: str) -> list[Path]:
-    files = sorted((corpus / pile).glob(pattern))
-    for part in part_folders(corpus):
-        files += sorted((part / pile).glob(pattern))
-    return files
+def shard_number(name: str) -> int | None:
+    """The number in a shard's file name, `.open` or not; None for the name of something else."""
+    match = _NAME.fullmatch(name)
+    return int(match[1]) if match else None
+
+
+def strangers(corpus: Path, pile: Pile) -> list[Path]:
+    """What stands in a pile under a shard's name, or nearly so, and is none: readers that take
+    `traces/*.jsonl` stumble over it.
+    """
+    shards = set(_shards(corpus / pile))
+    names = (corpus / pile).glob("*.jsonl*")
+    likely_names = (path for path in names if path.name.endswith((".jsonl", ".jsonl" + OPEN)))
+    return sorted(set(likely_names) - shards)
+
+
+def _shards(folder: Path) -> list[Path]:
+    """Files alone: a folder, a pipe or a link to nothing is no shard, whatever its name."""
+    names = folder.glob("shard-*.jsonl*")
+    numbers = {path: shard_number(path.name) for path in names if path.is_file()}
+    numbered_paths = [(number, path) for path, number in numbers.items() if number is not None]
+    return [path for _, path in sorted(numbered_paths)]
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
-    """(line number from 1, offset in bytes, line with its newline) of a shard."""
+    """(line number from 1, offset in bytes, line with its newline) of a shard. Errors: `InputError`
+    where it cannot be read.
+    """
     offset = 0
-    with path.open("rb") as lines:
+    with _reading(path), path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             yield number, offset, line
             offset += len(line)
@@ -83,20 +102,18 @@ def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """(line number from 1, row) of a shard. Errors: `InputError` naming file and line of a torn
     or foreign line.
     """
-    with _reading(path):
-        for number, _, line in read_lines(path):
-            try:
-                row = orjson.loads(line)
-            except orjson.JSONDecodeError as error:
-                raise InputError(
-                    f"{path}:{number}: not JSON ({error}); `python -m generator check` looks"
-                    " further"
-                ) from None
-            if not isinstance(row, dict):
-                raise InputError(
-                    f"{path}:{number}: a JSON {type(row).__name__} where an object belongs"
-                )
-            yield number, row
+    for number, _, line in read_lines(path):
+        try:
+            row = orjson.loads(line)
+        except orjson.JSONDecodeError as error:
+            raise InputError(
+                f"{path}:{number}: not JSON ({error}); `python -m generator check` looks further"
+            ) from None
+        if not isinstance(row, dict):
+            raise InputError(
+                f"{path}:{number}: a JSON {type(row).__name__} where an object belongs"
+            )
+        yield number, row
 
 
 def whole_length(path: Path) -> int:
@@ -132,16 +149,8 @@ def listed_sha256(corpus: Path) -> dict[str, str]:
 
     The shards are the truth: a corpus without a whole manifest is still one.
     """
-    sha256_by_name = _listed_in(corpus / "manifest.json")
-    for part in part_folders(corpus):
-        for name, sha256 in _listed_in(part / "manifest.json").items():
-            sha256_by_name[f"{part.name}/{name}"] = sha256
-    return sha256_by_name
-
-
-def _listed_in(manifest: Path) -> dict[str, str]:
     try:
-        shards = orjson.loads(manifest.read_bytes())["shards"]
+        shards = orjson.loads((corpus / "manifest.json").read_bytes())["shards"]
         return {shard["name"]: shard["sha256"] for shard in shards}
     except (OSError, orjson.JSONDecodeError, LookupError, TypeError):
         return {}

@@ -39,7 +39,6 @@ COMPOSERS = {
     "intake",
     "plan",
     "importer",
-    "parts",
 }
 
 # Trainer and evaluation are built in floors: a module imports from its own floor and those below,

@@ -1,5 +1,10 @@
 """`python -m trainer`: plan, inspect, run; then chat, merge, export, report on a run's folder."""
 
+from shared.startup import end_on_a_signal
+
+if __name__ == "__main__":  # before anything else is imported, which takes its time
+    end_on_a_signal("before the first step")
+
 import argparse
 import os
 import sys
@@ -51,6 +56,17 @@ def main(argv: Sequence[str]) -> int:
 
         with full_disk_in_one_line(run):
             return merge(run, say)
+    if arguments.command == "push":
+        from trainer.artifacts.push import push
+
+        return push(
+            run,
+            arguments.destination,
+            say,
+            private=not arguments.public,
+            licence=arguments.licence,
+            evaluation=arguments.evaluation,
+        )
     if arguments.command == "export":
         from trainer.artifacts.gguf import export_gguf
 
@@ -134,8 +150,15 @@ def _add_run_commands(commands: Any) -> None:
         "--type", default="f16", choices=["f16", "bf16", "q8_0"], help="how weights are stored"
     )
     report = commands.add_parser("report", help="write report.html again")
-    for command in (chat, merge, export, report):
+    push = commands.add_parser("push", help="adapter, merged model and GGUF to a hub, with a card")
+    for command in (chat, merge, export, report, push):
         command.add_argument("run", help="a run's folder")
+    push.add_argument("destination", help="hf:OWNER/NAME or modelscope:OWNER/NAME")
+    push.add_argument("--public", action="store_true", help="default: private")
+    push.add_argument("--licence", default="other", help="of the weights, for example apache-2.0")
+    push.add_argument(
+        "--evaluation", type=Path, help="an evaluation's folder for the card; RUN/evaluation"
+    )
 
 
 if __name__ == "__main__":

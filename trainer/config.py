@@ -5,32 +5,42 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from shared.benchmarks.names import WHAT_A_NAME_IS
-from shared.config import Config
+from shared.config import Config, PathText
 
 Method = Literal["lora", "qlora", "full"]
 Tracker = Literal["swanlab", "trackio", "tensorboard", "wandb"]
 Auto = Literal["auto"]
+Weight = Annotated[float, Field(le=1e9)]
 
 
 class Data(Config):
     """[data]: what is learnt from, and what is not."""
 
-    exclude: tuple[str, ...] = Field(
+    exclude: tuple[PathText, ...] = Field(
         (),
         description=f"problems that judge the model: {WHAT_A_NAME_IS}",
     )
-    max_per_problem: int = Field(4, ge=0, description="traces of one problem at most; 0: no cap")
+    max_per_problem: int = Field(
+        4, ge=0, le=10**9, description="traces of one problem at most; 0: no cap"
+    )
     system: str = Field(
         "template",
         description='"template": what the chat template does by itself; "": silence; or a text',
+    )
+    template: Literal["", "chatml", "qwen", "llama3", "plain"] = Field(
+        "",
+        description=(
+            "chat template by name, for a base model without one: chatml, qwen, llama3, plain (for"
+            ' any tokenizer); "": the model\'s own'
+        ),
     )
 
 
 class Lora(Config):
     """[lora]: the adapters."""
 
-    r: int = Field(16, ge=1, description="rank")
-    alpha: int = Field(32, ge=1, description="scale = alpha / r")
+    r: int = Field(16, ge=1, le=65_536, description="rank")
+    alpha: int = Field(32, ge=1, le=10**6, description="scale = alpha / r")
     dropout: float = Field(
         0.0, ge=0, lt=1, description="of an adapter's input; above 0 the faster layers stay unused"
     )
@@ -42,25 +52,31 @@ class Lora(Config):
 class Train(Config):
     """[train]: optimiser, lengths, checkpoints."""
 
-    max_length: int = Field(4096, ge=8, description="tokens; longer traces are left out, never cut")
-    epochs: float = Field(1, gt=0, description="passes over the examples")
-    max_steps: int = Field(
-        0, ge=0, description="stop after so many optimiser steps; 0: epochs alone"
+    max_length: int = Field(
+        4096, ge=8, le=10**8, description="tokens; longer traces are left out, never cut"
     )
-    batch: int = Field(16, ge=1, description="examples an optimiser step, whatever the micro-batch")
-    micro_batch: Auto | Annotated[int, Field(ge=1)] = Field(
+    epochs: float = Field(1, gt=0, le=10_000, description="passes over the examples")
+    max_steps: int = Field(
+        0, ge=0, le=10**9, description="stop after so many optimiser steps; 0: epochs alone"
+    )
+    batch: int = Field(
+        16, ge=1, le=10**6, description="examples an optimiser step, whatever the micro-batch"
+    )
+    micro_batch: Auto | Annotated[int, Field(ge=1, le=10**6)] = Field(
         "auto", description="examples at once, or auto: what fits"
     )
-    learning_rate: Auto | Annotated[float, Field(gt=0)] = Field(
+    learning_rate: Auto | Annotated[float, Field(gt=0, le=10)] = Field(
         "auto", description="peak, or auto: by method and size"
     )
     schedule: Literal["cosine", "linear", "constant"] = Field(
         "cosine", description="after the warm-up"
     )
     warmup: float = Field(0.03, ge=0, lt=1, description="share of the steps")
-    weight_decay: float = Field(0.0, ge=0, description="AdamW's")
+    weight_decay: float = Field(0.0, ge=0, le=100, description="AdamW's")
     adam_beta2: float = Field(0.999, ge=0, lt=1, description="AdamW's decay of squared gradients")
-    max_grad_norm: float = Field(1.0, ge=0, description="gradients are clipped to this; 0: never")
+    max_grad_norm: float = Field(
+        1.0, ge=0, le=1e12, description="gradients are clipped to this; 0: never"
+    )
     precision: Literal["auto", "bf16", "fp32"] = Field(
         "auto",
         description=(
@@ -75,13 +91,19 @@ class Train(Config):
         description="compile the layers (trl backend on a GPU; minutes before the first step)",
     )
     memory_gib: float = Field(
-        0.0, ge=0, description="use no more of the card than this; 0: what is free"
+        0.0, ge=0, le=1e6, description="use no more of the card than this; 0: what is free"
     )
-    save_steps: int = Field(100, ge=1, description="steps between checkpoints and held-out losses")
-    save_total_limit: int = Field(10, ge=1, description="checkpoints kept; the best one stays")
-    logging_steps: int = Field(5, ge=1, description="steps between lines of metrics.jsonl")
+    save_steps: int = Field(
+        100, ge=1, le=10**9, description="steps between checkpoints and held-out losses"
+    )
+    save_total_limit: int = Field(
+        10, ge=1, le=10**6, description="checkpoints kept; the best one stays"
+    )
+    logging_steps: int = Field(
+        5, ge=1, le=10**9, description="steps between lines of metrics.jsonl"
+    )
     merge: bool = Field(True, description="merge the adapter when done, with proof")
-    seed: int = Field(0, ge=0, description="data order, adapter initialisation")
+    seed: int = Field(0, ge=0, le=2**32 - 1, description="data order, adapter initialisation")
     holdout: float = Field(
         0.02, ge=0, lt=1, description="share of the problems, not the rows, held out"
     )
@@ -91,13 +113,13 @@ class Probe(Config):
     """[probe]: the generation eval, a few fixed problems answered while the model trains."""
 
     problems: int = Field(
-        32, ge=0, description="fixed held-out problems answered while training; 0: none"
+        32, ge=0, le=10**6, description="fixed held-out problems answered while training; 0: none"
     )
     every_steps: int = Field(
-        100, ge=1, description="and once before the first step, once at the end"
+        100, ge=1, le=10**9, description="and once before the first step, once at the end"
     )
     max_new_tokens: int = Field(
-        0, ge=0, description="0: by the lengths of the traces, at most max_length"
+        0, ge=0, le=10**8, description="0: by the lengths of the traces, at most max_length"
     )
 
 
@@ -114,14 +136,14 @@ class Track(Config):
 class TrainerConfig(Config):
     """A training run: its top-level keys and tables."""
 
-    run: str = Field(
+    run: PathText = Field(
         min_length=1, description="the run's folder; the same folder again goes on where it stopped"
     )
-    model: str = Field(description="hub name or folder of an instruct model")
-    corpora: tuple[str, ...] = Field(
+    model: PathText = Field(description="hub name or folder of an instruct model")
+    corpora: tuple[PathText, ...] = Field(
         min_length=1, description="corpus folders; only sealed shards are read"
     )
-    weights: tuple[float, ...] = Field(
+    weights: tuple[Weight, ...] = Field(
         (), description="share of each corpus in an epoch; empty: as they come"
     )
     method: Method = Field(

@@ -11,12 +11,11 @@ from typing import Any
 
 from shared.errors import InputError
 from shared.file_writing import write_atomically
-from shared.inference.loading import load_tokenizer
 from shared.pages import document
-from shared.rendering import ChatRenderer
 from trainer.config import TrainerConfig
 from trainer.data.examples import Example
 from trainer.data.selection import check_corpora, select
+from trainer.data.student_tokenizer import load_student_tokenizer
 from trainer.layers.backends import check_model
 
 ROWS_A_PAGE = 10
@@ -41,8 +40,7 @@ def inspect(config: TrainerConfig, row: int, page: Path | None, say: Callable[[s
     """
     check_corpora(config.corpora)
     check_model(config.model)
-    tokenizer = load_tokenizer(config.model)
-    chat = ChatRenderer.of(tokenizer, config.system, f"model {config.model}")
+    tokenizer, chat = load_student_tokenizer(config)
     selection = select(config, tokenizer, chat)
     rows = selection.train
     if not 0 <= row < len(rows):

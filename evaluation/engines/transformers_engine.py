@@ -12,9 +12,11 @@ from transformers import AutoConfig
 
 from evaluation.config import EngineConfig, GenerationConfig
 from evaluation.engines.fingerprint import fingerprint
+from evaluation.engines.prompt_template import PromptTemplate
 from evaluation.engines.protocol import Deliver
 from evaluation.records import ModelAnswer, Question, SampleRequest
 from shared.errors import InputError, Stopped
+from shared.hubs.modelscope import WEIGHTS, model_folder, modelscope_name
 from shared.inference.continuous_batching import Decoder, Generated, Prompt, Sampling
 from shared.inference.generation import decoder_kind
 from shared.inference.hf_generate import HfDecoder
@@ -29,7 +31,6 @@ from shared.inference.loading import (
 )
 from shared.inference.sampling import uniforms
 from shared.inference.stop_tokens import stop_token_ids
-from shared.rendering import ChatRenderer
 
 # measured: docs/experiments/evaluation.md
 _CPU_ROWS = 32
@@ -43,7 +44,13 @@ class TransformersEngine:
 
     shows_opening = True
 
-    def __init__(self, name: str, engine: EngineConfig, generation: GenerationConfig) -> None:
+    def __init__(
+        self,
+        name: str,
+        engine: EngineConfig,
+        generation: GenerationConfig,
+        template: PromptTemplate,
+    ) -> None:
         self._name = name
         self._engine = engine
         self._generation = generation
@@ -51,7 +58,7 @@ class TransformersEngine:
         self._fingerprint = fingerprint(self.folder)
         self._tokenizer = load_tokenizer(self.folder)
         system = None if generation.system == "template" else generation.system
-        self._chat = ChatRenderer.of(self._tokenizer, system, str(self.folder))
+        self._chat = template.renderer(self._tokenizer, system, str(self.folder))
         config = from_pretrained(AutoConfig.from_pretrained, self.folder)
         self._config = config.get_text_config()
         self._device = _device(engine.device)
@@ -163,11 +170,12 @@ def find_model(name: str) -> Path:
         raise InputError(
             f"models: {name}: no such folder: train and merge first, or correct the path"
         )
+    if modelscope_name(name):
+        return Path(model_folder(name))
     from huggingface_hub import snapshot_download
 
     try:
-        patterns = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
-        return Path(snapshot_download(name, allow_patterns=patterns))
+        return Path(snapshot_download(name, allow_patterns=WEIGHTS))
     except Stopped:
         raise
     except (

@@ -23,7 +23,7 @@ ANSWER_SECONDS = 10.0
 COMMAND = [sys.executable, "-m", "evaluation.lighteval.metric"]
 # Where the libraries behind lighteval keep their files, whether they may use the network, and which
 # devices they see.
-_VARIABLES = frozenset(
+VARIABLES = frozenset(
     {
         "CUDA_VISIBLE_DEVICES",
         "HF_DATASETS_CACHE",
@@ -42,7 +42,7 @@ class SecondOpinion:
 
     def __init__(self) -> None:
         self._child = JsonChild(
-            COMMAND, "lighteval", start_seconds=START_SECONDS, more_variables=_VARIABLES
+            COMMAND, "lighteval", start_seconds=START_SECONDS, more_variables=VARIABLES
         )
         self._child.launch()
 

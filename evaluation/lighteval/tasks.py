@@ -5,14 +5,12 @@ import), shuffle before taking N, let a task's `generation_size` undercut the li
 instead of weights, score an answer that never came.
 """
 
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import datasets
 import numpy as np
 from lighteval.logging.evaluation_tracker import EvaluationTracker
 from lighteval.metrics.metrics_sample import SampleLevelComputation
@@ -26,6 +24,7 @@ from lighteval.tasks.registry import Registry
 from lighteval.tasks.requests import Doc, SamplingMethod
 
 from evaluation.config import GenerationConfig
+from evaluation.lighteval.replacing import quiet, replaced
 from evaluation.records import Benchmark, Case, Cases
 
 
@@ -38,7 +37,7 @@ def evaluate(
     """
     adapter = _Model(model, generation, cases)
     tracker = EvaluationTracker(output_dir=str(folder), save_details=True)
-    with _quiet(), _only_our_task(_task(benchmark, generation, cases), benchmark):
+    with quiet(), _only_our_task(_task(benchmark, generation, cases), benchmark):
         pipeline = Pipeline(
             tasks=f"{benchmark.slug}|0",
             pipeline_parameters=PipelineParameters(
@@ -91,36 +90,53 @@ class _NoCache:
     def _init_registry(self, registry: Registry) -> None: ...
 
 
-class _Share(SampleLevelComputation):
-    """The share of a question's samples for which `holds` is true (avg@n)."""
+class _Mean(SampleLevelComputation):
+    """The mean over a question's samples of what `score` says of each (avg@n)."""
 
-    def __init__(self, cases: Cases, holds: Callable[[Case], bool | None]) -> None:
+    def __init__(self, cases: Cases, score: Callable[[Case], float | None]) -> None:
         self._cases = cases
-        self._holds = holds
+        self._score = score
 
-    def __deepcopy__(self, memo: Any) -> "_Share":
+    def __deepcopy__(self, memo: Any) -> "_Mean":
         # lighteval copies task configurations; the answers behind this one are not to be copied
         return self
 
     def compute(self, doc: Doc, model_response: ModelResponse, **_: Any) -> float:
-        """The share for one document; the response itself was scored before."""
-        return float(np.mean([bool(self._holds(case)) for case in self._cases[_id_of(doc)]]))
+        """The mean for one document; the response itself was scored before."""
+        return float(np.mean([self._score(case) or 0.0 for case in self._cases[_id_of(doc)]]))
+
+
+def _opinions(cases: Cases) -> dict[str, Callable[[Case], float | None]]:
+    """What is said of each case, by the name of a metric: ours and lighteval's own, or the scores
+    of the task's own metrics.
+    """
+    names = {name for group in cases.values() for case in group for name in case.scores}
+    if not names:
+        return {
+            "graded": lambda case: float(case.correct),
+            "extractive_match": lambda case: float(bool(case.second_opinion)),
+        }
+    return {name: _score_by(name) for name in sorted(names)}
+
+
+def _score_by(name: str) -> Callable[[Case], float | None]:
+    def score(case: Case) -> float | None:
+        return case.scores.get(name)
+
+    return score
 
 
 def _task(benchmark: Benchmark, generation: GenerationConfig, cases: Cases) -> LightevalTaskConfig:
-    opinions = {
-        "graded": lambda case: case.correct,
-        "extractive_match": lambda case: case.second_opinion,
-    }
+    opinions = _opinions(cases)
     metrics: list[Any] = [
         SampleLevelMetric(
             metric_name=name,
             higher_is_better=True,
             category=SamplingMethod.GENERATIVE,
-            sample_level_fn=_Share(cases, holds),
+            sample_level_fn=_Mean(cases, score),
             corpus_level_fn=np.mean,
         )
-        for name, holds in opinions.items()
+        for name, score in opinions.items()
     ]
     return LightevalTaskConfig(
         name=benchmark.slug,
@@ -176,33 +192,7 @@ def _only_our_task(config: LightevalTaskConfig, benchmark: Benchmark) -> Iterato
         return {"test": [dict(row) for row in rows]}
 
     with (
-        _replaced(Registry, "load_all_task_configs", task_configs),
-        _replaced(LightevalTask, "download_dataset_worker", dataset),
+        replaced(Registry, "load_all_task_configs", task_configs),
+        replaced(LightevalTask, "download_dataset_worker", dataset),
     ):
         yield
-
-
-@contextmanager
-def _replaced(owner: Any, name: str, function: Callable[..., Any]) -> Iterator[None]:
-    """One static method of lighteval's replaced inside: it has no setting for either."""
-    original = getattr(owner, name)
-    setattr(owner, name, staticmethod(function))
-    try:
-        yield
-    finally:
-        setattr(owner, name, staticmethod(original))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Log lines and bars of lighteval and datasets would break the progress panel."""
-    earlier_level = logging.root.manager.disable
-    had_bars = not datasets.are_progress_bars_disabled()
-    logging.disable(logging.WARNING)
-    datasets.disable_progress_bars()
-    try:
-        yield
-    finally:
-        logging.disable(earlier_level)
-        if had_bars:
-            datasets.enable_progress_bars()

@@ -88,23 +88,26 @@ def _refuse_foreign(out: Path) -> None:
 
 def write_verdicts(folder: Path, key: str, cases: Cases) -> None:
     """All cases of one model on one benchmark, in the benchmark's order."""
-    rows = [
-        {
-            "key": key,
-            "id": case.question.id,
-            "sample": case.sample,
-            "verdict": case.verdict.verdict,
-            "final_answer": case.verdict.final_answer,
-            "reason": case.verdict.reason,
-            "checked_by": case.verdict.checked_by,
-            "boxed": case.boxed,
-            "second_opinion": case.second_opinion,
-        }
-        for group in cases.values()
-        for case in group
-    ]
+    rows = [_verdict_row(key, case) for group in cases.values() for case in group]
     lines = [orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows]
     write_atomically(folder / "verdicts.jsonl", b"".join(lines))
+
+
+def _verdict_row(key: str, case: Case) -> dict[str, Any]:
+    row = {
+        "key": key,
+        "id": case.question.id,
+        "sample": case.sample,
+        "verdict": case.verdict.verdict,
+        "final_answer": case.verdict.final_answer,
+        "reason": case.verdict.reason,
+        "checked_by": case.verdict.checked_by,
+        "boxed": case.boxed,
+        "second_opinion": case.second_opinion,
+    }
+    if case.score is not None:
+        row |= {"score": case.score, "scores": dict(case.scores)}
+    return row
 
 
 def read_cases(folder: Path) -> dict[str, list[Case]]:
@@ -148,6 +151,8 @@ def _case(answer_row: Mapping[str, Any], verdict_row: Mapping[str, Any]) -> Case
         ),
         verdict_row["boxed"],
         verdict_row["second_opinion"],
+        verdict_row.get("score"),
+        verdict_row.get("scores", {}),
     )
 
 

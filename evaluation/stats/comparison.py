@@ -47,12 +47,12 @@ class Pair:
 
 
 def share(samples: Sequence[Case]) -> float:
-    """The share of a problem's samples that are correct."""
-    return _correct_count(samples) / len(samples)
+    """The share of a problem's samples that are correct; of graded ones their mean score."""
+    return sum(case.points for case in samples) / len(samples)
 
 
 def right(samples: Sequence[Case]) -> bool:
-    """Whether a problem counts as right: more than half of its samples are."""
+    """Whether a problem counts as right: more than half of its samples are, or of their scores."""
     return share(samples) > 0.5
 
 
@@ -164,13 +164,21 @@ def compare(base_model: str, base: Cases, tuned_model: str, tuned: Cases) -> dic
         "loss": _count([cause(pair.tuned) for pair in broken_pairs]),
     }
     entry["says"] = says(entry)
-    entry["warnings"] = [*_warnings(entry), *_unequal_fields(base, tuned)]
+    entry["warnings"] = [*_warnings(entry), *_unequal_fields(base, tuned), *_graded(pairs)]
     return entry
 
 
 def comparisons_of(entry: Entry) -> list[Entry]:
     """A benchmark's comparisons with the base: the entry's own, then those of further models."""
     return [entry, *entry.get("others", ())]
+
+
+def _graded(pairs: Sequence[Pair]) -> list[str]:
+    """A warning where answers are more or less right, and p goes by a line drawn between."""
+    points = {case.points for pair in pairs for case in (*pair.base, *pair.tuned)}
+    if points <= {0.0, 1.0}:
+        return []
+    return ["scores lie between 0 and 1: p counts a problem as right above one half"]
 
 
 def refused_fields(cases: Cases) -> set[str]:

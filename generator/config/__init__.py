@@ -9,8 +9,17 @@ from pydantic import Field, field_validator, model_validator
 from generator.config.lane import REHEARSAL_URL, UNBOUNDED, LaneConfig
 from generator.config.problems import ProblemsConfig, ScreeningConfig
 from generator.config.sampling import SamplingConfig
-from generator.config.value_types import Amount, Count, Seconds, TimeZone, Variable
-from shared.config import Config
+from generator.config.value_types import (
+    Amount,
+    Count,
+    Minutes,
+    Seconds,
+    Seed,
+    TimeZone,
+    Tokens,
+    Variable,
+)
+from shared.config import Config, PathText
 
 __all__ = [
     "EMBEDDED",
@@ -55,24 +64,48 @@ class BudgetConfig(Config):
     usd_per_day: Amount = Field(0.0, description="by the lanes' prices")
     usd_total: Amount = Field(0.0, description="over the corpus' whole life")
     day_timezone: TimeZone = Field("UTC", description="where the day of these limits turns")
+    shared_env: Variable = Field(
+        "",
+        description=(
+            "variable with postgresql://…: accounts and this table count over all generators that"
+            " name it"
+        ),
+    )
+    shared: PathText = Field(
+        "", description="the same as a folder, for generators on one machine; empty: not shared"
+    )
+
+    @field_validator("shared")
+    @classmethod
+    def _home_is_no_folder_of_that_name(cls, folder: str) -> str:
+        return os.path.expanduser(folder)
+
+    @model_validator(mode="after")
+    def _is_shared_in_one_place(self) -> "BudgetConfig":
+        if self.shared and self.shared_env:
+            raise ValueError("shared and shared_env exclude each other: take one of them out")
+        return self
 
 
 class TimeoutsConfig(Config):
     """Seconds; 0 is no limit."""
 
-    connect: Amount = Field(10, description="to open the connection")
-    first_token: Amount = Field(
+    connect: Seconds = Field(10, description="to open the connection")
+    first_token: Seconds = Field(
         600, description="a keep-alive comment is a sign of life, not a token"
     )
-    stall: Amount = Field(120, description="longest gap between tokens")
-    total: Amount = Field(3600, description="one call, from start to end")
+    stall: Seconds = Field(120, description="longest gap between tokens")
+    total: Seconds = Field(3600, description="one call, from start to end")
 
 
 class RetryConfig(Config):
     """What one sample may cost in calls."""
 
     attempts: int = Field(
-        6, ge=1, description="calls for a sample before it is `failed`; outages and 429 are free"
+        6,
+        ge=1,
+        le=1000,
+        description="calls for a sample before it is `failed`; outages and 429 are free",
     )
 
 
@@ -83,15 +116,15 @@ class JudgeConfig(Config):
         "",
         description="name of the [[lane]] that judges (it generates nothing then); empty: no judge",
     )
-    max_tokens: int = Field(2048, ge=1, description="for one judgement")
+    max_tokens: Tokens = Field(2048, ge=1, description="for one judgement")
 
 
 class GradingConfig(Config):
     """The grader's worker processes."""
 
-    workers: Count = Field(0, description="processes; 0: one for each core, at most 4")
-    timeout_seconds: Seconds = Field(
-        5.0, description="longest check of one answer; beyond it is `unverifiable`"
+    workers: int = Field(0, ge=0, le=1024, description="processes; 0: one for each core, at most 4")
+    timeout_seconds: float = Field(
+        5.0, gt=0, le=3600, description="longest check of one answer; beyond it is `unverifiable`"
     )
 
 
@@ -102,10 +135,10 @@ class DaemonConfig(Config):
         True, description="sleep through closed windows and used-up days; false: exit 3"
     )
     follow: bool = Field(False, description="keep watching problems.source for new problems")
-    drain_seconds: Amount = Field(
+    drain_seconds: Seconds = Field(
         60, description="grace for calls in flight after the first signal"
     )
-    give_up_minutes: Amount = Field(
+    give_up_minutes: Minutes = Field(
         0, description="all circuits open for so long: exit 4; 0: never give up"
     )
     host: str = Field("127.0.0.1", description="elsewhere than loopback only with a token")
@@ -118,8 +151,8 @@ class DaemonConfig(Config):
 class ShardsConfig(Config):
     """When a shard is sealed."""
 
-    rows: int = Field(2000, ge=1, description="rows of a full shard")
-    megabytes: int = Field(64, ge=1, description="size of a full shard")
+    rows: int = Field(2000, ge=1, le=10**9, description="rows of a full shard")
+    megabytes: int = Field(64, ge=1, le=10**6, description="size of a full shard")
 
 
 class RehearsalConfig(Config):
@@ -129,8 +162,8 @@ class RehearsalConfig(Config):
     faults: str = Field(
         "", description='rates: "wrong=0.1,429=0.05,cut=0.01" (`rehearse --help` lists them)'
     )
-    seed: int = Field(0, description="of the faults and of the voice")
-    replay: str = Field(
+    seed: Seed = Field(0, description="of the faults and of the voice")
+    replay: PathText = Field(
         "", description="JSONL with question, reasoning, response: answers come from there"
     )
 
@@ -138,7 +171,7 @@ class RehearsalConfig(Config):
 class GeneratorConfig(Config):
     """Everything that a run needs to know. A limit of 0 is no limit."""
 
-    corpus: str = Field(min_length=1, description="folder that is filled")
+    corpus: PathText = Field(min_length=1, description="folder that is filled")
     problems: ProblemsConfig
     screening: ScreeningConfig = Field(ScreeningConfig(), description="before a call is spent")
     sampling: SamplingConfig = Field(

@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from generator import presets
-from generator.config.value_types import Amount, Count, TimeZone, Variable
+from generator.config.value_types import Amount, Count, TimeZone, Tokens, Variable
+from shared.addresses import names_a_server
 from shared.config import Config
 
 # a lane with this base_url is served by a rehearsal teacher that the run starts itself
@@ -49,10 +50,13 @@ class LaneConfig(Config):
     account: str = Field(
         "", description="lanes with the same account share its limits; empty: the lane's own"
     )
-    concurrency: Count = Field(
-        64, description="ceiling of calls in flight; the real limit is found; 0: no ceiling"
+    concurrency: int = Field(
+        64,
+        ge=0,
+        le=100_000,
+        description="ceiling of calls in flight; the real limit is found; 0: no ceiling",
     )
-    max_tokens: Count = Field(
+    max_tokens: Tokens = Field(
         0, description="this provider's ceiling for max_tokens; 0: none known"
     )
     extra_body: dict[str, Any] = Field(
@@ -95,15 +99,11 @@ class LaneConfig(Config):
             return url
         if not url.startswith(("http://", "https://")):
             raise ValueError('a base_url starts with http:// or https:// (or is "rehearsal:")')
-        try:
-            parts = urlsplit(url)
-            whole = bool(parts.hostname) and parts.port != 0
-        except ValueError:  # brackets that do not close, a port beyond 65535
-            whole = False
-        if not whole:
+        if not names_a_server(url):
             raise ValueError(
                 'no server in this address: write it like "https://api.example.com/v1"'
             )
+        parts = urlsplit(url)
         if parts.query or parts.fragment:  # the path of each call comes behind it
             raise ValueError(
                 "a base_url has no ? and no #: leave them out; a key belongs in the variable of"

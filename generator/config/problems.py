@@ -4,14 +4,14 @@ from typing import Literal
 
 from pydantic import Field
 
-from generator.config.value_types import Count
-from shared.config import Config
+from generator.config.value_types import Count, Seed
+from shared.config import Config, PathText
 
 
 class ProblemsConfig(Config):
     """Where problems come from and which of them are taken."""
 
-    source: str = Field(
+    source: PathText = Field(
         min_length=1,
         description='hub data set, file or folder (JSON lines or array, CSV, Parquet, .gz), or "synthetic:arithmetic"',
     )
@@ -32,11 +32,13 @@ class ProblemsConfig(Config):
         (), description="NuminaMath-CoT's `source` column; empty: all"
     )
     limit: Count = Field(0, description="problems to take; 0: all")
-    seed: int = Field(0, description="order of the problems; the same seed gives the same problems")
+    seed: Seed = Field(
+        0, description="order of the problems; the same seed gives the same problems"
+    )
     on_bad_line: Literal["stop", "skip"] = Field(
         "stop", description='"stop": exit 2 before the first call; "skip": count and list them'
     )
-    exclude: tuple[str, ...] = Field(
+    exclude: tuple[PathText, ...] = Field(
         (), description='evaluation sets kept out: ["gsm8k:test", "MATH-500", "path/to/eval.jsonl"]'
     )
 
@@ -64,6 +66,6 @@ class ScreeningConfig(Config):
             "true: an evaluation problem with other numbers is left out too, not only reported"
         ),
     )
-    data: str = Field(
+    data: PathText = Field(
         "", description="folder with local copies of the sets in problems.exclude; empty: the hub"
     )

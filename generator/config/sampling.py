@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from generator.config.value_types import Count
+from generator.config.value_types import Count, Samples, Tokens
 from shared.config import Config
 from shared.prompts import PRESETS
 
@@ -18,14 +18,14 @@ class SamplingConfig(Config):
             "prompts, where not given below: r1 as its authors advise, tutorial asks for the tags"
         ),
     )
-    samples: int = Field(1, ge=1, description="traces wanted per problem")
+    samples: Samples = Field(1, description="traces wanted per problem")
     until_correct: Count = Field(
         0,
         description=(
             "k > 0: go on until k correct, or max_samples, or hopeless (then `samples` is not used)"
         ),
     )
-    max_samples: int = Field(4, ge=1, description="most samples of one problem under until_correct")
+    max_samples: Samples = Field(4, description="most samples of one problem under until_correct")
     hopeless: float = Field(
         0.05,
         ge=0,
@@ -37,8 +37,8 @@ class SamplingConfig(Config):
     keep_unverifiable: bool = Field(False, description="true: they go to traces/ as well")
     temperature: float = Field(0.6, ge=0, le=2, description="R1's authors advise 0.5 to 0.7")
     top_p: float = Field(0.95, gt=0, le=1, description="nucleus")
-    max_tokens: int = Field(32768, ge=1, description="reasoning and answer together")
-    longer_max_tokens: Count = Field(
+    max_tokens: Tokens = Field(32768, ge=1, description="reasoning and answer together")
+    longer_max_tokens: Tokens = Field(
         0, description="a sample cut by max_tokens is asked once more with this budget; 0: never"
     )
     system_prompt: str = Field("", description="empty sends none, as R1's authors advise")
@@ -50,8 +50,9 @@ class SamplingConfig(Config):
     @model_validator(mode="before")
     @classmethod
     def _fill_from_preset(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("preset") in PRESETS:
-            preset = PRESETS[values["preset"]]
+        name = values.get("preset") if isinstance(values, dict) else None
+        if isinstance(name, str) and name in PRESETS:
+            preset = PRESETS[name]
             return {"system_prompt": preset.system_prompt, "prompt": preset.prompt, **values}
         return values
 

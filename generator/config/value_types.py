@@ -12,7 +12,7 @@ LONG_AS_A_KEY = 20  # characters; variables are named in capitals
 def _timezone(name: str) -> str:
     try:
         ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # a folder, or too long for a file
         raise ValueError('no such time zone; write it like "Asia/Shanghai" or "UTC"') from None
     return name
 
@@ -31,6 +31,11 @@ def _variable(name: str) -> str:
 
 TimeZone = Annotated[str, AfterValidator(_timezone)]
 Variable = Annotated[str, AfterValidator(_variable)]
-Count = Annotated[int, Field(ge=0)]
-Amount = Annotated[float, Field(ge=0)]
-Seconds = Annotated[float, Field(gt=0)]
+# What nobody means is refused, and not found out by a machine that runs out of something.
+Count = Annotated[int, Field(ge=0, le=10**15)]
+Amount = Annotated[float, Field(ge=0, le=1e12)]
+Seconds = Annotated[float, Field(ge=0, le=3.2e7)]  # a year
+Minutes = Annotated[float, Field(ge=0, le=5e5)]  # a year
+Samples = Annotated[int, Field(ge=1, le=100_000)]
+Tokens = Annotated[int, Field(ge=0, le=10**8)]
+Seed = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]

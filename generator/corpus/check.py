@@ -24,6 +24,7 @@ from shared.shards import (
     open_files,
     read_lines,
     sealed_files,
+    strangers,
 )
 
 T = TypeVar("T")
@@ -50,12 +51,8 @@ class CheckReport:
         return "\n".join([*self.faults, f"{corpus}: {self.shards} shards, {rows}: {state}"])
 
 
-def check(
-    corpus: Path, is_foreign: Callable[[str], bool] = lambda problem_id: False
-) -> CheckReport:
+def check(corpus: Path) -> CheckReport:
     """Read all of a corpus and compare. While a run holds it, its open shards are left to the run.
-
-    `is_foreign`: whether the problem with this id belongs to another part.
 
     Errors: `InputError` where there is no corpus. Memory: about 100 bytes a row.
     """
@@ -75,9 +72,13 @@ def check(
             continue  # the run has sealed it this moment and is about to note it
         report.shards += 1
         faults = _FaultList(file, report)
-        _check_rows(file, name, pile, ledger, shard_by_id, is_foreign, faults)
-        if manifest is not None and not file.name.endswith(OPEN):
-            _check_manifest(corpus, file, manifest.pop(name, None), faults, running)
+        try:
+            _check_rows(file, name, pile, ledger, shard_by_id, faults)
+            if manifest is not None and not file.name.endswith(OPEN):
+                _check_manifest(corpus, file, manifest.pop(name, None), faults, running)
+        except InputError as error:  # it cannot be read
+            report.faults.append(str(error))
+    report.faults += _strangers(corpus)
     report.faults += [
         f"{corpus}/{name}: in the manifest, but there is no such file" for name in manifest or ()
     ]
@@ -89,6 +90,16 @@ def check(
             )
         ledger.close()
     return report
+
+
+def _strangers(corpus: Path) -> list[str]:
+    return [
+        # in quotes: a name may hold line ends, and bytes that are no text
+        f"{str(path)!r}: named like a shard, and none: take it away, or {pile}/*.jsonl cannot be"
+        " read"
+        for pile in PILES
+        for path in strangers(corpus, pile)
+    ]
 
 
 def _or_fault(reader: Callable[[], T], report: CheckReport) -> T | None:
@@ -136,7 +147,6 @@ def _check_rows(
     pile: Pile,
     ledger: Ledger | None,
     shard_by_id: dict[int, str],
-    is_foreign: Callable[[str], bool],
     faults: _FaultList,
 ) -> None:
     positions: dict[str, Position] = {}
@@ -157,8 +167,6 @@ def _check_rows(
         fault = _wrong_with(trace, pile)
         if fault:
             faults.add(number, fault)
-        if is_foreign(trace.problem_id):
-            faults.add(number, f"{trace.id} belongs to another part")
         key = hash(trace.id)
         if key in shard_by_id:
             faults.add(number, f"id {trace.id} stands in {shard_by_id[key]} as well")

@@ -38,15 +38,15 @@ class HighWaterFile:
     """The high-water mark of each account by name, and of the whole run under None. Owns the thread
     that writes them.
 
-    `last_call`: the number of the last call that the ledger knows. Errors: `InputError` for a
-    damaged file.
+    `ledger_is_whole`: it is proven to know every call. `last_call`: the number of the last call
+    that the ledger knows. Errors: `InputError` for a damaged file.
     """
 
     def __init__(self, corpus: Path, last_call: int) -> None:
         self._path = corpus / NAME
         self._marks = _read(self._path)
         self._proof = corpus / LAST_CALL
-        self._ledger_is_whole = _knows_all_calls(self._proof, last_call)
+        self.ledger_is_whole = _knows_all_calls(self._proof, last_call)
         self._proof_fd: int | None = None
         self._boot = _boot_id()
         self._thread = ThreadPoolExecutor(1, "budgets")
@@ -54,7 +54,7 @@ class HighWaterFile:
     def get(self, account: str | None) -> HighWater | None:
         """What counts as spent at least, and on which day, whatever the ledger knows."""
         mark = self._marks.get(account)
-        if mark is None or not self._ledger_is_whole:
+        if mark is None or not self.ledger_is_whole:
             return mark
         return replace(mark, calls=0, tokens=0, usd=0.0, total_usd=0.0)
 

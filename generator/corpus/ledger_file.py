@@ -149,13 +149,6 @@ class LedgerFile:
                 self._db.execute("BEGIN IMMEDIATE")
             return self._db.execute(statement, tuple(values))
 
-    def _write_many(self, statement: str, rows: Iterable[Iterable[object]]) -> None:
-        self._refuse_after_a_failure()
-        with self._errors():
-            if not self._db.in_transaction:
-                self._db.execute("BEGIN IMMEDIATE")
-            self._db.executemany(statement, map(tuple, rows))
-
     def _refuse_after_a_failure(self) -> None:
         if self._failure is not None:
             raise type(self._failure)(str(self._failure))
@@ -180,9 +173,12 @@ def _as_ours(error: sqlite3.DatabaseError, path: Path) -> Stopped | None:
     extended_code = getattr(error, "sqlite_errorcode", None) or 0
     code = extended_code & 0xFF  # the other bits say which I/O error
     if code in _CANNOT_WRITE:
-        return CannotWrite(
-            f"{path}: {error}: free some space, then run again: it goes on from here"
+        remedy = (
+            "free some space"
+            if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+            else "correct the path or its permissions"
         )
+        return CannotWrite(f"{path}: {error}: {remedy}, then run again: it goes on from here")
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return InputError(f"{path}: another program holds this database: close it, then run again")
     if isinstance(error, sqlite3.OperationalError | sqlite3.ProgrammingError):

@@ -29,6 +29,8 @@ def read_manifest(corpus: Path) -> dict[str, SealedShard]:
         return {entry["name"]: SealedShard(**entry) for entry in shards}
     except FileNotFoundError:
         return {}
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}: take it away or make it readable") from None
     except (orjson.JSONDecodeError, KeyError, TypeError) as error:
         raise InputError(
             f"{path}: damaged ({error}): delete it, the next run writes it again from the shards"

@@ -10,7 +10,6 @@ from typing import Any
 import orjson
 
 from generator.export.card import Facts, data_card
-from generator.export.hubs import push_to_hugging_face, push_to_modelscope
 from generator.export.selection import (
     Chosen,
     ExportChoice,
@@ -23,9 +22,9 @@ from generator.export.writing import write_chat, write_held_out, write_parquet, 
 from generator.quality.suspect_golds import Suspect, write_suspects
 from shared.destinations import check_destination
 from shared.errors import InputError
+from shared.hubs import HUBS, push_folder
 from shared.records import Trace
 
-HUBS = ("hf:", "modelscope:")
 DATA_FILE = "data/train.parquet"  # of a data set folder, as is the card
 CARD_FILE = "README.md"
 HELD_OUT_FILE = "held-out.jsonl"  # in the corpus: `held-out:CORPUS` of the evaluation
@@ -84,8 +83,7 @@ class Export:
             hub, _, repo = dest.partition(":")
             with tempfile.TemporaryDirectory(prefix="stillhouse-export-") as folder:
                 self._folder(Path(folder), repo, facts)
-                push = push_to_hugging_face if hub == "hf" else push_to_modelscope
-                place = push(Path(folder), repo, private)
+                place = push_folder(hub, Path(folder), repo, "dataset", private, self._licence)
         elif _is_folder(dest):
             self._folder(Path(dest), Path(dest).name, facts)
         elif dest.endswith(".jsonl"):

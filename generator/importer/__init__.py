@@ -25,7 +25,7 @@ from generator.importer.summary import LISTED_BAD_ROWS, ProgressLine, Summary, _
 from generator.problems import local_path
 from generator.problems.evaluation_sets import evaluation_texts, shown_name
 from generator.problems.files import column_names, data_files, open_files
-from generator.problems.hub import MODELSCOPE, open_hub
+from generator.problems.hub import open_hub
 from generator.problems.rows import BadRow
 from generator.record import utc_now, with_flags
 from shared.contamination import EvaluationIndex
@@ -140,9 +140,8 @@ def open_rows(task: Import) -> Iterator[tuple[str, dict[str, Any]]]:
     """(data set, row) of everything in the source, in its own order. Errors: `InputError`."""
     path = local_path(task.source)
     if path is None:
-        name = task.source.removeprefix(MODELSCOPE)
         rows: Iterable[tuple[str, dict[str, Any]]] = (
-            (name, row) for row in open_hub(task.source, task.split, None)
+            (task.source, row) for row in open_hub(task.source, task.split, None)
         )
     else:
         files, taken = data_files(path, task.split if path.is_dir() else "")

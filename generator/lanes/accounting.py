@@ -33,6 +33,7 @@ class Accounting:
         self._high_water = high_water
         self._clock = clock
         self._out_until: dict[str, float] = {}  # by account, as noted in the ledger
+        self._doubtful: set[str | None] = set()  # accounts of which the ledger may have lost calls
 
     def resume(self) -> None:
         """Take up what was spent: by the ledger, and by the disk's marks where the ledger has
@@ -40,6 +41,8 @@ class Accounting:
         """
         for account, budget in self._budgets.items():
             mark = self._high_water.get(account)
+            if mark is None and not self._high_water.ledger_is_whole:
+                self._doubtful.add(account)
             # A clock that was set back turns no day back.
             today = max(self._today(), mark.day if mark else 0.0)
             spent_today = self._ledger.spent(account, budget.day_began(today))
@@ -67,6 +70,20 @@ class Accounting:
         lost_before_today = budget.total_usd - ledger_usd - lost.usd
         if lost_before_today > ROUNDING_USD:
             self._ledger.add_lost_calls(account or "", 0.0, Spent(usd=lost_before_today))
+
+    def count_held(self, account: str | None, held: HighWater) -> None:
+        """What this corpus holds of a shared allowance counts as spent where nothing proves that
+        it is not. Errors: `CannotWrite`.
+        """
+        if account not in self._doubtful:
+            return
+        self._doubtful.discard(account)
+        budget = self._budgets[account]
+        today = self._today()
+        before = budget.spent(today)
+        budget.count_all_of(held)
+        by_ledger = Spent(before.calls, before.tokens, before.usd)
+        self._note_what_was_lost(account, today, by_ledger, before.total_usd)
 
     def reserve(self, gate: Gate, permit: Permit, sample_id: str) -> int:
         """Write a call down before it is made; its number. Errors: `CannotWrite`."""

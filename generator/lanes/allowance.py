@@ -3,11 +3,13 @@
 Everything here goes by the wall clock; a moment of the run's clock is asked for what it shows. Pure.
 """
 
+from collections.abc import Sequence
 from math import inf
 
 from generator.config import LaneConfig
 from generator.lanes.budgets import Budget, Reservation
 from generator.lanes.clock import Clock
+from generator.lanes.share import Share
 from generator.lanes.waits import Wait
 from generator.lanes.windows import windows_of
 
@@ -22,6 +24,7 @@ class Allowance:
         self.budget = budget
         self.run_budget = run_budget
         self.clock = clock
+        self.shares: Sequence[Share] = ()  # of what is shared with other generators
         self.reload(lane)
 
     def reload(self, lane: LaneConfig) -> None:
@@ -43,6 +46,23 @@ class Allowance:
                 reason = f"{whose} has used {limit.what}"
                 return Wait("used up", reason, self._moment(limit.until), limit.zone)
         return None
+
+    def wait_for_shares(self, now: float, tokens: int, usd: float) -> Wait | None:
+        """Why a call of this size waits for what other generators share; None: it does not."""
+        today = self.clock.calendar(now)
+        waits = (share.wait(now, today, tokens, usd) for share in self.shares)
+        return next((wait for wait in waits if wait is not None), None)
+
+    @property
+    def away_since(self) -> float | None:
+        """Since when the shared budget has not been reached; None where it is."""
+        moments = [share.away_since for share in self.shares if share.away_since is not None]
+        return min(moments, default=None)
+
+    @property
+    def warning(self) -> str:
+        """What a user should know while the lane works."""
+        return next((share.warning for share in self.shares if share.warning), "")
 
     def is_marked(self, now: float, tokens: int, usd: float) -> bool:
         """Whether what the next call may take is below the budgets' marks on the disk."""

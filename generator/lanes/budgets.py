@@ -8,7 +8,7 @@ it was started, by the provider's clock.
 What a crash or a lost ledger must not give out again is kept as a high-water mark on the disk.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 
 from generator.lanes.budget_day import BudgetDay
@@ -56,6 +56,8 @@ class Budget:
         self._spent = Spent()  # today, settled and reserved together
         self._number = 0
         self._announcement: Announcement | None = None
+        # what other generators hold of the allowance, where it is shared
+        self.others: HighWater | None = None
         # as it stands on the disk; None where this budget was never limited
         self.mark: HighWater | None = None
 
@@ -86,6 +88,14 @@ class Budget:
             self.mark = mark
         if now < out_until:
             self._announcement = Announcement(self._day.begins, 1, self._number)
+
+    def count_all_of(self, held: HighWater) -> None:
+        """Take all that this budget holds of a shared allowance as spent, as far as it is
+        limited.
+        """
+        self._spent = spent_by_mark(self._spent, held, self.limits)
+        if self.limits.usd_total:
+            self.total_usd = max(self.total_usd, held.total_usd)
 
     # The day
 
@@ -189,7 +199,7 @@ class Budget:
         """Calls of this size that the day still allows; inf where nothing limits them."""
         self._turn(now)
         limits = self.limits
-        spent_today = self._spent
+        spent_today = self.spent_by_all(now)
         calls = [inf]
         if limits.calls_per_day:
             calls.append(limits.calls_per_day - spent_today.calls)
@@ -198,7 +208,7 @@ class Budget:
         if limits.usd_per_day and usd:
             calls.append((limits.usd_per_day - spent_today.usd) / usd)
         if limits.usd_total and usd:
-            calls.append((limits.usd_total - self.total_usd) / usd)
+            calls.append((limits.usd_total - spent_today.total_usd) / usd)
         announced_calls = self.announced_calls
         if announced_calls is not None:
             calls.append(announced_calls)
@@ -224,6 +234,24 @@ class Budget:
             spent_today.tokens,
             spent_today.usd,
             self.total_usd,
+        )
+
+    def spent_by_all(self, now: float) -> HighWater:
+        """What is spent and in flight, with what others hold that share the allowance."""
+        own = self.spent(now)
+        others = self.others
+        if others is None:
+            return own
+        total_usd = own.total_usd + others.total_usd
+        if others.day != own.day:
+            return replace(own, total_usd=total_usd)
+        return HighWater(
+            own.day,
+            own.day_ends,
+            own.calls + others.calls,
+            own.tokens + others.tokens,
+            own.usd + others.usd,
+            total_usd,
         )
 
     def next_mark(self, now: float, calls: int = 0, tokens: int = 0, usd: float = 0.0) -> HighWater:

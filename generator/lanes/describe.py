@@ -40,7 +40,7 @@ def lane_status(gate: Gate, waiting: int, now: float, paused: bool = False) -> L
         first_token_seconds=round(concurrency.delays.recent, 3),
         per_minute=round(gate.account.pace.per_minute, 1),
         pace_source=gate.account.pace.source,
-        warning=gate.reasoning.warning,
+        warning=gate.reasoning.warning or gate.allowance.warning,
         seconds_p95=round(gate.expected.seconds_p95, 1) if gate.expected.calls else 0.0,
     )
 
@@ -50,7 +50,7 @@ def budget_status(lane: str, budget: Budget, today: float) -> list[BudgetStatus]
     is the run.
     """
     limits = budget.limits
-    spent = budget.spent(today)
+    spent = budget.spent_by_all(today)
     turns = datetime.fromtimestamp(spent.day_ends, UTC).isoformat(timespec="seconds")
     rows: list[tuple[str, float, float, str]] = [
         ("calls_per_day", spent.calls, limits.calls_per_day, turns),

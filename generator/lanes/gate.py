@@ -33,6 +33,7 @@ from shared.chat_api.errors import (
     CallError,
     ErrorEvent,
     KeyRefused,
+    OutOfFiles,
     RateLimited,
     ServerFault,
     Stalled,
@@ -100,10 +101,12 @@ class Gate:
 
     def wait(self, now: float) -> Wait | None:
         """None: a call may start now."""
+        tokens = self.expected.tokens
         return (
             self._out_of_service(now)
             or self.allowance.wait(now, self.expected.seconds_p95)
-            or self.account.wait(now, self.name, self.expected.tokens)
+            or self.account.wait(now, self.name, tokens)
+            or self.allowance.wait_for_shares(now, tokens, self.expected_usd(tokens))
         )
 
     def _out_of_service(self, now: float) -> Wait | None:
@@ -263,7 +266,9 @@ class Gate:
             pace.refused(now, pause, too_fast=not is_of_number_in_flight)
         else:
             pace.chance(now, pause)
-        if permit.probe:
+        if permit.probe and isinstance(error, OutOfFiles):
+            self.circuit.give_up_probe()  # it was not asked
+        elif permit.probe:
             self.circuit.succeed()  # it works; it is only busy
 
 

@@ -1,5 +1,6 @@
 """Every lane of a run: asked, steered, reported on."""
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -22,7 +23,10 @@ from generator.lanes.lane import Lane
 from generator.lanes.refusal_streak import SAMPLES
 from generator.lanes.reloading import taken_up
 from generator.lanes.retry import Retry
+from generator.lanes.share import Share
+from generator.lanes.sharing import Sharing
 from generator.monitor.status import BudgetStatus, LaneStatus
+from generator.spending import SharedStore
 from shared.chat_api import ChatClient
 from shared.records import Message
 
@@ -37,6 +41,8 @@ class Lanes:
         ledger: Ledger,
         high_water: HighWaterFile,
         wall_clock: Callable[[], float] = time.time,
+        store: SharedStore | None = None,
+        owner: str = "",
     ) -> None:
         self.config = config  # as far as it was taken up
         self._clock = Clock(wall_clock)
@@ -50,14 +56,30 @@ class Lanes:
         }
         budgets[None] = self._run_budget
         self._accounting = Accounting(budgets, ledger, high_water, self._clock)
+        self._sharing = self._share(Sharing(store, owner, self._clock), budgets) if store else None
         self._dispatcher = Dispatcher(
             self._lanes, config.judge.lane, config.daemon, self._accounting, self._clock
         )
         self._retry = Retry(self._dispatcher, self._accounting, self._clock, config.retry.attempts)
         self._teachers = AsyncExitStack()
 
+    def _share(self, sharing: Sharing, budgets: Mapping[str | None, Budget]) -> Sharing:
+        """What other generators share: an account's budget and the run's."""
+        shares = {
+            account: Share(account or "", budget, sharing.want)
+            for account, budget in budgets.items()
+        }
+        sharing.shares = shares
+        sharing.count_as_spent = self._accounting.count_held
+        for gate in self._gates.values():
+            gate.allowance.shares = (shares[gate.account.name], shares[None])
+        return sharing
+
     async def __aenter__(self) -> Self:
         self._accounting.resume()
+        if self._sharing is not None:
+            await self._sharing.open()
+            self._teachers.push_async_callback(self._sharing.close)
         for lane in self._lanes.values():
             await self._teachers.enter_async_context(lane.teacher)
         return self
@@ -74,13 +96,20 @@ class Lanes:
         """Let waiting samples in until cancelled: nothing is asked without it. Errors:
         `CannotWrite`.
         """
-        await self._dispatcher.run()
+        if self._sharing is None:
+            await self._dispatcher.run()
+            return
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._dispatcher.run())
+            group.create_task(self._sharing.run(self._dispatcher.wake))
 
-    async def give_back(self) -> None:
+    async def give_back(self) -> list[str]:
         """At an orderly end, with no call in flight: what budgets reserved and did not use.
-        Errors: `CannotWrite`.
+        Returns a sentence for each block that a shared budget could not take back. Errors:
+        `CannotWrite`.
         """
         await self._accounting.give_back()
+        return await self._sharing.give_back() if self._sharing else []
 
     async def ask(
         self, sample_id: str, messages: list[Message], params: Mapping[str, Any], *, lane: str = ""
@@ -127,6 +156,12 @@ class Lanes:
         """
         running = {name: lane.config for name, lane in self._lanes.items()}
         lanes, notes = taken_up(running, config.lane)
+        running_budget = self.config.budget
+        if (config.budget.shared, config.budget.shared_env) != (
+            running_budget.shared,
+            running_budget.shared_env,
+        ):
+            notes.append("budget.shared and shared_env need a restart")
         accounts = {gate.account.name: gate.account for gate in self._gates.values()}
         for name, keys in by_account(list(lanes.values())).items():
             accounts[name].reload(keys)

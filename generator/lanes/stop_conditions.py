@@ -81,6 +81,8 @@ def _out_at(gate: Gate, wait: Wait | None, now: float) -> float:
     circuit = gate.circuit
     if wait.state == "circuit open" and circuit.opened_at is not None:
         return -inf if circuit.failed_probes >= PROBES else circuit.opened_at + OUT_SECONDS
+    if wait.state == "budget away":
+        return (gate.allowance.away_since or now) + OUT_SECONDS
     if wait.state in BUSY and gate.busy_since is not None:
         is_long = wait.until is not None and wait.until - now > BUSY_SECONDS
         if wait.state == "cooling" and is_long:

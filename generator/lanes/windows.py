@@ -142,13 +142,14 @@ def parse_range(spec: str, default_zone: str = "UTC") -> WeeklyRange:
         )
     start = _minute(match["start"] or "0:00", spec)
     end = _minute(match["end"] or "24:00", spec)
-    if match["start"] and start == end:
-        raise ValueError(f"window {spec!r} is empty: it ends when it starts")
-    if end <= start:
+    crosses_midnight = end < start
+    if crosses_midnight:
         end += DAY_MINUTES
+    if end == start:  # also 24:00-00:00: midnight to the same midnight
+        raise ValueError(f"window {spec!r} is empty: it ends when it starts")
     try:
         zone = ZoneInfo(match["zone"] or default_zone)
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ValueError(
             f'window {spec!r}: no time zone {match["zone"]!r}; write "Asia/Shanghai" or "UTC"'
         ) from None

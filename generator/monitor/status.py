@@ -21,6 +21,7 @@ LaneState = Literal[
     "cooling",
     "closed window",
     "used up",
+    "budget away",
     "circuit open",
     "probing",
     "balance gone",

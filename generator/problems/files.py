@@ -12,9 +12,10 @@ from generator.problems.lines import JsonLines
 from generator.problems.order import shuffled
 from generator.problems.parquet import ParquetTables, open_parquet
 from generator.problems.scan import Row, RowCheck, Scan
-from generator.problems.splits import files_of_split
 from shared.errors import InputError
+from shared.file_search import everything_below
 from shared.row_files import SUFFIXES, check_format, choose_files, first_row
+from shared.splits import files_of_split
 
 
 def data_files(path: Path, split: str = "") -> tuple[list[Path], str]:
@@ -28,10 +29,10 @@ def data_files(path: Path, split: str = "") -> tuple[list[Path], str]:
         return [path], ""
     if not path.is_dir():
         raise InputError(f"{path}: no such file or folder: correct problems.source")
-    everything = list(path.rglob("*"))
+    everything = everything_below(path)
     files = choose_files(everything)
     if not files:
-        for other_file in sorted(everything):
+        for other_file in everything:
             check_format(other_file)
         raise InputError(
             f"{path}: no data file in this folder ({', '.join(SUFFIXES[:6])}, .gz): correct"

@@ -12,12 +12,12 @@ from generator.problems import numina
 from generator.problems.columns import DEFAULTS, Columns, recognise
 from generator.problems.files import column_names, data_files, first_columns, open_files
 from generator.problems.gold_search import GoldSearch
-from generator.problems.hub import MODELSCOPE, is_hub_name, open_hub
+from generator.problems.hub import is_hub_name, open_hub
 from generator.problems.rows import BadRow, RowShape, Skipped
-from generator.problems.scan import Scan
 from generator.problems.settings import ProblemSettings
 from generator.problems.stream import ProblemStream, ProblemTally, Screen
 from shared.errors import InputError
+from shared.hubs.modelscope import data_set_folder, data_set_name, modelscope_name
 from shared.records import Problem
 from shared.row_files import is_data_file
 
@@ -63,11 +63,15 @@ def local_path(source: str) -> Path | None:
     """The file or folder that `problems.source` means, whether it exists or not; None for a hub or
     synthetic source.
 
-    FOLDER:CONFIG is the folder of one configuration, as hubs name it.
+    FOLDER:CONFIG is the folder of one configuration, as hubs name it. A data set of ModelScope is
+    fetched, once. Errors: `InputError` where it cannot be.
     """
     path = Path(source).expanduser()
     if source.startswith(SYNTHETIC):
         return None
+    repository = modelscope_name(source)
+    if repository:
+        return data_set_folder(repository)
     folder, _, configuration = source.rpartition(":")
     configuration_folder = Path(folder).expanduser() / configuration
     if configuration and not path.exists() and configuration_folder.is_dir():
@@ -110,11 +114,6 @@ def _synthetic(config: ProblemSettings) -> Iterator[Problem]:
     )
 
 
-def shape_of(config: ProblemSettings, path: Path, files: list[Path], needs_gold: bool) -> RowShape:
-    """How the rows of local data are read."""
-    return _shape(config, path.name, needs_gold, recognise(first_columns(files)))
-
-
 def _local(
     config: ProblemSettings, path: Path, tally: ProblemTally, seed: int | None, needs_gold: bool
 ) -> Iterator[Problem | Skipped | BadRow]:
@@ -128,15 +127,6 @@ def _local(
     )
     tally.bad_rows = scan.bad_rows
     tally.bad = scan.bad
-    check_scan(config, path, files, scan, golds)
-    names = data_set_names(path, files)
-    return (shape.read(row, names[file]) for file, row in rows)
-
-
-def check_scan(
-    config: ProblemSettings, path: Path, files: list[Path], scan: Scan, golds: GoldSearch
-) -> None:
-    """Refuse what would be found out when all calls are paid. Errors: `InputError`."""
     if scan.bad_rows and not scan.rows:
         raise InputError(
             f"{path}: none of its {scan.bad_rows:,} rows could be read, the first: {scan.bad[0]}"
@@ -151,14 +141,16 @@ def check_scan(
                 f"problems.only_sources: no row of {path} has source"
                 f" {name!r}{_suggestion(name, scan.subsets)}"
             )
+    names = _data_set_names(path, files)
+    return (shape.read(row, names[file]) for file, row in rows)
 
 
-def data_set_names(path: Path, files: list[Path]) -> dict[Path, str]:
+def _data_set_names(path: Path, files: list[Path]) -> dict[Path, str]:
     """What the rows of each file call their origin: folder and file; the folder alone where it
     is one data set.
     """
     names = {file: _SHARD.sub("", file.stem) for file in files}
-    folder = (path.parent if path.is_file() else path).resolve().name
+    folder = data_set_name(path.parent if path.is_file() else path)
     if path.is_dir() and len(set(names.values())) == 1:
         return dict.fromkeys(files, folder)
     return {file: f"{folder}/{name}" for file, name in names.items()}
@@ -173,7 +165,7 @@ def _from_hub(
     fields = set(opening_row)
     _check_answer_field(config, config.source, fields)
     known_columns = recognise(fields)
-    shape = _shape(config, config.source.removeprefix(MODELSCOPE), needs_gold, known_columns)
+    shape = _shape(config, config.source, needs_gold, known_columns)
     tally.columns = _columns_in_words(shape, known_columns)
     golds = GoldSearch(shape)
     for number, row in enumerate(chain([opening_row], rows), 1):

@@ -32,9 +32,21 @@ PUBLIC = {
     "mmlu_pro": HubSet("TIGER-Lab/MMLU-Pro", None, "test"),
 }
 
+# Where ModelScope keeps them, by what evalscope 1.14.1 reads (its benchmarks/*_adapter.py); those that
+# are not here have no data set of the same problems there.
+ON_MODELSCOPE = {
+    "gsm8k": HubSet("AI-ModelScope/gsm8k", "main", "test"),
+    "math_500": HubSet("AI-ModelScope/MATH-500", None, "test"),
+    "aime24": HubSet("evalscope/aime24", None, "test"),
+    "aime25": HubSet("evalscope/aime25", None, "test"),
+    "minerva_math": HubSet("knoveleng/Minerva-Math", None, "train"),
+    "gpqa:diamond": HubSet("AI-ModelScope/gpqa_diamond", None, "train"),
+    "mmlu_pro": HubSet("TIGER-Lab/MMLU-Pro", None, "test"),
+}
+
 # Before the name of a corpus or a training run: the problems that training did not see.
 HELD_OUT = "held-out:"
-# Before lighteval's own name of one of its tasks.
+# Before lighteval's own name of one of its tasks, which only the evaluation can ask.
 LIGHTEVAL = "lighteval:"
 
 WHAT_A_NAME_IS = (

@@ -14,6 +14,7 @@ from shared.benchmarks.local_copies import expected_copies, find_copy
 from shared.benchmarks.names import (
     HELD_OUT,
     LIGHTEVAL,
+    ON_MODELSCOPE,
     WHAT_A_NAME_IS,
     HubSet,
     hub_set_of,
@@ -22,7 +23,10 @@ from shared.benchmarks.names import (
 )
 from shared.benchmarks.rows import PlacedRow, Row, checked_row, problem_of, read_file
 from shared.errors import InputError
+from shared.file_search import everything_below
+from shared.hubs.modelscope import PREFIX, data_set_folder, on_modelscope
 from shared.row_files import check_format, choose_files, is_data_file
+from shared.splits import files_of_split
 
 HubReader = Callable[[HubSet], Iterable[Any]]  # the split's rows, in order
 
@@ -53,6 +57,8 @@ def open_benchmark(name: str, sources: BenchmarkSources) -> OpenBenchmark:
     Errors: `InputError` that names the configuration key, the name and the remedy.
     """
     path = Path(name).expanduser()
+    from_modelscope = on_modelscope(name) and not path.exists()
+    name = name.removeprefix(PREFIX)
     hub_set = hub_set_of(name)
     if name.startswith(HELD_OUT):
         place = Path(name.removeprefix(HELD_OUT)).expanduser()
@@ -72,6 +78,8 @@ def open_benchmark(name: str, sources: BenchmarkSources) -> OpenBenchmark:
         raise InputError(f"{sources.names_key}: {name!r} is unknown: use {WHAT_A_NAME_IS}{nearest}")
     if sources.copies:
         return _open_copy(name, hub_set, sources)
+    if from_modelscope:
+        return _open_modelscope(name, hub_set, sources)
     return _open_hub(name, hub_set, sources)
 
 
@@ -99,7 +107,7 @@ def _has_parts(name: str) -> bool:
 def _read_local(path: Path) -> Iterator[PlacedRow]:
     """The rows of all data files of a folder."""
     check_format(path)
-    files = choose_files(path.rglob("*"))
+    files = choose_files(everything_below(path))
     if not files:
         raise InputError(
             f"{path}: give a file of rows (.jsonl, .csv, .parquet), or a folder of them"
@@ -118,6 +126,29 @@ def _open_copy(name: str, hub_set: HubSet, sources: BenchmarkSources) -> OpenBen
         raise InputError(f"{where}: no copy of {name} there: looked for {places}: add one")
     rows = chain.from_iterable(map(read_file, files))
     return OpenBenchmark(rows, ", ".join(map(str, files)), _has_parts(name))
+
+
+def _open_modelscope(name: str, hub_set: HubSet, sources: BenchmarkSources) -> OpenBenchmark:
+    """The files of a split, fetched once. Errors: `InputError`."""
+    key = key_of(name)
+    if key is not None and key not in ON_MODELSCOPE and "/" not in name:
+        raise InputError(
+            f"{sources.names_key}: {name!r}: ModelScope is not known to keep it: give a local file,"
+            f" or {PREFIX}OWNER/NAME:SPLIT"
+        )
+    if key is not None and "/" not in name:
+        hub_set = ON_MODELSCOPE[key]
+    subset = f":{hub_set.subset}" if hub_set.subset else ""
+    place = data_set_folder(f"{hub_set.data_set}{subset}")
+    files = [place]
+    if place.is_dir():
+        files, _ = files_of_split(
+            place, choose_files(everything_below(place)), hub_set.split, sources.names_key
+        )
+    if not files:
+        raise InputError(f"{PREFIX}{hub_set.data_set}: no file of rows in it: give a local file")
+    rows = chain.from_iterable(map(read_file, files))
+    return OpenBenchmark(rows, f"{PREFIX}{hub_set}", _has_parts(name))
 
 
 def _open_hub(name: str, hub_set: HubSet, sources: BenchmarkSources) -> OpenBenchmark:

@@ -1,6 +1,7 @@
 """The client of an OpenAI-compatible chat API: one session for a server, one `call` for a sample."""
 
 import asyncio
+import errno
 import urllib.request
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -10,10 +11,11 @@ import aiohttp
 import orjson
 from yarl import URL
 
+from shared.addresses import can_be_looked_up
 from shared.chat_api import error_mapping, wire
 from shared.chat_api.clocks import Clocks
 from shared.chat_api.dialects import Gathering
-from shared.chat_api.errors import CallError, FieldRefused, Unreachable
+from shared.chat_api.errors import CallError, FieldRefused, OutOfFiles, Unreachable
 from shared.chat_api.limits import LimitNews, news
 from shared.chat_api.redaction import Address, Redactor
 from shared.chat_api.request import Request
@@ -21,9 +23,13 @@ from shared.chat_api.stream import Call, bounded
 from shared.errors import InputError
 from shared.records import Completion
 
+NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
+DESCRIPTOR_SECONDS = 1.0  # until one may be free
+
 
 class ChatClient:
-    """Asks one server. Use it as an async context manager.
+    """Asks one server. Use it as an async context manager. Errors: `InputError` for an address that
+    is none.
 
     `as_generated`: a completion's `response` is the whole text as the model generated it, thinking
     tags included, and its `reasoning` is "".
@@ -38,6 +44,11 @@ class ChatClient:
         as_generated: bool = False,
     ) -> None:
         address = Address.of(base_url)
+        if not can_be_looked_up(address.url):
+            raise InputError(
+                f"base_url {address.url[:200]}: no host that can be looked up: write it like"
+                ' "https://api.example.com/v1"'
+            )
         self._url = f"{address.url.rstrip('/')}/chat/completions"
         self._clocks = clocks or Clocks()
         self._as_generated = as_generated
@@ -131,6 +142,11 @@ class ChatClient:
         except aiohttp.InvalidURL:
             raise Unreachable(f"base_url is no URL: {self._url}") from None
         except aiohttp.ClientError as error:
+            if getattr(error, "errno", None) in NO_DESCRIPTOR:
+                raise OutOfFiles(
+                    "no file descriptor is left for a connection: raise `ulimit -n`",
+                    retry_after_seconds=DESCRIPTOR_SECONDS,
+                ) from None
             call.broke(_reason(error, self._redactor))
 
     async def _receive(

@@ -8,6 +8,7 @@
     ├── BalanceGone           402: the lane stops and is probed now and then
     ├── UnknownModel          404: the lane stops; the message names the model
     ├── RateLimited           429: Retry-After cools the whole lane
+    │   └── OutOfFiles        this machine has no descriptor left for a connection
     ├── ServerFault           5xx, or a reply that is no completion
     ├── Unreachable           the transport failed before any byte of an answer
     ├── Stalled               no first token, or no next token, in time
@@ -103,6 +104,12 @@ class UnknownModel(CallError):
 class RateLimited(CallError):
     kind = "rate_limited"
     retryable = True
+
+
+class OutOfFiles(RateLimited):
+    """Nothing was asked: fewer calls at once, a little later, is all that helps."""
+
+    kind = "open_files"
 
 
 class ServerFault(CallError):

@@ -3,7 +3,7 @@
 import base64
 import re
 from dataclasses import dataclass
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
 
 from shared.chat_api import wire
 
@@ -47,6 +47,20 @@ class Address:
         )
         encoded = self.authorization.removeprefix("Basic ")
         return [text for text in dict.fromkeys((*secret, encoded)) if text]
+
+
+def database_secrets(address: str) -> list[str]:
+    """Of "postgresql://user:password@host/name?password=…": the whole of it, and every spelling of
+    the password.
+    """
+    try:
+        parts = urlsplit(address)
+    except ValueError:  # brackets that do not close
+        return [address] if address else []
+    written = parts.netloc.rpartition("@")[0].partition(":")[2]
+    passwords = [written, *parse_qs(parts.query).get("password", ())]
+    texts = [address, *passwords, *map(unquote, passwords)]
+    return [text for text in dict.fromkeys(texts) if text]
 
 
 class Redactor:

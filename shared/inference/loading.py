@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import InputError, Stopped
+from shared.hubs.modelscope import model_folder
 
 if TYPE_CHECKING:
     import torch
@@ -61,7 +62,7 @@ def from_pretrained(load: Callable[..., Any], model: str | Path, **options: Any)
     import torch
 
     try:
-        return load(str(model), **options)
+        return load(str(model_folder(model)), **options)
     except (MemoryError, torch.OutOfMemoryError):
         raise  # too small a card is no damaged folder
     except Stopped:

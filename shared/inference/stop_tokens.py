@@ -37,7 +37,7 @@ def end_of_turn_id(tokenizer: Any, chat: ChatRenderer) -> int:
         raise InputError(
             f"chat template: the end of the assistant's turn {chat.end!r} is {len(token_ids)}"
             " tokens, not one: use an instruct model whose template ends each turn with a special"
-            " token"
+            ' token, or train with data.template = "plain"'
         )
     return token_ids[0]
 

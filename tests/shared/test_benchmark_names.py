@@ -232,7 +232,7 @@ def test_a_copy_in_several_files_is_read_whole(tmp_path: Path, program: Reader) 
 
 
 @each_program
-@pytest.mark.parametrize("name", ["gsm9k", "gsm8k:train", "modelscope:someone/exams"])
+@pytest.mark.parametrize("name", ["gsm9k", "gsm8k:train"])
 def test_an_unknown_name_is_refused_with_the_known_ones(program: Reader, name: str) -> None:
     with pytest.raises(InputError, match=rf"'{name}' is unknown: use gsm8k, math_500, .*held-out:"):
         program(name, "")

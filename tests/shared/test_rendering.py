@@ -9,9 +9,10 @@ import pytest
 from shared import thinking
 from shared.errors import InputError
 from shared.rendering import ChatRenderer
+from shared.template_date import freeze_date, frozen_date, has_date
 from tests.trainer.templates import CHATML, NO_SYSTEM, QWEN, R1_DISTILL
 
-pytest.importorskip("jinja2", reason="not in the generator's environment")
+jinja2 = pytest.importorskip("jinja2", reason="not in the generator's environment")
 
 TOKENS = {"eos_token": "<|im_end|>"}
 USER = {"role": "user", "content": "2 + 2?"}
@@ -138,6 +139,33 @@ def test_the_date_in_a_template_is_the_given_day_and_today_otherwise() -> None:
     day = datetime(2026, 1, 2)
     assert ChatRenderer(DATED, {}, today=day).prompt([USER]).startswith("02 Jan 2026")
     assert ChatRenderer(DATED, {}).prompt([USER]).startswith(datetime.now().strftime("%d %b %Y"))
+
+
+def test_a_date_written_into_a_template_stays_and_names_the_same_prompts() -> None:
+    day = datetime(2026, 1, 2)
+    frozen = ChatRenderer(DATED, {}, today=day).template
+    later = ChatRenderer(frozen, {}, today=datetime(2027, 3, 4))
+    assert later.prompt([USER]) == ChatRenderer(DATED, {}, today=day).prompt([USER])
+    assert later.digest == ChatRenderer(DATED, {}, today=day).digest
+    assert later.digest != ChatRenderer(DATED, {}, today=datetime(2026, 1, 3)).digest
+    assert frozen_date(frozen) == day
+    assert freeze_date(frozen, datetime(2027, 3, 4)) == frozen
+
+
+@pytest.mark.parametrize("template", [QWEN, CHATML, R1_DISTILL, NO_SYSTEM])
+def test_a_template_without_a_date_is_not_touched(template: str) -> None:
+    assert ChatRenderer(template, TOKENS).template == template
+    assert frozen_date(template) is None
+    assert not has_date(template)
+
+
+def test_a_server_without_a_clock_shows_the_frozen_date_as_well() -> None:
+    template = (
+        '{%- if strftime_now is defined %}{%- set day = strftime_now("%d %b %Y") %}{%- else %}'
+        '{%- set day = "26 Jul 2024" %}{%- endif %}{{- day }}'
+    )
+    frozen = freeze_date(template, datetime(2026, 1, 2))
+    assert jinja2.Template(frozen).render() == "02 Jan 2026"
 
 
 def test_transformers_generation_tag_marks_and_changes_no_text() -> None:

@@ -12,7 +12,14 @@ import pytest
 from shared.errors import CannotWrite, InputError
 from shared.file_writing import write_atomically
 from shared.shard_writer import ShardWriter
-from shared.shards import describe, open_files, read_rows, sealed_files, whole_length
+from shared.shards import (
+    describe,
+    open_files,
+    read_rows,
+    sealed_files,
+    strangers,
+    whole_length,
+)
 
 LINES = [b'{"n": %d}\n' % n for n in range(7)]
 
@@ -95,11 +102,46 @@ def test_a_torn_or_foreign_line_is_named_with_its_file_and_number(tmp_path: Path
 
 
 def test_a_shard_that_cannot_be_read_is_named_with_the_remedy(tmp_path: Path) -> None:
-    (tmp_path / "traces/shard-000000.jsonl").mkdir(parents=True)
+    (tmp_path / "traces").mkdir()
+    # A file whose reading fails, for root too: the process's memory at address 0.
+    (tmp_path / "traces/shard-000000.jsonl").symlink_to("/proc/self/mem")
     (unreadable,) = sealed_files(tmp_path, "traces")
     for read in (lambda: list(read_rows(unreadable)), lambda: describe(tmp_path, unreadable)):
-        with pytest.raises(InputError, match=r"shard-000000.jsonl: Is a directory: .*take it away"):
+        with pytest.raises(
+            InputError, match=r"shard-000000.jsonl: Input/output error: .*take it away"
+        ):
             read()
+
+
+def test_what_is_no_file_of_ours_is_no_shard_whatever_its_name(tmp_path: Path) -> None:
+    pile = tmp_path / "traces"
+    (pile / "shard-000007.jsonl").mkdir(parents=True)
+    os.mkfifo(pile / "shard-000001.jsonl")
+    (pile / "shard-000002.jsonl").symlink_to("nowhere")
+    odd_names = ["shard-.jsonl", "shard-abcdef.jsonl", "shard-000003\n.jsonl", "shard-3.jsonl"]
+    for name in [*odd_names, "shard-0000003.jsonl", "shard-000003.jsonl~", "shard-000003.jsonl\n"]:
+        (pile / name).write_bytes(b"{}\n")
+    (pile / os.fsdecode(b"shard-\xff00003.jsonl")).write_bytes(b"{}\n")
+    (pile / "shard-99999999999999999999.jsonl").write_bytes(b"{}\n")
+    (pile / "shard-000010.jsonl").write_bytes(b'{"n": 1}\n')
+    (pile / "shard-1000000.jsonl").write_bytes(b'{"n": 2}\n')
+    assert [path.name for path in sealed_files(tmp_path, "traces")] == [
+        "shard-000010.jsonl",
+        "shard-1000000.jsonl",
+    ]
+    assert open_files(tmp_path, "traces") == []
+    strange_names = {path.name for path in strangers(tmp_path, "traces")}
+    assert {*odd_names, "shard-000007.jsonl", "shard-000001.jsonl"} < strange_names
+    assert "shard-000003.jsonl~" not in strange_names  # no reader of *.jsonl takes it
+
+
+def test_a_new_shard_takes_the_place_of_nothing_that_stands_there(tmp_path: Path) -> None:
+    (tmp_path / "traces/shard-000004.jsonl").mkdir(parents=True)
+    writer = ShardWriter(tmp_path, "traces", 10, 1)
+    assert writer.append(b'{"n": 1}\n').shard == "traces/shard-000005.jsonl"
+    sealed = writer.seal()
+    assert sealed is not None
+    assert sealed.name == "traces/shard-000005.jsonl"
 
 
 def test_a_folder_that_is_no_corpus_is_named(tmp_path: Path) -> None:

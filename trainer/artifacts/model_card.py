@@ -1,9 +1,11 @@
 """The model card: README.md of a run's weights, from its manifest alone."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from shared.file_writing import write_atomically
+from shared.hubs.modelscope import PREFIX
 from trainer.artifacts.manifest import read_manifest
 
 
@@ -18,8 +20,12 @@ def write_card(run: Path) -> None:
             write_atomically(folder / "README.md", text)
 
 
-def card_text(manifest: dict[str, Any]) -> str:
-    """The card of a run with this manifest, as Markdown with the hub's header."""
+def card_text(
+    manifest: Mapping[str, Any], comparison: Mapping[str, Any] | None = None, licence: str = "other"
+) -> str:
+    """The card of a run with this manifest, as Markdown with the hub's header. `comparison`: of its
+    evaluation's comparison.json.
+    """
     data = manifest["data"]
     result = manifest.get("result", {})
     plan = manifest["plan"]
@@ -38,7 +44,8 @@ def card_text(manifest: dict[str, Any]) -> str:
         if not proof["holds"]:
             merged += " (NOT the trained model)"
     return f"""---
-base_model: {manifest["model"]}
+base_model: {manifest["model"].removeprefix(PREFIX)}
+license: {licence}
 library_name: transformers
 pipeline_tag: text-generation
 tags: [reasoning, distillation, {manifest["method"]}]
@@ -61,6 +68,42 @@ Answers with its thinking between `<think>` and `</think>`, then the solution wi
   commit `{manifest["git_commit"] or "?"}`
 - Libraries: {libraries}
 
+## Evaluation
+
+{evaluation_text(comparison)}
+
+## Licence
+
+{licence_text(licence)}
+
 Not checked here: anything but mathematics with one final answer. A model of this size errs with confidence.
 `manifest.json` names every shard of the data with its sha256.
 """
+
+
+def evaluation_text(comparison: Mapping[str, Any] | None) -> str:
+    """What the evaluation found, as a table; a sentence where there was none."""
+    if comparison is None:
+        return "Not evaluated: no claim is made that the model got better."
+    lines = [
+        "| benchmark | problems | base | tuned | difference, 95% | McNemar's exact p |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, figures in comparison["benchmarks"].items():
+        low, high = figures["interval95"]
+        lines.append(
+            f"| {name} | {figures['n']:,} | {figures['base']['accuracy']:.1%}"
+            f" | {figures['tuned']['accuracy']:.1%}"
+            f" | {figures['difference']:+.1%} ({low:+.1%} to {high:+.1%})"
+            f" | {figures['mcnemar_p']:.2g} |"
+        )
+    return "\n".join(lines)
+
+
+def licence_text(licence: str) -> str:
+    """What a reader must know before using the weights."""
+    chosen = "None was chosen." if licence == "other" else f"`{licence}`, as the uploader says."
+    return (
+        f"{chosen} The base model's licence and the terms of the teacher that wrote the traces hold as"
+        " well; both are the uploader's to keep."
+    )

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from shared.errors import InputError
+from shared.hubs.modelscope import model_folder, modelscope_name
 from shared.inference.loading import from_pretrained, load_model, load_whole_model
 from trainer.config import TrainerConfig
 
@@ -93,6 +94,8 @@ def check_model(model: str) -> None:
                 f"model {model}: the folder has no config.json: give a folder saved by"
                 " save_pretrained"
             )
+    elif modelscope_name(model):
+        return
     elif model.startswith((".", "/", "~")) or model.count("/") != 1:
         raise InputError(
             f"model {model}: no such folder, and a hub name is OWNER/NAME: correct the path"
@@ -206,7 +209,7 @@ def _load_unsloth(config: TrainerConfig, setup: Setup) -> Any:
     from unsloth import FastLanguageModel
 
     model, _ = FastLanguageModel.from_pretrained(
-        config.model,
+        str(model_folder(config.model)),
         max_seq_length=config.train.max_length,
         dtype=_dtype(setup),
         load_in_4bit=config.method == "qlora",

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import InputError
-from shared.inference.loading import load_tokenizer
 from shared.rendering import ChatRenderer
 from trainer.artifacts.checkpoints import whole_checkpoints
 from trainer.artifacts.manifest import read_manifest, template_date
 from trainer.config import TrainerConfig
 from trainer.data.data_order import run_order
 from trainer.data.selection import Selection, check_corpora, select
+from trainer.data.student_tokenizer import load_student_tokenizer
 from trainer.layers.backends import (
     Backend,
     check_model,
@@ -111,10 +111,9 @@ def prepare(config: TrainerConfig, card: Card | None = None) -> Prepared:
     take_card(launch)
     # The first import of the big libraries: Unsloth, where used, before all others.
     backend = open_backend(config)
-    tokenizer = load_tokenizer(config.model)
     manifest = _manifest_to_go_on(config)
     today = template_date(manifest) if manifest else None
-    chat = ChatRenderer.of(tokenizer, config.system, f"model {config.model}", today)
+    tokenizer, chat = load_student_tokenizer(config, today)
     model_config = load_config(config.model)
     _check_length(config, model_config)
     shards = _shards_of(config, manifest) if manifest else None

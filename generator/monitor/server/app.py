@@ -13,6 +13,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from generator.monitor.server.access import Access, is_loopback
+from generator.monitor.server.connections import BACKLOG, Connections
 from generator.monitor.server.history import SAMPLE_SECONDS, History
 from generator.monitor.server.metrics import exposition
 from generator.monitor.server.page import page, page_policy
@@ -171,13 +172,17 @@ async def dashboard_server(
     can be had.
     """
     routes = _Routes(status, traces, controls)
-    app = web.Application(middlewares=[_guard(access)], client_max_size=1024)
+    connections = Connections(lambda: new_handler())  # known once the application is set up
+    app = web.Application(middlewares=[_guard(access, connections)], client_max_size=1024)
     routes.add_to(app)
     logging.getLogger("aiohttp.server").addFilter(_is_our_fault)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
+    assert runner.server is not None
+    new_handler = runner.server
+    listener: asyncio.Server | None = None
     try:
-        bound_port = await _bind(runner, host, port)
+        listener, bound_port = await _bind(connections, host, port)
         address = "127.0.0.1" if host in ("0.0.0.0", "::") else host
         routes.start_sampling()
         yield (
@@ -187,6 +192,8 @@ async def dashboard_server(
         )
     finally:
         routes.stop_sampling()
+        if listener is not None:
+            listener.close()
         await runner.cleanup()
 
 
@@ -198,29 +205,34 @@ def _is_our_fault(record: logging.LogRecord) -> bool:
     return not isinstance(error, HttpProcessingError)
 
 
-async def _bind(runner: web.AppRunner, host: str, port: int) -> int:
+async def _bind(connections: Connections, host: str, port: int) -> tuple[asyncio.Server, int]:
+    """The listener, and its port."""
+    loop = asyncio.get_running_loop()
     last_port = port + NEXT_PORTS if is_loopback(host) else port
     for candidate in range(port, min(last_port, 65535) + 1):
         try:
-            await web.TCPSite(runner, host, candidate).start()
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
+            return await loop.create_server(
+                connections, host, candidate, backlog=BACKLOG
+            ), candidate
+        except (OSError, UnicodeError) as error:  # a host that is no name at all
+            if getattr(error, "errno", None) != errno.EADDRINUSE:
+                reason = getattr(error, "strerror", None) or error
                 raise InputError(
-                    f"daemon.host {host}: {error.strerror or error}: give an address of this"
-                    " machine"
+                    f"daemon.host {host[:80]}: {reason}: give an address of this machine"
                 ) from None
-        else:
-            return candidate
     raise InputError(f"daemon.port {port} is taken: set another one, or 0 for no server")
 
 
-def _guard(access: Access) -> Callable[..., Awaitable[web.StreamResponse]]:
+def _guard(
+    access: Access, connections: Connections
+) -> Callable[..., Awaitable[web.StreamResponse]]:
     """Every request passes here first, and every reply takes these headers."""
 
     @web.middleware
     async def guard(
         request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
+        connections.note_request(request.protocol)
         reply: web.StreamResponse
         refusal = access.check(request.method, request.path, request.headers)
         if refusal is not None:

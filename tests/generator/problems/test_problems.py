@@ -200,17 +200,6 @@ def test_a_hub_data_set_is_streamed_in_a_seeded_order(
 
 def test_hub_names_are_told_from_paths() -> None:
     assert is_hub_name("AI-MO/NuminaMath-CoT")
-    assert is_hub_name("modelscope:AI-MO/NuminaMath-CoT")
     assert is_hub_name("openai/gsm8k:main")
     assert not is_hub_name("./data/x")
     assert not is_hub_name("a/b/c")
-
-
-def test_modelscope_without_its_package_says_how_to_get_it() -> None:
-    try:
-        import modelscope  # noqa: F401
-    except ImportError:
-        with pytest.raises(InputError, match="pip install 'modelscope"):
-            opened("modelscope:AI-MO/NuminaMath-CoT")
-    else:
-        pytest.skip("modelscope is installed here")

@@ -3,6 +3,8 @@ and what surrounds it.
 """
 
 import asyncio
+import os
+import resource
 import socket
 import time
 from dataclasses import replace
@@ -15,7 +17,7 @@ from generator.config import LaneConfig, TimeoutsConfig
 from generator.keys import key_of
 from generator.record import verdict_without_grading
 from shared.chat_api import ChatClient, Clocks
-from shared.chat_api.errors import Cut, Overran, Oversized, Stalled, Unreachable
+from shared.chat_api.errors import Cut, OutOfFiles, Overran, Oversized, Stalled, Unreachable
 from shared.chat_api.request import Request
 from shared.errors import InputError
 from tests.fake_server import floods, says, scripted
@@ -181,10 +183,39 @@ async def test_a_server_that_does_not_accept_is_unreachable_once_the_connect_clo
     assert isinstance(error, Unreachable)
 
 
-@pytest.mark.parametrize("url", ["http://", "ftp://127.0.0.1/v1", "http://no-such-host.invalid/v1"])
+@pytest.mark.parametrize("url", ["ftp://127.0.0.1/v1", "http://no-such-host.invalid/v1"])
 async def test_an_address_that_cannot_be_one_is_unreachable(url: str) -> None:
     async with ChatClient(url, clocks=PATIENT) as client:
         assert isinstance(await failure(client), Unreachable)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["", "xn--", "xn--a", "a..b", "ä..b", "a" * 64 + ".invalid", "a." * 200 + "b", "a b", "%00"],
+)
+def test_a_host_that_no_resolver_takes_is_refused_before_the_first_call(host: str) -> None:
+    with pytest.raises(InputError, match="no host that can be looked up"):
+        ChatClient(f"http://{host}/v1")
+
+
+@pytest.mark.parametrize("host", ["[::1]:8000", "127.1", "a_b", "☃.net", "xn--n3h.net", "x.com."])
+def test_a_host_that_a_resolver_takes_is_taken(host: str) -> None:
+    ChatClient(f"http://{host}/v1")
+
+
+async def test_where_no_descriptor_is_left_the_call_waits_and_the_server_is_not_blamed() -> None:
+    async with scripted(WHOLE) as server, ChatClient(server.url, clocks=PATIENT) as client:
+        soft_limit, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+        lowest_free = os.open(os.devnull, os.O_RDONLY)
+        os.close(lowest_free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard_limit))
+        try:
+            error = await failure(client)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft_limit, hard_limit))
+        assert isinstance(error, OutOfFiles)
+        assert error.retry_after_seconds
+        assert (await client.call(REQUEST)).response
 
 
 @pytest.mark.timing

@@ -2,6 +2,7 @@
 trained, probed, merged with proof, chatted with and decoded.
 """
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,10 +15,11 @@ from shared.inference.generation import decoder_kind, generate
 from shared.inference.hf_generate import HfDecoder
 from shared.inference.loading import load_model, load_tokenizer
 from shared.rendering import ChatRenderer
+from shared.template_date import frozen_date
 from tests.trainer.corpora import trace, write_corpus
 from tests.trainer.process_runs import metrics, write_config
 from tests.trainer.students.models import STUDENTS, Student, save
-from trainer.artifacts.manifest import read_manifest
+from trainer.artifacts.manifest import read_manifest, template_date
 from trainer.artifacts.merge import merge
 from trainer.chat import SamplingSettings, Speaker
 from trainer.config import Method, TrainerConfig
@@ -29,6 +31,7 @@ from trainer.layers.recurrent_state import carries_state
 from trainer.loop.train import run
 
 LONG = 16  # a sample whose thinking is above the 128 tokens where the frequencies of Phi change
+DATED = {"Llama-3.2", "SmolLM3", "Granite"}
 HYBRID = {"Qwen3.5"}
 DECODED_BY_TRANSFORMERS = {"Qwen3.5", "Gemma-3", "Gemma-3 (4B and larger)"}
 
@@ -90,12 +93,20 @@ def test_chat_answers_from_the_adapter_and_from_the_base(trained: Trained) -> No
         assert shown
 
 
-def test_the_merged_folder_renders_as_the_model_did(folder: Path, trained: Trained) -> None:
-    before = ChatRenderer.of(load_tokenizer(folder))
-    after = ChatRenderer.of(load_tokenizer(trained.folder / "merged"))
+def test_the_merged_folder_renders_as_the_model_did_on_the_day_of_its_training(
+    student: Student, folder: Path, trained: Trained
+) -> None:
+    manifest = read_manifest(trained.folder)
+    assert manifest is not None
+    day = template_date(manifest)
+    before = ChatRenderer.of(load_tokenizer(folder), today=day)
     question = [{"role": "user", "content": "What is 2 + 3?"}]
-    assert after.prompt(question) == before.prompt(question)
-    assert after.end == before.end
+    for name in ("adapter", "merged"):
+        after = ChatRenderer.of(load_tokenizer(trained.folder / name), today=datetime(2099, 1, 1))
+        assert after.prompt(question) == before.prompt(question)
+        assert after.end == before.end
+        assert after.digest == manifest["template"]["digest"]
+        assert (frozen_date(after.template) == day) == (student.name in DATED)
 
 
 def test_the_merged_model_is_decoded_to_transformers_own_greedy_tokens(

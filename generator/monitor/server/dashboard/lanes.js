@@ -1,6 +1,6 @@
 // The lanes of a run and its budgets.
 const GOOD_STATES = ["ready", "full", "pacing"];
-const BAD_STATES = ["stopped", "balance gone", "circuit open"];
+const BAD_STATES = ["stopped", "balance gone", "circuit open", "budget away"];
 
 // `now`: milliseconds by the clock of the run.
 function laneBox(lane, now) {
