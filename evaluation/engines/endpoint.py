@@ -8,15 +8,15 @@ and the next run asks for the rest only.
 import asyncio
 import json
 import os
-from collections import deque
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from typing import Any
 
 from evaluation.config import EngineConfig, GenerationConfig
 from evaluation.engines.protocol import Deliver, EndpointDead
 from evaluation.engines.request import RequestFields
+from evaluation.engines.servers import Server, next_server
 from evaluation.records import ModelAnswer, Question, SampleRequest
 from shared.chat_api import ChatClient, Clocks
 from shared.chat_api.errors import (
@@ -47,17 +47,10 @@ KEY_ENV = "OPENAI_API_KEY"
 _USERS_TO_MEND = (BadRequest, UnknownModel, KeyRefused, BalanceGone, Oversized)
 
 
-@dataclass(slots=True)
-class _Server:
-    """One of the addresses that serve the model, and what it is asked."""
-
-    base_url: str
-    client: ChatClient
-    fields: RequestFields
-
-
 class EndpointEngine:
-    """Asks one model at one server or several, `batch` calls in flight on all of them together."""
+    """Asks one model at one server or several, `batch` calls in flight on all of them together,
+    each call at the server with the least.
+    """
 
     shows_opening = False  # a server sends what the model said, not what the template had begun
 
@@ -78,7 +71,7 @@ class EndpointEngine:
         # One limit for a whole call: a server's queue may well be longer than any gap in a stream.
         clocks = Clocks(_CONNECT_SECONDS, first_token=0, stall=0, total=engine.timeout_seconds)
         self._servers = [
-            _Server(
+            Server(
                 url,
                 ChatClient(url, api_key, clocks, as_generated=True),
                 RequestFields(name, generation),
@@ -119,38 +112,34 @@ class EndpointEngine:
                 await stack.enter_async_context(server.client)
             try:
                 async with asyncio.TaskGroup() as workers:
-                    for number in range(min(calls, len(wanted))):
-                        workers.create_task(self._work(number, queue, deliver, tick))
+                    for _ in range(min(calls, len(wanted))):
+                        workers.create_task(self._work(queue, deliver, tick))
             except ExceptionGroup as group:
                 raise _first_cause(group) from None
 
     async def _work(
-        self,
-        number: int,
-        queue: Iterator[SampleRequest],
-        deliver: Deliver,
-        tick: Callable[[int], None],
+        self, queue: Iterator[SampleRequest], deliver: Deliver, tick: Callable[[int], None]
     ) -> None:
-        """Ask what the queue still holds: one of the calls in flight. Each has its server,
-        until that one fails.
-        """
-        servers = deque(self._servers)
-        servers.rotate(-number)
+        """Ask what the queue still holds: one of the calls in flight."""
         for sample in queue:
-            answer = await self._ask(servers, sample)
+            answer = await self._ask(sample)
             deliver(sample, answer)
             tick(answer.completion_tokens)
 
-    async def _ask(self, servers: deque[_Server], sample: SampleRequest) -> ModelAnswer:
+    async def _ask(self, sample: SampleRequest) -> ModelAnswer:
         """Ask until an answer comes. Errors: `EndpointDead`, `InputError`."""
         failures = 0
         refusals = 0
+        tried: set[Server] = set()  # since the last wait
         while True:
-            server = servers[0]
+            server = next_server(self._servers, time.monotonic(), tried)
             request = server.fields.request(sample)
             try:
-                completion = await server.client.call(request)
-                return self._answer_of(completion, server, request)
+                with server.call():
+                    completion = await server.client.call(request)
+                answer = self._answer_of(completion, server, request)
+                server.answered()
+                return answer
             except FieldRefused:
                 continue  # the client leaves it out from now on
             except RateLimited as error:
@@ -159,21 +148,31 @@ class EndpointEngine:
                     raise EndpointDead(
                         f"{server.base_url}: 429 for {refusals} calls in a row: lower engine.batch"
                     ) from None
-                await asyncio.sleep(_wait_seconds(error))
+                await self._wait_for_room(server, _wait_seconds(error))
             except CallError as error:
                 if server.fields.give_way(error, request):
                     continue  # each time with fewer fields
                 if isinstance(error, _USERS_TO_MEND):
                     raise self._input_error(error, server) from None
                 failures += 1
-                servers.rotate(-1)
-                if failures >= self._engine.attempts * len(servers):
+                tried.add(server)
+                if not isinstance(error, EmptyAnswer):  # which may be the question's fault
+                    server.failed(time.monotonic())
+                if failures >= self._engine.attempts * len(self._servers):
                     raise _dead(error, server, failures) from None
-                if failures % len(servers) == 0:  # each of them has failed once more
-                    seconds = 0.5 * 2 ** (failures // len(servers))
-                    await asyncio.sleep(min(seconds, _LONGEST_WAIT_SECONDS))
+                if len(tried) == len(self._servers):  # each of them has failed once more
+                    tried.clear()
+                    rounds = failures // len(self._servers)
+                    await asyncio.sleep(min(0.5 * 2**rounds, _LONGEST_WAIT_SECONDS))
 
-    def _answer_of(self, completion: Completion, server: _Server, request: Request) -> ModelAnswer:
+    async def _wait_for_room(self, busy_server: Server, seconds: float) -> None:
+        """Let a busy server rest; wait where no other is free meanwhile."""
+        now = time.monotonic()
+        busy_server.rest(now, seconds)
+        if not any(server.is_free(now) for server in self._servers):
+            await asyncio.sleep(seconds)
+
+    def _answer_of(self, completion: Completion, server: Server, request: Request) -> ModelAnswer:
         """What the server answered. Errors: `EmptyAnswer`, `InputError`."""
         if not completion.response.strip():  # a limit or a filter came before the first word
             raise EmptyAnswer(f"finish_reason {completion.finish_reason!r}", status=200)
@@ -190,7 +189,7 @@ class EndpointEngine:
             refused_fields=server.fields.without(request),
         )
 
-    def _check_length(self, completion: Completion, server: _Server) -> None:
+    def _check_length(self, completion: Completion, server: Server) -> None:
         """The limit is what the user said: neither ignored by the server nor undercut by a
         smaller one of its own.
         """
@@ -210,7 +209,7 @@ class EndpointEngine:
                 " lower generation.max_new_tokens"
             )
 
-    def _input_error(self, error: CallError, server: _Server) -> InputError:
+    def _input_error(self, error: CallError, server: Server) -> InputError:
         if isinstance(error, Oversized):
             return InputError(
                 f"{server.base_url}: {error.message}: the server ignores max_new_tokens ="
@@ -224,7 +223,7 @@ class EndpointEngine:
         )
 
 
-def _dead(error: CallError, server: _Server, failures: int) -> EndpointDead:
+def _dead(error: CallError, server: Server, failures: int) -> EndpointDead:
     return EndpointDead(
         f"{server.base_url}: no answer after {failures} calls ({_reason(error)}): see that the"
         " server is up and serves this model; answers so far are kept, run again to go on"
