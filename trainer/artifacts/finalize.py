@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from shared.errors import InputError, ended_by_a_signal
+from shared.errors import InputError, Stopped, ended_by_a_signal
 from shared.rendering import ChatRenderer
 from trainer.artifacts.checkpoints import Checkpoint, whole_checkpoints
 from trainer.artifacts.manifest import read_manifest, write_manifest
@@ -23,6 +23,16 @@ ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 MODEL_FILES = ("*.safetensors*", "*config.json")
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class MergeKilled(Stopped):
+    """A signal ended the merge's process: on a machine short of memory the system's SIGKILL."""
+
+    def __init__(self, folder: Path, number: int) -> None:
+        super().__init__(
+            f"{folder}: the merge was ended by {signal.Signals(number).name} (is memory short?); the"
+            " adapter is in place, the same command goes on from there"
+        )
 
 
 def finalize(config: TrainerConfig, tokenizer: Any, say: Callable[[str], None]) -> int:
@@ -53,6 +63,8 @@ def _finalize(config: TrainerConfig, tokenizer: Any, say: Callable[[str], None])
         # A process of its own: Unsloth has changed the libraries in this one, and its memory is to
         # be free again.
         exit_code = _call([sys.executable, "-m", "trainer", "merge", str(folder)])
+        if exit_code < 0:
+            raise MergeKilled(folder, -exit_code)
     from trainer.artifacts.model_card import write_card
     from trainer.artifacts.report import write_report
 
