@@ -1,9 +1,12 @@
 """A run from corpus to chat on a tiny model: trained, merged with proof, exported, asked."""
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +76,25 @@ def test_a_finished_run_is_left_alone_and_what_was_lost_of_it_is_made_again(run:
     assert weights.exists()
     assert max(metrics(run)) == 12
     assert f"{run / 'adapter'}: weights of step 12" in output
+
+
+def test_a_merge_that_a_signal_ends_is_told_and_the_same_command_goes_on(
+    run: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(run, tmp_path / "run"))
+    shutil.rmtree(copy / "merged")
+    words = ["run", str(next(run.parent.glob("*.toml"))), "--set", f"run={copy}"]
+    process = start(*words)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while process.poll() is None and not children.read_text():
+        time.sleep(0.05)
+    os.kill(int(children.read_text().split()[0]), signal.SIGKILL)
+    code, output = finish(process)
+    assert code == 1
+    assert "the merge was ended by SIGKILL" in output
+    assert "Traceback" not in output
+    assert finish(start(*words))[0] == 0
+    assert (copy / "merged/model.safetensors").exists()
 
 
 def test_a_run_that_is_asked_for_more_steps_than_its_data_has_ends_with_the_data(
