@@ -85,16 +85,24 @@ def test_a_merge_that_a_signal_ends_is_told_and_the_same_command_goes_on(
     shutil.rmtree(copy / "merged")
     words = ["run", str(next(run.parent.glob("*.toml"))), "--set", f"run={copy}"]
     process = start(*words)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    while process.poll() is None and not children.read_text():
+    merges: list[int] = []
+    while process.poll() is None and not merges:
         time.sleep(0.05)
-    os.kill(int(children.read_text().split()[0]), signal.SIGKILL)
+        merges = _children_named("merge", process.pid)
+    os.kill(merges[0], signal.SIGKILL)
     code, output = finish(process)
     assert code == 1
     assert "the merge was ended by SIGKILL" in output
     assert "Traceback" not in output
     assert finish(start(*words))[0] == 0
     assert (copy / "merged/model.safetensors").exists()
+
+
+def _children_named(word: str, pid: int) -> list[int]:
+    """Children of a process with this word in their command, as they are now."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    commands = {child: Path(f"/proc/{child}/cmdline") for child in children}
+    return [int(child) for child, path in commands.items() if word in path.read_text().split("\0")]
 
 
 def test_a_run_that_is_asked_for_more_steps_than_its_data_has_ends_with_the_data(
