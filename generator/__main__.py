@@ -13,13 +13,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from shared.command_line import ShowVersion, add_json, print_result, print_schema
 from shared.errors import InputError, loading, run_and_exit
-
-if TYPE_CHECKING:
-    from generator.config import GeneratorConfig
 
 REHEARSAL_LINE = (
     "rehearsal: a teacher in a process of its own on this machine answers; no key, no cost."
@@ -35,44 +31,51 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code. Libraries are imported inside: Ctrl-C while they are is
     told as at any time.
     """
+    words = sys.argv[1:] if argv is None else argv
     with loading():
-        args = _parser().parse_args(argv)
+        args = _parser(words[:1]).parse_args(words)
     code: int = args.run(args)
     return code
 
 
 def _run(args: argparse.Namespace) -> int:
+    if args.part or args.parts:
+        from generator.parts.running import run_in_parts
+
+        return run_in_parts(args, _verdicts(args.retry))
+    from generator.parts.command_line import configuration
     from generator.pipeline import generate
     from generator.rehearsal.launch import rehearses
 
-    config = _configuration(args)
+    config = configuration(args)
     if rehearses(config):
         print(REHEARSAL_LINE if args.config else DEFAULT_LINE, flush=True)
-    generate(config, _verdicts(args.retry), read_again=lambda: _configuration(args))
+    generate(config, _verdicts(args.retry), read_again=lambda: configuration(args))
     return 0
 
 
 def _plan(args: argparse.Namespace) -> int:
     from generator.lanes import NoLane
+    from generator.parts.command_line import configuration
     from generator.plan import plan
 
-    outlook = plan(_configuration(args), args.probe)
+    outlook = plan(configuration(args), args.probe)
     print_result(outlook.as_dict(), outlook.text, args.json)
     return 0 if outlook.usable else NoLane.exit_code
 
 
 def _status(args: argparse.Namespace) -> int:
-    from generator.corpus import corpus_status
+    from generator.parts.whole import status_of_whole
 
-    status = corpus_status(args.corpus)
+    status = status_of_whole(args.corpus)
     print_result(status.as_dict(), status.text(), args.json)
     return 0
 
 
 def _check(args: argparse.Namespace) -> int:
-    from generator.corpus import check
+    from generator.parts.whole import check_whole
 
-    findings = check(args.corpus)
+    findings = check_whole(args.corpus)
     print_result(
         {"corpus": str(args.corpus), **asdict(findings)}, findings.text(args.corpus), args.json
     )
@@ -80,10 +83,9 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _reindex(args: argparse.Namespace) -> int:
-    from generator.corpus import reindex
-    from generator.recorded_config import accounts
+    from generator.parts.whole import reindex_whole
 
-    samples = reindex(args.corpus, accounts(args.corpus))
+    samples = reindex_whole(args.corpus)
     print(f"{args.corpus}: the ledger is rebuilt, {samples:,} samples noted")
     return 0
 
@@ -94,13 +96,6 @@ def _suspects(args: argparse.Namespace) -> int:
     suspects = write_suspects(args.corpus)
     print(f"{args.corpus / FILE}: {len(suspects):,} problems whose samples agree against the gold")
     return 0
-
-
-def _configuration(args: argparse.Namespace) -> "GeneratorConfig":
-    from generator.config import EMBEDDED, GeneratorConfig
-    from shared.config import load
-
-    return load(GeneratorConfig, args.config, args.set, default=EMBEDDED)
 
 
 def _verdicts(text: str) -> frozenset[str]:
@@ -144,12 +139,22 @@ PART_COMMANDS = {
         "traces made elsewhere become an ordinary corpus: split, graded, sealed",
     ),
     "new": ("generator.new_configuration", "asks five questions and writes a configuration"),
+    "regrade": (
+        "generator.parts.regrade",
+        "today's grader on old traces, into a new corpus; says what changed",
+    ),
+    "flags": ("generator.parts.reflag", "today's flags on old traces, into a new corpus"),
+    "screen": (
+        "generator.parts.screening",
+        "find duplicates and copies of evaluation problems before a run; in parts with --parts",
+    ),
     "rehearse": ("generator.rehearsal.command", "the rehearsal teacher alone"),
 }
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(command_words: Sequence[str]) -> argparse.ArgumentParser:
     from generator.config import GeneratorConfig
+    from generator.parts.command_line import takes_configuration, takes_launcher
     from shared.config import explain
 
     parser = argparse.ArgumentParser(
@@ -166,15 +171,24 @@ def _parser() -> argparse.ArgumentParser:
         epilog=parser.epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    _takes_configuration(run)
+    takes_configuration(run)
     run.add_argument(
         "--retry", default="", metavar="VERDICTS", help="ask again what ended so: failed,truncated"
+    )
+    takes_launcher(run)
+    run.add_argument("--part", metavar="K/N", help="one part alone, as an array job does it")
+    run.add_argument(
+        "--at-once",
+        type=int,
+        default=0,
+        metavar="W",
+        help="of --part: parts that run at once, among which limits a minute are divided; 0: all",
     )
     run.set_defaults(run=_run)
     plan = commands.add_parser(
         "plan", help="what will be done: problems, calls, tokens, cost, time"
     )
-    _takes_configuration(plan)
+    takes_configuration(plan)
     plan.add_argument(
         "--probe", action="store_true", help="make one real call a lane; exit 4 if none answers"
     )
@@ -189,34 +203,19 @@ def _parser() -> argparse.ArgumentParser:
     schema = commands.add_parser("schema", help="the configuration's JSON Schema, for editors")
     schema.set_defaults(run=lambda _: print_schema(GeneratorConfig))
     for name in PART_COMMANDS:
-        _add_part(commands, name)
+        _add_part(commands, name, is_called=name in command_words)
     return parser
 
 
-def _takes_configuration(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "config",
-        type=Path,
-        nargs="?",
-        metavar="CONFIG.toml",
-        help="none: a rehearsal without a key",
-    )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="e.g. sampling.samples=4, lane.0.concurrency=50",
-    )
-
-
-def _add_part(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str) -> None:
-    """A command that a part brings itself. Loaded only where it is asked for: each comes with
+def _add_part(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, is_called: bool
+) -> None:
+    """A command that a part brings itself. Loaded only where it is called: each comes with
     libraries of its own.
     """
     module_name, text = PART_COMMANDS[name]
     command = commands.add_parser(name, help=text)
-    if name in sys.argv[1:2]:
+    if is_called:
         part = importlib.import_module(module_name)
         command.description = sys.modules[part.__package__ or part.__name__].__doc__
         command.formatter_class = argparse.RawDescriptionHelpFormatter

@@ -10,7 +10,9 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import orjson
 import uvloop
@@ -23,7 +25,10 @@ from generator.keys import key_of, secrets
 from generator.lanes import Lanes
 from generator.monitor import console
 from generator.monitor.server import Access, dashboard_server
+from generator.monitor.status import Phase
 from generator.open_files import within_open_files
+from generator.parts.part import Part, PartStream, note_done, task_digest
+from generator.problems import ProblemStream
 from generator.quota import owner_of, shared_store
 from generator.record import utc_now, with_flags
 from generator.recorded_config import write_config
@@ -47,12 +52,13 @@ def generate(
     config: GeneratorConfig,
     retry: frozenset[str] = frozenset(),
     read_again: Callable[[], GeneratorConfig] | None = None,
+    part: Part | None = None,
 ) -> None:
     """Run until the work is done or a signal has drained it. Errors: `Stopped` says why it ended
     before.
 
-    `retry`: samples with these verdicts are asked again. `read_again`: the configuration as it is
-    now, for a reload.
+    `part`: only its problems are asked; the configuration is the part's own. `retry`: samples with
+    these verdicts are asked again. `read_again`: the configuration as it is now, for a reload.
     """
     signals = EarlySignals()
     hidden_texts = secrets(config)
@@ -71,9 +77,13 @@ def generate(
         return within_open_files(read_again() if read_again else config)
 
     try:
-        uvloop.run(_start_work_stop(config, corpus, retry, config_as_it_is_now, signals))
+        phase = uvloop.run(
+            _start_work_stop(config, corpus, retry, config_as_it_is_now, signals, part)
+        )
     finally:
         end_on_a_signal("after the last call")  # the loop took its handlers with it
+    if part is not None and phase == "done":
+        note_done(corpus.path, task_digest(config))
 
 
 async def _start_work_stop(
@@ -82,19 +92,23 @@ async def _start_work_stop(
     retry: frozenset[str],
     read_again: Callable[[], GeneratorConfig],
     signals: EarlySignals,
-) -> None:
+    part: Part | None,
+) -> Phase:
+    """The phase that it ended in."""
     is_orderly = False
     try:
         # Start: whatever the user got wrong shows here, before a call is spent.
         needs_gold = not config.sampling.keep_unverifiable
         intake = Intake(
-            config.problems, config.screening, corpus.path, _screening_lines(), needs_gold
+            config.problems, config.screening, corpus.path, _screening_lines(), needs_gold, part
         )
         feed = _feed(config, retry, corpus, intake)
         write_config(corpus.path, config)
         async with AsyncExitStack() as parts:
             parts.callback(feed.close)
-            run = await _start(config, corpus, feed, read_again, parts)
+            # of the whole source, of which a part has some share
+            most_problems = config.problems.limit if part is None else 0
+            run = await _start(config, corpus, feed, read_again, most_problems, parts)
 
             # Work.
             if signals.hangup:
@@ -106,6 +120,7 @@ async def _start_work_stop(
             _print_summary(config, intake, run)
             if run.ended_by:
                 raise run.ended_by
+            return run.status().phase
     finally:
         await corpus.close(seal=is_orderly)
 
@@ -115,6 +130,7 @@ async def _start(
     corpus: Corpus,
     feed: Feed,
     read_again: Callable[[], GeneratorConfig],
+    most_problems: int,
     parts: AsyncExitStack,
 ) -> Run:
     """The teacher's process, the graders, the lanes and the server, each ended by `parts`."""
@@ -124,7 +140,7 @@ async def _start(
     graders = await parts.enter_async_context(Graders(processes, config.grading.timeout_seconds))
     await graders.check()
     lanes = await parts.enter_async_context(_lanes(config, corpus, store))
-    run = Run(config, corpus, feed, lanes, graders, read_again)
+    run = Run(config, corpus, feed, lanes, graders, read_again, most_problems)
     if config.daemon.port:
         address = await parts.enter_async_context(_server(config, corpus, run))
         print(f"dashboard: {address}", flush=True)
@@ -145,8 +161,8 @@ def _feed(config: GeneratorConfig, retry: frozenset[str], corpus: Corpus, intake
     order = f"{intake.order} {config.sampling.samples}"
     place = orjson.loads(corpus.ledger.noted("place") or "{}")
     is_known_place = place.get("order") == order and intake.order and not retry
-    first_stream = intake.open(place["read"], place["taken"]) if is_known_place else intake.open()
-    streams = [first_stream]
+    first_stream = _open_at(intake, place) if is_known_place else intake.open()
+    streams: list[Iterator[Problem]] = [first_stream]
     for line in (intake.tally.columns, intake.tally.files):
         if line:
             print(f"problems: {line}", flush=True)
@@ -161,11 +177,15 @@ def _feed(config: GeneratorConfig, retry: frozenset[str], corpus: Corpus, intake
 
     def note_place(place: Place) -> None:
         if intake.order:
-            text = orjson.dumps({"order": order, "read": place.read, "taken": place.taken}).decode()
+            text = orjson.dumps({"order": order, **asdict(place)}).decode()
             corpus.ledger.note("place", text)
 
     rule = _rule(config.sampling, retry)
     return Feed(open_stream, corpus.ledger, open_ledger, rule, config.daemon.follow, note_place)
+
+
+def _open_at(intake: Intake, place: dict[str, Any]) -> ProblemStream | PartStream:
+    return intake.open(place["read"], place["taken"], place.get("own", place["taken"]))
 
 
 def _rule(sampling: SamplingConfig, retry: frozenset[str]) -> Rule:

@@ -42,13 +42,18 @@ class Run:
         lanes: Lanes,
         graders: Graders,
         read_again: Callable[[], GeneratorConfig],
+        most_problems: int = 0,
     ) -> None:
+        """`most_problems`: as far as it is known before the source is read to its end; 0: it is
+        not.
+        """
         self.ended_by: Stopped | None = None
         self._config = config
         self._corpus = corpus
         self._feed = feed
         self._lanes = lanes
         self._read_again = read_again
+        self._most_problems = most_problems
         self._progress = SampleCounts()
         self._sampler = Sampler(config, corpus, lanes, graders, self._progress)
         self._snapshots = Snapshots(config.corpus, self._progress)
@@ -122,6 +127,9 @@ class Run:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal, number)
         loop.add_signal_handler(signal.SIGHUP, self.hang_up)
+        # from whoever runs it as one of several parts
+        loop.add_signal_handler(signal.SIGUSR1, self.pause)
+        loop.add_signal_handler(signal.SIGUSR2, self.resume)
 
     def _on_signal(self, number: signal.Signals) -> None:
         """The first signal drains, the second kills."""
@@ -213,7 +221,7 @@ class Run:
         the end.
         """
         sampling = self._config.sampling
-        problems = self._feed.problems if self._feed.passes else self._config.problems.limit
+        problems = self._feed.problems if self._feed.passes else self._most_problems
         return problems * (sampling.until_correct or sampling.samples)
 
     def _tell(self, every_seconds: float = NOTE_SECONDS) -> None:

@@ -36,10 +36,13 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A place in a stream of problems: rows read and problems taken before it."""
+    """A place in a stream of problems: rows read and problems taken before it, and of those the
+    ones that are this run's own.
+    """
 
     read: int
     taken: int
+    own: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,7 @@ class Feed:
         # samples in flight by problem id, in the order of the stream
         self._held: dict[str, int] = {}
         self._places: dict[str, Place] = {}  # for each of them a place in the stream before it
-        self._place = Place(0, 0)  # before what is read next
+        self._place = Place(0, 0, 0)  # before what is read next
         self._noted_place: Place | None = None
         self._notes_places = not rule.waits_for_verdicts and not rule.retry
         self._again: deque[Problem] = deque()
@@ -179,7 +182,7 @@ class Feed:
                     raise
                 # Its writer is at it: the next look finds the line whole.
                 return Pull([], True, self._place)
-            self.problems = _place_of(self._stream).taken
+            self.problems = _place_of(self._stream).own
             self._thread_ledger = self._thread_ledger or self._open_ledger()
         assert self._thread_ledger is not None
         problems: list[tuple[Problem, Place]] = []
@@ -227,4 +230,6 @@ class Feed:
 
 def _place_of(stream: Iterator[Problem]) -> Place:
     tally = getattr(stream, "tally", None)  # what only iterates has no places
-    return Place(tally.read, tally.taken) if tally else Place(0, 0)
+    if tally is None:
+        return Place(0, 0, 0)
+    return Place(tally.read, tally.taken, getattr(stream, "own", tally.taken))

@@ -12,13 +12,18 @@ _VARIABLES = frozenset(
 _PREFIXES = ("DYLD_", "LC_", "LD_", "MALLOC_", "OMP_", "PYTHON", "SYMPY_")
 
 
+def package_root() -> Path:
+    """The folder that holds this very package, for the PYTHONPATH of others."""
+    return Path(__file__).resolve().parents[1]
+
+
 def child_environment(more_variables: Collection[str] = ()) -> dict[str, str]:
     """The environment of a child: it finds this very package, nothing of the current folder,
     and no secret.
 
     `more_variables`: names that this kind of child needs too.
     """
-    paths = [str(Path(__file__).resolve().parents[1])]
+    paths = [str(package_root())]
     if os.environ.get("PYTHONPATH"):
         paths.append(os.environ["PYTHONPATH"])
     variables = {

@@ -15,6 +15,7 @@ import os
 from pathlib import Path
 
 from shared.errors import InputError
+from shared.parts import FILE as PARTS_FILE
 from shared.shards import PILES
 
 ATTRIBUTE = "user.stillhouse"
@@ -51,8 +52,8 @@ def check_outside_corpora(path: Path) -> None:
 
 
 def is_corpus(folder: Path) -> bool:
-    """Whether a folder holds a ledger or shards, sealed or open."""
-    if (folder / "ledger.sqlite").exists():
+    """Whether a folder holds a ledger, shards, sealed or open, or parts."""
+    if (folder / "ledger.sqlite").exists() or (folder / PARTS_FILE).exists():
         return True
     return any(next((folder / pile).glob("shard-*.jsonl*"), None) is not None for pile in PILES)
 

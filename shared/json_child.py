@@ -64,7 +64,7 @@ class JsonChild:
 
     What its death means is the same for every owner. While it waits: nothing, a new one takes its
     place. As it starts: `CannotStart`, after an attempt behind each of `start_pauses` (seconds).
-    Under a request: the next one is asked, up to `MOST_DEATHS`. For one thread at a time; `kill`
+    Under a request: the next one is asked, up to `most_deaths`. For one thread at a time; `kill`
     is for any thread.
     """
 
@@ -75,6 +75,7 @@ class JsonChild:
         start_pauses: Sequence[float] = START_PAUSES,
         start_seconds: float = START_SECONDS,
         more_variables: Collection[str] = (),
+        most_deaths: int = MOST_DEATHS,
     ) -> None:
         """`kind` names it in messages ("grading": "a grading process cannot start")."""
         self._command = command
@@ -82,6 +83,7 @@ class JsonChild:
         self._start_pauses = start_pauses
         self._start_seconds = start_seconds
         self._more_variables = more_variables
+        self._most_deaths = most_deaths
         self._process: subprocess.Popen[bytes] | None = None
         self._is_ready = False
         self._buffer = b""
@@ -122,7 +124,7 @@ class JsonChild:
         line = json.dumps({**request, "seconds": seconds}).encode() + b"\n"
         ending = ""
         with self._in_use:
-            for _ in range(MOST_DEATHS):
+            for _ in range(self._most_deaths):
                 self._ensure_ready(self._start_pauses)
                 try:
                     return self._exchange(line, seconds)
@@ -132,7 +134,7 @@ class JsonChild:
                     ending = death.ending
         raise ChildDied(
             ending,
-            f"{MOST_DEATHS} {self._kind} processes ended over this answer, the last by {ending}",
+            f"{self._most_deaths} {self._kind} processes ended over this answer, the last by {ending}",
         )
 
     def kill(self) -> None:

@@ -114,13 +114,7 @@ def open_lines(path: Path) -> BinaryIO:
     Errors: `InputError` for a file that cannot be read, or is damaged, with the row where it ends.
     """
     check_format(path)
-    try:
-        with path.open("rb") as file:
-            head = file.read(SNIFFED_BYTES)
-    except OSError as error:
-        raise InputError(
-            f"{path}: {error.strerror}: correct the path or the file's permissions"
-        ) from None
+    head = _head(path)
     if _is_plain(path, head):
         return path.open("rb")
     lines = cast(BinaryIO, tempfile.TemporaryFile(prefix="stillhouse-rows-"))  # noqa: SIM115
@@ -131,6 +125,16 @@ def open_lines(path: Path) -> BinaryIO:
         raise
     lines.seek(0)
     return lines
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(SNIFFED_BYTES)
+    except OSError as error:
+        raise InputError(
+            f"{path}: {error.strerror}: correct the path or the file's permissions"
+        ) from None
 
 
 def _convert(path: Path, head: bytes, lines: BinaryIO) -> None:
@@ -152,6 +156,14 @@ def _line_of(row: dict[str, Any]) -> bytes:
         return orjson.dumps(row, default=float, option=orjson.OPT_APPEND_NEWLINE)
     except TypeError:  # an integer beyond 64 bits
         return json.dumps(row, default=float, ensure_ascii=False).encode() + b"\n"
+
+
+def is_addressable(path: Path) -> bool:
+    """Whether `open_lines` gives the file itself, whose lines may be read from any byte on. Errors:
+    as there.
+    """
+    check_format(path)
+    return _is_plain(path, _head(path))
 
 
 def _is_plain(path: Path, head: bytes) -> bool:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import orjson
 
 from shared.errors import InputError
+from shared.parts import part_folders
 
 Pile = Literal["traces", "rejected"]
 PILES: tuple[Pile, ...] = ("traces", "rejected")
@@ -49,18 +50,20 @@ def shard_name(pile: Pile, number: int) -> str:
 
 
 def sealed_files(corpus: Path, pile: Pile) -> list[Path]:
-    """The sealed shards of a pile in order of number."""
+    """The sealed shards of a pile in order of number; of a corpus in parts, one part after the
+    other.
+    """
     if not corpus.is_dir():
         raise InputError(
             f"{corpus}: no such corpus folder: run `python -m generator run` first or correct the"
             " path"
         )
-    return [path for path in _shards(corpus / pile) if not path.name.endswith(OPEN)]
+    return [path for path in _shards(corpus, pile) if not path.name.endswith(OPEN)]
 
 
 def open_files(corpus: Path, pile: Pile) -> list[Path]:
     """The shards of a pile that are still being written (or were, before a crash)."""
-    return [path for path in _shards(corpus / pile) if path.name.endswith(OPEN)]
+    return [path for path in _shards(corpus, pile) if path.name.endswith(OPEN)]
 
 
 def shard_number(name: str) -> int | None:
@@ -73,13 +76,21 @@ def strangers(corpus: Path, pile: Pile) -> list[Path]:
     """What stands in a pile under a shard's name, or nearly so, and is none: readers that take
     `traces/*.jsonl` stumble over it.
     """
-    shards = set(_shards(corpus / pile))
+    shards = set(_shards(corpus, pile))
     names = (corpus / pile).glob("*.jsonl*")
     likely_names = (path for path in names if path.name.endswith((".jsonl", ".jsonl" + OPEN)))
     return sorted(set(likely_names) - shards)
 
 
-def _shards(folder: Path) -> list[Path]:
+def _shards(corpus: Path, pile: Pile) -> list[Path]:
+    """In order of number; of a corpus in parts, one part after the other."""
+    paths = _shards_in(corpus / pile)
+    for part in part_folders(corpus):
+        paths += _shards_in(part / pile)
+    return paths
+
+
+def _shards_in(folder: Path) -> list[Path]:
     """Files alone: a folder, a pipe or a link to nothing is no shard, whatever its name."""
     names = folder.glob("shard-*.jsonl*")
     numbers = {path: shard_number(path.name) for path in names if path.is_file()}
@@ -149,8 +160,16 @@ def listed_sha256(corpus: Path) -> dict[str, str]:
 
     The shards are the truth: a corpus without a whole manifest is still one.
     """
+    sha256_by_name = _listed_in(corpus / "manifest.json")
+    for part in part_folders(corpus):
+        for name, sha256 in _listed_in(part / "manifest.json").items():
+            sha256_by_name[f"{part.name}/{name}"] = sha256
+    return sha256_by_name
+
+
+def _listed_in(manifest: Path) -> dict[str, str]:
     try:
-        shards = orjson.loads((corpus / "manifest.json").read_bytes())["shards"]
+        shards = orjson.loads(manifest.read_bytes())["shards"]
         return {shard["name"]: shard["sha256"] for shard in shards}
     except (OSError, orjson.JSONDecodeError, LookupError, TypeError):
         return {}

@@ -39,6 +39,7 @@ COMPOSERS = {
     "intake",
     "plan",
     "importer",
+    "parts",
 }
 
 # Trainer and evaluation are built in floors: a module imports from its own floor and those below,

@@ -1,5 +1,7 @@
 """The calls in the ledger: what was reserved for each, what it really took."""
 
+from collections.abc import Iterable, Sequence
+
 from generator.corpus.ledger_file import LedgerFile
 from generator.spending import Spent
 from shared.records import Trace, Usage
@@ -94,6 +96,16 @@ class CallTable(LedgerFile):
                     (trace.cost_usd or 0) if is_last else 0.0,
                 ),
             )
+
+    def add_calls(self, rows: Iterable[Sequence[object]]) -> None:
+        """Note many past calls, each as (lane, account, sample id, seconds since 1970, outcome,
+        tokens, dollars) (committed with their group).
+        """
+        self._write_many(
+            "INSERT INTO calls (lane, account, sample_id, at, outcome, tokens, usd) VALUES"
+            " (?,?,?,?,?,?,?)",
+            rows,
+        )
 
     def add_lost_calls(self, account: str, at: float, amount: Spent) -> None:
         """Calls that this ledger lost, or never knew, and that count as spent: tokens and

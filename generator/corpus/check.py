@@ -51,8 +51,12 @@ class CheckReport:
         return "\n".join([*self.faults, f"{corpus}: {self.shards} shards, {rows}: {state}"])
 
 
-def check(corpus: Path) -> CheckReport:
+def check(
+    corpus: Path, is_foreign: Callable[[str], bool] = lambda problem_id: False
+) -> CheckReport:
     """Read all of a corpus and compare. While a run holds it, its open shards are left to the run.
+
+    `is_foreign`: whether the problem with this id belongs to another part.
 
     Errors: `InputError` where there is no corpus. Memory: about 100 bytes a row.
     """
@@ -73,7 +77,7 @@ def check(corpus: Path) -> CheckReport:
         report.shards += 1
         faults = _FaultList(file, report)
         try:
-            _check_rows(file, name, pile, ledger, shard_by_id, faults)
+            _check_rows(file, name, pile, ledger, shard_by_id, is_foreign, faults)
             if manifest is not None and not file.name.endswith(OPEN):
                 _check_manifest(corpus, file, manifest.pop(name, None), faults, running)
         except InputError as error:  # it cannot be read
@@ -147,6 +151,7 @@ def _check_rows(
     pile: Pile,
     ledger: Ledger | None,
     shard_by_id: dict[int, str],
+    is_foreign: Callable[[str], bool],
     faults: _FaultList,
 ) -> None:
     positions: dict[str, Position] = {}
@@ -167,6 +172,8 @@ def _check_rows(
         fault = _wrong_with(trace, pile)
         if fault:
             faults.add(number, fault)
+        if is_foreign(trace.problem_id):
+            faults.add(number, f"{trace.id} belongs to another part")
         key = hash(trace.id)
         if key in shard_by_id:
             faults.add(number, f"id {trace.id} stands in {shard_by_id[key]} as well")

@@ -149,6 +149,13 @@ class LedgerFile:
                 self._db.execute("BEGIN IMMEDIATE")
             return self._db.execute(statement, tuple(values))
 
+    def _write_many(self, statement: str, rows: Iterable[Iterable[object]]) -> None:
+        self._refuse_after_a_failure()
+        with self._errors():
+            if not self._db.in_transaction:
+                self._db.execute("BEGIN IMMEDIATE")
+            self._db.executemany(statement, map(tuple, rows))
+
     def _refuse_after_a_failure(self) -> None:
         if self._failure is not None:
             raise type(self._failure)(str(self._failure))

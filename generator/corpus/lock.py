@@ -6,12 +6,14 @@ from shared.errors import InputError
 from shared.file_systems import network_name
 from shared.file_writing import make_corpus_folder
 from shared.folder_lock import FolderLock
+from shared.parts import check_not_divided
 
 
 def lock_corpus(corpus: Path) -> FolderLock:
-    """Make the folder where there is none, and hold it. Errors: `InputError` where it is held, or
-    on a network file system; `CannotWrite`.
+    """Make the folder where there is none, and hold it. Errors: `InputError` where it is held,
+    divided into parts or on a network file system; `CannotWrite`.
     """
+    check_not_divided(corpus)
     name = network_name(corpus)
     if name:
         raise InputError(

@@ -1,12 +1,14 @@
 """The finished samples in the ledger: which there are, where they stand, their totals."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from generator.corpus.ledger_file import LedgerFile
 from generator.sample_policy import Finished
 from shared.records import Trace, trace_id
 from shared.shards import PILES, Pile, Position, shard_name, shard_number
+
+INSERT = "INSERT INTO samples VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class SampleTable(LedgerFile):
         pile, shard = shard_key(position.shard)
         usage = trace.usage
         cursor = self._write(
-            "INSERT INTO samples VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
+            INSERT,
             (
                 trace.problem_id,
                 trace.sample,
@@ -51,6 +53,12 @@ class SampleTable(LedgerFile):
             ),
         )
         return cursor.rowcount == 1
+
+    def add_samples(self, rows: Iterable[Sequence[object]]) -> None:
+        """Note many finished samples, each by the columns of the table (committed with their
+        group).
+        """
+        self._write_many(INSERT, rows)
 
     def finished(self, problem_ids: Sequence[str]) -> Mapping[str, Sequence[Finished]]:
         """The finished samples of those problems that have any, in order of number. At most

@@ -2,7 +2,8 @@
 after it.
 """
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from generator.monitor.status import counts, pace, reset_note
 from shared.durations import duration
 from shared.errors import InputError
 from shared.folder_lock import holder
+
+NAMED_STATES = ("running", "ended")  # of parts that somebody may want to look at
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,9 @@ class CorpusStatus:
     calls_by_outcome: dict[str, int]
     usd: float
     run: dict[str, Any]  # the `RunStatus` of the run that goes on, or of the last one; {}: none
+
+    # of a corpus in parts: number, state, kept and rejected of each
+    parts: list[dict[str, Any]] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """What `status --json` prints."""
@@ -48,6 +54,8 @@ class CorpusStatus:
             f"calls      {self.calls:,}: {counts(self.calls_by_outcome) or 'none'}",
             f"spend      ${self.usd:,.4f}",
         ]
+        if self.parts:
+            lines.append(f"parts      {_parts(self.parts)}")
         if self.run:
             lines += _running(self.run) if is_running else _last_run(self.run)
         return "\n".join(lines)
@@ -86,6 +94,17 @@ def corpus_status(corpus: Path) -> CorpusStatus:
         usd=expense.usd,
         run=run,
     )
+
+
+def _parts(parts: Sequence[dict[str, Any]]) -> str:
+    """ "4: 2 running (0, 1), 1 done, 1 waiting"."""
+    texts = []
+    for state in ("running", "ended", "done", "waiting"):
+        numbers = [part["part"] for part in parts if part["state"] == state]
+        if numbers:
+            named = f" ({', '.join(map(str, numbers))})" if state in NAMED_STATES else ""
+            texts.append(f"{len(numbers):,} {state}{named}")
+    return f"{len(parts):,}: {', '.join(texts)}"
 
 
 def _running(snapshot: dict[str, Any]) -> list[str]:

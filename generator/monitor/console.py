@@ -132,8 +132,8 @@ def _lanes(lanes: list[LaneStatus]) -> Table:
     return table
 
 
-def summary(status: RunStatus, next_command: str) -> str:
-    """What a run that ended leaves behind, in a few lines."""
+def summary(status: RunStatus, next_command: str, traces: str = "traces/*.jsonl") -> str:
+    """What a run that ended leaves behind, in a few lines. `traces`: where in the corpus."""
     rejections = _rejections(status)
     reasons = f" (this run: {counts(rejections)})" if rejections else ""
     lines = [
@@ -154,5 +154,5 @@ def summary(status: RunStatus, next_command: str) -> str:
             f"this run: no sample was finished in {duration(status.elapsed_seconds)}{spend}"
             f"{failures}"
         )
-    lines += [f"traces: {status.corpus}/traces/*.jsonl", f"next: {next_command}"]
+    lines += [f"traces: {status.corpus}/{traces}", f"next: {next_command}"]
     return "\n".join(lines)

@@ -1,6 +1,7 @@
 """Whether a source has gold answers at all, found out before anything is spent on it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from generator.problems import numina
 from generator.problems.golds import MISSING, NO_ANSWER, SENTENCE, SEVERAL
@@ -68,6 +69,20 @@ class GoldSearch:
         elif item.reason in WITHOUT_GOLD:
             self.rows_without += 1
             self._first_reason = self._first_reason or item.reason
+
+    def facts(self) -> dict[str, Any]:
+        """As JSON-ready data, for `add_facts`."""
+        return {
+            "has_gold": self._has_gold,
+            "rows_without": self.rows_without,
+            "first_reason": self._first_reason,
+        }
+
+    def add_facts(self, facts: Mapping[str, Any]) -> None:
+        """Count what another piece of the data came to, which comes after this one."""
+        self._has_gold = self._has_gold or facts["has_gold"]
+        self.rows_without += facts["rows_without"]
+        self._first_reason = self._first_reason or facts["first_reason"]
 
     def refusal(self, place: object, fields: Iterable[str]) -> InputError:
         """The error for a source without gold answers; it names the columns that may hold them."""

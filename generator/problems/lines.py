@@ -59,7 +59,7 @@ class JsonLines:
             if not line.strip():
                 continue
             try:
-                row = _parse(line)
+                row = parse_line(line)
                 check(row)
             except BadRow as error:
                 torn = not line.endswith((b"\n", b"}"))
@@ -99,7 +99,7 @@ class JsonLines:
                 file_number = bisect_right(self._starts, number) - 1
                 file = files[file_number]
                 file.seek(offset)
-                yield self._paths[file_number], _parse(file.readline())
+                yield self._paths[file_number], parse_line(file.readline())
 
 
 def _temporary_file() -> BinaryIO:
@@ -124,7 +124,8 @@ def _open(path: Path) -> BinaryIO:
         ) from None
 
 
-def _parse(line: bytes) -> Row:
+def parse_line(line: bytes) -> Row:
+    """The row of a line. Errors: `BadRow`."""
     try:
         row = orjson.loads(line.removeprefix(b"\xef\xbb\xbf"))
     except orjson.JSONDecodeError as error:

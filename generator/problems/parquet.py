@@ -64,6 +64,11 @@ class ParquetTables:
                     continue  # the scan has counted it
                 yield path, row
 
+    def rows_of_groups(self, groups: range) -> Iterator[Row]:
+        """The rows of these row groups of each file, as they stand."""
+        for path, table in self._tables:
+            yield from self._rows_of(path, table, groups)
+
     def _rows_of(
         self, path: Path, table: pq.ParquetFile, groups: range | list[int]
     ) -> Iterator[Row]:

@@ -1,7 +1,7 @@
 """The scan of local files: every row is looked at once before the first call."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,3 +46,21 @@ class Scan:
         self.bad_rows += 1
         if len(self.bad) < LISTED_BAD_ROWS:
             self.bad.append(f"{place}: {why}")
+
+    def facts(self) -> dict[str, Any]:
+        """As JSON-ready data, for `add_facts`."""
+        return {
+            "rows": self.rows,
+            "bad_rows": self.bad_rows,
+            "bad": self.bad,
+            "subsets": dict(self.subsets),
+            "fields": sorted(self.fields),
+        }
+
+    def add_facts(self, facts: Mapping[str, Any]) -> None:
+        """Count what the scan of another piece of the data found, which comes after this one."""
+        self.rows += facts["rows"]
+        self.bad_rows += facts["bad_rows"]
+        self.bad += facts["bad"]
+        self.subsets.update(facts["subsets"])
+        self.fields.update(facts["fields"])

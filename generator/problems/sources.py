@@ -14,6 +14,7 @@ from generator.problems.files import column_names, data_files, first_columns, op
 from generator.problems.gold_search import GoldSearch
 from generator.problems.hub import is_hub_name, open_hub
 from generator.problems.rows import BadRow, RowShape, Skipped
+from generator.problems.scan import Scan
 from generator.problems.settings import ProblemSettings
 from generator.problems.stream import ProblemStream, ProblemTally, Screen
 from shared.errors import InputError
@@ -114,6 +115,11 @@ def _synthetic(config: ProblemSettings) -> Iterator[Problem]:
     )
 
 
+def shape_of(config: ProblemSettings, path: Path, files: list[Path], needs_gold: bool) -> RowShape:
+    """How the rows of local data are read."""
+    return _shape(config, path.name, needs_gold, recognise(first_columns(files)))
+
+
 def _local(
     config: ProblemSettings, path: Path, tally: ProblemTally, seed: int | None, needs_gold: bool
 ) -> Iterator[Problem | Skipped | BadRow]:
@@ -127,6 +133,15 @@ def _local(
     )
     tally.bad_rows = scan.bad_rows
     tally.bad = scan.bad
+    check_scan(config, path, files, scan, golds)
+    names = data_set_names(path, files)
+    return (shape.read(row, names[file]) for file, row in rows)
+
+
+def check_scan(
+    config: ProblemSettings, path: Path, files: list[Path], scan: Scan, golds: GoldSearch
+) -> None:
+    """Refuse what would be found out when all calls are paid. Errors: `InputError`."""
     if scan.bad_rows and not scan.rows:
         raise InputError(
             f"{path}: none of its {scan.bad_rows:,} rows could be read, the first: {scan.bad[0]}"
@@ -141,11 +156,9 @@ def _local(
                 f"problems.only_sources: no row of {path} has source"
                 f" {name!r}{_suggestion(name, scan.subsets)}"
             )
-    names = _data_set_names(path, files)
-    return (shape.read(row, names[file]) for file, row in rows)
 
 
-def _data_set_names(path: Path, files: list[Path]) -> dict[Path, str]:
+def data_set_names(path: Path, files: list[Path]) -> dict[Path, str]:
     """What the rows of each file call their origin: folder and file; the folder alone where it
     is one data set.
     """

@@ -11,8 +11,10 @@ came before, and copies of evaluation problems.
     CORPUS/screening/excluded.jsonl     every copy of an evaluation problem with the evidence (also those only reported)
 """
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,14 @@ from numpy.typing import NDArray
 
 from generator.screening.duplicates import DuplicateIndex, Duplicates, text_key
 from generator.screening.findings import FindingFile, evidence_line
+from generator.screening.pass_one import (
+    measure,
+    piece_facts,
+    piece_path,
+    piece_paths,
+    read_piece,
+    write_piece,
+)
 from generator.screening.summary import (
     COPY,
     DUPLICATE,
@@ -33,16 +43,19 @@ from generator.screening.summary import (
 )
 from shared.contamination import EvaluationIndex, Hit
 from shared.contamination.text import tokens
-from shared.errors import CannotWrite
+from shared.errors import CannotWrite, InputError
 from shared.file_writing import (
     make_corpus_folder,
     make_folder_within,
     open_within,
     write_atomically,
 )
+from shared.folder_lock import NAME as LOCK_NAME
+from shared.folder_lock import FolderLock, holder
 from shared.records import Problem
 
 BATCH = 2048
+LOCK_SECONDS = 0.5  # between two looks whether another process has done it
 _LEFT_OUT = np.dtype([("id", "<u8"), ("reason", "u1"), ("instead", "<u8")])
 
 Screen = Callable[[Problem], str]
@@ -84,22 +97,102 @@ class Screening:
         that data does. `on_rows` is told the number of rows done now and then. Blocks: about 10,000
         to 20,000 problems a second.
         """
+        state = self._begin(fingerprint)
+        if not state["settled"]:
+            try:
+                state = self._screen_all(open_rows, self._full(fingerprint), on_rows)
+            except OSError as error:
+                raise self._cannot_write(error) from None
+        self._load(state)
+
+    def is_settled(self, fingerprint: str) -> bool:
+        """Whether it is decided what is left out of this data."""
+        state = _read_state(self._folder / "state.json")
+        return state.get("fingerprint") == self._full(fingerprint) and bool(state["settled"])
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """One process at a time; the others wait."""
         make_corpus_folder(self._folder.parent)
         make_folder_within(self._folder)
-        full_fingerprint = f"{fingerprint} {self._settings}"
+        lock = None
+        while lock is None:
+            try:
+                lock = FolderLock(self._folder, key="corpus")
+            except InputError:
+                if holder(self._folder) is None:
+                    raise
+                time.sleep(LOCK_SECONDS)
+        with lock:
+            yield
+
+    def pass_one(
+        self,
+        piece: int,
+        pieces: int,
+        problems: Iterator[Problem],
+        facts: Callable[[], Mapping[str, Any]],
+        fingerprint: str,
+    ) -> None:
+        """Do one piece of pass one; done before, it stays. `facts`: what `read_piece_facts` is to
+        give of it, asked when the problems are at their end.
+        """
+        path = piece_path(self._folder, piece, pieces)
+        if piece_facts(path, self._full(fingerprint)) is not None:
+            return
+        batches = []
+        while batch := list(islice(problems, BATCH)):
+            batches.append(measure(batch, self._evaluation, self._near))
+        write_piece(path, self._full(fingerprint), facts(), batches)
+
+    def begin(self, fingerprint: str) -> None:
+        """Make room for the pieces of pass one of this data, and forget what was about other."""
+        self._begin(fingerprint)
+
+    def facts(self, pieces: int, fingerprint: str) -> list[Mapping[str, Any] | None]:
+        """The facts of each piece; None for those that are to be done."""
+        full_fingerprint = self._full(fingerprint)
+        return [
+            piece_facts(piece_path(self._folder, piece, pieces), full_fingerprint)
+            for piece in range(pieces)
+        ]
+
+    def settle(self, pieces: int, fingerprint: str) -> None:
+        """Decide what is left out, by the pieces of pass one, and remove them. Errors:
+        `CannotWrite`.
+        """
+        try:
+            self._remove_records()
+            index = DuplicateIndex(self._folder, self._near)
+            findings = FindingFile(self._folder)
+            for piece in range(pieces):
+                measured = read_piece(piece_path(self._folder, piece, pieces))
+                findings.append(measured.findings)
+                if measured.records:  # none for a piece without a problem
+                    index.append(measured.records)
+            state = self._settle_index(index, findings, self._full(fingerprint))
+        except OSError as error:
+            raise self._cannot_write(error) from None
+        self._load(state)
+
+    def _full(self, fingerprint: str) -> str:
+        return f"{fingerprint} {self._settings}"
+
+    def _begin(self, fingerprint: str) -> dict[str, Any]:
+        """The state of this data's screening; what lies there of another is removed."""
+        make_corpus_folder(self._folder.parent)
+        make_folder_within(self._folder)
+        full_fingerprint = self._full(fingerprint)
         state = _read_state(self._folder / "state.json")
         if state.get("fingerprint") != full_fingerprint:
             state = {"fingerprint": full_fingerprint, "settled": False, "summary": None}
             for file in self._folder.iterdir():
-                file.unlink()
+                if file.name != LOCK_NAME:
+                    file.unlink()
             write_atomically(self._folder / "state.json", orjson.dumps(state))
-        if not state["settled"]:
-            try:
-                state = self._screen_all(open_rows, full_fingerprint, on_rows)
-            except OSError as error:
-                raise CannotWrite(
-                    f"{self._folder}: {error.strerror or error}: free some space, then run again"
-                ) from None
+        return state
+
+    def _load(self, state: Mapping[str, Any]) -> None:
         self.summary = ScreeningSummary.read(state["summary"])
         self._repeated = frozenset(state["repeated"])
         self._left_out = np.load(self._folder / "left-out.npy")
@@ -182,24 +275,34 @@ class Screening:
             batch = list(islice(rows, BATCH))
             if not batch:
                 break
-            batch_tokens = [tokens(problem.text) for problem in batch]
-            if len(self._evaluation):
-                batch_findings = [
-                    self._evaluation.find(problem.text, text_tokens)
-                    for problem, text_tokens in zip(batch, batch_tokens, strict=True)
-                ]
-                findings.add(batch, batch_findings)
-            index.add(batch, batch_tokens)
+            measured = measure(batch, self._evaluation, self._near)
+            findings.append(measured.findings)
+            index.append(measured.records)
             if on_rows:
                 on_rows(index.rows)
+        return self._settle_index(index, findings, fingerprint)
+
+    def _settle_index(
+        self, index: DuplicateIndex, findings: FindingFile, fingerprint: str
+    ) -> dict[str, Any]:
         duplicates = index.settle()
         index.close()
         state = self._settle(duplicates, findings)
         state["fingerprint"] = fingerprint
         write_atomically(self._folder / "state.json", orjson.dumps(state))
-        for path in self._folder.glob("*.bin"):
+        self._remove_records()
+        for path in piece_paths(self._folder):
             path.unlink()
         return state
+
+    def _remove_records(self) -> None:
+        for path in self._folder.glob("*.bin"):
+            path.unlink()
+
+    def _cannot_write(self, error: OSError) -> CannotWrite:
+        return CannotWrite(
+            f"{self._folder}: {error.strerror or error}: free some space, then run again"
+        )
 
     def _settle(self, duplicates: Duplicates, findings: FindingFile) -> dict[str, Any]:
         summary = ScreeningSummary(

@@ -12,7 +12,7 @@ numbers and gold: the same text with other numbers is another problem, and one s
 another answer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -36,6 +36,7 @@ _SEED = 20261124
 
 RECORD = np.dtype([("id", "<u8"), ("text", "<u8"), ("facts", "<u8")])
 Keys = NDArray[np.uint64]
+Records = Mapping[str, bytes]  # by the name of the file that they are appended to
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,31 @@ def bands_for(threshold: float) -> tuple[int, int]:
     return PERMUTATIONS, 1
 
 
+def records_of(
+    problems: Sequence[Problem], batch_tokens: Sequence[list[str]], near: float
+) -> Records:
+    """The records of a batch by file. `batch_tokens`: see `DuplicateIndex.add`; `near`: see
+    `DuplicateIndex`.
+    """
+    rows: NDArray[np.void] = np.empty(len(problems), RECORD)
+    rows["id"] = [int(problem.id, 16) for problem in problems]
+    golds = [_gold_key(problem) for problem in problems]
+    pairs = list(zip(batch_tokens, golds, strict=True))
+    rows["text"] = [text_key(text_tokens) ^ gold for text_tokens, gold in pairs]
+    rows["facts"] = 0
+    if not near:
+        return {"rows": rows.tobytes()}
+    rows["facts"] = [_facts_key(text_tokens, gold) for text_tokens, gold in pairs]
+    signatures = _signatures(batch_tokens)
+    bands, band_rows = bands_for(near)
+    records = {"rows": rows.tobytes(), "signatures": signatures.astype(np.uint8).tobytes()}
+    for band in range(bands):
+        start = band * band_rows
+        keys = _mix(signatures[:, start : start + band_rows]) ^ rows["facts"]
+        records[_band_name(band)] = keys.tobytes()
+    return records
+
+
 class DuplicateIndex:
     """The records of one data set in `folder`. `near` is the similarity of near-duplicates; 0:
     exact ones only.
@@ -70,7 +96,7 @@ class DuplicateIndex:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._near = near
-        self._bands, self._band_rows = bands_for(near) if near else (0, 0)
+        self._bands = bands_for(near)[0] if near else 0
         widths = {"rows": RECORD.itemsize}
         if near:
             widths["signatures"] = PERMUTATIONS
@@ -86,23 +112,13 @@ class DuplicateIndex:
 
     def add(self, problems: Sequence[Problem], batch_tokens: Sequence[list[str]]) -> None:
         """Append a batch. `batch_tokens` are the `text.tokens` of each problem's text."""
-        records: NDArray[np.void] = np.empty(len(problems), RECORD)
-        records["id"] = [int(problem.id, 16) for problem in problems]
-        golds = [_gold_key(problem) for problem in problems]
-        pairs = list(zip(batch_tokens, golds, strict=True))
-        records["text"] = [text_key(text_tokens) ^ gold for text_tokens, gold in pairs]
-        records["facts"] = 0
-        if self._near:
-            records["facts"] = [_facts_key(text_tokens, gold) for text_tokens, gold in pairs]
-            signatures = _signatures(batch_tokens)
-            for band in range(self._bands):
-                start = band * self._band_rows
-                part = signatures[:, start : start + self._band_rows]
-                keys = _mix(part) ^ records["facts"]
-                self._files[_band_name(band)].write(keys.tobytes())
-            self._files["signatures"].write(signatures.astype(np.uint8).tobytes())
-        self._files["rows"].write(records.tobytes())
-        self.rows += len(problems)
+        self.append(records_of(problems, batch_tokens, self._near))
+
+    def append(self, records: Records) -> None:
+        """Append what `records_of` made of a batch with this similarity."""
+        self.rows += len(records["rows"]) // RECORD.itemsize
+        for name, file in self._files.items():
+            file.write(records[name])
         for file in self._files.values():
             file.flush()
 

@@ -3,7 +3,7 @@ evidence for what is left out.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +33,12 @@ class FindingFile:
         """Written before the batch's other records, so that a killed run repeats lines rather
         than losing them.
         """
-        lines = []
-        for problem, finding in zip(problems, findings, strict=True):
-            if finding.shares_8 or finding.hit:
-                evidence = None if finding.hit is None else _evidence_row(problem, finding.hit)
-                row = [problem.id, finding.shares_8, finding.shares_13, evidence]
-                lines.append(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+        self.append(finding_lines(problems, findings))
+
+    def append(self, lines: bytes) -> None:
+        """Write what `finding_lines` made."""
         with open(self._path, "ab", opener=open_within) as file:
-            file.writelines(lines)
+            file.write(lines)
 
     def final(self, summary: ScreeningSummary) -> Iterator[tuple[int, Hit]]:
         """Each problem's hit once, counted in `summary` and written to excluded.jsonl with its
@@ -64,6 +62,17 @@ class FindingFile:
         with self._path.open("rb") as file:
             for line in file:
                 yield orjson.loads(line)
+
+
+def finding_lines(problems: Sequence[Problem], findings: Sequence[Contamination]) -> bytes:
+    """One line a problem that shares anything with an evaluation set."""
+    lines = []
+    for problem, finding in zip(problems, findings, strict=True):
+        if finding.shares_8 or finding.hit:
+            evidence = None if finding.hit is None else _evidence_row(problem, finding.hit)
+            row = [problem.id, finding.shares_8, finding.shares_13, evidence]
+            lines.append(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+    return b"".join(lines)
 
 
 def _evidence_row(problem: Problem, hit: Hit) -> dict[str, Any]:
