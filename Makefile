@@ -13,7 +13,7 @@ ENVIRONMENTS := .venv/generator/.ready .venv/trainer/.ready .venv/evaluation/.re
 # The programs run from this checkout, whatever else is installed.
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help generate train evaluate weights demo test test-fast lint check bench setup-generator setup-trainer setup-evaluation
+.PHONY: help generate train evaluate weights demo test test-fast lint chaos check bench setup-generator setup-trainer setup-evaluation
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -53,7 +53,11 @@ lint: $(ENVIRONMENTS)  ## format, lint, types
 	@$(TRAINER) -m mypy trainer
 	@$(EVALUATION) -m mypy evaluation shared/inference
 
-check: lint test  ## what CI runs: format, lint, types, tests
+# Stories of kills, bad disks and hostile teachers; exit 1 where a promise is broken (docs/reliability.md).
+chaos: $(ENVIRONMENTS)  ## bad days for all three programs, for three minutes [SECONDS=180 JOBS=2 FIRST=0 KINDS=]
+	@$(GENERATOR) -m tests.chaos --seconds $(or $(SECONDS),180) --jobs $(or $(JOBS),2) --first $(or $(FIRST),0) --kinds "$(KINDS)"
+
+check: lint chaos test  ## what CI runs: format, lint, types, three minutes of chaos, tests
 
 bench: $(ENVIRONMENTS)  ## the benchmarks, one table at the end
 	@$(GENERATOR) -m benchmarks

@@ -23,6 +23,9 @@ LINT = [
 ]
 
 
+CHAOS = "generator -m tests.chaos --seconds 180 --jobs 2 --first 0 --kinds "
+
+
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A checkout whose environments are ready and only note what they are called with."""
@@ -59,11 +62,12 @@ def calls(checkout: Path, *command: str) -> tuple[int, list[str]]:
 
 
 def test_ci_runs_what_make_check_runs_each_once_and_measures_coverage(checkout: Path) -> None:
-    assert calls(checkout, "make", "check") == (0, [*LINT, "generator -m tests.suite"])
-    assert calls(checkout, ".ci/run") == (0, [*LINT, "generator -m tests.suite --coverage"])
+    assert calls(checkout, "make", "check") == (0, [*LINT, CHAOS, "generator -m tests.suite"])
+    lines = [*LINT, CHAOS, "generator -m tests.suite --coverage"]
+    assert calls(checkout, ".ci/run") == (0, lines)
 
 
-@pytest.mark.parametrize("broken", ["ruff", "mypy", "tests.suite"])
+@pytest.mark.parametrize("broken", ["ruff", "mypy", "tests.chaos", "tests.suite"])
 def test_ci_fails_where_a_check_fails_and_runs_the_tests_all_the_same(
     checkout: Path, broken: str
 ) -> None:
@@ -76,6 +80,12 @@ def test_ci_fails_where_a_check_fails_and_runs_the_tests_all_the_same(
 
 def test_make_test_fast_runs_the_unit_tests_alone(checkout: Path) -> None:
     assert calls(checkout, "make", "test-fast") == (0, ["generator -m tests.suite --unit"])
+
+
+def test_make_chaos_takes_its_time_its_jobs_and_its_kinds(checkout: Path) -> None:
+    words = ["make", "chaos", "SECONDS=900", "JOBS=8", "FIRST=40", "KINDS=kills,trainer"]
+    expected = "generator -m tests.chaos --seconds 900 --jobs 8 --first 40 --kinds kills,trainer"
+    assert calls(checkout, *words) == (0, [expected])
 
 
 def test_the_workflow_runs_make_check() -> None:
