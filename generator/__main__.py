@@ -13,9 +13,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from shared.command_line import ShowVersion, add_json, print_result, print_schema
 from shared.errors import InputError, loading, run_and_exit
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 REHEARSAL_LINE = (
     "rehearsal: a teacher in a process of its own on this machine answers; no key, no cost."
@@ -59,9 +63,21 @@ def _plan(args: argparse.Namespace) -> int:
     from generator.parts.command_line import configuration
     from generator.plan import plan
 
-    outlook = plan(configuration(args), args.probe)
+    outlook = plan(configuration(args), args.probe, _moment(args.by), args.usd)
     print_result(outlook.as_dict(), outlook.text, args.json)
     return 0 if outlook.usable else NoLane.exit_code
+
+
+def _moment(text: str) -> "datetime | None":
+    from datetime import datetime
+
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise InputError(f"--by {text}: write a date like 2026-12-05 or 2026-12-05T18:00") from None
+    return moment.astimezone()
 
 
 def _status(args: argparse.Namespace) -> int:
@@ -148,6 +164,10 @@ PART_COMMANDS = {
         "generator.parts.screening",
         "find duplicates and copies of evaluation problems before a run; in parts with --parts",
     ),
+    "batches": (
+        "generator.batch.command",
+        "files of requests that are at a provider; adopt, release or cancel one",
+    ),
     "rehearse": ("generator.rehearsal.command", "the rehearsal teacher alone"),
 }
 
@@ -191,6 +211,12 @@ def _parser(command_words: Sequence[str]) -> argparse.ArgumentParser:
     takes_configuration(plan)
     plan.add_argument(
         "--probe", action="store_true", help="make one real call a lane; exit 4 if none answers"
+    )
+    plan.add_argument(
+        "--by", default="", metavar="DATE", help="say which mix of lanes meets it: 2026-12-05"
+    )
+    plan.add_argument(
+        "--usd", type=float, default=0.0, help="say which mix is the fastest for so many dollars"
     )
     add_json(plan)
     plan.set_defaults(run=_plan)

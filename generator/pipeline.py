@@ -17,6 +17,7 @@ from typing import Any
 import orjson
 import uvloop
 
+from generator.batch import BatchLane, Surroundings, refuse_unpriced, take_up
 from generator.config import GeneratorConfig, LaneConfig, SamplingConfig
 from generator.corpus import Corpus, Ledger, open_corpus
 from generator.grading.pool import Graders
@@ -39,6 +40,7 @@ from generator.signals import EarlySignals
 from generator.spending import SharedStore
 from generator.work_queue import Feed, Place
 from shared.chat_api import ChatClient, Clocks
+from shared.chat_api.batch_client import BatchClient
 from shared.errors import typed
 from shared.records import Problem
 from shared.startup import end_on_a_signal
@@ -61,6 +63,7 @@ def generate(
     these verdicts are asked again. `read_again`: the configuration as it is now, for a reload.
     """
     signals = EarlySignals()
+    refuse_unpriced(config.lane)
     hidden_texts = secrets(config)
     config = within_open_files(config)
     accounts = {lane.name: lane.account or lane.name for lane in config.lane}
@@ -141,6 +144,7 @@ async def _start(
     await graders.check()
     lanes = await parts.enter_async_context(_lanes(config, corpus, store))
     run = Run(config, corpus, feed, lanes, graders, read_again, most_problems)
+    _add_batch_lanes(config, corpus, feed, lanes, run)
     if config.daemon.port:
         address = await parts.enter_async_context(_server(config, corpus, run))
         print(f"dashboard: {address}", flush=True)
@@ -181,7 +185,16 @@ def _feed(config: GeneratorConfig, retry: frozenset[str], corpus: Corpus, intake
             corpus.ledger.note("place", text)
 
     rule = _rule(config.sampling, retry)
-    return Feed(open_stream, corpus.ledger, open_ledger, rule, config.daemon.follow, note_place)
+    first_place = Place(place["read"], place["taken"]) if is_known_place else Place(0, 0)
+    return Feed(
+        open_stream,
+        corpus.ledger,
+        open_ledger,
+        rule,
+        config.daemon.follow,
+        note_place,
+        first_place,
+    )
 
 
 def _open_at(intake: Intake, place: dict[str, Any]) -> ProblemStream | PartStream:
@@ -221,6 +234,31 @@ def _lanes(config: GeneratorConfig, corpus: Corpus, store: SharedStore | None) -
 
     owner = owner_of(corpus.path, corpus.ledger) if store else ""
     return Lanes(config, teacher_for, corpus.ledger, corpus.high_water, store=store, owner=owner)
+
+
+def _add_batch_lanes(
+    config: GeneratorConfig, corpus: Corpus, feed: Feed, lanes: Lanes, run: Run
+) -> None:
+    """Lanes that send files, with the batches that earlier runs have sent."""
+    around = Surroundings(
+        folder=corpus.path / "batches",
+        ledger=corpus.ledger,
+        samples=feed,
+        question=run.sampler.question,
+        finish=run.sampler.finish,
+        sync=corpus.sync,
+        tell=run.tell,
+        attempts=config.retry.attempts,
+        waits=config.daemon.wait,
+        draining=run.draining,
+    )
+    batch_lanes = {}
+    for lines in lanes.line_budgets():
+        lane = lines.config
+        client = BatchClient(lane.base_url, key_of(lane), lane.batch.purpose)
+        batch_lanes[lane.name] = BatchLane(lines, client, around)
+    take_up(batch_lanes, around, feed.hold)
+    run.add_batch_lanes(list(batch_lanes.values()))
 
 
 def _server(config: GeneratorConfig, corpus: Corpus, run: Run) -> AbstractAsyncContextManager[str]:

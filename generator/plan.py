@@ -7,21 +7,25 @@ that binds.
 import asyncio
 import time
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from math import inf
 from pathlib import Path
 from typing import Any
 
+from generator.batch import refuse_unpriced
 from generator.config import REHEARSAL_URL, GeneratorConfig, LaneConfig
 from generator.corpus import Ledger, Total
 from generator.corpus.store import read_trace
 from generator.intake import Intake
 from generator.keys import key_of
-from generator.lanes.forecast import Expected, Forecast, forecast
+from generator.lanes.forecast import Expected, Forecast, forecast, lane_paces
 from generator.lanes.lane import request_for
+from generator.lanes.mixes import Mix, cheapest, compared, fastest_within, offer
 from generator.lanes.remedies import with_remedy
 from generator.rehearsal.launch import with_rehearsal_teacher
 from shared.chat_api import ChatClient, Clocks
-from shared.chat_api.errors import CallError, FieldRefused
+from shared.chat_api.batch_client import BatchClient
+from shared.chat_api.errors import CallError, FieldRefused, UnknownModel
 from shared.chat_api.limits import LimitNews
 from shared.durations import duration
 from shared.errors import InputError
@@ -53,6 +57,7 @@ class RunPlan:
     samples_finished: int
     expected: Expected  # of one sample
     forecast: Forecast
+    mixes: list[Mix]
 
     def as_dict(self) -> dict[str, Any]:
         """What `plan --json` prints. `days` is null where the limits let it never end."""
@@ -66,6 +71,9 @@ class RunPlan:
             "samples_finished": self.samples_finished,
             "expected": asdict(self.expected),
             "forecast": forecast,
+            "mixes": [
+                asdict(mix) | {"days": mix.days if mix.days < inf else None} for mix in self.mixes
+            ],
         }
 
 
@@ -87,11 +95,16 @@ class LaneCheck:
     tokens_per_second: float = 0.0
 
 
-def plan(config: GeneratorConfig, probe: bool = False) -> RunPlan:
+def plan(
+    config: GeneratorConfig, probe: bool = False, by: datetime | None = None, usd: float = 0.0
+) -> RunPlan:
     """What a run will be. Reads and screens the problems; makes calls only to probe. Errors:
     `InputError`.
+
+    `by`, `usd`: also which mix of lanes meets that date, or that many dollars.
     """
     _check_addresses(config)
+    refuse_unpriced(config.lane)
     corpus = Path(config.corpus)
     needs_gold = not config.sampling.keep_unverifiable
     stream = Intake(config.problems, config.screening, corpus, needs_gold=needs_gold).open()
@@ -106,7 +119,15 @@ def plan(config: GeneratorConfig, probe: bool = False) -> RunPlan:
     samples_each = _samples_each(config)
     samples = max(0, round(problems * samples_each) - progress.samples)
     lanes = [lane for lane in config.lane if lane.name != config.judge.lane]
-    outlook = forecast(samples, expectation, lanes, config.budget, time.time())
+    now = time.time()
+    outlook = forecast(samples, expectation, lanes, config.budget, now)
+    paces = lane_paces(lanes, expectation, now)
+    offers = [offer(lane, paces[lane.name], expectation) for lane in lanes]
+    has_kinds = len({each.kind for each in offers}) > 1
+    has_batches = any(each.kind == "batch" for each in offers)
+    mixes = compared(offers, samples) if has_batches or has_kinds else []
+    if has_batches:  # nothing of a batch is there before its end
+        outlook = replace(outlook, days=max(outlook.days, mixes[-1].days))
     if endless:
         lines = ["endless problems: set problems.limit for a plan"]
     else:
@@ -115,6 +136,14 @@ def plan(config: GeneratorConfig, probe: bool = False) -> RunPlan:
     lines += _sample_lines(expectation, progress.source, speed)
     lines += _cost_lines(outlook)
     lines += _lane_lines(outlook)
+    lines += [f"compare    {in_words(mix)}" for mix in mixes]
+    if by is not None:
+        days = max(0.0, by.timestamp() - now) / DAY_SECONDS
+        mixes.append(cheapest(offers, samples, days, f"by {by:%Y-%m-%d %H:%M}"))
+        lines.append(f"meets      {in_words(mixes[-1])}")
+    if usd:
+        mixes.append(fastest_within(offers, samples, usd, f"for ${usd:,.2f}"))
+        lines.append(f"meets      {in_words(mixes[-1])}")
     for each in probes:
         lines += each.lines
     usable = not probe or any(each.answered for each in probes)
@@ -126,7 +155,16 @@ def plan(config: GeneratorConfig, probe: bool = False) -> RunPlan:
         samples_finished=progress.samples,
         expected=expectation,
         forecast=outlook,
+        mixes=mixes,
     )
+
+
+def in_words(mix: Mix) -> str:
+    """batch only: 1 d 0 h, $7.20: 5,000 at files"""
+    span = duration(mix.days * DAY_SECONDS) if mix.days < NEVER_DAYS else "never"
+    shares = ", ".join(f"{count:,.0f} at {lane}" for lane, count in mix.samples.items())
+    left_over = f"; {mix.left_over:,.0f} samples are not reached" if mix.left_over else ""
+    return f"{mix.name}: {span}, ${mix.usd:,.2f}: {shares or 'nothing'}{left_over}"
 
 
 def _progress(corpus: Path) -> CorpusExpectation:
@@ -236,7 +274,23 @@ async def _probe_lanes(config: GeneratorConfig) -> list[LaneCheck]:
         return [await _probe_lane(callable_config, lane) for lane in callable_config.lane]
 
 
+async def _probe_batches(lane: LaneConfig) -> LaneCheck:
+    """Nothing is sent: whether the server has the endpoints."""
+    async with BatchClient(lane.base_url, key_of(lane), lane.batch.purpose) as client:
+        try:
+            await client.lists()
+        except UnknownModel as error:
+            remedy = 'it has no batch endpoints: set lane.mode = "stream"'
+            return LaneCheck([f"probe      {lane.name}: {error.message} ({remedy})"])
+        except CallError as error:
+            kind = error.kind.replace("_", " ")
+            return LaneCheck([f"probe      {lane.name}: {kind}: {with_remedy(error, lane)}"])
+    return LaneCheck([f"probe      {lane.name}: lists its batches; no line was sent"], True)
+
+
 async def _probe_lane(config: GeneratorConfig, lane: LaneConfig) -> LaneCheck:
+    if lane.mode == "batch":
+        return await _probe_batches(lane)
     sampling = config.sampling
     messages = messages_for(PROBE_QUESTION, sampling.system_prompt, sampling.prompt)
     params = {

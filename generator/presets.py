@@ -115,6 +115,74 @@ PRESETS: Mapping[str, Preset] = {
             "max_tokens": 16_384,
         },
     ),
+    "bailian-batch": Preset(
+        "2026-11-27",
+        "Alibaba Cloud Model Studio (Bailian), Beijing, in files at half the price; only answered"
+        ' lines are billed. `model = "batch-test-model"` with `batch.url = "/v1/chat/ds-test"`'
+        " is free, thinks nothing and takes 100 lines"
+        " (https://help.aliyun.com/en/model-studio/batch-interfaces-compatible-with-openai/).",
+        {
+            "base_url": "https://dashscope.aliyuncs.com/compatible-mode/v1",
+            "require_reasoning": True,
+            "mode": "batch",
+            "model": "deepseek-r1",
+            "api_key_env": "DASHSCOPE_API_KEY",
+            "max_tokens": 16_384,
+            "batch": {"lines": 50_000, "megabytes": 500},
+        },
+    ),
+    "siliconflow-batch": Preset(
+        "2026-11-27",
+        "SiliconFlow in files at half the price, outside its limits a minute; 24 to 336 hours"
+        " (https://docs.siliconflow.cn/cn/userguide/guides/batch).",
+        {
+            "base_url": "https://api.siliconflow.cn/v1",
+            "require_reasoning": True,
+            "mode": "batch",
+            "model": "deepseek-ai/DeepSeek-R1",
+            "api_key_env": "SILICONFLOW_API_KEY",
+            "batch": {"lines": 5_000, "megabytes": 1_000},
+        },
+    ),
+    "together-batch": Preset(
+        "2026-11-27",
+        "Together in files at up to half the price, on some models; the 24 hours are its aim, no"
+        " promise (https://docs.together.ai/docs/inference/batch/overview).",
+        {
+            "base_url": "https://api.together.xyz/v1",
+            "require_reasoning": True,
+            "mode": "batch",
+            "model": "deepseek-ai/DeepSeek-R1",
+            "api_key_env": "TOGETHER_API_KEY",
+            "batch": {"lines": 50_000, "megabytes": 100, "purpose": "batch-api"},
+        },
+    ),
+    "ppio-batch": Preset(
+        "2026-11-27",
+        "PPIO in files, within 48 hours; files are kept for 15 days"
+        " (https://resource.ppio.com/docs/model/llm-batch-api).",
+        {
+            "base_url": "https://api.ppinfra.com/openai/v1",
+            "require_reasoning": True,
+            "mode": "batch",
+            "model": "deepseek/deepseek-r1",
+            "api_key_env": "PPIO_API_KEY",
+            "batch": {"lines": 50_000, "megabytes": 100, "window_hours": 48},
+        },
+    ),
+    "infini-batch": Preset(
+        "2026-11-27",
+        "Infini GenStudio in files; the account's limits a minute apply there too, and the provider"
+        " keeps to them itself (https://docs.infini-ai.com/gen-studio/api/tutorial-batch.html).",
+        {
+            "base_url": "https://cloud.infini-ai.com/maas/v1",
+            "require_reasoning": True,
+            "mode": "batch",
+            "model": "batch-deepseek-r1",
+            "api_key_env": "INFINI_API_KEY",
+            "batch": {"lines": 50_000, "megabytes": 200},
+        },
+    ),
     "bailian-hybrid": Preset(
         "2026-11-27",
         "Alibaba Cloud Model Studio (Bailian): a hybrid model, told to think (its page on deep"
@@ -199,4 +267,8 @@ def fill(values: Mapping[str, Any]) -> dict[str, Any]:
         return dict(values)
     if not isinstance(name, str) or name not in PRESETS:
         raise ValueError(f"no preset {name!r}: there are {', '.join(PRESETS)}")
-    return {**PRESETS[name].lane, **values}
+    lane = PRESETS[name].lane
+    filled = {**lane, **values}
+    if isinstance(values.get("batch"), Mapping):
+        filled["batch"] = {**lane.get("batch", {}), **values["batch"]}
+    return filled

@@ -3,17 +3,18 @@
 import asyncio
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import inf
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import orjson
 
+from generator.batch import BatchLane
 from generator.config import GeneratorConfig
 from generator.corpus import Corpus
 from generator.grading.pool import Graders
-from generator.lanes import Drained, Lanes
+from generator.lanes import Drained, HandedOn, Lanes, NoLane
 from generator.monitor import console
 from generator.monitor.event_log import EventLog
 from generator.monitor.snapshot import Snapshots
@@ -63,6 +64,9 @@ class Run:
         self._noted_at = NEVER
         self._signalled_at: float | None = None  # time.monotonic() of the first signal
         self._workers: set[asyncio.Task[None]] = set()
+        self._live_workers: list[asyncio.Task[None]] = []  # those that stream, ended ones too
+        self._batch_lanes: Sequence[BatchLane] = ()
+        self._draining = asyncio.Event()  # what batch lanes hear of
         self._group: asyncio.TaskGroup | None = None
 
     # Working
@@ -90,6 +94,18 @@ class Run:
     async def _work_until_done(self) -> None:
         async with asyncio.TaskGroup() as self._group:
             self._hire()
+            for lane in self._batch_lanes:
+                task = self._group.create_task(self._send_batches(lane))
+                self._workers.add(task)
+                task.add_done_callback(self._workers.discard)
+        held_samples = self._feed.withheld_samples
+        if held_samples and not self.ended_by and self._phase != "draining":
+            self._end(
+                NoLane(
+                    f"{held_samples:,} samples may be in batches that their provider does not list:"
+                    " `generator batches` shows, adopts and releases them"
+                )
+            )
 
     def _hire(self) -> None:
         """As many workers as there can be calls in flight."""
@@ -97,6 +113,7 @@ class Run:
         while len(self._workers) < self._lanes.most_in_flight:
             worker = self._group.create_task(self._work())
             self._workers.add(worker)
+            self._live_workers.append(worker)
             worker.add_done_callback(self._workers.discard)
 
     async def _work(self) -> None:
@@ -107,18 +124,70 @@ class Run:
                 if ask is None:
                     return
                 self._progress.asking += 1
+                is_handed_on = False
                 try:
                     await self._sampler.sample(ask)
                 except Drained:
                     pass  # not asked any more: the next run will
+                except HandedOn:
+                    is_handed_on = True
                 finally:
                     self._progress.asking -= 1
-                    self._feed.settle(ask.problem)
+                    if not is_handed_on:
+                        self._feed.settle(ask.problem)
+                if is_handed_on:
+                    self._feed.offer_again(ask)
+                    return
         except CannotWrite:
             raise
         except Stopped as stop:
             # A budget, a lane, a source that fails: what others have in flight is finished.
             self._end(stop)
+
+    # Batches
+
+    @property
+    def sampler(self) -> Sampler:
+        """What grades and stores answers."""
+        return self._sampler
+
+    @property
+    def draining(self) -> asyncio.Event:
+        """Set when nothing new is to be asked."""
+        return self._draining
+
+    def tell(self, event: str, **details: Any) -> None:
+        """A line of the log."""
+        write = self._event_log.log.warning if "why" in details else self._event_log.log.info
+        write(event, **details)
+
+    def add_batch_lanes(self, lanes: Sequence[BatchLane]) -> None:
+        """Lanes that send files, beside those that stream. Before `until_done`."""
+        self._batch_lanes = lanes
+        self._lanes.hand_on(lambda: any(lane.is_at_work for lane in lanes))
+
+    async def _send_batches(self, lane: BatchLane) -> None:
+        """One batch lane's life; where it stops before the work is done and nobody else goes on,
+        the run ends.
+        """
+        try:
+            await lane.run()
+        except BaseExceptionGroup as errors:
+            _raise_the_cause(errors)
+        except CannotWrite:
+            raise
+        except Stopped as stop:
+            self._end(stop)
+            return
+        why = lane.stopped or lane.gives_up
+        others = [each for each in self._batch_lanes if each is not lane and each.is_at_work]
+        is_anyone_left = others or any(not worker.done() for worker in self._live_workers)
+        if not why or is_anyone_left or self._draining.is_set():
+            return
+        ask = await self._feed.next()
+        if ask is not None:
+            self._feed.offer_again(ask)
+            self._end(lane.stop_reason())
 
     # Ending
 
@@ -165,6 +234,7 @@ class Run:
         self._stop_asking()
 
     def _stop_asking(self) -> None:
+        self._draining.set()
         self._feed.stop()
         self._lanes.drain()
 
@@ -206,9 +276,9 @@ class Run:
         self._progress.total = self._samples_wanted()
         is_paused = self._phase == "running" and self._lanes.paused
         phase: Phase = "paused" if is_paused else self._phase
-        status = self._snapshots.take(
-            phase, self._note, self._lanes.status(), self._lanes.budgets()
-        )
+        batches = {lane.name: lane.status() for lane in self._batch_lanes}
+        lanes = [replace(lane, batches=batches.get(lane.name, [])) for lane in self._lanes.status()]
+        status = self._snapshots.take(phase, self._note, lanes, self._lanes.budgets())
         if status.eta_seconds is None:
             return status
         remaining_samples = status.total - status.done

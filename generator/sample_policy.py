@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, lgamma
 
+from shared.records import Problem
+
 
 @dataclass(frozen=True, slots=True)
 class Finished:
@@ -18,6 +20,18 @@ class Finished:
     sample: int
     verdict: str
     finished_at: str  # UTC, ISO 8601
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One sample to ask."""
+
+    problem: Problem
+    sample: int
+    longer: bool = False  # with the larger budget: an earlier sample was cut by its own
+    # what lines of batches have taken already that brought no whole answer
+    attempts: int = 0
+    cost_usd: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

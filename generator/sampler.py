@@ -3,6 +3,7 @@
 Ask -> (lanes) Answer -> (graders, judge) Verdict -> Trace -> (corpus) kept or rejected
 """
 
+from dataclasses import replace
 from typing import Any
 
 from generator.config import GeneratorConfig
@@ -12,7 +13,7 @@ from generator.grading.pool import Graders
 from generator.lanes import Answer, Drained, Lanes, NoLane, OutOfBudget
 from generator.monitor.status import SampleCounts
 from generator.record import trace_of, utc_now, verdict_without_grading
-from generator.work_queue import Ask
+from generator.sample_policy import Ask
 from shared.prompts import messages_for
 from shared.records import Completion, Message, Problem, Trace, Verdict, trace_id
 
@@ -29,6 +30,7 @@ class Sampler:
         progress: SampleCounts,
     ) -> None:
         self._sampling = config.sampling
+        self._keeps_unverifiable = config.sampling.keep_unverifiable
         self._judge = config.judge
         self._lanes_that_think = {lane.name for lane in config.lane if lane.require_reasoning}
         self._corpus = corpus
@@ -40,22 +42,41 @@ class Sampler:
         """Take one sample through its whole life. Errors: `Drained` where it was not asked, and
         what ends the run: `Stopped`.
         """
-        problem = ask.problem
-        sampling = self._sampling
         started_at = utc_now()
-        messages = messages_for(problem.text, sampling.system_prompt, sampling.prompt)
+        messages, params = self.question(ask)
+        sample_id = trace_id(ask.problem.id, ask.sample)
+        answer = await self._lanes.ask(sample_id, messages, params)
+        if ask.attempts:
+            answer = with_earlier_attempts(answer, ask)
+        await self.finish(ask, messages, params, answer, started_at)
+
+    def question(self, ask: Ask) -> tuple[list[Message], dict[str, Any]]:
+        """(messages, parameters) of a sample."""
+        sampling = self._sampling
+        messages = messages_for(ask.problem.text, sampling.system_prompt, sampling.prompt)
         params: dict[str, Any] = {
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "max_tokens": sampling.longer_max_tokens if ask.longer else sampling.max_tokens,
         }
+        return messages, params
+
+    async def finish(
+        self,
+        ask: Ask,
+        messages: list[Message],
+        params: dict[str, Any],
+        answer: Answer,
+        started_at: str,
+    ) -> None:
+        """Grade a sample's answer and store it. Errors: `CannotWrite`."""
+        problem = ask.problem
         sample_id = trace_id(problem.id, ask.sample)
-        answer = await self._lanes.ask(sample_id, messages, params)
         verdict = await self._verdict(sample_id, problem, answer)
         trace = trace_of(
             problem, ask.sample, messages, params, answer, verdict, started_at, utc_now()
         )
-        is_kept = trace.kept or (trace.verdict == "unverifiable" and sampling.keep_unverifiable)
+        is_kept = trace.kept or (trace.verdict == "unverifiable" and self._keeps_unverifiable)
         await self._corpus.add(trace, is_kept)
         self._count(trace, is_kept)
 
@@ -92,3 +113,9 @@ class Sampler:
         else:
             self._progress.rejected += 1
         self._progress.verdicts[trace.verdict] += 1
+
+
+def with_earlier_attempts(answer: Answer, ask: Ask) -> Answer:
+    """The answer with what lines of batches took for this sample before it."""
+    cost_usd = ask.cost_usd + (answer.cost_usd or 0.0)
+    return replace(answer, attempts=ask.attempts + answer.attempts, cost_usd=cost_usd)

@@ -9,7 +9,7 @@ Nothing is kept of a problem once its samples are finished.
 
 import asyncio
 import contextlib
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,21 +17,12 @@ from itertools import islice
 
 from generator.corpus.ledger import Ledger
 from generator.errors import HalfWritten
-from generator.sample_policy import Finished, Rule, asks_longer, next_samples
+from generator.sample_policy import Ask, Finished, Rule, asks_longer, next_samples
 from shared.records import Problem
 
 BATCH = 64  # problems looked up at once
 MOST_AGAIN = 10_000  # problems kept for another sample; beyond it the source is read once more
 FOLLOW_SECONDS = 10.0  # how often a followed source is looked at
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """One sample to ask."""
-
-    problem: Problem
-    sample: int
-    longer: bool = False  # with the larger budget: an earlier sample was cut by its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +64,7 @@ class Feed:
         rule: Rule,
         follow: bool = False,
         on_place: Callable[[Place], None] = lambda place: None,
+        first_place: Place = Place(0, 0),
     ) -> None:
         self._open_stream = open_stream
         self._ledger = ledger
@@ -80,6 +72,7 @@ class Feed:
         self._rule = rule
         self._follow = follow
         self._on_place = on_place
+        self._first_place = first_place  # where the first stream begins
         self._thread = ThreadPoolExecutor(1, "problems")
         self._stream: Iterator[Problem] | None = None
         self._thread_ledger: Ledger | None = None
@@ -91,6 +84,10 @@ class Feed:
         self._noted_place: Place | None = None
         self._notes_places = not rule.waits_for_verdicts and not rule.retry
         self._again: deque[Problem] = deque()
+        # problems of which a batch has samples: what becomes of them may be asked again
+        self._lent: Counter[str] = Counter()
+        self._withheld: Counter[str] = Counter()  # samples that nobody is to ask in this run
+        self._was_lent: set[str] = set()  # problems that were not offered while they were
         self._one_at_a_time = asyncio.Lock()
         self._changed = asyncio.Event()
         self._ended = False
@@ -99,9 +96,9 @@ class Feed:
         self.problems = 0  # seen in this pass
         self.passes = 0  # times that the source was read to its end
 
-    async def next(self) -> Ask | None:
+    async def next(self, to_lend: bool = False) -> Ask | None:
         """The next sample to ask; None when there is none left, or after `stop`. Errors:
-        whatever the stream raises.
+        whatever the stream raises. `to_lend`: for a batch, as which it counts at once.
         """
         async with self._one_at_a_time:
             while not self._ready and not self._stopped:
@@ -109,14 +106,68 @@ class Feed:
                     await self._read()
                 elif self._again:
                     self._offer(self._again.popleft(), self._place)
-                elif self._held and self._rule.waits_for_verdicts:
+                elif self._may_ask_again():
                     self._changed.clear()
                     await self._changed.wait()
                 elif self._read_once_more or self._follow:
                     await self._start_over()
                 else:
                     return None
-            return None if self._stopped else self._ready.popleft()
+            if self._stopped:
+                return None
+            ask = self._ready.popleft()
+            if to_lend:
+                self._lent[ask.problem.id] += 1
+            return ask
+
+    def _may_ask_again(self) -> bool:
+        """Whether what is in flight may bring another sample to ask."""
+        if self._lent:
+            return True
+        return self._rule.waits_for_verdicts and len(self._held) > len(self._withheld)
+
+    # What batches hold
+
+    def hold(self, problem: Problem) -> None:
+        """A batch of an earlier run has a sample of this problem: it is not offered until that
+        is settled. Before the first `next`.
+        """
+        self._held[problem.id] = self._held.get(problem.id, 0) + 1
+        self._places.setdefault(problem.id, self._first_place)
+        self._was_lent.add(problem.id)
+        self._lent[problem.id] += 1
+
+    def take_back(self, ask: Ask) -> None:
+        """A batch brought no answer to a sample: it is offered again."""
+        self._end_loan(ask.problem.id)
+        self._ready.append(ask)
+        self._changed.set()
+
+    def offer_again(self, ask: Ask) -> None:
+        """A sample that was taken and not asked is offered again."""
+        self._ready.append(ask)
+        self._changed.set()
+
+    def settle_lent(self, problem: Problem) -> None:
+        """A sample that a batch had is in the ledger."""
+        self._end_loan(problem.id)
+        self.settle(problem)
+
+    def withhold(self, problem: Problem) -> None:
+        """A sample that a batch may have: nobody asks it in this run."""
+        self._end_loan(problem.id)
+        self._withheld[problem.id] += 1
+        self._changed.set()
+
+    def _end_loan(self, problem_id: str) -> None:
+        self._lent[problem_id] -= 1
+        if self._lent[problem_id] <= 0:
+            del self._lent[problem_id]
+
+    @property
+    def withheld_samples(self) -> int:
+        """Samples that may be in a batch that cannot be found."""
+        return self._withheld.total()
 
     def settle(self, problem: Problem) -> None:
         """One sample of this problem is in the ledger, or was given up."""
@@ -130,6 +181,11 @@ class Feed:
     def _leave(self, problem: Problem) -> None:
         """None of its samples is in flight any more: it is finished, or waits for another one."""
         is_finished = not next_samples(self._rule, self._finished(problem))
+        was_lent = problem.id in self._was_lent
+        self._was_lent.discard(problem.id)
+        if not is_finished and was_lent and not self._stopped:
+            self._again.append(problem)
+            return
         if not is_finished:
             self._notes_places = False  # what was given up is asked again by the next run
         self._note_place()

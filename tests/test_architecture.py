@@ -27,6 +27,7 @@ LEAVES = {
     "errors",
     "spending",
     "answer",
+    "corpus.batch_table",
     "corpus.ledger",
     "corpus.high_water",
 }

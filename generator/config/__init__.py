@@ -217,6 +217,11 @@ class GeneratorConfig(Config):
             raise ValueError(
                 f"judge.lane {self.judge.lane!r} is no [[lane]]: name one of them or leave it empty"
             )
+        modes = {lane.name: lane.mode for lane in self.lane}
+        if modes.get(self.judge.lane) == "batch":
+            raise ValueError(
+                f"judge.lane {self.judge.lane!r} is a batch lane: a judge answers live"
+            )
         if self.judge.lane and len(self.lane) == 1:
             raise ValueError(
                 f"judge.lane {self.judge.lane!r} is the only [[lane]], and a judge asks for no"

@@ -1,12 +1,12 @@
 """[[lane]]: one provider, model and key, with its limits and prices."""
 
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
 from generator import presets
-from generator.config.value_types import Amount, Count, TimeZone, Tokens, Variable
+from generator.config.value_types import Amount, Count, Seconds, TimeZone, Tokens, Variable
 from shared.addresses import names_a_server
 from shared.config import Config
 
@@ -27,6 +27,24 @@ OWN_FIELDS = {
 }
 
 
+class BatchConfig(Config):
+    """Of a lane with mode = "batch": what its provider allows, and how long to wait."""
+
+    lines: int = Field(5000, ge=1, description="most requests in a file")
+    megabytes: int = Field(100, ge=1, description="largest file; a million bytes each")
+    files: int = Field(2, ge=1, description="batches under way at once")
+    window_hours: int = Field(24, ge=1, description="completion_window: a batch expires after it")
+    poll_seconds: Seconds = Field(60, description="between two looks at a batch")
+    gather_seconds: Amount = Field(
+        30, description="a file that is not full is sent after so long without a new sample"
+    )
+    purpose: str = Field("batch", description='of the uploaded file; Together\'s is "batch-api"')
+    url: str = Field("/v1/chat/completions", description="of each line; Zhipu's is /v4/…")
+    delete_files: bool = Field(
+        True, description="remove the provider's copies once all rows are in the corpus"
+    )
+
+
 class LaneConfig(Config):
     """One provider, model and key, with its own limits and prices."""
 
@@ -44,6 +62,11 @@ class LaneConfig(Config):
         ),
     )
     model: str = Field("", description="model name as this provider spells it")
+    mode: Literal["stream", "batch"] = Field(
+        "stream",
+        description='"batch": files of requests, answered within hours at the provider\'s price for it',
+    )
+    batch: BatchConfig = Field(BatchConfig(), description='for mode = "batch"')
     api_key_env: Variable = Field(
         "", description="environment variable with the key; a key never stands in a file"
     )

@@ -7,13 +7,14 @@ once: budgets must survive a kill. WAL with synchronous=NORMAL makes a commit a 
 cache; the flushing is left to `checkpoint`, which may run in another thread.
 """
 
+from generator.corpus.batch_table import BatchTable
 from generator.corpus.call_table import CallTable
 from generator.corpus.sample_table import SampleTable, shard_key
 from shared.shards import PILES, shard_name
 
 
-class Ledger(SampleTable, CallTable):
-    """The index of one corpus: its samples, its calls, its sealed shards and small notes."""
+class Ledger(SampleTable, CallTable, BatchTable):
+    """The index of one corpus: its samples, calls, batches, sealed shards and small notes."""
 
     def shards(self) -> set[str]:
         """The shards that are noted as sealed."""

@@ -43,6 +43,13 @@ CREATE TABLE IF NOT EXISTS totals (
   pile INTEGER NOT NULL, verdict TEXT NOT NULL, samples INTEGER NOT NULL, attempts INTEGER NOT NULL,
   prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, usd REAL NOT NULL, PRIMARY KEY (pile, verdict)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS batches (
+  name TEXT PRIMARY KEY, lane TEXT NOT NULL, state TEXT NOT NULL, lines INTEGER NOT NULL,
+  first_call INTEGER NOT NULL, sent_at REAL NOT NULL, tokens INTEGER NOT NULL, usd REAL NOT NULL,
+  file_id TEXT NOT NULL, batch_id TEXT NOT NULL, status TEXT NOT NULL, completed INTEGER NOT NULL,
+  failed INTEGER NOT NULL, output_file_id TEXT NOT NULL, error_file_id TEXT NOT NULL,
+  expires_at REAL NOT NULL, note TEXT NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TRIGGER IF NOT EXISTS count_in AFTER INSERT ON samples BEGIN
   INSERT INTO totals VALUES (new.pile, new.verdict, 1, new.attempts, new.prompt_tokens, new.completion_tokens,

@@ -2,6 +2,7 @@
 after it.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from generator.corpus.batch_table import batch_status
 from generator.corpus.ledger import Ledger
 from generator.monitor.status import counts, pace, reset_note
 from shared.durations import duration
@@ -32,6 +34,7 @@ class CorpusStatus:
     calls: int
     calls_by_outcome: dict[str, int]
     usd: float
+    batches: list[str]  # files of requests that are at a provider, in words
     run: dict[str, Any]  # the `RunStatus` of the run that goes on, or of the last one; {}: none
 
     # of a corpus in parts: number, state, kept and rejected of each
@@ -53,6 +56,7 @@ class CorpusStatus:
             f"tokens     {self.tokens:,} in finished samples",
             f"calls      {self.calls:,}: {counts(self.calls_by_outcome) or 'none'}",
             f"spend      ${self.usd:,.4f}",
+            *(f"batch      {batch}" for batch in self.batches),
         ]
         if self.parts:
             lines.append(f"parts      {_parts(self.parts)}")
@@ -79,6 +83,8 @@ def corpus_status(corpus: Path) -> CorpusStatus:
         expense = ledger.spent(None, 0.0)
         outcomes = dict(ledger.outcomes())
         run = orjson.loads(ledger.noted("status") or "{}")
+        now = time.time()
+        batches = [batch_status(row).in_words(now) for row in ledger.batches()]
     finally:
         ledger.close()
     by_verdict = {total.verdict: total.samples for total in totals if total.pile == "rejected"}
@@ -92,6 +98,7 @@ def corpus_status(corpus: Path) -> CorpusStatus:
         calls=expense.calls,
         calls_by_outcome=outcomes,
         usd=expense.usd,
+        batches=batches,
         run=run,
     )
 

@@ -114,6 +114,11 @@ class Corpus:
         before_commit()
         self.ledger.commit()
 
+    async def sync(self) -> None:
+        """Returns when all that was added would survive a power cut. Errors: `CannotWrite`."""
+        self.ledger.commit()
+        await self._in_thread(self._sync)
+
     def stop_writing(self) -> None:
         """Let `keep_writing` return when its queue is empty."""
         self._closing = True

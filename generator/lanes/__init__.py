@@ -23,12 +23,13 @@ and the last two only when no call is in flight any more, so a caller may end th
 from generator.answer import Answer
 from generator.lanes.dispatch import LOOK_AGAIN_SECONDS
 from generator.lanes.lanes import Lanes
-from generator.lanes.stop_conditions import Drained, NoLane, OutOfBudget
+from generator.lanes.stop_conditions import Drained, HandedOn, NoLane, OutOfBudget
 
 __all__ = [
     "LOOK_AGAIN_SECONDS",
     "Answer",
     "Drained",
+    "HandedOn",
     "Lanes",
     "NoLane",
     "OutOfBudget",

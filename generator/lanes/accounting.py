@@ -3,12 +3,13 @@
 A restart reads both, so that no budget is given out twice.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from generator.corpus.batch_table import BatchRow
 from generator.corpus.high_water import HighWaterFile
 from generator.corpus.ledger import Ledger
 from generator.lanes.account import Account
-from generator.lanes.budgets import Budget
+from generator.lanes.budgets import Budget, Reservation
 from generator.lanes.clock import Clock
 from generator.lanes.gate import Gate, Permit
 from generator.spending import HighWater, Spent
@@ -117,17 +118,51 @@ class Accounting:
             self._out_until[account.name] = until
             self._ledger.note(OUT_UNTIL + account.name, str(until))
 
-    async def mark(self, gate: Gate) -> None:
+    def reserve_lines(
+        self, gate: Gate, name: str, sample_ids: Sequence[str], tokens: int, usd: float
+    ) -> BatchRow:
+        """Write a batch and its lines down before its file is sent. Errors: `CannotWrite`."""
+        moment = self._clock.now()
+        today = self._clock.calendar(moment)
+        lines = len(sample_ids)
+        budgets = (gate.account.budget, gate.run_budget)
+        days = [budget.reserve(today, tokens * lines, usd * lines, lines).day for budget in budgets]
+        first_call = self._ledger.last_call() + 1
+        row = BatchRow(
+            name=name,
+            lane=gate.name,
+            state="prepared",
+            lines=lines,
+            first_call=first_call,
+            sent_at=max(today, *days),
+            tokens=tokens,
+            usd=usd,
+        )
+        self._ledger.add_batch(row, gate.account.name, sample_ids, first_call)
+        self._high_water.booked(first_call + lines - 1)
+        return row
+
+    def settle_line(
+        self, gate: Gate, row: BatchRow, line: int, outcome: str, tokens: int, usd: float
+    ) -> None:
+        """Put what a line took in place of what was reserved for it. Errors: `CannotWrite`."""
+        self.settle(row.first_call + line, outcome, Usage(completion_tokens=tokens), usd)
+        today = self._today()
+        for budget in (gate.account.budget, gate.run_budget):
+            reservation = Reservation(budget.day_began(row.sent_at), row.tokens, row.usd, 0)
+            budget.settle(today, reservation, tokens, usd)
+
+    async def mark(self, gate: Gate, calls: int = 1, margin: float = 1.0) -> None:
         """Reserve the next block of what this lane's calls take, on the disk, and trim what
         others hold too much. Returns when it would survive a power cut. Errors: `CannotWrite`.
         """
         today = self._today()
-        tokens = gate.expected.tokens
-        usd = gate.expected_usd(tokens)
+        tokens = int(calls * margin * gate.expected.tokens)
+        usd = calls * margin * gate.expected_usd(gate.expected.tokens)
         marks: dict[str | None, HighWater] = {}
         for name, budget in self._budgets.items():
             if budget is gate.account.budget or budget is gate.run_budget:
-                marks[name] = budget.next_mark(today, 1, tokens, usd)
+                marks[name] = budget.next_mark(today, calls, tokens, usd)
             elif budget.limits:
                 marks[name] = budget.next_mark(today)
         await self._high_water.put(marks)

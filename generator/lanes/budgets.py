@@ -118,11 +118,13 @@ class Budget:
 
     # Calls
 
-    def reserve(self, now: float, tokens: int, usd: float) -> Reservation:
-        """Count a call that starts now. Ask `used_up` first."""
+    def reserve(self, now: float, tokens: int, usd: float, calls: int = 1) -> Reservation:
+        """Count a call that starts now, or several that take so much together. Ask `used_up`
+        first.
+        """
         self._turn(now)
-        self._number += 1
-        self._spent.calls += 1
+        self._number += calls
+        self._spent.calls += calls
         self._add(tokens, usd)
         return Reservation(self._day.begins, tokens, usd, self._number)
 

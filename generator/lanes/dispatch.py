@@ -12,7 +12,7 @@ timer, a signal or a request over HTTP only wakes it.
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import inf
 
@@ -23,7 +23,7 @@ from generator.lanes.clock import Clock
 from generator.lanes.gate import Gate, Permit
 from generator.lanes.lane import Lane
 from generator.lanes.prices import usual_price
-from generator.lanes.stop_conditions import Drained, look_again_at, stop_reason
+from generator.lanes.stop_conditions import Drained, HandedOn, look_again_at, stop_reason
 from generator.lanes.waits import Wait
 
 # longest sleep without a look at the clock: it may be set, a laptop may have slept
@@ -72,6 +72,8 @@ class Dispatcher:
         self._queues: dict[str, deque[Waiter]] = {}  # by the lane that is asked for; "" is any
         self._woken = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
+        # Whether samples that no lane here can take may be taken elsewhere: by batch lanes
+        self.others_at_work: Callable[[], bool] = lambda: False
         self._unmarked: Gate | None = None  # a lane that is free, but for its budgets' marks
 
     def take_up(self, daemon: DaemonConfig) -> None:
@@ -131,7 +133,11 @@ class Dispatcher:
         """The lanes that a sample may take: the one that is asked for, or all but the judge's."""
         if lane_name:
             return [self._lanes[lane_name]]
-        return [lane for name, lane in self._lanes.items() if name != self._judge]
+        return [
+            lane
+            for name, lane in self._lanes.items()
+            if name != self._judge and lane.config.mode == "stream"
+        ]
 
     def waiting(self, lane_name: str) -> int:
         """How many samples wait that this lane may take."""
@@ -200,7 +206,8 @@ class Dispatcher:
             return  # what is in flight may free a part of a budget, and must not be lost
         end = stop_reason(gates, now, self.daemon.wait, self.daemon.give_up_minutes * 60)
         if end is not None:
-            _end_all(queue, end)
+            is_for_others = lane_name != self._judge and self.others_at_work()
+            _end_all(queue, HandedOn if is_for_others else end)
 
     def _next_stop_check(self, lane_name: str, now: float) -> float:
         gates = [lane.gate for lane in self.usable(lane_name)]

@@ -13,6 +13,7 @@ from generator.lanes.windows import Windows, windows_of
 
 DAY_SECONDS = 86_400.0
 DAY_MINUTES = 1440
+DAY_HOURS = 24
 LOOK_AHEAD_DAYS = 7  # over which the share of open hours is taken
 
 
@@ -72,11 +73,7 @@ def forecast(
 
     `now`: seconds since 1970, for the windows.
     """
-    keys_of_account = Counter(lane.account or lane.name for lane in lanes)
-    paces = {
-        lane.name: lane_pace(lane, expected, now, keys_of_account[lane.account or lane.name])
-        for lane in lanes
-    }
+    paces = lane_paces(lanes, expected, now)
     fastest = max(paces, key=lambda name: paces[name].samples_per_day)
     binding = f"lane {fastest}: {paces[fastest].binding}"
     all_lanes_per_day = sum(pace.samples_per_day for pace in paces.values())
@@ -119,12 +116,26 @@ def _lane_share(
     return LaneForecast(lane.name, pace, share, share * usd)
 
 
+def lane_paces(lanes: Sequence[LaneConfig], expected: Expected, now: float) -> dict[str, LanePace]:
+    """Of each lane by name; keys of one account share its limits."""
+    keys_of_account = Counter(lane.account or lane.name for lane in lanes)
+    return {
+        lane.name: lane_pace(lane, expected, now, keys_of_account[lane.account or lane.name])
+        for lane in lanes
+    }
+
+
 def lane_pace(lane: LaneConfig, expected: Expected, now: float, sharing: int = 1) -> LanePace:
     """How fast a lane may work, by its limits as configured. `sharing`: lanes of its account."""
     share = open_share(windows_of(lane), now)
     calls = max(expected.calls, 1.0)
     limits = _day_limits(lane, expected, usd_per_sample(lane, expected))
     sample_seconds = max(expected.seconds * calls, 1e-9)
+    if lane.mode == "batch":
+        windows_per_day = DAY_HOURS / lane.batch.window_hours
+        limits["batch"] = lane.batch.lines * lane.batch.files * windows_per_day / calls
+        samples_per_day, key = _least(limits)
+        return LanePace(samples_per_day / sharing, key, share)
     limits["concurrency"] = (lane.concurrency or UNBOUNDED) * DAY_SECONDS * share / sample_seconds
     open_minutes = DAY_MINUTES * share
     if lane.requests_per_minute:

@@ -20,6 +20,7 @@ from generator.lanes.dispatch import Dispatcher
 from generator.lanes.forecast import Expected, Quota, lane_pace, quota_seconds
 from generator.lanes.gate import Gate, gates, run_budget, run_limits
 from generator.lanes.lane import Lane
+from generator.lanes.line_budget import LineBudget
 from generator.lanes.refusal_streak import SAMPLES
 from generator.lanes.reloading import taken_up
 from generator.lanes.retry import Retry
@@ -119,6 +120,18 @@ class Lanes:
         """
         return await self._retry.ask(sample_id, messages, params, lane)
 
+    def line_budgets(self) -> list[LineBudget]:
+        """Of each batch lane."""
+        return [
+            LineBudget(lane.gate, self._accounting, self._clock)
+            for lane in self._lanes.values()
+            if lane.config.mode == "batch"
+        ]
+
+    def hand_on(self, others_at_work: Callable[[], bool]) -> None:
+        """Where no lane can take a sample and `others_at_work`, `ask` raises `HandedOn`."""
+        self._dispatcher.others_at_work = others_at_work
+
     # Controls
 
     def drain(self) -> None:
@@ -187,6 +200,8 @@ class Lanes:
         So many workers are enough.
         """
         accounts = {lane.gate.account.name: lane.gate.account for lane in self._working_lanes()}
+        if not accounts:  # batch lanes only
+            return 0
         return sum(account.concurrency.ceiling for account in accounts.values()) + SAMPLES
 
     @property
@@ -222,6 +237,8 @@ class Lanes:
         """
         today = self._today()
         gate_of_account = {lane.gate.account.name: lane.gate for lane in self._working_lanes()}
+        if any(lane.config.mode == "batch" for lane in self._lanes.values()):
+            return by_rate, False  # a batch keeps to no quota of ours
         quotas = [self._quota(gate, today) for gate in gate_of_account.values()]
         return quota_seconds(samples, by_rate, quotas)
 

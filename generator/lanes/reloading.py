@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from generator.config import REHEARSAL_URL, LaneConfig
 from generator.lanes.windows import windows_of
 
-NEEDS_A_RESTART = ("base_url", "model", "api_key_env", "account", "day_timezone")
+NEEDS_A_RESTART = ("base_url", "mode", "model", "api_key_env", "account", "day_timezone")
 
 
 def taken_up(

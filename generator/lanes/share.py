@@ -72,7 +72,7 @@ class Share:
         self._held: HighWater | None = None
         self._looked_at = -inf
         self._on_short = on_short
-        self._call = (0, 0.0)  # tokens and dollars of the call that waits
+        self._call = (1, 0, 0.0)  # what waits: calls, and their tokens and dollars together
 
     def wait(self, now: float, today: float, tokens: int, usd: float) -> Wait | None:
         """Why no call of this size may start now; None: one may. `now` by the run's clock,
@@ -80,8 +80,8 @@ class Share:
         """
         if not self.budget.limits:
             return None
-        self._call = (tokens, usd)
-        rooms = self._rooms(today, tokens, usd)
+        self._call = (1, tokens, usd)
+        rooms = self._rooms(today, 1, tokens, usd)
         if rooms is None:  # nothing is known yet, or a day has begun
             return self._take(now)
         lacking_rooms = [room for room in rooms if not room.is_enough]
@@ -93,6 +93,20 @@ class Share:
             if room.is_last:
                 return self._used_up(now, today, room)
         return self._take(now)
+
+    def lines(self, now: float, today: float, count: int, tokens: int, usd: float) -> int | None:
+        """How many of `count` calls of this size may be sent together; None: more is being asked
+        for, look again soon.
+        """
+        if not self.budget.limits:
+            return count
+        self._call = (count, count * tokens, count * usd)
+        rooms = self._rooms(today, *self._call)
+        if rooms is None or any(not room.is_enough and not room.is_last for room in rooms):
+            self._want(now)
+            return None
+        shares = [room.left / room.call for room in rooms if room.call]
+        return max(0, min(count, *map(int, shares))) if shares else count
 
     @property
     def warning(self) -> str:
@@ -108,8 +122,7 @@ class Share:
         spent = self.budget.spent(today)
         if spent.day != day:
             return own  # the day has turned meanwhile: the next look is for the new one
-        tokens, usd = self._call
-        return _next_held(spent, others, own, self.budget.limits, tokens, usd)
+        return _next_held(spent, others, own, self.budget.limits, *self._call)
 
     def taken(self, now: float, others: HighWater, held: HighWater) -> None:
         """The store has answered."""
@@ -131,13 +144,13 @@ class Share:
         """What to hold at an orderly end, with no call in flight: what was spent."""
         return replace(self.budget.spent(today), day_ends=own.day_ends)
 
-    def _rooms(self, today: float, tokens: int, usd: float) -> list[Room] | None:
+    def _rooms(self, today: float, calls: int, tokens: int, usd: float) -> list[Room] | None:
         spent = self.budget.spent(today)
         held = self._held
         others = self.others
         if held is None or others is None or held.day != spent.day:
             return None
-        return list(_rooms(spent, held, others, self.budget.limits, tokens, usd))
+        return list(_rooms(spent, held, others, self.budget.limits, calls, tokens, usd))
 
     def _take(self, now: float) -> Wait:
         self._want(now)
@@ -163,10 +176,16 @@ class Share:
 
 
 def _rooms(
-    spent: HighWater, held: HighWater, others: HighWater, limits: Limits, tokens: int, usd: float
+    spent: HighWater,
+    held: HighWater,
+    others: HighWater,
+    limits: Limits,
+    calls: int,
+    tokens: int,
+    usd: float,
 ) -> Iterator[Room]:
     kinds = [
-        ("calls", limits.calls_per_day, 1.0, "{used:,.0f} of {limit:,.0f} calls today"),
+        ("calls", limits.calls_per_day, calls, "{used:,.0f} of {limit:,.0f} calls today"),
         ("tokens", limits.tokens_per_day, tokens, "{used:,.0f} of {limit:,.0f} tokens today"),
         ("usd", limits.usd_per_day, usd, "{used:,.2f} of {limit:,.2f} dollars today"),
         ("total_usd", limits.usd_total, usd, "{used:,.2f} of {limit:,.2f} dollars in total"),
@@ -188,6 +207,7 @@ def _next_held(
     others: HighWater,
     own: HighWater,
     limits: Limits,
+    calls: int,
     tokens: int,
     usd: float,
 ) -> HighWater:
@@ -205,7 +225,7 @@ def _next_held(
     return HighWater(
         day=own.day,
         day_ends=own.day_ends,
-        calls=int(kind("calls", limits.calls_per_day, 1)),
+        calls=int(kind("calls", limits.calls_per_day, calls)),
         tokens=int(kind("tokens", limits.tokens_per_day, tokens)),
         usd=kind("usd", limits.usd_per_day, usd),
         total_usd=kind("total_usd", limits.usd_total, usd),

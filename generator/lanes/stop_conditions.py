@@ -21,6 +21,10 @@ class Drained(Exception):
     """The run drains: this sample has no call in flight and is left for the next run."""
 
 
+class HandedOn(Exception):
+    """No lane can take this sample, and a batch lane may."""
+
+
 class OutOfBudget(Stopped):
     """A budget or a window ended, and `daemon.wait` is false."""
 

@@ -5,6 +5,7 @@ summary at the end.
 import asyncio
 import contextlib
 import sys
+import time
 from collections.abc import Callable
 from typing import TextIO
 
@@ -63,6 +64,8 @@ def line(status: RunStatus) -> str:
         for lane in status.lanes
         if lane.per_minute
     ]
+    now = time.time()
+    parts += [batch.in_words(now) for lane in status.lanes for batch in lane.batches]
     if status.usd:
         parts.append(f"${status.usd:,.2f}")
     if status.eta_seconds is not None and status.phase == "running":
@@ -81,6 +84,8 @@ def panel(status: RunStatus) -> RenderableType:
     parts: list[RenderableType] = [_numbers(status)]
     if len(status.lanes) > 1 or any(lane.reason or lane.per_minute for lane in status.lanes):
         parts.append(_lanes(status.lanes))
+    now = time.time()
+    parts += [Text(batch.in_words(now)) for lane in status.lanes for batch in lane.batches]
     if status.phase != "running":
         parts.append(Text(_phase(status), style="bold yellow"))
     return Frame(

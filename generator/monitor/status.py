@@ -42,6 +42,42 @@ class BudgetStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchStatus:
+    """One file of requests at a provider, or on its way there or back."""
+
+    name: str
+    lane: str
+    state: str  # prepared, uploaded, created, ended, held
+    lines: int
+    completed: int
+    failed: int
+    status: str  # the provider's word
+    expires_at: float  # seconds since 1970; 0: not said
+    note: str
+
+    def in_words(self, now: float) -> str:
+        """batch of 4,800 at siliconflow: 3,120 done, expires in 9 h 12 min"""
+        parts = [f"{self.completed:,} done"] if self.state == "created" else [_STEPS[self.state]]
+        if self.failed:
+            parts.append(f"{self.failed:,} failed")
+        if self.state == "created" and self.status not in ("", "in_progress"):
+            parts.append(self.status.replace("_", " "))
+        if self.state == "created" and self.expires_at > now:
+            parts.append(f"expires in {duration(self.expires_at - now)}")
+        if self.note:
+            parts.append(self.note)
+        return f"batch of {self.lines:,} at {self.lane}: {', '.join(parts)}"
+
+
+_STEPS = {
+    "prepared": "is being uploaded",
+    "uploaded": "is uploaded",
+    "ended": "its lines are taken over",
+    "held": "held",
+}
+
+
+@dataclass(frozen=True, slots=True)
 class LaneStatus:
     """One lane now. Counts are of this process' life, budgets of the corpus."""
 
@@ -63,6 +99,7 @@ class LaneStatus:
     pace_source: str = ""  # "configured", "named by the provider" or "learnt from 429s"
     warning: str = ""  # what a user should know while the lane works
     seconds_p95: float = 0.0  # 95th percentile of a call's duration; 0: not known yet
+    batches: list[BatchStatus] = field(default_factory=list)  # of a batch lane
 
 
 def pace(per_minute: float, source: str) -> str:

@@ -70,6 +70,7 @@ def status_of_whole(corpus: Path) -> CorpusStatus:
         calls=sum(each.calls for each in begun),
         calls_by_outcome=dict(outcomes.most_common()),
         usd=sum(each.usd for each in begun),
+        batches=[batch for each in begun for batch in each.batches],
         run=_run_of(corpus, parts).as_dict() if begun else {},
         parts=[_row(part) for part in parts],
     )

@@ -14,6 +14,8 @@ from pathlib import Path
 import uvloop
 from aiohttp import web
 
+from generator.rehearsal.batch_faults import BATCH_KINDS, BatchFaults
+from generator.rehearsal.batches import BatchManner
 from generator.rehearsal.faults import KINDS, AccountLimits, Faults
 from generator.rehearsal.replay import Replay
 from generator.rehearsal.server import Manner, RehearsalTeacher
@@ -64,7 +66,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--with-parent", action="store_true", help="end when the process that started this one ends"
     )
+    _add_batches(parser)
     _add_limits(parser)
+
+
+def _add_batches(parser: argparse.ArgumentParser) -> None:
+    kinds = "; ".join(f"{kind}: {meaning}" for kind, meaning in BATCH_KINDS.items())
+    add = parser.add_argument_group("batches").add_argument
+    add("--batch-seconds", type=float, default=3600.0, help="that a batch takes")
+    add(
+        "--clock-speed",
+        type=float,
+        default=1.0,
+        help="seconds that the clock of batches goes in one: 3600 makes a night of ten seconds",
+    )
+    add("--batch-faults", default="", metavar="SPEC", help=f"KIND=RATE,… with {kinds}")
+    add("--no-listing", action="store_true", help="neither files nor batches are listed")
+    add("--no-batches", action="store_true", help="there are no files and no batches")
+    add("--batch-lines", type=int, default=0, help="most lines of a file; 0: no limit")
+    add("--batch-bytes", type=int, default=0, help="most bytes of a file; 0: no limit")
 
 
 def _add_limits(parser: argparse.ArgumentParser) -> None:
@@ -114,7 +134,18 @@ def run(args: argparse.Namespace) -> int:
         day_seconds=args.day_seconds,
         say_retry_after=not args.no_retry_after,
     )
-    teacher = RehearsalTeacher(manner, limits, Replay(args.replay) if args.replay else None)
+    batches = BatchManner(
+        args.batch_seconds,
+        args.clock_speed,
+        BatchFaults.parse(args.batch_faults),
+        not args.no_listing,
+        not args.no_batches,
+        args.batch_lines,
+        args.batch_bytes,
+        args.key,
+    )
+    replay = Replay(args.replay) if args.replay else None
+    teacher = RehearsalTeacher(manner, limits, replay, batches)
     _allow_many_sockets()
     if not 0 <= args.port <= 65535:
         raise InputError(f"--port {args.port}: a port is 1 to 65535; 0 takes a free one")

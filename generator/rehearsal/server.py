@@ -18,6 +18,7 @@ import orjson
 from aiohttp import web
 
 from generator.rehearsal import solver
+from generator.rehearsal.batches import BatchDesk, BatchManner
 from generator.rehearsal.faults import AccountLimits, Fate, Faults
 from generator.rehearsal.replay import Replay, Row
 from generator.rehearsal.stream import DONE, Event, Reply, flood, json_event, plain, tokens
@@ -45,10 +46,17 @@ class Manner:
 class RehearsalTeacher:
     """Answers calls and keeps count. One for each server."""
 
-    def __init__(self, manner: Manner, limits: AccountLimits, replay: Replay | None) -> None:
+    def __init__(
+        self,
+        manner: Manner,
+        limits: AccountLimits,
+        replay: Replay | None,
+        batches: BatchManner | None = None,
+    ) -> None:
         self._manner = manner
         self._limits = limits
         self._replay = replay
+        self._desk = BatchDesk(batches or BatchManner(), manner.seed, self._answer_line)
         self._started = time.monotonic()
         self._wheel: Wheel | None = None
         self._calls_by_problem: Counter[str] = Counter()  # those that reached the solver
@@ -66,6 +74,7 @@ class RehearsalTeacher:
         app.router.add_post("/v1/chat/completions", self._completions)
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/stats", self._stats)
+        self._desk.add_routes(app)
         return app
 
     async def _models(self, request: web.Request) -> web.Response:
@@ -87,6 +96,7 @@ class RehearsalTeacher:
                     1 for count in self._delivered.values() if count > 1
                 ),
                 "tokens": self._tokens,
+                "batch": self._desk.stats(),
                 "seconds": round(time.monotonic() - self._started, 3),
             }
         )
@@ -140,6 +150,23 @@ class RehearsalTeacher:
         include_usage = bool((body.get("stream_options") or {}).get("include_usage"))
         events = _faulty_events(reply.as_events(include_usage), fate, rng)
         return await self._send_stream(request, events, fate, rng, problem)
+
+    def _answer_line(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """(status, body) for one line of a batch. Faults of a connection do not reach it."""
+        problem = problem_id(str(body["messages"][-1]["content"]))
+        number = self._calls_by_problem[problem]
+        rng = random.Random(f"{self._manner.seed}:{problem}:{number}")
+        self._calls_by_problem[problem] += 1
+        fate = self._manner.faults.draw(rng)
+        self._count_fate(fate)
+        row = self._replay.find(str(body["messages"][-1]["content"])) if self._replay else None
+        status = fate.status or (row.status if row is not None else 200)
+        if status != 200:
+            error = {"message": "Failed on purpose, as --faults asked", "code": status}
+            return status, {"error": error}
+        reply = _compose(body, row, fate, rng, self._calls)
+        self._tokens += len(reply.reasoning) + len(reply.response)
+        return 200, dict(orjson.loads(reply.as_body()))
 
     def _count_fate(self, fate: Fate) -> None:
         if fate.kind:

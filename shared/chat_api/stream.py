@@ -147,6 +147,12 @@ class Call:
         self._take([body], 0, 0)
         self._is_document = self.gathering.error is None
 
+    def take_document(self, body: bytes) -> None:
+        """Take one JSON object in that came whole, by another way than this call's own reply."""
+        self.begin({})
+        self.gathering.take([self._redactor.body(body)])
+        self._is_document = self.gathering.error is None
+
     def time_is_up(self) -> None:
         """A clock ran out. Nothing is wrong where only the end of a finished stream was missing."""
         if self.gathering.finish_reason is not None:

@@ -13,8 +13,25 @@ function laneBox(lane, now) {
   );
   const box = element("div", "lane", head, element("div", "facts", laneFacts(lane).join(" · ")));
   if (lane.reason) box.append(element("div", "why", lane.reason));
+  box.append(...(lane.batches || []).map((batch) => element("div", "why", batchInWords(batch, now))));
   box.append(...lane.budgets.map((budget) => budgetMeter(budget, "", now)));
   return box;
+}
+
+// "batch of 4,800 at siliconflow: 3,120 done, expires in 9 h 12 min"
+function batchInWords(batch, now) {
+  const steps = {
+    prepared: "is being uploaded",
+    uploaded: "is uploaded",
+    ended: "its lines are taken over",
+    held: "held",
+  };
+  const parts = [steps[batch.state] || `${formatCount(batch.completed)} done`];
+  if (batch.failed) parts.push(`${formatCount(batch.failed)} failed`);
+  const seconds = batch.expires_at - now / 1000;
+  if (batch.state === "created" && seconds > 0) parts.push("expires in " + formatDuration(seconds));
+  if (batch.note) parts.push(batch.note);
+  return `batch of ${formatCount(batch.lines)} at ${batch.lane}: ` + parts.join(", ");
 }
 
 function stateClass(state) {

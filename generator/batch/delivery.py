@@ -1,0 +1,228 @@
+"""A batch's way to the provider and to its end: upload, create, watch, through lost replies and
+restarts. No line is paid twice: what may have been sent is looked for before it is sent again.
+"""
+
+import asyncio
+import contextlib
+
+from generator.batch.progress import BatchBook
+from generator.batch.requests_file import BatchFiles
+from generator.batch.surroundings import Lines, Surroundings
+from generator.corpus.batch_table import BatchRow
+from shared.chat_api.batch_client import Batch, BatchClient, NotSent
+from shared.chat_api.errors import (
+    BadRequest,
+    CallError,
+    KeyRefused,
+    RateLimited,
+    ServerFault,
+    UnknownModel,
+    Unreachable,
+)
+
+PASSING = (Unreachable, ServerFault, RateLimited)  # to be tried again
+BACK_OFF_SECONDS = 1.0
+BACK_OFF_SECONDS_MAX = 60.0
+LOOKS = 3  # at a list that does not show what may be on its way there, or at a batch that is gone
+
+
+class Draining(Exception):
+    """The run drains: the batch is left as the ledger knows it."""
+
+
+class Delivery:
+    """Takes batches of one lane from `prepared` to `ended`."""
+
+    def __init__(
+        self, lines: Lines, client: BatchClient, around: Surroundings, book: BatchBook
+    ) -> None:
+        self._lines = lines
+        self._client = client
+        self._around = around
+        self._book = book
+
+    async def deliver(self, row: BatchRow, resumed: bool) -> BatchRow | None:
+        """The batch when it has ended. None: the run drains, or it is held, or given up.
+
+        `resumed`: a process that is gone may have done the next step.
+        """
+        try:
+            if row.state == "prepared":
+                row = await self._upload(row, resumed)
+            if row.state in ("uploaded", "held"):
+                row = await self._create(row, resumed or row.state == "held")
+            if row.state == "created":
+                row = await self._watch(row)
+        except Draining:
+            return None
+        return row if row.state == "ended" else None
+
+    # Upload
+
+    async def _upload(self, row: BatchRow, resumed: bool) -> BatchRow:
+        """An upload is not paid: one whose reply was lost is looked for, and done again."""
+        pause = BACK_OFF_SECONDS
+        look = resumed
+        while True:
+            try:
+                file_id = ""
+                if look:
+                    with contextlib.suppress(CallError):  # nothing is listed: sent once more
+                        file_id = await self._client.find_file(row.name)
+                path = BatchFiles(self._around.folder, row.name).requests
+                file_id = file_id or await self._client.upload(path)
+                return self._book.change(row, state="uploaded", file_id=file_id)
+            except PASSING as error:
+                look = not isinstance(error, NotSent)
+                pause = await self._wait(row, error, pause)
+            except CallError as error:
+                return self._refused(row, error, "POST /files")
+
+    # Create
+
+    async def _create(self, row: BatchRow, may_be_there: bool) -> BatchRow:
+        pause = BACK_OFF_SECONDS
+        while True:
+            if may_be_there:
+                batch, is_listed = await self._look_for(row)
+                if not is_listed:
+                    return self._hold(row)
+                if batch is not None:
+                    self._book.say("batch found again", row, id=batch.id)
+                    return self._created(row, batch)
+            try:
+                hours = self._lines.config.batch.window_hours
+                return self._created(row, await self._client.create(row.file_id, hours))
+            except PASSING as error:
+                # Refused in so many words, or never sent: then nothing is there.
+                may_be_there = not isinstance(error, NotSent | RateLimited)
+                pause = await self._wait(row, error, pause)
+            except CallError as error:
+                return self._refused(row, error, "POST /batches")
+
+    async def _look_for(self, row: BatchRow) -> tuple[Batch | None, bool]:
+        """(the batch of this file if there is one, whether the provider lists its batches). One
+        that was just made may not be listed yet.
+        """
+        pause = BACK_OFF_SECONDS
+        looks = 0
+        while True:
+            try:
+                batch = await self._client.find_batch(row.file_id)
+            except PASSING as error:
+                pause = await self._wait(row, error, pause)
+                continue
+            except CallError:
+                return None, False
+            looks += 1
+            if batch is not None or looks == LOOKS:
+                return batch, True
+            await self._sleep(min(BACK_OFF_SECONDS, self._lines.config.batch.poll_seconds))
+
+    def _created(self, row: BatchRow, batch: Batch) -> BatchRow:
+        row = self._book.change(row, state="created", batch_id=batch.id, note="")
+        self._book.say("batch sent", row, id=batch.id, lines=row.lines)
+        return self._seen(row, batch)
+
+    def _hold(self, row: BatchRow) -> BatchRow:
+        """It may be under way, and nobody can say: its samples and its dollars stay where they
+        are.
+        """
+        note = (
+            f"file {row.file_id} may have been made a batch, and the provider lists none: look in"
+            f" its console, then `generator batches` to adopt or release it"
+        )
+        row = self._book.change(row, state="held", note=note)
+        self._book.say("batch held", row, why=note)
+        for asked in BatchFiles(self._around.folder, row.name).all_asked():
+            if self._around.owners.get(asked.sample_id) == row.name:
+                self._around.samples.withhold(asked.ask.problem)
+        return row
+
+    # Watch
+
+    async def _watch(self, row: BatchRow) -> BatchRow:
+        pause = BACK_OFF_SECONDS
+        misses = 0
+        unfinished = 0
+        while True:
+            try:
+                batch = await self._client.retrieve(row.batch_id)
+                misses = 0
+                pause = BACK_OFF_SECONDS
+            except (UnknownModel, BadRequest):  # 404: no such batch
+                misses += 1
+                if misses == LOOKS:
+                    return await self._vanished(row)
+                await self._sleep(self._lines.config.batch.poll_seconds)
+                continue
+            except (*PASSING, KeyRefused) as error:
+                pause = await self._wait(row, error, pause)
+                continue
+            except CallError as error:
+                pause = await self._wait(row, error, pause)
+                continue
+            row = self._seen(row, batch)
+            is_whole = bool(batch.output_file_id or batch.error_file_id) or not batch.completed
+            if batch.has_ended and (is_whole or unfinished == LOOKS):
+                self._book.say(
+                    "batch ended",
+                    row,
+                    status=batch.status,
+                    done=batch.completed,
+                    failed=batch.failed,
+                    **({"why": batch.errors} if batch.errors else {}),
+                )
+                return self._book.change(row, state="ended", note=batch.errors)
+            unfinished += batch.has_ended
+            await self._sleep(self._lines.config.batch.poll_seconds)
+
+    def _seen(self, row: BatchRow, batch: Batch) -> BatchRow:
+        return self._book.change(
+            row,
+            status=batch.status,
+            completed=batch.completed,
+            failed=batch.failed,
+            output_file_id=batch.output_file_id,
+            error_file_id=batch.error_file_id,
+            expires_at=batch.expires_at,
+        )
+
+    async def _vanished(self, row: BatchRow) -> BatchRow:
+        """The provider does not know the batch any more; perhaps it has another name for it."""
+        batch, _ = await self._look_for(row)
+        if batch is not None and batch.id != row.batch_id:
+            return await self._watch(self._created(row, batch))
+        self._book.say("batch vanished", row, id=row.batch_id)
+        return self._book.change(
+            row, state="ended", status="vanished", output_file_id="", error_file_id=""
+        )
+
+    # Refusals and pauses
+
+    def _refused(self, row: BatchRow, error: CallError, what: str) -> BatchRow:
+        """Nothing was sent, and nothing will be: the lane stops."""
+        if isinstance(error, KeyRefused):
+            remedy = "correct the key, or what it may do"
+        elif isinstance(error, UnknownModel):
+            remedy = 'no batch endpoints here? set lane.mode = "stream"'
+        elif error.status == 413:
+            remedy = "set lane.batch.megabytes or lane.batch.lines lower"
+        else:
+            remedy = "look at lane.model and lane.batch"
+        self._lines.stop(f"{what}: {error.message} ({remedy})")
+        self._book.say("batch refused", row, why=error.message)
+        return self._book.change(row, state="ended", status="refused", note=error.message)
+
+    async def _wait(self, row: BatchRow, error: CallError, pause: float) -> float:
+        """Wait before the next try; the pause after that. Errors: `Draining`."""
+        if pause > BACK_OFF_SECONDS:  # the first fault is nothing to speak of
+            self._book.say("batch waits", row, why=error.message)
+        await self._sleep(error.retry_after_seconds or pause)
+        return min(2 * pause, BACK_OFF_SECONDS_MAX)
+
+    async def _sleep(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._around.draining.wait(), seconds)
+        if self._around.draining.is_set():
+            raise Draining

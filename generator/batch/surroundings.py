@@ -1,0 +1,84 @@
+"""What a batch lane needs of the run around it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from generator.answer import Answer
+from generator.config import LaneConfig
+from generator.corpus.batch_table import BatchRow
+from generator.corpus.ledger import Ledger
+from generator.sample_policy import Ask
+from shared.records import Message, Problem, Usage
+
+
+class Samples(Protocol):
+    """The samples to ask, and what becomes of those that a batch took."""
+
+    async def next(self, to_lend: bool) -> Ask | None:
+        """The next sample, for a batch; None when there is none left."""
+
+    def take_back(self, ask: Ask) -> None:
+        """A batch brought no answer to it: it is asked again."""
+
+    def settle_lent(self, problem: Problem) -> None:
+        """A sample of this problem that a batch had is in the corpus."""
+
+    def withhold(self, problem: Problem) -> None:
+        """A sample of this problem may be in a batch that cannot be found."""
+
+
+class Lines(Protocol):
+    """What lines take from the account."""
+
+    @property
+    def config(self) -> LaneConfig: ...
+
+    @property
+    def stopped(self) -> str: ...
+
+    def waits(self) -> tuple[str, str]: ...
+
+    async def most_lines(self, wanted: int) -> int: ...
+
+    async def reserve(self, name: str, sample_ids: Sequence[str]) -> BatchRow | None: ...
+
+    def book_again(self, name: str, sample_ids: Sequence[str]) -> BatchRow: ...
+
+    def resume(self, open_lines: int) -> None: ...
+
+    def usd(self, usage: Usage) -> float: ...
+
+    def answered(self, row: BatchRow, line: int, usage: Usage) -> None: ...
+
+    def failed(self, row: BatchRow, line: int, kind: str, usage: Usage) -> None: ...
+
+    def lost(self, row: BatchRow, line: int, kind: str) -> None: ...
+
+    def stop(self, why: str) -> None: ...
+
+
+Finish = Callable[[Ask, list[Message], dict[str, Any], Answer, str], Awaitable[None]]
+Tell = Callable[..., None]  # (event, lane=…, …): a line of the log
+
+
+@dataclass(slots=True)
+class Surroundings:
+    """Shared by all batch lanes of a run. `finish` grades and stores an answer; `sync` returns when
+    what is stored would survive a power cut.
+    """
+
+    folder: Path
+    ledger: Ledger
+    samples: Samples
+    question: Callable[[Ask], tuple[list[Message], dict[str, Any]]]
+    finish: Finish
+    sync: Callable[[], Awaitable[None]]
+    tell: Tell
+    attempts: int  # lines and calls of a sample before it fails
+    waits: bool  # `daemon.wait`
+    draining: asyncio.Event = field(default_factory=asyncio.Event)
+    # the batch that a sample is in: of two, the later one; by the sample's id
+    owners: dict[str, str] = field(default_factory=dict)

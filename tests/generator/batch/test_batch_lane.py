@@ -1,0 +1,180 @@
+"""A batch lane against a real server of batches: what it says, what it never does twice."""
+
+import json
+import signal
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from generator.corpus import check, corpus_status
+from tests.generator.process_runs import (
+    LONG,
+    Rehearsal,
+    eventually,
+    generator,
+    rehearsal,
+    rows,
+    started,
+)
+
+QUICK = ("--batch-seconds", "600", "--clock-speed", "2000")
+
+
+def configure_batches(folder: Path, url: str, batch: str = "", **keys: Any) -> Path:
+    """One batch lane, with quick polls; `batch`: more lines of its table."""
+    lane = {"name": "files", "mode": "batch", "base_url": url, "model": "rehearsal-r1"}
+    settings = {"limit": 20, "wait": False, "sampling": ""} | keys
+    lane |= settings.pop("lane", {})
+    lane_lines = "\n".join(f"{key} = {json.dumps(value)}" for key, value in lane.items())
+    path = folder / "config.toml"
+    path.write_text(
+        f"""
+corpus = "{folder}/corpus"
+[problems]
+source = "synthetic:arithmetic"
+limit = {settings["limit"]}
+[sampling]
+{settings["sampling"]}
+[[lane]]
+{lane_lines}
+[lane.batch]
+poll_seconds = 0.1
+gather_seconds = 0.2
+{batch}
+[daemon]
+port = 0
+wait = {json.dumps(settings["wait"])}
+[grading]
+workers = 1
+"""
+    )
+    return path
+
+
+def stop_after(process: Any, condition: Any, what: str) -> None:
+    eventually(condition, what)
+    process.send_signal(signal.SIGKILL)
+    process.wait(timeout=LONG)
+
+
+def book(teacher: Rehearsal) -> dict[str, Any]:
+    return dict(teacher.stats()["batch"])
+
+
+def test_rounds_of_until_correct_go_from_file_to_file(tmp_path: Path) -> None:
+    with rehearsal(*QUICK, "--faults", "wrong=0.5") as teacher:
+        config = configure_batches(
+            tmp_path, teacher.url, sampling="until_correct = 1\nmax_samples = 8\nhopeless = 0"
+        )
+        end = generator("run", config)
+        assert end.returncode == 0, end.stderr
+        batches = book(teacher)["batches"]
+    corpus = tmp_path / "corpus"
+    assert batches >= 2
+    assert len(rows(corpus, "traces")) >= 19  # a problem in 256 has no right one of eight
+    assert check(corpus).faults == []
+    assert max(row["sample"] for row in rows(corpus)) >= 1
+
+
+def test_a_budget_of_lines_is_kept_to_the_line_and_said(tmp_path: Path) -> None:
+    with rehearsal(*QUICK) as teacher:
+        config = configure_batches(
+            tmp_path, teacher.url, "lines = 8", lane={"calls_per_day": 13}, limit=30
+        )
+        for _ in range(2):
+            end = generator("run", config)
+            assert end.returncode == 3, end.stderr
+            assert "has used 13 of 13 calls today" in end.stderr
+        assert book(teacher)["lines_paid"] == 13
+    assert len(rows(tmp_path / "corpus")) == 13
+
+
+def test_a_batch_is_found_again_after_a_kill_and_by_a_ledger_that_was_lost(
+    tmp_path: Path,
+) -> None:
+    with rehearsal("--batch-seconds", "600", "--clock-speed", "300") as teacher:
+        config = configure_batches(tmp_path, teacher.url)
+        corpus = tmp_path / "corpus"
+        with started("run", config) as run:
+            stop_after(run, lambda: book(teacher)["batches"] == 1, "a batch")
+        told = corpus_status(corpus).text()
+        assert "batch      batch of 20 at files: " in told
+        for path in corpus.glob("ledger.sqlite*"):
+            path.unlink()
+        end = generator("run", config)
+        assert end.returncode == 0, end.stderr
+        assert "batch found again" in end.stderr
+        assert book(teacher)["lines_paid"] == 20
+        assert book(teacher)["files_sent_twice"] == 0
+    assert len({row["id"] for row in rows(corpus)}) == len(rows(corpus)) == 20
+
+
+def test_what_may_have_been_sent_is_held_where_nothing_is_listed_and_released_by_hand(
+    tmp_path: Path,
+) -> None:
+    flags = (*QUICK, "--no-listing", "--batch-faults", "lost_reply=1")
+    with rehearsal(*flags) as teacher:
+        config = configure_batches(tmp_path, teacher.url)
+        corpus = tmp_path / "corpus"
+        # Every upload's reply is lost as well: the file that it has is given to it by hand.
+        with started("run", config) as run:
+            stop_after(run, lambda: book(teacher)["files"] >= 1, "an upload")
+        _pretend_it_was_uploaded(corpus, "file-000002")
+        end = generator("run", config)
+        assert end.returncode == 4, end.stderr
+        assert "20 samples may be in batches that their provider does not list" in end.stderr
+        assert book(teacher)["batches"] == 0, "it was sent again"
+        assert corpus_status(corpus).calls == 20
+        listed = generator("batches", corpus)
+        name = listed.stdout.split()[0]
+        assert "held" in listed.stdout
+        released = generator("batches", corpus, "--release", name)
+        assert released.returncode == 0, released.stderr
+        assert "20 samples are asked again by the next run" in released.stdout
+    with rehearsal(*QUICK) as teacher:
+        config = configure_batches(tmp_path, teacher.url)
+        assert generator("run", config).returncode == 0
+        assert book(teacher)["lines_paid"] == 20
+    assert check(corpus).faults == []
+
+
+def _pretend_it_was_uploaded(corpus: Path, file_id: str) -> None:
+    database = sqlite3.connect(corpus / "ledger.sqlite")
+    database.execute("UPDATE batches SET state = 'uploaded', file_id = ?", (file_id,))
+    database.commit()
+    database.close()
+
+
+@pytest.mark.parametrize(
+    ("flags", "batch", "words"),
+    [
+        (("--no-batches",), "", 'no batch endpoints here? set lane.mode = "stream"'),
+        (("--batch-bytes", "900"), "", "set lane.batch.megabytes or lane.batch.lines lower"),
+        (("--batch-lines", "5"), "", "a file has at most 5"),
+        (("--key", "right"), "", "correct the key"),
+    ],
+)
+def test_a_server_that_takes_no_such_file_is_one_line_and_exit_4(
+    tmp_path: Path, flags: tuple[str, ...], batch: str, words: str
+) -> None:
+    with rehearsal(*QUICK, *flags) as teacher:
+        config = configure_batches(tmp_path, teacher.url, batch)
+        end = generator("run", config)
+    assert end.returncode == 4, end.stderr
+    last_line = end.stderr.strip().splitlines()[-1]
+    assert last_line.startswith("stopped: no lane can be used: files: ")
+    assert words in last_line
+    assert rows(tmp_path / "corpus") == []
+
+
+def test_a_model_without_a_batch_price_is_one_line_before_anything_is_sent(
+    tmp_path: Path,
+) -> None:
+    config = configure_batches(tmp_path, "https://batches.example.com/v1")
+    for command in ("run", "plan"):
+        end = generator(command, config)
+        assert end.returncode == 2, end.stderr
+        assert "lane files: no batch price of rehearsal-r1 is known" in end.stderr
+        assert len(end.stderr.strip().splitlines()) == 1
