@@ -117,9 +117,13 @@ def configuration(answers: Answers) -> str:
 
 
 def teachers() -> dict[str, str]:
-    """What may answer the second question, with the first sentence about each."""
+    """What may answer the second question, with the first sentence about each. Not the batch
+    lanes: they need a price of the user's.
+    """
     about = {REHEARSAL: "a rule-based teacher on this machine: no key, no cost"}
     for name, preset in PRESETS.items():
+        if preset.lane.get("mode") == "batch":
+            continue
         first_sentence = preset.about.partition(". ")[0].rstrip(".")
         about[name] = textwrap.shorten(first_sentence, ABOUT_WIDTH, placeholder=" …")
     return about

@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 import orjson
 
@@ -130,7 +130,7 @@ class BatchClient:
             assert self._client is not None
             streaming = self._client.files.with_streaming_response.content(file_id)
             async with streaming as reply:
-                with open(draft, "wb", opener=open_within) as file:
+                with _opened(draft) as file:
                     async for piece in reply.iter_bytes(1 << 16):
                         file.write(piece)
                     file.flush()
@@ -260,6 +260,10 @@ class BatchClient:
             if isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout):
                 raise NotSent(words) from None
             raise Unreachable(words) from None
+
+
+def _opened(path: Path) -> BinaryIO:
+    return open(path, "wb", opener=open_within)
 
 
 async def _body(error: "openai.APIStatusError") -> bytes:
