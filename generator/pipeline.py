@@ -185,7 +185,10 @@ def _feed(config: GeneratorConfig, retry: frozenset[str], corpus: Corpus, intake
             corpus.ledger.note("place", text)
 
     rule = _rule(config.sampling, retry)
-    first_place = Place(place["read"], place["taken"]) if is_known_place else Place(0, 0)
+    first_place = Place(0, 0, 0)
+    if is_known_place:
+        own = place.get("own", place["taken"])
+        first_place = Place(place["read"], place["taken"], own)
     return Feed(
         open_stream,
         corpus.ledger,

@@ -64,7 +64,7 @@ class Feed:
         rule: Rule,
         follow: bool = False,
         on_place: Callable[[Place], None] = lambda place: None,
-        first_place: Place = Place(0, 0),
+        first_place: Place = Place(0, 0, 0),
     ) -> None:
         self._open_stream = open_stream
         self._ledger = ledger

@@ -9,7 +9,7 @@ from math import inf
 from generator.config import LaneConfig
 from generator.lanes.budgets import Budget, Reservation
 from generator.lanes.clock import Clock
-from generator.lanes.share import Share
+from generator.lanes.share import BudgetShare
 from generator.lanes.waits import Wait
 from generator.lanes.windows import windows_of
 
@@ -24,7 +24,7 @@ class Allowance:
         self.budget = budget
         self.run_budget = run_budget
         self.clock = clock
-        self.shares: Sequence[Share] = ()  # of what is shared with other generators
+        self.shares: Sequence[BudgetShare] = ()  # of what is shared with other generators
         self.reload(lane)
 
     def reload(self, lane: LaneConfig) -> None:

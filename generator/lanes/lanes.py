@@ -24,7 +24,7 @@ from generator.lanes.line_budget import LineBudget
 from generator.lanes.refusal_streak import SAMPLES
 from generator.lanes.reloading import taken_up
 from generator.lanes.retry import Retry
-from generator.lanes.share import Share
+from generator.lanes.share import BudgetShare
 from generator.lanes.sharing import Sharing
 from generator.monitor.status import BudgetStatus, LaneStatus
 from generator.spending import SharedStore
@@ -67,7 +67,7 @@ class Lanes:
     def _share(self, sharing: Sharing, budgets: Mapping[str | None, Budget]) -> Sharing:
         """What other generators share: an account's budget and the run's."""
         shares = {
-            account: Share(account or "", budget, sharing.want)
+            account: BudgetShare(account or "", budget, sharing.want)
             for account, budget in budgets.items()
         }
         sharing.shares = shares

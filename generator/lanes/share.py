@@ -56,7 +56,7 @@ class Room:
         return not self.is_last and self.left - self.call < LOW_SHARE * BLOCK_SHARE * self.limit
 
 
-class Share:
+class BudgetShare:
     """Of the budget of one account, or of the run (name ""). `on_short` hears that a block is
     wanted.
     """

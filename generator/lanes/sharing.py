@@ -11,7 +11,7 @@ from functools import partial
 
 from generator.errors import StoreAway
 from generator.lanes.clock import Clock
-from generator.lanes.share import Share
+from generator.lanes.share import BudgetShare
 from generator.spending import HighWater, SharedStore
 
 RETRY_SECONDS = 1.0  # between two looks whether the store answers again, doubled each time
@@ -29,7 +29,7 @@ class Sharing:
         self._clock = clock
         self._wanted = asyncio.Event()
         self._pause = RETRY_SECONDS
-        self.shares: Mapping[str | None, Share] = {}
+        self.shares: Mapping[str | None, BudgetShare] = {}
         self.count_as_spent: Callable[[str | None, HighWater], None] = lambda account, held: None
 
     def want(self) -> None:
@@ -86,7 +86,7 @@ class Sharing:
                 return True
         return False
 
-    async def _take(self, account: str | None, share: Share) -> None:
+    async def _take(self, account: str | None, share: BudgetShare) -> None:
         day = share.budget.spent(self._today()).day
 
         def decide(others: HighWater, own: HighWater) -> HighWater:
@@ -97,7 +97,7 @@ class Sharing:
         others, held = await self._store.exchange(account or "", self._owner, day, decide)
         share.taken(self._clock.now(), others, held)
 
-    async def _give_back(self, account: str | None, share: Share) -> None:
+    async def _give_back(self, account: str | None, share: BudgetShare) -> None:
         today = self._today()
         day = share.budget.spent(today).day
         unused = partial(_unused, share, today)
@@ -107,5 +107,5 @@ class Sharing:
         return self._clock.calendar(self._clock.now())
 
 
-def _unused(share: Share, today: float, others: HighWater, own: HighWater) -> HighWater:
+def _unused(share: BudgetShare, today: float, others: HighWater, own: HighWater) -> HighWater:
     return share.spent(today, own)
