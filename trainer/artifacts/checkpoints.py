@@ -44,13 +44,11 @@ def whole_checkpoints(folder: Path) -> tuple[list[Checkpoint], list[str]]:
     """The whole checkpoints in order of step, and a line for each torn one."""
     whole = []
     torn = []
-    for path in sorted(folder.glob(f"{PREFIX}*"), key=_step):
-        fault = _fault(path)
-        if fault:
+    for path in _folders(folder):
+        try:
+            whole.append(_read(path))
+        except _Torn as fault:
             torn.append(f"{path.name} is torn ({fault}) and is passed over")
-        else:
-            state = json.loads((path / MARK).read_bytes())["state"]
-            whole.append(Checkpoint(path, _step(path), state))
     return whole, torn
 
 
@@ -60,7 +58,7 @@ def drop_old(folder: Path, keep: int, best: int | None) -> None:
     """
     whole, _ = whole_checkpoints(folder)
     whole_paths = {checkpoint.path for checkpoint in whole}
-    for path in folder.glob(f"{PREFIX}*"):
+    for path in _folders(folder):
         if path not in whole_paths:
             shutil.rmtree(path)
     candidates = [checkpoint for checkpoint in whole if checkpoint.step != best]
@@ -73,22 +71,41 @@ def drop_old(folder: Path, keep: int, best: int | None) -> None:
         shutil.rmtree(checkpoint.path)
 
 
-def _fault(path: Path) -> str:
+class _Torn(Exception):
+    """Why a checkpoint is not whole."""
+
+
+def _folders(folder: Path) -> list[Path]:
+    """The checkpoints in order of step. What only begins like one (a copy that somebody made) is
+    not ours to read or delete.
+    """
+    paths = folder.glob(f"{PREFIX}*")
+    return sorted((path for path in paths if _is_ours(path)), key=_step)
+
+
+def _is_ours(path: Path) -> bool:
+    digits = path.name.removeprefix(PREFIX)
+    return digits.isascii() and digits.isdigit() and path.is_dir()
+
+
+def _read(path: Path) -> Checkpoint:
+    """Errors: `_Torn`."""
     try:
-        files = json.loads((path / MARK).read_bytes())["files"]
+        mark = json.loads((path / MARK).read_bytes())
+        files: dict[str, int] = dict(mark["files"])
+        state: dict[str, Any] = dict(mark["state"])
     except FileNotFoundError:
-        return f"no {MARK}"
-    except (ValueError, KeyError, TypeError):
-        return f"{MARK} cannot be read"
+        raise _Torn(f"no {MARK}") from None
+    except (OSError, ValueError, KeyError, TypeError):
+        raise _Torn(f"{MARK} cannot be read") from None
     for name, size in files.items():
         file = path / name
         if not file.is_file():
-            return f"{name} is missing"
+            raise _Torn(f"{name} is missing")
         if file.stat().st_size != size:
-            return f"{name} has {file.stat().st_size} of {size} bytes"
-    return ""
+            raise _Torn(f"{name} has {file.stat().st_size} of {size} bytes")
+    return Checkpoint(path, _step(path), state)
 
 
 def _step(path: Path) -> int:
-    digits = path.name.removeprefix(PREFIX)
-    return int(digits) if digits.isdigit() else -1
+    return int(path.name.removeprefix(PREFIX))
