@@ -16,12 +16,23 @@ _OWN_FIELDS = frozenset(
     {"model", "messages", "stream", "n", "max_tokens", "max_completion_tokens", "seed"}
     | {"temperature", "top_p", "top_k", "min_p", "chat_template_kwargs"}
 )
-ENDPOINT_ONLY = ("top_k", "min_p", "chat_template_kwargs", "extra_body")
+ENDPOINT_ONLY = ("extra_body",)
+# What sets several keys at once, where they are not set. r1: DeepSeek-R1's README, "DeepSeek-R1-Evaluation".
+SAMPLING_PRESETS: dict[str, dict[str, Any]] = {
+    "r1": {"temperature": 0.6, "top_p": 0.95, "samples": 64, "max_new_tokens": 32768}
+}
 
 
 class GenerationConfig(Config):
     """How an answer is asked for. Every key but `samples` is part of the answer cache's key."""
 
+    preset: Literal["", "r1"] = Field(
+        "",
+        description=(
+            "r1: as R1's authors evaluate, temperature 0.6, top_p 0.95, 64 samples, 32,768 tokens;"
+            " keys that you set go before it"
+        ),
+    )
     max_new_tokens: int = Field(
         4096,
         ge=1,
@@ -32,14 +43,12 @@ class GenerationConfig(Config):
     top_p: float = Field(
         1.0, gt=0.0, le=1.0, description="nucleus; R1's authors advise 0.95 with temperature 0.6"
     )
-    top_k: int = Field(
-        0, ge=0, le=10**9, description="endpoint: only the k most likely tokens; 0: all"
-    )
+    top_k: int = Field(0, ge=0, le=10**9, description="only the k most likely tokens; 0: all")
     min_p: float = Field(
         0.0,
         ge=0.0,
         le=1.0,
-        description="endpoint: least share of the likeliest token's probability",
+        description="least share of the likeliest token's probability",
     )
     samples: int = Field(
         1, ge=1, le=100_000, description="answers a problem; more than 1: avg@n and pass@k"
@@ -58,7 +67,7 @@ class GenerationConfig(Config):
         ),
     )
     chat_template_kwargs: dict[str, JsonValue] = Field(
-        {}, description="endpoint: for the chat template, for example {enable_thinking = false}"
+        {}, description="for the chat template, for example {enable_thinking = false}"
     )
     extra_body: dict[str, JsonValue] = Field(
         {}, description="endpoint: more fields of each request, sent as they are"
@@ -66,6 +75,13 @@ class GenerationConfig(Config):
     prompt: str = Field(
         PRESETS["r1"].prompt, description="the user's turn; {problem} is put in last"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_preset(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        return SAMPLING_PRESETS.get(str(values.get("preset")), {}) | values
 
     @model_validator(mode="after")
     def _samples_need_a_temperature(self) -> "GenerationConfig":

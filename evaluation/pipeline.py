@@ -209,7 +209,7 @@ class _EvaluationRun:
     def _opened(self, model: str) -> Iterator[Engine]:
         engine = open_engine(model, self._config, self._warn)
         identity = engine.identity()
-        key = cache_key(identity | _decisive(self._config.generation))
+        key = cache_key(identity | _decisive(self._config.generation, self._config.engine.kind))
         if self._fresh and model not in self.identities:
             for path in (self._config.out / slug(model)).glob("*/answers.jsonl"):
                 path.unlink()
@@ -246,15 +246,21 @@ def open_engine(model: str, config: EvaluationConfig, warn: Callable[[str], None
     return TransformersEngine(model, config.engine, config.generation, template)
 
 
-def _decisive(settings: GenerationConfig) -> dict[str, Any]:
+def _decisive(settings: GenerationConfig, kind: str) -> dict[str, Any]:
     """The settings that decide an answer.
 
-    What greedy decoding ignores is left out: changing it asks nothing again. What only endpoints
-    are sent stands in their engine's identity.
+    What greedy decoding ignores is left out: changing it asks nothing again. What an endpoint is
+    sent stands in its engine's identity, what the chat template is given in its digest.
     """
-    ignored_keys = {"samples", *ENDPOINT_ONLY}
+    ignored_keys = {"samples", "preset", "chat_template_kwargs", *ENDPOINT_ONLY}
+    is_sent = kind == "endpoint"
     if settings.temperature == 0:
         ignored_keys |= {"seed", "top_p"}
+    # Neutral ones are left out, as they were before these keys were for both engines.
+    if settings.temperature == 0 or is_sent or not settings.top_k:
+        ignored_keys.add("top_k")
+    if settings.temperature == 0 or is_sent or not settings.min_p:
+        ignored_keys.add("min_p")
     return settings.model_dump(exclude=ignored_keys)
 
 

@@ -39,6 +39,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from shared.errors import InputError
@@ -50,6 +51,9 @@ from shared.thinking import THINK_CLOSE, THINK_OPEN, spoken
 _USER = "\x01user\x01"
 _ASSISTANT = "\x01assistant\x01"
 _SYSTEM = "\x01system\x01"
+
+# By which templates are asked to leave the thinking open, in their several dialects.
+_THINKING_ARGUMENTS = {"enable_thinking": True, "thinking": True}
 
 _EMPTY_THOUGHT = re.compile(rf"{THINK_OPEN}\s*{THINK_CLOSE}\s*\Z")
 
@@ -81,6 +85,7 @@ class ChatRenderer:
         special_tokens: Mapping[str, Any],
         system: str | None = None,
         today: datetime | None = None,
+        arguments: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self._special = {
             name: str(token) for name, token in special_tokens.items() if isinstance(token, str)
@@ -89,7 +94,8 @@ class ChatRenderer:
         self.template = freeze_date(template, self.today)
         self._template = _compile(self.template, self.today)
         self.system = system
-        self._arguments: dict[str, bool] = {}
+        self._own_arguments = dict(arguments)
+        self._arguments: dict[str, Any] = {}
         self._closed = self._find_closed_thought()
         self.default_system = self._find_default_system()
         self.opening, self.end = self._find_turn()
@@ -101,6 +107,8 @@ class ChatRenderer:
         identity: list[Any] = [self.template, sorted(special.items()), system]
         if self._arguments:
             identity.append([sorted(self._arguments), self._closed])
+        if self._own_arguments:
+            identity.append(sorted(self._own_arguments.items()))
         self.digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
 
     @classmethod
@@ -110,9 +118,10 @@ class ChatRenderer:
         system: str | None = None,
         place: str = "the model folder",
         today: datetime | None = None,
+        arguments: Mapping[str, Any] = MappingProxyType({}),
     ) -> "ChatRenderer":
         """The renderer of a tokenizer's own template. `place` names the model in the message
-        when it has none.
+        when it has none; `arguments` are what the user gives the template (enable_thinking, …).
         """
         template = tokenizer.chat_template
         if isinstance(template, Mapping):
@@ -123,7 +132,7 @@ class ChatRenderer:
                 " chat_template.jinja in its folder, or train it with one by name (data.template ="
                 ' "chatml")'
             )
-        return cls(template, tokenizer.special_tokens_map, system, today)
+        return cls(template, tokenizer.special_tokens_map, system, today, arguments)
 
     def prompt(self, messages: Sequence[Message]) -> str:
         """The text up to where the assistant begins to answer; the last message is the user's."""
@@ -184,8 +193,11 @@ class ChatRenderer:
         thinking open; mostly "".
         """
         empty_thought = ""
-        for arguments in ({}, {"enable_thinking": True, "thinking": True}):
-            self._arguments = arguments
+        if _THINKING_ARGUMENTS.keys() & self._own_arguments.keys():  # it is as the user says
+            self._arguments = self._own_arguments
+            return ""
+        for arguments in ({}, _THINKING_ARGUMENTS):
+            self._arguments = arguments | self._own_arguments
             prompt = self._render([{"role": "user", "content": _USER}], generate=True)
             match = _EMPTY_THOUGHT.search(prompt)
             if match is None:

@@ -4,7 +4,7 @@ Two things must not differ between the models of a comparison, nor between today
 date that some templates insert, and the template itself where a base model has none.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -27,11 +27,20 @@ class PromptTemplate:
     today: datetime
     template: str | None  # of a model of the same evaluation, for one that has none
 
-    def renderer(self, tokenizer: Any, system: str | None, place: str) -> ChatRenderer:
-        """The renderer of one model. Errors: `InputError` where no model has a template."""
+    def renderer(
+        self,
+        tokenizer: Any,
+        system: str | None,
+        place: str,
+        arguments: Mapping[str, Any],
+    ) -> ChatRenderer:
+        """The renderer of one model, its template given `arguments`. Errors: `InputError` where no
+        model has a template.
+        """
         if not tokenizer.chat_template and self.template:
-            return ChatRenderer(self.template, tokenizer.special_tokens_map, system, self.today)
-        return ChatRenderer.of(tokenizer, system, place, self.today)
+            tokens = tokenizer.special_tokens_map
+            return ChatRenderer(self.template, tokens, system, self.today, arguments)
+        return ChatRenderer.of(tokenizer, system, place, self.today, arguments)
 
 
 def prompt_template(folders: Sequence[Path], out: Path) -> PromptTemplate:

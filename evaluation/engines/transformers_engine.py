@@ -58,7 +58,9 @@ class TransformersEngine:
         self._fingerprint = fingerprint(self.folder)
         self._tokenizer = load_tokenizer(self.folder)
         system = None if generation.system == "template" else generation.system
-        self._chat = template.renderer(self._tokenizer, system, str(self.folder))
+        self._chat = template.renderer(
+            self._tokenizer, system, str(self.folder), generation.chat_template_kwargs
+        )
         config = from_pretrained(AutoConfig.from_pretrained, self.folder)
         self._config = config.get_text_config()
         self._device = _device(engine.device)
@@ -140,7 +142,13 @@ class TransformersEngine:
         if self._model is None:
             self._model = load_model(self.folder, self._device, self._dtype)
         settings = self._generation
-        sampling = Sampling(settings.temperature, settings.top_p, self._stop_ids())
+        sampling = Sampling(
+            settings.temperature,
+            settings.top_p,
+            self._stop_ids(),
+            settings.top_k,
+            settings.min_p,
+        )
         longest = max(len(prompt.ids) for prompt in prompts)
         rows = self._rows(longest + settings.max_new_tokens)
         kind = decoder_kind(self._model, prompts[0].ids, longest + settings.max_new_tokens)

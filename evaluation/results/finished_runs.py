@@ -125,7 +125,7 @@ def _manifest(base: _Side, tuned: _Side, results: Results, out: Path | None) -> 
     unequal = [
         f"the two were asked with different {key}: {value!r} and {tuned_settings.get(key)!r}"
         for key, value in base_settings.items()
-        if value != tuned_settings.get(key)
+        if key != "preset" and value != tuned_settings.get(key)
     ]
     manifest = {
         **base.manifest,

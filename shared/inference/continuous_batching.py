@@ -48,6 +48,12 @@ class Sampling:
     temperature: float = 0.0
     top_p: float = 1.0
     stop_ids: tuple[int, ...] = ()
+    top_k: int = 0  # 0: all tokens
+    min_p: float = 0.0
+
+    def next_tokens(self, logits: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
+        """Next tokens [n] from logits [n, vocabulary] and one draw a row [n]."""
+        return next_tokens(logits, self.temperature, self.top_p, draws, self.top_k, self.min_p)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +200,7 @@ class _Batch:
         rows = slice(self.live, self.live + len(prompts))
         logits = self.prefill_logits([prompt.ids for prompt in prompts], rows.start)
         self._admit(rows, indices, prompts)
-        self.tokens[rows] = self._next_tokens(logits, self.draws[rows, 0])
+        self.tokens[rows] = self._sampling.next_tokens(logits, self.draws[rows, 0])
         self._record(rows, logits)
 
     def prefill_logits(self, texts: Sequence[Sequence[int]], first_row: int) -> torch.Tensor:
@@ -304,7 +310,7 @@ class _Batch:
         logits = self.step_logits(n)
         columns = self.draws_used[:n, None].clamp(max=self.draws.shape[1] - 1)  # [n, 1]
         draws = self.draws[:n].gather(1, columns)[:, 0]  # [n]
-        self.tokens[:n] = self._next_tokens(logits, draws)
+        self.tokens[:n] = self._sampling.next_tokens(logits, draws)
         self.positions[:n] += 1
         self.draws_used[:n] += 1
         return logits
@@ -326,9 +332,6 @@ class _Batch:
             )
         logits: torch.Tensor = output.logits[:, -1]
         return logits
-
-    def _next_tokens(self, logits: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
-        return next_tokens(logits, self._sampling.temperature, self._sampling.top_p, draws)
 
     def _capture(self, n: int) -> tuple[torch.cuda.CUDAGraph, torch.Tensor]:
         """A step of n rows as a graph, and its logits. Warming up writes what the step itself will

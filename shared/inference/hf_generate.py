@@ -20,7 +20,6 @@ from shared.inference.continuous_batching import (
     ignore_step,
 )
 from shared.inference.generation_config import greedy_decoding
-from shared.inference.sampling import next_tokens
 
 
 class HfDecoder:
@@ -104,7 +103,7 @@ class _NextTokens:
         draws = torch.tensor(
             [self._draw(row_draws) for row_draws in self._draws], device=scores.device
         )
-        tokens = next_tokens(scores, self._sampling.temperature, self._sampling.top_p, draws)
+        tokens = self._sampling.next_tokens(scores, draws)
         self._report(tokens, scores)
         self._step += 1
         return torch.full_like(scores, -torch.inf).scatter_(1, tokens[:, None], 0.0)

@@ -18,23 +18,36 @@ def uniforms(seed: int, question: str, sample: int, count: int) -> torch.Tensor:
 
 
 def next_tokens(
-    logits: torch.Tensor, temperature: float, top_p: float, draws: torch.Tensor
+    logits: torch.Tensor,
+    temperature: float,
+    top_p: float,
+    draws: torch.Tensor,
+    top_k: int = 0,
+    min_p: float = 0.0,
 ) -> torch.Tensor:
     """Next tokens [n] from logits [n, vocabulary] and one draw a row [n]: greedy at temperature 0,
     else by inversion.
 
-    Inversion: the first token whose cumulated probability exceeds the draw. With top_p below 1 only
-    the most likely tokens whose probabilities first reach top_p take part (Holtzman et al., 2020).
+    Inversion: the first token whose cumulated probability exceeds the draw. With top_k only so many
+    of the likeliest tokens take part (0: all); with top_p below 1 of these only the likeliest whose
+    probabilities first reach top_p (Holtzman et al., 2020); with min_p only those of at least that
+    share of the likeliest one's probability (Nguyen et al., 2024). The order is transformers'.
     """
     if temperature == 0:
         return logits.argmax(-1)
     probabilities = torch.softmax(logits.float() / temperature, -1)
-    if top_p >= 1:
+    if top_p >= 1 and not top_k and not min_p:
         return _invert(probabilities, draws)
     descending, token_ids = probabilities.sort(-1, descending=True)
-    mass_before = descending.cumsum(-1) - descending  # [n, vocabulary], of all likelier tokens
-    nucleus = descending.masked_fill(mass_before >= top_p, 0.0)
-    ranks = _invert(nucleus, draws)  # [n]
+    if top_k:
+        descending[:, top_k:] = 0.0
+    if top_p < 1:
+        mass_before = descending.cumsum(-1) - descending  # [n, vocabulary], of all likelier tokens
+        limits = top_p * descending.sum(-1, keepdim=True)  # [n, 1]
+        descending = descending.masked_fill(mass_before >= limits, 0.0)
+    if min_p:
+        descending = descending.masked_fill(descending < min_p * descending[:, :1], 0.0)
+    ranks = _invert(descending, draws)  # [n]
     return token_ids.gather(-1, ranks[:, None])[:, 0]
 
 

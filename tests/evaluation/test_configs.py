@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from evaluation.__main__ import main
-from evaluation.config import EvaluationConfig
+from evaluation.config import EvaluationConfig, GenerationConfig
 from shared.config import load
 from shared.errors import InputError
 
@@ -31,9 +31,18 @@ def test_gsm8k_is_asked_as_the_tutorial_asks_it() -> None:
     assert config.generation.prompt.endswith("put your final answer within \\boxed{{}}.")
 
 
+def test_r1s_preset_is_what_its_authors_publish_and_the_users_keys_go_before_it() -> None:
+    whole = GenerationConfig(preset="r1")
+    assert (whole.temperature, whole.top_p, whole.samples) == (0.6, 0.95, 64)
+    assert whole.max_new_tokens == 32_768
+    aime = load(EvaluationConfig, CONFIGS / "evaluate-aime.toml", environ={}).generation
+    assert (aime.temperature, aime.samples, aime.max_new_tokens) == (0.6, 16, 16_384)
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
+        ("generation.preset=r2", "preset"),
         ("generation.max_new_token=5", "did you mean generation.max_new_tokens"),
         ("generation.samples=4", "samples > 1 at temperature 0"),
         ("engine.kind=endpoint", "needs base_url"),

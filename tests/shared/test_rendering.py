@@ -180,3 +180,18 @@ def test_the_end_of_a_turn_is_not_the_end_of_the_whole_text_after_it() -> None:
     assert chat.end == "<|end|>"
     assert chat.example([USER, ANSWER]).completion.endswith("\\boxed{4}.<|end|>")
     assert ChatRenderer(CHATML, {"eos_token": "<|im_end|>"}).end == "<|im_end|>"
+
+
+def test_what_a_user_says_of_thinking_goes_before_our_asking_for_it() -> None:
+    template = CHATML.replace(
+        "{{- '<|im_start|>assistant\\n' }}",
+        "{{- '<|im_start|>assistant\\n' }}{%- if enable_thinking is false %}"
+        "{{- '<think>\\n\\n</think>\\n\\n' }}{%- endif %}",
+    )
+    asked = ChatRenderer(template, TOKENS)
+    silent = ChatRenderer(template, TOKENS, arguments={"enable_thinking": False})
+    assert not asked.prompt([USER]).endswith("</think>\n\n")
+    assert silent.prompt([USER]).endswith("<think>\n\n</think>\n\n")
+    assert asked.digest != silent.digest
+    same = ChatRenderer(template, TOKENS, arguments={})
+    assert same.digest == asked.digest

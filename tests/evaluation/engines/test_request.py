@@ -243,8 +243,10 @@ def test_models_of_which_one_could_not_be_asked_alike_are_compared_with_a_warnin
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ("generation.top_k=5", 'generation.top_k is for endpoints: set engine.kind = "endpoint"'),
-        ("generation.extra_body={a = 1}", "generation.extra_body is for endpoints"),
+        (
+            "generation.extra_body={a = 1}",
+            'generation.extra_body is for endpoints: set engine.kind = "endpoint"',
+        ),
         ("generation.extra_body={stream = true}", "extra_body: stream is set by the evaluation"),
         ("generation.extra_body={day = 2024-01-01}", "extra_body"),
     ],

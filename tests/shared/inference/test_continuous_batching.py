@@ -129,6 +129,31 @@ def test_draws_hit_tokens_as_often_as_their_probabilities_say() -> None:
     assert nucleus.tolist() == pytest.approx([0.625, 0.375, 0, 0], abs=0.015)
 
 
+@pytest.mark.parametrize(
+    ("top_p", "top_k", "min_p"),
+    [(1.0, 3, 0.0), (0.7, 5, 0.0), (1.0, 0, 0.2), (0.9, 4, 0.3), (0.5, 0, 0.1), (1.0, 100, 0.0)],
+)
+def test_the_tokens_that_take_part_are_those_of_transformers_own_samplers(
+    top_p: float, top_k: int, min_p: float
+) -> None:
+    from transformers.generation import logits_process as own
+
+    logits = torch.randn(8, 12, generator=torch.Generator().manual_seed(0)) * 2
+    scores = logits / 0.8
+    if top_k:
+        scores = own.TopKLogitsWarper(top_k)(None, scores)
+    if top_p < 1:
+        scores = own.TopPLogitsWarper(top_p)(None, scores)
+    if min_p:
+        scores = own.MinPLogitsWarper(min_p)(None, scores)
+    expected = torch.softmax(scores, -1)
+    draws = (torch.arange(4_000) + 0.5) / 4_000
+    for row in range(8):
+        tokens = next_tokens(logits[row].expand(4_000, -1), 0.8, top_p, draws, top_k, min_p)
+        shares = torch.bincount(tokens, minlength=12) / 4_000
+        assert shares.tolist() == pytest.approx(expected[row].tolist(), abs=1e-3)
+
+
 def test_temperature_zero_takes_the_likeliest_token() -> None:
     assert next_tokens(torch.tensor([[0.0, 3.0, 1.0]]), 0.0, 1.0, torch.zeros(1)).tolist() == [1]
 
