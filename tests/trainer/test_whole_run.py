@@ -16,10 +16,19 @@ from shared.rendering import ChatRenderer
 from tests.trainer import tiny_models
 from tests.trainer.corpora import trace, write_corpus
 from tests.trainer.process_runs import ROOT, finish, metrics, start, write_config
+from tests.trainer.students.models import LLAMA3_ROPE
 from trainer.__main__ import main
+from trainer.artifacts import gguf_writer
 from trainer.artifacts.gguf import export_gguf, read_again
 from trainer.artifacts.gguf_writer import write_gguf
-from trainer.artifacts.merge import LOGIT_TOLERANCE, Observed, compare, eval_prompts, observe
+from trainer.artifacts.merge import (
+    LOGIT_TOLERANCE,
+    MergeRefused,
+    Observed,
+    compare,
+    eval_prompts,
+    observe,
+)
 from trainer.loop.step import MicroBatch
 
 END = (2,)  # <|im_end|> of the tiny models
@@ -191,7 +200,8 @@ def test_answers_that_part_where_two_tokens_were_equally_likely_do_not_fail_a_pr
 
 
 @pytest.mark.parametrize(
-    ("architecture", "kind"), [("qwen2", "f16"), ("qwen2", "q8_0"), ("llama", "bf16")]
+    ("architecture", "kind"),
+    [("qwen2", "f16"), ("qwen2", "q8_0"), ("llama", "bf16"), ("llama3", "f16")],
 )
 def test_a_gguf_file_is_read_back_as_the_model_it_was_made_from(
     tmp_path: Path, model_folder: Path, architecture: str, kind: str
@@ -212,6 +222,15 @@ def test_a_gguf_file_of_another_model_does_not_pass_the_proof(
     chat, path = ChatRenderer.of(tokens), folder / "other.gguf"
     write_gguf(model_folder, tokens, chat, path, "f16")
     assert not read_again(folder, path, tokens, chat).result.holds
+
+
+def test_a_gguf_file_without_the_factors_of_llama_3s_rope_does_not_pass_the_proof(
+    tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = _run_of(tmp_path, model_folder, "llama3")
+    monkeypatch.setattr(gguf_writer, "rope_factors", lambda config: None)  # as before they were
+    with pytest.raises(MergeRefused, match="rotary frequencies differ"):
+        export_gguf(folder, "f16", print)
 
 
 def test_out_of_memory_halves_a_micro_batch_down_to_one_example_and_no_further() -> None:
@@ -245,12 +264,14 @@ def _run_of(tmp_path: Path, model_folder: Path, architecture: str) -> Path:
     from transformers import LlamaConfig, LlamaForCausalLM, Qwen2ForCausalLM
 
     model = _model(model_folder)
-    if architecture == "llama":
+    if architecture.startswith("llama"):
         given = {
             k: v
             for k, v in model.config.to_dict().items()
             if k not in ("model_type", "architectures")
         }
+        if architecture == "llama3":
+            given["rope_parameters"] = LLAMA3_ROPE
         model = LlamaForCausalLM(LlamaConfig(**given))
     assert isinstance(model, LlamaForCausalLM | Qwen2ForCausalLM)
     torch.manual_seed(1)

@@ -17,7 +17,7 @@ from typing import Any
 from shared.errors import InputError
 from shared.inference.stop_tokens import stop_token_ids
 from shared.rendering import ChatRenderer
-from trainer.artifacts.gguf_writer import write_gguf
+from trainer.artifacts.gguf_writer import ROPE_FACTORS, write_gguf
 from trainer.artifacts.manifest import read_manifest, write_manifest
 from trainer.artifacts.merge import (
     MergeRefused,
@@ -31,6 +31,7 @@ from trainer.artifacts.merge import (
 Say = Callable[[str], None]
 # of the spread of the logits: 8-bit weights move them, a wrong tensor moves them by far more
 Q8_TOLERANCE = 0.1
+FREQUENCY_TOLERANCE = 1e-5  # float32's own, a few times over
 
 
 def export_gguf(run: Path, kind: str, say: Say) -> int:
@@ -91,9 +92,12 @@ def _is_the_model(result: Proof, llama_cpp: dict[str, int] | None, kind: str) ->
 class SecondReading:
     """What the file answered when transformers read it, beside the merged model's answers."""
 
-    def __init__(self, prompts: list[str], answers: list[list[int]], result: Proof) -> None:
+    def __init__(
+        self, prompts: list[str], answers: list[list[int]], result: Proof, tokenizer: Any
+    ) -> None:
         self.prompts = prompts
         self._answers = answers
+        self._tokenizer = tokenizer
         self.result = result
 
     def count_same(self, llama_cpp_answers: list[list[int]]) -> int:
@@ -102,10 +106,21 @@ class SecondReading:
         """
         same = 0
         for answer, llama_cpp_answer in zip(self._answers, llama_cpp_answers, strict=True):
-            length = len(llama_cpp_answer)
-            if length >= len(answer) - 1 and answer[:length] == llama_cpp_answer:
+            if any(
+                len(llama_cpp_answer) >= len(tokens) - 1
+                and tokens[: len(llama_cpp_answer)] == llama_cpp_answer
+                for tokens in (answer, self._retokenized(answer))
+            ):
                 same += 1
         return same
+
+    def _retokenized(self, answer: list[int]) -> list[int]:
+        """As it comes back from a release of llama.cpp's that gives text alone: without special
+        tokens, and with bytes that are no text replaced.
+        """
+        text = self._tokenizer.decode(answer, skip_special_tokens=True)
+        ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
 
 
 def read_again(run: Path, path: Path, tokenizer: Any, chat: ChatRenderer) -> SecondReading:
@@ -113,18 +128,43 @@ def read_again(run: Path, path: Path, tokenizer: Any, chat: ChatRenderer) -> Sec
     answers and logits.
     """
     import torch
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
 
     prompts = eval_prompts(run, chat)
     merged = AutoModelForCausalLM.from_pretrained(run / "merged", dtype=torch.float32).eval()
     stop_ids = stop_token_ids(tokenizer, chat, merged)
     before = observe(merged, tokenizer, prompts, stop_ids)
+    _check_frequencies(path, merged)
+    config = AutoConfig.from_pretrained(path.parent, gguf_file=path.name)
+    # The reader does not know the factors of Llama-3's RoPE, which were compared above.
+    config.rope_parameters = merged.config.rope_parameters
     from_gguf = AutoModelForCausalLM.from_pretrained(
-        path.parent, gguf_file=path.name, dtype=torch.float32
+        path.parent, gguf_file=path.name, config=config, dtype=torch.float32
     )
     after = observe(from_gguf.eval(), tokenizer, prompts, stop_ids)
     answers = [observation.tokens for observation in before]
-    return SecondReading(prompts, answers, compare(before, after))
+    return SecondReading(prompts, answers, compare(before, after), tokenizer)
+
+
+def _check_frequencies(path: Path, merged: Any) -> None:
+    """Raises `MergeRefused` where a file's rotary frequencies are not transformers' own."""
+    import gguf
+    import numpy as np
+
+    reader = gguf.GGUFReader(path)
+    architecture = reader.get_field("general.architecture").contents()
+    base = reader.get_field(f"{architecture}.rope.freq_base").contents()
+    own = merged.model.rotary_emb.inv_freq.numpy()  # [head / 2]
+    frequencies = base ** -(np.arange(len(own)) / len(own))
+    for tensor in reader.tensors:
+        if tensor.name == ROPE_FACTORS:
+            frequencies = frequencies / tensor.data
+    difference = float(np.abs(frequencies / own - 1).max())
+    if difference > FREQUENCY_TOLERANCE:
+        raise MergeRefused(
+            f"{path.name}: its rotary frequencies differ from the merged model's by"
+            f" {difference:.2g} of their size"
+        )
 
 
 def _ask_llama_cpp(path: Path, prompts: list[str], tokenizer: Any) -> list[list[int]]:

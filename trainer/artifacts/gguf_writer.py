@@ -10,6 +10,8 @@ from shared.inference.stop_tokens import end_of_turn_id
 from shared.rendering import ChatRenderer
 
 ARCHITECTURES = ("llama", "qwen2", "qwen3")
+ROPE_TYPES = ("default", "llama3")
+ROPE_FACTORS = "rope_freqs.weight"  # as llama.cpp calls what it divides frequencies by
 # How llama.cpp calls the ways of cutting text before byte pairs are merged, told by the tokenizer's
 # own patterns.
 QWEN2_PATTERN = (
@@ -43,6 +45,9 @@ def write_gguf(merged: Path, tokenizer: Any, chat: ChatRenderer, path: Path, kin
         )
     writer = gguf.GGUFWriter(path, architecture)
     _write_shape(writer, config)
+    factors = rope_factors(config)
+    if factors is not None:
+        writer.add_tensor(ROPE_FACTORS, factors)
     _write_tokenizer(writer, tokenizer, chat, config["vocab_size"])
     writer.add_file_type(gguf.LlamaFileType[FILE_TYPES[kind]])
     names = gguf.get_tensor_name_map(
@@ -74,9 +79,10 @@ def _write_shape(writer: Any, config: dict[str, Any]) -> None:
     heads = config["num_attention_heads"]
     head = config.get("head_dim") or config["hidden_size"] // heads
     rope = config.get("rope_parameters") or {}
-    if rope.get("rope_type", "default") != "default":
+    if rope.get("rope_type", "default") not in ROPE_TYPES:
         raise InputError(
-            f"model: rope type {rope['rope_type']!r} is not exported here, only the default one"
+            f"model: rope type {rope['rope_type']!r} is not exported here, only"
+            f" {' and '.join(ROPE_TYPES)}"
         )
     writer.add_block_count(config["num_hidden_layers"])
     writer.add_context_length(config["max_position_embeddings"])
@@ -90,6 +96,27 @@ def _write_shape(writer: Any, config: dict[str, Any]) -> None:
     writer.add_rope_freq_base(rope.get("rope_theta", config.get("rope_theta", 10000.0)))
     writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
     writer.add_vocab_size(config["vocab_size"])
+
+
+def rope_factors(config: dict[str, Any]) -> Any:
+    """What llama.cpp divides each rotary frequency by, [head / 2] float32, for Llama-3's RoPE; None
+    for the default one.
+
+    Long waves are slowed down by `factor`, short ones not at all, those between smoothly (Llama
+    3.1's own `apply_scaling`).
+    """
+    import numpy as np
+
+    rope = config.get("rope_parameters") or {}
+    if rope.get("rope_type") != "llama3":
+        return None
+    head = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
+    frequencies = rope["rope_theta"] ** -(np.arange(0, head, 2) / head)
+    turns = rope["original_max_position_embeddings"] * frequencies / (2 * np.pi)
+    low = rope["low_freq_factor"]
+    high = rope["high_freq_factor"]
+    kept = np.clip((turns - low) / (high - low), 0.0, 1.0)  # share of the frequency that stays
+    return (1.0 / ((1.0 - kept) / rope["factor"] + kept)).astype(np.float32)
 
 
 def _write_tokenizer(writer: Any, tokenizer: Any, chat: ChatRenderer, size: int) -> None:
