@@ -86,7 +86,9 @@ class Speaker:
         self.chat = ChatRenderer.of(self.tokenizer, self._config.system)
         self._base: Any = None
         if has_adapter:
-            self._tuned = load_adapted(self._config.model, adapter_folder)
+            self._tuned = load_adapted(
+                self._config.model, adapter_folder, self._config.rope_scaling
+            )
         else:
             self._tuned = load_model(merged_folder)
         self._decoder_kind: Any = None  # known from the first answer on; base and tuned are alike

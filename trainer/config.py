@@ -55,6 +55,10 @@ class Train(Config):
     max_length: int = Field(
         4096, ge=8, le=10**8, description="tokens; longer traces are left out, never cut"
     )
+    rope_scaling: Literal["none", "yarn", "linear"] = Field(
+        "none",
+        description="how a model learns a max_length above its max_position_embeddings",
+    )
     epochs: float = Field(1, gt=0, le=10_000, description="passes over the examples")
     max_steps: int = Field(
         0, ge=0, le=10**9, description="stop after so many optimiser steps; 0: epochs alone"
@@ -176,6 +180,13 @@ class TrainerConfig(Config):
                 " each"
             )
         return self
+
+    @property
+    def rope_scaling(self) -> tuple[str, int] | None:
+        """(kind, positions) where the model's context is to be extended."""
+        if self.train.rope_scaling == "none":
+            return None
+        return self.train.rope_scaling, self.train.max_length
 
     @property
     def system(self) -> str | None:

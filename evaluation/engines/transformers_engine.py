@@ -17,6 +17,7 @@ from evaluation.engines.protocol import Deliver
 from evaluation.records import ModelAnswer, Question, SampleRequest
 from shared.errors import InputError, Stopped
 from shared.hubs.modelscope import WEIGHTS, model_folder, modelscope_name
+from shared.inference.context_length import context_length
 from shared.inference.continuous_batching import Decoder, Generated, Prompt, Sampling
 from shared.inference.generation import decoder_kind
 from shared.inference.hf_generate import HfDecoder
@@ -129,7 +130,7 @@ class TransformersEngine:
         return Prompt(token_ids, limit, draws)
 
     def _check_room(self, longest: int) -> None:
-        positions = getattr(self._config, "max_position_embeddings", None)
+        positions = context_length(self._config)
         positions_used = longest + self._generation.max_new_tokens
         if positions and positions_used > positions:
             raise InputError(

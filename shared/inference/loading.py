@@ -28,12 +28,15 @@ def load_tokenizer(model: str | Path) -> Any:
 
 
 def load_model(
-    model: str | Path, device: "torch.device | None" = None, dtype: "torch.dtype | None" = None
+    model: str | Path,
+    device: "torch.device | None" = None,
+    dtype: "torch.dtype | None" = None,
+    **options: Any,
 ) -> Any:
     """A causal language model that answers, all of whose weights were in its files.
 
-    `device` and `dtype` default to this machine's (`default_device`, `default_dtype`). Errors:
-    `InputError`.
+    `device` and `dtype` default to this machine's (`default_device`, `default_dtype`); `options`
+    go to `from_pretrained`. Errors: `InputError`.
     """
     import transformers
     from transformers import AutoModelForCausalLM
@@ -41,7 +44,9 @@ def load_model(
     transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     device = device or default_device()
     dtype = dtype or default_dtype(device)
-    causal_lm = load_whole_model(AutoModelForCausalLM.from_pretrained, model, dtype=dtype)
+    causal_lm = load_whole_model(
+        AutoModelForCausalLM.from_pretrained, model, dtype=dtype, **options
+    )
     return causal_lm.to(device).eval()
 
 

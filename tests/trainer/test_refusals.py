@@ -302,6 +302,7 @@ def test_a_max_length_above_the_models_context_is_refused_unless_rope_scaling_re
     assert "train.max_length 512: above the 256 positions" in line
     assert "max_position_embeddings" in line
     assert "set train.max_length = 256" in line
+    assert 'train.rope_scaling = "yarn"' in line
     rope = {
         "rope_type": "yarn",
         "factor": 2.0,

@@ -151,7 +151,7 @@ def _check_frequencies(path: Path, merged: Any) -> None:
     import gguf
     import numpy as np
 
-    reader = gguf.GGUFReader(path)
+    reader: Any = gguf.GGUFReader(path)
     architecture = reader.get_field("general.architecture").contents()
     base = reader.get_field(f"{architecture}.rope.freq_base").contents()
     own = merged.model.rotary_emb.inv_freq.numpy()  # [head / 2]

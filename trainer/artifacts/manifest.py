@@ -31,7 +31,7 @@ LIBRARIES = (
     "bitsandbytes",
 )
 # What a run had whose manifest was written before these were keys.
-_EARLIER = {"lora.dropout": 0.0, "train.adam_beta2": 0.999}
+_EARLIER = {"lora.dropout": 0.0, "train.adam_beta2": 0.999, "train.rope_scaling": None}
 
 
 def describe_run(
@@ -100,6 +100,7 @@ def identity(config: TrainerConfig, chat: ChatRenderer, data_digest: str) -> dic
         "lora.dropout": config.lora.dropout,
         "template": chat.digest,
         "examples and their order": data_digest,
+        "train.rope_scaling": list(config.rope_scaling) if config.rope_scaling else None,
         "train.batch": train.batch,
         "train.epochs": train.epochs,
         "train.max_steps": train.max_steps,

@@ -86,7 +86,7 @@ def merge(run: Path, say: Callable[[str], None]) -> int:
 
     tokenizer = load_tokenizer(run / "adapter")
     chat = ChatRenderer.of(tokenizer, config.system)
-    adapter_model = load_adapted(config.model, run / "adapter")
+    adapter_model = load_adapted(config.model, run / "adapter", config.rope_scaling)
     prompts = eval_prompts(run, chat)
     # Both models end at the same tokens, though their folders name different ones.
     stop_ids = stop_token_ids(tokenizer, chat, adapter_model)

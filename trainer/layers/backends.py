@@ -18,9 +18,11 @@ from typing import Any, Literal
 
 from shared.errors import InputError
 from shared.hubs.modelscope import model_folder, modelscope_name
+from shared.inference.context_length import extend_context
 from shared.inference.loading import from_pretrained, load_model, load_whole_model
 from trainer.config import TrainerConfig
 
+RopeScaling = tuple[str, int]  # kind, and the positions that are asked for
 BackendName = Literal["unsloth", "trl"]
 
 # Keys by which a plan knows the model's shape.
@@ -102,13 +104,11 @@ def check_model(model: str) -> None:
         )
 
 
-def load_config(model: str) -> Any:
+def load_config(model: str, rope_scaling: RopeScaling | None = None) -> Any:
     """The transformers configuration of a model's text part. Errors: `InputError`, also for what
     our attention does not know.
     """
-    from transformers import AutoConfig
-
-    config = from_pretrained(AutoConfig.from_pretrained, model).get_text_config()
+    config = load_whole_config(model, rope_scaling).get_text_config()
     if getattr(config, "attn_logit_softcapping", None):
         raise InputError(
             f"model {model}: {config.model_type} caps the logits of its attention"
@@ -123,11 +123,23 @@ def load_config(model: str) -> Any:
     return config
 
 
-def load_adapted(base: str, adapter: Path) -> Any:
+def load_whole_config(model: str, rope_scaling: RopeScaling | None = None) -> Any:
+    """A model's transformers configuration, its context extended where that is asked."""
+    from transformers import AutoConfig
+
+    config = from_pretrained(AutoConfig.from_pretrained, model)
+    if rope_scaling:
+        kind, length = rope_scaling
+        extend_context(config.get_text_config(), kind, length, f"model {model}")
+    return config
+
+
+def load_adapted(base: str, adapter: Path, rope_scaling: RopeScaling | None = None) -> Any:
     """A base model with an adapter of ours that answers. Errors: `InputError`."""
     from peft import PeftModel
 
-    model = load_model(base)
+    options = {"config": load_whole_config(base, rope_scaling)} if rope_scaling else {}
+    model = load_model(base, **options)
     return from_pretrained(
         lambda folder: PeftModel.from_pretrained(model, folder), str(adapter)
     ).eval()
@@ -143,6 +155,8 @@ def _load_trl(config: TrainerConfig, setup: Setup) -> Any:
 
     register_attention()
     options: dict[str, Any] = {"attn_implementation": ATTENTION, "dtype": _dtype(setup)}
+    if config.rope_scaling:
+        options["config"] = load_whole_config(config.model, config.rope_scaling)
     if config.method == "qlora":
         options["quantization_config"] = _four_bit()
         options["device_map"] = {"": setup.device}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import InputError
+from shared.inference.context_length import context_length
 from shared.rendering import ChatRenderer
 from trainer.artifacts.checkpoints import whole_checkpoints
 from trainer.artifacts.manifest import read_manifest, template_date
@@ -29,7 +30,7 @@ from trainer.planning.hardware import Card, find_card
 from trainer.planning.launch import Launch, agree, check_launch, idle_cards, take_card
 from trainer.planning.learning_rate import LearningRate, choose_learning_rate
 from trainer.planning.plan import Plan, few_steps, make_plan
-from trainer.planning.shape import Shape, context_length
+from trainer.planning.shape import Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,12 @@ class Prepared:
         if inserted:
             lines.append(
                 f"system text: the chat template inserts {inserted!r}; training and chat agree"
+            )
+        if self.config.rope_scaling:
+            kind, length = self.config.rope_scaling
+            lines.append(
+                f"context: RoPE scaled by {kind} where the model knows fewer than {length:,}"
+                " positions; saved with it"
             )
         lines.append(f"learning rate: {self.rate.value:g} ({self.rate.source})")
         lines += self.plan.lines()
@@ -114,8 +121,9 @@ def prepare(config: TrainerConfig, card: Card | None = None) -> Prepared:
     manifest = _manifest_to_go_on(config)
     today = template_date(manifest) if manifest else None
     tokenizer, chat = load_student_tokenizer(config, today)
-    model_config = load_config(config.model)
+    model_config = load_config(config.model, config.rope_scaling)
     _check_length(config, model_config)
+    _check_rope_scaling(config, backend)
     shards = _shards_of(config, manifest) if manifest else None
     selection = select(config, tokenizer, chat, shards)
     card = _with_precision_of_before(config, agree(card or find_card(), launch))
@@ -138,8 +146,14 @@ def _check_length(config: TrainerConfig, model_config: Any) -> None:
         raise InputError(
             f"train.max_length {max_length}: above the {positions:,} positions that"
             f" {config.model} knows (max_position_embeddings): set train.max_length = {positions},"
-            " which leaves longer traces out, or extend the model with rope_scaling in its"
-            " config.json"
+            ' which leaves longer traces out, or extend the model with train.rope_scaling = "yarn"'
+        )
+
+
+def _check_rope_scaling(config: TrainerConfig, backend: Backend) -> None:
+    if config.rope_scaling and backend.name == "unsloth":
+        raise InputError(
+            'train.rope_scaling: Unsloth scales RoPE in its own way: set backend = "trl"'
         )
 
 

@@ -50,18 +50,3 @@ class Shape:
         """LoRA weights of rank r on every linear map."""
         each = 4 * self.hidden + 2 * self.queries + 2 * self.keys + 3 * (self.hidden + self.inner)
         return self.layers * r * each
-
-
-def context_length(config: Any) -> int:
-    """Positions that a transformers configuration knows, its RoPE scaling included; 0 where it
-    does not say.
-    """
-    positions = int(getattr(config, "max_position_embeddings", 0) or 0)
-    rope = getattr(config, "rope_parameters", None) or {}
-    original = int(rope.get("original_max_position_embeddings") or 0)
-    factor = float(rope.get("factor") or 1.0)
-    if rope.get("rope_type") in ("linear", "yarn"):
-        return max(positions, round(factor * (original or positions)))
-    # llama3's and longrope's already count it; dynamic's frequencies would be those of the longest
-    # example of a batch.
-    return positions
