@@ -8,7 +8,7 @@ given up). Every orderly end seals the shards.
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +20,7 @@ import uvloop
 from generator.batch import BatchLane, Surroundings, refuse_unpriced, take_up
 from generator.config import GeneratorConfig, LaneConfig, SamplingConfig
 from generator.corpus import Corpus, Ledger, open_corpus
+from generator.errors import HalfWritten
 from generator.grading.pool import Graders
 from generator.intake import Intake
 from generator.keys import key_of, secrets
@@ -165,13 +166,16 @@ def _feed(config: GeneratorConfig, retry: frozenset[str], corpus: Corpus, intake
     order = f"{intake.order} {config.sampling.samples}"
     place = orjson.loads(corpus.ledger.noted("place") or "{}")
     is_known_place = place.get("order") == order and intake.order and not retry
-    first_stream = _open_at(intake, place) if is_known_place else intake.open()
-    streams: list[Iterator[Problem]] = [first_stream]
-    for line in (intake.tally.columns, intake.tally.files):
-        if line:
-            print(f"problems: {line}", flush=True)
-    for bad_line in first_stream.tally.bad:
-        print(f"skipped: {bad_line}", flush=True)
+    streams: list[Iterator[Problem]] = []
+    try:
+        first_stream = _open_at(intake, place) if is_known_place else intake.open()
+    except HalfWritten as error:
+        if not config.daemon.follow:
+            raise
+        print(f"problems: {error}; looked at again as a followed source is", flush=True)
+    else:
+        streams.append(first_stream)
+        _print_opened(intake, first_stream.tally.bad)
 
     def open_stream() -> Iterator[Problem]:
         return streams.pop() if streams else intake.open()
@@ -198,6 +202,15 @@ def _feed(config: GeneratorConfig, retry: frozenset[str], corpus: Corpus, intake
         note_place,
         first_place,
     )
+
+
+def _print_opened(intake: Intake, bad_lines: Iterable[str]) -> None:
+    """What a user wants to know of a source that was opened."""
+    for line in (intake.tally.columns, intake.tally.files):
+        if line:
+            print(f"problems: {line}", flush=True)
+    for bad_line in bad_lines:
+        print(f"skipped: {bad_line}", flush=True)
 
 
 def _open_at(intake: Intake, place: dict[str, Any]) -> ProblemStream | PartStream:

@@ -11,6 +11,7 @@ came before, and copies of evaluation problems.
     CORPUS/screening/excluded.jsonl     every copy of an evaluation problem with the evidence (also those only reported)
 """
 
+import io
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -55,6 +56,7 @@ from shared.folder_lock import FolderLock, holder
 from shared.records import Problem
 
 BATCH = 2048
+LEFT_OUT_NAME = "left-out.npy"
 LOCK_SECONDS = 0.5  # between two looks whether another process has done it
 _LEFT_OUT = np.dtype([("id", "<u8"), ("reason", "u1"), ("instead", "<u8")])
 
@@ -108,7 +110,8 @@ class Screening:
     def is_settled(self, fingerprint: str) -> bool:
         """Whether it is decided what is left out of this data."""
         state = _read_state(self._folder / "state.json")
-        return state.get("fingerprint") == self._full(fingerprint) and bool(state["settled"])
+        is_same = state.get("fingerprint") == self._full(fingerprint) and bool(state["settled"])
+        return is_same and _can_load(self._folder / LEFT_OUT_NAME)
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -184,7 +187,8 @@ class Screening:
         make_folder_within(self._folder)
         full_fingerprint = self._full(fingerprint)
         state = _read_state(self._folder / "state.json")
-        if state.get("fingerprint") != full_fingerprint:
+        is_lost = bool(state.get("settled")) and not _can_load(self._folder / LEFT_OUT_NAME)
+        if state.get("fingerprint") != full_fingerprint or is_lost:
             state = {"fingerprint": full_fingerprint, "settled": False, "summary": None}
             for file in self._folder.iterdir():
                 if file.name != LOCK_NAME:
@@ -195,7 +199,7 @@ class Screening:
     def _load(self, state: Mapping[str, Any]) -> None:
         self.summary = ScreeningSummary.read(state["summary"])
         self._repeated = frozenset(state["repeated"])
-        self._left_out = np.load(self._folder / "left-out.npy")
+        self._left_out = np.load(self._folder / LEFT_OUT_NAME)
 
     @property
     def has_repeats(self) -> bool:
@@ -326,11 +330,20 @@ class Screening:
             ],
             _LEFT_OUT,
         )
-        with open(self._folder / "left-out.npy", "wb", opener=open_within) as file:
-            np.save(file, left_out)
+        buffer = io.BytesIO()
+        np.save(buffer, left_out)
+        write_atomically(self._folder / LEFT_OUT_NAME, buffer.getvalue())
         summary.left_out = Counter(reason for reason, _ in reasons.values())
         summary.left_out[DUPLICATE] += duplicates.repeated_rows
         return {"settled": True, "summary": summary.row(), "repeated": duplicates.repeated.tolist()}
+
+
+def _can_load(path: Path) -> bool:
+    """Whether what was decided is still there: a power cut, a backup or a tidy-up may take it."""
+    try:
+        return bool(np.load(path).dtype == _LEFT_OUT)
+    except (OSError, ValueError, EOFError):
+        return False
 
 
 def _read_state(path: Path) -> dict[str, Any]:

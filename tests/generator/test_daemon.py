@@ -362,6 +362,23 @@ def test_a_followed_file_that_grows_gives_new_work(tmp_path: Path) -> None:
         assert process.wait(timeout=LONG) == 0
 
 
+def test_a_followed_file_that_is_half_written_at_the_start_is_looked_at_again(
+    tmp_path: Path,
+) -> None:
+    problems = tmp_path / "problems.jsonl"
+    problems.write_text('{"problem": "What is 1 + 1?", "ans')
+    keys = {"problems__source": str(problems), "problems__limit": 0}
+    with (
+        rehearsal() as teacher,
+        a_daemon(tmp_path, teacher, daemon__follow=True, **keys) as (process, port, _),
+    ):
+        with problems.open("a") as file:
+            file.write('wer": "2"}\n')
+        eventually(lambda: get(port, "/status")["done"] == 1, "the problem once it is whole")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=LONG) == 0
+
+
 def test_a_closed_window_ends_a_run_that_does_not_wait_with_exit_3_and_no_call(
     tmp_path: Path,
 ) -> None:

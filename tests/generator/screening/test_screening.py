@@ -263,6 +263,22 @@ def test_what_was_screened_is_not_screened_again_until_data_or_settings_change(
     assert [rows_screened(near_duplicates=0.7), rows_screened(near_duplicates=0.7)] == [60, 0]
 
 
+@pytest.mark.parametrize("damage", ["removed", "empty", "cut"])
+def test_what_was_decided_is_decided_again_where_a_power_cut_took_it(
+    tmp_path: Path, damage: str
+) -> None:
+    texts = [made_up("training", n % 40) for n in range(50)]
+    source = write_problems(tmp_path / "x.jsonl", texts)
+    whole = screened(source, tmp_path / "corpus", ())
+    path = tmp_path / "corpus/screening/left-out.npy"
+    if damage == "removed":
+        path.unlink()
+    else:
+        path.write_bytes(b"" if damage == "empty" else path.read_bytes()[:-5])
+    after = screened(source, tmp_path / "corpus", ())
+    assert (after[0], after[1].summary) == (whole[0], whole[1].summary)
+
+
 def test_a_killed_screening_goes_on_where_it_was_and_decides_the_same(tmp_path: Path) -> None:
     texts = [made_up("training", n % 6000) for n in range(8000)]
     evaluation = write_problems(tmp_path / "eval.jsonl", texts[:100])
