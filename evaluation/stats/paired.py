@@ -11,17 +11,21 @@ from statistics import NormalDist
 
 import numpy as np
 
+CONFIDENCE = 0.95  # of every interval
+ALPHA = 0.05
+POWER = 0.8
+
 _NORMAL = NormalDist()
 
 
-def wilson(correct: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
+def wilson(correct: float, n: int) -> tuple[float, float]:
     """Interval for a share `correct / n` (Wilson, 1927).
 
     Sound near 0 and 1 and for small n, where p ± z·se is not.
     """
     if n == 0:
         return 0.0, 1.0
-    z = _NORMAL.inv_cdf(0.5 + confidence / 2)
+    z = _NORMAL.inv_cdf(0.5 + CONFIDENCE / 2)
     p = correct / n
     centre = p + z * z / (2 * n)
     spread = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
@@ -43,9 +47,7 @@ def mcnemar_exact(fixed: int, broken: int) -> float:
     return min(1.0, 2 * tail / (1 << n))
 
 
-def paired_bootstrap(
-    differences: Sequence[float], confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
-) -> tuple[float, float]:
+def paired_bootstrap(differences: Sequence[float], resamples: int = 10_000) -> tuple[float, float]:
     """Percentile interval for the mean of per-problem differences (Efron, 1979).
 
     Problems are resampled with replacement. Resampling n problems and counting how often each value
@@ -55,16 +57,14 @@ def paired_bootstrap(
         return 0.0, 0.0
     values, counts = np.unique(np.asarray(differences, dtype=float), return_counts=True)
     n = len(differences)
-    draws = np.random.default_rng(seed).multinomial(n, counts / n, size=resamples)
+    draws = np.random.default_rng(0).multinomial(n, counts / n, size=resamples)
     means = draws @ values / n
-    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+    low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(low), float(high)
 
 
-def detectable_difference(
-    n: int, discordant_share: float, alpha: float = 0.05, power: float = 0.8
-) -> float:
-    """The smallest true difference in accuracy that n pairs show with this power.
+def detectable_difference(n: int, discordant_share: float) -> float:
+    """The smallest true difference in accuracy that n pairs show at `ALPHA` with `POWER`.
 
     `discordant_share` of the pairs is expected to differ.
 
@@ -74,8 +74,8 @@ def detectable_difference(
     """
     if n == 0 or discordant_share <= 0:
         return 1.0
-    z_alpha = _NORMAL.inv_cdf(1 - alpha / 2)
-    z_power = _NORMAL.inv_cdf(power)
+    z_alpha = _NORMAL.inv_cdf(1 - ALPHA / 2)
+    z_power = _NORMAL.inv_cdf(POWER)
 
     def required_pairs(d: float) -> float:
         deviation_by_chance = math.sqrt(discordant_share)

@@ -75,8 +75,6 @@ KNOWN = (
         solution="response",
     ),
 )
-# {"question": …, "answer": "a worked solution"} is GSM8K where it has ####, and orca-math where it has not.
-ORCA_NOTE = "its answers are worked solutions without a marked final answer"
 
 DEFAULTS = {"problem": "problem", "answer": "", "solution": "solution"}
 

@@ -73,14 +73,14 @@ class Figures:
         """Samples in the pile of traces."""
         return self.lengths["traces"].total()
 
-    def pass_rates(self, bins: int = 10) -> list[int]:
-        """Problems by the share of their samples that were right: `bins` equal bins from 0 to
-        1, and 1 itself last.
+    def pass_rates(self) -> list[int]:
+        """Problems by the share of their samples that were right: ten equal bins from 0 to 1, and
+        1 itself last.
         """
-        counts = [0] * (bins + 1)
+        counts = [0] * 11
         for correct, answers in self.problems.values():
             if answers:
-                counts[int(bins * correct / answers)] += 1
+                counts[int(10 * correct / answers)] += 1
         return counts
 
 

@@ -65,12 +65,11 @@ def legend(entries: Sequence[tuple[str, str]]) -> str:
     return f'<p class="legend">{" ".join(items)}</p>'
 
 
-def figure(title: str, drawing: str, explanation: str = "") -> str:
+def figure(title: str, drawing: str) -> str:
     """A chart with its title; "" where there is nothing to draw."""
     if not drawing:
         return ""
-    details = f' <span class="dim">{escape(explanation)}</span>' if explanation else ""
-    return f"<figure><figcaption>{escape(title)}{details}</figcaption>{drawing}</figure>"
+    return f"<figure><figcaption>{escape(title)}</figcaption>{drawing}</figure>"
 
 
 # Whole charts

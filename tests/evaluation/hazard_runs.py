@@ -39,8 +39,8 @@ def endpoint_run(
     )
 
 
-def tiny_run(folder: Path, model: Path, n: int = 5, **generation: Any) -> Path:
-    problems = write_problems(folder / "p.jsonl", n)
+def tiny_run(folder: Path, model: Path, **generation: Any) -> Path:
+    problems = write_problems(folder / "p.jsonl", 5)
     return write_config(
         folder / "c.toml",
         None,
@@ -50,5 +50,5 @@ def tiny_run(folder: Path, model: Path, n: int = 5, **generation: Any) -> Path:
     )
 
 
-def answers(config: Path, model: str = "m") -> list[dict[str, Any]]:
-    return rows_of(next((config.parent / "out").glob(f"*{model}/p/answers.jsonl")))
+def answers(config: Path) -> list[dict[str, Any]]:
+    return rows_of(next((config.parent / "out").glob("*m/p/answers.jsonl")))

@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.preloaded_programs import Process, start_program
+
 ROOT = Path(__file__).parents[2]
 LONG = 120.0  # seconds; only a hang takes so long, also on a slow machine
 
@@ -30,18 +32,8 @@ class Rehearsal:
     """A rehearsal teacher in its own process."""
 
     def __init__(self, *flags: str, port: int = 0) -> None:
-        command = [
-            sys.executable,
-            "-m",
-            "generator.rehearsal",
-            "--port",
-            str(port),
-            "--tokens-per-second",
-            "0",
-            *flags,
-        ]
-        self._process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, env=environment(), text=True
+        self._process = run_process(
+            "generator.rehearsal", "--port", str(port), "--tokens-per-second", "0", *flags
         )
         assert self._process.stdout is not None
         self.url = self._process.stdout.readline().split()[-1]
@@ -52,9 +44,7 @@ class Rehearsal:
 
     def stop(self) -> None:
         self._process.terminate()
-        self._process.wait()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+        self._process.communicate()
 
 
 @contextlib.contextmanager
@@ -110,31 +100,22 @@ def command(*args: str | Path) -> list[str]:
     return [sys.executable, "-m", "generator", *map(str, args)]
 
 
+def run_process(module: str, *args: str | Path, **env: str) -> Process:
+    return start_program(module, [str(argument) for argument in args], environment(**env))
+
+
 def generator(*args: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
     """Run a command of the generator to its end."""
-    return subprocess.run(
-        command(*args),
-        env=environment(**env),
-        capture_output=True,
-        text=True,
-        timeout=LONG,
-        check=False,
-    )
+    process = run_process("generator", *args, **env)
+    output, errors = process.communicate(timeout=LONG)
+    assert process.returncode is not None
+    return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
 
 @contextlib.contextmanager
-def started(*args: str | Path, **env: str) -> Iterator["subprocess.Popen[str]"]:
+def started(*args: str | Path, **env: str) -> Iterator[Process]:
     """A generator that is running; killed if it still is at the end."""
-    process = subprocess.Popen(
-        command(*args),
-        env=environment(**env),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(
-            signal.SIGINT, signal.SIG_DFL
-        ),  # a background job starts with it ignored
-    )
+    process = run_process("generator", *args, **env)
     try:
         yield process
     finally:

@@ -35,11 +35,11 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
     opened.close()
 
 
-def feed_of(tmp_path: Path, ledger: Ledger, count: int, rule: Rule, follow: bool = False) -> Feed:
+def feed_of(tmp_path: Path, ledger: Ledger, count: int, rule: Rule) -> Feed:
     def in_thread() -> Ledger:
         return Ledger(tmp_path / "ledger.sqlite", read_only=True)
 
-    return Feed(lambda: problems(count), ledger, in_thread, rule, follow)
+    return Feed(lambda: problems(count), ledger, in_thread, rule, follow=False)
 
 
 async def drain(feed: Feed) -> list[Ask]:

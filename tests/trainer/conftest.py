@@ -6,8 +6,16 @@ from typing import Any
 
 import pytest
 
+from tests.preloaded_programs import preload
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing here may reach a hub
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+preload(
+    "trainer.loop.train",
+    "trainer.loop.step",
+    "trainer.loop.prepare",
+    "transformers.models.qwen2.modeling_qwen2",
+)
 
 
 @pytest.fixture(scope="session")

@@ -2,11 +2,11 @@
 
 import json
 import os
-import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+from tests.preloaded_programs import Process, start_program
 
 ROOT = Path(__file__).resolve().parents[2]
 # Not `--cpu`, with which accelerate starts one process whatever is asked: without a GPU, two share
@@ -54,31 +54,20 @@ def write_config(folder: Path, model: Path, corpus: Path, **tables: Any) -> Path
     return path
 
 
-def start(*arguments: str, group: bool = False, **environment: str) -> subprocess.Popen[str]:
+def start(*arguments: str, group: bool = False, **environment: str) -> Process:
     """`python -m trainer …` with its output to be read; `group`: in a process group that
     signals can go to.
     """
     env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **environment}
-    return subprocess.Popen(
-        [sys.executable, "-m", "trainer", *arguments],
-        cwd=ROOT,
-        env=env,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=group,
-        preexec_fn=lambda: signal.signal(
-            signal.SIGINT, signal.SIG_DFL
-        ),  # a background job starts with it ignored
-    )
+    return start_program("trainer", arguments, env, cwd=ROOT, group=group, merge=True)
 
 
-def finish(process: subprocess.Popen[str], timeout: float = 240) -> tuple[int, str]:
+def finish(process: Process, timeout: float = 240) -> tuple[int, str]:
     output, _ = process.communicate(timeout=timeout)
     return process.returncode, output
 
 
-def wait_for(process: subprocess.Popen[str], words: str) -> str:
+def wait_for(process: Process, words: str) -> str:
     """Read the process's output until a line has `words`; the lines so far."""
     assert process.stdout
     seen = ""

@@ -33,7 +33,7 @@ class Card:
         return self.kind
 
 
-def find_card(*, measure: bool = True) -> Card:
+def find_card() -> Card:
     """The first GPU, or the processor."""
     import torch
 
@@ -41,14 +41,12 @@ def find_card(*, measure: bool = True) -> Card:
         index = int(os.environ.get("LOCAL_RANK", "0"))
         free, total = torch.cuda.mem_get_info(index)
         bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
-        peak = matrix_peak(f"cuda:{index}", "bf16" if bf16 else "fp32") if measure else 0.0
+        peak = matrix_peak(f"cuda:{index}", "bf16" if bf16 else "fp32")
         return Card(torch.cuda.get_device_name(index), "cuda", total / GIB, free / GIB, bf16, peak)
     total_gib, free_gib = _memory_gib()
     if torch.backends.mps.is_available():
         return Card("Apple GPU", "mps", total_gib, free_gib * 0.7, bf16=False)
     name = f"processor, {torch.get_num_threads()} threads"
-    if not measure:
-        return Card(name, "cpu", total_gib, free_gib, bf16=False)
     # Processors differ: with matrix units for bfloat16 it is two or three times as fast, without
     # them slower.
     fp32_peak = matrix_peak("cpu", "fp32")

@@ -38,8 +38,8 @@ def raw(body: dict[str, Any] | str | bytes, status: int = 200, **headers: str) -
     return {"status": status, "text": text, "headers": headers}
 
 
-def run_on(serve: Serve, folder: Path, script: Script, count: int = 2, **settings: Any) -> Path:
-    problems = write_problems(folder / "p.jsonl", count)
+def run_on(serve: Serve, folder: Path, script: Script, **settings: Any) -> Path:
+    problems = write_problems(folder / "p.jsonl", 2)
     config = write_config(
         folder / "c.toml", serve(script), ["m"], str(problems), max_new_tokens=64, **settings
     )

@@ -11,9 +11,9 @@ from tests.evaluation.judged import Results, by_id, judged
 from tests.evaluation.report.test_report import two_models
 
 
-def printed(results: Results, width: int = 80) -> list[str]:
+def printed(results: Results) -> list[str]:
     out = io.StringIO()
-    show(comparison_of({}, results), Console(file=out, width=width))
+    show(comparison_of({}, results), Console(file=out, width=80))
     return [line.rstrip() for line in out.getvalue().splitlines()]
 
 

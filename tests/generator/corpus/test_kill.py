@@ -42,7 +42,6 @@ def test_twelve_kills_lose_nothing_double_nothing_and_cost_only_what_was_in_flig
     draw = random.Random(12)
     corpus = tmp_path / "corpus"
     problems = 300
-    in_flight_at_kills = 0
     with rehearsal("--tokens-per-second", "400", "--faults", "wrong=0.1,length=0.05") as teacher:
         config = configure(
             tmp_path, teacher.url, problems__limit=problems, lane__concurrency=40, shards__rows=25
@@ -63,7 +62,6 @@ def test_twelve_kills_lose_nothing_double_nothing_and_cost_only_what_was_in_flig
             after = whole_rows(corpus)
             assert before.items() <= after.items(), "a finished row was lost or changed"
             before = after
-            in_flight_at_kills += teacher.stats()["calls"] - calls - (len(after) - len(before))
         calls_in_flight = sum(_unfinished_calls(corpus).values())
         final = generator("run", config)
         assert final.returncode == 0, final.stderr

@@ -5,9 +5,9 @@ from math import inf
 from generator.lanes.circuit import FAILURES_IN_A_ROW, Circuit
 
 
-def opened(circuit: Circuit, now: float = 0.0) -> Circuit:
+def opened(circuit: Circuit) -> Circuit:
     for _ in range(FAILURES_IN_A_ROW):
-        circuit.fail(now, "503", probe=False)
+        circuit.fail(0.0, "503", probe=False)
     return circuit
 
 

@@ -1,9 +1,6 @@
-"""A headless Chromium for tests, driven over its own debugging protocol: open a page, evaluate,
-take a picture.
-"""
+"""A headless Chromium for tests, driven over its own debugging protocol."""
 
 import asyncio
-import base64
 import itertools
 import shutil
 import tempfile
@@ -64,29 +61,17 @@ class Page:
         assert "exceptionDetails" not in reply, reply["exceptionDetails"]
         return reply["result"].get("value")
 
-    async def until(self, expression: str, seconds: float = 60.0) -> None:
-        for _ in range(int(seconds / 0.1)):
+    async def until(self, expression: str) -> None:
+        for _ in range(600):
             if await self.evaluate(expression):
                 return
             await asyncio.sleep(0.1)
-        raise AssertionError(f"never true in {seconds} s: {expression}")
+        raise AssertionError(f"never true in 60 s: {expression}")
 
     async def open(self, url: str) -> None:
         await self.send("Page.enable")
         await self.send("Page.navigate", url=url)
         await self.until("document.readyState === 'complete' && location.href !== 'about:blank'")
-
-    async def picture(self, path: Path, width: int = 1360, height: int = 1000) -> None:
-        await self.send(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=height,
-            deviceScaleFactor=1,
-            mobile=False,
-        )
-        await asyncio.sleep(0.5)
-        shot = await self.send("Page.captureScreenshot", format="png", captureBeyondViewport=True)
-        await asyncio.to_thread(path.write_bytes, base64.b64decode(shot["data"]))
 
 
 @asynccontextmanager

@@ -20,7 +20,6 @@ from shared.chat_api.error_mapping import refusal
 from shared.chat_api.errors import CallError
 from shared.chat_api.limits import news, retry_after
 from shared.chat_api.redaction import Redactor
-from shared.chat_api.request import Request
 from shared.records import Completion
 from tests.fake_server import Reply, Script, refuses, says, scripted
 from tests.shared.chat_api.calls import PATIENT, REQUEST
@@ -98,13 +97,13 @@ class Wire:
         self._context = scripted()
         self._server: Script = self._runner.run(self._context.__aenter__())
 
-    def outcome_of(self, reply: Reply, request: Request = REQUEST) -> Completion | CallError:
+    def outcome_of(self, reply: Reply) -> Completion | CallError:
         self._server.replies[:] = [reply]
 
         async def call() -> Completion | CallError:
             async with ChatClient(self._server.url, "", PATIENT) as client:
                 try:
-                    return await client.call(request)
+                    return await client.call(REQUEST)
                 except CallError as error:
                     return error
 

@@ -30,11 +30,11 @@ FAMILIES: dict[str, Any] = {
 }
 
 
-def prompts(count: int, limit: int = 30) -> list[Prompt]:
+def prompts(count: int) -> list[Prompt]:
     draws = torch.Generator().manual_seed(5)
     lengths = torch.randint(1, 40, (count,), generator=draws).tolist()
     return [
-        Prompt(torch.randint(8, VOCABULARY, (n,), generator=draws).tolist(), limit + n % 7)
+        Prompt(torch.randint(8, VOCABULARY, (n,), generator=draws).tolist(), 30 + n % 7)
         for n in lengths
     ]
 

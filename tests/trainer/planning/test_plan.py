@@ -20,8 +20,8 @@ QWEN_1_5B = Shape(28, 1536, 8960, 1536, 256, 151936, tied=True)
 R1_LENGTHS = [700, 900, 1100, 1300, 1600, 2000, 2600, 4000] * 50
 
 
-def card(gib: float, kind: Any = "cuda") -> Card:
-    return Card("a card", kind, gib, gib, bf16=True, peak_tflops=100.0)
+def card(gib: float) -> Card:
+    return Card("a card", "cuda", gib, gib, bf16=True, peak_tflops=100.0)
 
 
 def planned(gib: float, backend: str = "trl", world: int = 1, **tables: Any) -> Plan:
