@@ -2,6 +2,7 @@
 cost in between.
 """
 
+import asyncio
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import get_args
@@ -44,6 +45,7 @@ class StatusCollector(Collector):
             ("tokens_per_second", "Completion tokens a second, lately", status.tokens_per_second),
             ("grading", "Answers being checked", status.grading),
             ("eta_seconds", "Until done, NaN where not known", _nan(status.eta_seconds)),
+            ("tasks", "Tasks of the event loop", _tasks()),
         ):
             yield GaugeMetricFamily(PREFIX + name, text, value)
         yield from _lane_counts(status.lanes)
@@ -101,6 +103,14 @@ def _lane_budgets(lanes: list[LaneStatus]) -> Iterator[Metric]:
             if budget.resets_at:
                 resets.add_metric(labels, datetime.fromisoformat(budget.resets_at).timestamp())
     yield from (usage, limit, resets)
+
+
+def _tasks() -> int:
+    """How many tasks the event loop has that asks; 0 outside of any."""
+    try:
+        return len(asyncio.all_tasks())
+    except RuntimeError:
+        return 0
 
 
 def _nan(value: float | None) -> float:

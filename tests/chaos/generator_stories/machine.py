@@ -43,7 +43,7 @@ def few_descriptors(story: Story) -> None:
 @kind("generator", share=1)
 def little_memory(story: Story) -> None:
     """`ulimit -v` is low: it ends in order, or no right answer suffers."""
-    megabytes = story.rng.choice((500, 700, 900, 1200, 2000, 2900))
+    megabytes = story.rng.choice((700, 900, 1200, 2000, 2900))
     generation = Generation(story)
     generation.serve(always("plain"), gap=0)
     lines = [json.loads(problem_line(number)) for number in range(8)]
