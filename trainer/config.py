@@ -27,6 +27,13 @@ class Data(Config):
         "template",
         description='"template": what the chat template does by itself; "": silence; or a text',
     )
+    unboxed: Literal["add-box", "leave-out"] = Field(
+        "add-box",
+        description=(
+            "verified responses without a box after their thinking: add-box ends them with the"
+            " verified \\boxed{}"
+        ),
+    )
     template: Literal["", "chatml", "qwen", "llama3", "plain"] = Field(
         "",
         description=(

@@ -58,6 +58,10 @@ def describe_run(
             "held_out": len(selection.held_out),
             "held_out_problems": sorted({example.problem_id for example in selection.held_out}),
             "left_out": selection.reasons,
+            "boxes_added": {
+                "examples": selection.boxes_added,
+                "cost_usd": round(selection.cost_of_boxed, 4),
+            },
             "left_out_cost_usd": round(selection.cost_left_out, 4),
             "tokens": sum(map(len, selection.train)),
             "open_shards_not_read": selection.open_shards,

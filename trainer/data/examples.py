@@ -21,6 +21,8 @@ from shared.records import Trace
 from shared.rendering import ChatRenderer, Rendered
 from shared.thinking import THINK_CLOSE, THINK_OPEN
 
+BOX = "\\boxed{"
+UNBOXED = "no boxed answer after the thinking"
 _GROUP = 512  # traces that are tokenized together
 
 
@@ -36,6 +38,7 @@ class Example:
     corpus: int  # which of the configuration's corpora
     ids: "array[int]"  # int32 token ids, never cut
     prompt_length: int
+    box_added: bool = False  # the response ended without one
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -59,10 +62,13 @@ class LeftOut:
 class Encoder:
     """Turns traces into examples with one tokenizer, one renderer and one limit of length."""
 
-    def __init__(self, tokenizer: Any, chat: ChatRenderer, max_length: int) -> None:
+    def __init__(
+        self, tokenizer: Any, chat: ChatRenderer, max_length: int, add_box: bool = False
+    ) -> None:
         self._tokenizer = tokenizer
         self._chat = chat
         self._max_length = max_length
+        self._add_box = add_box
         self.end_id = end_of_turn_id(tokenizer, chat)
 
     def encode(self, traces: Iterable[Trace], corpus: int = 0) -> Iterator[Example | LeftOut]:
@@ -70,11 +76,15 @@ class Encoder:
         remaining_traces = iter(traces)
         # The tokenizer works on a group in parallel.
         for group in iter(lambda: list(islice(remaining_traces, _GROUP)), []):
-            pairs = [render(trace, self._chat) for trace in group]
+            responses = [self._response(trace) for trace in group]
+            pairs = [
+                render(trace, response, self._chat)
+                for trace, response in zip(group, responses, strict=True)
+            ]
             prompts = self._ids([pair.prompt for pair in pairs])
             completions = self._ids([pair.completion for pair in pairs])
-            for trace, pair, prompt, completion in zip(
-                group, pairs, prompts, completions, strict=True
+            for trace, response, pair, prompt, completion in zip(
+                group, responses, pairs, prompts, completions, strict=True
             ):
                 tokens = len(prompt) + len(completion)
                 reason = self._fault(pair, prompt, completion, tokens)
@@ -83,8 +93,24 @@ class Encoder:
                 else:
                     ids = array("i", [*prompt, *completion])
                     yield Example(
-                        trace.id, trace.problem_id, trace.source, corpus, ids, len(prompt)
+                        trace.id,
+                        trace.problem_id,
+                        trace.source,
+                        corpus,
+                        ids,
+                        len(prompt),
+                        box_added=response != trace.response,
                     )
+
+    def _response(self, trace: Trace) -> str:
+        """What is learnt of a trace's response: it, or it with the verified answer in a box."""
+        if not self._add_box or BOX in trace.response or trace.verdict != "correct":
+            return trace.response
+        # The data set's own words: what was said, "6 pages" or "$29.00", was found equal to them.
+        answer = trace.gold or trace.final_answer
+        if not answer or answer.count("{") != answer.count("}"):
+            return trace.response
+        return f"{trace.response.rstrip()}\n\n{BOX}{answer}}}"
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
         # verbose=False: a long trace is counted and left out by us, so the tokenizer's own remark
@@ -108,16 +134,16 @@ class Encoder:
         has_opening = THINK_OPEN in thinking or THINK_OPEN in pair.prompt[-len(THINK_OPEN) - 2 :]
         if not closing or not has_opening or THINK_CLOSE in answer:
             return "thinking not opened and closed exactly once"
-        if "\\boxed{" not in answer:
-            return "no boxed answer after the thinking"
+        if BOX not in answer:
+            return UNBOXED
         return ""
 
 
-def render(trace: Trace, chat: ChatRenderer) -> Rendered:
+def render(trace: Trace, response: str, chat: ChatRenderer) -> Rendered:
     """The training view of a trace as text: its user's turn as it was sent, its thinking and
-    its response.
+    `response`.
     """
     turn = next(
         (m["content"] for m in reversed(trace.messages) if m["role"] == "user"), trace.problem
     )
-    return chat.example(training_messages(turn, trace.reasoning, trace.response))
+    return chat.example(training_messages(turn, trace.reasoning, response))

@@ -21,7 +21,7 @@ from shared.rendering import ChatRenderer
 from shared.shards import SealedShard, describe, listed_sha256, open_files, sealed_files
 from trainer.config import TrainerConfig
 from trainer.data.decontamination import read_benchmarks
-from trainer.data.examples import Encoder, Example, LeftOut
+from trainer.data.examples import UNBOXED, Encoder, Example, LeftOut
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,7 @@ class Selection:
     read: int
     shards: list[tuple[str, SealedShard]] = field(default_factory=list)  # (corpus, entry)
     open_shards: int = 0
+    cost_of_boxed: float = 0.0  # US dollars that the examples with a box added cost to make
     # (corpus, shard) sealed after the run began
     newer: list[tuple[str, str]] = field(default_factory=list)
 
@@ -52,6 +53,15 @@ class Selection:
     def reasons(self) -> dict[str, int]:
         """How many traces were left out for each reason, the most frequent first."""
         return dict(Counter(item.reason for item in self.left_out).most_common())
+
+    @property
+    def _all(self) -> list[Example]:
+        return self.train + self.held_out
+
+    @property
+    def boxes_added(self) -> int:
+        """Examples whose response ended without a box and is learnt with the verified one."""
+        return sum(example.box_added for example in self._all)
 
     @property
     def cost_left_out(self) -> float:
@@ -69,6 +79,13 @@ class Selection:
             f" {len(problems):,} problems"
         ]
         lines += map(self._line_of_reason, self.reasons)
+        if self.boxes_added:
+            tokens = sum(len(each) for each in self._all if each.box_added)
+            cost = f", ${self.cost_of_boxed:.2f} to make" if self.cost_of_boxed else ""
+            lines.append(
+                f"box added: {self.boxes_added:,} verified responses ended without one,"
+                f' {tokens:,} tokens{cost}; data.unboxed = "leave-out" leaves them out'
+            )
         if self.open_shards:
             lines.append(
                 f"not read: {self.open_shards} open shards (a generator writes them, or was killed)"
@@ -91,6 +108,8 @@ class Selection:
         cost = sum(item.cost_usd or 0.0 for item in items)
         if cost:
             line += f", ${cost:.2f} to make"
+        if reason == UNBOXED:
+            line += '; data.unboxed = "add-box" would end them with the verified answer'
         return line
 
 
@@ -108,7 +127,8 @@ def select(
     """
     benchmarks = read_benchmarks(config.data.exclude)
     selection = Selection([], [], [], [], 0)
-    encoder = Encoder(tokenizer, chat, config.train.max_length)
+    add_box = config.data.unboxed == "add-box"
+    encoder = Encoder(tokenizer, chat, config.train.max_length, add_box)
     choice = _Choice(benchmarks, config.data.max_per_problem, selection)
     examples: list[Example] = []
     trace_of: dict[str, Trace] = {}  # by problem: its first one
@@ -118,6 +138,8 @@ def select(
         # not use the cap up.
         for example, trace in _encoded(encoder, choice.candidates(corpus), number, selection):
             if choice.under_cap(example):
+                if example.box_added:
+                    selection.cost_of_boxed += trace.cost_usd or 0.0
                 examples.append(example)
                 trace_of.setdefault(trace.problem_id, trace)
     if not examples:

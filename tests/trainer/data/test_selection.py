@@ -41,7 +41,10 @@ def test_every_trace_read_ends_as_learnt_held_out_or_left_out(
         trace(31, response="no box"),
     ]
     got = chosen(
-        tokenizer, write_corpus(tmp_path / "c", traces), train={"max_length": 512, "holdout": 0.2}
+        tokenizer,
+        write_corpus(tmp_path / "c", traces),
+        train={"max_length": 512, "holdout": 0.2},
+        data={"unboxed": "leave-out"},
     )
     assert got.read == 23 == len(got.train) + len(got.held_out) + len(got.left_out)
     assert got.reasons == {
@@ -50,6 +53,22 @@ def test_every_trace_read_ends_as_learnt_held_out_or_left_out(
         "no boxed answer after the thinking": 1,
     }
     assert got.cost_left_out == pytest.approx(0.03)
+
+
+def test_a_verified_response_without_a_box_ends_with_the_verified_one_and_is_counted(
+    tokenizer: Any, tmp_path: Path
+) -> None:
+    traces = [trace(0), trace(1, response="**Answer:** Ada has **9 pens**.", final_answer="9 pens")]
+    corpus = write_corpus(tmp_path / "c", traces)
+    got = chosen(tokenizer, corpus)
+    assert [example.box_added for example in got.train] == [False, True]
+    learnt = tokenizer.decode(list(got.train[1].ids), skip_special_tokens=False)
+    assert learnt.endswith(f"**9 pens**.\n\n\\boxed{{{traces[1].gold}}}<|im_end|>")
+    line = next(line for line in got.lines() if line.startswith("box added: 1 verified response"))
+    assert f"{len(got.train[1]):,} tokens, $0.01 to make" in line
+    left_out = chosen(tokenizer, corpus, data={"unboxed": "leave-out"})
+    assert left_out.reasons == {"no boxed answer after the thinking": 1}
+    assert 'data.unboxed = "add-box"' in "\n".join(left_out.lines())
 
 
 def test_a_shard_that_is_not_the_one_that_was_sealed_is_refused(
