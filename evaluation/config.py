@@ -130,6 +130,9 @@ class EngineConfig(Config):
     batch: Annotated[int, Field(le=100_000)] | Literal["auto"] = Field(
         "auto", description="answers decoded at once (endpoint: calls in flight)"
     )
+    processes: int = Field(
+        1, ge=1, le=64, description="transformers: processes that answer, one a card"
+    )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="auto: bfloat16 on a GPU that has it, float32 on a CPU"
@@ -156,6 +159,8 @@ class EngineConfig(Config):
                 _check_address(url)
             if len(set(self.base_urls)) < len(self.base_urls):
                 raise ValueError("base_url names one address twice")
+        if self.kind == "endpoint" and self.processes > 1:
+            raise ValueError("processes is for transformers: give several addresses in base_url")
         if isinstance(self.batch, int) and self.batch < 1:
             raise ValueError('batch is at least 1, or "auto"')
         return self

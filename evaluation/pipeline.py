@@ -243,6 +243,10 @@ def open_engine(model: str, config: EvaluationConfig, warn: Callable[[str], None
     from evaluation.engines.transformers_engine import TransformersEngine, find_model
 
     template = prompt_template([find_model(name) for name in config.models], config.out)
+    if config.engine.processes > 1:
+        from evaluation.engines.processes import ProcessesEngine
+
+        return ProcessesEngine(model, config.engine, config.generation, template, warn)
     return TransformersEngine(model, config.engine, config.generation, template)
 
 

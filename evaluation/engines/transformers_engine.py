@@ -56,7 +56,6 @@ class TransformersEngine:
         self._engine = engine
         self._generation = generation
         self.folder = find_model(name)
-        self._fingerprint = fingerprint(self.folder)
         self._tokenizer = load_tokenizer(self.folder)
         system = None if generation.system == "template" else generation.system
         self._chat = template.renderer(
@@ -74,7 +73,7 @@ class TransformersEngine:
         """
         return {
             "kind": "transformers",
-            "weights": self._fingerprint,
+            "weights": fingerprint(self.folder),
             "template": self._chat.digest,
             "precision": str(self._dtype).removeprefix("torch."),
         }
