@@ -27,6 +27,13 @@ class Data(Config):
         "template",
         description='"template": what the chat template does by itself; "": silence; or a text',
     )
+    unverifiable: Literal["learn", "leave-out"] = Field(
+        "learn",
+        description=(
+            "traces without a gold answer that a corpus keeps on purpose (import"
+            " --keep-unverifiable, sampling.keep_unverifiable)"
+        ),
+    )
     unboxed: Literal["add-box", "leave-out"] = Field(
         "add-box",
         description=(

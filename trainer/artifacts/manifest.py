@@ -58,6 +58,7 @@ def describe_run(
             "held_out": len(selection.held_out),
             "held_out_problems": sorted({example.problem_id for example in selection.held_out}),
             "left_out": selection.reasons,
+            "unverified": selection.unverified,
             "boxes_added": {
                 "examples": selection.boxes_added,
                 "cost_usd": round(selection.cost_of_boxed, 4),

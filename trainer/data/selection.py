@@ -19,7 +19,7 @@ from shared.holdout import held_out_problems
 from shared.records import Trace, read_traces
 from shared.rendering import ChatRenderer
 from shared.shards import SealedShard, describe, listed_sha256, open_files, sealed_files
-from trainer.config import TrainerConfig
+from trainer.config import Data, TrainerConfig
 from trainer.data.decontamination import read_benchmarks
 from trainer.data.examples import UNBOXED, Encoder, Example, LeftOut
 
@@ -44,6 +44,7 @@ class Selection:
     left_out: list[LeftOut]
     read: int
     shards: list[tuple[str, SealedShard]] = field(default_factory=list)  # (corpus, entry)
+    unverified: int = 0  # learnt or held out without a gold answer
     open_shards: int = 0
     cost_of_boxed: float = 0.0  # US dollars that the examples with a box added cost to make
     # (corpus, shard) sealed after the run began
@@ -79,6 +80,11 @@ class Selection:
             f" {len(problems):,} problems"
         ]
         lines += map(self._line_of_reason, self.reasons)
+        if self.unverified:
+            lines.append(
+                f"unverifiable: {self.unverified:,} traces that the corpus keeps are learnt"
+                ' unchecked; data.unverifiable = "leave-out" leaves them out'
+            )
         if self.boxes_added:
             tokens = sum(len(each) for each in self._all if each.box_added)
             cost = f", ${self.cost_of_boxed:.2f} to make" if self.cost_of_boxed else ""
@@ -129,7 +135,7 @@ def select(
     selection = Selection([], [], [], [], 0)
     add_box = config.data.unboxed == "add-box"
     encoder = Encoder(tokenizer, chat, config.train.max_length, add_box)
-    choice = _Choice(benchmarks, config.data.max_per_problem, selection)
+    choice = _Choice(benchmarks, config.data, selection)
     examples: list[Example] = []
     trace_of: dict[str, Trace] = {}  # by problem: its first one
     for number, corpus in enumerate(config.corpora):
@@ -138,6 +144,8 @@ def select(
         # not use the cap up.
         for example, trace in _encoded(encoder, choice.candidates(corpus), number, selection):
             if choice.under_cap(example):
+                if trace.verdict == "unverifiable":
+                    selection.unverified += 1
                 if example.box_added:
                     selection.cost_of_boxed += trace.cost_usd or 0.0
                 examples.append(example)
@@ -190,9 +198,12 @@ def check_corpora(corpora: Sequence[str]) -> None:
 class _Choice:
     """Which traces may be learnt, before any is tokenized."""
 
-    def __init__(self, benchmarks: EvaluationIndex, cap: int, selection: Selection) -> None:
+    def __init__(self, benchmarks: EvaluationIndex, data: Data, selection: Selection) -> None:
         self._benchmarks = benchmarks
-        self._cap = cap
+        self._cap = data.max_per_problem
+        self._verdicts = {"correct"}
+        if data.unverifiable == "learn":
+            self._verdicts.add("unverifiable")
         self._selection = selection
         self._seen: set[bytes] = set()
         self._of_problem: Counter[str] = Counter()
@@ -218,7 +229,7 @@ class _Choice:
         return True
 
     def _fault(self, trace: Trace) -> str:
-        if trace.verdict != "correct":
+        if trace.verdict not in self._verdicts:
             return f"verdict {trace.verdict}"
         if self._judges(trace):
             return "a problem that judges the model (data.exclude)"

@@ -44,7 +44,7 @@ def test_every_trace_read_ends_as_learnt_held_out_or_left_out(
         tokenizer,
         write_corpus(tmp_path / "c", traces),
         train={"max_length": 512, "holdout": 0.2},
-        data={"unboxed": "leave-out"},
+        data={"unboxed": "leave-out", "unverifiable": "leave-out"},
     )
     assert got.read == 23 == len(got.train) + len(got.held_out) + len(got.left_out)
     assert got.reasons == {
@@ -69,6 +69,18 @@ def test_a_verified_response_without_a_box_ends_with_the_verified_one_and_is_cou
     left_out = chosen(tokenizer, corpus, data={"unboxed": "leave-out"})
     assert left_out.reasons == {"no boxed answer after the thinking": 1}
     assert 'data.unboxed = "add-box"' in "\n".join(left_out.lines())
+
+
+def test_what_a_corpus_keeps_unverified_on_purpose_is_learnt_and_told(
+    tokenizer: Any, tmp_path: Path
+) -> None:
+    traces = [trace(0), trace(1, gold=None, verdict="unverifiable")]
+    corpus = write_corpus(tmp_path / "c", traces)
+    got = chosen(tokenizer, corpus, train={"max_length": 512, "holdout": 0.5})
+    assert len(got.train) + len(got.held_out) == 2
+    assert "unverifiable: 1 traces that the corpus keeps are learnt" in "\n".join(got.lines())
+    left_out = chosen(tokenizer, corpus, data={"unverifiable": "leave-out"})
+    assert left_out.reasons == {"verdict unverifiable": 1}
 
 
 def test_a_shard_that_is_not_the_one_that_was_sealed_is_refused(
@@ -122,7 +134,7 @@ def test_a_benchmark_problem_is_stopped_at_the_door(tokenizer: Any, tmp_path: Pa
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("judge.jsonl", b"[1, 2]\n", r"judge.jsonl:1: a JSON list where an object belongs"),
+        ("judge.jsonl", b"[1, 2]\n", r"judge.jsonl: row 1 is a JSON int where an object belongs"),
         (
             "judge.jsonl",
             b'{"text": "2 + 2?"}\n',
