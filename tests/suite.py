@@ -19,13 +19,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-# What each environment runs. The first has all that is not another program's; shared/ runs again
-# where its libraries have other versions.
+# What each environment runs. The first has all that is not another program's; what of shared/
+# depends on libraries that another environment has, or has in another version, runs there too.
 TESTS = {
     "generator": ["tests", "--ignore=tests/trainer", "--ignore=tests/evaluation"],
     "trainer": ["tests/shared/test_pins.py", "tests/shared/test_start.py", "tests/trainer"],
-    "evaluation": ["tests/shared", "tests/evaluation"],
+    "evaluation": [
+        "tests/shared/test_pins.py",
+        "tests/shared/test_start.py",
+        "tests/shared/test_rendering.py",
+        "tests/shared/grading",  # another math-verify
+        "tests/shared/inference",
+        "tests/evaluation",
+    ],
 }
+MEASURED_ELSEWHERE = ("tests/shared/",)  # with the same code: once is enough for a bound on time
 PACKAGES = ("shared", "generator", "trainer", "evaluation")
 FLAKY_ALLOWED = 2
 MOST_WORKERS = 4  # each loads torch or lighteval: two gigabytes
@@ -98,19 +106,37 @@ def run_environment(environment: str, run: Run, outcome: Outcome, unit: bool) ->
     workers = ["-n", str(min(len(os.sched_getaffinity(0)), MOST_WORKERS)), "--dist", "worksteal"]
     marks = "unit" if unit else "not timing and not gpu"
     parts = [run("on all cores", [*workers, "-m", marks, *TESTS[environment]])]
-    if not unit:
-        parts.append(run("timing", ["-m", "timing and not gpu", *TESTS[environment]]))
+    timed = timed_files(environment)
+    if timed and not unit:
+        parts.append(run("timing", ["-m", "timing and not gpu", *timed]))
     failures = parts[0].failures | (parts[1].failures if parts[1:] else {})
     for part in parts:
         if part.code not in (PASSED, FAILED) and not (
             part.code == NO_TESTS and part.name.endswith("timing")
         ):
             outcome.failed.append(f"{part.name}: pytest ended with exit code {part.code}")
+        elif part.code == FAILED and not part.failures:
+            outcome.failed.append(f"{part.name}: a file could not be collected")
     if failures:
         again = run("once more, alone", list(failures))
         parts.append(again)
         judge(environment, failures, again, outcome)
     outcome.parts += [part for part in parts if part.code != NO_TESTS]
+
+
+def timed_files(environment: str) -> list[str]:
+    """The files with a test that measures time: nothing else is collected for that part."""
+    words = TESTS[environment]
+    left_out = tuple(word.removeprefix("--ignore=") for word in words if word.startswith("-"))
+    if environment != next(iter(TESTS)):
+        left_out += MEASURED_ELSEWHERE
+    return [
+        name
+        for word in words
+        for path in sorted((ROOT / word).rglob("test_*.py"))
+        if not (name := str(path.relative_to(ROOT))).startswith(left_out)
+        and "mark.timing" in path.read_text(encoding="utf-8")
+    ]
 
 
 def judge(environment: str, failures: dict[str, str], again: Part, outcome: Outcome) -> None:
