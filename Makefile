@@ -13,7 +13,7 @@ ENVIRONMENTS := .venv/generator/.ready .venv/trainer/.ready .venv/evaluation/.re
 # The programs run from this checkout, whatever else is installed.
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help generate train evaluate weights demo test test-fast lint chaos check bench setup-generator setup-trainer setup-evaluation
+.PHONY: help generate train evaluate weights demo test test-fast lint chaos check bench audit fuzz setup-generator setup-trainer setup-evaluation
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -54,13 +54,21 @@ lint: $(ENVIRONMENTS)  ## format, lint, types
 	@$(EVALUATION) -m mypy evaluation shared/inference
 
 # Stories of kills, bad disks and hostile teachers; exit 1 where a promise is broken (docs/reliability.md).
-chaos: $(ENVIRONMENTS)  ## bad days for all three programs, for three minutes [SECONDS=180 JOBS=2 FIRST=0 KINDS=]
+chaos: $(ENVIRONMENTS)  ## bad days for all three programs, for three minutes [SECONDS=180 JOBS=2 FIRST=0 KINDS= FUZZ=30]
 	@$(GENERATOR) -m tests.chaos --seconds $(or $(SECONDS),180) --jobs $(or $(JOBS),2) --first $(or $(FIRST),0) --kinds "$(KINDS)"
+	@$(GENERATOR) -m tests.fuzz --seconds $(or $(FUZZ),30)
 
+check: FUZZ := 3
 check: lint chaos test  ## what CI runs: format, lint, types, three minutes of chaos, tests
 
 bench: $(ENVIRONMENTS)  ## the benchmarks, one table at the end
 	@$(GENERATOR) -m benchmarks
+
+audit: setup-generator  ## known vulnerabilities among the pinned packages (exit 2: it could not look)
+	@$(GENERATOR) -m tests.audit
+
+fuzz: setup-generator  ## bytes that nobody wrote, half a minute for each reader of foreign bytes
+	@$(GENERATOR) -m tests.fuzz --seconds 30
 
 setup-generator: .venv/generator/.ready  ## the generator's environment
 setup-trainer: .venv/trainer/.ready  ## the trainer's environment (adds Unsloth where there is an NVIDIA GPU)

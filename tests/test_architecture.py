@@ -204,3 +204,23 @@ def test_every_package_says_what_it_is_for() -> None:
         if ast.get_docstring(ast.parse(path.read_text())) is None
     ]
     assert silent == []
+
+
+def test_no_code_that_comes_with_a_model_is_ever_allowed() -> None:
+    """Not a model's own Python, and no pickle: only safetensors and numbers."""
+    offenders = []
+    for package in ("shared", *PROGRAMS, "benchmarks"):
+        for path in sources(package):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.keyword) and node.arg == "trust_remote_code":
+                    is_refused = isinstance(node.value, ast.Constant) and node.value.value is False
+                    offenders += [] if is_refused else [f"{path.name}: trust_remote_code"]
+                if isinstance(node, ast.keyword) and node.arg in ("weights_only", "allow_pickle"):
+                    is_safe = isinstance(node.value, ast.Constant) and (
+                        node.value.value is (node.arg == "weights_only")
+                    )
+                    offenders += [] if is_safe else [f"{path.name}: {node.arg}"]
+            for name, _ in imports(path):
+                if name.split(".")[0] in ("dill", "joblib", "cloudpickle", "shelve", "marshal"):
+                    offenders.append(f"{path.name}: {name}")
+    assert offenders == []

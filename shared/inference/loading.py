@@ -15,6 +15,8 @@ from shared.hubs.modelscope import model_folder
 if TYPE_CHECKING:
     import torch
 
+_PICKLES = ("*model*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+
 
 def load_tokenizer(model: str | Path) -> Any:
     """The tokenizer of a model folder or hub name. Errors: `InputError`."""
@@ -52,7 +54,9 @@ def load_model(
 
 def load_whole_model(load: Callable[..., Any], model: str | Path, **options: Any) -> Any:
     """`load`'s model (a `from_pretrained`), refused where weights were in none of its files."""
-    whole_model, loading_info = from_pretrained(load, model, output_loading_info=True, **options)
+    whole_model, loading_info = from_pretrained(
+        load, model, output_loading_info=True, use_safetensors=True, **options
+    )
     missing_weights = sorted(loading_info["missing_keys"])
     if missing_weights:
         raise InputError(
@@ -63,11 +67,17 @@ def load_whole_model(load: Callable[..., Any], model: str | Path, **options: Any
 
 
 def from_pretrained(load: Callable[..., Any], model: str | Path, **options: Any) -> Any:
-    """What `load` makes of a model folder or hub name. Errors: `InputError`, with the cause."""
+    """What `load` makes of a model folder or hub name. Errors: `InputError`, with the cause.
+
+    Code that comes with a model is never run: not its own Python (`trust_remote_code`), and not
+    what a pickle holds.
+    """
     import torch
 
+    folder = model_folder(model)
+    refuse_pickles(Path(folder))
     try:
-        return load(str(model_folder(model)), **options)
+        return load(str(folder), trust_remote_code=False, **options)
     except (MemoryError, torch.OutOfMemoryError):
         raise  # too small a card is no damaged folder
     except Stopped:
@@ -78,6 +88,21 @@ def from_pretrained(load: Callable[..., Any], model: str | Path, **options: Any)
         if not Path(model).is_dir():
             remedy = "give a folder, or check the network"
         raise InputError(f"model {model}: cannot be loaded ({cause}): {remedy}") from None
+
+
+def refuse_pickles(folder: Path) -> None:
+    """Refuse a folder whose weights are pickles alone: who reads one runs what its writer wrote.
+    Errors: `InputError`.
+    """
+    if not folder.is_dir() or next(folder.glob("*.safetensors"), None) is not None:
+        return
+    pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
+    if pickles:
+        raise InputError(
+            f"model {folder}: its weights are pickles ({pickles[0]}), which can run code of whoever"
+            " wrote them: take the .safetensors of the same model, or convert them where you trust"
+            " them"
+        )
 
 
 def default_device() -> "torch.device":

@@ -19,7 +19,12 @@ from typing import Any, Literal
 from shared.errors import InputError
 from shared.hubs.modelscope import model_folder, modelscope_name
 from shared.inference.context_length import extend_context
-from shared.inference.loading import from_pretrained, load_model, load_whole_model
+from shared.inference.loading import (
+    from_pretrained,
+    load_model,
+    load_whole_model,
+    refuse_pickles,
+)
 from trainer.config import TrainerConfig
 
 RopeScaling = tuple[str, int]  # kind, and the positions that are asked for
@@ -141,7 +146,7 @@ def load_adapted(base: str, adapter: Path, rope_scaling: RopeScaling | None = No
     options = {"config": load_whole_config(base, rope_scaling)} if rope_scaling else {}
     model = load_model(base, **options)
     return from_pretrained(
-        lambda folder: PeftModel.from_pretrained(model, folder), str(adapter)
+        lambda folder, **_: PeftModel.from_pretrained(model, folder), str(adapter)
     ).eval()
 
 
@@ -222,8 +227,11 @@ def _load_unsloth(config: TrainerConfig, setup: Setup) -> Any:
     os.environ.setdefault("UNSLOTH_RETURN_LOGITS", "0")
     from unsloth import FastLanguageModel
 
+    folder = model_folder(config.model)
+    refuse_pickles(Path(folder))
     model, _ = FastLanguageModel.from_pretrained(
-        str(model_folder(config.model)),
+        str(folder),
+        trust_remote_code=False,
         max_seq_length=config.train.max_length,
         dtype=_dtype(setup),
         load_in_4bit=config.method == "qlora",

@@ -3,6 +3,7 @@
 The same command on the same folder goes on where the last one stopped.
 """
 
+import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -86,7 +87,8 @@ def _train(prepared: Prepared, model: Any, checkpoint: Checkpoint | None, say: S
     callback.trainer = trainer
     if checkpoint:
         callback.go_on_from(checkpoint)
-    trainer.train(resume_from_checkpoint=str(checkpoint.path) if checkpoint else None)
+    with _hostile_pickles_refused(folder=checkpoint.path if checkpoint else None):
+        trainer.train(resume_from_checkpoint=str(checkpoint.path) if checkpoint else None)
     # After the last step as well: what follows it takes minutes.
     if callback.stopped or stop_signal.requested:
         say(
@@ -95,6 +97,23 @@ def _train(prepared: Prepared, model: Any, checkpoint: Checkpoint | None, say: S
         )
         return False
     return True
+
+
+@contextmanager
+def _hostile_pickles_refused(folder: Path | None) -> Iterator[None]:
+    """The state of an optimiser is a pickle. transformers reads it with `weights_only`, which
+    raises at whatever is more than numbers: a checkpoint that somebody else made, or made over.
+    """
+    try:
+        yield
+    except pickle.UnpicklingError as error:
+        if folder is None:
+            raise
+        cause = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{folder}: its state is no plain numbers and is not read ({cause}): a checkpoint of"
+            " somebody else's? Remove it, and the run goes on from the one before"
+        ) from None
 
 
 def _generation_eval(prepared: Prepared) -> "GenerationEval":

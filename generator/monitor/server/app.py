@@ -56,7 +56,7 @@ class Controls(Protocol):
         ...
 
 
-class _Routes:
+class Routes:
     """What is served, and the history that is sampled meanwhile."""
 
     def __init__(
@@ -171,11 +171,9 @@ async def dashboard_server(
     On loopback the next free port is taken where `port` is not free. Errors: InputError where none
     can be had.
     """
-    routes = _Routes(status, traces, controls)
+    routes = Routes(status, traces, controls)
     connections = Connections(lambda: new_handler())  # known once the application is set up
-    app = web.Application(middlewares=[_guard(access, connections)], client_max_size=1024)
-    routes.add_to(app)
-    logging.getLogger("aiohttp.server").addFilter(_is_our_fault)
+    app = application(access, connections, routes)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     assert runner.server is not None
@@ -195,6 +193,14 @@ async def dashboard_server(
         if listener is not None:
             listener.close()
         await runner.cleanup()
+
+
+def application(access: Access, connections: Connections, routes: Routes) -> web.Application:
+    """What answers on a connection."""
+    app = web.Application(middlewares=[_guard(access, connections)], client_max_size=1024)
+    routes.add_to(app)
+    logging.getLogger("aiohttp.server").addFilter(_is_our_fault)
+    return app
 
 
 def _is_our_fault(record: logging.LogRecord) -> bool:

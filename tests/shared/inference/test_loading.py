@@ -2,11 +2,15 @@
 on it.
 """
 
+import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from jinja2.exceptions import SecurityError
 from safetensors.torch import load_file, save_file
 from transformers import Gemma2Config, Gemma2ForCausalLM
 
@@ -90,3 +94,62 @@ def test_a_question_without_tokens_is_refused(folder: Path) -> None:
     )
     with pytest.raises(InputError, match="makes no tokens of a question"):
         prompt_token_ids(tokenizer, "")
+
+
+class Bomb:
+    """What a hostile pickle does when it is read."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return os.mkdir, (str(self.mark),)
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "adapter_model.bin", "model.pt", "x.ckpt"])
+def test_a_folder_of_pickled_weights_is_refused_and_not_read(
+    tmp_path: Path, folder: Path, name: str
+) -> None:
+    hostile = tmp_path / "hostile"
+    hostile.mkdir()
+    for file in folder.iterdir():
+        if file.suffix != ".safetensors":
+            (hostile / file.name).write_bytes(file.read_bytes())
+    torch.save({"weight": Bomb(tmp_path / "it-ran")}, hostile / name)
+    for load in (load_model, load_tokenizer):
+        with pytest.raises(InputError, match=rf"its weights are pickles \({name}\)"):
+            load(hostile)
+    assert not (tmp_path / "it-ran").exists()
+
+
+def test_beside_safetensors_a_pickle_is_never_opened(tmp_path: Path, folder: Path) -> None:
+    both = tmp_path / "both"
+    shutil.copytree(folder, both)
+    torch.save({"weight": Bomb(tmp_path / "it-ran")}, both / "pytorch_model.bin")
+    load_model(both, torch.device("cpu"))
+    assert not (tmp_path / "it-ran").exists()
+
+
+def test_code_that_comes_with_a_model_is_not_run(tmp_path: Path, folder: Path) -> None:
+    """As a repository of the hub may bring it: `auto_map` in config.json and a module."""
+    hostile = tmp_path / "hostile"
+    shutil.copytree(folder, hostile)
+    (hostile / "evil.py").write_text(
+        f"import os\nos.mkdir({str(tmp_path / 'it-ran')!r})\nclass Config: pass\nclass Model: pass\n"
+    )
+    config = json.loads((hostile / "config.json").read_text())
+    config["model_type"] = "something-new"
+    config["auto_map"] = {"AutoConfig": "evil.Config", "AutoModelForCausalLM": "evil.Model"}
+    (hostile / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match="cannot be loaded"):
+        load_model(hostile)
+    assert not (tmp_path / "it-ran").exists()
+
+
+def test_a_chat_template_cannot_leave_its_sandbox(folder: Path) -> None:
+    tokenizer = load_tokenizer(folder)
+    hostile = "{{ messages.__class__.__mro__[1].__subclasses__() }}"
+    with pytest.raises(SecurityError):
+        tokenizer.apply_chat_template(
+            [{"role": "user", "content": "x"}], chat_template=hostile, tokenize=False
+        )
