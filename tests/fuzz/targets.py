@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -97,7 +98,8 @@ def _is_one_box(answer: str) -> bool:
     """Whether a box around it ends where it ends; and no mark in it says that the gold answer comes
     behind.
     """
-    depths = [answer[:end].count("{") - answer[:end].count("}") for end in range(len(answer) + 1)]
+    braces = re.sub(r"\\.", "", answer, flags=re.DOTALL)  # \{ and \} are no braces of TeX's own
+    depths = [braces[:end].count("{") - braces[:end].count("}") for end in range(len(braces) + 1)]
     is_balanced = min(depths) == 0 and depths[-1] == 0
     is_plain = not any(mark in answer for mark in ("####", "box", "answer", "\0"))
     return is_balanced and is_plain and not answer.endswith("\\") and len(answer) < 200

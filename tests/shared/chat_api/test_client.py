@@ -17,10 +17,18 @@ from generator.config import LaneConfig, TimeoutsConfig
 from generator.keys import key_of
 from generator.record import verdict_without_grading
 from shared.chat_api import ChatClient, Clocks
-from shared.chat_api.errors import Cut, OutOfFiles, Overran, Oversized, Stalled, Unreachable
+from shared.chat_api.errors import (
+    Cut,
+    OutOfFiles,
+    Overran,
+    Oversized,
+    Stalled,
+    UnknownModel,
+    Unreachable,
+)
 from shared.chat_api.request import Request
 from shared.errors import InputError
-from tests.fake_server import floods, says, scripted
+from tests.fake_server import floods, refuses, says, scripted
 from tests.shared.chat_api.calls import COMMENT, KEY, PATIENT, REQUEST, WHOLE, failure, failure_of
 from tests.shared.chat_api.dialect_streams import ANSWERS
 from tests.shared.chat_api.stream_events import SAID, STOP, THOUGHT, chunk, sayings, sse, thoughts
@@ -187,6 +195,16 @@ async def test_a_server_that_does_not_accept_is_unreachable_once_the_connect_clo
 async def test_an_address_that_cannot_be_one_is_unreachable(url: str) -> None:
     async with ChatClient(url, clocks=PATIENT) as client:
         assert isinstance(await failure(client), Unreachable)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_not_followed_and_the_key_goes_nowhere_else(status: int) -> None:
+    async with scripted(WHOLE) as elsewhere:
+        moved = refuses(status, b"", {"Location": f"{elsewhere.url}/chat/completions"})
+        async with scripted(moved) as server, ChatClient(server.url, KEY, PATIENT) as client:
+            error = await failure(client)
+    assert isinstance(error, UnknownModel)
+    assert elsewhere.bodies == []
 
 
 @pytest.mark.parametrize(
