@@ -225,12 +225,15 @@ def _questions(
     try:
         documents = list(task.eval_docs())
         task.get_docs()  # gives them their examples, and shuffles lighteval's own list
-    except (ImportError, LookupError, TypeError, ValueError, AttributeError) as error:
-        kind = type(error).__name__
+    except ImportError as error:
+        raise InputError(
+            f"benchmarks: lighteval:{config.name} needs a package ({_line(error)}): install it into"
+            " .venv/evaluation, or leave the task out"
+        ) from None
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
             f"benchmarks: lighteval:{config.name} makes no questions of {config.hf_repo}"
-            f" ({kind}: {_line(error)}): a copy must have the data set's own columns, and"
-            " .venv/evaluation the packages that the task names"
+            f" ({type(error).__name__}: {_line(error)}): a copy must have the data set's own columns"
         ) from None
     prompts = PromptManager(use_chat_template=True, system_prompt=system_prompt or None)
     return [_question(document, config, prompts, module, metric) for document in documents]

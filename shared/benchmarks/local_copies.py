@@ -88,10 +88,14 @@ def _spellings(name: str, hub_set: HubSet, subset: str) -> set[str]:
     is given here, with or without the split.
     """
     key = key_of(name)
-    data_set_names = {hub_set.data_set, hub_set.data_set.rpartition("/")[2]}
+    own_name = hub_set.data_set.rpartition("/")[2]
+    names = {hub_set.data_set, own_name, name.split(":")[0]}
     if is_one_of_several(hub_set):
-        data_set_names = {f"{each}{hub_set.subset}" for each in data_set_names}
-    names = {*data_set_names, key or name.split(":")[0]}
+        names = {f"{each}{hub_set.subset}" for each in names}
+    if plain(hub_set.subset or "").startswith(plain(own_name)):
+        names.add(f"{hub_set.subset}")  # gpqa_diamond, of gpqa
+    if key is not None:
+        names.add(key)
     splits = {hub_set.split}
     if key is not None or hub_set.split == "test":
         # A benchmark's only file is mostly called test, whatever the hub calls the split.

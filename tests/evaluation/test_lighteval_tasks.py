@@ -1,5 +1,6 @@
 """lighteval's own tasks as benchmarks: its prompts and metrics, our answers, cache and comparison."""
 
+import csv
 import json
 import subprocess
 import sys
@@ -152,6 +153,21 @@ def test_questions_stand_in_the_order_of_the_data_set_with_lightevals_own_prompt
     assert str(data / "gsm8k/test.jsonl") in benchmark.origin
 
 
+def test_a_copy_as_the_hub_keeps_it_is_read_and_options_stand_as_lighteval_draws_them(
+    tmp_path: Path,
+) -> None:
+    columns = ["Question", "Correct Answer", *(f"Incorrect Answer {n}" for n in (1, 2, 3))]
+    with (tmp_path / "gpqa_diamond.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows([f"Which,\n{i}?", "right", "a", "b", "c"] for i in range(20))
+    first_draw = loaded("lighteval:gpqa:diamond", tmp_path)
+    for question in first_draw.questions:
+        assert f"\n{question.gold}) right" in question.problem
+    assert {question.gold for question in first_draw.questions} == set("ABCD")
+    assert loaded("lighteval:gpqa:diamond", tmp_path, limit=5).questions == first_draw.questions[:5]
+
+
 def test_a_stop_sequence_ends_what_is_said_after_the_thinking_and_never_the_thinking(
     data: Path,
 ) -> None:
@@ -186,6 +202,7 @@ def test_a_stop_sequence_ends_what_is_said_after_the_thinking_and_never_the_thin
         ("lighteval:gsm9k", r"lighteval has no task 'gsm9k': nearest: gsm8k"),
         ("lighteval:gsm8k|x", r"write lighteval:TASK or lighteval:TASK\|EXAMPLES"),
         ("lighteval:gsm8k,arc", "one task an entry"),
+        ("lighteval:gpqa:diamond", r"no copy of Idavidrein/gpqa gpqa_diamond/train"),
         ("lighteval:mmlu", r"no copy of lighteval/mmlu abstract_algebra/test"),
     ],
 )
