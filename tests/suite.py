@@ -37,6 +37,7 @@ MEASURED_ELSEWHERE = ("tests/shared/",)  # with the same code: once is enough fo
 PACKAGES = ("shared", "generator", "trainer", "evaluation")
 FLAKY_ALLOWED = 2
 MOST_WORKERS = 4  # each loads torch or lighteval: two gigabytes
+WAITING = ("generator",)  # its tests wait for servers and clocks: two workers keep a core busy
 PASSED, FAILED, NO_TESTS = (
     0,
     1,
@@ -103,7 +104,9 @@ def main(argv: Sequence[str]) -> int:
 
 def run_environment(environment: str, run: Run, outcome: Outcome, unit: bool) -> None:
     """Run one environment's tests, and those that failed once more by themselves."""
-    workers = ["-n", str(min(len(os.sched_getaffinity(0)), MOST_WORKERS)), "--dist", "worksteal"]
+    cores = len(os.sched_getaffinity(0))
+    count = min(2 * cores if environment in WAITING else cores, MOST_WORKERS)
+    workers = ["-n", str(count), "--dist", "worksteal"]
     marks = "unit" if unit else "not timing and not gpu"
     parts = [run("on all cores", [*workers, "-m", marks, *TESTS[environment]])]
     timed = timed_files(environment)
@@ -175,6 +178,8 @@ class Runner:
             str(failures),
         ]
         variables = os.environ | {"PYTHONPATH": str(ROOT)}
+        # Or each of a thousand processes would compile our modules, and every worker the tests.
+        variables.pop("PYTHONDONTWRITEBYTECODE", None)
         if self._coverage and "timing" not in name:  # measuring makes the measured slower
             command += ["--cov", "--cov-report="]
             variables["COVERAGE_FILE"] = str(
