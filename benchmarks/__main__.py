@@ -11,7 +11,7 @@ import time
 # Run by hand, each says how in its docstring: those of the GPU (trainer_gpu, trainer_cards,
 # trainer_real, evaluation_gpu, effect), the table of cards, and weak_round, which goes on from a
 # finished demo.
-NAMES = ("streaming", "generator", "resume", "grading", "screening", "daemon")
+NAMES = ("streaming", "generator", "resume", "grading", "screening", "daemon", "batches")
 
 
 def main() -> int:

@@ -166,6 +166,13 @@ class RehearsalConfig(Config):
     replay: PathText = Field(
         "", description="JSONL with question, reasoning, response: answers come from there"
     )
+    batch_seconds: Seconds = Field(3600, description="that a batch takes, by its own clock")
+    clock_speed: Seconds = Field(
+        60, description="seconds that the clock of batches goes in one: their night in minutes"
+    )
+    batch_faults: str = Field(
+        "", description='rates: "expired=0.1,lost_reply=0.2" (`rehearse --help` lists them)'
+    )
 
 
 class GeneratorConfig(Config):

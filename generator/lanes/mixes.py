@@ -16,7 +16,7 @@ from generator.lanes.forecast import DAY_HOURS, Expected, LanePace, usd_per_samp
 Kind = Literal["live", "off-peak", "batch"]
 KINDS: tuple[Kind, ...] = ("live", "off-peak", "batch")
 LONGEST_DAYS = 36_500.0
-PRECISION_DAYS = 1 / 1440
+PRECISION_DAYS = 1e-6
 
 
 @dataclass(frozen=True, slots=True)

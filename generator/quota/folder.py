@@ -22,6 +22,7 @@ import orjson
 from generator.errors import StoreAway
 from generator.spending import Decision, HighWater
 from shared.errors import InputError
+from shared.file_systems import network_name
 from shared.file_writing import make_corpus_folder, open_within, sync_folder
 
 SCHEMA = 1
@@ -36,7 +37,15 @@ class FolderStore:
         self._logs: dict[str, _Log] = {}
 
     async def open(self) -> None:
-        """Make the folder. Errors: `InputError`."""
+        """Make the folder. Errors: `InputError`, also where other machines see it: what one of
+        them makes appears on the others only some time later.
+        """
+        network = network_name(self._path)
+        if network:
+            raise InputError(
+                f"budget.shared = {self._path}: on a network file system ({network}): take a folder"
+                " on a disk of this machine, or PostgreSQL with budget.shared_env for several"
+            )
         try:
             make_corpus_folder(self._path)
             if not os.access(self._path, os.W_OK | os.X_OK):

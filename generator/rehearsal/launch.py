@@ -53,6 +53,9 @@ def _command(rehearsal: RehearsalConfig) -> list[str]:
     command += ["--seed", str(rehearsal.seed)]
     command += ["--tokens-per-second", str(rehearsal.tokens_per_second)]
     command += ["--faults", rehearsal.faults]
+    command += ["--batch-seconds", str(rehearsal.batch_seconds)]
+    command += ["--clock-speed", str(rehearsal.clock_speed)]
+    command += ["--batch-faults", rehearsal.batch_faults]
     if rehearsal.replay:
         command += ["--replay", rehearsal.replay]
     return command

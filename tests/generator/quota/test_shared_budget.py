@@ -24,6 +24,8 @@ from tests.generator.process_runs import (
     started,
 )
 from tests.generator.quota.postgres_server import BIN, PASSWORD, PostgresServer, postgres
+from tests.shared.test_file_systems import NFS, held
+from tests.shared.test_file_systems import in_front as in_front  # a fixture
 
 needs_postgres = pytest.mark.skipif(BIN is None, reason="PostgreSQL is not installed")
 ALLOWANCE = 120
@@ -274,3 +276,20 @@ def test_dollars_and_tokens_are_shared_as_well(tmp_path: Path, database: Postgre
     most_of_a_call = 0.6  # what is in flight when a limit of dollars is reached
     assert 10.0 <= sum(spent) <= 10.0 + 2 * most_of_a_call
     assert min(spent) > 1.0
+
+
+def test_a_shared_folder_on_a_network_file_system_is_refused_with_the_remedy(
+    tmp_path: Path, in_front: Path
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    process = held(
+        tmp_path / "elsewhere" / "shared",
+        NFS,
+        in_front,
+        "import asyncio; from generator.quota.folder import FolderStore",
+        "asyncio.run(FolderStore(Path(sys.argv[1])).open())",
+    )
+    assert process.returncode == 2, process.stderr
+    assert "on a network file system (nfs)" in process.stderr
+    assert "PostgreSQL with budget.shared_env" in process.stderr
+    assert not (tmp_path / "elsewhere" / "shared").exists()

@@ -1,0 +1,81 @@
+"""Batches, as status, panel and log line say them."""
+
+import io
+from dataclasses import replace
+
+from rich.console import Console
+
+from generator.monitor import console
+from generator.monitor.status import BatchStatus, LaneStatus, RunStatus
+
+NOW = 1_800_000_000.0
+BATCH = BatchStatus(
+    name="stillhouse-siliconflow-9f2c.jsonl",
+    lane="siliconflow",
+    state="created",
+    lines=4800,
+    completed=3120,
+    failed=0,
+    status="in_progress",
+    expires_at=NOW + 9 * 3600 + 12 * 60,
+    note="",
+)
+
+
+def test_a_batch_says_how_far_it_is_and_when_it_expires() -> None:
+    assert BATCH.in_words(NOW) == "batch of 4,800 at siliconflow: 3,120 done, expires in 9 h 12 min"
+    slow = replace(BATCH, failed=7, status="finalizing", expires_at=0.0)
+    assert slow.in_words(NOW) == ("batch of 4,800 at siliconflow: 3,120 done, 7 failed, finalizing")
+
+
+def test_a_held_batch_says_what_a_person_may_do() -> None:
+    held = replace(BATCH, state="held", note="look in its console")
+    assert held.in_words(NOW) == "batch of 4,800 at siliconflow: held, look in its console"
+
+
+def test_the_panel_and_the_log_line_show_every_batch() -> None:
+    status = _status()
+    out = io.StringIO()
+    Console(file=out, width=120).print(console.panel(status))
+    assert "batch of 4,800 at siliconflow: 3,120 done" in out.getvalue()
+    assert "batch of 4,800 at siliconflow: 3,120 done" in console.line(status)
+
+
+def _status() -> RunStatus:
+    lane = LaneStatus(
+        name="siliconflow",
+        model="r1",
+        state="ready",
+        reason="",
+        in_flight=4800,
+        waiting=0,
+        limit=1,
+        ceiling=1,
+        calls=4800,
+        errors={},
+        tokens=0,
+        usd=0.0,
+        batches=[BATCH],
+    )
+    return RunStatus(
+        corpus="data/x",
+        phase="running",
+        note="",
+        started_at="2026-11-27T00:00:00+00:00",
+        at="2026-11-27T00:00:00+00:00",
+        elapsed_seconds=1.0,
+        total=5000,
+        done=10,
+        kept=10,
+        rejected=0,
+        verdicts={},
+        in_flight=4800,
+        asking=0,
+        grading=0,
+        tokens=0,
+        tokens_per_second=0.0,
+        errors={},
+        usd=0.0,
+        eta_seconds=None,
+        lanes=[lane],
+    )
