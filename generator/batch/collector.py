@@ -20,7 +20,7 @@ from generator.batch.progress import BatchBook
 from generator.batch.requests_file import Asked, BatchFiles
 from generator.batch.surroundings import Lines, Surroundings
 from generator.corpus.batch_table import BatchRow
-from shared.chat_api.batch_client import BatchClient
+from shared.chat_api.batch_client import BatchClient, is_address
 from shared.chat_api.errors import (
     BadRequest,
     BalanceGone,
@@ -268,7 +268,7 @@ class Collector:
         if not self._lines.config.batch.delete_files or row.status == "vanished":
             return
         for file_id in (row.file_id, row.output_file_id, row.error_file_id):
-            if file_id:
+            if file_id and not is_address(file_id):
                 with contextlib.suppress(CallError):  # it goes by itself after some days
                     await self._client.delete_file(file_id)
 

@@ -91,8 +91,9 @@ class Delivery:
                     self._book.say("batch found again", row, id=batch.id)
                     return self._created(row, batch)
             try:
-                hours = self._lines.config.batch.window_hours
-                return self._created(row, await self._client.create(row.file_id, hours))
+                lane = self._lines.config.batch
+                batch = await self._client.create(row.file_id, lane.window_hours, lane.url)
+                return self._created(row, batch)
             except PASSING as error:
                 # Refused in so many words, or never sent: then nothing is there.
                 may_be_there = not isinstance(error, NotSent | RateLimited)
@@ -163,7 +164,8 @@ class Delivery:
                 pause = await self._wait(row, error, pause)
                 continue
             row = self._seen(row, batch)
-            is_whole = bool(batch.output_file_id or batch.error_file_id) or not batch.completed
+            has_files = bool(batch.output_file_id or batch.error_file_id)
+            is_whole = has_files or batch.status != "completed"  # they may come a little later
             if batch.has_ended and (is_whole or unfinished == LOOKS):
                 self._book.say(
                     "batch ended",

@@ -38,6 +38,7 @@ class BatchManner:
     offered: bool = True  # false: there are no such endpoints
     lines_max: int = 0  # of a file; 0: no limit
     bytes_max: int = 0
+    output_addresses: bool = False  # true: output "ids" are addresses, as SiliconFlow's are
     key: str = ""  # the only one accepted; "" accepts any and none
 
 
@@ -249,7 +250,12 @@ class BatchDesk:
         batch = self._batches.get(request.match_info["id"])
         if batch is None:
             return _error(404, "no such batch")
-        return web.json_response(batch.as_dict())
+        row = batch.as_dict()
+        if self._manner.output_addresses:
+            for name in ("output_file_id", "error_file_id"):
+                if row[name]:
+                    row[name] = f"{request.scheme}://{request.host}/v1/files/{row[name]}/content"
+        return web.json_response(row)
 
     async def _cancel(self, request: web.Request) -> web.Response:
         batch = self._batches.get(request.match_info["id"])

@@ -83,6 +83,7 @@ def _add_batches(parser: argparse.ArgumentParser) -> None:
     add("--batch-faults", default="", metavar="SPEC", help=f"KIND=RATE,… with {kinds}")
     add("--no-listing", action="store_true", help="neither files nor batches are listed")
     add("--no-batches", action="store_true", help="there are no files and no batches")
+    add("--output-addresses", action="store_true", help="output files are named by address")
     add("--batch-lines", type=int, default=0, help="most lines of a file; 0: no limit")
     add("--batch-bytes", type=int, default=0, help="most bytes of a file; 0: no limit")
 
@@ -142,6 +143,7 @@ def run(args: argparse.Namespace) -> int:
         not args.no_batches,
         args.batch_lines,
         args.batch_bytes,
+        args.output_addresses,
         args.key,
     )
     replay = Replay(args.replay) if args.replay else None

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from urllib.parse import urlsplit
 
 import orjson
 
@@ -38,6 +39,7 @@ CONNECT_SECONDS = 15.0
 REPLY_SECONDS = 120.0  # for a reply, and between two pieces of a file
 PAGE = 100  # files or batches asked for at once
 PAGES_MAX = 200
+PIECE = 1 << 16
 ENDED = ("completed", "failed", "expired", "cancelled", "canceled")
 
 
@@ -83,12 +85,17 @@ class BatchClient:
         import openai
 
         headers = {"Authorization": self._authorization} if self._authorization else {}
+        timeout = httpx2.Timeout(REPLY_SECONDS, connect=CONNECT_SECONDS)
+        host = urlsplit(self._url).hostname or ""
+        is_here = host in ("localhost", "::1") or host.startswith("127.")
         self._client = openai.AsyncOpenAI(
             base_url=self._url,
             api_key=self._key or "none",
             max_retries=0,  # retry has one owner
-            timeout=httpx2.Timeout(REPLY_SECONDS, connect=CONNECT_SECONDS),
+            timeout=timeout,
             default_headers=headers,
+            # This machine is never behind a proxy.
+            http_client=openai.DefaultAsyncHttpxClient(trust_env=not is_here, timeout=timeout),
         )
         return self
 
@@ -124,18 +131,38 @@ class BatchClient:
         return ""
 
     async def download(self, file_id: str, path: Path) -> None:
-        """Write a file's content to `path`, piece by piece; it is there when it is whole."""
+        """Write a file's content to `path`, piece by piece; it is there when it is whole.
+
+        SiliconFlow's output "ids" are addresses, which are asked without the key.
+        """
         draft = path.with_name(path.name + ".part")
         async with self._errors(f"/files/{file_id}/content"):
-            assert self._client is not None
-            streaming = self._client.files.with_streaming_response.content(file_id)
-            async with streaming as reply:
-                with _opened(draft) as file:
-                    async for piece in reply.iter_bytes(1 << 16):
-                        file.write(piece)
-                    file.flush()
-                    os.fsync(file.fileno())
+            with _opened(draft) as file:
+                async for piece in self._pieces(file_id):
+                    file.write(piece)
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(draft, path)
+
+    async def _pieces(self, file_id: str) -> AsyncIterator[bytes]:
+        import httpx2
+
+        assert self._client is not None
+        if not is_address(file_id):
+            async with self._client.files.with_streaming_response.content(file_id) as reply:
+                async for piece in reply.iter_bytes(PIECE):
+                    yield piece
+            return
+        timeout = httpx2.Timeout(REPLY_SECONDS, connect=CONNECT_SECONDS)
+        async with (
+            httpx2.AsyncClient(timeout=timeout, follow_redirects=True) as client,
+            client.stream("GET", file_id) as reply,
+        ):
+            if reply.status_code != 200:
+                words = f"HTTP {reply.status_code} from the address of a batch's output"
+                raise ServerFault(words, status=reply.status_code)
+            async for piece in reply.aiter_bytes(PIECE):
+                yield piece
 
     async def delete_file(self, file_id: str) -> None:
         """Remove a file from the server."""
@@ -143,12 +170,14 @@ class BatchClient:
 
     # Batches
 
-    async def create(self, file_id: str, window_hours: int) -> Batch:
-        """Have a file's requests done within so many hours."""
+    async def create(
+        self, file_id: str, window_hours: int, path: str = "/v1/chat/completions"
+    ) -> Batch:
+        """Have a file's requests done within so many hours. `path`: what its lines name."""
         reply = await self._ask(
             lambda client: client.batches.with_raw_response.create(
                 input_file_id=file_id,
-                endpoint="/v1/chat/completions",
+                endpoint=path,  # type: ignore[arg-type]  # Zhipu's begins with /v4
                 completion_window=f"{window_hours}h",  # type: ignore[arg-type]
             )
         )
@@ -260,6 +289,11 @@ class BatchClient:
             if isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout):
                 raise NotSent(words) from None
             raise Unreachable(words) from None
+
+
+def is_address(file_id: str) -> bool:
+    """Whether what should be the id of a file is the address of its content."""
+    return file_id.startswith(("https://", "http://"))
 
 
 def _opened(path: Path) -> BinaryIO:

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from generator.__main__ import main
 from generator.corpus import check, corpus_status
+from shared.errors import InputError
 from tests.generator.process_runs import (
     LONG,
     Rehearsal,
@@ -112,7 +114,7 @@ def test_a_batch_is_found_again_after_a_kill_and_by_a_ledger_that_was_lost(
 
 
 def test_what_may_have_been_sent_is_held_where_nothing_is_listed_and_released_by_hand(
-    tmp_path: Path,
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     flags = (*QUICK, "--no-listing", "--batch-faults", "lost_reply=1")
     with rehearsal(*flags) as teacher:
@@ -127,12 +129,11 @@ def test_what_may_have_been_sent_is_held_where_nothing_is_listed_and_released_by
         assert "20 samples may be in batches that their provider does not list" in end.stderr
         assert book(teacher)["batches"] == 0, "it was sent again"
         assert corpus_status(corpus).calls == 20
-        listed = generator("batches", corpus)
-        name = listed.stdout.split()[0]
-        assert "held" in listed.stdout
-        released = generator("batches", corpus, "--release", name)
-        assert released.returncode == 0, released.stderr
-        assert "20 samples are asked again by the next run" in released.stdout
+        assert main(["batches", str(corpus)]) == 0
+        listed = capsys.readouterr().out
+        assert "held" in listed
+        assert main(["batches", str(corpus), "--release", listed.split()[0]]) == 0
+        assert "20 samples are asked again by the next run" in capsys.readouterr().out
     with rehearsal(*QUICK) as teacher:
         config = configure_batches(tmp_path, teacher.url)
         assert generator("run", config).returncode == 0
@@ -152,7 +153,6 @@ def _pretend_it_was_uploaded(corpus: Path, file_id: str) -> None:
     [
         (("--no-batches",), "", 'no batch endpoints here? set lane.mode = "stream"'),
         (("--batch-bytes", "900"), "", "set lane.batch.megabytes or lane.batch.lines lower"),
-        (("--batch-lines", "5"), "", "a file has at most 5"),
         (("--key", "right"), "", "correct the key"),
     ],
 )
@@ -173,8 +173,57 @@ def test_a_model_without_a_batch_price_is_one_line_before_anything_is_sent(
     tmp_path: Path,
 ) -> None:
     config = configure_batches(tmp_path, "https://batches.example.com/v1")
-    for command in ("run", "plan"):
-        end = generator(command, config)
-        assert end.returncode == 2, end.stderr
-        assert "lane files: no batch price of rehearsal-r1 is known" in end.stderr
-        assert len(end.stderr.strip().splitlines()) == 1
+    end = generator("run", config)
+    assert end.returncode == 2, end.stderr
+    assert "lane files: no batch price of rehearsal-r1 is known" in end.stderr
+    assert len(end.stderr.strip().splitlines()) == 1
+    with pytest.raises(InputError, match="no batch price of rehearsal-r1 is known"):
+        main(["plan", str(config)])
+
+
+def test_output_that_is_named_by_an_address_is_fetched_there(tmp_path: Path) -> None:
+    with rehearsal(*QUICK, "--output-addresses") as teacher:
+        config = configure_batches(tmp_path, teacher.url)
+        end = generator("run", config)
+        assert end.returncode == 0, end.stderr
+    assert len(rows(tmp_path / "corpus")) == 20
+
+
+def test_a_drained_run_leaves_its_batch_and_a_cancelled_one_keeps_what_was_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Twenty lines in six seconds: a signal, then `batches --cancel` when some are done."""
+    with rehearsal("--batch-seconds", "600", "--clock-speed", "100") as teacher:
+        config = configure_batches(tmp_path, teacher.url)
+        corpus = tmp_path / "corpus"
+        with started("run", config) as run:
+            eventually(lambda: book(teacher)["lines_paid"] >= 2, "some lines")
+            run.send_signal(signal.SIGTERM)
+            assert run.wait(timeout=LONG) == 0
+        assert main(["batches", str(corpus)]) == 0
+        name = capsys.readouterr().out.split()[0]
+        assert main(["batches", str(corpus), "--cancel", name]) == 0
+        eventually(lambda: book(teacher)["files"] >= 2, "its output")
+        paid_before = book(teacher)["lines_paid"]
+        end = generator("run", config)
+        assert end.returncode == 0, end.stderr
+        assert f"status=cancelled done={paid_before} failed=0" in end.stderr
+        assert book(teacher)["lines_paid"] == 20
+    assert 2 <= paid_before < 20
+    assert len(rows(corpus)) == 20
+    assert check(corpus).faults == []
+
+
+def test_batch_lanes_of_two_runs_share_an_allowance_to_the_line(tmp_path: Path) -> None:
+    with rehearsal(*QUICK) as teacher:
+        for name in "ab":
+            folder = tmp_path / name
+            folder.mkdir()
+            config = configure_batches(
+                folder, teacher.url, "lines = 7", lane={"calls_per_day": 30, "account": "one"}
+            )
+            text = config.read_text() + f'[budget]\nshared = "{tmp_path}/shared"\n'
+            config.write_text(text)
+            end = generator("run", config)
+            assert end.returncode == (0 if name == "a" else 3), end.stderr
+        assert book(teacher)["lines_paid"] == 30
