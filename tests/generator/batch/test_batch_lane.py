@@ -181,9 +181,13 @@ def test_a_model_without_a_batch_price_is_one_line_before_anything_is_sent(
         main(["plan", str(config)])
 
 
-def test_output_that_is_named_by_an_address_is_fetched_there(tmp_path: Path) -> None:
+def test_output_that_is_named_by_an_address_is_fetched_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with rehearsal(*QUICK, "--output-addresses") as teacher:
         config = configure_batches(tmp_path, teacher.url)
+        assert main(["plan", str(config), "--probe"]) == 0
+        assert "probe      files: lists its batches; no line was sent" in capsys.readouterr().out
         end = generator("run", config)
         assert end.returncode == 0, end.stderr
     assert len(rows(tmp_path / "corpus")) == 20
