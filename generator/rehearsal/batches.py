@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from aiohttp import BodyPartReader, web
+from aiohttp import web
 
 from generator.rehearsal.batch_faults import BatchFaults, spoiled
+from generator.rehearsal.batch_objects import RunningBatch, StoredFile, count_lines, received
 
 AnswerLine = Callable[[dict[str, Any]], tuple[int, dict[str, Any]]]
 SLICE_SECONDS = 0.02  # between two looks whether lines are due
@@ -40,72 +41,6 @@ class BatchManner:
     bytes_max: int = 0
     output_addresses: bool = False  # true: output "ids" are addresses, as SiliconFlow's are
     key: str = ""  # the only one accepted; "" accepts any and none
-
-
-@dataclass(slots=True)
-class StoredFile:
-    """A file, uploaded or made here."""
-
-    id: str
-    name: str
-    purpose: str
-    path: Path
-    created_at: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """As OpenAI describes it."""
-        return {
-            "id": self.id,
-            "object": "file",
-            "bytes": self.path.stat().st_size,
-            "created_at": self.created_at,
-            "filename": self.name,
-            "purpose": self.purpose,
-            "status": "processed",
-        }
-
-
-@dataclass(slots=True)
-class RunningBatch:
-    """A batch. Times are this server's own."""
-
-    id: str
-    input_file_id: str
-    window: str
-    created_at: float
-    expires_at: float
-    seconds: float
-    fate: str
-    total: int
-    status: str = "validating"
-    completed: int = 0
-    failed: int = 0
-    output_file_id: str = ""
-    error_file_id: str = ""
-    errors: str = ""
-
-    def as_dict(self) -> dict[str, Any]:
-        """As OpenAI describes it."""
-        errors = {"object": "list", "data": [{"code": "invalid", "message": self.errors}]}
-        return {
-            "id": self.id,
-            "object": "batch",
-            "endpoint": "/v1/chat/completions",
-            "errors": errors if self.errors else None,
-            "input_file_id": self.input_file_id,
-            "completion_window": self.window,
-            "status": self.status,
-            "output_file_id": self.output_file_id or None,
-            "error_file_id": self.error_file_id or None,
-            "created_at": int(self.created_at),
-            "expires_at": int(self.expires_at),
-            "request_counts": {
-                "total": self.total,
-                "completed": self.completed,
-                "failed": self.failed,
-            },
-            "metadata": None,
-        }
 
 
 class BatchDesk:
@@ -169,7 +104,7 @@ class BatchDesk:
         if refusal is not None:
             return refusal
         path = Path(self._folder.name) / f"upload-{self._next()}"
-        name, purpose = await _received(request, path)
+        name, purpose = await received(request, path)
         if self._manner.bytes_max and path.stat().st_size > self._manner.bytes_max:
             path.unlink()
             return _error(413, f"the file is over the limit of {self._manner.bytes_max} bytes")
@@ -215,7 +150,7 @@ class BatchDesk:
         stored = self._files.get(str(body.get("input_file_id")))
         if stored is None:
             return _error(400, "input_file_id: no such file")
-        lines = _count_lines(stored.path)
+        lines = count_lines(stored.path)
         if self._manner.lines_max and lines > self._manner.lines_max:
             return _error(400, f"{lines} lines: a file has at most {self._manner.lines_max}")
         self._batches_of_file[stored.id] += 1
@@ -370,32 +305,6 @@ class BatchDesk:
     def _next(self) -> int:
         self._number += 1
         return self._number
-
-
-async def _received(request: web.Request, path: Path) -> tuple[str, str]:
-    """Write the uploaded file to `path`, piece by piece; (its name, its purpose)."""
-    name = ""
-    purpose = ""
-    reader = await request.multipart()
-    async for part in reader:
-        if not isinstance(part, BodyPartReader):
-            continue
-        if part.name == "purpose":
-            purpose = await part.text()
-        elif part.name == "file":
-            name = part.filename or ""
-            with path.open("wb") as file:
-                while True:
-                    piece = await part.read_chunk(1 << 16)
-                    if not piece:
-                        break
-                    file.write(piece)
-    return name, purpose
-
-
-def _count_lines(path: Path) -> int:
-    with path.open("rb") as file:
-        return sum(1 for _ in file)
 
 
 def _error(status: int, message: str) -> web.Response:
