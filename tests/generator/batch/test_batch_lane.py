@@ -196,8 +196,8 @@ def test_output_that_is_named_by_an_address_is_fetched_there(
 def test_a_drained_run_leaves_its_batch_and_a_cancelled_one_keeps_what_was_done(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Twenty lines in six seconds: a signal, then `batches --cancel` when some are done."""
-    with rehearsal("--batch-seconds", "600", "--clock-speed", "100") as teacher:
+    """Twenty lines in twenty seconds: a signal, then `batches --cancel` when some are done."""
+    with rehearsal("--batch-seconds", "600", "--clock-speed", "30") as teacher:
         config = configure_batches(tmp_path, teacher.url)
         corpus = tmp_path / "corpus"
         with started("run", config) as run:
