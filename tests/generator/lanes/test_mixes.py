@@ -50,6 +50,6 @@ def test_the_fastest_mix_for_a_sum_pays_for_live_calls_only_what_it_can() -> Non
 
 def test_a_sum_that_does_not_reach_says_how_many_samples_it_makes() -> None:
     mix = fastest_within([LIVE, NIGHT], 1000, 4.0, "for $4")
-    assert mix.samples == {"night": pytest.approx(400, abs=0.1)}
+    assert mix.samples == {"night": pytest.approx(400, abs=1)}
     assert mix.left_over == 600
     assert as_fast_as_possible([], 10, "none").days == inf
