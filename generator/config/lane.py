@@ -30,10 +30,12 @@ OWN_FIELDS = {
 class BatchConfig(Config):
     """Of a lane with mode = "batch": what its provider allows, and how long to wait."""
 
-    lines: int = Field(5000, ge=1, description="most requests in a file")
-    megabytes: int = Field(100, ge=1, description="largest file; a million bytes each")
-    files: int = Field(2, ge=1, description="batches under way at once")
-    window_hours: int = Field(24, ge=1, description="completion_window: a batch expires after it")
+    lines: int = Field(5000, ge=1, le=10**7, description="most requests in a file")
+    megabytes: int = Field(100, ge=1, le=10**6, description="largest file; a million bytes each")
+    files: int = Field(2, ge=1, le=10_000, description="batches under way at once")
+    window_hours: int = Field(
+        24, ge=1, le=8760, description="completion_window: a batch expires after it"
+    )
     poll_seconds: Seconds = Field(60, description="between two looks at a batch")
     gather_seconds: Amount = Field(
         30, description="a file that is not full is sent after so long without a new sample"
