@@ -142,7 +142,7 @@ CORPUS_COMMANDS = {
 # Commands of parts that bring libraries of their own: the module, and the command's help.
 PART_COMMANDS = {
     "export": (
-        "generator.export",
+        "generator.parts.exporting",
         "chat JSONL, Parquet, or a data set on a hub, of the traces chosen",
     ),
     "report": (

@@ -17,15 +17,18 @@ def package_root() -> Path:
     return Path(__file__).resolve().parents[1]
 
 
+def python_path() -> str:
+    """A PYTHONPATH with which a child finds this very package, and what this process finds."""
+    paths = [str(package_root()), os.environ.get("PYTHONPATH", "")]
+    return os.pathsep.join(path for path in paths if path)
+
+
 def child_environment(more_variables: Collection[str] = ()) -> dict[str, str]:
     """The environment of a child: it finds this very package, nothing of the current folder,
     and no secret.
 
     `more_variables`: names that this kind of child needs too.
     """
-    paths = [str(package_root())]
-    if os.environ.get("PYTHONPATH"):
-        paths.append(os.environ["PYTHONPATH"])
     variables = {
         name: value
         for name, value in os.environ.items()
@@ -33,7 +36,7 @@ def child_environment(more_variables: Collection[str] = ()) -> dict[str, str]:
     }
     return {
         **variables,
-        "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONPATH": python_path(),
         "PYTHONSAFEPATH": "1",
         "PYTHONWARNINGS": "ignore",
     }

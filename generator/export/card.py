@@ -16,6 +16,8 @@ COLUMNS = (
     " samples agreed on, not the data set's."
 )
 
+_COUNTERS = ("sources", "models", "checked_by", "flags", "prompts")
+
 
 @dataclass
 class Facts:
@@ -28,6 +30,24 @@ class Facts:
     checked_by: Counter[str] = field(default_factory=Counter)
     flags: Counter[str] = field(default_factory=Counter)
     prompts: Counter[str] = field(default_factory=Counter)  # the first message's role and beginning
+
+    def add(self, other: "Facts") -> None:
+        """Count what was counted elsewhere, which comes after this."""
+        self.rows += other.rows
+        self.tokens += other.tokens
+        for name in _COUNTERS:
+            getattr(self, name).update(getattr(other, name))
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON-ready data."""
+        counters = {name: dict(getattr(self, name)) for name in _COUNTERS}
+        return {"rows": self.rows, "tokens": self.tokens, **counters}
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "Facts":
+        """The facts of which `as_dict` made `values`."""
+        counters = {name: Counter(values[name]) for name in _COUNTERS}
+        return cls(rows=values["rows"], tokens=values["tokens"], **counters)
 
     def counting(self, traces: Iterable[Trace]) -> Iterable[Trace]:
         """`traces`, counted on their way through."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from generator.export.export import Export, check_files
 from generator.export.selection import PICKS, ExportChoice
+from generator.export.shard_work import ShardWork
 from generator.quality.flags import FLAGS
 from shared.errors import InputError
 
@@ -82,8 +83,10 @@ def _add_choice(parser: argparse.ArgumentParser) -> None:
     add("--unverifiable", action="store_true", help="kept traces without a verified answer too")
 
 
-def run(args: argparse.Namespace) -> int:
-    """Export, and say what was written and what was left. Errors: `InputError`, `CannotWrite`."""
+def run(args: argparse.Namespace, work: ShardWork | None = None) -> int:
+    """Export, and say what was written and what was left. `work`: see `Export`. Errors:
+    `InputError`, `CannotWrite`.
+    """
     if not 0 <= args.held_out < 1:
         raise InputError(f"--held-out {args.held_out}: a share of the problems, from 0 to below 1")
     choice = ExportChoice(
@@ -98,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
     )
     check_files(args.dest, args.held_out > 0, args.force)  # before minutes of reading
-    export = Export(args.corpus, choice, args.repair, args.license)
+    export = Export(args.corpus, choice, args.repair, args.license, work)
     print(export.to(args.dest, not args.public, args.force))
     return 0
 

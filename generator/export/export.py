@@ -3,7 +3,6 @@
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +14,23 @@ from generator.export.selection import (
     ExportChoice,
     choose,
     kept_traces,
-    read_chosen,
     rejected_by_id,
 )
-from generator.export.writing import write_chat, write_held_out, write_parquet, write_text
+from generator.export.shard_work import InThisProcess, Kind, ShardWork, requests_for
+from generator.export.writing import (
+    chat_lines,
+    table_of,
+    write_chat,
+    write_held_out,
+    write_parquet,
+    write_text,
+)
 from generator.quality.suspect_golds import Suspect, write_suspects
 from shared.destinations import check_destination
 from shared.errors import InputError
 from shared.hubs import HUBS, push_folder
 from shared.records import Trace
+from shared.shards import sealed_files
 
 DATA_FILE = "data/train.parquet"  # of a data set folder, as is the card
 CARD_FILE = "README.md"
@@ -58,13 +65,24 @@ class Export:
     """One export of one corpus. `to` may be called for several destinations."""
 
     def __init__(
-        self, corpus: Path, choice: ExportChoice, repair: bool = False, licence: str = "other"
+        self,
+        corpus: Path,
+        choice: ExportChoice,
+        repair: bool = False,
+        licence: str = "other",
+        work: ShardWork | None = None,
     ) -> None:
-        """Reads the corpus once. Errors: `InputError` where nothing is left to export."""
+        """Reads the corpus once. `work`: who reads the shards, without it this process. Errors:
+        `InputError` where nothing is left to export.
+        """
         self._corpus = corpus
         self._choice = choice
         self._licence = licence
-        self._chosen: Chosen = choose(corpus, choice)
+        self._work: ShardWork = work or InThisProcess()
+        kept_files = sealed_files(corpus, "traces")
+        kept_shards = zip(kept_files, self._work.notes(kept_files, choice), strict=True)
+        failures = self._work.failures(sealed_files(corpus, "rejected"))
+        self._chosen: Chosen = choose(choice, kept_shards, failures)
         self._suspects: list[Suspect] = write_suspects(corpus) if repair else []
         if not self._chosen.notes and not self._suspects:
             reasons = _reasons(self._chosen) or "no sealed shard has one"
@@ -87,15 +105,24 @@ class Export:
         elif _is_folder(dest):
             self._folder(Path(dest), Path(dest).name, facts)
         elif dest.endswith(".jsonl"):
-            write_chat(Path(dest), facts.counting(self._traces()))
+            write_chat(Path(dest), self._blocks("chat", facts))
             self._held_out(Path(dest).with_suffix(f".{HELD_OUT_FILE}"))
         else:
             self._parquet(Path(dest), facts)
             self._held_out(Path(dest).with_suffix(f".{HELD_OUT_FILE}"))
         return self._outcome(place, facts)
 
-    def _traces(self) -> Iterator[Trace]:
-        return chain(read_chosen(self._chosen), self._repaired())
+    def _blocks(self, kind: Kind, facts: Facts) -> Iterator[Any]:
+        """Everything that is written, in order; counted in `facts`."""
+        for block, counts in self._work.blocks(requests_for(self._chosen.notes, kind)):
+            facts.add(counts)
+            yield block
+        traces = list(facts.counting(self._repaired()))
+        if kind == "chat":
+            yield chat_lines(traces)
+        else:
+            pass_rates = [self._chosen.pass_rates.get(trace.problem_id) for trace in traces]
+            yield table_of(traces, pass_rates, are_repaired=True)
 
     def _repaired(self) -> Iterator[Trace]:
         """Wrong samples whose answer is the agreed one, graded against it; held-out problems
@@ -110,9 +137,7 @@ class Export:
             yield _repaired(trace, suspect_by_trace[trace.id])
 
     def _parquet(self, path: Path, facts: Facts) -> None:
-        repaired_ids = frozenset(trace for suspect in self._suspects for trace in suspect.traces)
-        traces = iter(facts.counting(self._traces()))
-        write_parquet(path, traces, self._chosen.pass_rates, repaired_ids)
+        write_parquet(path, self._blocks("table", facts))
 
     def _folder(self, folder: Path, name: str, facts: Facts) -> None:
         self._parquet(folder / DATA_FILE, facts)
@@ -128,8 +153,7 @@ class Export:
             return 0
         count = 0
         for file in (path, self._corpus / HELD_OUT_FILE):
-            traces = (trace for _, _, trace in kept_traces(self._corpus))
-            count = write_held_out(file, traces, self._chosen.held_out)
+            count = write_held_out(file, kept_traces(self._corpus), self._chosen.held_out)
         return count
 
     def _outcome(self, place: str, facts: Facts) -> str:

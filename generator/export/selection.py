@@ -6,7 +6,7 @@ Memory: about 300 bytes a kept trace. The order of the export is the order of th
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
@@ -57,33 +57,59 @@ class _Note:
 
 
 @dataclass
+class ShardNotes:
+    """What one shard of the kept pile comes to, before problems are looked at as a whole."""
+
+    # (problem id, offset, sample, completion tokens) of what the choice takes so far
+    candidates: list[tuple[str, int, int, int]] = field(default_factory=list)
+    correct: Counter[str] = field(default_factory=Counter)  # samples by problem
+    left: Counter[str] = field(default_factory=Counter)  # traces, by reason
+
+
+@dataclass
 class Chosen:
     """The outcome: where the chosen lines stand, and why others were left."""
 
-    notes: list[tuple[Path, int]] = field(default_factory=list)
+    # shard, offset, and the problem's pass rate where it has one; in order
+    notes: list[tuple[Path, int, float | None]] = field(default_factory=list)
     held_out: list[str] = field(default_factory=list)  # problem ids
     left: Counter[str] = field(default_factory=Counter)  # traces, by reason
     pass_rates: dict[str, float] = field(default_factory=dict)
     problems: int = 0
 
 
-def choose(corpus: Path, choice: ExportChoice) -> Chosen:
-    """Read the corpus' sealed shards once and decide. Errors: `InputError` for a corpus that
-    cannot be read.
-    """
+def notes_of(file: Path, choice: ExportChoice) -> ShardNotes:
+    """Read one shard of the kept pile. Errors: `InputError` with file and line."""
+    notes = ShardNotes()
+    for offset, trace in _traces_in(file):
+        if trace.verdict == "correct":
+            notes.correct[trace.problem_id] += 1
+        reason = _why_left(trace, choice)
+        if reason:
+            notes.left[reason] += 1
+        else:
+            tokens = trace.usage.completion_tokens
+            notes.candidates.append((trace.problem_id, offset, trace.sample, tokens))
+    return notes
+
+
+def choose(
+    choice: ExportChoice,
+    kept_shards: Iterable[tuple[Path, ShardNotes]],
+    failures: Iterable["Counter[str]"],
+) -> Chosen:
+    """Decide by the notes of every kept shard, in order, and the failures in every other one."""
     chosen = Chosen()
     notes: dict[str, list[_Note]] = defaultdict(list)  # by problem
     correct: Counter[str] = Counter()
-    for file, offset, trace in kept_traces(corpus):
-        if trace.verdict == "correct":
-            correct[trace.problem_id] += 1
-        reason = _why_left(trace, choice)
-        if reason:
-            chosen.left[reason] += 1
-            continue
-        note = _Note(file, offset, trace.sample, trace.usage.completion_tokens)
-        notes[trace.problem_id].append(note)
-    wrong = failures(corpus)
+    for file, shard in kept_shards:
+        correct.update(shard.correct)
+        chosen.left.update(shard.left)
+        for problem, offset, sample, tokens in shard.candidates:
+            notes[problem].append(_Note(file, offset, sample, tokens))
+    wrong: Counter[str] = Counter()
+    for each in failures:
+        wrong.update(each)
     for problem, count in correct.items():
         chosen.pass_rates[problem] = count / (count + wrong[problem])
     low, high = choice.pass_rate
@@ -99,45 +125,52 @@ def choose(corpus: Path, choice: ExportChoice) -> Chosen:
 
 
 def _pick_samples(notes: Mapping[str, list[_Note]], pick: Pick, chosen: Chosen) -> None:
-    lines: list[tuple[Path, int]] = []
+    lines: list[tuple[Path, int, float | None]] = []
     for problem, candidates in notes.items():
         picked_notes = _pick(candidates, pick, problem)
         chosen.left["another sample of the problem"] += len(candidates) - len(picked_notes)
-        lines += [(note.file, note.offset) for note in picked_notes]
+        pass_rate = chosen.pass_rates.get(problem)
+        lines += [(note.file, note.offset, pass_rate) for note in picked_notes]
     chosen.problems = len(notes)
     chosen.left = +chosen.left  # without the reasons that left none
-    chosen.notes = sorted(lines)
+    chosen.notes = sorted(lines, key=lambda line: line[:2])
 
 
-def kept_traces(corpus: Path) -> Iterator[tuple[Path, int, Trace]]:
-    """(shard, offset, trace) of every trace in the sealed shards of the kept pile."""
+def kept_traces(corpus: Path) -> Iterator[Trace]:
+    """Every trace in the sealed shards of the kept pile."""
     for path in sealed_files(corpus, "traces"):
-        offset = 0
-        with path.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                yield path, offset, _parsed(line, f"{path}:{number}")
-                offset += len(line)
+        for _, trace in _traces_in(path):
+            yield trace
 
 
-def read_chosen(chosen: Chosen) -> Iterator[Trace]:
-    """The chosen traces, one at a time."""
-    for path, offset in chosen.notes:
-        with path.open("rb") as file:
+def _traces_in(path: Path) -> Iterator[tuple[int, Trace]]:
+    """(offset, trace) of every line of a shard."""
+    offset = 0
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            yield offset, _parsed(line, f"{path}:{number}")
+            offset += len(line)
+
+
+def traces_at(path: Path, offsets: Sequence[int]) -> Iterator[Trace]:
+    """The traces that start at these bytes of a shard."""
+    with path.open("rb") as file:
+        for offset in offsets:
             file.seek(offset)
-            trace = _parsed(file.readline(), str(path))
-        yield trace
+            yield _parsed(file.readline(), str(path))
 
 
-def failures(corpus: Path) -> "Counter[str]":
-    """Samples by problem that the teacher answered and did not get right."""
+def failures_in(path: Path) -> "Counter[str]":
+    """Samples by problem, in one shard of what was rejected, that the teacher answered and did not
+    get right.
+    """
     counts: Counter[str] = Counter()
-    for path in sealed_files(corpus, "rejected"):
-        with path.open("rb") as lines:
-            for line in lines:
-                identity = _IDENTITY.search(line)
-                verdict = _VERDICT.search(line)
-                if identity and verdict and verdict[1] in _TEACHER_FAILURES:
-                    counts[identity[1].decode()] += 1
+    with path.open("rb") as lines:
+        for line in lines:
+            identity = _IDENTITY.search(line)
+            verdict = _VERDICT.search(line)
+            if identity and verdict and verdict[1] in _TEACHER_FAILURES:
+                counts[identity[1].decode()] += 1
     return counts
 
 

@@ -5,9 +5,8 @@ They are made to be given away, with the usual rights; a file in the corpus itse
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -51,41 +50,59 @@ def chat(trace: Trace) -> list[Message]:
     return training_messages(turn, trace.reasoning, trace.response)
 
 
-def write_chat(path: Path, traces: Iterable[Trace]) -> int:
-    """`{"messages": […]}` a line; the number of lines. Errors: `CannotWrite`."""
-    rows = 0
+def chat_lines(traces: Iterable[Trace]) -> bytes:
+    """`{"messages": […]}` a line."""
+    lines = [
+        orjson.dumps({"messages": chat(trace)}, option=orjson.OPT_APPEND_NEWLINE)
+        for trace in traces
+    ]
+    return b"".join(lines)
+
+
+def table_of(
+    traces: Iterable[Trace], pass_rates: Iterable[float | None], are_repaired: bool = False
+) -> pa.Table:
+    """One row a trace, `SCHEMA`. `pass_rates`: of their problems, in parallel."""
+    rows = [
+        _row(trace, pass_rate, are_repaired)
+        for trace, pass_rate in zip(traces, pass_rates, strict=True)
+    ]
+    return pa.Table.from_pylist(rows, SCHEMA)
+
+
+def write_chat(path: Path, blocks: Iterable[bytes]) -> None:
+    """Blocks of `chat_lines`, in order. Errors: `CannotWrite`."""
     with _whole(path) as temporary, temporary.open("wb") as file:
-        for trace in traces:
-            file.write(orjson.dumps({"messages": chat(trace)}, option=orjson.OPT_APPEND_NEWLINE))
-            rows += 1
-    return rows
+        for block in blocks:
+            file.write(block)
 
 
-def write_parquet(
-    path: Path,
-    traces: Iterator[Trace],
-    pass_rates: Mapping[str, float],
-    repaired_ids: frozenset[str] = frozenset(),
-) -> int:
-    """One row a trace, `SCHEMA`; the number of rows. `repaired_ids`: of traces. Errors:
-    `CannotWrite`.
-    """
-    rows = 0
+def write_parquet(path: Path, tables: Iterable[pa.Table]) -> None:
+    """Tables of `SCHEMA`, in order, in row groups of equal size. Errors: `CannotWrite`."""
     with (
         _whole(path) as temporary,
         pq.ParquetWriter(temporary, SCHEMA, compression="zstd") as writer,
     ):
-        while True:
-            batch = list(islice(traces, ROW_GROUP))
-            if not batch:
-                break
-            table = [
-                _row(trace, pass_rates.get(trace.problem_id), trace.id in repaired_ids)
-                for trace in batch
-            ]
-            writer.write_table(pa.Table.from_pylist(table, SCHEMA))
-            rows += len(batch)
-    return rows
+        for group in _row_groups(tables):
+            writer.write_table(group)
+
+
+def _row_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The rows of all tables, `ROW_GROUP` at a time, however many each has."""
+    waiting: list[pa.Table] = []
+    rows = 0
+    for table in tables:
+        while rows + table.num_rows >= ROW_GROUP:
+            missing_rows = ROW_GROUP - rows
+            yield pa.concat_tables([*waiting, table.slice(0, missing_rows)]).combine_chunks()
+            table = table.slice(missing_rows)
+            waiting = []
+            rows = 0
+        if table.num_rows:
+            waiting.append(table)
+            rows += table.num_rows
+    if rows:
+        yield pa.concat_tables(waiting).combine_chunks()
 
 
 def write_held_out(path: Path, traces: Iterable[Trace], problem_ids: Iterable[str]) -> int:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from generator.parts.part import Part
-from shared.child_environment import package_root
+from shared.child_environment import python_path
 from shared.file_writing import make_corpus_folder, make_folder_within, open_within
 from shared.parts import part_folder
 
@@ -89,9 +89,7 @@ def command_line(part: Part, at_once: int, words: Sequence[str]) -> tuple[str, .
 
 
 def _environment(variables: Mapping[str, str]) -> dict[str, str]:
-    paths = [str(package_root()), os.environ.get("PYTHONPATH", "")]
-    paths_in_order = os.pathsep.join(path for path in paths if path)
-    return {**os.environ, **variables, "PYTHONPATH": paths_in_order}
+    return {**os.environ, **variables, "PYTHONPATH": python_path()}
 
 
 def _end_with(parent: int) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from generator.parts.processes import PartCommand, PartEnd, end_of, start
 from generator.parts.tasks import Task, Values, outcome_of, reply_to
-from shared.child_environment import package_root
+from shared.child_environment import python_path
 from shared.errors import InputError
 
 RETRIES = 5  # of a task whose worker or host is gone
@@ -40,7 +40,7 @@ class RayTasks:
         self._address = address
 
     def __enter__(self) -> "RayTasks":
-        variables = {"PYTHONPATH": str(package_root())}
+        variables = {"PYTHONPATH": python_path()}
         try:
             self._ray.init(
                 address=self._address or None,

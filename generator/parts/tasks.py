@@ -19,6 +19,7 @@ FUNCTIONS = {
     "screen": "generator.parts.screening:perform",
     "rewrite": "generator.parts.rewriting:perform",
     "export notes": "generator.parts.exporting:perform_notes",
+    "export failures": "generator.parts.exporting:perform_failures",
     "export rows": "generator.parts.exporting:perform_rows",
 }
 _ERRORS = {error.__name__: error for error in (InputError, CannotWrite)}
