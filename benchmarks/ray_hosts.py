@@ -64,13 +64,14 @@ def compare(folder: Path, url: str) -> int:
     divided = write_config(folder, "divided", url)
     corpus = folder / "divided"
     for host in range(HOSTS):
-        start_node(host)
+        start_node(host, folder / "ray")
     address = f"{NETWORK}.{10}:{PORT}"
     words = generator("run", divided, "--parts", str(PARTS), "--on", f"ray:{address}")
     began = time.monotonic()
     run = subprocess.Popen(inside(0, words), stderr=subprocess.PIPE, text=True)
     part = wait_for_part_on(HOSTS - 1, corpus)
     finished = {path.name: digest(path) for path in corpus.glob("part-*") if is_done(path)}
+    print(f"{len(finished)} parts are finished", flush=True)
     pids = pids_of(HOSTS - 1)
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
@@ -165,13 +166,14 @@ def remove_network() -> None:
     subprocess.run(["ip", "link", "del", BRIDGE], check=False, stderr=-3)
 
 
-def start_node(host: int) -> None:
+def start_node(host: int, folder: Path) -> None:
     """A Ray node of one processor; the first is the head."""
     words = [sys.executable, "-m", "ray.scripts.scripts", "start", "--num-cpus", "1"]
     words += ["--node-ip-address", f"{NETWORK}.{10 + host}", "--disable-usage-stats"]
     words += ["--object-store-memory", str(100 * 1024**2)]
     if host == 0:
         words += ["--head", "--port", str(PORT), "--include-dashboard", "false"]
+        words += ["--temp-dir", str(folder)]
     else:
         words += ["--address", f"{NETWORK}.10:{PORT}"]
     subprocess.run(inside(host, words), check=True, capture_output=True)
@@ -179,7 +181,9 @@ def start_node(host: int) -> None:
 
 
 def wait_for_part_on(host: int, corpus: Path) -> str:
-    """Until that host does a part that has some samples; its folder's name."""
+    """Until that host does a part that has some samples, and another part is finished; its
+    folder's name.
+    """
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         for pid in pids_of(host):
@@ -190,7 +194,8 @@ def wait_for_part_on(host: int, corpus: Path) -> str:
             if "--part" in words:
                 number = words[words.index("--part") + 1].partition("/")[0]
                 part = corpus / f"part-{int(number):04d}"
-                if any(path.stat().st_size for path in part.glob("*/shard-*.open")):
+                has_samples = any(path.stat().st_size for path in part.glob("*/shard-*.open"))
+                if has_samples and any(map(is_done, corpus.glob("part-*"))):
                     return part.name
         time.sleep(0.1)
     raise TimeoutError(f"host {host} has done nothing")

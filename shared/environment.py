@@ -26,7 +26,7 @@ from shared.errors import CannotWrite, InputError, Stopped, die_of_a_second, run
 # environment's own.
 ADDITIONS = {"unsloth": ("unsloth", "bitsandbytes", "liger-kernel")}
 # Optional extras that a program's environment has all the same: its tests run them.
-EXTRAS = {"generator": ("postgres",)}
+EXTRAS = {"generator": ("postgres", "ray")}
 PROGRESS_SECONDS = 20.0  # between lines that say how far it is
 
 

@@ -26,7 +26,8 @@ class RayTasks:
     """A connection to a cluster. Use as a context manager."""
 
     def __init__(self, address: str) -> None:
-        """`address`: as `ray.init` takes it; "": the cluster that Ray finds, or a new one here.
+        """`address`: as `ray.init` takes it; "": the cluster that Ray finds, or a new one here; "local":
+        a new one here.
 
         Errors: `InputError` where Ray is not installed or the cluster does not answer.
         """
@@ -50,7 +51,11 @@ class RayTasks:
             )
         except (ConnectionError, ValueError, RuntimeError) as error:
             why = str(error).splitlines()[0]
-            raise InputError(f"--on ray:{self._address}: {why}: correct the address") from None
+            place = f"ray:{self._address}" if self._address else "ray"
+            raise InputError(
+                f"--on {place}: {why}: correct the address, or take ray:local for a cluster of its"
+                " own"
+            ) from None
         return self
 
     def __exit__(self, *_: object) -> None:

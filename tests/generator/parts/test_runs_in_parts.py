@@ -7,8 +7,6 @@ import re
 import signal
 import subprocess
 import urllib.request
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +15,9 @@ import pytest
 from generator.__main__ import main
 from shared.errors import InputError
 from shared.parts import part_of
+from tests.generator.parts.world import World, outcomes, processes_of_part
 from tests.generator.process_runs import (
     LONG,
-    Rehearsal,
     configure,
     environment,
     eventually,
@@ -33,76 +31,12 @@ from tests.generator.process_runs import (
 PROBLEMS = 24
 
 
-def outcomes(corpus: Path) -> dict[str, str]:
-    """Verdicts by id, of a corpus in parts or not; an id that stands twice fails."""
-    found: dict[str, str] = {}
-    for folder in (corpus, *sorted(corpus.glob("part-*"))):
-        for row in rows(folder):
-            assert row["id"] not in found
-            found[row["id"]] = row["verdict"]
-    return found
-
-
 def digests(folder: Path) -> dict[str, str]:
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
-
-
-def processes_of_part(part: str) -> list[int]:
-    """The processes of this machine that do a part."""
-    pids = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (folder / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if part.encode() in words:
-            pids.append(int(folder.name))
-    return pids
-
-
-@dataclass(frozen=True)
-class World:
-    """A teacher that answers each problem always alike, and problems for it."""
-
-    teacher: Rehearsal
-    problems: Path
-
-    def configure(self, folder: Path, **keys: Any) -> Path:
-        source = {"problems__source": str(self.problems), "problems__limit": 0}
-        return configure(folder, self.teacher.url, **(source | keys))
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    folder = tmp_path_factory.mktemp("world")
-    problems = []
-    answers = []
-    for number in range(PROBLEMS):
-        text = f"Ann has {number * 7} stamps and is given {number + 5} more. How many has she?"
-        gold = number * 8 + 5
-        said = gold + (number % 4 == 3)
-        problems.append({"problem": text, "answer": str(gold)})
-        answers.append(
-            {"problem": text, "reasoning": f"So {said}.", "response": f"\\boxed{{{said}}}"}
-        )
-    problems += [{**row, "problem": row["problem"].upper()} for row in problems[:5]]
-    (folder / "problems.jsonl").write_text("".join(json.dumps(row) + "\n" for row in problems))
-    (folder / "answers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in answers))
-    replay = str(folder / "answers.jsonl")
-    with rehearsal("--latency", "0.25", "--replay", replay) as teacher:
-        yield World(teacher, folder / "problems.jsonl")
-
-
-@pytest.fixture(scope="module")
-def single(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What one process makes of it."""
-    folder = tmp_path_factory.mktemp("single")
-    assert generator("run", world.configure(folder)).returncode == 0
-    return folder / "corpus"
 
 
 def test_a_killed_part_is_named_and_done_again_and_finished_parts_stay_as_they_are(
