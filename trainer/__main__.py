@@ -9,6 +9,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +52,7 @@ def main(argv: Sequence[str]) -> int:
 
         return chat(run, temperature=arguments.temperature, max_new_tokens=arguments.max_new_tokens)
     if arguments.command == "merge":
-        from trainer.artifacts.merge import merge
-        from trainer.disk_errors import full_disk_in_one_line
-
-        with full_disk_in_one_line(run):
-            return merge(run, say)
+        return _merge(run, is_part_of_a_run=arguments.with_parent)
     if arguments.command == "push":
         from trainer.artifacts.push import push
 
@@ -81,6 +78,23 @@ def main(argv: Sequence[str]) -> int:
 def say(line: str) -> None:
     """Print a line at once, also into a pipe."""
     print(line, flush=True)
+
+
+def _merge(run: Path, is_part_of_a_run: bool) -> int:
+    """Merge, holding the folder; as a part of a run, which holds it, end when the run does."""
+    from shared.folder_lock import FolderLock
+    from trainer.artifacts.finalize import end_with_parent
+    from trainer.artifacts.merge import merge, run_config
+    from trainer.disk_errors import full_disk_in_one_line
+
+    run_config(run)  # a folder that is no run's is told before anything is made in it
+    if is_part_of_a_run:
+        end_with_parent()
+    with (
+        nullcontext() if is_part_of_a_run else FolderLock(run, key="run"),
+        full_disk_in_one_line(run),
+    ):
+        return merge(run, say)
 
 
 def _with_config(arguments: argparse.Namespace) -> int:
@@ -144,6 +158,7 @@ def _add_run_commands(commands: Any) -> None:
     chat.add_argument("--temperature", type=float, default=0.0)
     chat.add_argument("--max-new-tokens", type=int, default=2048)
     merge = commands.add_parser("merge", help="adapter and base as one 16-bit model, proved")
+    merge.add_argument("--with-parent", action="store_true", help=argparse.SUPPRESS)
     export = commands.add_parser("export", help="the merged model as GGUF for llama.cpp")
     export.add_argument("format", choices=["gguf"], nargs="?", default="gguf")
     export.add_argument(

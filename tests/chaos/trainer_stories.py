@@ -122,12 +122,34 @@ def killed_merge_process(story: Story) -> None:
     training.finish()
 
 
+@kind("trainer", share=2)
+def orphaned_merge(story: Story) -> None:
+    """The training is killed while its merge works, and given again at once: the orphan spoils
+    nothing.
+    """
+    training = begun(story, story.rng.choice(("lora", "often")))
+    for _ in range(story.rng.randint(1, 3)):
+        process = training.run()
+        merges = len(merge_processes(story))
+        story.until(lambda merges=merges: len(merge_processes(story)) > merges, process, 60)  # type: ignore[misc]
+        process.wait(story.rng.uniform(0, 0.35))
+        if not story.kill(process):
+            break
+        story.no_traceback(process)
+    training.finish()
+
+
 def merge_process(story: Story) -> int:
-    """The process that merges: the last that this story's processes have started; 0 for none."""
-    pids = (story.folder / "pids").read_text().split()
+    """The last process that merges; 0 for none."""
+    return (merge_processes(story) or [0])[-1]
+
+
+def merge_processes(story: Story) -> list[int]:
+    """What this story's processes have started themselves."""
+    file = story.folder / "pids"
+    pids = file.read_text().split() if file.exists() else []
     own = {str(process.pid) for process in story.processes}
-    others = [int(pid) for pid in pids if pid not in own]
-    return others[-1] if others else 0
+    return [int(pid) for pid in pids if pid not in own]
 
 
 def kill_pid(pid: int) -> bool:

@@ -177,8 +177,9 @@ class Training:
         leftovers += [path.name for path in self.run_folder.rglob("*.tmp")]
         if leftovers:
             self.story.violation(f"left in a finished run's folder: {leftovers}")
-        if not (self.run_folder / "report.html").read_text().rstrip().endswith("</html>"):
-            self.story.violation("report.html is not whole")
+        report = self.run_folder / "report.html"
+        if not report.exists() or not report.read_text().rstrip().endswith("</html>"):
+            self.story.violation("report.html is not there or not whole")
         limit = VARIANTS[self.variant][3]
         if len(self.checkpoints()) > limit:
             self.story.violation(f"{len(self.checkpoints())} checkpoints are kept, not {limit}")

@@ -87,7 +87,7 @@ def test_a_finished_run_is_left_alone_and_what_was_lost_of_it_is_made_again(run:
     assert f"{run / 'adapter'}: weights of step 12" in output
 
 
-def test_a_merge_that_a_signal_ends_is_told_and_the_same_command_goes_on(
+def test_a_merge_ends_with_its_run_and_one_that_a_signal_ends_is_told(
     run: Path, tmp_path: Path
 ) -> None:
     copy = Path(shutil.copytree(run, tmp_path / "run"))
@@ -102,9 +102,31 @@ def test_a_merge_that_a_signal_ends_is_told_and_the_same_command_goes_on(
     code, output = finish(process)
     assert code == 1
     assert "the merge was ended by SIGKILL" in output
+    process = start(*words)
+    orphans: list[int] = []
+    while process.poll() is None and not orphans:
+        time.sleep(0.05)
+        orphans = _children_named("merge", process.pid)
+    held = finish(start("merge", str(copy)))
+    assert held[0] == 2
+    assert f"held by process {process.pid}" in held[1]
+    process.kill()
+    finish(process)
+    deadline = time.monotonic() + 20
+    while _lives(orphans[0]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _lives(orphans[0]), "a merge outlives the run that is killed"
     assert "Traceback" not in output
     assert finish(start(*words))[0] == 0
     assert (copy / "merged/model.safetensors").exists()
+
+
+def _lives(pid: int) -> bool:
+    """Whether a process runs; one that nobody has waited for yet does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def _children_named(word: str, pid: int) -> list[int]:

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ def _finalize(config: TrainerConfig, tokenizer: Any, say: Callable[[str], None])
     if config.method != "full" and config.train.merge:
         # A process of its own: Unsloth has changed the libraries in this one, and its memory is to
         # be free again.
-        exit_code = _call([sys.executable, "-m", "trainer", "merge", str(folder)])
+        exit_code = _call([sys.executable, "-m", "trainer", "merge", str(folder), "--with-parent"])
         if exit_code < 0:
             raise MergeKilled(folder, -exit_code)
     from trainer.artifacts.model_card import write_card
@@ -99,11 +100,11 @@ def _place_weights(config: TrainerConfig, best: Checkpoint, tokenizer: Any) -> P
 
 def _call(command: Sequence[str]) -> int:
     """Run a program to its end, or to ours: Ctrl-C is for this process, which ends the other
-    one.
+    one. Its stdin is never written to: it closes with this process (`end_with_parent`).
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # the child keeps them blocked
     try:
-        child = subprocess.Popen(command, env=alone(os.environ))
+        child = subprocess.Popen(command, stdin=subprocess.PIPE, env=alone(os.environ))
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     try:
@@ -111,6 +112,20 @@ def _call(command: Sequence[str]) -> int:
     finally:
         child.kill()
         child.wait()
+        assert child.stdin is not None
+        child.stdin.close()
+
+
+def end_with_parent() -> None:
+    """In the child: die as soon as the parent is gone. A killed run cannot end its merge, and the
+    next run would have it write into the same folder.
+    """
+
+    def watch() -> None:
+        os.read(0, 1)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
 def is_finished(config: TrainerConfig) -> bool:
