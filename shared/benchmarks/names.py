@@ -49,9 +49,10 @@ HELD_OUT = "held-out:"
 # Before lighteval's own name of one of its tasks, which only the evaluation can ask.
 LIGHTEVAL = "lighteval:"
 
+_PLAIN_SUFFIXES = [suffix for suffix in SUFFIXES if not suffix.endswith(".gz")]
 WHAT_A_NAME_IS = (
-    f"{', '.join(PUBLIC)}, OWNER/NAME[:[CONFIG:]SPLIT] of the hub, {HELD_OUT}CORPUS or a path to a"
-    f" file ({', '.join(ending for ending in SUFFIXES if ending.count('.') == 1)}, also .gz)"
+    f"{', '.join(PUBLIC)}, OWNER/NAME[:[CONFIG:]SPLIT] of the hub (modelscope:… of ModelScope),"
+    f" {HELD_OUT}CORPUS or a path to a file ({', '.join(_PLAIN_SUFFIXES)}, also .gz)"
 )
 
 _HUB_NAME = re.compile(r"[\w.\-]+/[\w.\-]+(?::[\w.\-]+){0,2}")
