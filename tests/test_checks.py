@@ -23,7 +23,10 @@ LINT = [
 ]
 
 
-CHAOS = "generator -m tests.chaos --seconds 180 --jobs 2 --first 0 --kinds "
+CHAOS = [
+    "generator -m tests.chaos --seconds 180 --jobs 2 --first 0 --kinds ",
+    "generator -m tests.fuzz --seconds 3",
+]
 
 
 @pytest.fixture
@@ -62,8 +65,8 @@ def calls(checkout: Path, *command: str) -> tuple[int, list[str]]:
 
 
 def test_ci_runs_what_make_check_runs_each_once_and_measures_coverage(checkout: Path) -> None:
-    assert calls(checkout, "make", "check") == (0, [*LINT, CHAOS, "generator -m tests.suite"])
-    lines = [*LINT, CHAOS, "generator -m tests.suite --coverage"]
+    assert calls(checkout, "make", "check") == (0, [*LINT, *CHAOS, "generator -m tests.suite"])
+    lines = [*LINT, *CHAOS, "generator -m tests.suite --coverage"]
     assert calls(checkout, ".ci/run") == (0, lines)
 
 
@@ -84,8 +87,8 @@ def test_make_test_fast_runs_the_unit_tests_alone(checkout: Path) -> None:
 
 def test_make_chaos_takes_its_time_its_jobs_and_its_kinds(checkout: Path) -> None:
     words = ["make", "chaos", "SECONDS=900", "JOBS=8", "FIRST=40", "KINDS=kills,trainer"]
-    expected = "generator -m tests.chaos --seconds 900 --jobs 8 --first 40 --kinds kills,trainer"
-    assert calls(checkout, *words) == (0, [expected])
+    stories = "generator -m tests.chaos --seconds 900 --jobs 8 --first 40 --kinds kills,trainer"
+    assert calls(checkout, *words) == (0, [stories, "generator -m tests.fuzz --seconds 30"])
 
 
 def test_the_workflow_runs_make_check() -> None:
