@@ -279,6 +279,8 @@ class Run:
         batches = {lane.name: lane.status() for lane in self._batch_lanes}
         lanes = [replace(lane, batches=batches.get(lane.name, [])) for lane in self._lanes.status()]
         status = self._snapshots.take(phase, self._note, lanes, self._lanes.budgets())
+        if is_paused:  # nobody knows for how long
+            return replace(status, eta_seconds=None)
         if status.eta_seconds is None:
             return status
         remaining_samples = status.total - status.done

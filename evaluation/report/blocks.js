@@ -24,6 +24,12 @@ function html(name, className, ...children) {
   return element;
 }
 
+// What came from a model or a benchmark: it is never translated.
+function verbatim(element) {
+  element.setAttribute("translate", "no");
+  return element;
+}
+
 // ---- data blocks
 
 // The page is shown while the blocks behind this script are still being read: a block is whole

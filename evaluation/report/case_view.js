@@ -18,8 +18,8 @@ async function show(entry) {
   );
   $("detail").replaceChildren(
     html("div", "dim", `${label(entry)} · ${entry.id}`),
-    html("div", "problem text", renderText(entry.problem, withMath)),
-    html("p", "gold", "gold answer: ", html("b", "", answerNode(entry.gold, withMath))),
+    verbatim(html("div", "problem text", renderText(entry.problem, withMath))),
+    html("p", "gold", "gold answer: ", verbatim(html("b", "", answerNode(entry.gold, withMath)))),
     html("div", "sides", ...columns),
   );
   $("detail").scrollTop = 0;
@@ -32,7 +32,7 @@ function answerNode(text, withMath) {
 }
 
 function drawSide(model, samples, texts, withMath) {
-  const side = html("div", "side", html("h3", "", model));
+  const side = html("div", "side", verbatim(html("h3", "", model)));
   if (!samples.length) {
     side.append(html("p", "dim", "not answered"));
     return side;
@@ -57,7 +57,7 @@ function drawSide(model, samples, texts, withMath) {
 function drawSample(sample, [reasoning, response, unclosed], withMath) {
   const nodes = [drawFacts(sample, withMath)];
   if (reasoning) nodes.push(drawThinking(reasoning, unclosed, withMath));
-  nodes.push(html("div", "text response", renderText(response, withMath)));
+  nodes.push(verbatim(html("div", "text response", renderText(response, withMath))));
   if (!response.trim()) {
     const reason = unclosed
       ? "The thinking never ended: nothing was answered."
@@ -76,7 +76,7 @@ function drawFacts(sample, withMath) {
     "facts",
     verdict,
     " · answered ",
-    html("b", "", answer),
+    verbatim(html("b", "", answer)),
     ` · ${inEnglish(sample[TOKENS])} tokens · ${sample[FINISH]} · ${sample[REASON]}${check}`,
   );
   if (isDisputed(sample)) {
@@ -95,7 +95,7 @@ function drawThinking(reasoning, unclosed, withMath) {
   details.ontoggle = () => {
     const isRendered = details.childElementCount > 1;
     if (!details.open || isRendered) return;
-    details.append(html("div", "text thinking", renderText(reasoning, withMath)));
+    details.append(verbatim(html("div", "text thinking", renderText(reasoning, withMath))));
   };
   return details;
 }

@@ -141,7 +141,7 @@ function drawRow(entry, position) {
     const samples = entry.models[side];
     return samples.length ? inEnglish(Math.round(meanTokens(samples))) : "–";
   });
-  const problem = html("div", "", entry.problem.slice(0, 160).replace(/\s+/g, " "));
+  const problem = verbatim(html("div", "", entry.problem.slice(0, 160).replace(/\s+/g, " ")));
   const meta = html("div", "meta", tag, `${lengths.join(" → ")} tokens`);
   const row = html("div", "row", problem, meta);
   row.style.top = `${position * ROW_HEIGHT}px`;

@@ -10,7 +10,7 @@ from html import escape
 from evaluation.report.tables import table
 from evaluation.stats.comparison import CAUSES, Entry
 from evaluation.stats.paired import wilson
-from shared.pages.charts import WIDTH, svg_bar, svg_line, svg_open, svg_text
+from shared.pages.charts import SVG_CLOSE, WIDTH, svg_bar, svg_line, svg_open, svg_text
 
 # Pixels.
 _LABEL_WIDTH = 186
@@ -49,7 +49,7 @@ def accuracy(summaries: Sequence[Entry]) -> str:
         svg.append(_label(y, summary["model"]))
         svg.append(scale.whisker(y, (low, summary["accuracy"], high), model_colour(row), hint))
         svg.append(_value(y, share))
-    return "".join([*svg, "</svg>"])
+    return "".join([*svg, SVG_CLOSE])
 
 
 def difference(comparisons: Sequence[Entry]) -> str:
@@ -75,7 +75,7 @@ def difference(comparisons: Sequence[Entry]) -> str:
         svg.append(_label(y, name))
         svg.append(scale.whisker(y, (low, entry["difference"], high), colour, hint))
         svg.append(_value(y, points(entry["difference"])))
-    return "".join([*svg, "</svg>"])
+    return "".join([*svg, SVG_CLOSE])
 
 
 def gain(entry: Entry) -> str:
@@ -92,7 +92,7 @@ def gain(entry: Entry) -> str:
     svg.append(scale.zero_line(height))
     svg.append(svg_text(scale.x(0) - 8, height - 8, "← broken", "end", "dim"))
     svg.append(svg_text(scale.x(0) + 8, height - 8, "fixed →", "start", "dim"))
-    return "".join([*svg, "</svg>"])
+    return "".join([*svg, SVG_CLOSE])
 
 
 def _fixed_bar(scale: "_Scale", y: float, cause: str, count: int) -> list[str]:
@@ -132,7 +132,7 @@ def by_length(summaries: Sequence[Entry]) -> str:
     for place, (low, below) in enumerate(spans):
         x = _SCALE_WIDTH + step * (place + 0.5)
         svg.append(svg_text(x, _BY_LENGTH_HEIGHT - 8, _span(low, below), "middle"))
-    return "".join([*svg, "</svg>"])
+    return "".join([*svg, SVG_CLOSE])
 
 
 def _share_lines() -> list[str]:
@@ -178,7 +178,7 @@ def tokens_per_correct(summaries: Sequence[Entry]) -> str:
         svg.append(_label(y + 10, summary["model"]))
         svg.append(svg_bar(_LABEL_WIDTH, y, width, _BAR_HEIGHT, model_colour(row), hint))
         svg.append(svg_text(_LABEL_WIDTH + width + 6, y + 15, value))
-    return "".join([*svg, "</svg>"])
+    return "".join([*svg, SVG_CLOSE])
 
 
 def pass_at_k(summaries: Sequence[Entry]) -> str:

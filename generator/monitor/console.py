@@ -7,20 +7,22 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import TextIO
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
 from rich.panel import Panel as Frame
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from generator.monitor.status import LaneStatus, RunStatus, counts, pace
+from generator.monitor.status import LaneStatus, RunStatus, counts, pace, reset_note
 from shared.durations import duration
 
 FRAME_SECONDS = 0.5
 LINE_SECONDS = 30.0
+WIDE_COLUMNS = 88  # from which the table of lanes fits
 
 
 async def show(status: Callable[[], RunStatus], out: TextIO = sys.stdout) -> None:
@@ -83,9 +85,10 @@ def panel(status: RunStatus) -> RenderableType:
     """A status as a panel some ten lines high."""
     parts: list[RenderableType] = [_numbers(status)]
     if len(status.lanes) > 1 or any(lane.reason or lane.per_minute for lane in status.lanes):
-        parts.append(_lanes(status.lanes))
+        parts.append(_Lanes(status.lanes))
     now = time.time()
     parts += [Text(batch.in_words(now)) for lane in status.lanes for batch in lane.batches]
+    parts += _budgets(status)
     if status.phase != "running":
         parts.append(Text(_phase(status), style="bold yellow"))
     return Frame(
@@ -104,9 +107,7 @@ def _numbers(status: RunStatus) -> Table:
     eta = f", ready in {duration(status.eta_seconds)}" if status.eta_seconds is not None else ""
     rows.add_row("done", f"{status.done:,}{total} in {duration(status.elapsed_seconds)}{eta}")
     if status.total:
-        rows.add_row(
-            "", ProgressBar(total=status.total, completed=min(status.done, status.total), width=48)
-        )
+        rows.add_row("", _bar(status))
     share = f" ({status.kept / status.done:.0%})" if status.done else ""
     rows.add_row("kept", Text.assemble((f"{status.kept:,}", "green"), share))
     rejections = _rejections(status)
@@ -121,20 +122,81 @@ def _numbers(status: RunStatus) -> Table:
     return rows
 
 
+def _bar(status: RunStatus) -> ProgressBar:
+    """Green: a run that goes well must not look like an alarm."""
+    return ProgressBar(
+        total=status.total,
+        completed=min(status.done, status.total),
+        width=48,
+        complete_style="green",
+        finished_style="green",
+    )
+
+
 def _rejections(status: RunStatus) -> dict[str, int]:
     """Rejected samples of this run by verdict."""
     return {name: count for name, count in status.verdicts.items() if name != "correct"}
 
 
-def _lanes(lanes: list[LaneStatus]) -> Table:
+class _Lanes:
+    """The lanes as a table; on a narrow terminal two lines each."""
+
+    def __init__(self, lanes: list[LaneStatus]) -> None:
+        self._lanes = lanes
+
+    def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
+        if options.max_width >= WIDE_COLUMNS:
+            yield _lane_table(self._lanes)
+            return
+        for lane in self._lanes:
+            yield from _lane_lines(lane)
+
+
+def _lane_table(lanes: list[LaneStatus]) -> Table:
     table = Table(box=None, padding=(0, 2), header_style="dim")
     for heading in ("lane", "in flight", "limit", "calls", "now", "pace"):
         table.add_column(heading, justify="left" if heading in ("lane", "now", "pace") else "right")
     for lane in lanes:
-        now = Text(lane.reason or lane.state, style="yellow" if lane.reason else "green")
         numbers = (f"{lane.in_flight:,}", f"{lane.limit:,}", f"{lane.calls:,}")
-        table.add_row(Text(lane.name), *numbers, now, pace(lane.per_minute, lane.pace_source))
+        lane_pace = pace(lane.per_minute, lane.pace_source)
+        table.add_row(Text(lane.name), *numbers, _state(lane), lane_pace)
     return table
+
+
+def _lane_lines(lane: LaneStatus) -> list[Text]:
+    """A lane's name, state and numbers; then why it waits, or its pace. Cut at the edge."""
+    calls = f"{lane.in_flight:,} of {lane.limit:,} in flight, {lane.calls:,} calls"
+    lines = [Text.assemble((lane.name, "bold"), " ", (lane.state, _state(lane).style), f" {calls}")]
+    detail = lane.reason or pace(lane.per_minute, lane.pace_source)
+    if detail:
+        lines.append(Text(f"  {detail}", style="dim"))
+    return [_cut(line) for line in lines]
+
+
+def _state(lane: LaneStatus) -> Text:
+    return Text(lane.reason or lane.state, style="yellow" if lane.reason else "green")
+
+
+def _budgets(status: RunStatus) -> list[Text]:
+    """What is used of each limit, of the lanes and of the whole run; a line each."""
+    now = datetime.fromisoformat(status.at)
+    budgets = [*(budget for lane in status.lanes for budget in lane.budgets), *status.budgets]
+    lines = []
+    for budget in budgets:
+        money = "$" if budget.name.startswith("usd") else ""
+        digits = ",.2f" if money else ",.0f"
+        used = f"{money}{budget.used:{digits}} of {money}{budget.limit:{digits}}"
+        reset = reset_note(budget.resets_at, now)
+        name = budget.name.replace("_", " ")
+        text = Text(f"{budget.lane or 'whole run'}: {used} {name}{reset}", style="dim")
+        lines.append(_cut(text))
+    return lines
+
+
+def _cut(line: Text) -> Text:
+    line.no_wrap = True
+    line.overflow = "ellipsis"
+    return line
 
 
 def summary(status: RunStatus, next_command: str, traces: str = "traces/*.jsonl") -> str:

@@ -138,7 +138,7 @@ def _count_in_lane(lane: LaneFigures, trace: Trace, is_kept: bool) -> None:
         lane.kept += 1
     lane.prompt_tokens += trace.usage.prompt_tokens
     lane.completion_tokens += trace.usage.completion_tokens
-    if trace.cost_usd is not None:
+    if trace.cost_usd:  # 0 where its lane has no prices
         lane.cost_usd += trace.cost_usd
         lane.has_price = True
     lane.attempts += trace.attempts

@@ -1,5 +1,5 @@
-"""The report as one self-contained HTML page: no script, nothing fetched, everything from the
-corpus escaped.
+"""The report as one self-contained HTML page: nothing fetched, everything from the corpus escaped.
+Samples have addresses of their own (`#sample-ID`) and can be searched.
 """
 
 from collections.abc import Iterable, Sequence
@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from generator.report.figures import BINS_A_DECADE, Figures, LaneFigures
-from shared.pages import document
+from shared.pages import asset, document
 from shared.pages.charts import bars, histogram, legend, stacked_bars
 from shared.records import VERDICTS, Trace
 from shared.shards import Pile
@@ -15,6 +15,17 @@ from shared.shards import Pile
 TEXT_CHARACTERS = 6_000  # of a sample's reasoning and response each
 SOURCES = 20
 REASONS = 16
+
+MOST_TICKS = 8  # below a histogram
+SEARCH = (
+    '<p><input id=search type=search placeholder="search the samples below"'
+    ' aria-label="search the samples below"> <span id=matches class=dim role=status></span></p>'
+)
+STYLE = """
+#search { font: inherit; width: min(100%, 28rem); padding: .3rem .6rem; border: 1px solid var(--line);
+  border-radius: 6px; color: var(--fg); background: var(--card); }
+details:target { outline: 2px solid var(--focus); }
+"""
 
 PILE_COLOURS: dict[Pile, str] = {"traces": "green", "rejected": "red"}
 VERDICT_COLOURS = dict(
@@ -36,9 +47,9 @@ def page(figures: Figures, made_at: str) -> str:
         _suspects(figures),
         _samples(figures),
     ]
-    return document(
-        f"{figures.corpus} · report", "\n".join(section for section in sections if section)
-    )
+    body = "\n".join(section for section in sections if section)
+    title = f"{figures.corpus} · report"
+    return document(title, body, style=STYLE, script=asset(__package__, "samples.js"))
 
 
 def _head(figures: Figures, made_at: str) -> str:
@@ -66,7 +77,7 @@ def _head(figures: Figures, made_at: str) -> str:
         else ""
     )
     return (
-        f"<h1>{escape(figures.corpus)}</h1><p class=dim>Samples from {escape(figures.first_start[:19])}"
+        f"<h1 translate=no>{escape(figures.corpus)}</h1><p class=dim>Samples from {escape(figures.first_start[:19])}"
         f" to {escape(figures.last_end[:19])} UTC; page made {escape(made_at)}.{torn}</p><div"
         f" class=tiles>{tiles}</div>"
     )
@@ -97,10 +108,11 @@ def _lengths(figures: Figures) -> str:
         pile: (PILE_COLOURS[pile], [counts[number] for number in bins])
         for pile, counts in figures.lengths.items()
     }
+    every = max(1, len(bins) // MOST_TICKS)
     ticks = [
         (number - lowest_bin, f"{10 ** (number / BINS_A_DECADE):,.0f}")
         for number in bins
-        if number % (BINS_A_DECADE // 2) == 0
+        if number % every == 0
     ]
     plot = histogram(
         series, ticks, "samples by completion tokens", "completion tokens (logarithmic)"
@@ -243,7 +255,7 @@ def _samples(figures: Figures) -> str:
     kept_samples = "".join(_sample(trace) for trace in figures.kept_samples)
     rejected_samples = "".join(_sample(trace) for trace in rejected_traces)
     return (
-        f"<h2>Samples to read: kept</h2>{kept_samples}"
+        f"{SEARCH}<h2>Samples to read: kept</h2>{kept_samples}"
         f"<h2>Samples to read: rejected</h2>{rejected_samples or '<p class=dim>none</p>'}"
     )
 
@@ -256,7 +268,8 @@ def _sample(trace: Trace) -> str:
     answers = f"answer {trace.final_answer or '–'}, gold {trace.gold or '–'}: {trace.reason}{flags}"
     title = escape(" ".join(trace.problem.split())[:160])
     return (
-        f"<details class=card><summary>{title} <span class=dim>{escape(facts)}</span></summary>"
+        f'<details class=card id="sample-{escape(trace.id)}" translate=no>'
+        f"<summary>{title} <span class=dim>{escape(facts)}</span></summary>"
         f"<p>{escape(answers)}</p><pre>{escape(trace.problem[:TEXT_CHARACTERS])}</pre>"
         f"<h4>Reasoning</h4><pre>{escape(_cut(trace.reasoning))}</pre>"
         f"<h4>Response</h4><pre>{escape(_cut(trace.response))}</pre></details>"

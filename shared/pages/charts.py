@@ -29,7 +29,13 @@ Points = Sequence[tuple[float, float]]
 def svg_open(name: str, height: float, width: float = WIDTH) -> str:
     """The opening tag of a chart; `name` is what a screen reader says."""
     label = escape(name, quote=True)
-    return f'<svg role="img" aria-label="{label}" viewBox="0 0 {width:.0f} {height:.0f}">'
+    return (
+        f'<div class="plot"><svg role="img" aria-label="{label}"'
+        f' viewBox="0 0 {width:.0f} {height:.0f}">'
+    )
+
+
+SVG_CLOSE = "</svg></div>"
 
 
 def svg_text(
@@ -105,7 +111,7 @@ def stacked_bars(
         total = sum(value for _, value in parts)
         share = f" ({total / share_of:.1%})" if share_of else ""
         marks.append(svg_text(x + 6, baseline, f"{total:,.0f}{share}"))
-    return "".join([*marks, "</svg>"])
+    return "".join([*marks, SVG_CLOSE])
 
 
 def histogram(
@@ -140,7 +146,7 @@ def histogram(
         x = HISTOGRAM_LEFT + bin_ * step
         marks.append(svg_text(x, HISTOGRAM_HEIGHT + 15, label, "middle"))
     marks.append(svg_text(WIDTH - 10, HISTOGRAM_HEIGHT + 30, axis, "end", "dim"))
-    return "".join([*marks, "</svg>"])
+    return "".join([*marks, SVG_CLOSE])
 
 
 def _stacked_bin(
@@ -201,7 +207,7 @@ def line_chart(
                 parts.append(_dot(place, colour, f"{name}, step {step:g}: {shown_value}"))
     keys = [(colour, name) for name, colour in zip(drawn, SERIES_COLOURS, strict=False)]
     caption = legend(keys) if len(keys) > 1 else ""
-    return figure(label, "".join([*parts, "</svg>"]) + caption)
+    return figure(label, "".join([*parts, SVG_CLOSE]) + caption)
 
 
 def _dot(place: tuple[float, float], colour: str, hint: str) -> str:

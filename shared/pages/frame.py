@@ -4,11 +4,13 @@ else run or load.
 
 import base64
 import hashlib
+import json
 from functools import cache
 from html import escape
 from importlib import resources
 
 CLOSING = "</body></html>\n"
+MAIN = "<main"  # a page without one of its own gets one
 
 
 @cache
@@ -20,6 +22,18 @@ def asset(package: str, name: str) -> str:
 def math_script() -> str:
     """The script that turns text with TeX into nodes: Temml and `renderText(text, withMath)`."""
     return asset(__package__, "vendor/temml.min.js") + "\n" + asset(__package__, "math.js")
+
+
+def page_script(script: str = "") -> str:
+    """A page's own script, then what every page has: the reader's language, with its catalogue of
+    strings, and places that scroll.
+    """
+    catalogue = json.dumps(json.loads(asset(__package__, "chinese.json")), ensure_ascii=False)
+    # Never the end of the script element, whatever a catalogue says.
+    language = asset(__package__, "language.js").replace(
+        "CATALOGUE", catalogue.replace("<", "\\u003c")
+    )
+    return "\n".join([script, language, asset(__package__, "scrolling.js")])
 
 
 def page_style(*styles: str) -> str:
@@ -48,7 +62,8 @@ def document(
         title: plain text.
         body: HTML, already escaped by whoever made it.
         style: CSS of this page, after the common one.
-        script: JavaScript, run after the body; the only one that the policy allows.
+        script: JavaScript of this page, run after the body; with the languages' script behind it
+            the only one that the policy allows.
         connect: where the script may send requests.
     """
     return document_opening(title, body, style=style, script=script, connect=connect) + CLOSING
@@ -59,17 +74,17 @@ def document_opening(
 ) -> str:
     """A page up to `CLOSING`, for whoever streams large data blocks between the two."""
     whole_style = page_style(style)
-    content_policy = escape(policy(whole_style, script, connect=connect), quote=True)
-    opening = (
+    whole_script = page_script(script)
+    content_policy = escape(policy(whole_style, whole_script, connect=connect), quote=True)
+    if MAIN not in body:
+        body = f"<main>{body}</main>"
+    return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f"<title>{escape(title)}</title>"
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f'<meta http-equiv="Content-Security-Policy" content="{content_policy}">'
-        f"<style>{whole_style}</style></head><body>\n{body}\n"
+        f"<style>{whole_style}</style></head><body>\n{body}\n<script>{whole_script}</script>\n"
     )
-    if script:
-        opening += f"<script>{script}</script>\n"
-    return opening
 
 
 def _hash(text: str) -> str:

@@ -80,6 +80,7 @@ def describe_run(
             "checkpointing": plan.setting.checkpointing,
             "dtype": plan.dtype,
             "compile": plan.compile,
+            "steps": plan.steps,
             "expected_gib": round(plan.total_gib, 2),
         },
         "card": asdict(card),

@@ -37,7 +37,7 @@ def report_html(
     """The whole page as text. `evals`: the lines of probe.jsonl."""
     body = "\n".join(
         (
-            f"<h1>{escape(name)}</h1>",
+            f"<h1 translate=no>{escape(name)}</h1>",
             _summary(manifest, metrics, evals),
             f"<h2>Curves</h2><div class=figures>{_curves(metrics, evals)}</div>",
             _answers(evals),
@@ -74,16 +74,24 @@ def _tiles(
         before = sum(answer["right"] for answer in evals[0]["answers"])
         after = sum(answer["right"] for answer in best["answers"])
         problems = len(best["answers"])
-        tiles.append((f"{before} → {after} of {problems}", "eval problems right, before and after"))
+        right = f"{before} → {after} of {problems}"
+        about = "eval problems right, before and after"
+        if "result" not in manifest:
+            about = "eval problems right, before and so far"
+        if len(evals) == 1:
+            right = f"{after} of {problems}"
+            about = f"eval problems right at step {evals[0]['step']:,}"
+        tiles.append((right, about))
     held_out = _points(metrics, "held_out_loss")
     if held_out:
         start = held_out[0][1]
         end = held_out[-1][1]
-        tiles.append((f"{start:.3f} → {end:.3f}", "held-out loss a token"))
+        losses = f"{start:.3f} → {end:.3f}" if len(held_out) > 1 else f"{end:.3f}"
+        tiles.append((losses, "held-out loss a token"))
     speeds = _points(metrics, "tokens_per_second")
     if speeds:
         tiles.append((f"{speeds[-1][1]:,.0f}", "tokens a second"))
-    tiles.append((f"{manifest['data']['train']:,}", "traces learnt"))
+    tiles += _progress(manifest, metrics)
     if best_step is not None:
         tiles.append((f"{best_step}", "step whose weights were kept"))
     proof = manifest.get("merge")
@@ -92,6 +100,19 @@ def _tiles(
         same = f"merge: {proof['same_answers']} of {proof['prompts']} greedy answers the same"
         tiles.append((verdict, same))
     return tiles
+
+
+def _progress(manifest: Mapping[str, Any], metrics: Sequence[Line]) -> list[tuple[str, str]]:
+    """How far the run is: the steps so far, and of how many traces."""
+    traces = f"{manifest['data']['train']:,}"
+    if "result" in manifest:
+        return [(traces, "traces learnt")]
+    step = max((int(line["step"]) for line in metrics), default=0)
+    whole = manifest["plan"].get("steps")
+    return [
+        (f"{step:,} of {whole:,}" if whole else f"{step:,}", "steps made"),
+        (traces, "traces to learn from"),
+    ]
 
 
 def _curves(metrics: Sequence[Line], evals: Sequence[Line]) -> str:
@@ -154,8 +175,8 @@ def _problem_row(evals: Sequence[Line], number: int) -> str:
         )
         texts = text + texts  # newest first
     return (
-        f"<tr><td><details><summary>{escape(problem['problem'])}</summary>"
-        f"<p>Gold: <b>{escape(problem['gold'])}</b></p>{texts}</details>{cells}"
+        f"<tr><td><details><summary translate=no>{escape(problem['problem'])}</summary>"
+        f"<p>Gold: <b translate=no>{escape(problem['gold'])}</b></p>{texts}</details>{cells}"
     )
 
 
@@ -178,7 +199,7 @@ def _data(data: Mapping[str, Any]) -> str:
         for shard in data["shards"]
     )
     return f"""<table><tr><td>traces read<td>{data["read"]:,}
-<tr><td>learnt<td>{data["train"]:,} ({data["tokens"]:,} tokens)
+<tr><td>for training<td>{data["train"]:,} ({data["tokens"]:,} tokens)
 <tr><td>held out<td>{data["held_out"]:,} of {len(data["held_out_problems"]):,} problems{left_out}
 <tr><td>cost of what was left out<td>${data["left_out_cost_usd"]:,.2f}
 <tr><td>open shards, not read<td>{data["open_shards_not_read"]:,}</table>

@@ -5,7 +5,7 @@ else run.
 from functools import cache
 
 from shared.pages import asset, document, math_script, policy
-from shared.pages.frame import page_style
+from shared.pages.frame import page_script, page_style
 
 PARTS = f"{__package__}.dashboard"
 SCRIPTS = ("format.js", "elements.js", "chart.js", "lanes.js", "traces.js", "dashboard.js")
@@ -23,7 +23,8 @@ def page_policy() -> str:
     """Content-Security-Policy: only the page's own script and style, by their hashes; data from
     this server alone.
     """
-    return policy(page_style(_style()), _script(), connect="'self'") + "; frame-ancestors 'none'"
+    content_policy = policy(page_style(_style()), page_script(_script()), connect="'self'")
+    return content_policy + "; frame-ancestors 'none'"
 
 
 def _style() -> str:

@@ -13,6 +13,7 @@ from evaluation.results.output_files import comparison_of
 from tests.browser_page import playwright
 from tests.evaluation.judged import Results, by_id, judged, manifest_of, report_of
 from tests.evaluation.report.test_report import HOSTILE, two_models
+from tests.page_checks import check_page
 
 READY = "body[data-ready]"
 
@@ -336,3 +337,19 @@ def test_ten_thousand_cases_of_4000_tokens_open_in_three_seconds_and_filter_with
     page.locator(".row", has_text="Problem 9999:").click()
     page.wait_for_selector(".side")
     assert "9999" in page.inner_text(".problem")
+
+
+def test_the_report_is_accessible_fits_a_phone_and_speaks_chinese(
+    chromium: Any, tmp_path: Path
+) -> None:
+    report_of(tmp_path / "r.html", two_models(fixed=5, broken=3, same=7))
+    texts = (
+        r"as written in the test|a card|hub:somewhere main/test|\bmain\b|\bstop\b|torch|gsm8k|[0-9a-f]{16}"
+        r"|(base|tuned) model|\bexact\b"
+    )
+    check_page(
+        chromium,
+        (tmp_path / "r.html").as_uri(),
+        lambda page: page.wait_for_selector(READY),
+        texts,
+    )

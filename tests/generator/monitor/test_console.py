@@ -14,7 +14,7 @@ from rich.console import Console
 
 from generator.monitor import console
 from generator.monitor.event_log import EventLog
-from generator.monitor.status import LaneStatus, RunStatus, counts
+from generator.monitor.status import BudgetStatus, LaneStatus, RunStatus, counts
 
 LANE = LaneStatus(
     "modelscope", "r1", "ready", "", 40, 2, 48, 64, 1200, {"rate_limited": 3}, 5_000_000, 1.25
@@ -154,3 +154,30 @@ def test_a_run_that_was_stopped_before_its_first_sample_does_not_say_that_nothin
 
 def test_counts_come_with_the_largest_first() -> None:
     assert counts({"cut": 1, "no_answer": 1200}) == "1,200 no answer, 1 cut"
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_panel_fits_the_terminal_and_takes_two_lines_a_lane_at_most(width: int) -> None:
+    lanes = [
+        replace(
+            LANE,
+            name=f"lane-{number}",
+            reason="modelscope has used 2,000 of 2,000 calls today, next at 00:00 Asia/Shanghai",
+            per_minute=285.0,
+            pace_source="learnt from 429s",
+        )
+        for number in range(3)
+    ]
+    lines = drawn(status(lanes=lanes), width).splitlines()
+    assert max(map(len, lines)) <= width
+    if width < 88:
+        without_lanes = drawn(status(), width).splitlines()
+        assert len(lines) - len(without_lanes) <= 2 * len(lanes)
+
+
+def test_the_panel_shows_what_is_used_of_each_budget_and_when_it_resets() -> None:
+    budget = BudgetStatus("modelscope", "calls_per_day", 122, 2000, "2026-11-24T16:00:00+00:00")
+    money = BudgetStatus("", "usd_total", 1.25, 20.0, "")
+    text = drawn(status(lanes=[replace(LANE, budgets=[budget])], budgets=[money]))
+    assert "modelscope: 122 of 2,000 calls per day, resets in 10 h 00 min" in text
+    assert "whole run: $1.25 of $20.00 usd total" in text

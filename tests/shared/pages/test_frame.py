@@ -13,9 +13,11 @@ HOSTILE = "</title><script>alert(1)</script><img src=x onerror=alert(1)>\"'"
 def test_the_policy_names_the_hashes_of_the_pages_own_style_and_script() -> None:
     html = document("t", "<p>body</p>", style="p { color: red }", script="let a = 1;")
     style = html[html.index("<style>") + 7 : html.index("</style>")]
+    script = html[html.index("<script>") + 8 : html.index("</script>")]
+    assert script.startswith("let a = 1;")
     digests = [
         base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-        for text in (style, "let a = 1;")
+        for text in (style, script)
     ]
     for digest in digests:
         assert f"sha256-{digest}" in html
@@ -23,8 +25,15 @@ def test_the_policy_names_the_hashes_of_the_pages_own_style_and_script() -> None
     assert "default-src &#x27;none&#x27;" in html
 
 
-def test_a_page_without_a_script_allows_none() -> None:
-    assert "script-src &#x27;none&#x27;" in document("t", "")
+def test_a_page_without_a_script_has_that_of_the_languages_alone() -> None:
+    html = document("t", "")
+    assert html.count("<script>") == 1
+    assert "pageLanguage" in html
+
+
+def test_every_page_has_one_main_part() -> None:
+    assert document("t", "<p>x</p>").count("<main") == 1
+    assert document("t", "<main id=m>x</main>").count("<main") == 1
 
 
 def test_a_hostile_title_and_hostile_labels_of_charts_stay_text() -> None:
@@ -36,7 +45,8 @@ def test_a_hostile_title_and_hostile_labels_of_charts_stay_text() -> None:
         legend([("green", HOSTILE)]),
     ]
     html = document(HOSTILE, "".join(charts))
-    assert "<script>" not in html
+    assert html.count("<script>") == 1  # ours
+    assert "<script>alert" not in html
     assert "<img" not in html
     assert html.count("&lt;script&gt;") >= 8
 

@@ -98,7 +98,8 @@ def test_torn_lines_of_metrics_tell_nothing_and_the_report_shows_the_rest(tmp_pa
 def test_hostile_text_is_shown_as_text_everywhere_in_the_report() -> None:
     metrics = [{"step": i, "loss": 2.0 - i / 5, "tokens_per_second": 100.0} for i in range(1, 5)]
     page = PageTags(report_html(HOSTILE, manifest(), metrics, [probe(0, False), probe(4, True)]))
-    assert not {"script", "img"} & set(page.tags)
+    assert "img" not in page.tags
+    assert page.tags.count("script") == 1  # ours
     assert not [name for name in page.attributes if name.startswith("on")]
     assert page.text.count("<script>alert(1)</script>") >= 8
     assert "0 → 1 of 1" in page.text
@@ -140,5 +141,6 @@ def test_the_inspection_page_escapes_every_row(tokenizer: Any) -> None:
     assert isinstance(row, Example)
     config = TrainerConfig(run="r", model=HOSTILE, corpora=("c",))
     page = PageTags(page_html(config, tokenizer, [row], 0, 1))
-    assert not {"script", "img"} & set(page.tags)
+    assert "img" not in page.tags
+    assert page.tags.count("script") == 1  # ours
     assert "<script>" in page.text

@@ -12,6 +12,8 @@ const LEGEND = { blue: "tokens/s", green: "in flight", purple: "limit" };
 const CHART_COLOURS = ["line", "dim", "blue", "green", "purple"];
 const DRAIN_QUESTION =
   "Drain: start nothing more and end when the calls in flight have ended?";
+const NO_TOKEN = "give the token first: the value of GENERATOR_TOKEN where the run was started";
+const WRONG_TOKEN = "the run does not know this token: it is the value of GENERATOR_TOKEN there";
 
 let samples = [];
 let doneAtLastTraces = -1;
@@ -19,7 +21,7 @@ let silentSince = 0; // milliseconds; 0 while the server answers
 
 function showStatus(status) {
   const now = new Date(status.at);
-  document.title = `${formatCount(status.done)} done · stillhouse`;
+  document.title = pageLanguage.say(`${formatCount(status.done)} done · stillhouse`);
   byId("corpus").textContent = status.corpus;
   showPhase(status.phase, PHASE_CLASSES[status.phase] || "calm");
   byId("age").textContent = "for " + formatDuration(status.elapsed_seconds);
@@ -114,13 +116,28 @@ async function poll() {
 async function control(action) {
   const token = byId("token").value.trim();
   sessionStorage.setItem("token", token);
-  if (action === "drain" && !confirm(DRAIN_QUESTION)) return;
+  if (action === "drain" && !confirm(pageLanguage.say(DRAIN_QUESTION))) return;
   const request = { method: "POST", headers: { Authorization: "Bearer " + token } };
   const reply = await fetch("/" + action, request).catch(() => null);
-  const result = reply ? await reply.json() : { error: "no answer" };
+  const result = await resultOf(reply);
   const notes = result.notes || [];
   byId("outcome").textContent = result.error || [action + ": done", ...notes].join("; ");
   refresh();
+}
+
+async function resultOf(reply) {
+  if (!reply) return { error: "no answer" };
+  if (reply.status === 401 || reply.status === 403) return { error: WRONG_TOKEN };
+  return reply.json().catch(() => ({ error: `the run answered ${reply.status}` }));
+}
+
+// Without a token the controls can do nothing, and look so.
+function showControls() {
+  const hasToken = byId("token").value.trim() !== "";
+  for (const button of document.querySelectorAll("[data-do]")) {
+    button.disabled = !hasToken;
+    button.title = hasToken ? "" : NO_TOKEN;
+  }
 }
 
 function showLegend() {
@@ -134,6 +151,8 @@ function showLegend() {
 function start() {
   showLegend();
   byId("token").value = sessionStorage.getItem("token") || "";
+  byId("token").addEventListener("input", showControls);
+  showControls();
   byId("controls").addEventListener("submit", (event) => event.preventDefault());
   for (const button of document.querySelectorAll("[data-do]")) {
     button.addEventListener("click", () => control(button.dataset.do));

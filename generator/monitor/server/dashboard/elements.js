@@ -8,6 +8,18 @@ function element(tag, className, ...children) {
   return node;
 }
 
+// What came from a model, a data set or a configuration: it is never translated.
+function verbatim(node) {
+  node.setAttribute("translate", "no");
+  return node;
+}
+
+// "a · b · c", each a text of its own.
+function listOfFacts(facts) {
+  const parts = facts.flatMap((fact, number) => (number ? [" · ", fact] : [fact]));
+  return element("div", "facts", ...parts);
+}
+
 function emptyNote(text) {
   return element("div", "empty", text);
 }
@@ -24,7 +36,7 @@ function meter(name, used, limit, valueText, className = "") {
   return element(
     "div",
     "meter",
-    element("span", "", name),
+    element("span", "name", name),
     element("div", "", bar),
     element("span", "", valueText),
   );

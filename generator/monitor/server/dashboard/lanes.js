@@ -7,11 +7,11 @@ function laneBox(lane, now) {
   const head = element(
     "div",
     "head",
-    element("b", "", lane.name),
-    element("span", "model", lane.model),
+    verbatim(element("b", "", lane.name)),
+    verbatim(element("span", "model", lane.model)),
     element("span", "chip " + stateClass(lane.state), lane.state),
   );
-  const box = element("div", "lane", head, element("div", "facts", laneFacts(lane).join(" · ")));
+  const box = element("div", "lane", head, listOfFacts(laneFacts(lane)));
   if (lane.reason) box.append(element("div", "why", lane.reason));
   box.append(...(lane.batches || []).map((batch) => element("div", "why", batchInWords(batch, now))));
   box.append(...lane.budgets.map((budget) => budgetMeter(budget, "", now)));

@@ -14,13 +14,13 @@ function showTraces(traces) {
 function traceBox(trace) {
   const verdictClass = VERDICT_CLASSES[trace.verdict] || "bad";
   const seconds = trace.seconds === null ? "" : formatDuration(trace.seconds);
-  const facts = `${trace.lane} · ${formatCount(trace.tokens)} tokens · ${seconds}`;
+  const facts = listOfFacts([trace.lane, `${formatCount(trace.tokens)} tokens`, seconds]);
   const summary = element(
     "summary",
     "",
     element("span", "chip " + verdictClass, trace.verdict),
-    element("span", "text", renderText(trace.problem.slice(0, SUMMARY_CHARACTERS))),
-    element("span", "facts", facts),
+    verbatim(element("span", "text", renderText(trace.problem.slice(0, SUMMARY_CHARACTERS)))),
+    facts,
   );
   const box = lazyDetails("trace", summary, () => traceContent(trace));
   box.dataset.id = trace.id;
@@ -28,7 +28,7 @@ function traceBox(trace) {
 }
 
 function traceContent(trace) {
-  const prose = (text) => element("div", "prose", renderText(text));
+  const prose = (text) => verbatim(element("div", "prose", renderText(text)));
   const length = formatCount(trace.reasoning_characters);
   const reasoning = lazyDetails(
     "",
@@ -56,6 +56,6 @@ function traceContent(trace) {
     prose(trace.response || "(none)"),
     element("h3", "", "Verdict"),
     element("div", "prose", verdict),
-    element("div", "facts", origin.join(" · ")),
+    verbatim(element("div", "facts", origin.join(" · "))),
   );
 }
