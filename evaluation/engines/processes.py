@@ -129,22 +129,7 @@ class ProcessesEngine:
         """One worker's part after part, until none is left or it ends."""
         part = dealer.take(worker)
         while part:
-            is_done = worker.send([_row(request) for request in part])
-            while is_done:
-                reply = worker.reply()
-                if reply is None:
-                    is_done = False
-                elif "refused" in reply:
-                    raise InputError(reply["refused"])
-                elif "tokens" in reply:
-                    tick(reply["tokens"])
-                elif "done" in reply:
-                    break
-                else:
-                    request = part[reply["place"]]
-                    deliver(request, ModelAnswer(**reply["answer"]))
-                    dealer.answered(worker, request)
-            if not is_done:
+            if not _finished(worker, part, dealer, deliver, tick):
                 count = dealer.give_back(worker)
                 if count and not dealer.is_over:
                     self._say(
@@ -153,6 +138,35 @@ class ProcessesEngine:
                     )
                 return
             part = dealer.take(worker)
+
+
+def _finished(
+    worker: "_Worker",
+    part: list[SampleRequest],
+    dealer: Dealer,
+    deliver: Deliver,
+    tick: Callable[[int], None],
+) -> bool:
+    """Whether a worker has answered its whole part; it has not where it ended before.
+
+    Errors: `InputError` where it refuses, whatever `deliver` raises.
+    """
+    is_running = worker.send([_row(request) for request in part])
+    while is_running:
+        reply = worker.reply()
+        if reply is None:
+            break
+        if "refused" in reply:
+            raise InputError(reply["refused"])
+        if "done" in reply:
+            return True
+        if "tokens" in reply:
+            tick(reply["tokens"])
+        else:
+            request = part[reply["place"]]
+            deliver(request, ModelAnswer(**reply["answer"]))
+            dealer.answered(worker, request)
+    return False
 
 
 class _Worker:

@@ -41,13 +41,16 @@ class TaskSpec(NamedTuple):
 
 
 def parse_spec(benchmark: str) -> TaskSpec:
-    """`lighteval:TASK`, `lighteval:TASK|EXAMPLES` or the older `lighteval:SUITE|TASK|EXAMPLES`.
+    """`lighteval:TASK`, `lighteval:TASK|EXAMPLES` or the older `lighteval:SUITE|TASK|EXAMPLES`,
+    also with a fourth part, by which lighteval was told to leave out examples that do not fit.
 
     Errors: `InputError`.
     """
     parts = benchmark.removeprefix(LIGHTEVAL).split("|")
     if len(parts) == 1:
         parts.append("0")
+    if len(parts) == 4 and parts[3] in ("0", "1"):
+        parts.pop()
     *suite, task, examples = parts
     if len(suite) > 1 or not task or "," in task or not examples.isdigit():
         raise InputError(

@@ -242,5 +242,6 @@ def test_only_the_module_of_the_named_task_is_imported() -> None:
     assert modules_of(parse_spec("lighteval:suite|ifeval|0")) == [
         "lighteval.tasks.tasks.ifeval.main"
     ]
+    assert parse_spec("lighteval:lighteval|gsm8k|5|0") == TaskSpec("gsm8k", 5)
     for task in ("mmlu:anatomy", "mmlu_redux_2:anatomy", "bigbench:qa_wikidata", "olympiad_bench"):
         assert "tiny" not in modules_of(TaskSpec(task, 0))[0]
