@@ -8,7 +8,8 @@
     {"prompt": …, "completion": …}                                                            TRL
 
 The problem is the user's turn without the request for steps and a box that people put around it, so that the same
-problem has the same id in every corpus. `messages` keep the turn as it stood.
+problem has the same id in every corpus. `messages` keep the turn as it stood; a problem in a
+column gets the request that an evaluation asks with.
 """
 
 import re
@@ -19,6 +20,7 @@ from typing import Any
 from generator.problems.columns import recognise, unframed, value_at
 from generator.problems.golds import NoGold, checked_solution, gold_of_column
 from generator.problems.rows import BadRow
+from shared.prompts import PRESETS, fill
 from shared.records import Message
 from shared.thinking import split
 
@@ -206,9 +208,18 @@ def _question_column(row: Mapping[str, Any]) -> list[Message]:
     names = [known.problem] if known else []
     for name in [*names, "problem", "question", "query"]:
         if isinstance(row.get(name), str):
-            return [{"role": "user", "content": row[name]}]
+            return [{"role": "user", "content": _asked(row[name])}]
     fields = ", ".join(list(row)[:8]) or "no field"
     raise BadRow(f"no messages, conversations, instruction, prompt or problem: it has {fields}")
+
+
+def _asked(problem: str) -> str:
+    """The turn of a problem that stands in a column, where no turn is known: with the request that
+    our own problems are asked with, and that an evaluation asks with.
+    """
+    if without_requests(problem) != unframed(problem):
+        return problem
+    return fill(PRESETS["r1"].prompt, problem)
 
 
 def _generations(row: Mapping[str, Any]) -> Answers:

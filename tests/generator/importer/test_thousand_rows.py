@@ -128,7 +128,8 @@ def test_a_thousand_rows_of_a_shape_give_their_counts_grades_and_texts(
         assert trace.gold == trace.final_answer == gold(number)
         assert trace.reasoning == reasoning(number)
         assert trace.response == response(number)
-        assert trace.messages[-1]["content"].replace(REQUEST, "").strip() == question(number)
+        turn = trace.messages[-1]["content"]
+        assert turn == (f"{REQUEST}\n{question(number)}" if shape == "alpaca" else asked(number))
         assert len(trace.messages) == (2 if shape == "alpaca" else 1)
     assert not check(corpus).faults
 
