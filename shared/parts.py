@@ -42,7 +42,7 @@ def recorded_parts(corpus: Path) -> int:
     path = corpus / FILE
     try:
         parts = orjson.loads(path.read_bytes())["parts"]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # what the path lacks, its writer says
         return 0
     except (orjson.JSONDecodeError, LookupError, TypeError) as error:
         raise InputError(
@@ -69,6 +69,8 @@ def record_parts(corpus: Path, parts: int) -> None:
         try:
             with open(temporary, "wb", opener=open_within) as file:
                 file.write(orjson.dumps({"schema": SCHEMA, "parts": parts}) + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
             os.link(temporary, path)  # of several processes one comes first
             sync_folder(corpus)
         except FileExistsError:

@@ -5,6 +5,7 @@ and answers each with a line of JSON.
 """
 
 import argparse
+import contextlib
 import itertools
 import json
 import os
@@ -135,7 +136,8 @@ def work(arguments: argparse.Namespace) -> int:
         for line in sys.stdin:
             name, seed = line.split()
             record = tell(all_kinds[name], int(seed), programs, arguments)
-            print(json.dumps(record), flush=True)
+            with contextlib.suppress(BrokenPipeError):  # whoever asked is gone
+                print(json.dumps(record), flush=True)
     finally:
         programs.close()
     return 0

@@ -80,3 +80,10 @@ def test_nothing_is_written_into_a_corpus_whose_parts_are_not_begun(tmp_path: Pa
     record_parts(tmp_path / "corpus", 2)
     with pytest.raises(InputError, match="inside the corpus"):
         check_outside_corpora(tmp_path / "corpus" / "deep" / "x.jsonl")
+
+
+def test_a_path_that_is_no_folder_holds_no_parts(tmp_path: Path) -> None:
+    """What is wrong with it is told by whoever makes the corpus there."""
+    (tmp_path / "file").touch()
+    assert recorded_parts(tmp_path / "file") == 0
+    assert recorded_parts(tmp_path / "file" / "corpus") == 0
