@@ -29,6 +29,7 @@ from shared.chat_api.errors import (
     Unreachable,
 )
 from shared.chat_api.request import Request
+from shared.file_writing import writing
 from shared.records import Completion
 
 AT_ONCE = 32  # lines that are graded and stored together
@@ -68,7 +69,8 @@ class Collector:
         misses = 0
         while misses < FETCHES:
             try:
-                await self._client.download(file_id, path)
+                with writing(path):
+                    await self._client.download(file_id, path)
                 return True
             except (Unreachable, ServerFault, RateLimited, KeyRefused) as error:
                 self._book.say("batch output waits", harvest.row, why=error.message)
@@ -130,7 +132,7 @@ class Collector:
         harvest.failures.pop(line.line, None)
         harvest.counts["ok"] += 1
         if line.line not in harvest.settled:
-            self._lines.answered(harvest.row, line.line, completion.usage)
+            self._lines.answered(harvest.row, line.line, completion)
         await self._store(harvest, asked, completion)
 
     async def _store(self, harvest: Harvest, asked: Asked, completion: Completion) -> None:

@@ -12,6 +12,7 @@ from generator.corpus.batch_table import BatchRow
 from shared.chat_api.batch_client import Batch, BatchClient, NotSent
 from shared.chat_api.errors import (
     BadRequest,
+    BalanceGone,
     CallError,
     KeyRefused,
     RateLimited,
@@ -23,6 +24,7 @@ from shared.chat_api.errors import (
 PASSING = (Unreachable, ServerFault, RateLimited)  # to be tried again
 BACK_OFF_SECONDS = 1.0
 BACK_OFF_SECONDS_MAX = 60.0
+BALANCE_SECONDS = 600.0  # until it is asked again whether an account was filled
 LOOKS = 3  # at a list that does not show what may be on its way there, or at a batch that is gone
 
 
@@ -75,6 +77,10 @@ class Delivery:
             except PASSING as error:
                 look = not isinstance(error, NotSent)
                 pause = await self._wait(row, error, pause)
+            except BalanceGone as error:
+                if not self._around.waits:
+                    return self._refused(row, error, "POST /files")
+                await self._wait_for_the_balance(row, error)
             except CallError as error:
                 return self._refused(row, error, "POST /files")
 
@@ -82,6 +88,7 @@ class Delivery:
 
     async def _create(self, row: BatchRow, may_be_there: bool) -> BatchRow:
         pause = BACK_OFF_SECONDS
+        is_sent_anew = False
         while True:
             if may_be_there:
                 batch, is_listed = await self._look_for(row)
@@ -98,8 +105,21 @@ class Delivery:
                 # Refused in so many words, or never sent: then nothing is there.
                 may_be_there = not isinstance(error, NotSent | RateLimited)
                 pause = await self._wait(row, error, pause)
+            except BalanceGone as error:
+                may_be_there = False
+                if not self._around.waits:
+                    return self._refused(row, error, "POST /batches")
+                await self._wait_for_the_balance(row, error)
             except CallError as error:
-                return self._refused(row, error, "POST /batches")
+                may_be_there = False
+                is_file_gone = isinstance(error, BadRequest | UnknownModel) and not is_sent_anew
+                if not is_file_gone:
+                    return self._refused(row, error, "POST /batches")
+                # The provider may have let go of the file; to send it again costs nothing.
+                is_sent_anew = True
+                row = await self._upload(self._book.change(row, file_id=""), resumed=False)
+                if row.state != "uploaded":
+                    return row
 
     async def _look_for(self, row: BatchRow) -> tuple[Batch | None, bool]:
         """(the batch of this file if there is one, whether the provider lists its batches). One
@@ -215,6 +235,10 @@ class Delivery:
         self._lines.stop(f"{what}: {error.message} ({remedy})")
         self._book.say("batch refused", row, why=error.message)
         return self._book.change(row, state="ended", status="refused", note=error.message)
+
+    async def _wait_for_the_balance(self, row: BatchRow, error: BalanceGone) -> None:
+        self._book.say("batch waits", row, why=error.message)
+        await self._sleep(BALANCE_SECONDS)
 
     async def _wait(self, row: BatchRow, error: CallError, pause: float) -> float:
         """Wait before the next try; the pause after that. Errors: `Draining`."""

@@ -18,6 +18,7 @@ from shared.errors import Stopped
 # Exit codes of a run that has no other lane.
 OUT_OF_BUDGET = 3
 NO_LANE = 4
+PATIENT = ("", "paused", "waiting")  # waited out, whatever `daemon.wait` says
 LOOK_SECONDS = 1.0  # between two looks whether a file may be sent
 
 
@@ -62,8 +63,8 @@ class BatchLane:
         """Why it waits for nothing, where `daemon.wait` is false; "" where it does not give up."""
         if self._around.waits or self._book.active_count:
             return ""
-        _, why = self._lines.waits()
-        return why
+        state, why = self._lines.waits()
+        return "" if state in PATIENT else why
 
     def stop_reason(self) -> Stopped:
         """How a run ends that has no other lane."""
@@ -71,8 +72,9 @@ class BatchLane:
             stop = Stopped(f"no lane can be used: {self.name}: {self.stopped}")
             stop.exit_code = NO_LANE
             return stop
-        stop = Stopped(f"{self.gives_up} (daemon.wait = false)")
-        stop.exit_code = OUT_OF_BUDGET
+        state, why = self._lines.waits()
+        stop = Stopped(f"{why} (daemon.wait = false)")
+        stop.exit_code = OUT_OF_BUDGET if state in ("used up", "closed window") else NO_LANE
         return stop
 
     def status(self) -> list[BatchStatus]:

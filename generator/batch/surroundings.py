@@ -11,7 +11,7 @@ from generator.config import LaneConfig
 from generator.corpus.batch_table import BatchRow
 from generator.corpus.ledger import Ledger
 from generator.sample_policy import Ask
-from shared.records import Message, Problem, Usage
+from shared.records import Completion, Message, Problem, Usage
 
 
 class Samples(Protocol):
@@ -51,7 +51,7 @@ class Lines(Protocol):
 
     def usd(self, usage: Usage) -> float: ...
 
-    def answered(self, row: BatchRow, line: int, usage: Usage) -> None: ...
+    def answered(self, row: BatchRow, line: int, completion: Completion) -> None: ...
 
     def failed(self, row: BatchRow, line: int, kind: str, usage: Usage) -> None: ...
 

@@ -123,7 +123,7 @@ class Lanes:
     def line_budgets(self) -> list[LineBudget]:
         """Of each batch lane."""
         return [
-            LineBudget(lane.gate, self._accounting, self._clock)
+            LineBudget(lane.gate, self._accounting, self._clock, lambda: self._dispatcher.paused)
             for lane in self._lanes.values()
             if lane.config.mode == "batch"
         ]

@@ -3,7 +3,7 @@ by line when its output comes.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import inf
 
 from generator.config import LaneConfig
@@ -12,7 +12,9 @@ from generator.lanes.accounting import Accounting
 from generator.lanes.clock import Clock
 from generator.lanes.describe import sentence
 from generator.lanes.gate import Gate
-from shared.records import Usage
+from generator.lanes.reasoning_check import REMEDY
+from generator.lanes.stop_conditions import OUT_SECONDS
+from shared.records import Completion, Usage, is_cut
 
 # Of what a line is expected to take: a file is thousands of calls in flight, and their mean is
 # known only roughly.
@@ -23,8 +25,15 @@ LOOK_SECONDS = 0.1  # between two looks whether a shared budget's block has come
 class LineBudget:
     """Of one lane."""
 
-    def __init__(self, gate: Gate, accounting: Accounting, clock: Clock) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        accounting: Accounting,
+        clock: Clock,
+        is_run_paused: Callable[[], bool],
+    ) -> None:
         self._gate = gate
+        self._is_run_paused = is_run_paused
         self._accounting = accounting
         self._clock = clock
 
@@ -42,9 +51,15 @@ class LineBudget:
     def waits(self) -> tuple[str, str]:
         """(state, sentence) of why no file may be sent now, two "" where one may."""
         now = self._clock.now()
+        if self._is_run_paused():
+            return "paused", "the run is paused"
         wait = self._gate.wait(now)
         if wait is None or wait.state == "pacing":
             return "", ""
+        away_since = self._gate.allowance.away_since
+        is_just_away = away_since is not None and now - away_since < OUT_SECONDS
+        if wait.state == "budget away" and is_just_away:
+            return "waiting", wait.reason
         return wait.state, sentence(wait, now, self._clock)
 
     async def most_lines(self, wanted: int) -> int:
@@ -107,9 +122,14 @@ class LineBudget:
         """Dollars for a line that took so much."""
         return self._gate.usd(usage)
 
-    def answered(self, row: BatchRow, line: int, usage: Usage) -> None:
+    def answered(self, row: BatchRow, line: int, completion: Completion) -> None:
         """A line brought a whole answer. Errors: `CannotWrite`."""
         gate = self._gate
+        usage = completion.usage
+        if not is_cut(completion.finish_reason):
+            does_not_think = gate.reasoning.answered(completion.reasoning)
+            if does_not_think and gate.lane.require_reasoning:
+                self.stop(REMEDY)
         gate.counts.answers += 1
         gate.counts.tokens += usage.completion_tokens
         gate.expected.add(usage, 0.0)

@@ -3,12 +3,17 @@ tests.generator.batch.large_output CHARACTERS`. It keeps nothing but the names o
 """
 
 import asyncio
+import contextlib
+import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
 from aiohttp import BodyPartReader, web
+
+from tests.generator.process_runs import environment
 
 
 class Server:
@@ -67,6 +72,22 @@ class Server:
 
     async def _delete(self, request: web.Request) -> web.Response:
         return web.json_response({"deleted": True})
+
+
+@contextlib.contextmanager
+def large_output(characters: int) -> Iterator[str]:
+    server = subprocess.Popen(
+        [sys.executable, "-m", "tests.generator.batch.large_output", str(characters)],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert server.stdout is not None
+        yield server.stdout.readline().strip()
+    finally:
+        server.kill()
+        server.communicate()
 
 
 async def main() -> None:

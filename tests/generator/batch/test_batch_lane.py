@@ -11,6 +11,7 @@ import pytest
 from generator.__main__ import main
 from generator.corpus import check, corpus_status
 from shared.errors import InputError
+from tests.generator.batch.large_output import large_output
 from tests.generator.process_runs import (
     LONG,
     Rehearsal,
@@ -231,3 +232,31 @@ def test_batch_lanes_of_two_runs_share_an_allowance_to_the_line(tmp_path: Path) 
             end = generator("run", config)
             assert end.returncode == (0 if name == "a" else 3), end.stderr
         assert book(teacher)["lines_paid"] == 30
+
+
+def test_a_file_that_the_provider_has_let_go_of_is_sent_anew(tmp_path: Path) -> None:
+    with rehearsal("--batch-seconds", "600", "--clock-speed", "30") as teacher:
+        config = configure_batches(tmp_path, teacher.url)
+        with started("run", config) as run:
+            stop_after(run, lambda: book(teacher)["batches"] == 1, "a batch")
+    _pretend_it_was_uploaded(tmp_path / "corpus", "file-that-is-gone")
+    with rehearsal(*QUICK) as teacher:
+        config = configure_batches(tmp_path, teacher.url)
+        end = generator("run", config)
+        assert end.returncode == 0, end.stderr
+        assert book(teacher)["lines_paid"] == 20
+    assert len(rows(tmp_path / "corpus")) == 20
+
+
+def test_a_model_that_does_not_think_costs_one_file(tmp_path: Path) -> None:
+    with large_output(0) as url:
+        config = configure_batches(
+            tmp_path, url, "lines = 5\nfiles = 1", lane={"require_reasoning": True}
+        )
+        end = generator("run", config)
+    assert end.returncode == 4, end.stderr
+    assert "the model does not think" in end.stderr.strip().splitlines()[-1]
+    assert {row["reason"] for row in rows(tmp_path / "corpus")} == {
+        "the answer carries no reasoning"
+    }
+    assert len(rows(tmp_path / "corpus", "rejected")) == 5

@@ -1,11 +1,10 @@
 """Files of 200 MB, up and down, in memory that does not grow with them."""
 
-import contextlib
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
+from tests.generator.batch.large_output import large_output
 from tests.generator.batch.test_batch_lane import configure_batches
 from tests.generator.process_runs import LONG, command, environment, rows
 
@@ -35,22 +34,6 @@ async def main():
 
 asyncio.run(main())
 """
-
-
-@contextlib.contextmanager
-def large_output(characters: int) -> Iterator[str]:
-    server = subprocess.Popen(
-        [sys.executable, "-m", "tests.generator.batch.large_output", str(characters)],
-        env=environment(),
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert server.stdout is not None
-        yield server.stdout.readline().strip()
-    finally:
-        server.kill()
-        server.communicate()
 
 
 def test_a_file_of_200_mb_goes_up_and_down_in_constant_memory(tmp_path: Path) -> None:
