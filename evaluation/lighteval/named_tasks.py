@@ -81,11 +81,16 @@ def task_metrics(module: str, task: str) -> list[Any]:
 
 def _find(spec: TaskSpec) -> tuple[str, list[LightevalTaskConfig]]:
     """The module that has a task, and the task's configuration; of a group, all of its tasks'."""
+    refusals = []
     for module in modules_of(spec):
-        configs = _configs_in(module, spec)
+        try:
+            configs = _configs_in(module, spec)
+        except InputError as error:  # another module may have the task
+            refusals.append(error)
+            continue
         if configs:
             return module, configs
-    raise unknown_task(spec)
+    raise refusals[0] if refusals else unknown_task(spec)
 
 
 def _configs_in(module: str, spec: TaskSpec) -> list[LightevalTaskConfig]:
