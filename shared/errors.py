@@ -150,6 +150,10 @@ def ended_by_a_signal(what_is_kept: str) -> Iterator[None]:
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
+        # Raised inside a callback of Python's own (a module's lock, a finaliser), it was passed
+        # over: told on the console at most.
+        if signals:
+            raise KeyboardInterrupt
     except KeyboardInterrupt:
         raise Interrupted(f"{signals[0][1]}: {what_is_kept}") from None
     finally:

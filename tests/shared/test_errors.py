@@ -112,6 +112,21 @@ def test_the_first_signal_ends_in_order_and_names_itself() -> None:
     assert (process.returncode, process.stderr) == (0, "stopped: SIGINT: half is kept\n")
 
 
+def test_a_signal_that_came_within_a_callback_of_python_is_not_lost() -> None:
+    """As within the lock of a module that is being imported: what is raised there is ignored."""
+    process = ran(
+        "class Finalised:\n"
+        "    def __del__(self):\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        time.sleep(0.1)\n"
+        "with ended_by_a_signal('half is kept'):\n"
+        "    Finalised()\n"
+        "print('went on')\n"
+    )
+    assert (process.returncode, process.stdout) == (0, "")
+    assert process.stderr.endswith("stopped: SIGTERM: half is kept\n")
+
+
 def test_a_second_signal_kills_what_does_not_end() -> None:
     process = ran(
         "with ended_by_a_signal('x'):\n"
