@@ -149,13 +149,15 @@ def ended_by_a_signal(what_is_kept: str) -> Iterator[None]:
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
-        # Raised inside a callback of Python's own (a module's lock, a finaliser), it was passed
-        # over: told on the console at most.
+        try:
+            yield
+        except KeyboardInterrupt:
+            if not signals:  # not ours
+                raise
+        # Also where it was raised inside a callback of Python's own (a module's lock, a finaliser)
+        # and passed over.
         if signals:
-            raise KeyboardInterrupt
-    except KeyboardInterrupt:
-        raise Interrupted(f"{signals[0][1]}: {what_is_kept}") from None
+            raise Interrupted(f"{signals[0][1]}: {what_is_kept}")
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -74,19 +74,23 @@ class Routes:
 
     def add_to(self, app: web.Application) -> None:
         """Add every route."""
-        app.add_routes(
-            [
-                web.get("/", self.dashboard),
-                web.get("/status", self.status),
-                web.get("/history", self.history),
-                web.get("/traces", self.traces),
-                web.get("/metrics", self.metrics),
-                web.get("/healthz", self.health),
-                web.get("/readyz", self.ready),
-                web.post("/{action:pause|resume|drain|reload}", self.control),
-                web.post("/lanes/{lane}/{action:pause|resume}", self.control),
-            ]
-        )
+        pages = {
+            "/": self.dashboard,
+            "/status": self.status,
+            "/history": self.history,
+            "/traces": self.traces,
+            "/metrics": self.metrics,
+            "/healthz": self.health,
+            "/readyz": self.ready,
+        }
+        for path, handler in pages.items():
+            app.router.add_get(path, handler, expect_handler=_expects_nothing)
+        for path in (
+            "/{action:pause|resume|drain|reload}",
+            "/lanes/{lane}/{action:pause|resume}",
+        ):
+            app.router.add_post(path, self.control, expect_handler=_expects_nothing)
+        app.router.add_route("*", "/{path:.*}", _nothing_here, expect_handler=_expects_nothing)
 
     def start_sampling(self) -> None:
         """Sample the status for the history, now and every `SAMPLE_SECONDS`."""
@@ -155,6 +159,25 @@ class Routes:
             return _json({"error": str(error)}, 400)
         target = {"lane": lane} if lane else {}
         return _json({"done": action, **target})
+
+
+async def _expects_nothing(request: web.Request) -> None:
+    """No request here has a body worth waiting for. aiohttp's own answer to an `Expect` that it
+    does not know quotes it, and fails with 500 where it is no text.
+    """
+
+
+async def _nothing_here(request: web.Request) -> web.StreamResponse:
+    """Any other path: 404, or 405 where another method would do. A route of ours, or `Expect`
+    would be aiohttp's again.
+    """
+    methods: set[str] = set()
+    for resource in request.app.router.resources():
+        _, allowed_methods = await resource.resolve(request)
+        methods |= allowed_methods - {"*"}
+    if methods:
+        raise web.HTTPMethodNotAllowed(request.method, methods)
+    raise web.HTTPNotFound
 
 
 @asynccontextmanager

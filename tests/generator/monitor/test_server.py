@@ -397,3 +397,22 @@ async def test_a_malformed_request_is_refused_and_leaves_no_traceback(
     assert controls.requests == []
     assert "Traceback" not in caplog.text
     assert not [record for record in caplog.records if record.exc_info]
+
+
+@pytest.mark.parametrize("path", ["/status", "/pause", "/nowhere", "/lanes/x/y"])
+async def test_an_expectation_that_is_no_text_is_no_fault_of_the_server(path: str) -> None:
+    async with served() as (url, _):
+        host, port = url.removeprefix("http://").split(":")
+        for method in ("GET", "POST", "PUT"):
+            reader, writer = await asyncio.open_connection(host, int(port))
+            request = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nExpect: \udcff\r\n\r\n"
+            writer.write(request.encode(errors="surrogateescape"))
+            status_line = await reader.readline()
+            assert status_line.split()[1] in (b"200", b"401", b"404", b"405"), status_line
+            writer.close()
+
+
+async def test_a_path_that_only_another_method_serves_is_405() -> None:
+    async with served() as (url, _):
+        assert (await ask("GET", url + "/pause"))[0] == 405
+        assert (await ask("GET", url + "/nowhere"))[0] == 404
