@@ -4,12 +4,14 @@ gpqa       {"Question": "…", "Correct Answer": "…", "Incorrect Answer 1": "�
 mmlu_pro   {"question": "…", "options": ["…", … up to ten], "answer": "I", "answer_index": 8}
 mmlu       {"question": "…", "choices": ["…", "…", "…", "…"], "answer": 1}
 arc        {"question": "…", "choices": {"text": ["…", …], "label": ["A", …]}, "answerKey": "B"}
+aqua_rat   {"question": "…", "options": ["A)21", "B)21.5", …], "correct": "E"}
 
 GPQA's rows say which option is right, not where it stands: its order is drawn from a seed. The
 other sets keep the order of the row, in which their published numbers were measured.
 """
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
@@ -20,7 +22,7 @@ from shared.grading.choices import options as options_in
 
 QUESTION_FIELDS = ("question", "Question", "problem", "prompt", "input")
 _OPTION_FIELDS = ("options", "choices")
-_RIGHT_FIELDS = ("answer_index", "answerKey", "answer", "gold", "target")
+_RIGHT_FIELDS = ("answer_index", "answerKey", "answer", "correct", "gold", "target")
 _GPQA_RIGHT = "Correct Answer"
 _GPQA_WRONG = ("Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")
 _INSTRUCTION = "Answer with the letter of the right option."
@@ -94,7 +96,17 @@ def _listed_options(row: Mapping[str, Any]) -> tuple[tuple[str, ...], Sequence[s
         return (), labels
     if not all(isinstance(option, str | int | float) for option in value):
         return (), labels
-    return tuple(str(option).strip() for option in value), labels
+    return _without_letters([str(option).strip() for option in value]), labels
+
+
+def _without_letters(options: Sequence[str]) -> tuple[str, ...]:
+    """Options without the letters that all of them begin with."""
+    lettered = [
+        re.fullmatch(rf"\(?{letter}\s*[).:]\s*(.+)", option, re.DOTALL)
+        for letter, option in zip(ascii_uppercase, options, strict=False)
+    ]
+    texts = [match[1] for match in lettered if match is not None]
+    return tuple(texts if len(texts) == len(options) else options)
 
 
 def _right_index(
@@ -114,11 +126,11 @@ def _right_index(
 
 def _index_of(answer: Any, options: Sequence[str], labels: Sequence[str]) -> int | None:
     """The place of the option that an answer names by number, letter or text."""
-    if isinstance(answer, int):
-        return answer if 0 <= answer < len(options) else None
+    if isinstance(answer, int) and 0 <= answer < len(options):
+        return answer
     text = str(answer).strip()
     for names in (labels, options):
-        if text in names and len(text) > 0:
+        if text and text in names:
             index = list(names).index(text)
             return index if index < len(options) else None
     return None

@@ -124,6 +124,8 @@ def test_gpqas_options_stand_in_an_order_of_the_seed_and_the_gold_is_the_right_o
         {"choices": ["3", "8", "5"], "answer": 1},
         {"choices": {"text": ["3", "8", "5"], "label": ["1", "2", "3"]}, "answerKey": "2"},
         {"options": ["3", "8", "5"], "answer": "8"},
+        {"options": ["3", "8", "5"], "answer": 8},
+        {"options": ["A)3", "B)8", "C)5"], "correct": "B"},
     ],
 )
 def test_multiple_choice_in_every_shape_is_asked_with_letters_and_graded_as_letters(
