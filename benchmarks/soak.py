@@ -61,6 +61,7 @@ class Sample:
     descriptors: int
     tasks: float
     in_flight: float
+    ledger_megabytes: float
     ledger_bytes_a_row: float
     rows: int
     status_milliseconds: float
@@ -134,6 +135,7 @@ class Soak:
             descriptors=len(list(Path(f"/proc/{pid}/fd").iterdir())),
             tasks=_metric(TASKS, metrics),
             in_flight=_metric(IN_FLIGHT, metrics),
+            ledger_megabytes=ledger / 1e6,
             ledger_bytes_a_row=ledger / max(rows, 1),
             rows=rows,
             status_milliseconds=milliseconds,

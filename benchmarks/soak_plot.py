@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from html import escape
 
-WIDTH, PANEL, LEFT, RIGHT, TOP, GAP = 760, 96, 64, 20, 44, 34
+WIDTH, PANEL, LEFT, RIGHT, TOP, GAP = 760, 96, 64, 20, 72, 34
 STYLE = "font-family:system-ui,sans-serif;font-size:13px;fill:#24292f"
-COLOURS = {"reload": "#d0d7de", "full disk": "#d1495b", "room again": "#2a9d5c"}
+COLOURS = {"reload": "#8c959f", "full disk": "#d1495b", "room again": "#2a9d5c"}
 PANELS = (
     ("megabytes", "memory of the process, MB"),
     ("descriptors", "open descriptors"),
     ("tasks", "tasks of the event loop"),
-    ("ledger_bytes_a_row", "bytes of the ledger a row"),
+    ("ledger_megabytes", "the ledger, MB"),
     ("status_milliseconds", "GET /status, ms"),
     ("first_token_seconds", "first token, s (median, lately)"),
 )
@@ -28,6 +28,10 @@ def draw(
         f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>',
         f'<text x="20" y="24" style="font-size:15px;font-weight:600">{escape(title)}</text>',
     ]
+    for place, (kind, colour) in enumerate(COLOURS.items()):
+        x = 20 + 90 * place
+        lines.append(f'<path d="M{x} 41h14" stroke="{colour}" stroke-width="2"/>')
+        lines.append(_text(x + 18, 45, kind))
     for place, (name, label) in enumerate(PANELS):
         top = TOP + place * (PANEL + GAP)
         lines += _panel(samples, events, seconds, name, label, top)

@@ -28,20 +28,19 @@ class Corpus:
 
 
 def read(folder: Path) -> Corpus:
-    """All whole lines of a corpus, with what is wrong with them. A torn last line of an open shard
-    is no fault.
+    """All whole lines of a corpus and its parts, with what is wrong with them. A torn last line of
+    an open shard is no fault.
     """
     corpus = Corpus()
-    for pile in PILES:
-        for path in sorted((folder / pile).glob("shard-*")):
-            if path.suffix not in (".jsonl", ".open") or not path.is_file():
-                continue
-            _read_shard(path, pile, corpus)
+    for place in (folder, *sorted(folder.glob("part-????"))):
+        for pile in PILES:
+            for path in sorted((place / pile).glob("shard-*")):
+                if path.suffix in (".jsonl", ".open") and path.is_file():
+                    _read_shard(path, str(path.relative_to(folder)), pile, corpus)
     return corpus
 
 
-def _read_shard(path: Path, pile: str, corpus: Corpus) -> None:
-    name = f"{pile}/{path.name}"
+def _read_shard(path: Path, name: str, pile: str, corpus: Corpus) -> None:
     try:
         data = path.read_bytes()
     except FileNotFoundError:  # sealed between two looks

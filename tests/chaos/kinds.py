@@ -49,6 +49,7 @@ def load() -> dict[str, Kind]:
         kills,
         machine,
         network,
+        parts,
         server,
     )
 
