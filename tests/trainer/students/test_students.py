@@ -17,8 +17,9 @@ from shared.inference.loading import load_model, load_tokenizer
 from shared.rendering import ChatRenderer
 from shared.template_date import frozen_date
 from tests.trainer.corpora import trace, write_corpus
-from tests.trainer.process_runs import metrics, write_config
+from tests.trainer.process_runs import ROOT, metrics, write_config
 from tests.trainer.students.models import STUDENTS, Student, save
+from tests.trainer.students.table import HEAD, row_of
 from trainer.artifacts.manifest import read_manifest, template_date
 from trainer.artifacts.merge import merge
 from trainer.chat import SamplingSettings, Speaker
@@ -162,6 +163,12 @@ def test_what_sees_gets_no_adapter(student: Student, folder: Path) -> None:
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     assert trained
     assert all(id(parameter) in inside for parameter in trained)
+
+
+def test_the_table_of_the_documents_says_what_the_code_does(student: Student, folder: Path) -> None:
+    page = (ROOT / "docs" / "students.md").read_text(encoding="utf-8")
+    assert HEAD in page
+    assert row_of(student, folder) in page.splitlines()
 
 
 def _examples(folder: Path) -> list[Example]:
