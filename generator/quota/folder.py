@@ -20,6 +20,7 @@ from urllib.parse import quote
 import orjson
 
 from generator.errors import StoreAway
+from generator.quota.days import refuse_other_zones
 from generator.spending import Decision, HighWater
 from shared.errors import InputError
 from shared.file_systems import network_name
@@ -69,6 +70,7 @@ class FolderStore:
         loop = asyncio.get_running_loop()
         while True:
             await loop.run_in_executor(self._thread, log.read)
+            refuse_other_zones(account, day, log.days)
             others, own = log.held(owner, day)
             # On the event loop: it looks at what this generator has in flight now.
             decided = decide(others, own)
@@ -87,6 +89,11 @@ class _Log:
         self._next = 0
         self._held: dict[tuple[str, float], HighWater] = {}  # by owner and day
         self._totals: dict[str, float] = {}  # dollars by owner, over all days
+
+    @property
+    def days(self) -> set[float]:
+        """Of which somebody holds something, by their beginnings."""
+        return {day for _, day in self._held}
 
     def read(self) -> None:
         """Read the files that are new."""

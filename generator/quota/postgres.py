@@ -9,6 +9,7 @@ decides by what is no longer true. What a commit that got no answer has done is 
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
@@ -18,12 +19,14 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from generator.errors import StoreAway
+from generator.quota.days import refuse_other_clock, refuse_other_zones
 from generator.spending import Decision, HighWater
 from shared.chat_api.redaction import Redactor, database_secrets
 from shared.errors import InputError
 
 SECONDS = 15.0  # for one exchange, connecting included
 CONNECT_SECONDS = 10
+DAY_SECONDS = 86_400.0
 OF_ALL_DAYS = 0.0  # the day of the rows with dollars in total
 # What only the user can correct: a login refused, a database or a right that is not there.
 WRONG_ADDRESS = ("28", "3D", "42501")
@@ -69,7 +72,7 @@ class PostgresStore:
         try:
             _check(self._address)
             async with self._connected() as connection:
-                await connection.execute("SELECT 1")
+                refuse_other_clock(time.time(), await _clock(connection))
         except ValueError:
             raise self._unreadable() from None
         except psycopg.Error as error:
@@ -89,6 +92,7 @@ class PostgresStore:
         try:
             async with self._connected() as connection, connection.transaction():
                 await _lock(connection, account)
+                refuse_other_zones(account, day, await _days_near(connection, account, day))
                 others, own = await _held(connection, account, owner, day)
                 decided = decide(others, own)
                 if decided != own:
@@ -184,6 +188,22 @@ async def _lock(connection: Connection, account: str) -> None:
     await connection.execute(
         "SELECT account FROM stillhouse_accounts WHERE account = %s FOR UPDATE", (account,)
     )
+
+
+async def _clock(connection: Connection) -> float:
+    cursor = await connection.execute("SELECT extract(epoch FROM clock_timestamp())::float8")
+    row = await cursor.fetchone()
+    assert row is not None
+    return row[0]
+
+
+async def _days_near(connection: Connection, account: str, day: float) -> list[float]:
+    """The beginnings of days within a day of this one, of which somebody holds something."""
+    cursor = await connection.execute(
+        "SELECT DISTINCT day FROM stillhouse_budget WHERE account = %s AND day > %s AND day < %s",
+        (account, max(OF_ALL_DAYS, day - DAY_SECONDS), day + DAY_SECONDS),
+    )
+    return [row[0] for row in await cursor.fetchall()]
 
 
 async def _held(

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from generator.config import BudgetConfig
 from generator.corpus import check, corpus_status
 from generator.quota import shared_store
+from generator.quota.days import refuse_other_clock
 from shared.errors import InputError
 from tests.generator.process_runs import (
     LONG,
@@ -291,3 +293,34 @@ def test_a_shared_folder_on_a_network_file_system_is_refused_with_the_remedy(
     assert "on a network file system (nfs)" in process.stderr
     assert "PostgreSQL with budget.shared_env" in process.stderr
     assert not (tmp_path / "elsewhere" / "shared").exists()
+
+
+def test_a_day_that_begins_elsewhere_for_another_generator_is_refused(tmp_path: Path) -> None:
+    shared = str(tmp_path / "shared")
+    with rehearsal() as teacher:
+        for name, zone, code in (("a", "UTC", 0), ("b", "Asia/Shanghai", 2)):
+            config = sharing(
+                tmp_path, name, teacher.url, 5, budget__shared=shared, lane__day_timezone=zone
+            )
+            end = generator("run", config)
+            assert end.returncode == code, end.stderr
+    assert "another generator that shares its allowance has another day_timezone" in end.stderr
+
+
+@needs_postgres
+async def test_the_database_sees_other_zones_as_well(database: PostgresServer) -> None:
+    store = shared_store(BudgetConfig(shared_env="URL"), {"URL": database.url})
+    assert store is not None
+    await store.open()
+    day = 1_800_000_000.0
+    await store.exchange("zones", "a", day, lambda others, own: replace(own, calls=1))
+    await store.exchange("zones", "b", day + 86_400, lambda others, own: replace(own, calls=1))
+    with pytest.raises(InputError, match="another day_timezone"):
+        await store.exchange("zones", "b", day + 28_800, lambda others, own: own)
+    await store.close()
+
+
+def test_a_clock_far_from_the_databases_is_refused() -> None:
+    refuse_other_clock(1000.0, 1200.0)
+    with pytest.raises(InputError, match="this machine's clock is 3,600 s behind the database's"):
+        refuse_other_clock(1000.0, 4600.0)
