@@ -2,6 +2,7 @@ r"""An expression as an exact form, operation by operation: what has no closed f
 becomes an opaque part.
 """
 
+import hashlib
 import math
 from fractions import Fraction
 
@@ -21,6 +22,7 @@ from shared.grading.expressions import Node
 MAX_FACTORED = 10**12  # larger radicands are not split into square and square-free part
 MAX_FACTORIAL = 400
 MAX_BINOMIAL = 2_000
+NAME_MAX = 500  # characters of an opaque part's name; a longer one is known by its digest
 
 _I: Monomial = (True, 1, ())
 
@@ -59,11 +61,21 @@ class _FormBuilder:
 
     def __init__(self) -> None:
         self.arithmetic = Arithmetic()
+        # An operation looks at its arguments, and where it has no form for them they are looked at
+        # once more: without this, twenty factorials of one another would be a million looks.
+        self._forms: dict[int, Form] = {}
+        self._nodes: list[Node] = []  # so that no other one takes the identity of any
 
     def form(self, node: Node) -> Form:
         """The form of a node and all below it."""
+        known_form = self._forms.get(id(node))
+        if known_form is not None:
+            return known_form
         operation = getattr(self, f"_{node.op}", None)
-        return operation(node) if operation else self._opaque(node)
+        form: Form = operation(node) if operation else self._opaque(node)
+        self._nodes.append(node)
+        self._forms[id(node)] = form
+        return form
 
     def _num(self, node: Node) -> Form:
         return constant(node.value)
@@ -183,7 +195,10 @@ class _FormBuilder:
         for argument in node.args:
             form = self.form(argument)
             names.append(f"{_spelling(form.above)}/{_spelling(form.below)}")
-        return indeterminate(f"{node.op}({';'.join(names)})", opaque=True)
+        name = f"{node.op}({';'.join(names)})"
+        if len(name) > NAME_MAX:  # names within names would double at each depth
+            name = hashlib.sha256(name.encode()).hexdigest()
+        return indeterminate(name, opaque=True)
 
 
 def _integer_root(n: int, degree: int) -> int | None:

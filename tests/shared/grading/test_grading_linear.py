@@ -56,3 +56,26 @@ def test_a_long_sentence_in_the_box_is_decided_at_once() -> None:
     )
     assert seconds(graded, sentence) < BOUND
     assert grade_fast(f"\\boxed{{{sentence}}}", "56")[0].verdict != "correct"
+
+
+NESTED = {
+    "factorials": ("", "!"),
+    "absolute values": ("|", "|"),
+    "roots": ("\\sqrt{", "}"),
+    "cube roots": ("\\sqrt[3]{", "}"),
+    "powers": ("x^{", "}"),
+    "floors": ("\\lfloor ", "\\rfloor"),
+    "binomials": ("\\binom{", "}{2}"),
+    "sines": ("\\sin(", ")"),
+    "fractions": ("\\frac{1}{", "}"),
+}
+
+
+@pytest.mark.parametrize("name", NESTED)
+@pytest.mark.parametrize("depth", [12, 24, 60, 400])
+def test_operations_within_one_another_cost_no_more_than_their_depth(name: str, depth: int) -> None:
+    """Twenty-four factorials of one another were sixteen million looks at the innermost."""
+    before, after = NESTED[name]
+    gold = before * depth + "AB" + after * depth
+    assert seconds(grade_fast, "\\boxed{some words}", gold, "") < BOUND
+    assert seconds(grade_fast, "\\boxed{" + gold + "}", "some words", "") < BOUND
