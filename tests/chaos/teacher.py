@@ -89,11 +89,13 @@ class Teacher:
         self._loop.set_exception_handler(lambda *_: None)  # clients are killed in mid-sentence
         self._loop.run_until_complete(self._open())
         self._loop.run_forever()
-        for task in asyncio.all_tasks(self._loop):
-            task.cancel()
-        self._loop.run_until_complete(asyncio.sleep(0))
         self._server.close()
         self._evil.close()
+        tasks = asyncio.all_tasks(self._loop)
+        for task in tasks:
+            task.cancel()
+        self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        self._loop.close()
 
     async def _open(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=512)
