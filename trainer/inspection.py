@@ -79,6 +79,8 @@ def _show(tokenizer: Any, example: Example, title: str) -> None:
 
     console = Console(highlight=False, soft_wrap=True)
     console.rule(f"{title}  {example.id}")
+    box = "; the box at its end is added (data.unboxed)" if example.box_added else ""
+    console.print(Text(f"from {example.source}{box}", "yellow"))
     for learnt, style, name in (
         (False, "bright_black", "not in the loss"),
         (True, "green", "in the loss"),
@@ -128,7 +130,7 @@ def _row_html(tokenizer: Any, example: Example, number: int) -> str:
     return (
         f"<section><h2>Row {number}</h2><p class=dim>{html.escape(example.id)} ·"
         f" {html.escape(example.source)} · {len(example):,} tokens, {learnt:,} in the"
-        f" loss</p><pre>{''.join(spans)}</pre></section>\n"
+        f" loss{' · box added' if example.box_added else ''}</p><pre>{''.join(spans)}</pre></section>\n"
     )
 
 

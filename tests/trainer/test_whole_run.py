@@ -193,6 +193,7 @@ def test_inspect_shows_a_row_and_writes_a_page(
         shown.index("not in the loss:") < shown.index("── in the loss:") < shown.index("</think>")
     )
     assert "You are a test model" in shown.split("── in the loss:")[0]
+    assert "from test\n" in shown
     assert (tmp_path / "rows.html").read_text(encoding="utf-8").count("<section>") == 10
 
 

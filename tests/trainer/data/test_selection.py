@@ -14,6 +14,8 @@ from shared.holdout import held_out_problems
 from shared.rendering import ChatRenderer
 from shared.shards import describe, sealed_files
 from tests.trainer.corpora import trace, write_corpus
+from tests.trainer.process_runs import write_config
+from trainer.__main__ import main
 from trainer.config import TrainerConfig
 from trainer.data.selection import Selection, check_corpora, select
 
@@ -256,3 +258,24 @@ def test_nothing_left_to_learn_says_why(tokenizer: Any, tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "c", [trace(i) for i in range(3)])
     with pytest.raises(InputError, match=r"3 longer than max_length.*raise train\.max_length"):
         chosen(tokenizer, corpus, train={"max_length": 16})
+
+
+def test_inspect_shows_what_a_foreign_row_became(
+    tmp_path: Path, model_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    foreign = trace(
+        1,
+        lane="import",
+        source="OpenR1-Math-220k/cn_k12",
+        response="**Answer:** 7 pens",
+        final_answer="7 pens",
+        gold="7",
+    )
+    corpus = write_corpus(tmp_path / "imported", [foreign])
+    config = write_config(tmp_path, model_folder, corpus)
+    assert main(["inspect", str(config)]) == 0
+    shown = capsys.readouterr().out
+    assert "from OpenR1-Math-220k/cn_k12; the box at its end is added (data.unboxed)" in shown
+    learnt = shown.split("── in the loss:")[1]
+    assert f"<think>\n{foreign.reasoning}\n</think>" in learnt
+    assert "**Answer:** 7 pens\n\n\\boxed{7}<|im_end|>" in learnt
