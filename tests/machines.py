@@ -1,7 +1,7 @@
 """How long the state machines of the tests search: a short while by default, so long as
-`STILLHOUSE_MACHINE_EXAMPLES` says where somebody wants to know.
+`MACHINE_EXAMPLES` says where somebody wants to know.
 
-    STILLHOUSE_MACHINE_EXAMPLES=2000 python -m pytest -q tests/generator/lanes/test_admission_machine.py
+    MACHINE_EXAMPLES=2000 python -m pytest --timeout=0 tests/generator/lanes/test_admission_machine.py
 """
 
 import os
@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 
 def machine_settings(examples: int, steps: int) -> settings:
     """The same cases each time, unless a longer search is asked for."""
-    asked = os.environ.get("STILLHOUSE_MACHINE_EXAMPLES", "")
+    asked = os.environ.get("MACHINE_EXAMPLES", "")
     return settings(
         max_examples=int(asked or examples),
         stateful_step_count=steps,
