@@ -39,7 +39,8 @@ from generator.run import Run
 from generator.sample_policy import Rule
 from generator.signals import EarlySignals
 from generator.spending import SharedStore
-from generator.work_queue import Feed, Place
+from generator.work_queue import Feed
+from generator.work_queue.reader import Place
 from shared.chat_api import ChatClient, Clocks
 from shared.chat_api.batch_client import BatchClient
 from shared.errors import typed

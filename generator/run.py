@@ -1,12 +1,11 @@
-"""The main loop of one run: workers that take samples through their lives, and what ends them."""
+"""One run: its phases, what steers and what ends it."""
 
 import asyncio
-import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import inf
-from typing import Any, NoReturn
+from typing import Any
 
 import orjson
 
@@ -14,14 +13,16 @@ from generator.batch import BatchLane
 from generator.config import GeneratorConfig
 from generator.corpus import Corpus
 from generator.grading.pool import Graders
-from generator.lanes import Drained, HandedOn, Lanes, NoLane
+from generator.lanes import Lanes, NoLane
 from generator.monitor import console
 from generator.monitor.event_log import EventLog
 from generator.monitor.snapshot import Snapshots
 from generator.monitor.status import Phase, RunStatus, SampleCounts
 from generator.sampler import Sampler
+from generator.signals import RunSignals
 from generator.work_queue import Feed
-from shared.errors import SAME_SIGNAL_SECONDS, CannotWrite, InputError, Stopped, die_of_a_second
+from generator.workers import Workers, raise_the_cause
+from shared.errors import InputError, Stopped
 
 NEVER = -inf  # by time.monotonic()
 # how often the ledger takes a snapshot of the run for `status`, and the event log one for changes
@@ -62,42 +63,33 @@ class Run:
         self._phase: Phase = "running"
         self._note = ""
         self._noted_at = NEVER
-        self._signalled_at: float | None = None  # time.monotonic() of the first signal
-        self._workers: set[asyncio.Task[None]] = set()
-        self._live_workers: list[asyncio.Task[None]] = []  # those that stream, ended ones too
-        self._batch_lanes: Sequence[BatchLane] = ()
         self._draining = asyncio.Event()  # what batch lanes hear of
-        self._group: asyncio.TaskGroup | None = None
+        self._workers = Workers(feed, lanes, self._sampler, self._progress, self._end)
 
     # Working
 
     async def until_done(self) -> None:
         """Work until nothing is left, or until drained. Errors: `CannotWrite`; a bug as it is."""
         _count_settled(self._corpus, self._progress)
-        self._listen_to_signals()
+        RunSignals(self.drain, self.hang_up, self.pause, self.resume).listen()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._corpus.keep_writing(self._tell))
                 dispatching = group.create_task(self._lanes.dispatch())
                 showing = group.create_task(console.show(self.status))
-                await self._work_until_done()
+                await self._workers.run()
+                self._end_if_samples_are_held()
                 self._corpus.stop_writing()
                 dispatching.cancel()
                 showing.cancel()
         except BaseExceptionGroup as errors:
-            _raise_the_cause(errors)
+            raise_the_cause(errors)
         for note in await self._lanes.give_back():
             self._event_log.log.warning("not given back", why=note)
         self._phase = "stopped" if self.ended_by or self._phase == "draining" else "done"
         self._tell(every_seconds=0)
 
-    async def _work_until_done(self) -> None:
-        async with asyncio.TaskGroup() as self._group:
-            self._hire()
-            for lane in self._batch_lanes:
-                task = self._group.create_task(self._send_batches(lane))
-                self._workers.add(task)
-                task.add_done_callback(self._workers.discard)
+    def _end_if_samples_are_held(self) -> None:
         held_samples = self._feed.withheld_samples
         if held_samples and not self.ended_by and self._phase != "draining":
             self._end(
@@ -106,43 +98,6 @@ class Run:
                     " `generator batches` shows, adopts and releases them"
                 )
             )
-
-    def _hire(self) -> None:
-        """As many workers as there can be calls in flight."""
-        assert self._group is not None
-        while len(self._workers) < self._lanes.most_in_flight:
-            worker = self._group.create_task(self._work())
-            self._workers.add(worker)
-            self._live_workers.append(worker)
-            worker.add_done_callback(self._workers.discard)
-
-    async def _work(self) -> None:
-        """One worker: take a sample, live its life, take the next."""
-        try:
-            while True:
-                ask = await self._feed.next()
-                if ask is None:
-                    return
-                self._progress.asking += 1
-                is_handed_on = False
-                try:
-                    await self._sampler.sample(ask)
-                except Drained:
-                    pass  # not asked any more: the next run will
-                except HandedOn:
-                    is_handed_on = True
-                finally:
-                    self._progress.asking -= 1
-                    if not is_handed_on:
-                        self._feed.settle(ask.problem)
-                if is_handed_on:
-                    self._feed.offer_again(ask)
-                    return
-        except CannotWrite:
-            raise
-        except Stopped as stop:
-            # A budget, a lane, a source that fails: what others have in flight is finished.
-            self._end(stop)
 
     # Batches
 
@@ -163,51 +118,10 @@ class Run:
 
     def add_batch_lanes(self, lanes: Sequence[BatchLane]) -> None:
         """Lanes that send files, beside those that stream. Before `until_done`."""
-        self._batch_lanes = lanes
+        self._workers.batch_lanes = lanes
         self._lanes.hand_on(lambda: any(lane.is_at_work for lane in lanes))
 
-    async def _send_batches(self, lane: BatchLane) -> None:
-        """One batch lane's life; where it stops before the work is done and nobody else goes on,
-        the run ends.
-        """
-        try:
-            await lane.run()
-        except BaseExceptionGroup as errors:
-            _raise_the_cause(errors)
-        except CannotWrite:
-            raise
-        except Stopped as stop:
-            self._end(stop)
-            return
-        why = lane.stopped or lane.gives_up
-        others = [each for each in self._batch_lanes if each is not lane and each.is_at_work]
-        is_anyone_left = others or any(not worker.done() for worker in self._live_workers)
-        if not why or is_anyone_left or self._draining.is_set():
-            return
-        ask = await self._feed.next()
-        if ask is not None:
-            self._feed.offer_again(ask)
-            self._end(lane.stop_reason())
-
     # Ending
-
-    def _listen_to_signals(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._on_signal, number)
-        loop.add_signal_handler(signal.SIGHUP, self.hang_up)
-        # from whoever runs it as one of several parts
-        loop.add_signal_handler(signal.SIGUSR1, self.pause)
-        loop.add_signal_handler(signal.SIGUSR2, self.resume)
-
-    def _on_signal(self, number: signal.Signals) -> None:
-        """The first signal drains, the second kills."""
-        if self._signalled_at is not None:
-            die_of_a_second(number, self._signalled_at)
-            return
-        self._signalled_at = time.monotonic()
-        # What is said then is true: from here on a second signal kills.
-        asyncio.get_running_loop().call_later(SAME_SIGNAL_SECONDS, self.drain, number.name)
 
     def drain(self, why: str) -> None:
         """Start nothing more; end when what is in flight has ended, at the latest after
@@ -219,14 +133,10 @@ class Run:
         self._phase = "draining"
         self._note = f"{why}: calls in flight have {seconds:g} s, a second signal kills"
         self._stop_asking()
-        asyncio.get_running_loop().call_later(seconds, self._give_up)
+        asyncio.get_running_loop().call_later(seconds, self._workers.cancel)
         self._event_log.record(self.status())
         # The ledger's snapshot is taken by who writes to it: here an error would be swallowed.
         self._noted_at = NEVER
-
-    def _give_up(self) -> None:
-        for worker in self._workers:
-            worker.cancel()
 
     def _end(self, stop: Stopped) -> None:
         self.ended_by = self.ended_by or stop
@@ -256,8 +166,8 @@ class Run:
         it was.
         """
         notes = self._lanes.reload(self._read_again())
-        if self._group is not None and self._phase == "running":
-            self._hire()
+        if self._phase == "running":
+            self._workers.hire()
         details = {"notes": "; ".join(notes)} if notes else {}
         self._event_log.log.info("configuration read again", **details)
         return notes
@@ -276,7 +186,7 @@ class Run:
         self._progress.total = self._samples_wanted()
         is_paused = self._phase == "running" and self._lanes.paused
         phase: Phase = "paused" if is_paused else self._phase
-        batches = {lane.name: lane.status() for lane in self._batch_lanes}
+        batches = {lane.name: lane.status() for lane in self._workers.batch_lanes}
         lanes = [replace(lane, batches=batches.get(lane.name, [])) for lane in self._lanes.status()]
         status = self._snapshots.take(phase, self._note, lanes, self._lanes.budgets())
         if is_paused:  # nobody knows for how long
@@ -312,16 +222,3 @@ def _count_settled(corpus: Corpus, progress: SampleCounts) -> None:
             progress.settled_kept += total.samples
         else:
             progress.settled_rejected += total.samples
-
-
-def _raise_the_cause(errors: BaseExceptionGroup[BaseException]) -> NoReturn:
-    """What ended a task group: the one `Stopped` in it if there is nothing worse, else the
-    group itself.
-    """
-    _, bugs = errors.split(Stopped)
-    if bugs is not None:
-        raise errors
-    cause: BaseException = errors.subgroup(CannotWrite) or errors
-    while isinstance(cause, BaseExceptionGroup):
-        cause = cause.exceptions[0]
-    raise cause from None

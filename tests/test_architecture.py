@@ -36,6 +36,7 @@ COMPOSERS = {
     "__main__",
     "pipeline",
     "run",
+    "workers",
     "sampler",
     "intake",
     "plan",

@@ -8,12 +8,16 @@ it was started, by the provider's clock.
 What a crash or a lost ledger must not give out again is kept as a high-water mark on the disk.
 """
 
-from dataclasses import dataclass, replace
-from math import inf
+from dataclasses import dataclass
 
 from generator.lanes.budget_day import BudgetDay
-from generator.lanes.high_water_marks import is_below_mark, mark_ahead, spent_by_mark
-from generator.lanes.limits import Limits
+from generator.lanes.high_water_marks import (
+    is_below_mark,
+    mark_ahead,
+    spent_by_mark,
+    with_others,
+)
+from generator.lanes.limits import Limits, calls_within
 from generator.spending import HighWater, Spent
 
 
@@ -200,21 +204,11 @@ class Budget:
     def calls_left(self, now: float, tokens: float, usd: float) -> float:
         """Calls of this size that the day still allows; inf where nothing limits them."""
         self._turn(now)
-        limits = self.limits
-        spent_today = self.spent_by_all(now)
-        calls = [inf]
-        if limits.calls_per_day:
-            calls.append(limits.calls_per_day - spent_today.calls)
-        if limits.tokens_per_day:
-            calls.append((limits.tokens_per_day - spent_today.tokens) / max(tokens, 1.0))
-        if limits.usd_per_day and usd:
-            calls.append((limits.usd_per_day - spent_today.usd) / usd)
-        if limits.usd_total and usd:
-            calls.append((limits.usd_total - spent_today.total_usd) / usd)
+        calls = calls_within(self.limits, self.spent_by_all(now), tokens, usd)
         announced_calls = self.announced_calls
         if announced_calls is not None:
-            calls.append(announced_calls)
-        return max(0.0, min(calls))
+            calls = min(calls, announced_calls)
+        return max(0.0, calls)
 
     # The mark on the disk
 
@@ -241,20 +235,7 @@ class Budget:
     def spent_by_all(self, now: float) -> HighWater:
         """What is spent and in flight, with what others hold that share the allowance."""
         own = self.spent(now)
-        others = self.others
-        if others is None:
-            return own
-        total_usd = own.total_usd + others.total_usd
-        if others.day != own.day:
-            return replace(own, total_usd=total_usd)
-        return HighWater(
-            own.day,
-            own.day_ends,
-            own.calls + others.calls,
-            own.tokens + others.tokens,
-            own.usd + others.usd,
-            total_usd,
-        )
+        return own if self.others is None else with_others(own, self.others)
 
     def next_mark(self, now: float, calls: int = 0, tokens: int = 0, usd: float = 0.0) -> HighWater:
         """What must be on the disk before so much more is spent: that and a block."""

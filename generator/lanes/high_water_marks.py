@@ -4,6 +4,8 @@ The mark runs ahead by a block, so that it is written seldom; whoever finds it a
 all of it as spent.
 """
 
+from dataclasses import replace
+
 from generator.lanes.limits import Limits
 from generator.spending import HighWater, Spent
 
@@ -52,6 +54,23 @@ def spent_by_mark(today: Spent, mark: HighWater, limits: Limits) -> Spent:
         max(today.calls, mark.calls) if limits.calls_per_day else today.calls,
         max(today.tokens, mark.tokens) if limits.tokens_per_day else today.tokens,
         max(today.usd, mark.usd) if limits.usd_per_day else today.usd,
+    )
+
+
+def with_others(own: HighWater, others: HighWater) -> HighWater:
+    """What is spent by this generator and by others; of theirs only the total counts where it is of
+    another day.
+    """
+    total_usd = own.total_usd + others.total_usd
+    if others.day != own.day:
+        return replace(own, total_usd=total_usd)
+    return HighWater(
+        own.day,
+        own.day_ends,
+        own.calls + others.calls,
+        own.tokens + others.tokens,
+        own.usd + others.usd,
+        total_usd,
     )
 
 

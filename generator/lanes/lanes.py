@@ -17,14 +17,14 @@ from generator.lanes.budgets import Budget
 from generator.lanes.clock import Clock
 from generator.lanes.describe import budget_status, lane_status
 from generator.lanes.dispatch import Dispatcher
-from generator.lanes.forecast import Expected, Quota, lane_pace, quota_seconds
-from generator.lanes.gate import Gate, gates, run_budget, run_limits
+from generator.lanes.forecast import quota_seconds
+from generator.lanes.gate import gates, run_budget, run_limits
 from generator.lanes.lane import Lane
 from generator.lanes.line_budget import LineBudget
+from generator.lanes.quota_left import quota_left
 from generator.lanes.refusal_streak import SAMPLES
-from generator.lanes.reloading import taken_up
+from generator.lanes.reloading import budget_notes, taken_up
 from generator.lanes.retry import Retry
-from generator.lanes.share import BudgetShare
 from generator.lanes.sharing import Sharing
 from generator.monitor.status import BudgetStatus, LaneStatus
 from generator.spending import SharedStore
@@ -57,24 +57,14 @@ class Lanes:
         }
         budgets[None] = self._run_budget
         self._accounting = Accounting(budgets, ledger, high_water, self._clock)
-        self._sharing = self._share(Sharing(store, owner, self._clock), budgets) if store else None
+        self._sharing = Sharing(store, owner, self._clock) if store else None
+        if self._sharing is not None:
+            self._sharing.divide(budgets, self._gates.values(), self._accounting.count_held)
         self._dispatcher = Dispatcher(
             self._lanes, config.judge.lane, config.daemon, self._accounting, self._clock
         )
         self._retry = Retry(self._dispatcher, self._accounting, self._clock, config.retry.attempts)
         self._teachers = AsyncExitStack()
-
-    def _share(self, sharing: Sharing, budgets: Mapping[str | None, Budget]) -> Sharing:
-        """What other generators share: an account's budget and the run's."""
-        shares = {
-            account: BudgetShare(account or "", budget, sharing.want)
-            for account, budget in budgets.items()
-        }
-        sharing.shares = shares
-        sharing.count_as_spent = self._accounting.count_held
-        for gate in self._gates.values():
-            gate.allowance.shares = (shares[gate.account.name], shares[None])
-        return sharing
 
     async def __aenter__(self) -> Self:
         self._accounting.resume()
@@ -169,12 +159,7 @@ class Lanes:
         """
         running = {name: lane.config for name, lane in self._lanes.items()}
         lanes, notes = taken_up(running, config.lane)
-        running_budget = self.config.budget
-        if (config.budget.shared, config.budget.shared_env) != (
-            running_budget.shared,
-            running_budget.shared_env,
-        ):
-            notes.append("budget.shared and shared_env need a restart")
+        notes += budget_notes(self.config.budget, config.budget)
         accounts = {gate.account.name: gate.account for gate in self._gates.values()}
         for name, keys in by_account(list(lanes.values())).items():
             accounts[name].reload(keys)
@@ -235,35 +220,12 @@ class Lanes:
         """(seconds until so many more samples are done, whether quotas say so and not the
         present rate).
         """
-        today = self._today()
-        gate_of_account = {lane.gate.account.name: lane.gate for lane in self._working_lanes()}
         if any(lane.config.mode == "batch" for lane in self._lanes.values()):
             return by_rate, False  # a batch keeps to no quota of ours
-        quotas = [self._quota(gate, today) for gate in gate_of_account.values()]
+        gate_of_account = {lane.gate.account.name: lane.gate for lane in self._working_lanes()}
+        today = self._today()
+        quotas = [quota_left(gate, self._run_budget, today) for gate in gate_of_account.values()]
         return quota_seconds(samples, by_rate, quotas)
-
-    def _quota(self, gate: Gate, today: float) -> Quota:
-        means = gate.expected
-        answers = gate.counts.answers
-        calls_each = gate.counts.calls / answers if answers else 1.0
-        expectation = Expected(
-            prompt_tokens=means.prompt_tokens,
-            completion_tokens=means.completion_tokens,
-            seconds=means.seconds_p95,
-            calls=calls_each,
-            cached_tokens=means.cached_tokens,
-        )
-        usd = gate.expected_usd(means.tokens)
-        budget = gate.account.budget
-        calls_left = min(
-            budget.calls_left(today, means.tokens, usd),
-            self._run_budget.calls_left(today, means.tokens, usd),
-        )
-        return Quota(
-            today=calls_left / calls_each,
-            per_day=lane_pace(gate.lane, expectation, today).samples_per_day,
-            seconds_to_turn=budget.day_ends(today) - today,
-        )
 
     def _working_lanes(self) -> list[Lane]:
         return self._dispatcher.usable("")

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
 from generator.config import BudgetConfig, LaneConfig
+from generator.spending import HighWater
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,18 @@ class Limits:
     def __bool__(self) -> bool:
         """Whether anything is limited."""
         return bool(self.calls_per_day or self.tokens_per_day or self.usd_per_day or self.usd_total)
+
+
+def calls_within(limits: Limits, spent: HighWater, tokens: float, usd: float) -> float:
+    """Calls of this size that are allowed beyond what is spent; inf where nothing limits them."""
+    rooms = [
+        (limits.calls_per_day, spent.calls, 1.0),
+        (limits.tokens_per_day, spent.tokens, max(tokens, 1.0)),
+        (limits.usd_per_day, spent.usd, usd),
+        (limits.usd_total, spent.total_usd, usd),
+    ]
+    calls = [(limit - taken) / size for limit, taken, size in rooms if limit and size]
+    return min(calls, default=inf)
 
 
 def strictest(tables: Sequence[LaneConfig | BudgetConfig]) -> Limits:

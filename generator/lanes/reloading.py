@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from generator.config import REHEARSAL_URL, LaneConfig
+from generator.config import REHEARSAL_URL, BudgetConfig, LaneConfig
 from generator.lanes.windows import windows_of
 
 NEEDS_A_RESTART = ("base_url", "mode", "model", "api_key_env", "account", "day_timezone")
@@ -38,3 +38,9 @@ def taken_up(
         ]
         lanes[name] = new_lane.model_copy(update=fixed_values)
     return lanes, notes
+
+
+def budget_notes(running: BudgetConfig, changed: BudgetConfig) -> list[str]:
+    """A sentence where the run's budget is to be shared elsewhere: that needs a restart."""
+    is_same = (running.shared, running.shared_env) == (changed.shared, changed.shared_env)
+    return [] if is_same else ["budget.shared and shared_env need a restart"]

@@ -6,11 +6,13 @@ task, whose errors its group raises.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 from generator.errors import StoreAway
+from generator.lanes.budgets import Budget
 from generator.lanes.clock import Clock
+from generator.lanes.gate import Gate
 from generator.lanes.share import BudgetShare
 from generator.spending import HighWater, SharedStore
 
@@ -31,6 +33,21 @@ class Sharing:
         self._pause = RETRY_SECONDS
         self.shares: Mapping[str | None, BudgetShare] = {}
         self.count_as_spent: Callable[[str | None, HighWater], None] = lambda account, held: None
+
+    def divide(
+        self,
+        budgets: Mapping[str | None, Budget],
+        gates: Iterable[Gate],
+        count_as_spent: Callable[[str | None, HighWater], None],
+    ) -> None:
+        """Share every account's budget and the run's, which stands under None, with others."""
+        self.shares = {
+            account: BudgetShare(account or "", budget, self.want)
+            for account, budget in budgets.items()
+        }
+        self.count_as_spent = count_as_spent
+        for gate in gates:
+            gate.allowance.shares = (self.shares[gate.account.name], self.shares[None])
 
     def want(self) -> None:
         """A share is short."""

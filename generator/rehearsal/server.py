@@ -83,6 +83,7 @@ class RehearsalTeacher:
         return web.json_response({"object": "list", "data": models})
 
     async def _stats(self, request: web.Request) -> web.Response:
+        repeats = [count for count in self._delivered.values() if count > 1]
         return web.json_response(
             {
                 "calls": self._calls,
@@ -92,9 +93,7 @@ class RehearsalTeacher:
                 "peak_in_flight": self._peak,
                 "problems": len(self._calls_by_problem),
                 "delivered": self._delivered.total(),
-                "delivered_more_than_once": sum(
-                    1 for count in self._delivered.values() if count > 1
-                ),
+                "delivered_more_than_once": len(repeats),
                 "tokens": self._tokens,
                 "batch": self._desk.stats(),
                 "seconds": round(time.monotonic() - self._started, 3),
@@ -129,10 +128,7 @@ class RehearsalTeacher:
         if refusal is not None:
             return self._error(refusal.status, refusal.message, refusal.retry_after_seconds)
         problem = problem_id(prompt)
-        rng = random.Random(f"{self._manner.seed}:{problem}:{self._calls_by_problem[problem]}")
-        self._calls_by_problem[problem] += 1
-        fate = self._manner.faults.draw(rng)
-        self._count_fate(fate)
+        rng, fate = self._draw(problem)
         if fate.status is not None:
             seconds = self._manner.faults.retry_after_seconds if fate.status in (429, 503) else None
             return self._error(fate.status, "Failed on purpose, as --faults asked", seconds or None)
@@ -153,13 +149,9 @@ class RehearsalTeacher:
 
     def _answer_line(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """(status, body) for one line of a batch. Faults of a connection do not reach it."""
-        problem = problem_id(str(body["messages"][-1]["content"]))
-        number = self._calls_by_problem[problem]
-        rng = random.Random(f"{self._manner.seed}:{problem}:{number}")
-        self._calls_by_problem[problem] += 1
-        fate = self._manner.faults.draw(rng)
-        self._count_fate(fate)
-        row = self._replay.find(str(body["messages"][-1]["content"])) if self._replay else None
+        prompt = str(body["messages"][-1]["content"])
+        rng, fate = self._draw(problem_id(prompt))
+        row = self._replay.find(prompt) if self._replay else None
         status = fate.status or (row.status if row is not None else 200)
         if status != 200:
             error = {"message": "Failed on purpose, as --faults asked", "code": status}
@@ -168,13 +160,18 @@ class RehearsalTeacher:
         self._tokens += len(reply.reasoning) + len(reply.response)
         return 200, dict(orjson.loads(reply.as_body()))
 
-    def _count_fate(self, fate: Fate) -> None:
+    def _draw(self, problem: str) -> tuple[random.Random, Fate]:
+        """The dice of the problem's next call, and what they bring it."""
+        rng = random.Random(f"{self._manner.seed}:{problem}:{self._calls_by_problem[problem]}")
+        self._calls_by_problem[problem] += 1
+        fate = self._manner.faults.draw(rng)
         if fate.kind:
             self._fates[fate.kind] += 1
         if fate.wrong:
             self._fates["wrong"] += 1
         if fate.keepalive:
             self._fates["keepalive"] += 1
+        return rng, fate
 
     async def _send_stream(
         self,

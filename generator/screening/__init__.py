@@ -11,21 +11,19 @@ came before, and copies of evaluation problems.
     CORPUS/screening/excluded.jsonl     every copy of an evaluation problem with the evidence (also those only reported)
 """
 
-import io
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import orjson
-from numpy.typing import NDArray
 
-from generator.screening.duplicates import DuplicateIndex, Duplicates, text_key
-from generator.screening.findings import FindingFile, evidence_line
+from generator.screening.duplicates import DuplicateIndex, Duplicates
+from generator.screening.exclusive import alone_in
+from generator.screening.findings import FindingFile
+from generator.screening.left_out import LeftOut, Screen, can_load
 from generator.screening.pass_one import (
     measure,
     piece_facts,
@@ -34,33 +32,25 @@ from generator.screening.pass_one import (
     read_piece,
     write_piece,
 )
+from generator.screening.passing import passing_screen
 from generator.screening.summary import (
     COPY,
     DUPLICATE,
-    NEAR_DUPLICATE,
     OTHER_NUMBERS,
-    REASONS,
     ScreeningSummary,
 )
 from shared.contamination import EvaluationIndex, Hit
-from shared.contamination.text import tokens
-from shared.errors import CannotWrite, InputError
+from shared.errors import CannotWrite
 from shared.file_writing import (
     make_corpus_folder,
     make_folder_within,
-    open_within,
     write_atomically,
 )
 from shared.folder_lock import NAME as LOCK_NAME
-from shared.folder_lock import FolderLock, holder
 from shared.records import Problem
 
 BATCH = 2048
 LEFT_OUT_NAME = "left-out.npy"
-LOCK_SECONDS = 0.5  # between two looks whether another process has done it
-_LEFT_OUT = np.dtype([("id", "<u8"), ("reason", "u1"), ("instead", "<u8")])
-
-Screen = Callable[[Problem], str]
 
 
 class Screening:
@@ -82,7 +72,7 @@ class Screening:
         self._settings = (
             f"{near_duplicates} {overlap} {exclude_other_numbers} {self._evaluation.fingerprint}"
         )
-        self._left_out: NDArray[Any] = np.empty(0, _LEFT_OUT)
+        self._left_out = LeftOut.of({})
         self._repeated: frozenset[int] = frozenset()
         self.summary = ScreeningSummary(evaluation_problems=len(self._evaluation))
 
@@ -104,30 +94,18 @@ class Screening:
             try:
                 state = self._screen_all(open_rows, self._full(fingerprint), on_rows)
             except OSError as error:
-                raise self._cannot_write(error) from None
+                raise _cannot_write(self._folder, error) from None
         self._load(state)
 
     def is_settled(self, fingerprint: str) -> bool:
         """Whether it is decided what is left out of this data."""
         state = _read_state(self._folder / "state.json")
         is_same = state.get("fingerprint") == self._full(fingerprint) and bool(state["settled"])
-        return is_same and _can_load(self._folder / LEFT_OUT_NAME)
+        return is_same and can_load(self._folder / LEFT_OUT_NAME)
 
-    @contextmanager
-    def alone(self) -> Iterator[None]:
+    def alone(self) -> AbstractContextManager[None]:
         """One process at a time; the others wait."""
-        make_corpus_folder(self._folder.parent)
-        make_folder_within(self._folder)
-        lock = None
-        while lock is None:
-            try:
-                lock = FolderLock(self._folder, key="corpus")
-            except InputError:
-                if holder(self._folder) is None:
-                    raise
-                time.sleep(LOCK_SECONDS)
-        with lock:
-            yield
+        return alone_in(self._folder)
 
     def pass_one(
         self,
@@ -165,7 +143,7 @@ class Screening:
         `CannotWrite`.
         """
         try:
-            self._remove_records()
+            _remove_records(self._folder)
             index = DuplicateIndex(self._folder, self._near)
             findings = FindingFile(self._folder)
             for piece in range(pieces):
@@ -175,7 +153,7 @@ class Screening:
                     index.append(measured.records)
             state = self._settle_index(index, findings, self._full(fingerprint))
         except OSError as error:
-            raise self._cannot_write(error) from None
+            raise _cannot_write(self._folder, error) from None
         self._load(state)
 
     def _full(self, fingerprint: str) -> str:
@@ -187,7 +165,7 @@ class Screening:
         make_folder_within(self._folder)
         full_fingerprint = self._full(fingerprint)
         state = _read_state(self._folder / "state.json")
-        is_lost = bool(state.get("settled")) and not _can_load(self._folder / LEFT_OUT_NAME)
+        is_lost = bool(state.get("settled")) and not can_load(self._folder / LEFT_OUT_NAME)
         if state.get("fingerprint") != full_fingerprint or is_lost:
             state = {"fingerprint": full_fingerprint, "settled": False, "summary": None}
             for file in self._folder.iterdir():
@@ -199,7 +177,7 @@ class Screening:
     def _load(self, state: Mapping[str, Any]) -> None:
         self.summary = ScreeningSummary.read(state["summary"])
         self._repeated = frozenset(state["repeated"])
-        self._left_out = np.load(self._folder / LEFT_OUT_NAME)
+        self._left_out = LeftOut.read(self._folder / LEFT_OUT_NAME)
 
     @property
     def has_repeats(self) -> bool:
@@ -210,56 +188,16 @@ class Screening:
 
     def prepared(self) -> Screen:
         """A screen for one pass over prepared data: a lookup. Ids of repeated rows pass once."""
-        ids = self._left_out["id"]
-        reasons = self._left_out["reason"]
-        passed_ids: set[int] = set()
-
-        def screen(problem: Problem) -> str:
-            """The reason to leave it out, "" to take it."""
-            number = int(problem.id, 16)
-            place = int(np.searchsorted(ids, np.uint64(number)))
-            if place < len(ids) and ids[place] == number:
-                return REASONS[reasons[place]]
-            if number in self._repeated:
-                if number in passed_ids:
-                    return DUPLICATE
-                passed_ids.add(number)
-            return ""
-
-        return screen
+        return self._left_out.screen(self._repeated)
 
     def passing(self) -> Screen:
         """A screen for one pass over a stream, 100 bytes a problem: the first of equal texts
         passes.
         """
-        passed_keys: set[int] = set()
         self.summary = ScreeningSummary(evaluation_problems=len(self._evaluation))
         make_corpus_folder(self._folder.parent)
         make_folder_within(self._folder)
-        (self._folder / "excluded.jsonl").unlink(missing_ok=True)
-
-        def screen(problem: Problem) -> str:
-            """The reason to leave it out, "" to take it."""
-            self.summary.rows += 1
-            text_tokens = tokens(problem.text)
-            gold_key = text_key(tokens(problem.gold)) if problem.gold else 0
-            key = text_key(text_tokens) ^ gold_key
-            if key in passed_keys:
-                self.summary.left_out[DUPLICATE] += 1
-                return DUPLICATE
-            passed_keys.add(key)
-            finding = self._evaluation.find(problem.text, text_tokens)
-            self.summary.count(finding)
-            if finding.hit is None:
-                return ""
-            with open(self._folder / "excluded.jsonl", "ab", opener=open_within) as file:
-                file.write(evidence_line(problem, finding.hit))
-            reason = self._reason(finding.hit)
-            if reason:
-                self.summary.left_out[reason] += 1
-            return reason
-
-        return screen
+        return passing_screen(self._folder, self._evaluation, self.summary, self._reason)
 
     def _reason(self, hit: Hit) -> str:
         if hit.contaminated:
@@ -294,19 +232,10 @@ class Screening:
         state = self._settle(duplicates, findings)
         state["fingerprint"] = fingerprint
         write_atomically(self._folder / "state.json", orjson.dumps(state))
-        self._remove_records()
+        _remove_records(self._folder)
         for path in piece_paths(self._folder):
             path.unlink()
         return state
-
-    def _remove_records(self) -> None:
-        for path in self._folder.glob("*.bin"):
-            path.unlink()
-
-    def _cannot_write(self, error: OSError) -> CannotWrite:
-        return CannotWrite(
-            f"{self._folder}: {error.strerror or error}: free some space, then run again"
-        )
 
     def _settle(self, duplicates: Duplicates, findings: FindingFile) -> dict[str, Any]:
         summary = ScreeningSummary(
@@ -314,36 +243,15 @@ class Screening:
             evaluation_problems=len(self._evaluation),
             near_duplicates=self._near,
         )
-        reasons: dict[int, tuple[str, int]] = {}
-        losers = duplicates.losers.tolist()
-        winners = duplicates.winners.tolist()
-        for loser, winner, is_near in zip(losers, winners, duplicates.near, strict=True):
-            reasons[loser] = (NEAR_DUPLICATE if is_near else DUPLICATE, winner)
+        reasons = duplicates.reasons()
         for number, hit in findings.final(summary):
             reason = self._reason(hit)
             if reason:
                 reasons[number] = (reason, 0)
-        left_out = np.array(
-            [
-                (number, REASONS.index(reason), instead)
-                for number, (reason, instead) in sorted(reasons.items())
-            ],
-            _LEFT_OUT,
-        )
-        buffer = io.BytesIO()
-        np.save(buffer, left_out)
-        write_atomically(self._folder / LEFT_OUT_NAME, buffer.getvalue())
+        LeftOut.of(reasons).write(self._folder / LEFT_OUT_NAME)
         summary.left_out = Counter(reason for reason, _ in reasons.values())
         summary.left_out[DUPLICATE] += duplicates.repeated_rows
         return {"settled": True, "summary": summary.row(), "repeated": duplicates.repeated.tolist()}
-
-
-def _can_load(path: Path) -> bool:
-    """Whether what was decided is still there: a power cut, a backup or a tidy-up may take it."""
-    try:
-        return bool(np.load(path).dtype == _LEFT_OUT)
-    except (OSError, ValueError, EOFError):
-        return False
 
 
 def _read_state(path: Path) -> dict[str, Any]:
@@ -352,3 +260,12 @@ def _read_state(path: Path) -> dict[str, Any]:
     except (OSError, orjson.JSONDecodeError):
         return {}
     return state if isinstance(state, dict) else {}
+
+
+def _remove_records(folder: Path) -> None:
+    for path in folder.glob("*.bin"):
+        path.unlink()
+
+
+def _cannot_write(folder: Path, error: OSError) -> CannotWrite:
+    return CannotWrite(f"{folder}: {error.strerror or error}: free some space, then run again")

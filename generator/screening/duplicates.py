@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from generator.screening.summary import DUPLICATE, NEAR_DUPLICATE
 from shared.contamination.text import squeeze, tokens
 from shared.file_writing import open_within
 from shared.records import Problem
@@ -49,6 +50,14 @@ class Duplicates:
     repeated: Keys  # ids that stand in more than one row, sorted
     rows: int
     repeated_rows: int  # rows beyond the first of their id
+
+    def reasons(self) -> dict[int, tuple[str, int]]:
+        """id that is left out -> (why, the id that stays instead)."""
+        pairs = zip(self.losers.tolist(), self.winners.tolist(), self.near, strict=True)
+        return {
+            loser: (NEAR_DUPLICATE if is_near else DUPLICATE, winner)
+            for loser, winner, is_near in pairs
+        }
 
 
 def bands_for(threshold: float) -> tuple[int, int]:

@@ -14,8 +14,8 @@ import generator.work_queue
 from generator.config import ProblemsConfig
 from generator.corpus.ledger import Ledger
 from generator.problems import ProblemTally, open_problems
-from generator.sample_policy import Rule
-from generator.work_queue import Ask, Feed
+from generator.sample_policy import Ask, Rule
+from generator.work_queue import Feed
 from shared.errors import InputError
 from shared.records import Problem
 from shared.shards import Position

@@ -1,9 +1,9 @@
 """The one iterator that all workers pull: problems from a blocking stream, minus what is finished,
 as samples to ask.
 
-Problems are read in a thread, a few at a time, so memory does not grow and the event loop does not
-wait. What is finished is looked up in the ledger by problem id, twice: in the thread to skip
-quickly over what earlier runs did, and on the event loop, which sees the newest rows as well.
+What is finished is looked up in the ledger by problem id, twice: in the reading thread
+(`reader`) to skip quickly over what earlier runs did, and on the event loop, which sees the
+newest rows as well.
 Nothing is kept of a problem once its samples are finished.
 """
 
@@ -11,40 +11,14 @@ import asyncio
 import contextlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import islice
 
 from generator.corpus.ledger import Ledger
-from generator.errors import HalfWritten
 from generator.sample_policy import Ask, Finished, Rule, asks_longer, next_samples
+from generator.work_queue.reader import START, Place, ProblemReader
 from shared.records import Problem
 
-BATCH = 64  # problems looked up at once
 MOST_AGAIN = 10_000  # problems kept for another sample; beyond it the source is read once more
 FOLLOW_SECONDS = 10.0  # how often a followed source is looked at
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A place in a stream of problems: rows read and problems taken before it, and of those the
-    ones that are this run's own.
-    """
-
-    read: int
-    taken: int
-    own: int
-
-
-@dataclass(frozen=True, slots=True)
-class Pull:
-    """What one look at the stream brought: problems with something to ask, each with a place
-    before it; whether the stream is at its end; the place reached.
-    """
-
-    problems: list[tuple[Problem, Place]]
-    is_end: bool
-    place: Place
 
 
 class Feed:
@@ -64,23 +38,19 @@ class Feed:
         rule: Rule,
         follow: bool = False,
         on_place: Callable[[Place], None] = lambda place: None,
-        first_place: Place = Place(0, 0, 0),
+        first_place: Place = START,
     ) -> None:
-        self._open_stream = open_stream
+        self._reader = ProblemReader(open_stream, in_thread, rule, follow)
         self._ledger = ledger
-        self._open_ledger = in_thread
         self._rule = rule
         self._follow = follow
         self._on_place = on_place
         self._first_place = first_place  # where the first stream begins
-        self._thread = ThreadPoolExecutor(1, "problems")
-        self._stream: Iterator[Problem] | None = None
-        self._thread_ledger: Ledger | None = None
         self._ready: deque[Ask] = deque()
         # samples in flight by problem id, in the order of the stream
         self._held: dict[str, int] = {}
         self._places: dict[str, Place] = {}  # for each of them a place in the stream before it
-        self._place = Place(0, 0, 0)  # before what is read next
+        self._place = START  # before what is read next
         self._noted_place: Place | None = None
         self._notes_places = not rule.waits_for_verdicts and not rule.retry
         self._again: deque[Problem] = deque()
@@ -91,17 +61,21 @@ class Feed:
         self._one_at_a_time = asyncio.Lock()
         self._changed = asyncio.Event()
         self._ended = False
-        self._stopped = False
+        self.stopped = False  # nothing more is offered
         self._read_once_more = False
-        self.problems = 0  # seen in this pass
         self.passes = 0  # times that the source was read to its end
+
+    @property
+    def problems(self) -> int:
+        """Seen in this pass."""
+        return self._reader.problems
 
     async def next(self, to_lend: bool = False) -> Ask | None:
         """The next sample to ask; None when there is none left, or after `stop`. Errors:
         whatever the stream raises. `to_lend`: for a batch, as which it counts at once.
         """
         async with self._one_at_a_time:
-            while not self._ready and not self._stopped:
+            while not self._ready and not self.stopped:
                 if not self._ended:
                     await self._read()
                 elif self._again:
@@ -113,7 +87,7 @@ class Feed:
                     await self._start_over()
                 else:
                     return None
-            if self._stopped:
+            if self.stopped:
                 return None
             ask = self._ready.popleft()
             if to_lend:
@@ -183,7 +157,7 @@ class Feed:
         is_finished = not next_samples(self._rule, self._finished(problem))
         was_lent = problem.id in self._was_lent
         self._was_lent.discard(problem.id)
-        if not is_finished and was_lent and not self._stopped:
+        if not is_finished and was_lent and not self.stopped:
             self._again.append(problem)
             return
         if not is_finished:
@@ -198,22 +172,17 @@ class Feed:
 
     def stop(self) -> None:
         """Offer nothing more."""
-        self._stopped = True
+        self.stopped = True
+        self._reader.stop()
         self._changed.set()
 
     def close(self) -> None:
         """Let go of the source. A thread that is still reading is left to itself."""
         self.stop()
-        self._thread.submit(self._close_ledger)
-        self._thread.shutdown(wait=False)
-
-    def _close_ledger(self) -> None:
-        if self._thread_ledger is not None:
-            self._thread_ledger.close()
+        self._reader.close()
 
     async def _read(self) -> None:
-        loop = asyncio.get_running_loop()
-        pull = await loop.run_in_executor(self._thread, self._pull)
+        pull = await self._reader.read()
         self._ended = pull.is_end
         if pull.is_end:
             self.passes += 1
@@ -227,38 +196,6 @@ class Feed:
         if self._notes_places and place != self._noted_place:
             self._noted_place = place
             self._on_place(place)
-
-    def _pull(self) -> Pull:
-        """In the thread: read on until some problem has something to ask."""
-        if self._stream is None:
-            try:
-                self._stream = self._open_stream()
-            except HalfWritten:
-                if not self._follow:
-                    raise
-                # Its writer is at it: the next look finds the line whole.
-                return Pull([], True, self._place)
-            self.problems = _place_of(self._stream).own
-            self._thread_ledger = self._thread_ledger or self._open_ledger()
-        assert self._thread_ledger is not None
-        problems: list[tuple[Problem, Place]] = []
-        place = _place_of(self._stream)
-        is_end = False
-        while not problems and not is_end and not self._stopped:
-            place_before = place
-            batch = list(islice(self._stream, BATCH))
-            place = _place_of(self._stream)
-            is_end = len(batch) < BATCH
-            self.problems += len(batch)
-            finished = self._thread_ledger.finished([problem.id for problem in batch])
-            problems = [
-                (problem, place_before)
-                for problem in batch
-                if next_samples(self._rule, finished.get(problem.id, ()))
-            ]
-        if is_end:
-            self._stream = None
-        return Pull(problems, is_end, place)
 
     def _offer(self, problem: Problem, place: Place) -> None:
         if problem.id in self._held:
@@ -282,10 +219,3 @@ class Feed:
         self._ended = False
         self._read_once_more = False
         self._notes_places = False  # of the first pass only
-
-
-def _place_of(stream: Iterator[Problem]) -> Place:
-    tally = getattr(stream, "tally", None)  # what only iterates has no places
-    if tally is None:
-        return Place(0, 0, 0)
-    return Place(tally.read, tally.taken, getattr(stream, "own", tally.taken))
