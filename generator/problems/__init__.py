@@ -10,13 +10,11 @@ the seed alone, so a run that goes on meets the same problems. Memory does not g
 """
 
 from generator.problems.rows import BadRow
-from generator.problems.settings import ProblemSettings
 from generator.problems.sources import fingerprint, local_path, open_problems, whole_data_set
 from generator.problems.stream import ProblemStream, ProblemTally
 
 __all__ = [
     "BadRow",
-    "ProblemSettings",
     "ProblemStream",
     "ProblemTally",
     "fingerprint",

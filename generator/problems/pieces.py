@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from generator.config import ProblemsConfig
 from generator.problems.files import data_files
 from generator.problems.gold_search import GoldSearch
 from generator.problems.lines import parse_line
 from generator.problems.parquet import ParquetTables, open_parquet
 from generator.problems.rows import BadRow, RowShape
 from generator.problems.scan import LISTED_BAD_ROWS, Row, Scan
-from generator.problems.settings import ProblemSettings
 from generator.problems.sources import check_scan, data_set_names, shape_of
 from shared.records import Problem
 from shared.row_files import is_addressable, open_lines
@@ -42,7 +42,7 @@ class Piece(Iterator[Problem]):
     """
 
     def __init__(
-        self, config: ProblemSettings, path: Path, needs_gold: bool, number: int, pieces: int
+        self, config: ProblemsConfig, path: Path, needs_gold: bool, number: int, pieces: int
     ) -> None:
         files, _ = data_files(path, config.split)
         self._shape = shape_of(config, path, files, needs_gold)
@@ -82,7 +82,7 @@ class Piece(Iterator[Problem]):
 
 
 def check_pieces(
-    config: ProblemSettings, path: Path, needs_gold: bool, facts: Sequence[Mapping[str, Any]]
+    config: ProblemsConfig, path: Path, needs_gold: bool, facts: Sequence[Mapping[str, Any]]
 ) -> None:
     """What the scan of the whole data would have refused. Errors: `InputError`."""
     files, _ = data_files(path, config.split)

@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from generator.config import ProblemsConfig
 from generator.problems import numina
 from generator.problems.columns import DEFAULTS, Columns, recognise
 from generator.problems.files import column_names, data_files, first_columns, open_files
@@ -15,7 +16,6 @@ from generator.problems.gold_search import GoldSearch
 from generator.problems.hub import is_hub_name, open_hub
 from generator.problems.rows import BadRow, RowShape, Skipped
 from generator.problems.scan import Scan
-from generator.problems.settings import ProblemSettings
 from generator.problems.stream import ProblemStream, ProblemTally, Screen
 from shared.errors import InputError
 from shared.hubs.modelscope import data_set_folder, data_set_name, modelscope_name
@@ -29,7 +29,7 @@ _SHARD = re.compile(r"-\d+-of-\d+$")  # train-00000-of-00005.parquet is a part o
 
 
 def open_problems(
-    config: ProblemSettings,
+    config: ProblemsConfig,
     screen: Screen | None = None,
     read: int = 0,
     taken: int = 0,
@@ -81,7 +81,7 @@ def local_path(source: str) -> Path | None:
     return path if is_local else None
 
 
-def whole_data_set(config: ProblemSettings, path: Path, needs_gold: bool = False) -> ProblemStream:
+def whole_data_set(config: ProblemsConfig, path: Path, needs_gold: bool = False) -> ProblemStream:
     """Every problem of local data in the order of the files, whatever `limit` and `seed` say.
     Errors: `InputError`.
     """
@@ -89,7 +89,7 @@ def whole_data_set(config: ProblemSettings, path: Path, needs_gold: bool = False
     return ProblemStream(_local(config, path, tally, None, needs_gold), 0, None, tally)
 
 
-def fingerprint(config: ProblemSettings, path: Path, needs_gold: bool = False) -> str:
+def fingerprint(config: ProblemsConfig, path: Path, needs_gold: bool = False) -> str:
     """Changes when the local data or the way that it is read changes. Errors: `InputError`
     where there is none.
     """
@@ -102,7 +102,7 @@ def fingerprint(config: ProblemSettings, path: Path, needs_gold: bool = False) -
     return digest.hexdigest()[:16]
 
 
-def _synthetic(config: ProblemSettings) -> Iterator[Problem]:
+def _synthetic(config: ProblemsConfig) -> Iterator[Problem]:
     kind = config.source.removeprefix(SYNTHETIC)
     from generator.problems import synthetic
 
@@ -115,13 +115,13 @@ def _synthetic(config: ProblemSettings) -> Iterator[Problem]:
     )
 
 
-def shape_of(config: ProblemSettings, path: Path, files: list[Path], needs_gold: bool) -> RowShape:
+def shape_of(config: ProblemsConfig, path: Path, files: list[Path], needs_gold: bool) -> RowShape:
     """How the rows of local data are read."""
     return _shape(config, path.name, needs_gold, recognise(first_columns(files)))
 
 
 def _local(
-    config: ProblemSettings, path: Path, tally: ProblemTally, seed: int | None, needs_gold: bool
+    config: ProblemsConfig, path: Path, tally: ProblemTally, seed: int | None, needs_gold: bool
 ) -> Iterator[Problem | Skipped | BadRow]:
     files, tally.files = data_files(path, config.split)
     known_columns = recognise(first_columns(files))
@@ -139,7 +139,7 @@ def _local(
 
 
 def check_scan(
-    config: ProblemSettings, path: Path, files: list[Path], scan: Scan, golds: GoldSearch
+    config: ProblemsConfig, path: Path, files: list[Path], scan: Scan, golds: GoldSearch
 ) -> None:
     """Refuse what would be found out when all calls are paid. Errors: `InputError`."""
     if scan.bad_rows and not scan.rows:
@@ -170,7 +170,7 @@ def data_set_names(path: Path, files: list[Path]) -> dict[Path, str]:
 
 
 def _from_hub(
-    rows: Iterator[dict[str, Any]], config: ProblemSettings, needs_gold: bool, tally: ProblemTally
+    rows: Iterator[dict[str, Any]], config: ProblemsConfig, needs_gold: bool, tally: ProblemTally
 ) -> Iterator[Problem | Skipped | BadRow]:
     opening_row = next(rows, None)
     if opening_row is None:
@@ -200,7 +200,7 @@ def _from_hub(
 
 
 def _shape(
-    config: ProblemSettings, data_set: str, needs_gold: bool, known_columns: Columns | None
+    config: ProblemsConfig, data_set: str, needs_gold: bool, known_columns: Columns | None
 ) -> RowShape:
     """Which columns are read: those of a known data set where the user configured none."""
     names = {
@@ -230,7 +230,7 @@ def _columns_in_words(shape: RowShape, known_columns: Columns | None) -> str:
     return f"columns of {known_columns.name}: problem in {shape.problem_field}, gold in {golds}"
 
 
-def _check_answer_field(config: ProblemSettings, place: object, fields: Iterable[str]) -> None:
+def _check_answer_field(config: ProblemsConfig, place: object, fields: Iterable[str]) -> None:
     """Misspelt, it would leave every problem without a gold answer, found out when all calls
     are paid.
     """
@@ -241,7 +241,7 @@ def _check_answer_field(config: ProblemSettings, place: object, fields: Iterable
         )
 
 
-def _check_numina_sources(config: ProblemSettings) -> None:
+def _check_numina_sources(config: ProblemsConfig) -> None:
     if "numinamath-cot" in config.source.lower():
         for name in config.only_sources:
             if name not in numina.SOURCES:

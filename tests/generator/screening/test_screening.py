@@ -19,8 +19,9 @@ from generator.config import ProblemsConfig, ScreeningConfig
 from generator.intake import Intake
 from generator.problems import numina
 from generator.problems.evaluation_sets import evaluation_texts
-from generator.screening import COPY, DUPLICATE, NEAR_DUPLICATE, OTHER_NUMBERS, Screening
+from generator.screening import Screening
 from generator.screening.duplicates import bands_for
+from generator.screening.summary import COPY, DUPLICATE, NEAR_DUPLICATE, OTHER_NUMBERS
 from shared.contamination import EvaluationIndex
 from shared.contamination.text import squeeze, tokens
 from shared.errors import InputError
