@@ -27,7 +27,7 @@ class _Output(io.RawIOBase):
     def __init__(self, descriptor: int, outlasts_all: bool) -> None:
         self._descriptor = descriptor
         self._outlasts_all = outlasts_all
-        self._is_gone = False
+        self.is_gone = False
 
     def writable(self) -> bool:
         return True
@@ -40,11 +40,11 @@ class _Output(io.RawIOBase):
 
     def give_up(self) -> None:
         """What comes from now on goes nowhere."""
-        self._is_gone = True
+        self.is_gone = True
 
     def write(self, block: Any) -> int:
         data = memoryview(block).cast("B")
-        if self._is_gone:
+        if self.is_gone:
             return len(data)
         try:
             return os.write(self._descriptor, data)
@@ -52,7 +52,7 @@ class _Output(io.RawIOBase):
             if error.errno not in NOBODY_READS and not self._outlasts_all:
                 raise
             # a full disk may have room again for the next line
-            self._is_gone = error.errno in NOBODY_READS
+            self.is_gone = error.errno in NOBODY_READS
             return len(data)
 
 
@@ -64,6 +64,12 @@ def secure_standard_streams() -> None:
     sys.stderr = _lasting(sys.stderr, 2, outlasts_all=True)
     if sys.stdin is None:
         sys.stdin = open(0)  # noqa: SIM115  # Python's own, for as long as the process lives
+
+
+def nobody_reads_output() -> bool:
+    """Whether what was written to `sys.stdout` found no reader any more."""
+    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    return isinstance(raw, _Output) and raw.is_gone
 
 
 def give_up_output() -> None:

@@ -20,6 +20,7 @@ from generator.rehearsal.faults import KINDS, AccountLimits, Faults
 from generator.rehearsal.replay import Replay
 from generator.rehearsal.server import Manner, RehearsalTeacher
 from shared.errors import InputError
+from shared.standard_streams import nobody_reads_output
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -172,6 +173,8 @@ async def _serve(teacher: RehearsalTeacher, host: str, port: int, with_parent: b
                 f"--port {port}: {error.strerror or error}: take another, or 0 for a free one"
             ) from None
         print(f"rehearsal teacher at http://{host}:{runner.addresses[0][1]}/v1", flush=True)
+        if with_parent and nobody_reads_output():
+            return  # a run that was interrupted while its teacher started
         await (_parent_gone(parent, stop) if with_parent else stop.wait())
     finally:
         await runner.cleanup()
