@@ -110,10 +110,11 @@ class Intake:
 
     def screen(self, path: Path) -> None:
         """Screen the local data at `path`, or load what was decided about it before. Of several
-        parts one does it, and the others wait for that. Errors: as `open`.
+        processes (parts, a `plan` beside a run) one does it, and the others wait for that. Errors:
+        as `open`.
         """
         data = self._data(path)
-        if self._part is None or self.screening.is_settled(data):
+        if self.screening.is_settled(data):
             self._prepare(path, data)
             return
         with self.screening.alone():

@@ -350,19 +350,21 @@ def no_locks(story: Story) -> None:
     generation.finish()
 
 
-READERS = ("status", "report", "export", "check", "suspects")
+READERS = ("status", "report", "export", "check", "suspects", "plan")
 
 
 @kind("generator", share=3)
 def readers(story: Story) -> None:
-    """status, check, report, export and suspects while a run works, is reloaded and killed."""
+    """status, check, report, export, suspects and plan while a run works, is reloaded, killed."""
     generation = Generation(story)
     generation.prepare(24, shards__rows=4)
     process = generation.run()
+    plan = generation.command("plan", generation.config)  # beside its start
     generation.answered(process, 3)
+    story.end(plan, {DONE}, "plan beside a start")
     for number in range(story.rng.randint(2, 4)):
         name = story.rng.choice(READERS)
-        words = [name, generation.corpus]
+        words = [name, generation.config if name == "plan" else generation.corpus]
         if name == "export":
             words.append(story.folder / f"export-{number}.jsonl")
         reader = generation.command(*words)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -278,6 +279,19 @@ def test_what_was_decided_is_decided_again_where_a_power_cut_took_it(
         path.write_bytes(b"" if damage == "empty" else path.read_bytes()[:-5])
     after = screened(source, tmp_path / "corpus", ())
     assert (after[0], after[1].summary) == (whole[0], whole[1].summary)
+
+
+def test_a_plan_beside_a_run_waits_for_the_screening_that_is_going_on(tmp_path: Path) -> None:
+    source = write_problems(tmp_path / "x.jsonl", [made_up("training", n) for n in range(20)])
+    intake = Intake(
+        ProblemsConfig(source=str(source)), ScreeningConfig(), tmp_path / "corpus", lambda _: None
+    )
+    with ThreadPoolExecutor(1) as threads:
+        with intake.screening.alone():
+            opened = threads.submit(intake.open)
+            with pytest.raises(TimeoutError):
+                opened.result(0.3)
+        assert len(list(opened.result(30))) == 20
 
 
 def test_a_killed_screening_goes_on_where_it_was_and_decides_the_same(tmp_path: Path) -> None:
