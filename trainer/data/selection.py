@@ -46,6 +46,7 @@ class Selection:
     shards: list[tuple[str, SealedShard]] = field(default_factory=list)  # (corpus, entry)
     unverified: int = 0  # learnt or held out without a gold answer
     open_shards: int = 0
+    adds_boxes: bool = False  # to verified responses without one
     cost_of_boxed: float = 0.0  # US dollars that the examples with a box added cost to make
     # (corpus, shard) sealed after the run began
     newer: list[tuple[str, str]] = field(default_factory=list)
@@ -114,7 +115,7 @@ class Selection:
         cost = sum(item.cost_usd or 0.0 for item in items)
         if cost:
             line += f", ${cost:.2f} to make"
-        if reason == UNBOXED:
+        if reason == UNBOXED and not self.adds_boxes:
             line += '; data.unboxed = "add-box" would end them with the verified answer'
         return line
 
@@ -133,8 +134,8 @@ def select(
     """
     benchmarks = read_benchmarks(config.data.exclude)
     selection = Selection([], [], [], [], 0)
-    add_box = config.data.unboxed == "add-box"
-    encoder = Encoder(tokenizer, chat, config.train.max_length, add_box)
+    selection.adds_boxes = config.data.unboxed == "add-box"
+    encoder = Encoder(tokenizer, chat, config.train.max_length, selection.adds_boxes)
     choice = _Choice(benchmarks, config.data, selection)
     examples: list[Example] = []
     trace_of: dict[str, Trace] = {}  # by problem: its first one

@@ -76,13 +76,15 @@ def test_a_verified_response_without_a_box_ends_with_the_verified_one_and_is_cou
 def test_what_a_corpus_keeps_unverified_on_purpose_is_learnt_and_told(
     tokenizer: Any, tmp_path: Path
 ) -> None:
-    traces = [trace(0), trace(1, gold=None, verdict="unverifiable")]
+    unboxed = trace(2, gold=None, verdict="unverifiable", response="It is 4.")
+    traces = [trace(0), trace(1, gold=None, verdict="unverifiable"), unboxed]
     corpus = write_corpus(tmp_path / "c", traces)
     got = chosen(tokenizer, corpus, train={"max_length": 512, "holdout": 0.5})
     assert len(got.train) + len(got.held_out) == 2
+    assert "add-box" not in "\n".join(got.lines())
     assert "unverifiable: 1 traces that the corpus keeps are learnt" in "\n".join(got.lines())
     left_out = chosen(tokenizer, corpus, data={"unverifiable": "leave-out"})
-    assert left_out.reasons == {"verdict unverifiable": 1}
+    assert left_out.reasons == {"verdict unverifiable": 2}
 
 
 def test_a_shard_that_is_not_the_one_that_was_sealed_is_refused(
