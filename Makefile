@@ -13,7 +13,7 @@ ENVIRONMENTS := .venv/generator/.ready .venv/trainer/.ready .venv/evaluation/.re
 # The programs run from this checkout, whatever else is installed.
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help generate train evaluate weights demo test test-fast lint chaos check bench audit fuzz setup-generator setup-trainer setup-evaluation
+.PHONY: documents help generate train evaluate weights demo test test-fast lint chaos check bench audit fuzz setup-generator setup-trainer setup-evaluation
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -45,6 +45,9 @@ test: $(ENVIRONMENTS)  ## every test that needs no GPU [COVERAGE=1]
 
 test-fast: $(ENVIRONMENTS)  ## the tests that start no process and no browser: under a minute
 	@$(GENERATOR) -m tests.suite --unit
+
+documents: $(ENVIRONMENTS)  ## run the commands of README and docs, as the pages have them
+	@$(GENERATOR) -m tests.document_commands
 
 lint: $(ENVIRONMENTS)  ## format, lint, types
 	@$(GENERATOR) -m ruff format --check --quiet . || { echo "error: not formatted: run $(GENERATOR) -m ruff format ."; exit 1; }

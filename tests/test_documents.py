@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import document_commands
+
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 FOLDERS = "shared|generator|trainer|evaluation|benchmarks|configs|constraints|deploy|docs|tests"
@@ -49,3 +51,33 @@ def test_no_line_of_the_glossary_is_too_long_to_read() -> None:
         if len(line) > 200
     ]
     assert long_lines == []
+
+
+# What only these configurations have: models and problems of a hub, a key, a card.
+ELSEWHERE = re.compile(
+    r"numina-|two-lanes|qwen2\.5|evaluate-(gsm8k|math|aime)|modelscope:|open-r1/"
+)
+
+
+@pytest.mark.parametrize("page", document_commands.PAGES)
+def test_every_command_that_needs_a_key_a_hub_or_a_card_says_so(page: str) -> None:
+    unmarked = [
+        command.text
+        for command in document_commands.commands(page)
+        if not command.mark
+        and ELSEWHERE.search(command.text)
+        and "rehearsal-r1" not in command.text
+    ]
+    assert unmarked == []
+
+
+def test_the_pages_have_commands_that_are_run() -> None:
+    runnable = [
+        command.shell
+        for page in document_commands.PAGES
+        for command in document_commands.commands(page)
+        if not command.mark
+    ]
+    assert "make generate" in runnable
+    assert ".venv/generator/bin/python -m generator check data/rehearsed" in runnable
+    assert any("exit" not in command and "rehearse --port" in command for command in runnable)
