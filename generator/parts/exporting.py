@@ -19,7 +19,7 @@ from generator.export.selection import ExportChoice, ShardNotes, failures_in, no
 from generator.export.shard_work import Block, RowsRequest, block_of
 from generator.parts.launchers import TaskRunner, parse_launcher, task_runner
 from generator.parts.tasks import Task, Values
-from shared.file_writing import write_atomically
+from shared.file_writing import writing
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -116,7 +116,7 @@ def perform_rows(values: Values) -> Values:
         Path(values["file"]), values["offsets"], values["pass_rates"], values["kind"]
     )
     block, facts = block_of(request)
-    write_atomically(Path(values["out"]), block if isinstance(block, bytes) else _ipc(block))
+    _write_block(Path(values["out"]), block)
     return facts.as_dict()
 
 
@@ -137,12 +137,14 @@ def _choice_of(values: dict[str, Any]) -> ExportChoice:
     return ExportChoice(**{**values, **sets, "pass_rate": tuple(values["pass_rate"])})
 
 
-def _ipc(table: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, table.schema) as writer:
-        writer.write_table(table)
-    data: bytes = sink.getvalue().to_pybytes()
-    return data
+def _write_block(path: Path, block: Block) -> None:
+    """It is read once, by the process that waits for it: not forced to the disk."""
+    with writing(path):
+        if isinstance(block, bytes):
+            path.write_bytes(block)
+            return
+        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, block.schema) as writer:
+            writer.write_table(block)
 
 
 def _read_block(path: Path, kind: str) -> Block:
