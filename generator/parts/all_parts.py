@@ -134,9 +134,12 @@ class AllParts:
         if not self._ends:
             return
         code = next((code for code in CODES if self._has_end(code)), 1)
-        number, end = next(item for item in self._ends.items() if item[1].code in (code, -9))
+        with_code = (number for number, end in self._ends.items() if end.code == code)
+        number = next(with_code, min(self._ends))  # a part that was killed has no such code
+        end = self._ends[number]
         place = part_folder(self._corpus, number) / LOG
-        raise PartsFailed(f"part {number}: {end.last_line or end.killed_by} ({place})", code)
+        why = end.last_line.removeprefix("stopped: ").removeprefix("error: ") or end.killed_by
+        raise PartsFailed(f"part {number}: {why} ({place})", code)
 
     def _has_end(self, code: int) -> bool:
         return any(end.code == code for end in self._ends.values())

@@ -4,14 +4,18 @@ import argparse
 import asyncio
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
 from generator.config import GeneratorConfig
+from generator.keys import secrets
 from generator.parts.all_parts import AllParts, PartExecutor
 from generator.parts.command_line import configuration
-from generator.parts.launchers import Launcher, Slurm, parse_launcher, task_runner
+from generator.parts.launchers import Local, Ray, Slurm, TaskRunner, parse_launcher
 from generator.parts.limits import Share, has_daily_limits, is_shared, most_at_once
+from generator.parts.local import LocalWorkers
 from generator.parts.local_parts import LocalParts
 from generator.parts.part import Part, check_count, is_done, task_digest
 from generator.parts.processes import PartCommand, command_line
@@ -84,30 +88,55 @@ def _run_all(
     args: argparse.Namespace,
     config: GeneratorConfig,
     parts: int,
-    launcher: Launcher,
+    launcher: Local | Ray,
     retry: frozenset[str],
 ) -> None:
+    secrets(config)  # a key that is missing is told before anything is made
+    if isinstance(launcher, Ray):
+        with RayTasks(launcher.address) as cluster:
+            at_once = _at_once(config, parts, args.at_once or cluster.workers, to=sys.stdout)
+            command = _command(args, config, parts, at_once)
+            with _held(config, parts):
+                _screen(config, parts, cluster)
+                _run_parts(config, parts, at_once, cluster.parts(command, at_once), retry)
+        return
+    at_once = _at_once(config, parts, args.at_once or launcher.workers, to=sys.stdout)
+    command = _command(args, config, parts, at_once)
+    with _held(config, parts):
+        with LocalWorkers(launcher.workers) as workers:
+            _screen(config, parts, workers)
+        _run_parts(config, parts, at_once, LocalParts(command, at_once), retry)
+
+
+@contextmanager
+def _held(config: GeneratorConfig, parts: int) -> Iterator[None]:
+    """The corpus, divided into so many parts, is this process' until the end."""
     corpus = Path(config.corpus)
     record_parts(corpus, parts)
-    with FolderLock(corpus, key="corpus"), task_runner(launcher) as runner:
+    with FolderLock(corpus, key="corpus"):
         write_config(corpus, config)
-        if local_path(config.problems.source) is not None:
-            screen_in_parts(config, parts, runner)
-        at_once = _at_once(config, parts, args.at_once or runner.workers, to=sys.stdout)
-        command = _command(args, config, parts, at_once)
-        executor: PartExecutor
-        if isinstance(runner, RayTasks):
-            executor = runner.parts(command, at_once)
-        else:
-            executor = LocalParts(command, at_once)
-        digest = None if retry else task_digest(config)
-        all_parts = AllParts(config, parts, digest, executor)
-        print(
-            f"{corpus}: {parts:,} parts, {at_once:,} at once, {parts - all_parts.waiting:,} done"
-            " before",
-            flush=True,
-        )
-        asyncio.run(all_parts.until_done(at_once))
+        yield
+
+
+def _screen(config: GeneratorConfig, parts: int, runner: TaskRunner) -> None:
+    if local_path(config.problems.source) is not None:
+        screen_in_parts(config, parts, runner)
+
+
+def _run_parts(
+    config: GeneratorConfig,
+    parts: int,
+    at_once: int,
+    executor: PartExecutor,
+    retry: frozenset[str],
+) -> None:
+    digest = None if retry else task_digest(config)
+    all_parts = AllParts(config, parts, digest, executor)
+    done = parts - all_parts.waiting
+    print(
+        f"{config.corpus}: {parts:,} parts, {at_once:,} at once, {done:,} done before", flush=True
+    )
+    asyncio.run(all_parts.until_done(at_once))
 
 
 def _command(

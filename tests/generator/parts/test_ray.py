@@ -29,7 +29,7 @@ def test_a_killed_ray_worker_costs_no_sample_and_changes_no_verdict(
         "run", config, "--parts", "2", "--on", "ray:local", RAY_AUTH_MODE="disabled"
     ) as run:
         eventually(lambda: rows(corpus / "part-0001"), "a sample of part 1")
-        (pid,) = [pid for pid in processes_of_part("1/2") if os.getpgid(pid) == pid]
+        (pid,) = [pid for pid in processes_of_part(config, "1/2") if os.getpgid(pid) == pid]
         os.kill(parent_of(pid), signal.SIGKILL)
         _, errors = run.communicate(timeout=LONG)
     assert run.returncode == 0, errors

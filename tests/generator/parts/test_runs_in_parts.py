@@ -45,9 +45,8 @@ def test_a_killed_part_is_named_and_done_again_and_finished_parts_stay_as_they_a
     config = world.configure(tmp_path, lane__concurrency=4)
     corpus = tmp_path / "corpus"
     with started("run", config, "--parts", "3", "--on", "local:2") as process:
-        part = "1/3"
         eventually(lambda: rows(corpus / "part-0001"), "a sample of part 1")
-        (pid,) = [pid for pid in processes_of_part(part) if os.getpgid(pid) == pid]
+        (pid,) = [pid for pid in processes_of_part(config, "1/3") if os.getpgid(pid) == pid]
         os.kill(pid, signal.SIGKILL)
         _, errors = process.communicate(timeout=LONG)
     assert process.returncode == 0, errors
@@ -141,7 +140,7 @@ def test_one_page_shows_all_parts_and_the_first_signal_drains_them(
     assert status["note"] == "3 parts: 2 running, 1 waiting"
     assert (status["corpus"], status["total"]) == (str(corpus), 4000)
     assert [(lane["name"], lane["ceiling"]) for lane in status["lanes"]] == [("local", 4)]
-    assert processes_of_part("0/3") == []
+    assert processes_of_part(config) == []
     assert not list(corpus.glob("part-*/*/*.open"))
 
 
@@ -152,8 +151,7 @@ def test_parts_drain_when_who_started_them_is_killed(world: World, tmp_path: Pat
         eventually(lambda: outcomes(corpus), "a sample")
         process.kill()
         process.wait()
-        name = f"{config}"
-        eventually(lambda: not processes_of_part(name), "parts that have drained")
+        eventually(lambda: not processes_of_part(config), "parts that have drained")
     assert not list(corpus.glob("part-*/*/*.open"))
 
 
@@ -176,3 +174,4 @@ def test_words_that_cannot_be_parts_are_refused_in_a_line(
     config = configure(tmp_path, "http://127.0.0.1:9/v1", lane__calls_per_day=3)
     with pytest.raises(InputError, match=re.escape(message)):
         main(["run", str(config), *words])
+    assert not (tmp_path / "corpus").exists()  # another number of parts is still free

@@ -49,14 +49,15 @@ def outcomes(corpus: Path) -> dict[str, str]:
     return found
 
 
-def processes_of_part(part: str) -> list[int]:
-    """The processes of this machine that do a part."""
+def processes_of_part(config: Path, part: str = "") -> list[int]:
+    """The processes of this machine that do a part, or any part, of a configuration."""
     pids = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            words = (folder / "cmdline").read_bytes().split(b"\0")
+            words = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
         except OSError:
             continue
-        if part.encode() in words:
+        is_part = part in words if part else "--part" in words
+        if is_part and str(config) in words:
             pids.append(int(folder.name))
     return pids
