@@ -138,8 +138,7 @@ def evaluation_drains(story: Story) -> None:
     for _ in range(stops):
         process = evaluating.run()
         evaluating.moment(process)
-        process.send(story.rng.choice(SIGNALS))
-        story.end(process, {DONE}, "evaluation that was asked to stop")
+        story.stopped(process, story.rng.choice(SIGNALS), "evaluation that was asked to stop")
         evaluating.look()
     evaluating.finish()
     evaluating.little_asked_again(stops)

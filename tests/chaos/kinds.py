@@ -40,7 +40,7 @@ def kind(program: str, *, machine: bool = False, share: int = 2) -> Callable[[Pl
 
 def load() -> dict[str, Kind]:
     """All kinds, in the order of the three programs."""
-    from tests.chaos import evaluation_stories, trainer_stories  # noqa: F401
+    from tests.chaos import evaluation_stories  # noqa: F401
     from tests.chaos.generator_stories import (  # noqa: F401
         budgets,
         disk,
@@ -52,5 +52,7 @@ def load() -> dict[str, Kind]:
         parts,
         server,
     )
+    from tests.chaos.trainer_stories import files as trainer_files  # noqa: F401
+    from tests.chaos.trainer_stories import kills as trainer_kills  # noqa: F401
 
     return KINDS

@@ -92,6 +92,17 @@ class Story:
         self.no_traceback(process, what)
         return code
 
+    def stopped(self, process: Process, number: int, what: str) -> int | None:
+        """Send a signal that asks for an orderly end, and wait for exit code 0; the signal's own
+        where it came before the program's first line, and so nobody could hear it.
+        """
+        process.send(number)
+        code = process.wait(HANG_SECONDS)
+        if code == -number and not process.text():
+            self.note("before the first line")
+            return code
+        return self.end(process, {0}, what)
+
     def no_traceback(self, process: Process, what: str = "") -> None:
         text = process.text()
         places = [text.find(mark) for mark in TRACEBACKS if mark in text]

@@ -164,8 +164,7 @@ def slow_disk(story: Story) -> None:
     if story.rng.random() < 0.7:
         generation.kill_and_look(process)
     else:
-        process.send(signal.SIGTERM)
-        story.end(process, {DONE}, "drain on a slow disk")
+        story.stopped(process, signal.SIGTERM, "drain on a slow disk")
         generation.look()
     generation.finish()
 

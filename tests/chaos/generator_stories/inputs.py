@@ -122,8 +122,7 @@ def large_set(story: Story) -> None:
         if story.rng.random() < 0.6:
             generation.kill_and_look(process)
         else:
-            process.send(15)
-            story.end(process, {DONE}, "run stopped while its problems are opened")
+            story.stopped(process, 15, "run stopped while its problems are opened")
     story.end(generation.run(), {DONE})
     generation.complete(whole=False)
     generation.nothing_asked_again()

@@ -213,8 +213,7 @@ def drains(story: Story) -> None:
     for _ in range(story.rng.randint(1, 3)):
         process = generation.run()
         generation.moment(process)
-        process.send(story.rng.choice(SIGNALS))
-        story.end(process, {DONE}, "drained run")
+        story.stopped(process, story.rng.choice(SIGNALS), "drained run")
         generation.look()
         if list(generation.corpus.rglob("*.open")):
             story.violation("open shards after a drain")
