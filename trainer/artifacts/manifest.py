@@ -51,22 +51,7 @@ def describe_run(
         "model": config.model,
         "method": config.method,
         "backend": backend,
-        "data": {
-            "shards": [{"corpus": corpus, **asdict(shard)} for corpus, shard in selection.shards],
-            "read": selection.read,
-            "train": len(selection.train),
-            "held_out": len(selection.held_out),
-            "held_out_problems": sorted({example.problem_id for example in selection.held_out}),
-            "left_out": selection.reasons,
-            "unverified": selection.unverified,
-            "boxes_added": {
-                "examples": selection.boxes_added,
-                "cost_usd": round(selection.cost_of_boxed, 4),
-            },
-            "left_out_cost_usd": round(selection.cost_left_out, 4),
-            "tokens": sum(map(len, selection.train)),
-            "open_shards_not_read": selection.open_shards,
-        },
+        "data": _data_facts(selection),
         "template": {
             "digest": chat.digest,
             "system": config.data.system,
@@ -88,6 +73,25 @@ def describe_run(
         "libraries": versions(),
         "python": platform.python_version(),
         "git_commit": git_commit(),
+    }
+
+
+def _data_facts(selection: Selection) -> dict[str, Any]:
+    return {
+        "shards": [{"corpus": corpus, **asdict(shard)} for corpus, shard in selection.shards],
+        "read": selection.read,
+        "train": len(selection.train),
+        "held_out": len(selection.held_out),
+        "held_out_problems": sorted({example.problem_id for example in selection.held_out}),
+        "left_out": selection.reasons,
+        "unverified": selection.unverified,
+        "boxes_added": {
+            "examples": selection.boxes_added,
+            "cost_usd": round(selection.cost_of_boxed, 4),
+        },
+        "left_out_cost_usd": round(selection.cost_left_out, 4),
+        "tokens": sum(map(len, selection.train)),
+        "open_shards_not_read": selection.open_shards,
     }
 
 

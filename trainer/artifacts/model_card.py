@@ -27,6 +27,7 @@ def card_text(
     evaluation's comparison.json.
     """
     data = manifest["data"]
+    verified, checked = _how_checked(data.get("unverified", 0))
     result = manifest.get("result", {})
     plan = manifest["plan"]
     left_out = "".join(f"  - {count:,}: {reason}\n" for reason, count in data["left_out"].items())
@@ -51,12 +52,12 @@ pipeline_tag: text-generation
 tags: [reasoning, distillation, {manifest["method"]}]
 ---
 
-# {Path(manifest["model"]).name}, fine-tuned on verified reasoning traces
+# {Path(manifest["model"]).name}, fine-tuned on {verified}reasoning traces
 
 Answers with its thinking between `<think>` and `</think>`, then the solution with the final answer in `\\boxed{{}}`.
 
 - Base model: `{manifest["model"]}`, {manifest["method"]}, backend {manifest["backend"]}
-- Data: {data["train"]:,} traces with a checked final answer ({data["tokens"]:,} tokens); {data["held_out"]:,} held out
+- Data: {data["train"]:,} traces {checked} ({data["tokens"]:,} tokens); {data["held_out"]:,} held out
   with {len(data["held_out_problems"]):,} problems. Left out:
 {left_out.rstrip() or "  - none"}
 - Learning rate {manifest["learning_rate"]["value"]:g}: {manifest["learning_rate"]["source"]}
@@ -107,3 +108,10 @@ def licence_text(licence: str) -> str:
         f"{chosen} The base model's licence and the terms of the teacher that wrote the traces hold as"
         " well; both are the uploader's to keep."
     )
+
+
+def _how_checked(num_unverified: int) -> tuple[str, str]:
+    """(an adjective of the traces, what of their answers was checked)."""
+    if num_unverified:
+        return "", f"of a corpus that keeps {num_unverified:,} unchecked ones"
+    return "verified ", "with a checked final answer"

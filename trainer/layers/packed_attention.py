@@ -79,7 +79,11 @@ def _flash(
     """The flash kernel that PyTorch carries. Shapes: query [T, heads, d], key and value [T, kv,
     d].
     """
-    is_windowed = window is not None and window < max_seqlen
+    left = None
+    right = None
+    if window is not None and window < max_seqlen:
+        left = window - 1
+        right = 0
     # Not nn.attention.varlen_attn: before PyTorch 2.12 it takes no grouped queries.
     out: Tensor = torch.ops.aten._flash_attention_forward(
         query,
@@ -93,8 +97,8 @@ def _flash(
         True,
         False,
         scale=scaling,
-        window_size_left=window - 1 if is_windowed and window is not None else None,
-        window_size_right=0 if is_windowed else None,
+        window_size_left=left,
+        window_size_right=right,
     )[0]
     return out
 
