@@ -21,8 +21,9 @@ help:  ## this list
 generate: setup-generator  ## generate verified traces [CONFIG=configs/x.toml]
 	@$(GENERATOR) -m generator run $(CONFIG)
 
-train: setup-trainer  ## train a student on a corpus [CONFIG=configs/x.toml]
-	@$(TRAINER) -m trainer run $(or $(CONFIG),configs/train-qwen2.5-1.5b.toml)
+train: setup-trainer  ## train a student on a corpus [CONFIG=configs/x.toml GPUS=4 SET="train.batch=32 …"]
+	@exec $(TRAINER) -m trainer run $(or $(CONFIG),configs/train-qwen2.5-1.5b.toml) \
+	  $(if $(GPUS),--gpus $(GPUS)) $(foreach pair,$(SET),--set '$(pair)')
 
 evaluate: setup-evaluation  ## evaluate base and tuned model, write the report [CONFIG=configs/x.toml] [GPUS=2]
 	@$(EVALUATION) -m evaluation run $(or $(CONFIG),configs/evaluate-gsm8k.toml) $(if $(GPUS),--set engine.processes=$(GPUS))

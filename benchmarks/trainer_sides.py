@@ -76,7 +76,7 @@ def ours(
 
     trainer = StepTrainer(
         examples=data,
-        data_order=range(len(data)),
+        data_order=list(range(len(data))),
         micro=MicroBatch(1 << 40, what["tokens"], keep, compiled=bool(what.get("compile"))),
         longest=4096,
         autocast=setup.dtype == "bf16",

@@ -44,6 +44,15 @@ SHAPES: dict[str, dict[str, Any]] = {
         "intermediate_size": 8960,
         "vocab_size": 151936,
     },
+    "qwen2.5-7b": {
+        "hidden_size": 3584,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 28,
+        "num_key_value_heads": 4,
+        "intermediate_size": 18944,
+        "vocab_size": 152064,
+        "tie_word_embeddings": False,
+    },
     "smollm2-135m": {
         "hidden_size": 576,
         "num_hidden_layers": 30,
@@ -185,11 +194,15 @@ def random_model(shape: str, **changes: Any) -> Any:
     from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    settings = {"max_position_embeddings": 32768, **SHAPES[shape], **changes}
+    settings = {
+        "max_position_embeddings": 32768,
+        "tie_word_embeddings": True,
+        **SHAPES[shape],
+        **changes,
+    }
     model_type = settings.pop("model_type", "qwen2")
     config = CONFIG_MAPPING[model_type](
         **settings,
-        tie_word_embeddings=True,
         bos_token_id=0,
         eos_token_id=2,
         pad_token_id=2,

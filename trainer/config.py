@@ -104,6 +104,13 @@ class Train(Config):
     checkpointing: Literal["auto", "on", "off"] = Field(
         "auto", description="recompute activations to save memory"
     )
+    fsdp: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description=(
+            "several cards: weights in shards over them (FSDP2); auto: where one card cannot hold"
+            " the model"
+        ),
+    )
     compile: bool = Field(
         False,
         description="compile the layers (trl backend on a GPU; minutes before the first step)",

@@ -41,7 +41,8 @@ def inspect(config: TrainerConfig, row: int, page: Path | None, say: Callable[[s
     check_corpora(config.corpora)
     check_model(config.model)
     tokenizer, chat = load_student_tokenizer(config)
-    selection = select(config, tokenizer, chat)
+    tokens = Path(config.run) / "tokens"
+    selection = select(config, tokenizer, chat, cache=tokens if tokens.is_dir() else None)
     rows = selection.train
     if not 0 <= row < len(rows):
         raise InputError(f"--row {row}: there are {len(rows):,} training rows, numbered from 0")

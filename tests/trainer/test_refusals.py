@@ -223,7 +223,7 @@ def test_every_launch_that_wraps_the_forward_pass_is_refused_with_a_remedy(
     monkeypatch.setenv(variable, "true")
     line = refused(tmp_path, model_folder, corpus)
     assert f"launched with {WRAPPERS[variable]}, which wraps a forward pass" in line
-    assert "launch with `accelerate launch --multi_gpu --num_processes" in line
+    assert "start it with `python -m trainer run … --gpus" in line
 
 
 @pytest.mark.parametrize("command", ["chat", "merge", "export", "report"])

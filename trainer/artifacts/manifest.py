@@ -30,6 +30,7 @@ LIBRARIES = (
     "unsloth_zoo",
     "bitsandbytes",
 )
+DATA_KEY = "examples and their order"
 # What a run had whose manifest was written before these were keys.
 _EARLIER = {"lora.dropout": 0.0, "train.adam_beta2": 0.999, "train.rope_scaling": None}
 
@@ -82,7 +83,7 @@ def _data_facts(selection: Selection) -> dict[str, Any]:
         "read": selection.read,
         "train": len(selection.train),
         "held_out": len(selection.held_out),
-        "held_out_problems": sorted({example.problem_id for example in selection.held_out}),
+        "held_out_problems": sorted(selection.held_out_problems()),
         "left_out": selection.reasons,
         "unverified": selection.unverified,
         "boxes_added": {
@@ -90,7 +91,7 @@ def _data_facts(selection: Selection) -> dict[str, Any]:
             "cost_usd": round(selection.cost_of_boxed, 4),
         },
         "left_out_cost_usd": round(selection.cost_left_out, 4),
-        "tokens": sum(map(len, selection.train)),
+        "tokens": selection.num_tokens,
         "open_shards_not_read": selection.open_shards,
     }
 
@@ -109,7 +110,7 @@ def identity(config: TrainerConfig, chat: ChatRenderer, data_digest: str) -> dic
         "lora": lora,
         "lora.dropout": config.lora.dropout,
         "template": chat.digest,
-        "examples and their order": data_digest,
+        DATA_KEY: data_digest,
         "train.rope_scaling": list(config.rope_scaling) if config.rope_scaling else None,
         "train.batch": train.batch,
         "train.epochs": train.epochs,

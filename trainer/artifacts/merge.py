@@ -28,6 +28,7 @@ NEW_TOKENS = 32
 # in bfloat16), so logits move by a few hundredths of their spread at most; a missed layer or a
 # wrong scale moves them by over a tenth.
 LOGIT_TOLERANCE = 0.05
+CARD_SHARE = 0.8  # of a card's free memory that a model's weights may fill while it answers
 
 
 class MergeRefused(Stopped):
@@ -86,7 +87,8 @@ def merge(run: Path, say: Callable[[str], None]) -> int:
 
     tokenizer = load_tokenizer(run / "adapter")
     chat = ChatRenderer.of(tokenizer, config.system)
-    adapter_model = load_adapted(config.model, run / "adapter", config.rope_scaling)
+    place = _place(config.model)
+    adapter_model = load_adapted(config.model, run / "adapter", config.rope_scaling, *place)
     prompts = eval_prompts(run, chat)
     # Both models end at the same tokens, though their folders name different ones.
     stop_ids = stop_token_ids(tokenizer, chat, adapter_model)
@@ -97,7 +99,7 @@ def merge(run: Path, say: Callable[[str], None]) -> int:
     _write_merged(adapter_model, tokenizer, chat, new_folder)
     del adapter_model
 
-    merged_model = load_model(new_folder)
+    merged_model = load_model(new_folder, *place)
     proof = compare(before, observe(merged_model, tokenizer, prompts, stop_ids))
     _record(run, proof)
     if not proof.holds:
@@ -112,12 +114,38 @@ def merge(run: Path, say: Callable[[str], None]) -> int:
     return 0
 
 
+def _place(model: str) -> tuple[Any, Any]:
+    """(device, dtype) where a model can be merged: this machine's usual ones, or, where the card
+    cannot hold it, the processor in bfloat16, since its float32 might not fit the host either.
+    """
+    import torch
+
+    from shared.inference.loading import default_device
+    from trainer.layers.backends import load_config
+    from trainer.planning.shape import Shape
+
+    device = default_device()
+    if device.type != "cuda":
+        return device, None
+    free_bytes, _ = torch.cuda.mem_get_info()
+    if 2 * Shape.of(load_config(model)).parameters <= CARD_SHARE * free_bytes:
+        return device, None
+    return torch.device("cpu"), torch.bfloat16
+
+
 def _write_merged(adapter_model: Any, tokenizer: Any, chat: ChatRenderer, folder: Path) -> None:
     """The adapter merged into its base, with the tokenizer. `adapter_model` is used up by it."""
     import torch
+    from peft.tuners.lora import LoraLayer
 
-    adapter_model.float()  # the product is added in float32 and rounded once
-    merged_model = adapter_model.merge_and_unload(safe_merge=True).to(torch.bfloat16)
+    # The product is added in float32 and rounded once, a layer at a time: of a large student no
+    # more than one layer is in float32.
+    layers: list[Any] = [m for m in adapter_model.modules() if isinstance(m, LoraLayer)]
+    for layer in layers:
+        layer.float()
+        layer.merge(safe_merge=True)
+        layer.to(torch.bfloat16)
+    merged_model = adapter_model.unload().to(torch.bfloat16)
     merged_model.generation_config = as_measured(merged_model.generation_config, tokenizer, chat)
     merged_model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -23,7 +23,24 @@ from shared.thinking import THINK_CLOSE, THINK_OPEN
 
 BOX = "\\boxed{"
 UNBOXED = "no boxed answer after the thinking"
+TOO_LONG = "longer than max_length"
+FAULTS = (
+    "",
+    "end token missing or inside the answer",
+    "thinking not opened and closed exactly once",
+    UNBOXED,
+)  # why a row must not be learnt; their places stand in files (`token_shards`)
 _GROUP = 512  # traces that are tokenized together
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What the encoder made of a trace."""
+
+    ids: "array[int]"  # int32, prompt and completion; empty: not tokenized
+    prompt_length: int
+    fault: int = 0  # of FAULTS
+    box_added: bool = False  # the response ended without one
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +90,24 @@ class Encoder:
 
     def encode(self, traces: Iterable[Trace], corpus: int = 0) -> Iterator[Example | LeftOut]:
         """An example, or the reason why there is none, for each trace in order."""
+        for trace, tokens in self.tokenize(traces):
+            num_tokens = len(tokens.ids)
+            reason = TOO_LONG if num_tokens > self._max_length else FAULTS[tokens.fault]
+            if reason:
+                yield LeftOut(trace.id, reason, num_tokens, trace.cost_usd)
+            else:
+                yield Example(
+                    trace.id,
+                    trace.problem_id,
+                    trace.source,
+                    corpus,
+                    tokens.ids,
+                    tokens.prompt_length,
+                    tokens.box_added,
+                )
+
+    def tokenize(self, traces: Iterable[Trace]) -> Iterator[tuple[Trace, Tokens]]:
+        """The tokens of each trace in order, of whatever length, with what is wrong with them."""
         remaining_traces = iter(traces)
         # The tokenizer works on a group in parallel.
         for group in iter(lambda: list(islice(remaining_traces, _GROUP)), []):
@@ -86,21 +121,9 @@ class Encoder:
             for trace, response, pair, prompt, completion in zip(
                 group, responses, pairs, prompts, completions, strict=True
             ):
-                tokens = len(prompt) + len(completion)
-                reason = self._fault(pair, prompt, completion, tokens)
-                if reason:
-                    yield LeftOut(trace.id, reason, tokens, trace.cost_usd)
-                else:
-                    ids = array("i", [*prompt, *completion])
-                    yield Example(
-                        trace.id,
-                        trace.problem_id,
-                        trace.source,
-                        corpus,
-                        ids,
-                        len(prompt),
-                        box_added=response != trace.response,
-                    )
+                ids = array("i", [*prompt, *completion])
+                fault = FAULTS.index(self._fault(pair, completion))
+                yield trace, Tokens(ids, len(prompt), fault, response != trace.response)
 
     def _response(self, trace: Trace) -> str:
         """What is learnt of a trace's response: it, or it with the verified answer in a box."""
@@ -119,21 +142,19 @@ class Encoder:
         ids: list[list[int]] = encoding["input_ids"]
         return ids
 
-    def _fault(self, pair: Rendered, prompt: list[int], completion: list[int], tokens: int) -> str:
+    def _fault(self, pair: Rendered, completion: list[int]) -> str:
         """Why this row must not be learnt, read from its tokens as the loss will see them; ""
         if it is sound.
         """
-        if tokens > self._max_length:
-            return "longer than max_length"
         if completion[-1:] != [self.end_id] or completion.count(self.end_id) != 1:
-            return "end token missing or inside the answer"
+            return FAULTS[1]
         text = self._tokenizer.decode(
             completion, skip_special_tokens=False, clean_up_tokenization_spaces=False
         )
         thinking, closing, answer = text.partition(THINK_CLOSE)
         has_opening = THINK_OPEN in thinking or THINK_OPEN in pair.prompt[-len(THINK_OPEN) - 2 :]
         if not closing or not has_opening or THINK_CLOSE in answer:
-            return "thinking not opened and closed exactly once"
+            return FAULTS[2]
         if BOX not in answer:
             return UNBOXED
         return ""
@@ -143,7 +164,10 @@ def render(trace: Trace, response: str, chat: ChatRenderer) -> Rendered:
     """The training view of a trace as text: its user's turn as it was sent, its thinking and
     `response`.
     """
-    turn = next(
-        (m["content"] for m in reversed(trace.messages) if m["role"] == "user"), trace.problem
-    )
-    return chat.example(training_messages(turn, trace.reasoning, response))
+    return chat.example(training_messages(user_turn(trace), trace.reasoning, response))
+
+
+def user_turn(trace: Trace) -> str:
+    """What the user asked last, as it was sent."""
+    turns = (m["content"] for m in reversed(trace.messages) if m["role"] == "user")
+    return next(turns, trace.problem)

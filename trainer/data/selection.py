@@ -1,27 +1,34 @@
 """Corpora to examples: what is learnt, what is held out, what is left out and why.
 
-    read_traces -> correct? -> contaminated? -> seen before? -> cap of its problem -> encode -> held
-        out by problem
+    sealed shards -> token shards -> sieve (correct, uncontaminated, distinct, sound, cap of its problem)
+        -> held out by problem
 
-Every trace read ends as exactly one of: learnt, held out, or left out with a reason.
+Every trace read ends as exactly one of: learnt, held out, or left out with a reason. None is kept in
+memory: an example is read from its file when it is asked for.
 """
 
-import hashlib
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Sequence
+import atexit
+import shutil
+import tempfile
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
+
+import numpy as np
 
 from shared.contamination import EvaluationIndex
 from shared.errors import InputError
-from shared.holdout import held_out_problems
-from shared.records import Trace, read_traces
+from shared.holdout import held_out_places
+from shared.records import VERDICTS, read_traces
 from shared.rendering import ChatRenderer
 from shared.shards import SealedShard, describe, listed_sha256, open_files, sealed_files
-from trainer.config import Data, TrainerConfig
+from trainer.config import TrainerConfig
 from trainer.data.decontamination import read_benchmarks
-from trainer.data.examples import UNBOXED, Encoder, Example, LeftOut
+from trainer.data.examples import UNBOXED
+from trainer.data.sieve import Left, Sieve, reasons
+from trainer.data.token_table import Column, StoredExamples, TokenTable
+from trainer.data.tokenizing import token_shards
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,61 +45,66 @@ class HeldOut:
 class Selection:
     """The data of a run."""
 
-    train: list[Example]
-    held_out: list[Example]
-    questions: list[HeldOut]  # one a held-out problem with a gold answer
-    left_out: list[LeftOut]
+    train: StoredExamples
+    held_out: StoredExamples
+    questions: Sequence[HeldOut]  # one a held-out problem with a gold answer
+    left_out: dict[str, Left]  # by reason
     read: int
+    # tokens of each trace that only `max_length` decides about, in order, and its corpus
+    lengths_of_all: Column
     shards: list[tuple[str, SealedShard]] = field(default_factory=list)  # (corpus, entry)
     unverified: int = 0  # learnt or held out without a gold answer
-    open_shards: int = 0
+    # whose response ended without a box and is learnt with the verified one
+    boxed: Left = field(default_factory=lambda: Left(0))
     adds_boxes: bool = False  # to verified responses without one
-    cost_of_boxed: float = 0.0  # US dollars that the examples with a box added cost to make
+    open_shards: int = 0
     # (corpus, shard) sealed after the run began
     newer: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def reasons(self) -> dict[str, int]:
         """How many traces were left out for each reason, the most frequent first."""
-        return dict(Counter(item.reason for item in self.left_out).most_common())
+        return reasons(self.left_out)
 
     @property
-    def _all(self) -> list[Example]:
-        return self.train + self.held_out
+    def num_left_out(self) -> int:
+        """Traces that are not learnt and not held out."""
+        return sum(left.count for left in self.left_out.values())
 
     @property
     def boxes_added(self) -> int:
         """Examples whose response ended without a box and is learnt with the verified one."""
-        return sum(example.box_added for example in self._all)
+        return self.boxed.count
+
+    @property
+    def cost_of_boxed(self) -> float:
+        """US dollars that the examples with a box added cost to make."""
+        return self.boxed.cost_usd
 
     @property
     def cost_left_out(self) -> float:
         """US dollars that the traces left out cost to make."""
-        return sum(item.cost_usd or 0.0 for item in self.left_out)
+        return sum(left.cost_usd for left in self.left_out.values())
+
+    @property
+    def num_tokens(self) -> int:
+        """Of the examples to learn from."""
+        return int(self.train.lengths.sum(dtype=np.int64))
+
+    def held_out_problems(self) -> set[str]:
+        """The ids of the problems that are held out."""
+        return {self.train.table.texts(int(row))[1] for row in self.held_out.rows}
 
     def lines(self) -> list[str]:
         """What a user should know about the data, a line each."""
-        tokens = sum(map(len, self.train))
-        loss_tokens = sum(len(example) - example.prompt_length for example in self.train)
-        problems = {example.problem_id for example in self.held_out}
+        loss_tokens = self.num_tokens - int(self.train.prompt_lengths.sum(dtype=np.int64))
         lines = [
-            f"traces: {self.read:,} read, {len(self.train):,} to learn from ({tokens:,} tokens,"
-            f" {loss_tokens:,} in the loss), {len(self.held_out):,} held out with"
-            f" {len(problems):,} problems"
+            f"traces: {self.read:,} read, {len(self.train):,} to learn from ({self.num_tokens:,}"
+            f" tokens, {loss_tokens:,} in the loss), {len(self.held_out):,} held out with"
+            f" {len(self.held_out_problems()):,} problems"
         ]
         lines += map(self._line_of_reason, self.reasons)
-        if self.unverified:
-            lines.append(
-                f"unverifiable: {self.unverified:,} traces that the corpus keeps are learnt"
-                ' unchecked; data.unverifiable = "leave-out" leaves them out'
-            )
-        if self.boxes_added:
-            tokens = sum(len(each) for each in self._all if each.box_added)
-            cost = f", ${self.cost_of_boxed:.2f} to make" if self.cost_of_boxed else ""
-            lines.append(
-                f"box added: {self.boxes_added:,} verified responses ended without one,"
-                f' {tokens:,} tokens{cost}; data.unboxed = "leave-out" leaves them out'
-            )
+        lines += self._lines_of_exceptions()
         if self.open_shards:
             lines.append(
                 f"not read: {self.open_shards} open shards (a generator writes them, or was killed)"
@@ -106,15 +118,29 @@ class Selection:
             )
         return lines
 
+    def _lines_of_exceptions(self) -> list[str]:
+        """What is learnt though it was not checked, or not as it was said."""
+        lines = []
+        if self.unverified:
+            lines.append(
+                f"unverifiable: {self.unverified:,} traces that the corpus keeps are learnt"
+                ' unchecked; data.unverifiable = "leave-out" leaves them out'
+            )
+        if self.boxes_added:
+            cost = f", ${self.cost_of_boxed:.2f} to make" if self.cost_of_boxed else ""
+            lines.append(
+                f"box added: {self.boxes_added:,} verified responses ended without one,"
+                f' {self.boxed.tokens:,} tokens{cost}; data.unboxed = "leave-out" leaves them out'
+            )
+        return lines
+
     def _line_of_reason(self, reason: str) -> str:
-        items = [item for item in self.left_out if item.reason == reason]
-        line = f"left out: {len(items):,} {reason}"
-        tokens = sum(item.tokens for item in items)
-        if tokens:
-            line += f", {tokens:,} tokens"
-        cost = sum(item.cost_usd or 0.0 for item in items)
-        if cost:
-            line += f", ${cost:.2f} to make"
+        left = self.left_out[reason]
+        line = f"left out: {left.count:,} {reason}"
+        if left.tokens:
+            line += f", {left.tokens:,} tokens"
+        if left.cost_usd:
+            line += f", ${left.cost_usd:.2f} to make"
         if reason == UNBOXED and not self.adds_boxes:
             line += '; data.unboxed = "add-box" would end them with the verified answer'
         return line
@@ -125,43 +151,71 @@ def select(
     tokenizer: Any,
     chat: ChatRenderer,
     begun: Collection[tuple[str, str]] | None = None,
+    cache: Path | None = None,
 ) -> Selection:
     """Read, choose and encode the corpora of `config`. Errors: `InputError` with the remedy where
     nothing is left.
 
     `begun`: (corpus, shard) of each that a run began with: it goes on with those, and newer ones
-    are passed over.
+    are passed over. `cache`: a folder that keeps tokens from one call to the next.
     """
     benchmarks = read_benchmarks(config.data.exclude)
-    selection = Selection([], [], [], [], 0)
-    selection.adds_boxes = config.data.unboxed == "add-box"
-    encoder = Encoder(tokenizer, chat, config.train.max_length, selection.adds_boxes)
-    choice = _Choice(benchmarks, config.data, selection)
-    examples: list[Example] = []
-    trace_of: dict[str, Trace] = {}  # by problem: its first one
-    for number, corpus in enumerate(config.corpora):
-        _list_shards(corpus, selection, begun)
-        # An example is encoded before its problem's cap is counted, so that a trace too long does
-        # not use the cap up.
-        for example, trace in _encoded(encoder, choice.candidates(corpus), number, selection):
-            if choice.under_cap(example):
-                if trace.verdict == "unverifiable":
-                    selection.unverified += 1
-                if example.box_added:
-                    selection.cost_of_boxed += trace.cost_usd or 0.0
-                examples.append(example)
-                trace_of.setdefault(trace.problem_id, trace)
-    if not examples:
-        raise InputError(_nothing_left(config, selection))
-    problems = held_out_problems(
-        {example.problem_id for example in examples}, config.train.holdout, config.train.seed
+    listed = ListedShards()
+    for corpus in config.corpora:
+        _list_shards(corpus, listed, begun)
+    sources = [(Path(corpus) / shard.name, shard.sha256) for corpus, shard in listed.shards]
+    add_box = config.data.unboxed == "add-box"
+    shards = token_shards(cache or _temporary_folder(), sources, tokenizer, chat, add_box)
+    number_of = {corpus: number for number, corpus in enumerate(config.corpora)}
+    table = TokenTable(shards, [number_of[corpus] for corpus, _ in listed.shards])
+    return _chosen(config, table, benchmarks, chat, listed)
+
+
+def _chosen(
+    config: TrainerConfig,
+    table: TokenTable,
+    benchmarks: EvaluationIndex,
+    chat: ChatRenderer,
+    listed: "ListedShards",
+) -> Selection:
+    sieve = Sieve(table, benchmarks)
+    unverifiable = {"unverifiable"} if config.data.unverifiable == "learn" else set()
+    sieve.pass_verdicts({"correct"} | unverifiable)
+    sieve.pass_uncontaminated()
+    sieve.pass_distinct()
+    lengths_of_all = sieve.lengths_without_faults()
+    sieve.pass_sound(config.train.max_length)
+    sieve.pass_cap(config.data.max_per_problem)
+    kept = sieve.kept
+    if not len(kept):
+        raise InputError(_nothing_left(config, len(table), reasons(sieve.left_out)))
+    problems = table.column("problem")
+    firsts = _held_out(table, kept, problems, config.train.holdout, config.train.seed)
+    is_held = np.isin(problems[kept], problems[firsts])
+    return Selection(
+        table.examples(kept[~is_held]),
+        table.examples(kept[is_held]),
+        Questions(table, firsts, chat),
+        sieve.left_out,
+        len(table),
+        lengths_of_all,
+        listed.shards,
+        int((table.column("verdict")[kept] == VERDICTS.index("unverifiable")).sum()),
+        _boxes(table, kept),
+        config.data.unboxed == "add-box",
+        listed.open_shards,
+        listed.newer,
     )
-    held_out_ids = set(problems)
-    selection.held_out = [each for each in examples if each.problem_id in held_out_ids]
-    selection.train = [each for each in examples if each.problem_id not in held_out_ids]
-    traces = [trace_of[problem] for problem in problems]
-    selection.questions = [_question(trace, chat) for trace in traces if trace.gold is not None]
-    return selection
+
+
+def _boxes(table: TokenTable, kept: Column) -> Left:
+    """The examples whose response is learnt with a box that it ended without."""
+    boxed = kept[table.column("box_added")[kept]]
+    return Left(
+        len(boxed),
+        int(table.column("length")[boxed].sum(dtype=np.int64)),
+        float(np.nansum(table.column("cost_usd")[boxed])),
+    )
 
 
 def check_corpora(corpora: Sequence[str]) -> None:
@@ -196,96 +250,60 @@ def check_corpora(corpora: Sequence[str]) -> None:
             raise InputError(f"{corpus}/traces: the sealed shards are empty: generate traces first")
 
 
-class _Choice:
-    """Which traces may be learnt, before any is tokenized."""
-
-    def __init__(self, benchmarks: EvaluationIndex, data: Data, selection: Selection) -> None:
-        self._benchmarks = benchmarks
-        self._cap = data.max_per_problem
-        self._verdicts = {"correct"}
-        if data.unverifiable == "learn":
-            self._verdicts.add("unverifiable")
-        self._selection = selection
-        self._seen: set[bytes] = set()
-        self._of_problem: Counter[str] = Counter()
-        self._contaminated: dict[str, bool] = {}
-
-    def candidates(self, corpus: str) -> Iterator[Trace]:
-        newer = {shard for shard_corpus, shard in self._selection.newer if shard_corpus == corpus}
-        for trace in read_traces(corpus, newer):
-            self._selection.read += 1
-            reason = self._fault(trace)
-            if reason:
-                self._selection.left_out.append(LeftOut(trace.id, reason, 0, trace.cost_usd))
-            else:
-                yield trace
-
-    def under_cap(self, example: Example) -> bool:
-        self._of_problem[example.problem_id] += 1
-        if self._cap and self._of_problem[example.problem_id] > self._cap:
-            self._selection.left_out.append(
-                LeftOut(example.id, "over max_per_problem", len(example))
-            )
-            return False
-        return True
-
-    def _fault(self, trace: Trace) -> str:
-        if trace.verdict not in self._verdicts:
-            return f"verdict {trace.verdict}"
-        if self._judges(trace):
-            return "a problem that judges the model (data.exclude)"
-        words = " ".join(f"{trace.reasoning} {trace.response}".split())
-        key = hashlib.sha256(f"{trace.problem_id} {words}".encode()).digest()
-        if key in self._seen:
-            return "a duplicate"
-        self._seen.add(key)
-        return ""
-
-    def _judges(self, trace: Trace) -> bool:
-        if trace.problem_id not in self._contaminated:
-            self._contaminated[trace.problem_id] = self._benchmarks.has_copy_of(trace.problem)
-        return self._contaminated[trace.problem_id]
+def _held_out(table: TokenTable, kept: Column, problems: Column, share: float, seed: int) -> Column:
+    """The first row of each problem that is held out, in the order of the hold-out."""
+    _, places = np.unique(problems[kept], return_index=True)
+    firsts = kept[np.sort(places)]
+    ids = (table.texts(int(row))[1] for row in firsts)
+    held_out: Column = firsts[held_out_places(ids, share, seed)]
+    return held_out
 
 
-def _encoded(
-    encoder: Encoder, traces: Iterator[Trace], corpus: int, selection: Selection
-) -> Iterator[tuple[Example, Trace]]:
-    """Each example with its trace; what becomes none is entered in `selection`.
+class Questions(Sequence[HeldOut]):
+    """The held-out problems that have a gold answer, read when they are asked for."""
 
-    The encoder reads ahead by a group, so traces wait by id until their result comes, in order.
-    """
-    waiting: dict[str, list[Trace]] = defaultdict(list)
+    def __init__(self, table: TokenTable, rows: Column, chat: ChatRenderer) -> None:
+        self._table = table
+        self._rows = rows[table.column("has_gold")[rows]]
+        self._chat = chat
 
-    def noted() -> Iterator[Trace]:
-        for trace in traces:
-            waiting[trace.id].append(trace)
-            yield trace
+    def __len__(self) -> int:
+        return len(self._rows)
 
-    for result in encoder.encode(noted(), corpus):
-        trace = waiting[result.id].pop(0)
-        if not waiting[result.id]:
-            del waiting[result.id]
-        if isinstance(result, LeftOut):
-            selection.left_out.append(result)
-        else:
-            yield result, trace
+    @overload
+    def __getitem__(self, place: int) -> HeldOut: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[HeldOut]: ...
+
+    def __getitem__(self, place: int | slice) -> HeldOut | list[HeldOut]:
+        if isinstance(place, slice):
+            return [self._question(int(row)) for row in self._rows[place]]
+        return self._question(int(self._rows[place]))
+
+    def _question(self, row: int) -> HeldOut:
+        _, problem_id, _, problem, gold, turn = self._table.texts(row)
+        prompt = self._chat.prompt([{"role": "user", "content": turn}])
+        return HeldOut(problem_id, prompt, problem, gold)
 
 
-def _question(trace: Trace, chat: ChatRenderer) -> HeldOut:
-    turn = next(
-        (m["content"] for m in reversed(trace.messages) if m["role"] == "user"), trace.problem
-    )
-    assert trace.gold is not None
-    return HeldOut(
-        trace.problem_id,
-        chat.prompt([{"role": "user", "content": turn}]),
-        trace.problem,
-        trace.gold,
-    )
+def _temporary_folder() -> Path:
+    """A folder for this process alone, removed when it ends."""
+    folder = tempfile.mkdtemp(prefix="stillhouse-tokens-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
+@dataclass(slots=True)
+class ListedShards:
+    """What `_list_shards` found in the corpora."""
+
+    shards: list[tuple[str, SealedShard]] = field(default_factory=list)
+    open_shards: int = 0
+    newer: list[tuple[str, str]] = field(default_factory=list)
 
 
 def _list_shards(
-    corpus: str, selection: Selection, begun: Collection[tuple[str, str]] | None
+    corpus: str, selection: ListedShards, begun: Collection[tuple[str, str]] | None
 ) -> None:
     """Note the shards that are read. Errors: `InputError` for one that is not what was sealed,
     or is gone.
@@ -315,11 +333,11 @@ def _list_shards(
     selection.open_shards += len(open_files(folder, "traces"))
 
 
-def _nothing_left(config: TrainerConfig, selection: Selection) -> str:
-    if not selection.read:
+def _nothing_left(config: TrainerConfig, num_read: int, counts_by_reason: dict[str, int]) -> str:
+    if not num_read:
         return f"{', '.join(config.corpora)}: no trace in the sealed shards: generate traces first"
-    reasons = ", ".join(f"{count} {reason}" for reason, count in selection.reasons.items())
+    counts = ", ".join(f"{count} {reason}" for reason, count in counts_by_reason.items())
     return (
-        f"{', '.join(config.corpora)}: none of {selection.read} traces can be learnt ({reasons}): "
+        f"{', '.join(config.corpora)}: none of {num_read} traces can be learnt ({counts}): "
         "raise train.max_length, or look at rejected/ for what the teacher did"
     )

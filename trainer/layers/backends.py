@@ -49,6 +49,8 @@ class Setup:
     checkpointing: bool
     compile: bool
     device: str  # "cuda:0", "cpu", "mps"
+    sharded: bool = False  # weights in shards over all processes (FSDP2)
+    weights: Path | None = None  # a full fine-tune's checkpoint, whose weights it goes on with
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +61,9 @@ class Backend:
     load_model: Callable[[TrainerConfig, Setup], Any]
 
 
-def open_backend(config: TrainerConfig) -> Backend:
-    """Choose the backend and import what it needs in the right order. Errors: `InputError`
-    where it cannot run here.
+def open_backend(config: TrainerConfig, processes: int = 1) -> Backend:
+    """Choose the backend and import what it needs in the right order. `processes`: of the run,
+    one a card. Errors: `InputError` where it cannot run here.
     """
     import torch
 
@@ -70,6 +72,11 @@ def open_backend(config: TrainerConfig) -> Backend:
     has_unsloth = importlib.util.find_spec("unsloth") is not None
     if config.method == "qlora" and not gpu:
         raise InputError('method = "qlora": 4-bit weights need an NVIDIA GPU; set method = "lora"')
+    if choice == "unsloth" and processes > 1:
+        raise InputError(
+            f'backend = "unsloth": one process, and this run has {processes}: set backend = "auto"'
+            ' or "trl", which share each step between the cards'
+        )
     if choice == "unsloth" and not gpu:
         raise InputError(
             'backend = "unsloth": Unsloth needs an NVIDIA GPU; set backend = "auto" or "trl"'
@@ -82,7 +89,7 @@ def open_backend(config: TrainerConfig) -> Backend:
     # With 16-bit weights our own layers were faster: on an H100 in one run 27,900 tokens/s against
     # 5,000, and by the time of the GPU alone 460 ms a step against 569
     # (docs/experiments/trainer.md). 4-bit weights are Unsloth's.
-    best_with_unsloth = gpu and has_unsloth and config.method == "qlora"
+    best_with_unsloth = gpu and has_unsloth and config.method == "qlora" and processes == 1
     if choice == "unsloth" or (choice == "auto" and best_with_unsloth):
         import unsloth  # noqa: F401  # first of all: it patches the others
 
@@ -139,12 +146,20 @@ def load_whole_config(model: str, rope_scaling: RopeScaling | None = None) -> An
     return config
 
 
-def load_adapted(base: str, adapter: Path, rope_scaling: RopeScaling | None = None) -> Any:
-    """A base model with an adapter of ours that answers. Errors: `InputError`."""
+def load_adapted(
+    base: str,
+    adapter: Path,
+    rope_scaling: RopeScaling | None = None,
+    device: Any = None,
+    dtype: Any = None,
+) -> Any:
+    """A base model with an adapter of ours that answers; `device` and `dtype` as `load_model` has
+    them. Errors: `InputError`.
+    """
     from peft import PeftModel
 
     options = {"config": load_whole_config(base, rope_scaling)} if rope_scaling else {}
-    model = load_model(base, **options)
+    model = load_model(base, device, dtype, **options)
     return from_pretrained(
         lambda folder, **_: PeftModel.from_pretrained(model, folder), str(adapter)
     ).eval()
@@ -159,6 +174,8 @@ def _load_trl(config: TrainerConfig, setup: Setup) -> Any:
     from trainer.layers.packed_attention import ATTENTION, register_attention
 
     register_attention()
+    if setup.sharded:
+        return _load_sharded(config, setup)
     options: dict[str, Any] = {"attn_implementation": ATTENTION, "dtype": _dtype(setup)}
     if config.rope_scaling:
         options["config"] = load_whole_config(config.model, config.rope_scaling)
@@ -175,12 +192,52 @@ def _load_trl(config: TrainerConfig, setup: Setup) -> Any:
         model = _with_adapters(model, config)
     rotate_by_own_length(model)
     fuse(model, gpu=setup.device.startswith("cuda"))
-    if setup.checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    _set_checkpointing(model, setup)
     if setup.compile:
         for layer in _layers(model):
             layer.compile(dynamic=False)
     return model
+
+
+def _load_sharded(config: TrainerConfig, setup: Setup) -> Any:
+    """The model on the host, then its shards on the cards. Layers keep PEFT's way: the shorter one
+    of ours holds copies of whole weights.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from trainer.layers.fused_lora import use_gpu_kernels
+    from trainer.layers.long_rope import rotate_by_own_length
+    from trainer.layers.packed_attention import ATTENTION
+    from trainer.layers.sharding import loading_in_turns, shard
+
+    full = config.method == "full"
+    source = setup.weights or config.model
+    # A checkpoint's masters are float32; in bfloat16 they would lose what was learnt.
+    dtype = torch.float32 if setup.weights else _dtype(setup)
+    options: dict[str, Any] = {"attn_implementation": ATTENTION, "dtype": dtype}
+    if config.rope_scaling and not setup.weights:
+        options["config"] = load_whole_config(config.model, config.rope_scaling)
+    with loading_in_turns(_weight_bytes(str(source))):
+        model = load_whole_model(AutoModelForCausalLM.from_pretrained, source, **options)
+        torch.manual_seed(config.train.seed)  # the adapters' first values
+        if not full:
+            model = _with_adapters(model, config)
+        rotate_by_own_length(model)
+        use_gpu_kernels(model, gpu=setup.device.startswith("cuda"))
+        _set_checkpointing(model, setup)
+        shard(model, full=full, dtype=_dtype(setup), device=torch.device(setup.device))
+    return model
+
+
+def _weight_bytes(source: str) -> int:
+    """Of the weights' files in a folder, or in the hub's cache once they are there; 0: not known."""
+    return sum(file.stat().st_size for file in Path(source).glob("*.safetensors"))
+
+
+def _set_checkpointing(model: Any, setup: Setup) -> None:
+    if setup.checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
 
 def _with_adapters(model: Any, config: TrainerConfig) -> Any:

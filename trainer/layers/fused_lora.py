@@ -48,7 +48,7 @@ def fuse(model: Any, *, gpu: bool) -> None:
     Layers that are not what is expected (4-bit weights, dropout, DoRA, another activation) keep
     their own way.
     """
-    liger = gpu and all(importlib.util.find_spec(name) for name in ("liger_kernel", "triton"))
+    liger = gpu and has_liger()
     gated: Gated = _silu_mul
     if liger:
         from liger_kernel.ops import LigerSiLUMulFunction
@@ -64,8 +64,18 @@ def fuse(model: Any, *, gpu: bool) -> None:
     copies = AdapterCopies(adapters)
     if lora_layers:
         model.get_base_model().get_decoder().register_forward_pre_hook(lambda *_: copies.refresh())
-    if liger:
+    use_gpu_kernels(model, gpu=gpu)
+
+
+def use_gpu_kernels(model: Any, *, gpu: bool) -> None:
+    """Liger's norms and rotations on a GPU, where installed. In place."""
+    if gpu and has_liger():
         use_liger(model)
+
+
+def has_liger() -> bool:
+    """Whether Liger's kernels are installed."""
+    return all(importlib.util.find_spec(name) for name in ("liger_kernel", "triton"))
 
 
 class _Linear:

@@ -4,15 +4,27 @@ to be learnt.
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from trainer.layers.linear_cross_entropy import linear_cross_entropy
 from trainer.layers.packed_attention import attention_arguments
 from trainer.layers.packing import PackedBatch
 
+# Where a model keeps the module around it whose forward is the loss, if its weights are sharded
+# (`trainer.layers.sharding`).
+SHARDED_LOSS = "_stillhouse_sharded_loss"
+
 
 def hidden_states(model: Any, batch: PackedBatch) -> Tensor:
     """What the decoder makes of every token: [T, H], or [D * L, H] of a padded batch."""
+    if SHARDED_LOSS in model.__dict__:
+        return _sharded(model, batch, only_hidden=True)
+    return hidden_states_here(model, batch)
+
+
+def hidden_states_here(model: Any, batch: PackedBatch) -> Tensor:
+    """`hidden_states` of weights that are whole in this process."""
     decoder = _causal_lm(model).get_decoder()
     hidden: Tensor = decoder(
         input_ids=batch.input_ids,
@@ -30,7 +42,14 @@ def loss_sum(model: Any, batch: PackedBatch) -> Tensor:
     Divide by the loss tokens of the whole optimiser step: then no micro-batch size changes the loss
     or its gradient.
     """
-    hidden = hidden_states(model, batch)[batch.loss_positions]  # [N, H]
+    if SHARDED_LOSS in model.__dict__:
+        return _sharded(model, batch)
+    return loss_sum_here(model, batch)
+
+
+def loss_sum_here(model: Any, batch: PackedBatch) -> Tensor:
+    """`loss_sum` of weights that are whole in this process."""
+    hidden = hidden_states_here(model, batch)[batch.loss_positions]  # [N, H]
     scale, softcap = logit_shape(_causal_lm(model).config.get_text_config())
     if scale != 1.0:
         hidden = hidden * scale
@@ -47,6 +66,16 @@ def logit_shape(config: Any) -> tuple[float, float]:
     divisor = getattr(config, "logits_scaling", None) or 1.0
     softcap = getattr(config, "final_logit_softcapping", None) or 0.0
     return scale / divisor, softcap
+
+
+def _sharded(model: Any, batch: PackedBatch, only_hidden: bool = False) -> Tensor:
+    sharded_loss = model.__dict__[SHARDED_LOSS]
+    result: Tensor = sharded_loss(batch, only_hidden)
+    if not torch.is_grad_enabled():
+        # A backward pass does this at its end. What stayed gathered would be dropped by the first
+        # process alone, when it saves, which would then gather it alone.
+        sharded_loss.reshard()
+    return result
 
 
 def head_weight(model: Any) -> Tensor:

@@ -52,7 +52,7 @@ class TrainingCallback(TrainerCallback):  # type: ignore[misc]
         self._config = config
         self._plan = plan
         self._card = card
-        self._held_out = list(held_out)
+        self._held_out = held_out
         self._generation_eval = generation_eval
         self._backend = backend
         self._stop_signal = stop_signal

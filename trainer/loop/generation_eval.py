@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 from shared.rendering import ChatRenderer
 from shared.thinking import split, spoken
-from trainer.data.examples import Example
 from trainer.data.selection import HeldOut
 
 
@@ -135,13 +134,13 @@ def graded(question: HeldOut, completion: GreedyCompletion, chat: ChatRenderer) 
     )
 
 
-def answer_limit(configured: int, examples: Sequence[Example], max_length: int) -> int:
+def answer_limit(configured: int, answer_lengths: Sequence[int], max_length: int) -> int:
     """Tokens that an answer may take: as configured, or (0) half as much again as 99
-    of 100 traces took.
+    of 100 traces took (`answer_lengths`, in tokens).
     """
     if configured:
         return configured
-    lengths = sorted(len(example) - example.prompt_length for example in examples)
+    lengths = sorted(answer_lengths)
     usual = lengths[min(len(lengths) - 1, round(0.99 * len(lengths)))]
     return min(max_length, max(64, round(1.5 * usual)))
 

@@ -18,17 +18,25 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from trl import SFTConfig, SFTTrainer  # type: ignore[attr-defined]
+from trl import SFTConfig  # type: ignore[attr-defined]
 
+from shared.errors import InputError
 from trainer.artifacts.checkpoints import Checkpoint, mark_whole
 from trainer.config import TrainerConfig
 from trainer.data.data_order import micro_batches, shares
 from trainer.data.examples import Example
 from trainer.layers.loss import loss_sum, set_checkpointing
 from trainer.layers.packing import PackedBatch, pack_examples, pad_examples
+from trainer.layers.sharding import is_sharded, settle
 from trainer.loop.gradient_sum import GradientSum
-from trainer.planning.plan import ANY
+from trainer.loop.sharded_checkpoints import CheckpointsOfShards
+from trainer.planning.estimates import ANY
 
+OUT_OF_MEMORY_IN_SHARDS = (
+    "out of memory: weights are sharded, so no process can make its micro-batch smaller alone: set"
+    " train.micro_batch = 1 or a lower train.memory_gib; the same command goes on from the last"
+    " whole checkpoint"
+)
 COMPILED_MULTIPLE = 128  # tokens of a compiled micro-batch are rounded up to it
 
 
@@ -70,21 +78,20 @@ class StepResult:
     stop_count: Tensor | None = None
 
 
-class StepTrainer(SFTTrainer):  # type: ignore[misc]
+class StepTrainer(CheckpointsOfShards):  # type: ignore[misc]
     """Optimiser, schedule, checkpoints and trackers are TRL's; the step is ours."""
 
-    model: Any
-    args: Any
     result: StepResult
 
     def __init__(
         self,
         *,
         examples: Sequence[Example],
-        data_order: Sequence[int],
+        data_order: Any,  # [n] int64: indices into `examples`
         micro: MicroBatch,
         longest: int,
         autocast: bool,
+        full: bool = False,
         state: Callable[[], dict[str, Any]],
         saved: Callable[[Checkpoint], None],
         say: Callable[[str], None],
@@ -100,8 +107,14 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
         self._saved = saved
         self._say = say
         self._stop_requested = stop_requested
+        model = trainer_arguments["model"]
+        self._sharded = is_sharded(model)
+        self.trains_shards = self._sharded and full
+        # Left as it is: DistributedDataParallel would copy every gradient for a forward that is
+        # never called.
+        model._is_accelerate_prepared = True
         super().__init__(
-            train_dataset=Dataset.from_dict({"index": list(data_order)}),
+            train_dataset=Dataset.from_dict({"index": data_order}),
             data_collator=lambda rows: {"step": Step(examples[row["index"]] for row in rows)},
             **trainer_arguments,
         )
@@ -116,22 +129,25 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
             model.train()
         step: Step = inputs["step"]
         num_loss_tokens = sum(len(example) - example.prompt_length for example in step)
-        indices_by_rank = shares([len(example) for example in step], self.args.world_size)
-        share = Step(step[i] for i in indices_by_rank[self.args.process_index])
-        loss = self._forward_backward_as_it_fits(share, num_loss_tokens)
+        loss = self._forward_backward_as_it_fits(step, num_loss_tokens)
         stop_count = None
         if self.args.world_size > 1:
             loss, stop_count = self._sum_over_processes(loss)
         self.result = StepResult(loss, sum(map(len, step)), stop_count)
         return loss
 
-    def _forward_backward_as_it_fits(self, share: Step, num_loss_tokens: int) -> Tensor:
+    def _forward_backward_as_it_fits(self, step: Step, num_loss_tokens: int) -> Tensor:
         """The same, again with smaller micro-batches where the memory does not suffice."""
         while True:
+            batches, num_fillers = self._cut(step)
             try:
-                return self._forward_backward(share, num_loss_tokens)
+                loss = self._forward_backward(batches, num_loss_tokens)
+                self._run_fillers(step, num_fillers)
+                return loss
             except torch.OutOfMemoryError:
-                longest = max(map(len, share))
+                if self._sharded:
+                    raise InputError(OUT_OF_MEMORY_IN_SHARDS) from None
+                longest = max(len(example) for batch in batches for example in batch)
                 if not self.micro.halve(longest):
                     raise
             # Outside the except block: its traceback holds the tensors that did not fit.
@@ -142,16 +158,37 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
                 " again"
             )
 
-    def _forward_backward(self, share: Step, num_loss_tokens: int) -> Tensor:
+    def _cut(self, step: Step) -> tuple[list[list[Example]], int]:
+        """This process's micro-batches of a step, and how many more another process has: with
+        sharded weights all run the layers equally often.
+        """
+        micro = self.micro
+        shares_of_all = shares([len(example) for example in step], self.args.world_size)
+        rank = self.args.process_index
+        counts = []
+        mine: list[list[Example]] = []
+        for process, indices in enumerate(shares_of_all):
+            if process != rank and not self._sharded:
+                continue
+            share = [step[i] for i in indices]
+            lengths = [len(example) for example in share]
+            cut = micro_batches(lengths, micro.rows, micro.tokens, micro.padded)
+            counts.append(len(cut))
+            if process == rank:
+                mine = [[share[i] for i in batch] for batch in cut]
+        return mine, max(counts) - len(mine)
+
+    def _forward_backward(
+        self, batches: Sequence[Sequence[Example]], num_loss_tokens: int
+    ) -> Tensor:
         """This process's share of the step's mean loss over `num_loss_tokens` tokens, []; gradients
         are left in the parameters.
         """
         total = torch.zeros((), device=self.args.device)
         micro = self.micro
-        lengths = [len(example) for example in share]
-        for indices in micro_batches(lengths, micro.rows, micro.tokens, micro.padded):
-            batch = self._batch([share[i] for i in indices], len(share) + 1)
-            batch = batch.to(self.args.device)
+        num_examples = sum(map(len, batches))
+        for examples in batches:
+            batch = self._batch(examples, num_examples + 1).to(self.args.device)
             if micro.recompute_above:
                 num_tokens = batch.input_ids.numel()
                 set_checkpointing(self.model, num_tokens > micro.recompute_above)
@@ -160,6 +197,14 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
             loss.backward()
             total += loss.detach()
         return total
+
+    def _run_fillers(self, step: Step, count: int) -> None:
+        """Micro-batches whose loss counts nothing, where other processes have more of them."""
+        for _ in range(count):
+            batch = self._batch([min(step, key=len)], 2).to(self.args.device)
+            with self.precision():
+                loss = loss_sum(self.model, batch) * 0.0
+            loss.backward()
 
     def _batch(self, examples: Sequence[Example], most_segments: int) -> PackedBatch:
         is_compiled = self.micro.compiled
@@ -190,7 +235,8 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
 
     @cached_property
     def _gradient_sum(self) -> GradientSum:
-        return GradientSum(self._trained_parameters)
+        # FSDP has summed what it shards.
+        return GradientSum([] if self.trains_shards else self._trained_parameters)
 
     # What follows is the Trainer's, on a list: to find a model's parameters, its own calls walk
     # the thousands of modules that PEFT makes, four times a step, while the GPU waits.
@@ -208,6 +254,8 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
         return torch.nn.utils.clip_grad_norm_(self._trained_parameters, self.args.max_grad_norm)
 
     def _prepare_for_training(self, *arguments: Any) -> Any:
+        if self._sharded:
+            settle(self.model)
         model, dataloader = super()._prepare_for_training(*arguments)
         model.zero_grad = self._drop_gradients  # called after each step, without arguments
         return model, dataloader
@@ -231,6 +279,8 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
         if self.args.should_save:
             path = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
             self._saved(mark_whole(path, self._state()))
+        if self.args.world_size > 1:  # none leaves before it is whole
+            torch.distributed.barrier()
 
     def floating_point_ops(self, inputs: Any) -> int:
         """Not counted here: `plan` knows the model's shape, and the metrics say what share of

@@ -23,6 +23,7 @@ from trainer.layers.recurrent_state import sees_neighbours
 from trainer.loop.metrics_log import NAMES as METRICS_NAMES
 from trainer.loop.prepare import Prepared, prepare
 from trainer.loop.trackers import set_environment
+from trainer.planning.hardware import limit_memory
 from trainer.planning.launch import Launch, leave
 
 if TYPE_CHECKING:  # they import the big libraries, in their order: see `prepare`
@@ -57,7 +58,7 @@ def run(config: TrainerConfig, say: Say) -> int:
             return 0
         if not all_steps_made:
             with ended_by_a_signal(NO_STEP):
-                model, prepared = _load_and_check_memory(prepared, say)
+                model, prepared = _load_and_check_memory(prepared, checkpoint, say)
             all_steps_made = _train(prepared, model, checkpoint, say)
             leave()
             del model  # its memory is to be free for the merge
@@ -121,8 +122,14 @@ def _generation_eval(prepared: Prepared) -> "GenerationEval":
 
     config = prepared.config
     selection = prepared.selection
-    limit = answer_limit(config.probe.max_new_tokens, selection.train, config.train.max_length)
+    train = selection.train
+    answer_lengths = (train.lengths - train.prompt_lengths).tolist()
+    limit = answer_limit(config.probe.max_new_tokens, answer_lengths, config.train.max_length)
     questions = selection.questions[: config.probe.problems]
+    if prepared.plan.setting.sharded:
+        # Each token would gather every layer, and cards that differ in one answer's length would
+        # wait for one another for ever. `Prepared.lines` says so.
+        questions = []
     backend = prepared.backend.name
     return GenerationEval(questions, prepared.tokenizer, prepared.chat, limit, backend)
 
@@ -149,8 +156,9 @@ def _step_trainer(
         micro=MicroBatch(
             setting.rows, setting.tokens, padded=setting.padded, compiled=plan.compile
         ),
-        longest=max(map(len, prepared.selection.train)),
+        longest=int(prepared.selection.train.lengths.max()),
         autocast=plan.dtype == "bf16",
+        full=prepared.config.method == "full",
         state=callback.state,
         saved=callback.saved,
         say=say,
@@ -166,7 +174,9 @@ def _step_trainer(
     return trainer
 
 
-def _load_and_check_memory(prepared: Prepared, say: Say) -> tuple[Any, Prepared]:
+def _load_and_check_memory(
+    prepared: Prepared, checkpoint: Checkpoint | None, say: Say
+) -> tuple[Any, Prepared]:
     """The model on its device, and the plan as two real steps on the longest micro-batch left
     it.
     """
@@ -176,7 +186,17 @@ def _load_and_check_memory(prepared: Prepared, say: Say) -> tuple[Any, Prepared]
 
     plan = prepared.plan
     card = prepared.card
-    setup = Setup(plan.dtype, plan.setting.checkpointing, plan.compile, card.device)
+    setting = plan.setting
+    full = prepared.config.method == "full"
+    setup = Setup(
+        plan.dtype,
+        setting.checkpointing,
+        plan.compile and not setting.sharded,
+        card.device,
+        setting.sharded,
+        checkpoint.path if checkpoint and setting.sharded and full else None,
+    )
+    limit_memory(prepared.config.train.memory_gib, card)
     model = prepared.backend.load_model(prepared.config, setup)
     if not plan.setting.padded and sees_neighbours(model, torch.device(card.device), plan.dtype):
         say(

@@ -66,6 +66,16 @@ def used_gib(card: Card) -> float:
     return resident_pages * os.sysconf("SC_PAGE_SIZE") / GIB
 
 
+def limit_memory(gib: float, card: Card) -> None:
+    """Let this process take no more than `gib` of its card; 0: no limit. What does not fit is then
+    out of memory, as on a card of that size.
+    """
+    if gib and card.kind == "cuda" and gib < card.total_gib:
+        import torch
+
+        torch.cuda.set_per_process_memory_fraction(gib / card.total_gib, card.device)
+
+
 def matrix_peak(device: str, dtype: str) -> float:
     """TFLOP/s of a square matrix product on random numbers, as large a one as MEASURING_SECONDS
     allow.

@@ -9,13 +9,14 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 
 from shared.errors import InputError
 from trainer.planning.hardware import Card
 
-# Each wraps the model's `forward` and shards what it holds. A step here calls the decoder and
-# multiplies by the head's matrix by itself (`loss.loss_sum`), so that weights would be met in
-# shards.
+# Each wraps the model's `forward`. A step here calls the decoder and multiplies by the head's matrix
+# by itself (`loss.loss_sum`), so that weights would be met in shards; our own sharding
+# (`trainer.layers.sharding`) wraps that.
 WRAPPERS = {
     "ACCELERATE_USE_FSDP": "FSDP",
     "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
@@ -72,9 +73,8 @@ def check_launch(batch: int) -> Launch:
         if os.environ.get(variable, "false").lower() in ("true", "1", "yes"):
             raise InputError(
                 f"launched with {name}, which wraps a forward pass that a step here never calls:"
-                f" launch with `accelerate launch --multi_gpu --num_processes {launch.world}` and"
-                f" no {name} in its configuration; where the model does not fit one card, use"
-                ' method = "qlora" or a smaller model'
+                f" start it with `python -m trainer run … --gpus {launch.world}`; where the model"
+                " does not fit one card, train.fsdp shards it"
             )
     if batch < launch.world:
         raise InputError(
@@ -98,22 +98,24 @@ def take_card(launch: Launch) -> None:
     cards = torch.cuda.device_count()
     if launch.local_rank >= cards:
         raise InputError(
-            f"{launch.local_world} processes for {cards} cards: launch with --num_processes"
-            f" {cards}, one a card"
+            f"{launch.local_world} processes for {cards} cards: start at most {cards}, one a card"
+            f" (--gpus {cards})"
         )
     torch.cuda.set_device(launch.local_rank)
 
 
-def idle_cards(launch: Launch) -> str:
-    """What to say where cards are left unused by a run without a launcher; "" where none is."""
+def idle_cards(planned: int) -> str:
+    """What to say where a run that is planned for one card leaves others unused; "" where none
+    is.
+    """
     import torch
 
     cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if launch.world > 1 or cards < 2:
+    if planned > 1 or cards < 2:
         return ""
     return (
-        f"note: 1 of {cards} cards is used; `accelerate launch --multi_gpu --num_processes {cards} -m trainer"
-        " run …` uses all"
+        f"note: 1 of {cards} cards is used; `make train GPUS={cards}` (`python -m trainer run …"
+        f" --gpus {cards}`) uses all"
     )
 
 
@@ -122,7 +124,7 @@ def agree(card: Card, launch: Launch) -> Card:
     slowest.
 
     Processors are measured side by side and need not find the same. Those of one machine share its
-    memory.
+    memory; of several cards the fullest counts, since all cut their steps alike.
     """
     if launch.world == 1:
         return card
@@ -132,12 +134,13 @@ def agree(card: Card, launch: Launch) -> Card:
     # Joins the group, which the Trainer then uses: one process may wait for another that generates
     # or saves.
     PartialState(cpu=card.kind == "cpu", timeout=timedelta(minutes=30))
-    cards: list[tuple[bool, float]] = [(False, 0.0)] * launch.world
-    torch.distributed.all_gather_object(cards, (card.bf16, card.peak_tflops))
-    bf16 = all(has_bf16 for has_bf16, _ in cards)
-    peak = min(peak_tflops for _, peak_tflops in cards)
-    free = card.free_gib / launch.local_world if card.kind == "cpu" else card.free_gib
-    return replace(card, bf16=bf16, peak_tflops=peak, free_gib=free)
+    cards: list[Any] = [None] * launch.world
+    torch.distributed.all_gather_object(cards, (card.bf16, card.peak_tflops, card.free_gib))
+    has_bf16, peaks, free_gibs = zip(*cards, strict=True)
+    free = min(free_gibs)
+    if card.kind == "cpu":
+        free /= launch.local_world
+    return replace(card, bf16=all(has_bf16), peak_tflops=min(peaks), free_gib=free)
 
 
 def leave() -> None:

@@ -8,16 +8,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from shared.durations import duration
 from shared.errors import InputError
 from trainer.config import TrainerConfig
 from trainer.data.examples import Example
+from trainer.data.token_table import lengths_of
 from trainer.layers.loss import loss_sum
 from trainer.layers.packing import make_batch
+from trainer.planning.estimates import ANY, Setting
 from trainer.planning.hardware import GIB, Card
-from trainer.planning.plan import ANY, Plan, Setting
+from trainer.planning.plan import Plan
 
 # of the card's matrix peak: 23,900 tokens/s of a 1.5B model were 0.28 of an H100's, 5,000 were 0.06
 SLOW = 0.1
@@ -35,10 +38,12 @@ def check_memory(
     No weight is changed. Room is kept for the optimiser's state, which does not exist yet. Raises
     `InputError` where one example at a time does not fit.
     """
-    if card.kind == "cpu" and "OMP_NUM_THREADS" not in os.environ:
+    is_sharded = plan.setting.sharded
+    # With sharded weights all processes must make the same steps, whatever their clocks say.
+    if card.kind == "cpu" and "OMP_NUM_THREADS" not in os.environ and not is_sharded:
         _choose_threads(model, examples, plan)
     setting = plan.setting
-    num_trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    num_trained = sum(map(_num_here, model.parameters()))
     while True:
         batch = longest_micro_batch(examples, setting)
         try:
@@ -50,6 +55,12 @@ def check_memory(
         tokens = sum(map(len, batch))
         if peak <= card.total_gib:
             return setting, describe(tokens, peak, seconds, plan, card, config)
+        if len(batch) > 1 and is_sharded:
+            raise InputError(
+                f"{config.model}: the micro-batch of {tokens:,} tokens that was planned does not fit"
+                f" {card.name}, and no process can make it smaller alone: set train.micro_batch ="
+                f" {max(1, len(batch) // 2)}"
+            )
         if len(batch) == 1:
             raise InputError(
                 f"{config.model}: one example of {tokens:,} tokens does not fit {card.name}: set "
@@ -82,20 +93,22 @@ def describe(
 
 def longest_micro_batch(examples: Sequence[Example], setting: Setting) -> list[Example]:
     """The longest examples that one micro-batch of this setting could hold."""
-    batch: list[Example] = []
+    lengths = lengths_of(examples)
+    places: list[int] = []
     tokens = 0
-    for example in sorted(examples, key=len, reverse=True):
-        if batch and setting.padded:
-            size = (len(batch) + 1) * len(batch[0])
+    for place in np.argsort(-lengths.astype(np.int64), kind="stable").tolist():
+        length = int(lengths[place])
+        if places and setting.padded:
+            size = (len(places) + 1) * int(lengths[places[0]])
         else:
-            size = tokens + len(example)
-        if batch and setting.rows == ANY and size > setting.tokens:
+            size = tokens + length
+        if places and setting.rows == ANY and size > setting.tokens:
             continue  # a shorter one may still fit
-        batch.append(example)
-        tokens += len(example)
-        if len(batch) >= (MOST_EXAMPLES if setting.rows == ANY else setting.rows):
+        places.append(place)
+        tokens += length
+        if len(places) >= (MOST_EXAMPLES if setting.rows == ANY else setting.rows):
             break
-    return batch
+    return [examples[place] for place in places]
 
 
 def _choose_threads(model: Any, examples: Sequence[Example], plan: Plan) -> None:
@@ -146,6 +159,14 @@ def _two_steps(
     if not on_gpu:
         return plan.total_gib, seconds
     return float(torch.cuda.max_memory_allocated()) / GIB, seconds
+
+
+def _num_here(parameter: Any) -> int:
+    """Trained numbers of a parameter that this process holds."""
+    if not parameter.requires_grad:
+        return 0
+    local = parameter.to_local() if hasattr(parameter, "to_local") else parameter
+    return int(local.numel())
 
 
 def _half(setting: Setting, rows: int, tokens: int) -> Setting:

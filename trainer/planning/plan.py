@@ -13,57 +13,21 @@ from typing import Literal
 from shared.durations import duration
 from shared.errors import InputError
 from trainer.config import TrainerConfig
-from trainer.data.data_order import micro_batches
-from trainer.planning.hardware import GIB, Card
+from trainer.data.data_order import micro_batches, shares
+from trainer.planning.estimates import ANY, Setting, flops_per_token, memory
+from trainer.planning.hardware import Card
 from trainer.planning.shape import Shape
 
-ANY = 1 << 40  # "no limit" of rows or tokens
-
-
 TOKENS = (1024, 2048, 4096, 8192, 16384, 32768)  # sizes of a packed micro-batch that are tried
-
-
 FEW_STEPS = 250  # optimiser steps; measured, docs/experiments/effect.md
-
-
 ENOUGH_STEPS = 500
-
-
 MOST_EPOCHS = 8  # that are advised where steps are few
-
-
-CHUNK_LOGITS = 1 << 26  # as `trainer.layers.linear_cross_entropy`, which imports torch, cuts them
-
-
-MIN_ROWS = 64
-
-
 AS_FAST = 0.97  # of the fastest: no estimate tells these apart
-
-
 CUDA_SHARE = 0.92  # of the free memory that an estimate may fill
-
-
 CPU_SHARE = 0.8
-
-
 LOSS_SHARE = 0.9  # of the tokens that are learnt, of a long trace
-
-
 SAMPLED_STEPS = 64  # from which the number of micro-batches is estimated
-
-
 UNSLOTH_TOKENS = 8192  # the size that was measured; it keeps a 1.5B model under 8 GiB
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One way to run a step."""
-
-    tokens: int  # in a micro-batch at most
-    rows: int
-    checkpointing: bool  # activations are computed again
-    padded: bool = False  # one example a row: for layers that carry a state from token to token
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +66,8 @@ class Plan:
         layout = "one example a row, padded" if setting.padded else "end to end without padding"
         checkpointing = "on" if setting.checkpointing else "off"
         compiled = ", layers compiled" if self.compile else ""
+        if setting.sharded:
+            compiled += f", weights in shards over {self.cards} cards (FSDP2)"
         cards = f" of {self.cards} cards together" if self.cards > 1 else ""
         return [
             f"memory: {self.total_gib:.2f} of {self.budget_gib:.1f} GiB expected ({parts})",
@@ -143,7 +109,6 @@ def make_plan(
     Raises `InputError` where not even one longest example at a time fits.
     """
     batch = config.train.batch
-    card_batch = -(-batch // world)  # examples of a step on one card
     steps = -(-len(lengths) // batch)
     steps = min(steps, config.train.max_steps or steps)
     base = Plan(
@@ -159,12 +124,17 @@ def make_plan(
         micro_batches_a_step=0.0,
         cards=world,
     )
-    plans = [
-        _expected(base, replace(setting, padded=padded), config, shape, lengths, card, card_batch)
-        for setting in _settings(config, lengths, card_batch, backend)
-    ]
-    fitting = [plan for plan in plans if plan.total_gib <= base.budget_gib]
-    if not fitting:
+    step_shares = Shares.of(lengths, batch, world)
+    plans: list[Plan] = []
+    for sharded in _sharding_choices(config, world, backend):
+        plans = [
+            _expected(base, replace(setting, padded=padded), config, shape, step_shares, card)
+            for setting in _settings(config, step_shares, backend, sharded)
+        ]
+        fitting = [plan for plan in plans if plan.total_gib <= base.budget_gib]
+        if fitting:
+            break
+    else:
         leanest = min(plans, key=lambda plan: plan.total_gib)
         raise InputError(_too_big(config, shape, card, leanest))
     best = max(plan.tokens_per_second for plan in fitting)
@@ -186,87 +156,66 @@ def precision(config: TrainerConfig, card: Card) -> Literal["bf16", "fp32"]:
     return "bf16" if card.bf16 else "fp32"
 
 
-def memory(
-    shape: Shape, config: TrainerConfig, dtype: str, setting: Setting, longest: int
-) -> dict[str, float]:
-    """GiB by part. Activations are counted tensor by tensor of a Llama-like layer with LoRA on
-    every linear map.
-    """
-    full = config.method == "full"
-    size = 2 if dtype == "bf16" else 4  # bytes a number
-    if full:
-        weights = shape.parameters * 4.0
-        optimiser = shape.parameters * 12.0  # gradient and two moments
-    else:
-        weights = shape.parameters * (0.6 if config.method == "qlora" else size)
-        optimiser = shape.adapters(config.lora.r) * 16.0  # the masters as well
-    tokens = setting.rows * longest
-    if setting.rows == ANY:
-        tokens = max(setting.tokens, longest)
-    rows = min(tokens, max(MIN_ROWS, CHUNK_LOGITS // shape.vocabulary))
-    parts = {
-        "weights": weights,
-        "gradients and optimiser" if full else "adapters and optimiser": optimiser,
-        "activations": tokens * size * _activations_a_token(shape, config, setting),
-        "logits": rows * shape.vocabulary * (4.0 + size + (4.0 if full else 0.0)),
-        "runtime": (0.9 if dtype == "bf16" else 0.5) * GIB,
-    }
-    return {name: num_bytes / GIB for name, num_bytes in parts.items()}
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """What one card gets of the steps: the fullest share of each counts, since all wait for it."""
+
+    batch: int  # examples of a step on one card, at most
+    longest: int  # tokens of the longest example
+    most: int  # tokens of the fullest share of all steps
+    sample: list[list[int]]  # the lengths in the fullest share of each of the first steps
+    attended: float  # tokens of its example that a token sees, twice the mean
+
+    @classmethod
+    def of(cls, lengths: Sequence[int], batch: int, world: int) -> "Shares":
+        """Of examples with these `lengths`, in the run's order, `batch` a step."""
+        most = 0
+        sample: list[list[int]] = []
+        for start in range(0, len(lengths), batch):
+            share = _fullest(lengths[start : start + batch], world)
+            most = max(most, sum(share))
+            if len(sample) < SAMPLED_STEPS:
+                sample.append(share)
+        attended = sum(length * length for length in lengths) / sum(lengths)
+        return cls(-(-batch // world), max(lengths), most, sample, attended)
 
 
-def _activations_a_token(shape: Shape, config: TrainerConfig, setting: Setting) -> float:
-    """Numbers kept of each token for the backward pass, over all layers."""
-    hidden = shape.hidden
-    inner = shape.inner
-    queries = shape.queries
-    keys = shape.keys
-    if config.method == "lora" and not config.lora.dropout:
-        # as `trainer.layers.fused_lora` keeps them, one of the four wide ones to spare
-        layer = 6 * hidden + 4 * inner + 3 * queries + 2 * keys
-        recomputed_layers = 0.9
-    else:
-        layer = 7 * hidden + 4 * inner + 4 * queries + 3 * keys
-        recomputed_layers = 1.5
-    if not setting.checkpointing:
-        return layer * shape.layers
-    # each layer's input, beside one layer that is computed again
-    return hidden * shape.layers + recomputed_layers * layer
+def _fullest(step: Sequence[int], world: int) -> list[int]:
+    """The lengths of the largest share of a step."""
+    if world == 1:
+        return list(step)
+    dealt = [[step[i] for i in indices] for indices in shares(step, world)]
+    return max(dealt, key=sum)
 
 
-def flops_per_token(
-    shape: Shape, method: str, mean_length: float, loss_share: float, checkpointing: bool
-) -> float:
-    """Floating-point operations a token: forward, backward to the inputs, weight gradients (full),
-    recomputation.
-
-    `loss_share`: share of the tokens whose logits are made. LoRA's own small products are left out.
-    """
-    head_passes = 3 if method == "full" else 2
-    passes = head_passes + 1 if checkpointing else head_passes
-    # causal: half of each square
-    attention = 2 * 2 * shape.queries * mean_length / 2 * shape.layers
-    body = 2 * shape.layers * shape.layer_weights + attention
-    return body * passes + 2 * shape.head * loss_share * head_passes
+def _sharding_choices(config: TrainerConfig, world: int, backend: str) -> tuple[bool, ...]:
+    """Whether weights are sharded, the first choice first."""
+    possible = world > 1 and backend == "trl" and config.method != "qlora"
+    if not possible or config.train.fsdp == "off":
+        return (False,)
+    return (True,) if config.train.fsdp == "on" else (False, True)
 
 
-def _settings(
-    config: TrainerConfig, lengths: Sequence[int], card_batch: int, backend: str
-) -> list[Setting]:
-    """All settings worth an estimate. `card_batch`: examples of a step on one card."""
+def _settings(config: TrainerConfig, steps: Shares, backend: str, sharded: bool) -> list[Setting]:
+    """All settings worth an estimate."""
     # With Unsloth nearly all of a step is spent on starting kernels (docs/experiments/trainer.md):
-    # what checkpointing computes again hardly shows, and it saves most of the memory.
-    auto = (True,) if backend == "unsloth" else (False, True)
+    # what checkpointing computes again hardly shows, and it saves most of the memory. Who shards
+    # has no memory to spare.
+    auto = (True,) if backend == "unsloth" or sharded else (False, True)
     choices = {"auto": auto, "on": (True,), "off": (False,)}[config.train.checkpointing]
     if config.train.micro_batch != "auto":
-        rows = min(config.train.micro_batch, card_batch)
-        return [Setting(ANY, rows, checkpointing) for checkpointing in choices]
+        rows = min(config.train.micro_batch, steps.batch)
+        return [Setting(ANY, rows, checkpointing, sharded=sharded) for checkpointing in choices]
     largest = UNSLOTH_TOKENS if backend == "unsloth" else max(TOKENS)
-    longest = max(lengths)
-    # The tokens of the largest step on one card: no room beyond them is of use.
-    starts = range(0, len(lengths), card_batch)
-    most = max(sum(lengths[start : start + card_batch]) for start in starts)
-    sizes = sorted({max(min(size, most), longest) for size in TOKENS if size <= largest})
-    return [Setting(size, ANY, checkpointing) for checkpointing in choices for size in sizes]
+    # No room beyond the largest share is of use.
+    sizes = sorted(
+        {max(min(size, steps.most), steps.longest) for size in TOKENS if size <= largest}
+    )
+    return [
+        Setting(size, ANY, checkpointing, sharded=sharded)
+        for checkpointing in choices
+        for size in sizes
+    ]
 
 
 def _expected(
@@ -274,18 +223,15 @@ def _expected(
     setting: Setting,
     config: TrainerConfig,
     shape: Shape,
-    lengths: Sequence[int],
+    steps: Shares,
     card: Card,
-    card_batch: int,
 ) -> Plan:
     """`base` with a setting and what it is expected to take."""
-    mean_length = sum(length * length for length in lengths) / sum(lengths)  # seen from a token
-    flops = flops_per_token(shape, config.method, mean_length, LOSS_SHARE, setting.checkpointing)
-    starts = range(0, min(len(lengths), SAMPLED_STEPS * card_batch), card_batch)
-    steps = [lengths[start : start + card_batch] for start in starts]
-    cuts = [micro_batches(step, setting.rows, setting.tokens, setting.padded) for step in steps]
+    flops = flops_per_token(shape, config.method, steps.attended, LOSS_SHARE, setting.checkpointing)
+    sample = steps.sample
+    cuts = [micro_batches(step, setting.rows, setting.tokens, setting.padded) for step in sample]
     micro_batches_a_step = sum(map(len, cuts)) / len(cuts)
-    tokens = sum(map(sum, steps)) / len(steps) / micro_batches_a_step  # of a micro-batch
+    tokens = sum(map(sum, sample)) / len(sample) / micro_batches_a_step  # of a micro-batch
     # Half of the peak once enough tokens are there to share out; a launch cost below.
     if card.kind == "cuda":
         peak = card.peak_tflops or 100.0
@@ -297,7 +243,7 @@ def _expected(
     return replace(
         base,
         setting=setting,
-        memory_gib=memory(shape, config, base.dtype, setting, max(lengths)),
+        memory_gib=memory(shape, config, base.dtype, setting, steps.longest, base.cards),
         flops_per_token=flops,
         tokens_per_second=base.cards * flops_per_second / flops,
         micro_batches_a_step=micro_batches_a_step,
@@ -312,10 +258,15 @@ def _too_big(config: TrainerConfig, shape: Shape, card: Card, leanest: Plan) -> 
         remedies.append('method = "qlora"')
     if config.train.checkpointing == "off":
         remedies.append('train.checkpointing = "auto"')
+    if config.train.fsdp == "off" and leanest.cards > 1:
+        remedies.append('train.fsdp = "auto"')
+    elif card.kind == "cuda" and config.method != "qlora":
+        remedies.append("more cards (make train GPUS=…), which share the weights")
     remedies.append("a lower train.max_length")
     remedies.append("a smaller model")
     return (
         f"{config.model} ({shape.parameters / 1e9:.2f} billion parameters) does not fit: one"
-        f" longest example at a time needs about {leanest.total_gib:.1f} GiB, {card.name} leaves"
+        f" longest example at a time needs about {leanest.total_gib:.1f} GiB"
+        f"{' a card' if leanest.cards > 1 else ''}, {card.name} leaves"
         f" {leanest.budget_gib:.1f}; use {', '.join(remedies[:-1])} or {remedies[-1]}"
     )

@@ -48,7 +48,7 @@ def test_every_trace_read_ends_as_learnt_held_out_or_left_out(
         train={"max_length": 512, "holdout": 0.2},
         data={"unboxed": "leave-out", "unverifiable": "leave-out"},
     )
-    assert got.read == 23 == len(got.train) + len(got.held_out) + len(got.left_out)
+    assert got.read == 23 == len(got.train) + len(got.held_out) + got.num_left_out
     assert got.reasons == {
         "a duplicate": 1,
         "verdict unverifiable": 1,

@@ -10,10 +10,11 @@ from shared.durations import duration
 from shared.errors import InputError
 from trainer.config import TrainerConfig
 from trainer.data.data_order import micro_batches
+from trainer.planning.estimates import ANY
 from trainer.planning.hardware import Card
 from trainer.planning.learning_rate import choose_learning_rate
 from trainer.planning.memory_check import describe
-from trainer.planning.plan import ANY, Plan, few_steps, make_plan
+from trainer.planning.plan import Plan, few_steps, make_plan
 from trainer.planning.shape import Shape
 
 QWEN_1_5B = Shape(28, 1536, 8960, 1536, 256, 151936, tied=True)
