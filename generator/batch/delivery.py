@@ -196,7 +196,8 @@ class Delivery:
                     **({"why": batch.errors} if batch.errors else {}),
                 )
                 return self._book.change(row, state="ended", note=batch.errors)
-            unfinished += batch.has_ended
+            if batch.has_ended:
+                unfinished += 1
             await self._sleep(self._lines.config.batch.poll_seconds)
 
     def _seen(self, row: BatchRow, batch: Batch) -> BatchRow:

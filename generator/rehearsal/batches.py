@@ -56,7 +56,7 @@ class BatchDesk:
         self._batches: dict[str, RunningBatch] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._paid: Counter[str] = Counter()  # answered lines by the sample that they name
-        self._batches_of_file: Counter[str] = Counter()
+        self._files_sent_twice = 0
         self._fates: Counter[str] = Counter()
         self._number = 0
 
@@ -80,7 +80,7 @@ class BatchDesk:
             "batches": len(self._batches),
             "lines_paid": self._paid.total(),
             "samples_paid": len(self._paid),
-            "files_sent_twice": sum(1 for count in self._batches_of_file.values() if count > 1),
+            "files_sent_twice": self._files_sent_twice,
             "fates": dict(self._fates),
         }
 
@@ -153,7 +153,10 @@ class BatchDesk:
         lines = count_lines(stored.path)
         if self._manner.lines_max and lines > self._manner.lines_max:
             return _error(400, f"{lines} lines: a file has at most {self._manner.lines_max}")
-        self._batches_of_file[stored.id] += 1
+        # A batch that has vanished is known to nobody: its file may well come again.
+        known_files = {batch.input_file_id for batch in self._batches.values()}
+        if stored.id in known_files:
+            self._files_sent_twice += 1
         fate = self._manner.faults.draw(self._rng)
         self._fates[fate or "good"] += 1
         hours = float(str(body.get("completion_window", "24h")).removesuffix("h"))
@@ -299,7 +302,8 @@ class BatchDesk:
 
     def _draws(self, kind: str) -> bool:
         is_drawn = self._rng.random() < self._manner.faults.rates.get(kind, 0.0)
-        self._fates[kind] += is_drawn
+        if is_drawn:
+            self._fates[kind] += 1
         return is_drawn
 
     def _next(self) -> int:
