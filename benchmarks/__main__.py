@@ -9,8 +9,8 @@ import sys
 import time
 
 # Run by hand, each says how in its docstring: those of the GPU (trainer_gpu, trainer_cards,
-# trainer_real, evaluation_gpu, effect), the table of cards, and weak_round, which goes on from a
-# finished demo.
+# trainer_real, evaluation_gpu, effect), the table of cards, weak_round, which goes on from a
+# finished demo, parts, which takes half an hour of two idle cores, and ray_hosts, which needs root.
 NAMES = ("streaming", "generator", "resume", "grading", "screening", "daemon", "batches")
 
 

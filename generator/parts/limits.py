@@ -38,7 +38,8 @@ class Share:
         for name in AT_ONCE:
             limit = getattr(lane, name)
             if limit:
-                shares[name] = self._divided(limit, self.at_once, f"{place}: {name}", "at once")
+                # launchers run no more parts at once than can have one each: `most_at_once`
+                shares[name] = max(1, limit // self.at_once)
         return lane.model_copy(update=shares)
 
     def _daily(self, table: LaneConfig | BudgetConfig, place: str) -> dict[str, float]:
@@ -47,28 +48,24 @@ class Share:
             limit = getattr(table, name)
             if limit:
                 parts = self.part.parts
-                share = self._divided(limit, parts, f"{place}: {name}", "in all")
+                if limit < parts:
+                    raise InputError(
+                        f"{place}: {name} = {limit:,} cannot be divided among {parts:,} parts: take"
+                        " fewer parts, or share one allowance with [budget] shared"
+                    )
                 is_among_first = self.part.number < limit % parts
-                shares[name] = share + is_among_first
+                shares[name] = limit // parts + (1 if is_among_first else 0)
         for name in DOLLARS:
             limit = getattr(table, name)
             if limit:
                 shares[name] = limit / self.part.parts
         return shares
 
-    def _divided(self, limit: int, by: int, place: str, how: str) -> int:
-        if limit < by:
-            raise InputError(
-                f"{place} = {limit:,} cannot be divided among {by:,} parts {how}: take fewer"
-                " parts, or share one allowance with [budget] shared"
-            )
-        return limit // by
-
 
 def is_shared(config: GeneratorConfig) -> bool:
     """Whether the parts take from one allowance, which holds whatever they are."""
     budget = config.budget
-    return bool(getattr(budget, "shared", "") or getattr(budget, "shared_env", ""))
+    return bool(budget.shared or budget.shared_env)
 
 
 def most_at_once(config: GeneratorConfig) -> int | None:
