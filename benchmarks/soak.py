@@ -1,5 +1,5 @@
-"""Does anything grow? A generator with 1,000 streams for 20 minutes: its teacher fails as often as a
-bad provider, its configuration is read again every minute, its disk fills up twice.
+"""Does anything grow? A generator with 1,000 streams for 20 minutes: its teacher fails as often as
+a bad provider, its configuration is read again every minute, its disk fills up twice.
 
     python -m benchmarks.soak [--seconds 1200] [--streams 1000] [--out docs/experiments]
 

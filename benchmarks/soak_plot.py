@@ -1,9 +1,14 @@
-"""The soak as a picture: what was sampled over time, one panel each, with what was done to the run."""
+"""The soak as a picture: what was sampled over time, a panel each, and what was done to the run."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
 
-WIDTH, PANEL, LEFT, RIGHT, TOP, GAP = 760, 96, 64, 20, 72, 34
+WIDTH = 760
+PANEL = 96  # height of one
+GAP = 34  # between two
+LEFT = 64
+RIGHT = 20
+TOP = 72
 STYLE = "font-family:system-ui,sans-serif;font-size:13px;fill:#24292f"
 COLOURS = {"reload": "#8c959f", "full disk": "#d1495b", "room again": "#2a9d5c"}
 PANELS = (

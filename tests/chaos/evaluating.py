@@ -12,7 +12,8 @@ from tests.chaos.processes import Process
 from tests.chaos.shared_inputs import inputs, once
 from tests.chaos.story import Story
 
-DONE, BUG, INPUT = 0, 1, 2
+DONE = 0
+INPUT = 2
 DEAD_SERVER = 4
 CANNOT_WRITE = 5
 BATCH = 4
@@ -63,14 +64,17 @@ class Evaluating:
         """The comparison where nothing happens to it; made once an engine."""
 
         def make(folder: Path) -> None:
-            out, config = self.out, self.config
-            self.out, self.config = folder / "out", folder / "evaluate.toml"
+            own_out = self.out
+            own_config = self.config
+            self.out = folder / "out"
+            self.config = folder / "evaluate.toml"
             self.configure()
             process = self.run()
             code = process.wait(240)
             if code != DONE:
                 raise RuntimeError(f"the undisturbed run ended with {code}: {process.text()}")
-            self.out, self.config = out, config
+            self.out = own_out
+            self.config = own_config
 
         folder = once(self.root / f"undisturbed-{self.engine}", make)
         return comparison(folder / "out")
@@ -92,7 +96,8 @@ class Evaluating:
             process.wait(rng.uniform(0.02, 1.5))
             return
         number = rng.randint(1, PROBLEMS[self.engine])
-        answers, lines = self.server.count + number, self.lines() + number
+        answers = self.server.count + number
+        lines = self.lines() + number
         name = rng.choice(("lighteval", "comparison.json", "manifest.json", "verdicts.jsonl"))
         conditions = {
             "answers": lambda: self.server.count >= answers,

@@ -1,5 +1,5 @@
-"""The stories of the evaluation: killed in its cache of answers, between models, in lighteval's part
-and the report, on bad disks, beside other processes, with a server that dies; the same command
+"""The stories of the evaluation: killed in its cache of answers, between models, in lighteval's
+part and the report, on bad disks, beside other processes, with a server that dies; the same command
 again ends with the undisturbed comparison.
 """
 

@@ -124,7 +124,8 @@ class Generation:
         rng = self.story.rng
         how = rng.choice(("time", "early", "calls", "whole", "sealed", "open", "bytes"))
         number = rng.randint(1, 14)
-        calls, whole = len(self.teacher.calls), self.teacher.whole
+        calls = len(self.teacher.calls)
+        whole = self.teacher.whole
         sealed = len(self._shards("*.jsonl"))
         if how == "time":
             process.wait(rng.uniform(0.03, 1.2))
@@ -360,9 +361,7 @@ def to_toml(settings: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-SIGKILL, SIGHUP, SIGSTOP, SIGCONT = (
-    signal.SIGKILL,
-    signal.SIGHUP,
-    signal.SIGSTOP,
-    signal.SIGCONT,
-)
+SIGKILL = signal.SIGKILL
+SIGHUP = signal.SIGHUP
+SIGSTOP = signal.SIGSTOP
+SIGCONT = signal.SIGCONT

@@ -14,7 +14,10 @@ from typing import Any
 
 MARKUP = "<script>window.pwned=1</script><img src=x onerror='window.pwned=1'>\"'</textarea>"
 TERMINAL = '\x1b[2J\x1b]0;title\x07\x1b[31mred\rlevel=error event="forged"\n\x9b31m'
-CUT, RESET, STALL = b"\0cut", b"\0reset", b"\0stall"  # in place of an event: what happens there
+# In place of an event: what happens there.
+CUT = b"\0cut"
+RESET = b"\0reset"
+STALL = b"\0stall"
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n"
 
 

@@ -14,7 +14,9 @@ from tests.chaos.processes import Process
 from tests.chaos.shared_inputs import inputs, once
 from tests.chaos.story import Story
 
-DONE, BUG, INPUT = 0, 1, 2
+DONE = 0
+BUG = 1
+INPUT = 2
 CANNOT_WRITE = 5
 # The runs that are told stories of: method, steps, steps between checkpoints, checkpoints kept,
 # steps between probes.
@@ -79,14 +81,17 @@ class Training:
         """What the run comes to where nothing happens to it; made once a variant."""
 
         def make(folder: Path) -> None:
-            run_folder, config = self.run_folder, self.config
-            self.run_folder, self.config = folder / "run", folder / "train.toml"
+            own_folder = self.run_folder
+            own_config = self.config
+            self.run_folder = folder / "run"
+            self.config = folder / "train.toml"
             self.configure()
             process = self.run()
             code = process.wait(240)
             if code != DONE:
                 raise RuntimeError(f"the undisturbed run ended with {code}: {process.text()}")
-            self.run_folder, self.config = run_folder, config
+            self.run_folder = own_folder
+            self.config = own_config
 
         folder = once(self.root / f"undisturbed-{self.variant}", make)
         return outcome(folder / "run")

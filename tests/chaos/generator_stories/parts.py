@@ -50,7 +50,8 @@ def killed_regrades(story: Story) -> None:
     story.end(generation.command(*words), {DONE, INPUT}, f"{words[0]} to its end")
     story.end(generation.command("check", copy), {DONE}, "check of the copy")
     generation.complete()
-    source, copied = corpus_reader.read(generation.corpus), corpus_reader.read(copy)
+    source = corpus_reader.read(generation.corpus)
+    copied = corpus_reader.read(copy)
     if copied.lines.keys() != source.lines.keys():
         story.violation(f"the copy has {len(copied.lines)} of {len(source.lines)} rows")
     for id_, line in copied.lines.items():

@@ -123,7 +123,7 @@ def orphaned_merge(story: Story) -> None:
     for _ in range(story.rng.randint(1, 3)):
         process = training.run()
         merges = len(merge_processes(story))
-        story.until(lambda merges=merges: len(merge_processes(story)) > merges, process, 60)  # type: ignore[misc]
+        story.until(lambda before=merges: len(merge_processes(story)) > before, process, 60)
         process.wait(story.rng.uniform(0, 0.35))
         if not story.kill(process):
             break
