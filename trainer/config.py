@@ -107,8 +107,8 @@ class Train(Config):
     fsdp: Literal["auto", "on", "off"] = Field(
         "auto",
         description=(
-            "several cards: weights in shards over them (FSDP2); auto: where one card cannot hold"
-            " the model"
+            "several cards: weights in shards over them (FSDP2); auto: of a full fine-tune that one"
+            " card cannot hold"
         ),
     )
     compile: bool = Field(

@@ -193,7 +193,11 @@ def _sharding_choices(config: TrainerConfig, world: int, backend: str) -> tuple[
     possible = world > 1 and backend == "trl" and config.method != "qlora"
     if not possible or config.train.fsdp == "off":
         return (False,)
-    return (True,) if config.train.fsdp == "on" else (False, True)
+    if config.train.fsdp == "on":
+        return (True,)
+    # Adapters on sharded weights are for those who ask: on cards their first updates were weaker
+    # than those of a whole model (docs/experiments/trainer.md).
+    return (False, True) if config.method == "full" else (False,)
 
 
 def _settings(config: TrainerConfig, steps: Shares, backend: str, sharded: bool) -> list[Setting]:
@@ -258,9 +262,9 @@ def _too_big(config: TrainerConfig, shape: Shape, card: Card, leanest: Plan) -> 
         remedies.append('method = "qlora"')
     if config.train.checkpointing == "off":
         remedies.append('train.checkpointing = "auto"')
-    if config.train.fsdp == "off" and leanest.cards > 1:
-        remedies.append('train.fsdp = "auto"')
-    elif card.kind == "cuda" and config.method != "qlora":
+    if leanest.cards > 1 and config.method != "qlora" and not leanest.setting.sharded:
+        remedies.append('train.fsdp = "on", which shards the weights over the cards')
+    elif card.kind == "cuda" and config.method == "full":
         remedies.append("more cards (make train GPUS=…), which share the weights")
     remedies.append("a lower train.max_length")
     remedies.append("a smaller model")

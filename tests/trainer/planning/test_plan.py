@@ -4,15 +4,17 @@ loaded.
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from shared.durations import duration
 from shared.errors import InputError
 from trainer.config import TrainerConfig
 from trainer.data.data_order import micro_batches
-from trainer.planning.estimates import ANY
+from trainer.planning.estimates import ANY, Setting, memory
 from trainer.planning.hardware import Card
 from trainer.planning.learning_rate import choose_learning_rate
+from trainer.planning.lengths import length_lines
 from trainer.planning.memory_check import describe
 from trainer.planning.plan import Plan, few_steps, make_plan
 from trainer.planning.shape import Shape
@@ -146,3 +148,52 @@ def test_a_run_of_few_steps_is_told_so_unless_it_is_short_on_purpose(
     note = few_steps(config, steps, 1000)
     assert said in note
     assert bool(note) == bool(said)
+
+
+def test_a_full_fine_tune_that_one_card_cannot_hold_is_planned_in_shards_over_several() -> None:
+    with pytest.raises(InputError, match=r"more cards \(make train GPUS=…\)"):
+        planned(24.0, method="full")
+    plan = planned(24.0, world=2, method="full")
+    assert plan.setting.sharded
+    assert plan.total_gib <= plan.budget_gib
+    assert "weights in shards over 2 cards (FSDP2)" in plan.lines()[1]
+    with pytest.raises(InputError, match=r'train\.fsdp = "on"'):
+        planned(24.0, world=2, method="full", train={"fsdp": "off"})
+
+
+def test_adapters_are_sharded_only_where_that_is_asked() -> None:
+    assert not planned(80.0, world=2).setting.sharded
+    asked = planned(80.0, world=2, train={"fsdp": "on"})
+    assert asked.setting.sharded
+    assert asked.setting.checkpointing
+    assert asked.memory_gib["weights"] == planned(80.0).memory_gib["weights"] / 2
+
+
+@pytest.mark.parametrize(
+    ("tokens", "checkpointing", "peak"),
+    [(26768, False, 55.82), (13396, False, 30.13), (6827, False, 17.39), (32583, True, 8.77)],
+)
+def test_planned_memory_is_within_a_tenth_of_what_was_measured_on_an_h100(
+    tokens: int, checkpointing: bool, peak: float
+) -> None:
+    """LoRA 16 on Qwen2.5-1.5B's shape: docs/experiments/trainer.md."""
+    config = TrainerConfig.model_validate({"run": "r", "model": "m", "corpora": ["c"]})
+    setting = Setting(tokens, ANY, checkpointing)
+    parts = memory(QWEN_1_5B, config, "bf16", setting, tokens)
+    assert sum(parts.values()) - parts["runtime"] == pytest.approx(peak, rel=0.1)
+
+
+def test_each_max_length_says_what_it_keeps_and_takes() -> None:
+    config = TrainerConfig.model_validate({"run": "r", "model": "m", "corpora": ["c"]})
+    lengths = np.array([1000] * 90 + [6000] * 6 + [20000] * 4)
+
+    def made(config: TrainerConfig, lengths: list[int]) -> Plan:
+        return make_plan(config, QWEN_1_5B, lengths, card(80.0))
+
+    lines = length_lines(config, lengths, 1.0, 32768, made)
+    assert lines[1].startswith("   4,096: 90 of 100 traces (90%), 90,000 tokens; ")
+    assert lines[2].startswith("   8,192: 96 of 100 traces (96%), 126,000 tokens; ")
+    assert lines[4].startswith("  32,768: 100 of 100 traces (100%), 206,000 tokens; ")
+    assert "GiB a card, about" in lines[4]
+    short = length_lines(config, lengths, 1.0, 8192, made)
+    assert short[3].endswith("; above the 8,192 positions of this model")
