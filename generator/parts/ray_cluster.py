@@ -6,6 +6,7 @@ memory: limits are divided, or stand in one shared allowance.
 """
 
 import asyncio
+import signal
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -99,8 +100,10 @@ class RayParts:
         loop = asyncio.get_running_loop()
         try:
             code, last_line = await loop.run_in_executor(self._threads, self._ray.get, reference)
-        except self._ray.exceptions.WorkerCrashedError:  # more often than Ray retries
-            return PartEnd(-9, "")
+        except self._ray.exceptions.RayTaskError:  # a bug, or a disk that refuses
+            raise
+        except self._ray.exceptions.RayError:  # its hosts were gone more often than Ray retries
+            return PartEnd(-signal.SIGKILL, "")
         return PartEnd(code, last_line)
 
     def drain(self) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from generator.parts.slurm import job_script
 from generator.pipeline import generate
 from generator.problems import local_path
 from generator.recorded_config import write_config
+from shared.config import PREFIX
 from shared.errors import InputError
 from shared.folder_lock import FolderLock, holder
 from shared.parts import record_parts
@@ -152,7 +154,7 @@ def _command(
         words=command_line(Part(0, parts), at_once, words),
         parts=parts,
         folder=str(Path.cwd()),
-        environment={},
+        environment=_overrides(),
     )
 
 
@@ -172,3 +174,14 @@ def _at_once(config: GeneratorConfig, parts: int, workers: int, to: TextIO) -> i
             flush=True,
         )
     return at_once
+
+
+def _overrides() -> dict[str, str]:
+    """The variables that override keys of the configuration: other hosts do not have them. No
+    secret is among them: those have names of their own.
+    """
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(PREFIX) and "__" in name
+    }
