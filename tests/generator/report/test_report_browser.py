@@ -1,6 +1,7 @@
 """The corpus report in a real browser: search, addresses of samples, and what holds of every page."""
 
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -43,5 +44,5 @@ def test_samples_are_searched_and_have_addresses(chromium: Any, address: str) ->
     assert page.get_attribute(f"details[id='{name}']", "open") is not None
     cards.nth(0).locator("summary").click()
     first = str(cards.nth(0).get_attribute("id"))
-    page.wait_for_function("name => decodeURIComponent(location.hash) === '#' + name", arg=first)
+    page.wait_for_url(lambda url: unquote(url).endswith(f"#{first}"))
     page.close()

@@ -52,8 +52,8 @@ def test_what_a_script_writes_later_is_translated_as_well(chromium: Any, address
     page = opened(chromium, address, "zh-CN")
     page.evaluate("document.getElementById('state').textContent = 'paused'")
     page.evaluate("document.getElementById('state').title = 'idle'")
-    page.wait_for_function("document.getElementById('state').textContent === '已暂停'")
-    page.wait_for_function("document.getElementById('state').title === '空闲'")
+    page.wait_for_selector("#state:has-text('已暂停')")
+    page.wait_for_selector("#state[title=空闲]")
     page.click("button.language")
     assert page.inner_text("#state") == "paused"
 
@@ -62,6 +62,6 @@ def test_markup_in_a_text_that_is_filled_in_stays_text(chromium: Any, address: s
     page = opened(chromium, address, "zh-CN")
     hostile = "failed: <img src=x onerror=alert(1)>$&"
     page.evaluate("text => document.getElementById('state').textContent = text", hostile)
-    page.wait_for_function("document.getElementById('state').textContent.startsWith('失败')")
+    page.wait_for_selector("#state:has-text('失败')")
     assert page.inner_text("#state") == "失败：<img src=x onerror=alert(1)>$&"
     assert page.locator("img").count() == 0
