@@ -21,8 +21,18 @@ _SETTINGS = (
 
 def fingerprint(folder: Path) -> str:
     """16 hex digits over names and contents of a model folder's weights and settings. Reads
-    every byte.
+    every byte. Errors: as `weight_files`.
     """
+    digest = hashlib.sha256()
+    for path in sorted({*weight_files(folder), *_found(folder, _SETTINGS)}):
+        with path.open("rb") as file:
+            part = hashlib.file_digest(file, "sha256").hexdigest()
+        digest.update(f"{path.name} {part}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files of a whole model's weights. Errors: `InputError` where there is none."""
     weights = _found(folder, _WEIGHTS)
     if not weights:
         adapter = (folder / "adapter_config.json").exists()
@@ -36,12 +46,7 @@ def fingerprint(folder: Path) -> str:
         raise InputError(
             f"{folder}: an adapter, not a whole model: merge it first (python -m trainer merge)"
         )
-    digest = hashlib.sha256()
-    for path in sorted({*weights, *_found(folder, _SETTINGS)}):
-        with path.open("rb") as file:
-            part = hashlib.file_digest(file, "sha256").hexdigest()
-        digest.update(f"{path.name} {part}\n".encode())
-    return digest.hexdigest()[:16]
+    return weights
 
 
 def _found(folder: Path, patterns: tuple[str, ...]) -> list[Path]:

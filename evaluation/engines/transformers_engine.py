@@ -11,7 +11,7 @@ import torch
 from transformers import AutoConfig
 
 from evaluation.config import EngineConfig, GenerationConfig
-from evaluation.engines.fingerprint import fingerprint
+from evaluation.engines.fingerprint import fingerprint, weight_files
 from evaluation.engines.prompt_template import PromptTemplate
 from evaluation.engines.protocol import Deliver
 from evaluation.records import ModelAnswer, Question, SampleRequest
@@ -56,6 +56,7 @@ class TransformersEngine:
         self._engine = engine
         self._generation = generation
         self.folder = find_model(name)
+        weight_files(self.folder)  # before the folder's other files are read
         self._tokenizer = load_tokenizer(self.folder)
         system = None if generation.system == "template" else generation.system
         self._chat = template.renderer(
