@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from math import inf
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from generator.batch import refuse_unpriced
@@ -29,6 +30,7 @@ from shared.chat_api.errors import CallError, FieldRefused, UnknownModel
 from shared.chat_api.limits import LimitNews
 from shared.durations import duration
 from shared.errors import InputError
+from shared.parts import part_folders
 from shared.prompts import messages_for
 from shared.records import Completion
 
@@ -169,14 +171,15 @@ def in_words(mix: Mix) -> str:
 
 def _progress(corpus: Path) -> CorpusExpectation:
     """Finished samples, and what one takes: from the corpus where it has some, else guessed."""
-    path = corpus / "ledger.sqlite"
     totals: list[Total] = []
-    cached_share = 0.0
-    if path.exists():
-        ledger = Ledger(path, read_only=True)
+    cached_shares: list[float] = []
+    for folder in (corpus, *part_folders(corpus)):
+        if not (folder / "ledger.sqlite").exists():
+            continue
+        ledger = Ledger(folder / "ledger.sqlite", read_only=True)
         try:
-            totals = ledger.totals()
-            cached_share = _cached_share(corpus, ledger)
+            totals += ledger.totals()
+            cached_shares.append(_cached_share(folder, ledger))
         finally:
             ledger.close()
     samples = sum(total.samples for total in totals)
@@ -189,7 +192,7 @@ def _progress(corpus: Path) -> CorpusExpectation:
         completion_tokens=sum(total.completion_tokens for total in totals) / samples,
         seconds=0.0,
         calls=max(1.0, sum(total.attempts for total in totals) / samples),
-        cached_tokens=cached_share * prompt_tokens,
+        cached_tokens=fmean(cached_shares) * prompt_tokens,
     )
     return CorpusExpectation(samples, measured_means, f"measured on {samples:,} finished samples")
 

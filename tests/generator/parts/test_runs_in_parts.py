@@ -64,6 +64,7 @@ def test_a_killed_part_is_named_and_done_again_and_finished_parts_stay_as_they_a
     assert before == {number: digests(corpus / f"part-{number:04d}") for number in range(3)}
     assert generator("check", corpus).returncode == 0
     assert "parts      3: 3 done" in generator("status", corpus).stdout
+    assert f"{PROBLEMS} samples finished: 0 samples to ask" in generator("plan", config).stdout
     refusal = generator("run", config, "--parts", "4")
     assert refusal.returncode == 2
     assert "divided into 3 parts" in refusal.stderr
