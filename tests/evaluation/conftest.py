@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.browser_page import chromium, page  # noqa: F401
+from tests.preloaded_programs import preload
 
 # Imported once, before the tests, which treat warnings as errors: lighteval's own are none of ours.
 with warnings.catch_warnings():
@@ -20,6 +21,8 @@ with warnings.catch_warnings():
 
     with without_litellm():
         import evaluation.lighteval.tasks  # noqa: F401
+
+preload(__name__)  # lighteval above all, as it stands here
 
 Reply = dict[str, Any]
 Script = Callable[[str, str, int], Reply]

@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,9 +18,10 @@ from tests.evaluation.conftest import (
     write_config,
     write_problems,
 )
+from tests.preloaded_programs import Process, start_program
 
 Serve = Callable[[Script], Endpoint]
-Start = Callable[[Path], "subprocess.Popen[bytes]"]
+Start = Callable[[Path], Process]
 ROOT = Path(__file__).parents[2]
 BATCH = 4  # as in write_config: calls in flight
 
@@ -36,7 +35,7 @@ def scripted(problem: str, model: str, _: int) -> Reply:
 @pytest.fixture
 def start() -> Iterator[Start]:
     """Starts runs in processes of their own; what still runs after the test is killed."""
-    running: list[subprocess.Popen[bytes]] = []
+    running: list[Process] = []
     yield lambda config: running.append(started(config)) or running[-1]  # type: ignore[func-returns-value]
     for process in running:
         if process.poll() is None:
@@ -45,15 +44,12 @@ def start() -> Iterator[Start]:
             process.communicate()
 
 
-def started(config: Path) -> "subprocess.Popen[bytes]":
+def started(config: Path) -> Process:
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "evaluation", "run", str(config)]
-    return subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
+    return start_program("evaluation", ["run", str(config)], environment)
 
 
-def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[bytes]") -> None:
+def wait_for(condition: Callable[[], bool], process: Process) -> None:
     deadline = time.monotonic() + 240
     while not condition() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
@@ -91,7 +87,7 @@ def test_killed_at_five_moments_a_run_ends_with_the_same_result_and_asks_nothing
         asked_before = {question: endpoint.asked[question] for question in cached_questions}
     process = start(config)
     _, errors = process.communicate(timeout=240)
-    assert process.returncode == 0, errors.decode()
+    assert process.returncode == 0, errors
     assert all(endpoint.asked[question] == count for question, count in asked_before.items())
     assert sum(endpoint.asked.values()) - 200 <= 5 * BATCH  # only calls in flight are asked again
     for model in ("base", "tuned"):
@@ -124,8 +120,8 @@ def test_one_sigterm_stops_in_order_and_the_same_command_goes_on(
         time.sleep(0.005)  # two deliveries: the system would merge them
     _, errors = process.communicate(timeout=240)
     assert process.returncode == 0
-    assert errors.decode().startswith("stopped: SIGTERM: the answers so far are kept")
-    assert "Traceback" not in errors.decode()
+    assert errors.startswith("stopped: SIGTERM: the answers so far are kept")
+    assert "Traceback" not in errors
     assert 0 < len(rows_of(tmp_path / "out/base/p/answers.jsonl")) < 100
 
 
@@ -143,8 +139,7 @@ def test_a_folder_that_cannot_be_written_is_one_line_and_exit_5(
     _, errors = process.communicate(timeout=240)
     assert process.returncode == 5
     assert (
-        errors.decode()
-        == "stopped: /proc/out: No such file or directory: correct `out` or the folder's"
+        errors == "stopped: /proc/out: No such file or directory: correct `out` or the folder's"
         " permissions\n"
     )
 
@@ -162,4 +157,4 @@ def test_a_second_process_on_the_same_folder_is_refused(
     second_process = start(config)
     _, errors = second_process.communicate(timeout=240)
     assert second_process.returncode == 2
-    assert f"held by process {process.pid}" in errors.decode()
+    assert f"held by process {process.pid}" in errors

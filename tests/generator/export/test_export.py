@@ -17,7 +17,7 @@ from generator.export import Export
 from generator.export.selection import ExportChoice
 from shared.errors import CannotWrite, InputError
 from tests.generator.corpora import trace, write_corpus
-from tests.generator.process_runs import environment
+from tests.generator.process_runs import environment, generator
 
 
 @pytest.fixture
@@ -217,21 +217,12 @@ def test_a_full_disk_leaves_no_half_export(corpus: Path, tmp_path: Path) -> None
 
 
 def test_the_command_line_exports_and_names_a_wrong_flag(corpus: Path, tmp_path: Path) -> None:
-    def command(*more: str) -> "subprocess.CompletedProcess[str]":
-        line = [
-            sys.executable,
-            "-m",
-            "generator",
-            "export",
-            str(corpus),
-            str(tmp_path / "x.jsonl"),
-            *more,
-        ]
-        return subprocess.run(line, capture_output=True, text=True, check=False, env=environment())
-
-    process = command("--pick", "shortest", "--drop-flags", "all", "--pass-rate", "0.5:1")
-    assert (process.returncode, len(chat_rows(tmp_path / "x.jsonl"))) == (0, 40)
-    wrong = command("--drop-flags", "loops")
+    dest = tmp_path / "x.jsonl"
+    process = exported(
+        corpus, dest, "--pick", "shortest", "--drop-flags", "all", "--pass-rate", "0.5:1"
+    )
+    assert (process.returncode, len(chat_rows(dest))) == (0, 40)
+    wrong = exported(corpus, dest, "--drop-flags", "loops")
     assert wrong.returncode == 2
     assert "'loops' is no flag" in wrong.stderr
 
@@ -301,5 +292,4 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def exported(corpus: Path, dest: object, *flags: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "generator", "export", str(corpus), str(dest), *flags]
-    return subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+    return generator("export", corpus, str(dest), *flags)

@@ -3,7 +3,6 @@
 import json
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 
 from generator.corpus import check
 from shared.records import Trace, read_traces
-from tests.generator.process_runs import environment
+from tests.generator.process_runs import generator, started
 
 TEXT = "<think>\n{a} and {b}.\n</think>\n\nIt is \\boxed{{{c}}}."
 
@@ -30,14 +29,8 @@ def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
     return path
 
 
-def command(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "generator", "import", *map(str, arguments)]
-
-
 def imported(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*arguments), capture_output=True, text=True, check=False, env=environment()
-    )
+    return generator("import", *map(str, arguments))
 
 
 def rejected(corpus: Path) -> list[Trace]:
@@ -104,7 +97,7 @@ def test_a_killed_import_goes_on_and_gives_what_an_undisturbed_one_gives(tmp_pat
     assert imported(source, tmp_path / "whole").returncode == 0
     corpus = tmp_path / "killed"
     for _ in range(3):
-        with subprocess.Popen(command(source, corpus), env=environment()) as process:
+        with started("import", source, corpus) as process:
             before = _lines(corpus)
             while process.poll() is None and _lines(corpus) < before + 500:
                 time.sleep(0.01)

@@ -1,7 +1,5 @@
 """NuminaMath-CoT: which rows are taken, and why others are left out."""
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from tests.generator.problems.problem_files import (
     write_lines,
     write_parquet,
 )
+from tests.generator.process_runs import generator
 
 
 def numina(source: str, problem: str, solution: str) -> dict[str, Any]:
@@ -127,8 +126,7 @@ def test_the_plan_shows_what_is_taken_by_source_and_what_is_left_out_and_why(
         f'corpus = "{tmp_path}/corpus"\n[problems]\nsource = "{tmp_path}/numina.jsonl"\n'
         '[[lane]]\nname = "a"\nbase_url = "http://127.0.0.1:9/v1"\nmodel = "m"\n'
     )
-    command = [sys.executable, "-m", "generator", "plan", str(config)]
-    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    out = generator("plan", config).stdout
     assert "problems   7 after screening" in out
     assert "numina/olympiads 2" in out
     assert "left out of 16: " in out

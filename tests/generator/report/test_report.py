@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,7 @@ from generator.report import write_report
 from generator.report.figures import collect
 from shared.errors import InputError
 from tests.generator.corpora import trace, write_corpus
-from tests.generator.process_runs import environment
+from tests.generator.process_runs import generator
 from tests.page_tags import PageTags
 
 HOSTILE = '<script>alert("x")</script><img src=http://evil.example/x.png onerror=alert(1)>'
@@ -118,14 +116,9 @@ def test_a_torn_line_is_counted_and_the_rest_reported(tmp_path: Path) -> None:
 
 def test_the_command_writes_the_page_into_the_corpus(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "c", [trace("One?")])
-    line = [sys.executable, "-m", "generator", "report"]
-    process = subprocess.run(
-        [*line, str(corpus)], capture_output=True, text=True, check=True, env=environment()
-    )
+    process = generator("report", corpus)
     assert re.match(rf"{corpus}/report\.html: 1 samples, 1 kept", process.stdout)
-    missing = subprocess.run(
-        [*line, f"{corpus}x"], capture_output=True, text=True, check=False, env=environment()
-    )
+    missing = generator("report", f"{corpus}x")
     assert missing.returncode == 2
     assert missing.stderr.count("\n") == 1
 
