@@ -4,6 +4,7 @@ litellm fetches a price list and lighteval opens a disk cache for it in the work
 while they are imported.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -11,7 +12,11 @@ from importlib.metadata import PackageNotFoundError, version
 
 @contextmanager
 def without_litellm() -> Iterator[None]:
-    """Import lighteval inside: it takes litellm for not installed, which it is prepared for."""
+    """Import lighteval inside: it takes litellm for not installed, which it is prepared for.
+
+    GitPython, which it imports, refuses to be imported where there is no git unless it is told to.
+    """
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     from lighteval.utils import imports
 
     def version_of(package: str) -> str:

@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -68,7 +69,7 @@ class Programs:
             except subprocess.TimeoutExpired:
                 server.kill()
                 server.wait()
-        subprocess.run(["rm", "-rf", str(self._folder)], check=False)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def plain_variables(root: Path) -> dict[str, str]:
