@@ -62,9 +62,10 @@ def model(
         return Qwen2ForCausalLM(config)
 
 
-def save_model(folder: Path, **shape: Any) -> Path:
+def save_model(folder: Path, template: str | None = QWEN, **shape: Any) -> Path:
     """A model folder as a hub would give it."""
     tokens = tokenizer()
+    tokens.chat_template = template
     tokens.save_pretrained(folder)
     model(vocabulary=len(tokens), **shape).save_pretrained(folder)
     return folder
