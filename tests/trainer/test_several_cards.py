@@ -132,9 +132,9 @@ def test_a_process_whose_launcher_is_killed_does_not_stay_behind(
     children = psutil.Process(running.pid).children()
     assert len(children) == 2
     running.kill()
-    running.wait()
     _, alive = psutil.wait_procs(children, timeout=60)
     assert not alive
+    running.communicate()  # to the end of what they said
 
 
 def test_unsloth_is_refused_for_several_processes() -> None:

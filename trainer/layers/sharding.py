@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from trainer.layers.loss import SHARDED_LOSS, hidden_states_here, loss_sum_here
 from trainer.layers.packing import PackedBatch
 
-OPTIMIZER_FOLDER = "optimizer"  # of a checkpoint: its shards, by `torch.distributed.checkpoint`
+OPTIMIZER_FILE = "optimizer_by_name.pt"  # of a checkpoint: whole moments, by names of weights
 HOST_SHARE = 0.8  # of the free memory that copies of the weights may fill while they are loaded
 
 
@@ -130,24 +130,26 @@ def full_state_dict(model: Any) -> dict[str, Any]:
 
 
 def save_optimizer(model: Any, optimizer: Any, checkpoint: Path) -> None:
-    """Every process writes its shards of the moments. All processes call it."""
-    from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict
-    from torch.distributed.checkpoint.state_dict_saver import save
+    """The first process writes the whole moments, by the names of the weights. All processes call
+    it.
 
-    state = get_optimizer_state_dict(model, optimizer)
-    save({"optimizer": state}, checkpoint_id=str(checkpoint / OPTIMIZER_FOLDER))
+    Not by `torch.distributed.checkpoint`, whose metadata is a pickle that may hold code.
+    """
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_optimizer_state_dict
+
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+    state = get_optimizer_state_dict(model, optimizer, options=options)
+    if torch.distributed.get_rank() == 0:
+        torch.save(state, checkpoint / OPTIMIZER_FILE)
 
 
 def load_optimizer(model: Any, optimizer: Any, checkpoint: Path) -> None:
     """Take up the moments of `save_optimizer`, whatever the number of processes now is. All
     processes call it.
     """
-    from torch.distributed.checkpoint.state_dict import (
-        get_optimizer_state_dict,
-        set_optimizer_state_dict,
-    )
-    from torch.distributed.checkpoint.state_dict_loader import load
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, set_optimizer_state_dict
 
-    state = {"optimizer": get_optimizer_state_dict(model, optimizer)}
-    load(state, checkpoint_id=str(checkpoint / OPTIMIZER_FOLDER))
-    set_optimizer_state_dict(model, optimizer, state["optimizer"])
+    # Mapped, not read: each process takes its shards of it.
+    state = torch.load(checkpoint / OPTIMIZER_FILE, weights_only=True, mmap=True)
+    options = StateDictOptions(full_state_dict=True)
+    set_optimizer_state_dict(model, optimizer, state, options=options)

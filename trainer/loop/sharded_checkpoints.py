@@ -1,5 +1,5 @@
-"""Checkpoints of weights that are trained in shards: the first process writes whole weights, and each
-process its moments. Adapters are whole everywhere: they are saved as ever, and no frozen weight is.
+"""Checkpoints of weights that are trained in shards: the first process writes whole weights and
+moments. Adapters are whole everywhere: they are saved as ever, and no frozen weight is.
 """
 
 from pathlib import Path
@@ -10,7 +10,7 @@ from trl import SFTTrainer  # type: ignore[attr-defined]
 
 from shared.errors import InputError
 from trainer.layers.sharding import (
-    OPTIMIZER_FOLDER,
+    OPTIMIZER_FILE,
     full_state_dict,
     load_optimizer,
     save_optimizer,
@@ -53,7 +53,7 @@ class CheckpointsOfShards(SFTTrainer):  # type: ignore[misc]
         if checkpoint is None:
             return
         folder = Path(checkpoint)
-        in_shards = (folder / OPTIMIZER_FOLDER).is_dir()
+        in_shards = (folder / OPTIMIZER_FILE).is_file()
         if not in_shards and not self.trains_shards:
             super()._load_optimizer_and_scheduler(checkpoint)
             return
