@@ -15,8 +15,9 @@ from shared.errors import DISK_ERRORS, CannotWrite, Stopped
 FULL_BYTES = 1 << 20  # free: no library writes less at a time
 FULL = "the disk is full"
 QUOTA = "your quota on this disk is full"
+REFUSED = "the disk takes no more (your quota is full, or the disk fails)"
 # torch's words where a file took less than it was given: a full disk, but also a full quota, which
-# the disk's own free space does not show.
+# the disk's own free space does not show. It does not say why.
 _TORCH = ("unexpected pos", "failed writing file")
 _RUST = re.compile(r"\(os error (\d+)\)")  # at the end of what safetensors raises
 
@@ -46,9 +47,10 @@ def _reason(folder: Path, error: Exception) -> str | None:
     is_full = shutil.disk_usage(folder).free < FULL_BYTES
     if number == errno.ENOSPC or "No space left on device" in text or is_full:
         return FULL
-    is_torch = isinstance(error, RuntimeError) and any(words in text for words in _TORCH)
-    if number == errno.EDQUOT or is_torch:
+    if number == errno.EDQUOT:
         return QUOTA
+    if isinstance(error, RuntimeError) and any(words in text for words in _TORCH):
+        return REFUSED
     if rust and number in DISK_ERRORS:  # an OSError of these is told where programs end
         return os.strerror(int(rust[1]))
     return None
