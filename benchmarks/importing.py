@@ -64,8 +64,10 @@ def measure(source: Path, corpus: Path, rows: int) -> int:
     seconds = time.monotonic() - began
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu_seconds = usage.ru_utime + usage.ru_stime
-    print(f"{rows:,} rows in {seconds:,.0f} s: {rows / seconds:,.0f} a second", end="; ")
-    print(f"{cpu_seconds:,.0f} CPU seconds, exit {process.returncode}")
+    speed = f"{rows:,} rows, {rows / seconds:,.0f} a second"
+    if process.returncode:
+        speed = f"not imported to the end (exit {process.returncode})"
+    print(f"{speed}, {seconds:,.0f} s, {cpu_seconds:,.0f} CPU seconds")
     tenths = [
         max(mib for at, mib in samples if tenth <= at / seconds * TENTHS <= tenth + 1)
         for tenth in range(TENTHS)
