@@ -104,6 +104,7 @@ class EndpointEngine:
     async def _answer(
         self, wanted: list[SampleRequest], deliver: Deliver, tick: Callable[[int], None]
     ) -> None:
+        asyncio.get_running_loop().set_exception_handler(_tell_unless_stopped)
         batch = self._engine.batch
         calls = batch if isinstance(batch, int) else _CALLS_PER_SERVER * len(self._servers)
         queue = iter(wanted)
@@ -246,6 +247,14 @@ def _wait_seconds(error: RateLimited) -> float:
     if seconds is None:
         seconds = _BUSY_SECONDS
     return min(max(seconds, _SHORTEST_WAIT_SECONDS), _LONGEST_WAIT_SECONDS)
+
+
+def _tell_unless_stopped(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """A signal's KeyboardInterrupt that came inside a task has ended the run, in one line: asyncio
+    need not tell of the task as well.
+    """
+    if not isinstance(context.get("exception"), KeyboardInterrupt):
+        loop.default_exception_handler(context)
 
 
 def _first_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -1,5 +1,6 @@
 """Every dialect, and every way of failing, of the servers that an evaluation asks."""
 
+import gc
 import json
 import time
 from collections.abc import Callable
@@ -10,7 +11,10 @@ from typing import Any
 import pytest
 
 from evaluation.__main__ import main
+from evaluation.config import EngineConfig, GenerationConfig
+from evaluation.engines.endpoint import EndpointEngine
 from evaluation.engines.protocol import EndpointDead
+from evaluation.records import Question, SampleRequest
 from shared.errors import InputError
 from tests.evaluation.conftest import (
     Endpoint,
@@ -193,3 +197,21 @@ def test_a_neutral_field_that_is_refused_beside_the_sentence_or_under_http_200_i
     assert main(["run", str(config)]) == 0
     rows = rows_of(tmp_path / "out/m/p/answers.jsonl")
     assert [row["without"] for row in rows] == [["min_p"]] * 2
+
+
+def test_a_signal_inside_a_call_is_not_told_a_second_time_by_asyncio(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = EngineConfig(kind="endpoint", base_url=serve(right).base_url)
+    engine = EndpointEngine("m", config, GenerationConfig(max_new_tokens=64), lambda _: None)
+    text = "Problem 1: what is 1?"
+    question = Question("x", text, "1", ({"role": "user", "content": text},))
+    request = SampleRequest(question, 0)
+
+    def stopped(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        engine.answer([request], stopped, lambda _: None)
+    gc.collect()
+    assert caplog.messages == []
