@@ -208,7 +208,8 @@ class ForkServer:
             become(order, descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
-        connection.sendall(json.dumps({"pid": pid}).encode() + b"\n")
+        with contextlib.suppress(OSError):  # a launcher that was killed meanwhile: see `_lose`
+            connection.sendall(json.dumps({"pid": pid}).encode() + b"\n")
         self._connections[pid] = (connection, order["bound"])
         self._selector.register(connection, selectors.EVENT_READ, lambda: self._lose(pid))
 
