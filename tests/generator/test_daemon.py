@@ -28,7 +28,6 @@ from tests.generator.process_runs import (
     rows,
     started,
 )
-from tests.generator.test_opening import reads
 
 TOKEN = {"GENERATOR_TOKEN": "sesame"}
 
@@ -175,19 +174,6 @@ def test_an_idle_daemon_says_why_goes_on_after_a_reload_and_loses_no_call(tmp_pa
         assert process.wait(timeout=LONG) == 0
         assert teacher.stats()["calls"] == 60
     assert len(rows(tmp_path / "corpus")) == 60
-
-
-def test_ctrl_c_at_a_command_that_only_reads_is_one_line_and_exit_130(
-    tmp_path: Path, many_problems: Path
-) -> None:
-    config = configure(
-        tmp_path, "http://127.0.0.1:9/v1", problems__source=str(many_problems), problems__limit=0
-    )
-    with started("plan", config) as process:
-        eventually(lambda: reads(process.pid, many_problems), "the problems to be read")
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=LONG)
-    assert (process.returncode, out, err) == (130, "", "stopped: SIGINT\n")
 
 
 def test_a_configuration_that_cannot_be_read_leaves_the_run_as_it_was(tmp_path: Path) -> None:

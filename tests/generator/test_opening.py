@@ -80,3 +80,16 @@ def test_a_reload_asked_for_while_the_problems_are_being_opened_is_done_when_the
             _, err = process.communicate(timeout=LONG)
         assert process.returncode == 3, err
         assert teacher.stats()["calls"] == 5
+
+
+def test_ctrl_c_at_a_command_that_only_reads_is_one_line_and_exit_130(
+    tmp_path: Path, many_problems: Path
+) -> None:
+    config = configure(
+        tmp_path, "http://127.0.0.1:9/v1", problems__source=str(many_problems), problems__limit=0
+    )
+    with started("plan", config) as process:
+        eventually(lambda: reads(process.pid, many_problems), "the problems to be read")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=LONG)
+    assert (process.returncode, out, err) == (130, "", "stopped: SIGINT\n")
