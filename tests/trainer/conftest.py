@@ -1,6 +1,7 @@
 """Fixtures of the trainer's tests: one tiny model and one small corpus for the whole session."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,23 @@ preload(
     "trainer.loop.prepare",
     "transformers.models.qwen2.modeling_qwen2",
 )
+
+
+# What a training in this process leaves for its trackers, and the next one would write into.
+TRACKER_VARIABLES = (
+    "TENSORBOARD_LOGGING_DIR",
+    "SWANLAB_PROJECT",
+    "SWANLAB_LOG_DIR",
+    "WANDB_PROJECT",
+    "WANDB_DIR",
+)
+
+
+@pytest.fixture(autouse=True)
+def trackers_of_one_training() -> Iterator[None]:
+    yield
+    for name in TRACKER_VARIABLES:
+        os.environ.pop(name, None)
 
 
 @pytest.fixture(scope="session")
