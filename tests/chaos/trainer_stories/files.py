@@ -167,7 +167,9 @@ def replaced_shard(story: Story) -> None:
     if had_begun:
         second = training.run()
         code = story.end(second, {INPUT, DONE}, f"the same command after a shard was {how}")
-        if code == DONE and "going on from" in second.text() and not finished_before(second):
+        went_on = code == DONE and "going on from" in second.text()
+        is_told = how == "sealed" and "sealed after this run began" in second.text()
+        if went_on and not is_told and not finished_before(second):
             story.violation(f"it went on with other data: a shard was {how}")
     shutil.rmtree(corpus)
     shutil.copytree(original, corpus)
@@ -183,7 +185,7 @@ def replace_file(path: Path, data: bytes) -> None:
 
 
 def finished_before(process: Process) -> bool:
-    return "step " not in process.text().partition("going on from")[2].partition("\n")[2]
+    return "\nstep " not in process.text().partition("going on from")[2]
 
 
 @kind("trainer", share=1)
