@@ -34,6 +34,8 @@ PATH_ERRORS = (errno.ENAMETOOLONG, errno.ELOOP)
 PATH_CHARACTERS_SHOWN = 200
 LINE_CHARACTERS_MAX = 1000
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+# What Python says where the system refuses a thread: mostly for want of memory for its stack.
+NO_THREAD = "can't start new thread"
 
 
 class Stopped(Exception):
@@ -76,6 +78,8 @@ def run_and_exit(main: Callable[[], int]) -> None:
         code = 128 + signal.SIGINT
     except OSError as error:
         code = _told(error)
+    except (MemoryError, RuntimeError) as error:
+        code = _out_of_memory(error)
     finally:
         give_up_output()
     sys.exit(code)
@@ -100,6 +104,20 @@ def _told(error: OSError) -> int:
     if error.errno not in DISK_ERRORS:
         raise error
     print(f"stopped: {name}: {error.strerror}: free some space, then run again", file=sys.stderr)
+    return CannotWrite.exit_code
+
+
+def _out_of_memory(error: MemoryError | RuntimeError) -> int:
+    """The exit code of a machine that gives no more memory or threads, and its line; what was
+    written is whole. Errors: `error` itself, where it is another.
+    """
+    if not isinstance(error, MemoryError) and NO_THREAD not in str(error):
+        raise error
+    print(
+        "stopped: the system gives no more memory or threads: raise `ulimit -v` and `ulimit -u`, or"
+        " lower lane.concurrency, then run again",
+        file=sys.stderr,
+    )
     return CannotWrite.exit_code
 
 

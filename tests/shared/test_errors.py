@@ -191,3 +191,31 @@ def test_a_command_is_shown_as_it_is_typed_from_the_current_folder(
     assert typed("generator") == ".venv/generator/bin/python -m generator"
     monkeypatch.setattr(sys, "executable", "/opt/python")
     assert typed("trainer") == "/opt/python -m trainer"
+
+
+def ended_by(error: str) -> "subprocess.CompletedProcess[str]":
+    """A program whose work raises `error`, an expression."""
+    script = f"""
+        from shared.errors import run_and_exit
+
+        def main():
+            raise {error}
+
+        run_and_exit(main)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+
+
+@pytest.mark.parametrize("error", ["MemoryError", 'RuntimeError("can\'t start new thread")'])
+def test_a_machine_without_memory_or_threads_is_one_line_and_exit_5(error: str) -> None:
+    process = ended_by(error)
+    assert process.returncode == 5
+    (line,) = process.stderr.splitlines()
+    assert "raise `ulimit -v`" in line
+
+
+def test_another_runtime_error_keeps_its_traceback() -> None:
+    process = ended_by('RuntimeError("a bug")')
+    assert process.returncode == 1
+    assert "Traceback" in process.stderr
