@@ -4,6 +4,7 @@ errors as ours.
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from shared.errors import CannotWrite, InputError, Stopped
 from shared.file_writing import open_within
 
 VERSION = 1
+_SECONDS_FOR_TABLES = 2.0
 _CANNOT_WRITE = {
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_IOERR,
@@ -115,10 +117,7 @@ class LedgerFile:
                 f"{self._path}: version {version}, this program knows {VERSION}: run `reindex`"
             )
         if read_only:
-            if version == 0:  # a full disk, or a kill, came before its tables
-                raise InputError(
-                    f"{self._path}: has no tables yet: the next run, or `reindex`, makes them"
-                )
+            self._wait_for_tables()
             self._db.execute("PRAGMA query_only = ON")
             return
         self._db.execute("PRAGMA journal_mode = WAL")
@@ -126,6 +125,18 @@ class LedgerFile:
         # an automatic checkpoint would fsync on the event loop: `checkpoint` does it elsewhere
         self._db.execute("PRAGMA wal_autocheckpoint = 0")
         self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+
+    def _wait_for_tables(self) -> None:
+        """A run that starts beside this reader makes the file, then its tables, a moment later.
+        Where they do not come, a full disk or a kill came before them: InputError.
+        """
+        deadline = time.monotonic() + _SECONDS_FOR_TABLES
+        while self._db.execute("PRAGMA user_version").fetchone()[0] == 0:
+            if time.monotonic() > deadline:
+                raise InputError(
+                    f"{self._path}: has no tables yet: the next run, or `reindex`, makes them"
+                )
+            time.sleep(0.02)
 
     def commit(self) -> None:
         """Make everything written so far survive a kill."""

@@ -9,6 +9,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
@@ -347,6 +348,17 @@ def test_an_older_copy_of_the_ledger_gets_the_calls_that_it_does_not_know(tmp_pa
     assert ledger.outcomes() == {"rebuilt": 10, "unsettled": 8}
     assert ledger.spent(None, 0.0).usd == pytest.approx(2.5)
     ledger.close()
+
+
+def test_a_reader_waits_for_the_tables_of_a_run_that_is_starting(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    path.write_bytes(b"")
+    starting_run = threading.Timer(0.2, lambda: Ledger(path).close())
+    starting_run.start()
+    ledger = Ledger(path, read_only=True)
+    assert ledger.outcomes() == {}
+    ledger.close()
+    starting_run.join()
 
 
 def test_a_ledger_that_never_got_its_tables_is_told_in_one_line(tmp_path: Path) -> None:
