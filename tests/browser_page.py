@@ -4,6 +4,7 @@ used.
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -37,10 +38,10 @@ def chromium() -> Iterator[Any]:
         browser.close()
 
 
-@pytest.fixture
-def page(chromium: Any) -> Iterator[Any]:
-    """A tab that fails the test where the page logs an error, opens a dialog or asks for
-    anything but itself.
+@contextmanager
+def watched_tab(chromium: Any) -> Iterator[Any]:
+    """A tab; AssertionError at its end where the page logged an error, opened a dialog or asked
+    for anything but itself.
     """
     context = chromium.new_context(viewport={"width": 1360, "height": 1000})
     tab = context.new_page()
@@ -60,3 +61,10 @@ def page(chromium: Any) -> Iterator[Any]:
     yield tab
     context.close()
     assert faults == []
+
+
+@pytest.fixture
+def page(chromium: Any) -> Iterator[Any]:
+    """A watched tab of its own for each test."""
+    with watched_tab(chromium) as tab:
+        yield tab

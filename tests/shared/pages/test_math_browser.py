@@ -2,11 +2,13 @@
 page's time or names.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from shared.pages import document, math_script
+from tests.browser_page import watched_tab
 
 HOSTILE = '</script><script>window.owned=1</script><img src=x onerror="window.owned=1">'
 
@@ -19,13 +21,16 @@ RENDER = """(text) => {
 }"""
 
 
-@pytest.fixture
-def tab(page: Any, tmp_path: Any) -> Any:
-    """A page with the formula script and an empty place for text."""
-    path = tmp_path / "page.html"
+@pytest.fixture(scope="module")
+def tab(chromium: Any, tmp_path_factory: Any) -> Iterator[Any]:
+    """A page with the formula script and an empty place for text: one for all tests, since each
+    renders into the same place anew and a page that one of them broke fails the rest.
+    """
+    path = tmp_path_factory.mktemp("formulas") / "page.html"
     path.write_text(document("t", "<div id=holder></div><p id=target></p>", script=math_script()))
-    page.goto(path.as_uri())
-    return page
+    with watched_tab(chromium) as page:
+        page.goto(path.as_uri())
+        yield page
 
 
 @pytest.mark.parametrize(
