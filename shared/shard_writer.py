@@ -107,7 +107,9 @@ class ShardWriter:
         return self._corpus / (self._name + OPEN)
 
     def _start(self) -> int:
-        names = {path.name for path in (self._corpus / self._pile).iterdir()}
+        folder = self._corpus / self._pile
+        with writing(folder):
+            names = os.listdir(folder)
         # Whatever stands under such a name, a folder too, the number is taken.
         numbers = [shard_number(name) for name in names]
         last_number = max((number for number in numbers if number is not None), default=-1)

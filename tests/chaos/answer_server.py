@@ -38,10 +38,12 @@ class AnswerServer:
         self.asked: Counter[tuple[str, int]] = Counter()
         self.answered: Counter[tuple[str, int]] = Counter()
         self.fault: Fault = lambda rng: "none"
+        self.last_answer = 0  # after so many it is dead; 0: never
         self._rng = random.Random(seed)
         self._pause = threading.Event()
         self._seconds = seconds
         self._lock = threading.Lock()
+        self._is_up = True
         self._open(0)
 
     @property
@@ -69,7 +71,9 @@ class AnswerServer:
 
     def listen(self, on: bool) -> None:
         """Close the port, or open it again."""
+        self._is_up = on  # also for who is connected
         if on:
+            self.last_answer = 0
             self._open(self.port)
         else:
             self._server.shutdown()
@@ -79,6 +83,9 @@ class AnswerServer:
     def close(self) -> None:
         self.listen(False)
 
+    def _lives(self) -> bool:
+        return self._is_up and not 0 < self.last_answer <= self.count
+
     def _serve(self, handler: BaseHTTPRequestHandler) -> None:
         try:
             body = json.loads(handler.rfile.read(int(handler.headers["Content-Length"])))
@@ -86,7 +93,7 @@ class AnswerServer:
             question = (body["model"], int(match[1]) if match else -1)
             with self._lock:
                 self.asked[question] += 1
-                fault = self.fault(self._rng)
+                fault = self.fault(self._rng) if self._lives() else "closed"
             self._pause.wait(self._seconds)
             if fault == "closed":
                 handler.close_connection = True

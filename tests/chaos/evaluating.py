@@ -52,7 +52,7 @@ class Evaluating:
         if self.engine == "endpoint":
             url = f"http://127.0.0.1:{self.server.port}/v1"
             engine = f'kind = "endpoint"\nbase_url = "{url}"\nbatch = {BATCH}\n'
-            engine += "timeout_seconds = 6\n"
+            engine += "timeout_seconds = 60\n"  # none is too slow on a busy machine
         new_tokens = 64 if self.engine == "endpoint" else 8
         self.config.write_text(
             f"out = {json.dumps(str(self.out))}\nmodels = {json.dumps(self.models)}\n"

@@ -272,9 +272,9 @@ def dying_server(story: Story) -> None:
     """The server dies half way: it is told, the answers stay; when it is back, it goes on."""
     evaluating = Evaluating(story)
     server = evaluating.server
+    server.last_answer = server.count + story.rng.randint(1, PROBLEMS["endpoint"])
     process = evaluating.run()
-    target = server.count + story.rng.randint(1, PROBLEMS["endpoint"])
-    story.until(lambda: server.count >= target, process)
+    story.until(lambda: server.count >= server.last_answer, process)
     server.listen(False)
     back = story.rng.random() < 0.4
     if back:

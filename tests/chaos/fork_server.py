@@ -149,6 +149,12 @@ def run(module: str) -> int:
             return error.code or 0
         print(error.code, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:  # as an interpreter ends: with its words, and by the signal
+        traceback.print_exc()
+        sys.stderr.flush()
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+        return 1
     except BaseException:
         traceback.print_exc()
         return 1

@@ -144,6 +144,19 @@ def test_a_new_shard_takes_the_place_of_nothing_that_stands_there(tmp_path: Path
     assert sealed.name == "traces/shard-000005.jsonl"
 
 
+def test_a_corpus_that_was_moved_away_before_a_shard_is_begun_is_named_with_the_remedy(
+    tmp_path: Path,
+) -> None:
+    corpus = tmp_path / "corpus"
+    writer = ShardWriter(corpus, "traces", 10, 1)
+    corpus.rename(tmp_path / "elsewhere")
+    with pytest.raises(CannotWrite, match="traces: No such file or directory: correct the path"):
+        writer.append(LINES[0])
+    (tmp_path / "elsewhere").rename(corpus)
+    assert writer.append(LINES[0]).shard == "traces/shard-000000.jsonl"
+    writer.close()
+
+
 def test_a_folder_that_is_no_corpus_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nowhere"):
         sealed_files(tmp_path / "nowhere", "traces")

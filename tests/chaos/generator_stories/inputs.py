@@ -89,7 +89,7 @@ def _rows_reach(generation: Generation, process: object, count: int) -> None:
         paths = generation.corpus.glob("*/shard-*")
         return sum(path.read_bytes().count(b"\n") for path in paths if path.exists())
 
-    generation.story.until(lambda: rows() >= count, process, 30)  # type: ignore[arg-type]
+    generation.story.until(lambda: rows() >= count, process, 90)  # type: ignore[arg-type]
 
 
 @kind("generator", share=1)

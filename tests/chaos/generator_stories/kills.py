@@ -18,7 +18,7 @@ from tests.chaos.generation import (
 )
 from tests.chaos.kinds import kind
 from tests.chaos.processes import Process
-from tests.chaos.story import SIGNALS, Story
+from tests.chaos.story import HANG_SECONDS, SIGNALS, Story
 
 HOW = ("before", "after", "torn")
 
@@ -101,7 +101,7 @@ def kills_in_imports(story: Story) -> None:
             continue
         number = story.rng.choice(SIGNALS)
         process.send(number)
-        process.wait(30)
+        process.wait(HANG_SECONDS)
         if "init_import_site" not in process.text():  # or Python itself was not yet there
             story.end(process, {DONE, 128 + number, -number}, "run stopped within its imports")
         generation.look()

@@ -17,7 +17,7 @@ from tests.chaos.generation import (
 from tests.chaos.generator_stories.network import free_port
 from tests.chaos.kinds import kind
 from tests.chaos.processes import plain_variables
-from tests.chaos.story import Story
+from tests.chaos.story import HANG_SECONDS, Story
 from tests.chaos.teacher import problem_line
 
 
@@ -51,9 +51,9 @@ def little_memory(story: Story) -> None:
         line["answer"] = f"\\frac{{{2 * int(line['answer'])}}}{{2}} + \\sin(0)"
     generation.source.write_text("".join(json.dumps(line) + "\n" for line in lines))
     generation.problem_count = len(lines)
-    generation.configure()
+    generation.configure(grading__timeout_seconds=60)  # none is too slow on a busy machine
     process = generation.run(limits={"AS": megabytes << 20}, fresh=True)
-    code = process.wait(120)
+    code = process.wait(HANG_SECONDS)
     told_before_the_start = code == 1 and "MemoryError" in process.text()
     if not told_before_the_start:  # an interpreter that cannot load its libraries has no words
         story.end(process, {DONE, INPUT, CANNOT_WRITE}, f"run with ulimit -v {megabytes} MB")
@@ -108,7 +108,7 @@ def closed_output(story: Story) -> None:
         process.stdout.readline()
         process.stdout.close()
     try:
-        code = process.wait(60)
+        code = process.wait(HANG_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         code = process.wait()

@@ -69,8 +69,12 @@ def torn_metrics(story: Story) -> None:
     """The last line of metrics.jsonl or probe.jsonl is torn, as a full disk leaves it."""
     training = begun(story)
     process = training.run()
-    training.moment(process)
-    training.kill_and_look(process)
+    line = f"\nstep {story.rng.randint(1, training.steps - 1)}/"
+    story.until(lambda: line in process.text(), process, 60)
+    if not training.kill_and_look(process):  # a finished run's lines are not written again
+        story.note("the run was over before the kill")
+        training.complete()
+        return
     for name in ("metrics.jsonl", "probe.jsonl"):
         path = training.run_folder / name
         if not path.exists() or story.rng.random() < 0.3:
