@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import orjson
 
@@ -48,9 +48,8 @@ class ExportChoice:
         return not self.sources or not names.isdisjoint(self.sources)
 
 
-@dataclass(frozen=True, slots=True)
-class _Note:
-    file: Path
+class _Note(NamedTuple):
+    shard: int  # the how many-th; comparing a million paths would take longer than reading them
     offset: int
     sample: int
     tokens: int
@@ -102,11 +101,13 @@ def choose(
     chosen = Chosen()
     notes: dict[str, list[_Note]] = defaultdict(list)  # by problem
     correct: Counter[str] = Counter()
-    for file, shard in kept_shards:
+    files: list[Path] = []
+    for number, (file, shard) in enumerate(kept_shards):
+        files.append(file)
         correct.update(shard.correct)
         chosen.left.update(shard.left)
         for problem, offset, sample, tokens in shard.candidates:
-            notes[problem].append(_Note(file, offset, sample, tokens))
+            notes[problem].append(_Note(number, offset, sample, tokens))
     wrong: Counter[str] = Counter()
     for each in failures:
         wrong.update(each)
@@ -120,20 +121,25 @@ def choose(
         chosen.held_out = held_out_problems(notes, choice.held_out, choice.seed)
     for problem in chosen.held_out:
         chosen.left["held out"] += len(notes.pop(problem))
-    _pick_samples(notes, choice.pick, chosen)
+    _pick_samples(notes, files, choice.pick, chosen)
     return chosen
 
 
-def _pick_samples(notes: Mapping[str, list[_Note]], pick: Pick, chosen: Chosen) -> None:
-    lines: list[tuple[Path, int, float | None]] = []
+def _pick_samples(
+    notes: Mapping[str, list[_Note]], files: Sequence[Path], pick: Pick, chosen: Chosen
+) -> None:
+    lines: list[tuple[int, int, float | None]] = []
+    others = 0
     for problem, candidates in notes.items():
         picked_notes = _pick(candidates, pick, problem)
-        chosen.left["another sample of the problem"] += len(candidates) - len(picked_notes)
+        others += len(candidates) - len(picked_notes)
         pass_rate = chosen.pass_rates.get(problem)
-        lines += [(note.file, note.offset, pass_rate) for note in picked_notes]
+        lines += [(note.shard, note.offset, pass_rate) for note in picked_notes]
+    lines.sort()  # no two start at one place
+    chosen.notes = [(files[shard], offset, pass_rate) for shard, offset, pass_rate in lines]
     chosen.problems = len(notes)
+    chosen.left["another sample of the problem"] = others
     chosen.left = +chosen.left  # without the reasons that left none
-    chosen.notes = sorted(lines, key=lambda line: line[:2])
 
 
 def kept_traces(corpus: Path) -> Iterator[Trace]:

@@ -6,6 +6,8 @@ A shard is read twice: notes on every trace, then the chosen ones as they are wr
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
@@ -78,12 +80,10 @@ def block_of(request: RowsRequest) -> tuple[Block, Facts]:
 
 def requests_for(notes: Iterable[tuple[Path, int, float | None]], kind: Kind) -> list[RowsRequest]:
     """A request for each shard of `Chosen.notes`, in order."""
-    by_file: dict[Path, tuple[list[int], list[float | None]]] = {}
-    for file, offset, pass_rate in notes:
-        offsets, pass_rates = by_file.setdefault(file, ([], []))
-        offsets.append(offset)
-        pass_rates.append(pass_rate)
-    return [
-        RowsRequest(file, offsets, pass_rates, kind)
-        for file, (offsets, pass_rates) in by_file.items()
-    ]
+    requests = []
+    for file, lines in groupby(notes, key=itemgetter(0)):
+        places = list(lines)
+        offsets = [offset for _, offset, _ in places]
+        pass_rates = [pass_rate for _, _, pass_rate in places]
+        requests.append(RowsRequest(file, offsets, pass_rates, kind))
+    return requests

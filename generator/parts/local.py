@@ -7,13 +7,17 @@ which several end is to blame for it.
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from itertools import islice
 
 from generator.parts.tasks import Task, Values, outcome_of
 from shared.errors import Stopped
 from shared.json_child import ChildDied, JsonChild
 
 MOST_DEATHS = 3  # of workers under one task
+# Tasks for each worker that are begun or wait for it: what they write for an asker that is slower
+# than they are is read while it is still in memory.
+AHEAD = 3
 TASK_SECONDS = 7 * 86_400.0  # of processor time: none is ever ended for taking long
 
 
@@ -55,11 +59,17 @@ class LocalWorkers:
         return pid in self._busy_pids
 
     def outcomes(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Values]]:
-        """(task, outcome) as they are done. Errors: what a task raised (of several the first task's);
+        """(task, outcome) as they are done. Tasks are taken as workers get to them: where nobody asks
+        for outcomes, none is begun. Errors: what a task raised (of several the first task's);
         `WorkerLost`.
         """
-        waiting = {self._threads.submit(self._perform, task): task for task in tasks}
-        while waiting:
+        coming = iter(tasks)
+        waiting: dict[Future[Values], Task] = {}
+        while True:
+            for task in islice(coming, self.workers * AHEAD - len(waiting)):
+                waiting[self._threads.submit(self._perform, task)] = task
+            if not waiting:
+                return
             done, _ = wait(waiting, return_when=FIRST_COMPLETED)
             for future in sorted(done, key=lambda each: waiting[each].number):
                 yield waiting.pop(future), future.result()

@@ -1,12 +1,16 @@
 """An export whose shards are read by workers is to the byte that of one process."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from generator.__main__ import main
+from generator.parts.local import AHEAD, LocalWorkers
+from generator.parts.tasks import Task
 from shared.errors import InputError
 from shared.parts import part_folder, part_of, record_parts
+from shared.shards import sealed_files
 from tests.generator.corpora import trace, write_corpus
 
 
@@ -66,3 +70,19 @@ def test_a_destination_inside_the_corpus_is_refused(corpus: Path) -> None:
     for place in (corpus / "x.jsonl", corpus / "part-0001" / "x.jsonl", corpus / "new" / "x.jsonl"):
         with pytest.raises(InputError, match="inside the corpus"):
             main(["export", str(corpus), str(place), "--on", "local:2"])
+
+
+def test_workers_run_only_so_far_ahead_of_who_writes(corpus: Path) -> None:
+    file = sealed_files(corpus, "traces")[0]
+    begun = []
+
+    def tasks() -> Iterator[Task]:
+        for number in range(40):
+            begun.append(number)
+            yield Task("export failures", number, {"file": str(file)})
+
+    with LocalWorkers(1) as workers:
+        outcomes = workers.outcomes(tasks())
+        next(outcomes)
+        assert len(begun) == AHEAD
+        assert len(list(outcomes)) == 39
