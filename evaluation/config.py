@@ -7,7 +7,7 @@ from pydantic import Field, JsonValue, field_validator, model_validator
 
 from shared.addresses import names_a_server
 from shared.benchmarks.names import LIGHTEVAL, WHAT_A_NAME_IS
-from shared.config import Config, FilePath, PathText
+from shared.config import Config, OwnFolder, PathText
 from shared.prompts import PRESETS
 
 # Fields of a request that have a key of their own, or that the evaluation's reading of an answer
@@ -169,7 +169,7 @@ class EngineConfig(Config):
 class EvaluationConfig(Config):
     """One evaluation: some models, the first of them the base, over some benchmarks."""
 
-    out: FilePath = Field(description="folder for answers, comparison.json and report.html")
+    out: OwnFolder = Field(description="folder for answers, comparison.json and report.html")
     models: list[PathText] = Field(
         description="hub names or folders (endpoint: model names); the first is the base"
     )

@@ -23,6 +23,7 @@ from typing import Annotated, Any, TypeVar, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from shared.errors import InputError
+from shared.system_folders import refuse_system_folder
 
 PREFIX = "STILLHOUSE_"
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -54,6 +55,17 @@ def _fits_a_file_system(path: str | Path) -> str | Path:
 # A file, a folder, or a name that may be one: of a hub's data set, of a model.
 PathText = Annotated[str, AfterValidator(_fits_a_file_system)]
 FilePath = Annotated[Path, AfterValidator(_fits_a_file_system)]
+
+
+def _is_no_system_folder(path: str | Path) -> str | Path:
+    if str(path):
+        refuse_system_folder(path)
+    return path
+
+
+# A folder that is filled: one of the user's own.
+OwnFolderText = Annotated[PathText, AfterValidator(_is_no_system_folder)]
+OwnFolder = Annotated[FilePath, AfterValidator(_is_no_system_folder)]
 
 
 class Config(BaseModel):

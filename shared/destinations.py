@@ -17,6 +17,7 @@ from pathlib import Path
 from shared.errors import InputError
 from shared.parts import FILE as PARTS_FILE
 from shared.shards import PILES
+from shared.system_folders import refuse_system_folder
 
 ATTRIBUTE = "user.stillhouse"
 
@@ -36,6 +37,14 @@ def check_destination(path: Path, force: bool = False) -> None:
             f"{path}: is there already, and not as this program wrote it: choose another name, or"
             " add --force"
         )
+
+
+def check_own_folder(path: Path) -> None:
+    """Refuse a folder to be filled that is the system's. Errors: `InputError`."""
+    try:
+        refuse_system_folder(path)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 def check_outside_corpora(path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from shared.benchmarks.names import WHAT_A_NAME_IS
-from shared.config import Config, PathText
+from shared.config import Config, OwnFolderText, PathText
 
 Method = Literal["lora", "qlora", "full"]
 Tracker = Literal["swanlab", "trackio", "tensorboard", "wandb"]
@@ -161,7 +161,7 @@ class Track(Config):
 class TrainerConfig(Config):
     """A training run: its top-level keys and tables."""
 
-    run: PathText = Field(
+    run: OwnFolderText = Field(
         min_length=1, description="the run's folder; the same folder again goes on where it stopped"
     )
     model: PathText = Field(description="hub name or folder of an instruct model")

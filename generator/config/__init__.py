@@ -19,7 +19,7 @@ from generator.config.value_types import (
     Tokens,
     Variable,
 )
-from shared.config import Config, PathText
+from shared.config import Config, OwnFolderText, PathText
 
 __all__ = [
     "EMBEDDED",
@@ -71,7 +71,7 @@ class BudgetConfig(Config):
             " name it"
         ),
     )
-    shared: PathText = Field(
+    shared: OwnFolderText = Field(
         "", description="the same as a folder, for generators on one machine; empty: not shared"
     )
 
@@ -178,7 +178,7 @@ class RehearsalConfig(Config):
 class GeneratorConfig(Config):
     """Everything that a run needs to know. A limit of 0 is no limit."""
 
-    corpus: PathText = Field(min_length=1, description="folder that is filled")
+    corpus: OwnFolderText = Field(min_length=1, description="folder that is filled")
     problems: ProblemsConfig
     screening: ScreeningConfig = Field(ScreeningConfig(), description="before a call is spent")
     sampling: SamplingConfig = Field(

@@ -29,6 +29,7 @@ from generator.problems.hub import open_hub
 from generator.problems.rows import BadRow
 from generator.record import utc_now, with_flags
 from shared.contamination import EvaluationIndex
+from shared.destinations import check_own_folder
 from shared.errors import InputError
 from shared.file_writing import write_atomically
 from shared.grading import grade
@@ -76,6 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Import; the exit code. Errors: `InputError`, `CannotWrite`."""
+    check_own_folder(args.corpus)
     task = Import(
         source=args.source,
         split=args.split,

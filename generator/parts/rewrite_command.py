@@ -14,7 +14,7 @@ from generator.parts.rewritten_corpus import Changes, copy_about, finish
 from generator.parts.tasks import Task
 from generator.recorded_config import FILE as CONFIG
 from generator.recorded_config import accounts
-from shared.destinations import check_outside_corpora, is_corpus
+from shared.destinations import check_outside_corpora, check_own_folder, is_corpus
 from shared.errors import CannotWrite, InputError
 from shared.file_writing import make_corpus_folder, write_atomically
 from shared.folder_lock import FolderLock
@@ -70,6 +70,7 @@ def rewrite(args: argparse.Namespace, kind: str) -> int:
 def _check(source: Path, destination: Path) -> None:
     if not any(sealed_files(source, pile) for pile in PILES):
         raise InputError(f"{source}: no sealed shard to read: run a generator to its end first")
+    check_own_folder(destination)
     state = _state(destination)
     if state is None:
         if is_corpus(destination) or (destination.is_dir() and any(destination.iterdir())):
