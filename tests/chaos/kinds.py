@@ -22,7 +22,8 @@ class Kind:
 
     @property
     def sentence(self) -> str:
-        return (self.play.__doc__ or "").strip().split("\n\n")[0].replace("\n", " ")
+        paragraph = (self.play.__doc__ or "").strip().split("\n\n")[0]
+        return " ".join(paragraph.split())
 
 
 KINDS: dict[str, Kind] = {}

@@ -5,6 +5,7 @@ plays count. `--document` replaces what stands between the marks of a page.
 """
 
 import json
+import textwrap
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from tests.chaos import kinds
 BEGIN = "<!-- figures of tests.chaos: begin -->"
 END = "<!-- figures of tests.chaos: end -->"
 PROGRAMS = ("generator", "trainer", "evaluation")
+LINE_CHARACTERS = 150
 
 
 @dataclass
@@ -64,27 +66,39 @@ def read(logs: Iterable[str]) -> list[dict[str, Any]]:
 
 
 def lines(records: Sequence[dict[str, Any]]) -> list[str]:
-    """The table as Markdown: the totals, then a row a kind."""
+    """The tables as Markdown: the totals, then a row a kind, then the seeds of each."""
     all_kinds = kinds.load()
     by_kind: dict[str, Figures] = defaultdict(Figures)
     for record in records:
         by_kind[record["kind"]].add(record)
-    page = [*_totals(records), ""]
+    least = min(by_kind[name].stories for name in all_kinds)
+    page = [
+        *_totals(records),
+        "",
+        f"{len(all_kinds)} kinds, each played {least} times or more.",
+        "",
+    ]
     for program in PROGRAMS:
         page += [
-            f"| {program} | what happens | stories | `kill -9` | violations | seeds |",
-            "|---|---|--:|--:|--:|---|",
+            f"| {program} | what happens | stories | `kill -9` | violations |",
+            "|---|---|--:|--:|--:|",
         ]
         for name, kind in all_kinds.items():
-            if kind.program != program:
-                continue
-            figures = by_kind[name]
-            page.append(
-                f"| `{name}` | {kind.sentence} | {figures.stories} | {figures.kills} |"
-                f" {figures.violated} | {seeds_in_words(figures.seeds)} |"
-            )
+            if kind.program == program:
+                page.append(_row(kind, by_kind[name]))
         page.append("")
-    return page[:-1]
+    page += ["The seeds that were played:", ""]
+    for name in all_kinds:
+        seeds = f"- `{name}`: {seeds_in_words(by_kind[name].seeds)}"
+        page += textwrap.wrap(seeds, LINE_CHARACTERS, subsequent_indent="  ")
+    return page
+
+
+def _row(kind: kinds.Kind, figures: Figures) -> str:
+    return (
+        f"| `{kind.name}` | {kind.sentence} | {figures.stories} | {figures.kills} |"
+        f" {figures.violated} |"
+    )
 
 
 def _totals(records: Sequence[dict[str, Any]]) -> list[str]:
