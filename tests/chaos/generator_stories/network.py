@@ -49,7 +49,7 @@ def hostile_replies(story: Story) -> None:
         hostile = nth == 1 and (problem == 0 or story_draw(story, problem) < 0.4)
         return mode if hostile else ("plain", "slow")[problem % 2]
 
-    generation.prepare(14, choose, lane__concurrency=6, daemon__give_up_minutes=0.1)
+    generation.prepare(14, choose, lane__concurrency=6, daemon__give_up_minutes=0.5)
     process = generation.run()
     peak = 0
     while process.wait(0.15) is None and peak < 4 * MOST_MEGABYTES:
@@ -98,7 +98,7 @@ def storms(story: Story) -> None:
         lambda problem, nth, rng: mode if nth == 1 else "plain",
         lane__concurrency=6,
         daemon__port=free_port(),
-        daemon__give_up_minutes=0.5,
+        daemon__give_up_minutes=1.5,
         lane__price_out=10.0,
         lane__usd_total=100.0,
     )

@@ -97,7 +97,7 @@ def send(port: int, request: bytes) -> bytes:
 def idle_clients(story: Story) -> None:
     """Clients that connect and say nothing take no descriptor from the calls."""
     generation = Generation(story)
-    generation.prepare(20, daemon__port=free_port(), daemon__give_up_minutes=0.3)
+    generation.prepare(20, daemon__port=free_port(), daemon__give_up_minutes=1)
     process = generation.run(limits={"NOFILE": 200})
     story.until(lambda: DASHBOARD.search(process.text()) is not None, process)
     match = DASHBOARD.search(process.text())
