@@ -13,8 +13,8 @@ from evaluation.stats.paired import wilson
 from shared.pages.charts import SVG_CLOSE, WIDTH, svg_bar, svg_line, svg_open, svg_text
 
 # Pixels.
-_LABEL_WIDTH = 186
-_VALUE_WIDTH = 76
+_LABEL_WIDTH = 156
+_VALUE_WIDTH = 64
 _ROW_HEIGHT = 34
 _AXIS_HEIGHT = 26
 _BAR_HEIGHT = 20
@@ -259,6 +259,6 @@ def _round_up(value: float) -> float:
 
 def _label(y: float, name: str) -> str:
     """A model's name is told from its end: the folders before it are often the same."""
-    short = name if len(name) <= 24 else "…" + name[-23:]
+    short = name if len(name) <= 22 else "…" + name[-21:]
     place = f'x="{_LABEL_WIDTH - 10}" y="{y + 4:.1f}" text-anchor="end"'
     return f"<text {place}>{escape(short)}<title>{escape(name)}</title></text>"

@@ -13,7 +13,7 @@ import orjson
 
 from generator.corpus.batch_table import batch_status
 from generator.corpus.ledger import Ledger
-from generator.monitor.status import counts, pace, reset_note
+from generator.monitor.status import counts, pace, reset_note, usage
 from shared.durations import duration
 from shared.errors import InputError
 from shared.folder_lock import holder
@@ -138,8 +138,8 @@ def _lane(lane: dict[str, Any]) -> list[str]:
     now = datetime.now(UTC)
     for budget in lane["budgets"]:
         resets = reset_note(budget["resets_at"], now)
-        usage = f"{budget['used']:,} of {budget['limit']:,}"
-        lines.append(f"           {budget['name']}: {usage}{resets}")
+        amount = usage(budget["name"], budget["used"], budget["limit"])
+        lines.append(f"           {amount}{resets}")
     return lines
 
 

@@ -18,7 +18,7 @@ DAY_SECONDS = 86_400
 
 def lane_status(gate: Gate, waiting: int, now: float, paused: bool = False) -> LaneStatus:
     """`waiting`: samples that want in. `paused`: the whole run is."""
-    wait = Wait("paused", "the run is paused") if paused else gate.wait(now)
+    wait = Wait("paused", "") if paused else gate.wait(now)
     is_idle = wait is not None and wait.state not in AT_WORK
     concurrency = gate.account.concurrency
     counts = gate.counts

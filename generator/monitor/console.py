@@ -17,7 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from generator.monitor.status import LaneStatus, RunStatus, counts, pace, reset_note
+from generator.monitor.status import LaneStatus, RunStatus, counts, pace, reset_note, usage
 from shared.durations import duration
 
 FRAME_SECONDS = 0.5
@@ -174,7 +174,8 @@ def _lane_lines(lane: LaneStatus) -> list[Text]:
 
 
 def _state(lane: LaneStatus) -> Text:
-    return Text(lane.reason or lane.state, style="yellow" if lane.reason else "green")
+    is_waiting = lane.reason or lane.state == "paused"
+    return Text(lane.reason or lane.state, style="yellow" if is_waiting else "green")
 
 
 def _budgets(status: RunStatus) -> list[Text]:
@@ -183,12 +184,9 @@ def _budgets(status: RunStatus) -> list[Text]:
     budgets = [*(budget for lane in status.lanes for budget in lane.budgets), *status.budgets]
     lines = []
     for budget in budgets:
-        money = "$" if budget.name.startswith("usd") else ""
-        digits = ",.2f" if money else ",.0f"
-        used = f"{money}{budget.used:{digits}} of {money}{budget.limit:{digits}}"
+        amount = usage(budget.name, budget.used, budget.limit)
         reset = reset_note(budget.resets_at, now)
-        name = budget.name.replace("_", " ")
-        text = Text(f"{budget.lane or 'whole run'}: {used} {name}{reset}", style="dim")
+        text = Text(f"{budget.lane or 'whole run'}: {amount}{reset}", style="dim")
         lines.append(_cut(text))
     return lines
 

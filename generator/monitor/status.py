@@ -171,6 +171,17 @@ def counts(by_name: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in by_count)
 
 
+def usage(name: str, used: float, limit: float) -> str:
+    """ "230 of 500 calls per day", "$0.02 of $5.00 per day", "$0.02 of $60.00 in total"; `name`:
+    the budget's key.
+    """
+    unit, _, span = name.partition("_")
+    words = span.replace("_", " ").replace("total", "in total")
+    if unit == "usd":
+        return f"${used:,.2f} of ${limit:,.2f} {words}"
+    return f"{used:,.0f} of {limit:,.0f} {unit} {words}"
+
+
 def reset_note(resets_at: str, now: datetime) -> str:
     """What follows a budget's count: ", resets in 39 h 00 min", "" where it never resets.
 

@@ -58,16 +58,19 @@ def _head(figures: Figures, made_at: str) -> str:
     has_price = any(lane.has_price for lane in figures.lanes.values())
     answered_problems = sum(1 for _, answers in figures.problems.values() if answers)
     solved_problems = sum(1 for correct, _ in figures.problems.values() if correct)
+    trace_cost = _dollars(cost / max(1, figures.kept))
     facts = [
         (f"{figures.kept:,}", "traces kept"),
         (f"{_share(figures.kept, figures.rows)}", f"of {figures.rows:,} samples"),
         (f"{len(figures.problems):,}", "problems asked"),
         (f"{_share(solved_problems, answered_problems)}", "of them solved"),
         (f"{tokens:,}", "completion tokens"),
-        (f"{tokens / max(1, figures.kept):,.0f}", "tokens a kept trace"),
-        (_dollars(cost) if has_price else "–", "spent" if has_price else "no prices configured"),
-        (_dollars(cost / max(1, figures.kept)) if has_price else "–", "a kept trace"),
+        (f"{tokens / max(1, figures.kept):,.0f}", "tokens per kept trace"),
     ]
+    if has_price:
+        facts += [(_dollars(cost), "spent"), (trace_cost, "per kept trace")]
+    else:
+        facts.append(("–", "no prices configured"))
     tiles = "".join(
         f"<div><b>{escape(value)}</b><span>{escape(name)}</span></div>" for value, name in facts
     )
@@ -77,8 +80,8 @@ def _head(figures: Figures, made_at: str) -> str:
         else ""
     )
     return (
-        f"<h1 translate=no>{escape(figures.corpus)}</h1><p class=dim>Samples from {escape(figures.first_start[:19])}"
-        f" to {escape(figures.last_end[:19])} UTC; page made {escape(made_at)}.{torn}</p><div"
+        f"<h1 translate=no>{escape(figures.corpus)}</h1><p class=dim>Samples from {_minute(figures.first_start)}"
+        f" to {_minute(figures.last_end)} UTC; page made {escape(made_at)}.{torn}</p><div"
         f" class=tiles>{tiles}</div>"
     )
 
@@ -157,12 +160,12 @@ def _costs(figures: Figures) -> str:
         "lane · model",
         "samples",
         "kept",
-        "calls a sample",
+        "calls per sample",
         "tokens in",
         "tokens out",
-        "seconds a sample",
+        "seconds per sample",
         "cost",
-        "a kept trace",
+        "per kept trace",
     )
     rows = [
         [name, *_lane(lane)]
@@ -262,18 +265,23 @@ def _samples(figures: Figures) -> str:
 
 def _sample(trace: Trace) -> str:
     flags = f"; flags: {', '.join(trace.flags)}" if trace.flags else ""
-    facts = (
-        f"{trace.verdict} · {trace.usage.completion_tokens:,} tokens · {trace.source} · {trace.id}"
-    )
+    tokens = f"{trace.usage.completion_tokens:,} tokens"
     answers = f"answer {trace.final_answer or '–'}, gold {trace.gold or '–'}: {trace.reason}{flags}"
     title = escape(" ".join(trace.problem.split())[:160])
     return (
-        f'<details class=card id="sample-{escape(trace.id)}" translate=no>'
-        f"<summary>{title} <span class=dim>{escape(facts)}</span></summary>"
-        f"<p>{escape(answers)}</p><pre>{escape(trace.problem[:TEXT_CHARACTERS])}</pre>"
+        f'<details class=card id="sample-{escape(trace.id)}">'
+        f"<summary><span translate=no>{title}</span> <span class=dim><span>{trace.verdict}</span> ·"
+        f" <span>{tokens}</span> · <span translate=no>{escape(trace.source)} ·"
+        f" {escape(trace.id)}</span></span></summary>"
+        f"<p translate=no>{escape(answers)}</p><pre>{escape(trace.problem[:TEXT_CHARACTERS])}</pre>"
         f"<h4>Reasoning</h4><pre>{escape(_cut(trace.reasoning))}</pre>"
         f"<h4>Response</h4><pre>{escape(_cut(trace.response))}</pre></details>"
     )
+
+
+def _minute(moment: str) -> str:
+    """ "2026-11-28T01:02:34…" -> "2026-11-28 01:02"."""
+    return escape(moment[:16].replace("T", " "))
 
 
 def _cut(text: str) -> str:

@@ -9,9 +9,11 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
-WIDTH = 620  # units of the view box; the page scales a chart to its column
-LABEL_WIDTH = 190
-VALUE_WIDTH = 110
+WIDTH = 460  # units of the view box; a phone's screen shows it whole, with text of 10 px
+LABEL_WIDTH = 160
+LABEL_CHARACTERS = 28
+LARGE_CHARACTERS = 22  # what is longer is set smaller
+VALUE_WIDTH = 112
 BAR_HEIGHT = 18
 BAR_GAP = 8
 HISTOGRAM_HEIGHT = 180
@@ -101,7 +103,9 @@ def stacked_bars(
     for number, (label, parts) in enumerate(rows):
         y = BAR_GAP + number * (BAR_HEIGHT + BAR_GAP)
         baseline = y + BAR_HEIGHT - 5
-        marks.append(svg_text(LABEL_WIDTH - 8, baseline, shorten(label, 28), "end", title=label))
+        short_label = shorten(label, LABEL_CHARACTERS)
+        size = "small" if len(short_label) > LARGE_CHARACTERS else ""
+        marks.append(svg_text(LABEL_WIDTH - 8, baseline, short_label, "end", size, title=label))
         x = float(LABEL_WIDTH)
         for colour, value in parts:
             if value:
@@ -167,7 +171,7 @@ def _stacked_bin(
     return marks
 
 
-LINE_WIDTH = 460
+LINE_WIDTH = WIDTH
 LINE_HEIGHT = 220
 MARGIN_LEFT = 52
 MARGIN_RIGHT = 14

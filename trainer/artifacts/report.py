@@ -87,10 +87,10 @@ def _tiles(
         start = held_out[0][1]
         end = held_out[-1][1]
         losses = f"{start:.3f} → {end:.3f}" if len(held_out) > 1 else f"{end:.3f}"
-        tiles.append((losses, "held-out loss a token"))
+        tiles.append((losses, "held-out loss per token"))
     speeds = _points(metrics, "tokens_per_second")
     if speeds:
-        tiles.append((f"{speeds[-1][1]:,.0f}", "tokens a second"))
+        tiles.append((f"{speeds[-1][1]:,.0f}", "tokens/s"))
     tiles += _progress(manifest, metrics)
     if best_step is not None:
         tiles.append((f"{best_step}", "step whose weights were kept"))
@@ -106,6 +106,10 @@ def _progress(manifest: Mapping[str, Any], metrics: Sequence[Line]) -> list[tupl
     """How far the run is: the steps so far, and of how many traces."""
     traces = f"{manifest['data']['train']:,}"
     if "result" in manifest:
+        all_tokens = manifest["data"]["tokens"]
+        tokens = manifest["result"].get("tokens", all_tokens)  # absent in an older version's run
+        if tokens < all_tokens:  # less than one epoch
+            return [(f"{tokens / all_tokens:.1%}", f"of {traces} traces learnt")]
         return [(traces, "traces learnt")]
     step = max((int(line["step"]) for line in metrics), default=0)
     whole = manifest["plan"].get("steps")
@@ -198,7 +202,7 @@ def _data(data: Mapping[str, Any]) -> str:
         f"<td><code>{escape(shard['sha256'])}</code>"
         for shard in data["shards"]
     )
-    return f"""<table><tr><td>traces read<td>{data["read"]:,}
+    return f"""<table class=facts><tr><td>traces read<td>{data["read"]:,}
 <tr><td>for training<td>{data["train"]:,} ({data["tokens"]:,} tokens)
 <tr><td>held out<td>{data["held_out"]:,} of {len(data["held_out_problems"]):,} problems{left_out}
 <tr><td>cost of what was left out<td>${data["left_out_cost_usd"]:,.2f}
@@ -232,7 +236,7 @@ def _origin(manifest: Mapping[str, Any]) -> str:
     rows = "".join(
         f"<tr><td>{escape(name)}<td>{escape(str(value))}" for name, value in facts.items()
     )
-    return f"<table>{rows}</table>"
+    return f"<table class=facts>{rows}</table>"
 
 
 def _points(lines: Sequence[Line], key: str) -> Points:

@@ -81,9 +81,9 @@ def test_status_says_the_pace_of_a_lane_and_where_it_comes_from(
 @pytest.mark.parametrize(
     ("hours", "says"),
     [
-        (39.01, "calls_per_day: 100 of 100, resets in 39 h 00 min"),
-        (-50.8, "calls_per_day: 100 of 100, reset is due"),
-        (None, "calls_per_day: 100 of 100\n"),
+        (39.01, "100 of 100 calls per day, resets in 39 h 00 min"),
+        (-50.8, "100 of 100 calls per day, reset is due"),
+        (None, "100 of 100 calls per day\n"),
     ],
 )
 async def test_status_says_when_a_budget_resets_and_no_time_below_zero(

@@ -180,4 +180,4 @@ def test_the_panel_shows_what_is_used_of_each_budget_and_when_it_resets() -> Non
     money = BudgetStatus("", "usd_total", 1.25, 20.0, "")
     text = drawn(status(lanes=[replace(LANE, budgets=[budget])], budgets=[money]))
     assert "modelscope: 122 of 2,000 calls per day, resets in 10 h 00 min" in text
-    assert "whole run: $1.25 of $20.00 usd total" in text
+    assert "whole run: $1.25 of $20.00 in total" in text

@@ -57,3 +57,15 @@ def test_at_the_first_step_nothing_is_called_learnt_or_after(tmp_path: Path) -> 
     assert "before and after" not in body
     assert "1 of 12" in body
     assert "eval problems right at step 0" in body
+
+
+def test_a_run_of_less_than_an_epoch_says_what_share_of_the_traces_it_learnt(
+    tmp_path: Path,
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    all_tokens = manifest()["data"]["tokens"]
+    write_run(run, steps=4, evals=1, result={"best_step": 4, "tokens": all_tokens // 4})
+    page = (run / "report.html").read_text()
+    traces = f"{manifest()['data']['train']:,}"
+    assert f"<b>25.0%</b><span>of {traces} traces learnt</span>" in page
