@@ -17,6 +17,7 @@ from shared.chat_api.clocks import Clocks
 from shared.chat_api.dialects import Gathering
 from shared.chat_api.errors import CallError, FieldRefused, OutOfFiles, Unreachable
 from shared.chat_api.limits import LimitNews, news
+from shared.chat_api.pauses import Pauses
 from shared.chat_api.redaction import Address, Redactor
 from shared.chat_api.request import Request
 from shared.chat_api.stream import Call, bounded
@@ -68,6 +69,7 @@ class ChatClient:
         self._accepted_fields: set[str] = set()
         self._starts_thinking = False  # its template opens the thinking, its stream only closes it
         self._session: aiohttp.ClientSession | None = None
+        self._pauses = Pauses()
 
     async def __aenter__(self) -> Self:
         proxy, self._proxy_headers = _proxy_for(self._url)
@@ -170,7 +172,7 @@ class ChatClient:
         if limit_news is not None:
             on_limits(limit_news)
         call.begin(headers)
-        await call.read(reply)
+        await call.read(reply, self._pauses)
 
     def _texts(self, gathering: Gathering) -> tuple[str, str]:
         """(reasoning, response) of what a call has brought."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 # the stream.
 _PAUSE_SECONDS = 0.1
 _PAUSE_GROWTH = 0.05  # for each second of age
-_PAUSE_SECONDS_MAX = 0.25
+_PAUSE_SECONDS_MAX = 0.2  # with what the loop is late, no token waits for a quarter of a second
 
 
 @dataclass(frozen=True, slots=True)

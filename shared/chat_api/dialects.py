@@ -16,7 +16,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from shared.chat_api import wire
-from shared.chat_api.event_stream import DONE
+from shared.chat_api.event_stream import DONE, payloads_of
+from shared.chat_api.event_template import EventTemplate, template_of
 from shared.records import Usage
 from shared.thinking import THINK_CLOSE, THINK_OPEN, closes_only, join, split
 
@@ -29,6 +30,8 @@ _SURE_CHARACTERS = 6  # different ones in a first piece: a second that begins wi
 _PART_FIELDS = ("text", "thinking", "reasoning", "summary", "content", "value")
 _PART_DEPTH = 4  # of lists and objects around a text
 _THOUGHT_TYPES = ("thinking", "reasoning", "reasoning_text", "reasoning.text")
+# Blocks in a row that no template fitted: so wordy a dialect is not looked at further.
+_VAIN_TEMPLATES = 16
 _MOST_TOKENS = 10**9  # of one call; more is no count
 
 
@@ -64,6 +67,18 @@ class Pieces:
         if self._repeating is not False:
             self._last = piece
 
+    def extend(self, pieces: list[str]) -> None:
+        """Add several at once."""
+        if self._repeating is not False:
+            for piece in filter(None, pieces):
+                self.add(piece)
+            return
+        text = "".join(pieces)
+        self._pieces.append(text)
+        self.size += len(text)
+        if len(self._pieces) > _PIECES:
+            self._pieces = [self.text]
+
     def _look(self, piece: str) -> None:
         if not self._seen:
             self._first = piece
@@ -90,6 +105,8 @@ class Gathering:
     __slots__ = (
         "_content",
         "_reasoning",
+        "_template",
+        "_vain_templates",
         "chunks",
         "done",
         "error",
@@ -101,12 +118,38 @@ class Gathering:
     def __init__(self) -> None:
         self._reasoning = Pieces()
         self._content = Pieces()
+        self._template: EventTemplate | None = None  # of the latest event
+        self._vain_templates = 0  # in a row, that no block fitted
         self.chunks = 0  # events that brought text
         self.finish_reason: str | None = None
         self.model = ""
         self.usage: dict[str, Any] | None = None
         self.done = False  # `[DONE]` came
         self.error: Any = None  # the body of an error event
+
+    def take_events(self, events: bytes) -> int:
+        """Take in events that blank lines divide. Returns how many of them brought text.
+
+        A block of the kind of event that came last is read at once; any other, event by event.
+        """
+        if self._template is not None and not self.done:
+            texts = self._template.texts(events)
+            if texts is not None:
+                self._vain_templates = 0
+                return self._texts_of(self._template.field, texts)
+        count = self.take(payloads_of(events))
+        if self._vain_templates < _VAIN_TEMPLATES:
+            self._vain_templates += 1
+            self._template = template_of(events[events.rfind(b"\n\n") + 1 :].lstrip(b"\n"))
+        return count
+
+    def _texts_of(self, field: str, texts: list[str]) -> int:
+        """Take in the texts that events brought in this field. Returns how many are some."""
+        count = len(texts) - texts.count("")
+        pieces = self._content if field == "content" else self._reasoning
+        pieces.extend(texts)
+        self.chunks += count
+        return count
 
     def take(self, payloads: Iterable[bytes]) -> int:
         """Take the payloads in. Returns how many of them brought text."""

@@ -28,6 +28,10 @@ class EventSplitter:
 
     def feed(self, block: bytes) -> list[bytes]:
         """The payloads of the events that `block` completes."""
+        return payloads_of(self.whole_events(block))
+
+    def whole_events(self, block: bytes) -> bytes:
+        """The events that `block` completes, blank lines between them; b"": none."""
         data = self._tail + block if self._tail else block
         if not self._has_begun:
             data = wire.without_mark(data)
@@ -37,15 +41,15 @@ class EventSplitter:
         end = data.rfind(b"\n\n")
         if end < 0:
             self._tail = data
-            return []
+            return b""
         self._tail = data[end + 2 :]
-        return _payloads(data[:end])
+        return data[:end]
 
     def end(self) -> list[bytes]:
         """The payloads that a stream leaves which ends without a blank line. A torn last one is
         not among them.
         """
-        payloads = _payloads(self._tail.replace(b"\r", b"\n"))
+        payloads = payloads_of(self._tail.replace(b"\r", b"\n"))
         self._tail = b""
         return [payload for payload in payloads if _is_whole(payload)]
 
@@ -57,7 +61,8 @@ def _with_line_feeds(data: bytes) -> bytes:
     return lines.replace(b"\r\n", b"\n").replace(b"\r", b"\n") + waiting
 
 
-def _payloads(events: bytes) -> list[bytes]:
+def payloads_of(events: bytes) -> list[bytes]:
+    """The payloads of events that blank lines divide."""
     payloads: list[bytes] = []
     for event in events.split(b"\n\n"):
         if b"\n" not in event:  # the usual one, without making lists

@@ -27,6 +27,7 @@ from shared.chat_api.errors import (
     Unreachable,
 )
 from shared.chat_api.event_stream import EventSplitter
+from shared.chat_api.pauses import Pauses
 from shared.chat_api.redaction import Redactor
 from shared.chat_api.request import Request
 from shared.records import Completion, Usage, is_cut
@@ -72,6 +73,7 @@ class Call:
         self._began = False  # HTTP 200 came
         self._headers: Mapping[str, str] = {}  # of the reply
         self._bytes = 0
+        self._has_ended = False  # its finish_reason came
         self._is_document = False  # one JSON object came whole, instead of a stream
         self._broken = ""  # why the transport ended before the stream did
 
@@ -80,42 +82,44 @@ class Call:
         self._began = True
         self._headers = headers
 
-    async def read(self, reply: aiohttp.ClientResponse) -> None:
+    async def read(self, reply: aiohttp.ClientResponse, pauses: Pauses) -> None:
         """Read the reply to its end, block by block."""
         content = reply.content
         block = await content.readany()
         # Blank lines keep a connection alive, before a stream and before a body.
         while block and not block.strip():
-            self._take([], len(block), 0)
+            self._account(0, len(block))
             block = await content.readany()
         block = wire.without_mark(block)
         if block.lstrip()[:1] in (b"{", b"<", b"["):
             await self._read_at_once(content, block)
             return
         splitter = EventSplitter()
+        transport = reply.connection.transport if reply.connection is not None else None
         while block:
-            self._take(splitter.feed(block), len(block), splitter.waiting_bytes)
+            count = self.gathering.take_events(splitter.whole_events(block))
+            self._account(count, len(block), splitter.waiting_bytes)
             if self.gathering.done or self.gathering.error:
                 await _read_out(content)
                 return
-            if len(block) < _FULL_BLOCK and not content.is_eof():
-                await _leave_alone(reply, self.timer.pause)
+            if len(block) < _FULL_BLOCK and transport is not None and not content.is_eof():
+                pauses.leave_alone(transport, self.timer.pause)
             block = await content.readany()
-        self._take(splitter.end(), 0, 0)
+        self._account(self.gathering.take(splitter.end()))
 
-    def _take(self, payloads: list[bytes], size: int, waiting: int) -> None:
-        """Take in what a block of `size` bytes brought; `waiting` bytes are of an event that has
+    def _account(self, count: int, size: int = 0, waiting: int = 0) -> None:
+        """Note that `count` tokens came with `size` bytes; `waiting` bytes are of an event that has
         not ended. Errors: `Oversized`.
         """
         self._bytes += size
-        had_ended = self.gathering.finish_reason is not None
-        count = self.gathering.take(payloads)
+        had_ended = self._has_ended
+        self._has_ended = self.gathering.finish_reason is not None
         if count:
             self.timer.take_tokens()
             if not had_ended:
                 self.timer.allow(self._clocks.stall)
             self._on_tokens(count)
-        if self.gathering.finish_reason is not None and not had_ended:
+        if self._has_ended and not had_ended:
             self.timer.allow(_AFTERMATH_SECONDS)
         max_tokens = self._request.max_tokens
         if (
@@ -134,7 +138,7 @@ class Call:
         block = await content.readany()
         while block:
             blocks.append(block)
-            self._take([], len(block), 0)
+            self._account(0, len(block))
             block = await content.readany()
         body = self._redactor.body(b"".join(blocks))
         if beginning.lstrip()[:1] == b"<":
@@ -144,7 +148,7 @@ class Call:
                 f" {message}",
                 status=200,
             )
-        self._take([body], 0, 0)
+        self._account(self.gathering.take([body]))
         self._is_document = self.gathering.error is None
 
     def take_document(self, body: bytes) -> None:
@@ -250,18 +254,6 @@ async def _read_out(content: aiohttp.StreamReader) -> None:
         async with asyncio.timeout(_END_SECONDS):
             while await content.readany():
                 pass
-
-
-async def _leave_alone(reply: aiohttp.ClientResponse, seconds: float) -> None:
-    """Let the kernel gather the stream: the event loop does not wake for this socket meanwhile."""
-    transport = reply.connection.transport if reply.connection is not None else None
-    if transport is None:
-        return
-    transport.pause_reading()
-    try:
-        await asyncio.sleep(seconds)
-    finally:
-        transport.resume_reading()
 
 
 async def bounded(reply: aiohttp.ClientResponse) -> bytes:
