@@ -9,6 +9,7 @@ from dataclasses import dataclass
 _PAUSE_SECONDS = 0.1
 _PAUSE_GROWTH = 0.05  # for each second of age
 _PAUSE_SECONDS_MAX = 0.2  # with what the loop is late, no token waits for a quarter of a second
+_SLACK_SECONDS = 1.0  # of a stall, which is some minutes
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,17 @@ class CallTimer:
         moment = self._ends
         if seconds:
             moment = min(moment, self._loop.time() + seconds)
+        self._moment = moment
         self._timeout.reschedule(None if moment == float("inf") else moment)
+
+    def allow_more(self, seconds: float) -> None:
+        """As `allow`, or up to a second longer: so a stream sets its timer once a second, and not
+        with each block.
+        """
+        slack = min(_SLACK_SECONDS, seconds / 20)
+        earliest = self._loop.time() + seconds
+        if not seconds or not earliest <= self._moment <= earliest + slack:
+            self.allow(seconds + slack)
 
     def take_tokens(self) -> None:
         """Tokens came."""
