@@ -12,6 +12,7 @@ import orjson
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from generator.monitor.loop_lag import LoopLag
 from generator.monitor.server.access import Access, is_loopback
 from generator.monitor.server.connections import BACKLOG, Connections
 from generator.monitor.server.history import SAMPLE_SECONDS, History
@@ -68,7 +69,8 @@ class Routes:
         self._status = status
         self._traces = traces
         self._controls = controls
-        self._metrics = exposition(status)
+        self._loop_lag = LoopLag()
+        self._metrics = exposition(status, self._loop_lag)
         self._history = History()
         self._next_sample: asyncio.TimerHandle | None = None
 
@@ -93,14 +95,17 @@ class Routes:
         app.router.add_route("*", "/{path:.*}", _nothing_here, expect_handler=_expects_nothing)
 
     def start_sampling(self) -> None:
-        """Sample the status for the history, now and every `SAMPLE_SECONDS`."""
+        """Sample the status for the history, now and every `SAMPLE_SECONDS`, and the loop's lag."""
+        self._loop_lag.start()
+        self._sample()
+
+    def _sample(self) -> None:
         self._history.add(time.time(), self._status())
-        self._next_sample = asyncio.get_running_loop().call_later(
-            SAMPLE_SECONDS, self.start_sampling
-        )
+        self._next_sample = asyncio.get_running_loop().call_later(SAMPLE_SECONDS, self._sample)
 
     def stop_sampling(self) -> None:
         """Take no further sample."""
+        self._loop_lag.stop()
         if self._next_sample:
             self._next_sample.cancel()
 

@@ -11,16 +11,18 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from generator.monitor.loop_lag import LoopLag
 from generator.monitor.status import LaneState, LaneStatus, RunStatus
 
 PREFIX = "stillhouse_"
 
 
 class StatusCollector(Collector):
-    """Yields a run's metrics from its status."""
+    """Yields a run's metrics from its status, and how late its event loop is."""
 
-    def __init__(self, status: Callable[[], RunStatus]) -> None:
+    def __init__(self, status: Callable[[], RunStatus], loop_lag: LoopLag) -> None:
         self._status = status
+        self._loop_lag = loop_lag
 
     def describe(self) -> list[Metric]:
         """Nothing: a status is taken only when metrics are asked for."""
@@ -48,6 +50,7 @@ class StatusCollector(Collector):
             ("tasks", "Tasks of the event loop", _tasks()),
         ):
             yield GaugeMetricFamily(PREFIX + name, text, value)
+        yield _lags(self._loop_lag)
         yield from _lane_counts(status.lanes)
         yield from _lane_states(status.lanes)
         yield from _lane_budgets(status.lanes)
@@ -59,6 +62,14 @@ def _counter(name: str, text: str, *labels: str) -> CounterMetricFamily:
 
 def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:
     return GaugeMetricFamily(PREFIX + name, text, labels=labels)
+
+
+def _lags(loop_lag: LoopLag) -> Metric:
+    text = "How late the event loop was over the last minute; quantile 1: at most"
+    lags = _gauge("loop_lag_seconds", text, "quantile")
+    for share, seconds in loop_lag.quantiles().items():
+        lags.add_metric([f"{share:g}"], seconds)
+    return lags
 
 
 def _lane_counts(lanes: list[LaneStatus]) -> Iterator[Metric]:
@@ -117,8 +128,8 @@ def _nan(value: float | None) -> float:
     return float("nan") if value is None else value
 
 
-def exposition(status: Callable[[], RunStatus]) -> Callable[[], bytes]:
+def exposition(status: Callable[[], RunStatus], loop_lag: LoopLag) -> Callable[[], bytes]:
     """A function that renders the metrics as text."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(StatusCollector(status))
+    registry.register(StatusCollector(status, loop_lag))
     return lambda: generate_latest(registry)

@@ -3,6 +3,7 @@ break.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -236,6 +237,24 @@ async def test_status_history_traces_and_metrics_say_what_the_run_does() -> None
         assert (await session.get(url + "/healthz")).status == 200
         assert (await session.get(url + "/readyz")).status == 200
         assert (await session.get(url + "/nothing")).status == 404
+
+
+async def test_metrics_tell_how_late_the_event_loop_is() -> None:
+    async with served() as (url, _), aiohttp.ClientSession() as session:
+        await asyncio.sleep(0.2)
+        # the loop hangs: a timer that was due meanwhile is late
+        asyncio.get_running_loop().call_soon(time.sleep, 0.4)
+        await asyncio.sleep(0.1)
+        metrics = await (await session.get(url + "/metrics")).text()
+    lags = {
+        share: float(line.split()[-1])
+        for line in metrics.splitlines()
+        for share in ("0.5", "0.99", "1")
+        if line.startswith(f'stillhouse_loop_lag_seconds{{quantile="{share}"}}')
+    }
+    assert list(lags) == ["0.5", "0.99", "1"]
+    assert 0 <= lags["0.5"] <= lags["0.99"] <= lags["1"]
+    assert lags["1"] > 0.3
 
 
 @pytest.mark.parametrize("state", get_args(LaneState))
