@@ -29,6 +29,8 @@ PAGES = (
     "docs/students.md",
     "docs/reliability.md",
     "docs/tutorial.md",
+    "README.zh-CN.md",
+    "docs/tutorial.zh-CN.md",
     "CONTRIBUTING.md",
     "docs/changing-the-code.md",
 )

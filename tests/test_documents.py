@@ -85,3 +85,12 @@ def test_the_pages_have_commands_that_are_run() -> None:
     assert "make generate" in runnable
     assert ".venv/generator/bin/python -m generator check data/rehearsed" in runnable
     assert any("exit" not in command and "rehearse --port" in command for command in runnable)
+
+
+@pytest.mark.parametrize("name", ["README", "docs/tutorial"])
+def test_the_chinese_page_has_the_commands_of_the_english_one(name: str) -> None:
+    english, chinese = (
+        [command.text for command in document_commands.commands(page)]
+        for page in (f"{name}.md", f"{name}.zh-CN.md")
+    )
+    assert chinese == english
