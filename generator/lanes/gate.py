@@ -184,7 +184,7 @@ class Gate:
             self._rate_limited(now, permit, error)
         elif isinstance(error, OUTAGES):
             self.account.concurrency.fault()
-            self.circuit.fail(now, error.message, permit.probe, jitter)
+            self.circuit.fail(now, with_remedy(error, self.lane), permit.probe, jitter)
         elif permit.probe:
             self.circuit.give_up_probe()
         return cost

@@ -3,7 +3,7 @@ points at. Pure.
 """
 
 from generator.config import LaneConfig
-from shared.chat_api.errors import BadRequest, CallError, KeyRefused, UnknownModel
+from shared.chat_api.errors import BadRequest, CallError, KeyRefused, UnknownModel, Unreachable
 
 
 def with_remedy(error: CallError, lane: LaneConfig) -> str:
@@ -19,6 +19,8 @@ def _remedy(error: CallError, lane: LaneConfig) -> str:
         return f"correct the key in {lane.api_key_env}"
     if isinstance(error, UnknownModel):
         return "correct `lane.model` or `lane.base_url`"
+    if isinstance(error, Unreachable):
+        return "look at the network, that server and `lane.base_url`"
     if not isinstance(error, BadRequest):
         return ""
     if error.setting == "lane.max_tokens":

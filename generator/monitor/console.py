@@ -219,5 +219,6 @@ def summary(status: RunStatus, next_command: str, traces: str = "traces/*.jsonl"
             f"this run: no sample was finished in {duration(status.elapsed_seconds)}{spend}"
             f"{failures}"
         )
-    lines += [f"traces: {status.corpus}/{traces}", f"next: {next_command}"]
+    if status.kept:
+        lines += [f"traces: {status.corpus}/{traces}", f"next: {next_command}"]
     return "\n".join(lines)

@@ -101,7 +101,8 @@ class RowShape:
             fields = ", ".join(list(row)[:8]) or "no field"
             expected_names = " or ".join(map(repr, names))
             raise BadRow(
-                f"no field {expected_names}, which problems.problem_field names: it has {fields}"
+                f"no field {expected_names}: it has {fields} (problems.problem_field names the"
+                " problem's)"
             )
         value = value_at(row, name)
         text = prompt_text(value)

@@ -28,6 +28,7 @@ from shared.hubs.modelscope import PREFIX, data_set_folder, on_modelscope
 from shared.row_files import check_format, choose_files, is_data_file
 from shared.splits import files_of_split
 
+OTHER_HUBS = "HF_ENDPOINT=… names a mirror, HUB=modelscope another hub"
 HubReader = Callable[[HubSet], Iterable[Any]]  # the split's rows, in order
 
 
@@ -157,10 +158,15 @@ def _open_hub(name: str, hub_set: HubSet, sources: BenchmarkSources) -> OpenBenc
         rows = sources.read_hub(hub_set)
     except Exception as error:  # the hubs' clients share no ancestor: "it cannot be had" is all
         why = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        remedy = f"give a local .jsonl file in {sources.names_key}"
+        remedy = (
+            f"check the network ({OTHER_HUBS}), or give a local .jsonl file in {sources.names_key}"
+        )
         if sources.copies_key:
             copy = expected_copies(name, hub_set)[0]
-            remedy = f'set {sources.copies_key} = "FOLDER" with {copy} in it'
+            remedy = (
+                f"check the network ({OTHER_HUBS}), or set {sources.copies_key} ="
+                f' "FOLDER" with {copy} in it'
+            )
         raise InputError(f"{origin}: cannot be loaded ({why}): {remedy}") from None
     version = getattr(rows, "_fingerprint", "")
     placed_rows = ((f"{origin}:{number}", row) for number, row in enumerate(rows, 1))

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import os
 import urllib.request
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -214,6 +215,12 @@ def _reason(error: aiohttp.ClientError, redactor: Redactor) -> str:
         return "the connection closed in the middle of the stream"
     if isinstance(error, aiohttp.ClientResponseError):  # and so does this one's
         text = f"the reply cannot be read: {error.message}"
+    elif isinstance(error, aiohttp.ClientConnectorError) and not isinstance(
+        error, aiohttp.ClientSSLError
+    ):
+        number = error.os_error.errno or 0  # a resolver's are negative, and have texts of their own
+        cause = os.strerror(number) if number > 0 else error.os_error.strerror
+        text = f"cannot connect to {error.host}:{error.port}: {cause}"
     else:
         text = str(error) or type(error).__name__
     return redactor.line(text)

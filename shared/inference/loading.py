@@ -86,7 +86,7 @@ def from_pretrained(load: Callable[..., Any], model: str | Path, **options: Any)
         cause = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         remedy = "copy or download the folder again"
         if not Path(model).is_dir():
-            remedy = "give a folder, or check the network"
+            remedy = "give a folder, or check the network (HF_ENDPOINT=… a mirror, HUB=modelscope)"
         raise InputError(f"model {model}: cannot be loaded ({cause}): {remedy}") from None
 
 

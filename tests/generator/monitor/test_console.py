@@ -141,6 +141,7 @@ def test_the_summary_gives_path_and_next_command() -> None:
     assert "data/[bold]x/traces/*.jsonl" in text
     assert text.splitlines()[-1] == "next: python -m generator export data/x traces.jsonl"
     assert "no call was made" in console.summary(status(verdicts={}, phase="done"), "x")
+    assert "next:" not in console.summary(status(kept=0), "x"), "nothing to export"
 
 
 def test_a_run_that_was_stopped_before_its_first_sample_does_not_say_that_nothing_was_left() -> (

@@ -75,7 +75,7 @@ def test_blank_lines_a_byte_order_mark_and_windows_line_ends_are_no_faults(tmp_p
         (b"[1, 2]", "a JSON list where an object belongs"),
         (
             b'{"text": "x"}',
-            "no field 'problem' or 'question', which problems.problem_field names: it has text",
+            "no field 'problem' or 'question': it has text (problems.problem_field names the problem's)",
         ),
         (b'{"problem": "  "}', "field 'problem' is empty"),
         (b'{"problem": 3}', "field 'problem' is int, not a text"),

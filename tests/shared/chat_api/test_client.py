@@ -157,6 +157,7 @@ async def test_an_address_where_nobody_listens_is_unreachable() -> None:
         ) as client:
             error = await failure(client)
     assert isinstance(error, Unreachable)
+    assert ": Connection refused" in error.message
     assert error.partial is None
 
 
