@@ -45,14 +45,14 @@ def write_weak(
     """
     manifest = files.read_manifest(run)
     record = _model_record(run, manifest, model)
-    examined = files.read_model(run, record, manifest)
-    failed = {name: _failed_questions(cases) for name, cases in examined.items()}
-    if not any(failed.values()):
+    cases_by_model = files.read_model(run, record, manifest)
+    failed_questions = {name: _failed_questions(cases) for name, cases in cases_by_model.items()}
+    if not any(failed_questions.values()):
         return f"{record['name']} fails no problem of this run: nothing was written"
     if source is None:
-        selection = _failed_themselves(failed)
+        selection = _failed_themselves(failed_questions)
     else:
-        selection = _near(source, neighbours, manifest, examined, failed)
+        selection = _near(source, neighbours, manifest, cases_by_model, failed_questions)
     if not selection.rows:
         raise InputError(
             f"{source}: no problem in it is near a failed one{selection.note}: give another"
@@ -65,7 +65,8 @@ def write_weak(
     note_ours(path)
     return (
         f"{path}: {len(selection.rows)} {selection.what} that {record['name']} fails"
-        f" ({_counts(failed)}){selection.note}\nnext: .venv/generator/bin/python -m generator run"
+        f" ({_counts(failed_questions)}){selection.note}\n"
+        "next: .venv/generator/bin/python -m generator run"
         f" CONFIG.toml --set problems.source={path} --set corpus=FOLDER"
     )
 

@@ -268,7 +268,7 @@ def fill(values: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(name, str) or name not in PRESETS:
         raise ValueError(f"no preset {name!r}: there are {', '.join(PRESETS)}")
     lane = PRESETS[name].lane
-    filled = {**lane, **values}
+    lane_values = {**lane, **values}
     if isinstance(values.get("batch"), Mapping):
-        filled["batch"] = {**lane.get("batch", {}), **values["batch"]}
-    return filled
+        lane_values["batch"] = {**lane.get("batch", {}), **values["batch"]}
+    return lane_values

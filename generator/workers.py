@@ -101,8 +101,8 @@ class Workers:
             self._on_stop(stop)
             return
         why = lane.stopped or lane.gives_up
-        others = [each for each in self.batch_lanes if each is not lane and each.is_at_work]
-        is_anyone_left = others or any(not task.done() for task in self._live_tasks)
+        other_lanes = [each for each in self.batch_lanes if each is not lane and each.is_at_work]
+        is_anyone_left = other_lanes or any(not task.done() for task in self._live_tasks)
         if not why or is_anyone_left or self._feed.stopped:
             return
         ask = await self._feed.next()

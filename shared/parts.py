@@ -82,13 +82,14 @@ def record_parts(corpus: Path, parts: int) -> None:
 
 def check_parts(corpus: Path, parts: int) -> None:
     """Errors: `InputError` where the corpus is not one of so many parts, and cannot become one."""
-    recorded = recorded_parts(corpus)
-    if recorded and recorded != parts:
+    recorded_count = recorded_parts(corpus)
+    if recorded_count and recorded_count != parts:
         raise InputError(
-            f"{corpus}: divided into {recorded} parts: go on with {recorded}, or choose another"
+            f"{corpus}: divided into {recorded_count} parts: go on with"
+            f" {recorded_count}, or choose another"
             " `corpus` for another number"
         )
-    if not recorded and (corpus / "ledger.sqlite").exists():
+    if not recorded_count and (corpus / "ledger.sqlite").exists():
         raise InputError(
             f"{corpus}: filled by one process: go on without parts, or choose another `corpus`"
         )
@@ -96,9 +97,10 @@ def check_parts(corpus: Path, parts: int) -> None:
 
 def check_not_divided(corpus: Path) -> None:
     """Errors: `InputError` where the corpus is one of parts: one process would ask all again."""
-    recorded = recorded_parts(corpus)
-    if recorded:
+    recorded_count = recorded_parts(corpus)
+    if recorded_count:
         raise InputError(
-            f"{corpus}: divided into {recorded} parts: go on with `--parts {recorded} --on local:W`"
+            f"{corpus}: divided into {recorded_count} parts: go on with"
+            f" `--parts {recorded_count} --on local:W`"
             ", or choose another `corpus`"
         )

@@ -21,9 +21,10 @@ def freeze_date(template: str, today: datetime) -> str:
     """The template with the day written in; one without a date, or with a day already, as it is."""
     if _CALL.search(template) is None:
         return template
-    dated = _CALL.sub(lambda call: json.dumps(today.strftime(call["format"])), template)
-    dated = _CONDITION.sub("true", dated)  # servers without this function would take their own day
-    return f"{{# The date is {today.date().isoformat()}, as in training. -#}}{dated}"
+    dated_template = _CALL.sub(lambda call: json.dumps(today.strftime(call["format"])), template)
+    # Servers without this function would take their own day.
+    dated_template = _CONDITION.sub("true", dated_template)
+    return f"{{# The date is {today.date().isoformat()}, as in training. -#}}{dated_template}"
 
 
 def has_date(template: str) -> bool:

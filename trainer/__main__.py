@@ -115,8 +115,8 @@ def _with_config(arguments: argparse.Namespace) -> int:
     if arguments.command == "plan":
         from trainer.loop.prepare import prepare
 
-        prepared = prepare(config, cards=arguments.gpus)
-        print_result(prepared.as_dict(), "\n".join(prepared.plan_lines()), arguments.json)
+        preparation = prepare(config, cards=arguments.gpus)
+        print_result(preparation.as_dict(), "\n".join(preparation.plan_lines()), arguments.json)
         return 0
     from trainer.inspection import inspect
 

@@ -82,12 +82,12 @@ def _show(tokenizer: Any, example: Example, title: str) -> None:
     console.rule(f"{title}  {example.id}")
     box = "; the box at its end is added (data.unboxed)" if example.box_added else ""
     console.print(Text(f"from {example.source}{box}", "yellow"))
-    for learnt, style, name in (
+    for is_learnt, style, name in (
         (False, "bright_black", "not in the loss"),
         (True, "green", "in the loss"),
     ):
         text = Text()
-        parts = [piece for piece in pieces(tokenizer, example) if piece.learnt == learnt]
+        parts = [piece for piece in pieces(tokenizer, example) if piece.learnt == is_learnt]
         for number, piece in enumerate(parts):
             shade = style if number % 2 else f"{style} bold"
             if _special(piece.text):
@@ -127,10 +127,10 @@ def _row_html(tokenizer: Any, example: Example, number: int) -> str:
         spans.append(
             f'<span class="{loss_css} {shade_css}" title="{piece.start}: {ids}">{text}</span>'
         )
-    learnt = len(example) - example.prompt_length
+    num_loss_tokens = len(example) - example.prompt_length
     return (
         f"<section><h2>Row {number}</h2><p class=dim>{html.escape(example.id)} ·"
-        f" {html.escape(example.source)} · {len(example):,} tokens, {learnt:,} in the"
+        f" {html.escape(example.source)} · {len(example):,} tokens, {num_loss_tokens:,} in the"
         f" loss{' · box added' if example.box_added else ''}</p><pre>{''.join(spans)}</pre></section>\n"
     )
 

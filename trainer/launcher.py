@@ -118,13 +118,13 @@ class Launcher:
         """After a signal, processes that ended otherwise than in order: before the first step one
         may leave while another waits for it.
         """
-        first = self._workers[0]
+        first_worker = self._workers[0]
         deadline = time.monotonic() + STOPPING_SECONDS
-        while first.code is None and time.monotonic() < deadline:
+        while first_worker.code is None and time.monotonic() < deadline:
             if all(worker.code is not None for worker in self._workers[1:]):
                 deadline = min(deadline, time.monotonic() + 1.0)
             time.sleep(POLL_SECONDS)
-        if first.code != 0:
+        if first_worker.code != 0:
             self._say(
                 f"stopped: {self._signal}: the same command goes on from the last whole checkpoint"
             )
@@ -132,8 +132,8 @@ class Launcher:
 
     def _failed(self) -> int:
         """Tell why, by the process that failed first; the exit code."""
-        failed = [worker for worker in self._workers if worker.code]
-        cause = min(failed, key=_rank_of_cause)
+        failures = [worker for worker in self._workers if worker.code]
+        cause = min(failures, key=_rank_of_cause)
         assert cause.code
         self._end_all()
         if cause.code < 0:

@@ -131,9 +131,9 @@ class EndpointEngine:
         """Ask until an answer comes. Errors: `EndpointDead`, `InputError`."""
         failures = 0
         refusals = 0
-        tried: set[Server] = set()  # since the last wait
+        failed_servers: set[Server] = set()  # since the last wait
         while True:
-            server = next_server(self._servers, time.monotonic(), tried)
+            server = next_server(self._servers, time.monotonic(), failed_servers)
             request = server.fields.request(sample)
             try:
                 with server.call():
@@ -156,13 +156,13 @@ class EndpointEngine:
                 if isinstance(error, _USERS_TO_MEND):
                     raise self._input_error(error, server) from None
                 failures += 1
-                tried.add(server)
+                failed_servers.add(server)
                 if not isinstance(error, EmptyAnswer):  # which may be the question's fault
                     server.failed(time.monotonic())
                 if failures >= self._engine.attempts * len(self._servers):
                     raise _dead(error, server, failures) from None
-                if len(tried) == len(self._servers):  # each of them has failed once more
-                    tried.clear()
+                if len(failed_servers) == len(self._servers):  # each of them has failed once more
+                    failed_servers.clear()
                     rounds = failures // len(self._servers)
                     await asyncio.sleep(min(0.5 * 2**rounds, _LONGEST_WAIT_SECONDS))
 

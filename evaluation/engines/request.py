@@ -67,23 +67,24 @@ class RequestFields:
         """Take note of what a refusal refuses of `request`; whether to ask again, with less."""
         if not error.wording:
             return False
-        sent = _optional_fields(request)
-        if self._refused & sent:  # another call has found it out meanwhile
+        optional_fields = _optional_fields(request)
+        if self._refused & optional_fields:  # another call has found it out meanwhile
             return True
-        optional = (self._optional & sent) - self._accepted
-        named = frozenset(name for name in optional if error.names(name))
-        if not named and isinstance(error, BadRequest):
-            named = optional & _NOT_IN_OPENAIS_API
-        self._refused |= named
-        return bool(named)
+        optional = (self._optional & optional_fields) - self._accepted
+        named_fields = frozenset(name for name in optional if error.names(name))
+        if not named_fields and isinstance(error, BadRequest):
+            named_fields = optional & _NOT_IN_OPENAIS_API
+        self._refused |= named_fields
+        return bool(named_fields)
 
     def accept(self, request: Request) -> str:
         """Take note of a request that was answered; a line for the user where there is news,
         else "".
         """
-        sent = _optional_fields(request)
-        self._accepted |= sent
-        self._refused -= sent  # a refusal that named no field may have been of something else
+        optional_fields = _optional_fields(request)
+        self._accepted |= optional_fields
+        # A refusal that named no field may have been of something else.
+        self._refused -= optional_fields
         news = self._refused - self._announced
         self._announced |= news
         if not news:

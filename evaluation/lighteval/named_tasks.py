@@ -139,8 +139,8 @@ def _metrics_of(config: LightevalTaskConfig, warn: Callable[[str], None]) -> lis
     """The metrics of a task that can judge an answer. Errors: `InputError` where there is none."""
     needs = {", ".join(metric_names(metric)): need_of(metric) for metric in config.metrics}
     metrics = [metric for metric in config.metrics if not need_of(metric)]
-    left_out = {name: need for name, need in needs.items() if need}
-    reasons = "; ".join(f"{name} needs {need}" for name, need in left_out.items())
+    left_out = {name: package for name, package in needs.items() if package}
+    reasons = "; ".join(f"{name} needs {package}" for name, package in left_out.items())
     if not metrics:
         raise InputError(
             f"benchmarks: lighteval:{config.name} cannot be asked here: {reasons}; a model is asked"

@@ -75,8 +75,8 @@ def modules_of(spec: TaskSpec) -> list[str]:
 
 def unknown_task(spec: TaskSpec) -> InputError:
     """The refusal of a name that is no task's, with the nearest that are."""
-    known = {name for names in _names_by_module().values() for name in names.shown()}
-    near = difflib.get_close_matches(spec.name, known - {spec.name}, 3, 0.5)
+    known_names = {name for names in _names_by_module().values() for name in names.shown()}
+    near = difflib.get_close_matches(spec.name, known_names - {spec.name}, 3, 0.5)
     nearest = f": nearest: {', '.join(near)}" if near else ""
     return InputError(f"benchmarks: lighteval has no task {spec.name!r}{nearest}")
 
@@ -155,12 +155,12 @@ def _name_arguments(tree: ast.Module) -> Iterator[ast.expr]:
 
 def _beginning(value: ast.expr) -> str:
     """The text that an expression begins with; "" where it does not show."""
-    first = value
+    first_node = value
     if isinstance(value, ast.JoinedStr) and value.values:
-        first = value.values[0]
+        first_node = value.values[0]
     elif isinstance(value, ast.BinOp):
-        first = value.left
-    return str(first.value) if isinstance(first, ast.Constant) else ""
+        first_node = value.left
+    return str(first_node.value) if isinstance(first_node, ast.Constant) else ""
 
 
 def _texts(tree: ast.Module) -> Iterator[str]:

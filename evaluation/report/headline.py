@@ -47,20 +47,20 @@ def _single_card(name: str, entry: Entry) -> str:
 
 def _comparison_card(name: str, entry: Entry) -> str:
     base = entry["base"]
-    tuned = entry["tuned"]
+    tuned_figures = entry["tuned"]
     low, high = entry["interval95"]
     notes = "".join(f"<li>{escape(note)}</li>" for note in _notes(entry))
     return (
         f'<article class="card {_tone(entry)}">'
         f"<h2>{escape(name)} <span class=dim>{entry['n']:,} problems</span></h2>"
         f"<p class=big>{plots.percent(base['accuracy'], 1)} →"
-        f" <b>{plots.percent(tuned['accuracy'], 1)}</b></p>"
+        f" <b>{plots.percent(tuned_figures['accuracy'], 1)}</b></p>"
         f"<p class=verdict>{escape(_sentence(entry))}</p>"
         f"<p>{plots.points(entry['difference'])} points,"
         f" 95% interval {plots.points(low)} to {plots.points(high)};"
         f" {entry['fixed']} fixed, {entry['broken']} broken,"
         f" McNemar p = {show_p(entry['mcnemar_p'])}.</p>"
-        f"<p class=dim>{escape(base['model'])} → {escape(tuned['model'])}</p>"
+        f"<p class=dim>{escape(base['model'])} → {escape(tuned_figures['model'])}</p>"
         + (f"<ul class=notes>{notes}</ul>" if notes else "")
         + "</article>"
     )

@@ -53,9 +53,9 @@ def compare_runs(base_run: Path, tuned_run: Path, out: Path | None) -> dict[str,
     Errors: `InputError` for a folder that is no finished run, or where nothing is common.
     """
     base = _find(base_run)
-    tuned = _find(tuned_run)
-    results = _common_results(base, tuned, _distinct_names(base, tuned))
-    manifest = _manifest(base, tuned, results, out)
+    tuned_model = _find(tuned_run)
+    results = _common_results(base, tuned_model, _distinct_names(base, tuned_model))
+    manifest = _manifest(base, tuned_model, results, out)
     if out is None:
         return comparison_of(manifest, results)
     out.mkdir(parents=True, exist_ok=True)

@@ -33,7 +33,8 @@ def _entry(benchmark: str, manifest: Mapping[str, Any], results: Results) -> dic
     if not tuned_models:
         return {"n": len(base_cases), "base": summary(base, base_cases)}
     comparisons = [
-        compare(base, base_cases, tuned, results[tuned][benchmark]) for tuned in tuned_models
+        compare(base, base_cases, tuned_model, results[tuned_model][benchmark])
+        for tuned_model in tuned_models
     ]
     for comparison in comparisons:
         comparison["warnings"] += manifest.get("unequal", [])

@@ -17,7 +17,7 @@ from generator.answer import Answer
 from generator.batch.leftovers import Harvest, Leftovers
 from generator.batch.output_lines import OutputLine, output_lines
 from generator.batch.progress import BatchBook
-from generator.batch.requests_file import Asked, BatchFiles
+from generator.batch.requests_file import BatchFiles, BatchLine
 from generator.batch.surroundings import Lines, Surroundings
 from generator.corpus.batch_table import BatchRow
 from shared.chat_api.batch_client import BatchClient, is_address
@@ -106,7 +106,7 @@ class Collector:
                 harvest.counts["malformed"] += 1
             elif line.line in harvest.seen:
                 harvest.counts["doubled"] += 1
-            elif harvest.files.asked(line.line).sample_id != line.sample_id:
+            elif harvest.files.line(line.line).sample_id != line.sample_id:
                 harvest.counts["malformed"] += 1
             elif line.is_answer:
                 harvest.seen.add(line.line)
@@ -119,8 +119,8 @@ class Collector:
                 harvest.failures[line.line] = error
 
     async def _take(self, harvest: Harvest, line: OutputLine) -> None:
-        asked = harvest.files.asked(line.line)
-        request = _request(asked, self._lines.config.model)
+        batch_line = harvest.files.line(line.line)
+        request = _request(batch_line, self._lines.config.model)
         try:
             completion = self._client.completion(line.body, request)
         except CallError as error:
@@ -133,25 +133,27 @@ class Collector:
         harvest.counts["ok"] += 1
         if line.line not in harvest.settled:
             self._lines.answered(harvest.row, line.line, completion)
-        await self._store(harvest, asked, completion)
+        await self._store(harvest, batch_line, completion)
 
-    async def _store(self, harvest: Harvest, asked: Asked, completion: Completion) -> None:
+    async def _store(self, harvest: Harvest, batch_line: BatchLine, completion: Completion) -> None:
         """Into the corpus, where this batch is the sample's and no earlier process has done it."""
-        ask = asked.ask
+        ask = batch_line.ask
         owners = self._around.owners
-        if owners.get(asked.sample_id) != harvest.row.name:
+        if owners.get(batch_line.sample_id) != harvest.row.name:
             harvest.counts["late"] += 1
             return
         answer = Answer(
             completion,
             harvest.row.lane,
             self._lines.config.model,
-            asked.params,
+            batch_line.params,
             ask.attempts + 1,
             ask.cost_usd + self._lines.usd(completion.usage),
         )
-        await self._around.finish(ask, asked.messages, asked.params, answer, asked.asked_at)
-        del owners[asked.sample_id]
+        await self._around.finish(
+            ask, batch_line.messages, batch_line.params, answer, batch_line.asked_at
+        )
+        del owners[batch_line.sample_id]
         self._around.samples.settle_lent(ask.problem)
 
     # The end
@@ -176,10 +178,10 @@ def _is_there(path: Path) -> bool:
     return path.exists()
 
 
-def _request(asked: Asked, model: str) -> Request:
-    params = asked.params
+def _request(batch_line: BatchLine, model: str) -> Request:
+    params = batch_line.params
     return Request(
-        asked.messages,
+        batch_line.messages,
         model,
         float(params["temperature"]),
         float(params["top_p"]),

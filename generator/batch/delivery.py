@@ -155,9 +155,9 @@ class Delivery:
         )
         row = self._book.change(row, state="held", note=note)
         self._book.say("batch held", row, why=note)
-        for asked in BatchFiles(self._around.folder, row.name).all_asked():
-            if self._around.owners.get(asked.sample_id) == row.name:
-                self._around.samples.withhold(asked.ask.problem)
+        for batch_line in BatchFiles(self._around.folder, row.name).lines():
+            if self._around.owners.get(batch_line.sample_id) == row.name:
+                self._around.samples.withhold(batch_line.ask.problem)
         return row
 
     # Watch
@@ -165,7 +165,7 @@ class Delivery:
     async def _watch(self, row: BatchRow) -> BatchRow:
         pause = BACK_OFF_SECONDS
         misses = 0
-        unfinished = 0
+        incomplete_looks = 0
         while True:
             try:
                 batch = await self._client.retrieve(row.batch_id)
@@ -186,7 +186,7 @@ class Delivery:
             row = self._seen(row, batch)
             has_files = bool(batch.output_file_id or batch.error_file_id)
             is_whole = has_files or batch.status != "completed"  # they may come a little later
-            if batch.has_ended and (is_whole or unfinished == LOOKS):
+            if batch.has_ended and (is_whole or incomplete_looks == LOOKS):
                 self._book.say(
                     "batch ended",
                     row,
@@ -197,7 +197,7 @@ class Delivery:
                 )
                 return self._book.change(row, state="ended", note=batch.errors)
             if batch.has_ended:
-                unfinished += 1
+                incomplete_looks += 1
             await self._sleep(self._lines.config.batch.poll_seconds)
 
     def _seen(self, row: BatchRow, batch: Batch) -> BatchRow:

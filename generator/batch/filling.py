@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from generator.batch.progress import BatchBook
-from generator.batch.requests_file import Asked, Draft
+from generator.batch.requests_file import BatchLine, Draft
 from generator.batch.surroundings import Lines, Surroundings
 from generator.corpus.batch_table import BatchRow
 from generator.sample_policy import Ask
@@ -37,13 +37,13 @@ class Filler:
         Errors: `CannotWrite`; whatever `Samples.next` raises.
         """
         while True:
-            wanted = await self._lines.most_lines(self._lines.config.batch.lines)
-            if wanted < 1:
+            max_lines = await self._lines.most_lines(self._lines.config.batch.lines)
+            if max_lines < 1:
                 if not await may_send():
                     return None
                 await asyncio.sleep(LOOK_SECONDS)
                 continue
-            draft = await self._gather(wanted)
+            draft = await self._gather(max_lines)
             if draft is None:
                 return None
             row = await self._reserve(draft)
@@ -63,11 +63,11 @@ class Filler:
                 ask = await self._next(patience)
             if ask is None:
                 break
-            asked, body = self._request(ask)
+            batch_line, body = self._request(ask)
             if not draft.fits(body, batch.megabytes * MEGABYTE):
                 self._carried = ask
                 break
-            draft.add(asked, body)
+            draft.add(batch_line, body)
         if draft.sample_ids and not self._around.draining.is_set():
             return draft
         draft.discard()
@@ -77,11 +77,11 @@ class Filler:
         """The next sample; None where none came in time, or none will."""
         taking = asyncio.ensure_future(self._around.samples.next(to_lend=True))
         try:
-            done, _ = await asyncio.wait({taking}, timeout=patience)
+            finished_tasks, _ = await asyncio.wait({taking}, timeout=patience)
         except asyncio.CancelledError:
             taking.cancel()
             raise
-        if not done:
+        if not finished_tasks:
             taking.cancel()
             # It may have been given one in this moment.
             with contextlib.suppress(asyncio.CancelledError):
@@ -89,7 +89,7 @@ class Filler:
             return None
         return taking.result()
 
-    def _request(self, ask: Ask) -> tuple[Asked, dict[str, Any]]:
+    def _request(self, ask: Ask) -> tuple[BatchLine, dict[str, Any]]:
         messages, params = self._around.question(ask)
         lane = self._lines.config
         max_tokens = int(params["max_tokens"])
@@ -103,16 +103,16 @@ class Filler:
             "max_tokens": max_tokens,
             **lane.extra_body,
         }
-        return Asked(ask, messages, _as_sent(body, lane.extra_body), _now()), body
+        return BatchLine(ask, messages, _as_sent(body, lane.extra_body), _now()), body
 
     async def _reserve(self, draft: Draft) -> BatchRow | None:
         """Book a draft's lines and make it a batch. Where the budgets have less meanwhile, it is
         cut; None: to nothing.
         """
         while True:
-            allowed = await self._lines.most_lines(len(draft.sample_ids))
-            if allowed < len(draft.sample_ids):
-                for ask in draft.cut(allowed):
+            max_lines = await self._lines.most_lines(len(draft.sample_ids))
+            if max_lines < len(draft.sample_ids):
+                for ask in draft.cut(max_lines):
                     self._around.samples.take_back(ask)
             if not draft.sample_ids:
                 draft.discard()
@@ -122,8 +122,8 @@ class Filler:
             if row is not None:
                 break
         draft.keep()
-        for asked in draft.files.all_asked():
-            self._around.owners[asked.sample_id] = row.name
+        for batch_line in draft.files.lines():
+            self._around.owners[batch_line.sample_id] = row.name
         self._book.change(row)
         self._around.tell(
             "batch filled", lane=self._lines.config.name, batch=row.name, lines=row.lines

@@ -101,19 +101,19 @@ class BatchLane:
                 for row in list(self._book.open_rows.values()):
                     group.create_task(self._follow(row, resumed=True))
                 while await self._may_send():
-                    filled = await self._filler.fill(self._may_send)
-                    if filled is None:
+                    new_row = await self._filler.fill(self._may_send)
+                    if new_row is None:
                         break
-                    group.create_task(self._follow(filled, resumed=False))
+                    group.create_task(self._follow(new_row, resumed=False))
                 self._filler.give_back()
         finally:
             self._is_running = False
 
     async def _follow(self, row: BatchRow, resumed: bool) -> None:
         """Take one batch from where it is to its end."""
-        delivered = await self._delivery.deliver(row, resumed)
-        if delivered is not None:
-            await self._collector.collect(delivered)
+        ended_row = await self._delivery.deliver(row, resumed)
+        if ended_row is not None:
+            await self._collector.collect(ended_row)
         self._ended.set()
 
     async def _may_send(self) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from generator.answer import Answer
 from generator.batch.progress import BatchBook
-from generator.batch.requests_file import Asked, BatchFiles
+from generator.batch.requests_file import BatchFiles, BatchLine
 from generator.batch.surroundings import Lines, Surroundings
 from generator.corpus.batch_table import BatchRow
 from shared.chat_api.errors import (
@@ -61,9 +61,9 @@ class Leftovers:
             error = harvest.failures.get(line, self._silence(harvest))
             if line not in harvest.settled:
                 self._settle(harvest, line, error)
-            asked = harvest.files.asked(line)
-            if self._around.owners.get(asked.sample_id) == row.name:
-                await self._ask_again(harvest, asked, error)
+            batch_line = harvest.files.line(line)
+            if self._around.owners.get(batch_line.sample_id) == row.name:
+                await self._ask_again(harvest, batch_line, error)
 
     def _silence(self, harvest: Harvest) -> CallError | None:
         """What it means that the output says nothing about a line."""
@@ -82,17 +82,19 @@ class Leftovers:
             usage = error.partial.usage if error.partial else Usage()
             self._lines.failed(row, line, error.kind, usage)
 
-    async def _ask_again(self, harvest: Harvest, asked: Asked, error: CallError | None) -> None:
+    async def _ask_again(
+        self, harvest: Harvest, batch_line: BatchLine, error: CallError | None
+    ) -> None:
         """Give a sample back; one whose attempts are used up, or whose request is bad, is a
         failure.
         """
-        ask = asked.ask
+        ask = batch_line.ask
         is_free = error is None or isinstance(error, RateLimited) or self._lines.stopped
         attempts = ask.attempts if error is None else ask.attempts + 1
         is_bad = isinstance(error, CallError) and not error.retryable and not self._lines.stopped
         is_over = attempts >= self._around.attempts and not is_free
         owners = self._around.owners
-        del owners[asked.sample_id]
+        del owners[batch_line.sample_id]
         if error is None or not (is_bad or is_over):
             harvest.counts["asked again"] += 1
             self._around.samples.take_back(replace(ask, attempts=attempts))
@@ -103,11 +105,13 @@ class Leftovers:
             replace(best, error=error.message, first_token_seconds=None, total_seconds=0.0),
             harvest.row.lane,
             self._lines.config.model,
-            asked.params,
+            batch_line.params,
             attempts,
             ask.cost_usd,
         )
-        await self._around.finish(ask, asked.messages, asked.params, answer, asked.asked_at)
+        await self._around.finish(
+            ask, batch_line.messages, batch_line.params, answer, batch_line.asked_at
+        )
         self._around.samples.settle_lent(ask.problem)
 
     def _judge_the_lane(self, harvest: Harvest) -> None:

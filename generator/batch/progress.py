@@ -21,14 +21,14 @@ class BatchBook:
 
     def change(self, row: BatchRow, **fields: Any) -> BatchRow:
         """Note a batch as it is now. Errors: `CannotWrite`."""
-        changed = replace(row, **fields)
-        if self.open_rows.get(row.name) != changed:
-            self._ledger.change_batch(changed)
-        if changed.state == "done":
+        new_row = replace(row, **fields)
+        if self.open_rows.get(row.name) != new_row:
+            self._ledger.change_batch(new_row)
+        if new_row.state == "done":
             self.open_rows.pop(row.name, None)
         else:
-            self.open_rows[row.name] = changed
-        return changed
+            self.open_rows[row.name] = new_row
+        return new_row
 
     def say(self, event: str, row: BatchRow, **details: Any) -> None:
         """A line of the log."""

@@ -24,7 +24,7 @@ DRAFT = ".draft"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class BatchLine:
     """One line: the sample, and how it is asked."""
 
     ask: Ask
@@ -58,19 +58,19 @@ class BatchFiles:
         self.asks = folder / name.replace(".jsonl", ".asks.jsonl")
         self._offsets: list[int] = []
 
-    def asked(self, line: int) -> Asked:
+    def line(self, number: int) -> BatchLine:
         """A line as it was asked. The first call reads the file once, for where lines begin."""
         if not self._offsets:
             self._offsets = list(_offsets(self.asks))
         with self.asks.open("rb") as file:
-            file.seek(self._offsets[line])
-            return _asked(orjson.loads(file.readline()))
+            file.seek(self._offsets[number])
+            return _batch_line(orjson.loads(file.readline()))
 
-    def all_asked(self) -> Iterator[Asked]:
+    def lines(self) -> Iterator[BatchLine]:
         """Every line in order."""
         with self.asks.open("rb") as file:
             for line in file:
-                yield _asked(orjson.loads(line))
+                yield _batch_line(orjson.loads(line))
 
     def output(self, kind: str) -> Path:
         """Where the provider's `output` or `errors` go."""
@@ -112,25 +112,25 @@ class Draft:
         """Whether a line more stays within so many bytes; a first one always does."""
         return not self.sample_ids or self.bytes + len(orjson.dumps(body)) + 256 <= most_bytes
 
-    def add(self, asked: Asked, body: dict[str, Any]) -> None:
+    def add(self, batch_line: BatchLine, body: dict[str, Any]) -> None:
         """Write a line to both files. Errors: `CannotWrite`."""
         row = {
-            "custom_id": custom_id(asked.sample_id, len(self.sample_ids)),
+            "custom_id": custom_id(batch_line.sample_id, len(self.sample_ids)),
             "method": "POST",
             "url": self._url,
             "body": body,
         }
         with writing(self.files.requests):
             self.bytes += self._requests.write(orjson.dumps(row) + b"\n")
-            self._asks.write(orjson.dumps(_row(asked)) + b"\n")
-        self.sample_ids.append(asked.sample_id)
+            self._asks.write(orjson.dumps(_row(batch_line)) + b"\n")
+        self.sample_ids.append(batch_line.sample_id)
         self._ends.append((self.bytes, self._asks.tell()))
 
     def cut(self, lines: int) -> list[Ask]:
         """Leave only the first lines; the samples of the others."""
         with writing(self.files.requests):
             self._asks.seek(self._ends[lines - 1][1] if lines else 0)
-            left_out = [_asked(orjson.loads(line)).ask for line in self._asks]
+            left_out = [_batch_line(orjson.loads(line)).ask for line in self._asks]
             self.bytes, asks_end = self._ends[lines - 1] if lines else (0, 0)
             self._requests.truncate(self.bytes)
             self._requests.seek(self.bytes)
@@ -172,8 +172,8 @@ def _offsets(path: Path) -> Iterator[int]:
             position += len(line)
 
 
-def _row(asked: Asked) -> dict[str, Any]:
-    ask = asked.ask
+def _row(batch_line: BatchLine) -> dict[str, Any]:
+    ask = batch_line.ask
     return {
         "problem": ask.problem.text,
         "gold": ask.problem.gold,
@@ -182,13 +182,13 @@ def _row(asked: Asked) -> dict[str, Any]:
         "longer": ask.longer,
         "attempts": ask.attempts,
         "cost_usd": ask.cost_usd,
-        "messages": asked.messages,
-        "params": asked.params,
-        "asked_at": asked.asked_at,
+        "messages": batch_line.messages,
+        "params": batch_line.params,
+        "asked_at": batch_line.asked_at,
     }
 
 
-def _asked(row: dict[str, Any]) -> Asked:
+def _batch_line(row: dict[str, Any]) -> BatchLine:
     problem = Problem.of(row["problem"], row["gold"], row["source"])
     ask = Ask(problem, row["sample"], row["longer"], row["attempts"], row["cost_usd"])
-    return Asked(ask, row["messages"], row["params"], row["asked_at"])
+    return BatchLine(ask, row["messages"], row["params"], row["asked_at"])

@@ -58,22 +58,22 @@ def _book_lost_batches(lanes: Mapping[str, BatchLane], around: Surroundings) -> 
         lane = lanes.get(name.removeprefix("stillhouse-").rpartition("-")[0])
         if lane is not None:
             files = BatchFiles(around.folder, name)
-            lane.book_again(name, [asked.sample_id for asked in files.all_asked()])
+            lane.book_again(name, [batch_line.sample_id for batch_line in files.lines()])
             around.tell("batch booked again", lane=lane.name, batch=name)
 
 
 def _own(
     row: BatchRow, around: Surroundings, hold: Callable[[Problem], None], is_lost: bool
 ) -> None:
-    every_line = BatchFiles(around.folder, row.name).all_asked()
+    every_line = BatchFiles(around.folder, row.name).lines()
     while True:
         lines = list(islice(every_line, CHUNK))
         if not lines:
             return
-        finished = around.ledger.finished(list({line.ask.problem.id for line in lines}))
+        finished_samples = around.ledger.finished(list({line.ask.problem.id for line in lines}))
         for line in lines:
             ask = line.ask
-            numbers = {sample.sample for sample in finished.get(ask.problem.id, ())}
+            numbers = {sample.sample for sample in finished_samples.get(ask.problem.id, ())}
             if ask.sample in numbers or line.sample_id in around.owners:
                 continue
             around.owners[line.sample_id] = row.name

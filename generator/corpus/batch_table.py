@@ -96,8 +96,8 @@ class BatchTable(LedgerFile):
         return dict(rows)
 
     def _has_table(self) -> bool:
-        found = self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'batches'").fetchone()
-        return found is not None
+        table = self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'batches'").fetchone()
+        return table is not None
 
     def _put(self, row: BatchRow) -> None:
         marks = ", ".join("?" * len(_NAMES))

@@ -109,8 +109,8 @@ def _parts(parts: Sequence[dict[str, Any]]) -> str:
     for state in ("running", "ended", "done", "waiting"):
         numbers = [part["part"] for part in parts if part["state"] == state]
         if numbers:
-            named = f" ({', '.join(map(str, numbers))})" if state in NAMED_STATES else ""
-            texts.append(f"{len(numbers):,} {state}{named}")
+            number_list = f" ({', '.join(map(str, numbers))})" if state in NAMED_STATES else ""
+            texts.append(f"{len(numbers):,} {state}{number_list}")
     return f"{len(parts):,}: {', '.join(texts)}"
 
 

@@ -146,9 +146,9 @@ def open_rows(task: Import) -> Iterator[tuple[str, dict[str, Any]]]:
             (task.source, row) for row in open_hub(task.source, task.split, None)
         )
     else:
-        files, taken = data_files(path, task.split if path.is_dir() else "")
-        if taken:
-            print(taken)
+        files, choice_note = data_files(path, task.split if path.is_dir() else "")
+        if choice_note:
+            print(choice_note)
         _, local_rows = open_files(
             files, lambda row: None, frozenset(column_names(files)), "skip", None
         )
@@ -159,8 +159,8 @@ def open_rows(task: Import) -> Iterator[tuple[str, dict[str, Any]]]:
 def _samples_before(corpus: Corpus, task: Import) -> int:
     """How many answers an earlier run of the same import wrote. Errors: `InputError`."""
     count = sum(total.samples for total in corpus.ledger.totals())
-    noted = corpus.ledger.noted(NOTE)
-    if (noted and noted != task.digest()) or (count and not noted):
+    recorded_digest = corpus.ledger.noted(NOTE)
+    if (recorded_digest and recorded_digest != task.digest()) or (count and not recorded_digest):
         raise InputError(
             f"{corpus.path}: holds other traces: import into a folder of its own; "
             "a training mixes several (`corpora = [...]`)"
@@ -246,7 +246,9 @@ async def _write(
     summary: Summary,
 ) -> None:
     ids = [problem_id(sample.problem) for sample in batch]
-    counts = {id_: len(done) for id_, done in corpus.ledger.finished(ids).items()}
+    counts = {
+        id_: len(finished_samples) for id_, finished_samples in corpus.ledger.finished(ids).items()
+    }
     async with asyncio.TaskGroup() as group:
         for id_, sample, (verdict, copied_from) in zip(ids, batch, verdicts, strict=True):
             number = counts.get(id_, 0)
@@ -254,14 +256,14 @@ async def _write(
             if copied_from:
                 verdict = Verdict("failed", verdict.final_answer, f"a copy of {copied_from}")
                 summary.copies += 1
-            kept = verdict.verdict == "correct" or (
+            is_kept = verdict.verdict == "correct" or (
                 task.keep_unverifiable and verdict.verdict == "unverifiable"
             )
             summary.verdicts[verdict.verdict] += 1
-            if kept:
+            if is_kept:
                 summary.kept += 1
             trace = _trace(id_, number, sample, verdict, task.model)
-            group.create_task(corpus.add(trace, kept))
+            group.create_task(corpus.add(trace, is_kept))
 
 
 def _trace(id_: str, number: int, sample: ForeignSample, verdict: Verdict, model: str) -> Trace:

@@ -94,14 +94,14 @@ def samples_of(row: Mapping[str, Any], data_set: str) -> Iterator[ForeignSample]
     source = f"{data_set}/{subset}" if isinstance(subset, str) and subset else data_set
     model = next((row[name] for name in MODEL_COLUMNS if isinstance(row.get(name), str)), "")
     for reasoning, text in answers:
-        split_reasoning, response, unclosed = _parts(reasoning, text)
+        split_reasoning, response, is_unclosed = _parts(reasoning, text)
         yield ForeignSample(
             problem,
             gold,
             tuple(turns),
             split_reasoning,
             response,
-            unclosed,
+            is_unclosed,
             source,
             model,
         )
@@ -122,8 +122,8 @@ def gold_of(row: Mapping[str, Any]) -> str | None:
             return gold
     solution = row.get("solution")
     if isinstance(solution, str):
-        solved = checked_solution(solution)
-        return None if isinstance(solved, NoGold) else solved
+        answer = checked_solution(solution)
+        return None if isinstance(answer, NoGold) else answer
     return None
 
 
@@ -195,17 +195,17 @@ def _alpaca(row: Mapping[str, Any]) -> list[Message]:
 
 def _prompt_and_completion(prompt: Any, completion: Any) -> tuple[list[Message], Answers]:
     turns = prompt if isinstance(prompt, list) else [{"role": "user", "content": prompt}]
-    last = (
+    answer_turns = (
         completion
         if isinstance(completion, list)
         else [{"role": "assistant", "content": completion}]
     )
-    return _chat([*turns, *last], None)
+    return _chat([*turns, *answer_turns], None)
 
 
 def _question_column(row: Mapping[str, Any]) -> list[Message]:
-    known = recognise(row)
-    names = [known.problem] if known else []
+    shape = recognise(row)
+    names = [shape.problem] if shape else []
     for name in [*names, "problem", "question", "query"]:
         if isinstance(row.get(name), str):
             return [{"role": "user", "content": _asked(row[name])}]

@@ -53,8 +53,8 @@ def merged(
         for part in parts
         if part.status is not None and part.status.at >= started_at
     ]
-    kept = sum(part.kept for part in parts)
-    rejected = sum(part.rejected for part in parts)
+    kept_samples = sum(part.kept for part in parts)
+    rejected_samples = sum(part.rejected for part in parts)
     remaining_seconds = [run.eta_seconds for run in runs if run.eta_seconds is not None]
     are_all_running = all(part.state in ("running", "done") for part in parts)
     return RunStatus(
@@ -65,9 +65,9 @@ def merged(
         at=at,
         elapsed_seconds=elapsed_seconds,
         total=total or _total(parts),
-        done=kept + rejected,
-        kept=kept,
-        rejected=rejected,
+        done=kept_samples + rejected_samples,
+        kept=kept_samples,
+        rejected=rejected_samples,
         verdicts=_sums(run.verdicts for run in runs),
         in_flight=sum(run.in_flight for run in runs),
         asking=sum(run.asking for run in runs),

@@ -39,13 +39,13 @@ TaskRunner = LocalWorkers | RayTasks
 
 def parse_launcher(text: str) -> Launcher:
     """ "local:16" -> Local(16). Errors: `InputError`."""
-    kind, _, rest = text.partition(":")
+    kind, _, details = text.partition(":")
     if kind == "local":
-        return Local(_count(text, rest) if rest else os.cpu_count() or 1)
+        return Local(_count(text, details) if details else os.cpu_count() or 1)
     if kind == "ray":
-        return Ray(rest)
+        return Ray(details)
     if kind == "slurm":
-        return Slurm(_count(text, rest) if rest else 0)
+        return Slurm(_count(text, details) if details else 0)
     raise InputError(f"--on {text}: {HINT}")
 
 

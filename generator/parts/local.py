@@ -70,8 +70,8 @@ class LocalWorkers:
                 waiting[self._threads.submit(self._perform, task)] = task
             if not waiting:
                 return
-            done, _ = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in sorted(done, key=lambda each: waiting[each].number):
+            ended_tasks, _ = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in sorted(ended_tasks, key=lambda each: waiting[each].number):
                 yield waiting.pop(future), future.result()
 
     def _perform(self, task: Task) -> Values:

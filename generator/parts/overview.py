@@ -28,9 +28,11 @@ def part_status(corpus: Path, number: int, digest: str | None = None) -> PartSta
         snapshot = orjson.loads(ledger.noted("status") or "{}")
     finally:
         ledger.close()
-    kept = sum(total.samples for total in totals if total.pile == "traces")
-    rejected = sum(total.samples for total in totals if total.pile == "rejected")
-    return PartStatus(number, state, kept, rejected, status_from(snapshot) if snapshot else None)
+    kept_samples = sum(total.samples for total in totals if total.pile == "traces")
+    rejected_samples = sum(total.samples for total in totals if total.pile == "rejected")
+    return PartStatus(
+        number, state, kept_samples, rejected_samples, status_from(snapshot) if snapshot else None
+    )
 
 
 def _state(folder: Path, digest: str | None) -> PartState:

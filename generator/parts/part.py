@@ -90,10 +90,10 @@ def task_digest(config: GeneratorConfig) -> str:
 def is_done(folder: Path, digest: str | None) -> bool:
     """Whether the part in `folder` has come to its end with this very task; None: with any."""
     try:
-        done = orjson.loads((folder / FILE).read_bytes())["done"]
+        finished_digest = orjson.loads((folder / FILE).read_bytes())["done"]
     except (OSError, orjson.JSONDecodeError, LookupError, TypeError):
         return False
-    return digest is None or bool(done == digest)
+    return digest is None or bool(finished_digest == digest)
 
 
 def note_done(folder: Path, digest: str) -> None:

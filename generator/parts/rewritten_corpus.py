@@ -35,15 +35,17 @@ class Changes:
         """Count one part's."""
         self.counts.update(note["changes"])
         for change, examples in note["examples"].items():
-            listed = self.examples.setdefault(change, [])
-            listed += examples[: MOST_EXAMPLES - len(listed)]
+            change_examples = self.examples.setdefault(change, [])
+            change_examples += examples[: MOST_EXAMPLES - len(change_examples)]
 
     def lines(self) -> list[str]:
         """For the user: what became of how many, each change with a few examples."""
-        changed = {change: count for change, count in self.counts.items() if _is_change(change)}
+        real_changes = {
+            change: count for change, count in self.counts.items() if _is_change(change)
+        }
         total = self.counts.total()
-        lines = [f"{total:,} traces, {sum(changed.values()):,} of them changed"]
-        for change, count in sorted(changed.items(), key=lambda item: -item[1]):
+        lines = [f"{total:,} traces, {sum(real_changes.values()):,} of them changed"]
+        for change, count in sorted(real_changes.items(), key=lambda item: -item[1]):
             lines.append(f"{change}: {count:,}")
             lines += map(_in_words, self.examples[change])
         return lines
@@ -68,19 +70,19 @@ def finish(
     for suffix in ("", "-wal", "-shm"):
         (destination / f"ledger.sqlite{suffix}").unlink(missing_ok=True)
     ledger = Ledger(destination / "ledger.sqlite")
-    sealed: list[SealedShard] = []
+    sealed_shards: list[SealedShard] = []
     try:
         for number in range(shards):
             note = orjson.loads(note_path(destination, number).read_bytes())
-            sealed += [SealedShard(**shard) for shard in note["shards"]]
+            sealed_shards += [SealedShard(**shard) for shard in note["shards"]]
             ledger.add_samples(_sample_rows(note["samples"]))
             ledger.add_calls(_call_rows(note["samples"], account_of))
             changes.add(note)
-        for shard in sealed:
+        for shard in sealed_shards:
             ledger.note_sealed(shard.name)
     finally:
         ledger.close()
-    write_manifest(destination, sealed)
+    write_manifest(destination, sealed_shards)
     copy_about(source, destination)
     shutil.rmtree(destination / NOTES)
 
@@ -93,8 +95,8 @@ def copy_about(source: Path, destination: Path) -> None:
 
 
 def _sample_rows(samples: Sequence[Sequence[Any]]) -> Iterator[Sequence[object]]:
-    for problem, sample, shard, *rest in samples:
-        yield (problem, sample, *shard_key(shard), *rest)
+    for problem, sample, shard, *columns in samples:
+        yield (problem, sample, *shard_key(shard), *columns)
 
 
 def _call_rows(

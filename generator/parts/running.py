@@ -134,9 +134,10 @@ def _run_parts(
 ) -> None:
     digest = None if retry else task_digest(config)
     all_parts = AllParts(config, parts, digest, executor)
-    done = parts - all_parts.waiting
+    done_parts = parts - all_parts.waiting
     print(
-        f"{config.corpus}: {parts:,} parts, {at_once:,} at once, {done:,} done before", flush=True
+        f"{config.corpus}: {parts:,} parts, {at_once:,} at once, {done_parts:,} done before",
+        flush=True,
     )
     asyncio.run(all_parts.until_done(at_once))
 

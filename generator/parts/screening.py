@@ -139,10 +139,11 @@ def _evaluation_path(config: GeneratorConfig) -> Path:
 
 
 def _check_recorded(corpus: Path, parts: int) -> None:
-    recorded = recorded_parts(corpus)
-    if recorded and recorded != parts:
+    recorded_count = recorded_parts(corpus)
+    if recorded_count and recorded_count != parts:
         raise InputError(
-            f"{corpus}: divided into {recorded} parts: screen it in {recorded}, or choose another"
+            f"{corpus}: divided into {recorded_count} parts: screen it in"
+            f" {recorded_count}, or choose another"
             " `corpus`"
         )
 

@@ -37,30 +37,30 @@ def regrade(trace: Trace, was_kept: bool, keep_unverifiable: bool) -> Rewritten:
     verdict = grade(trace.response, trace.gold, trace.problem, TIMEOUT_SECONDS)
     if trace.checked_by == "judge" and verdict.verdict != "correct":
         return Rewritten(trace, was_kept, trace.verdict, trace.verdict)
-    graded = replace(
+    graded_trace = replace(
         trace,
         final_answer=verdict.final_answer,
         verdict=verdict.verdict,
         reason=" ".join(verdict.reason.split()),
         checked_by=verdict.checked_by,
     )
-    if graded.verdict != trace.verdict or graded.final_answer != trace.final_answer:
-        graded = replace(graded, flags=flags_of(graded))
+    if graded_trace.verdict != trace.verdict or graded_trace.final_answer != trace.final_answer:
+        graded_trace = replace(graded_trace, flags=flags_of(graded_trace))
     was_kept_unverified = was_kept and trace.verdict == "unverifiable"
-    is_kept = graded.verdict == "correct" or (
-        graded.verdict == "unverifiable" and (keep_unverifiable or was_kept_unverified)
+    is_kept = graded_trace.verdict == "correct" or (
+        graded_trace.verdict == "unverifiable" and (keep_unverifiable or was_kept_unverified)
     )
-    return Rewritten(graded, is_kept, trace.verdict, graded.verdict)
+    return Rewritten(graded_trace, is_kept, trace.verdict, graded_trace.verdict)
 
 
 def flag(trace: Trace, was_kept: bool, keep_unverifiable: bool) -> Rewritten:
     """Look for flags again; a failed sample has none."""
-    flagged = trace
+    flagged_trace = trace
     if trace.verdict != "failed":
-        flagged = replace(trace, flags=flags_of(trace))
+        flagged_trace = replace(trace, flags=flags_of(trace))
     before = ", ".join(trace.flags) or "none"
-    after = ", ".join(flagged.flags) or "none"
-    return Rewritten(flagged, was_kept, before, after)
+    after = ", ".join(flagged_trace.flags) or "none"
+    return Rewritten(flagged_trace, was_kept, before, after)
 
 
 TRANSFORMS: dict[str, Transform] = {"regrade": regrade, "flags": flag}

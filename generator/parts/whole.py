@@ -52,26 +52,26 @@ def status_of_whole(corpus: Path) -> CorpusStatus:
         return corpus_status(corpus)
     parts = [part_status(corpus, number) for number in range(count)]
     folders = [part_folder(corpus, part.number) for part in parts]
-    begun = [corpus_status(each) for each in folders if (each / "ledger.sqlite").exists()]
-    rejected: Counter[str] = Counter()
+    statuses = [corpus_status(each) for each in folders if (each / "ledger.sqlite").exists()]
+    rejected_by_verdict: Counter[str] = Counter()
     outcomes: Counter[str] = Counter()
-    for each in begun:
-        rejected.update(each.rejected_by_verdict)
+    for each in statuses:
+        rejected_by_verdict.update(each.rejected_by_verdict)
         outcomes.update(each.calls_by_outcome)
-    pids = [each.running_pid for each in begun if each.running_pid is not None]
+    pids = [each.running_pid for each in statuses if each.running_pid is not None]
     pid = holder(corpus)
     return CorpusStatus(
         corpus=str(corpus),
         running_pid=pid if pid is not None else next(iter(pids), None),
-        kept=sum(each.kept for each in begun),
-        rejected=sum(each.rejected for each in begun),
-        rejected_by_verdict=dict(rejected.most_common()),
-        tokens=sum(each.tokens for each in begun),
-        calls=sum(each.calls for each in begun),
+        kept=sum(each.kept for each in statuses),
+        rejected=sum(each.rejected for each in statuses),
+        rejected_by_verdict=dict(rejected_by_verdict.most_common()),
+        tokens=sum(each.tokens for each in statuses),
+        calls=sum(each.calls for each in statuses),
         calls_by_outcome=dict(outcomes.most_common()),
-        usd=sum(each.usd for each in begun),
-        batches=[batch for each in begun for batch in each.batches],
-        run=_run_of(corpus, parts).as_dict() if begun else {},
+        usd=sum(each.usd for each in statuses),
+        batches=[batch for each in statuses for batch in each.batches],
+        run=_run_of(corpus, parts).as_dict() if statuses else {},
         parts=[_row(part) for part in parts],
     )
 

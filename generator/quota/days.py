@@ -12,8 +12,8 @@ def refuse_other_zones(account: str, day: float, days: Iterable[float]) -> None:
     """Errors: `InputError` where one of `days`, by their beginnings, overlaps with `day` and is
     not the same.
     """
-    for other in days:
-        if other != day and abs(other - day) < SHORTEST_DAY_SECONDS:
+    for other_day in days:
+        if other_day != day and abs(other_day - day) < SHORTEST_DAY_SECONDS:
             raise InputError(
                 f"account {account or 'of the run'}: another generator that shares its allowance"
                 " has another day_timezone: give all of them the same one"

@@ -71,14 +71,14 @@ class FolderStore:
         while True:
             await loop.run_in_executor(self._thread, log.read)
             refuse_other_zones(account, day, log.days)
-            others, own = log.held(owner, day)
+            sum_of_others, own = log.held(owner, day)
             # On the event loop: it looks at what this generator has in flight now.
-            decided = decide(others, own)
-            if decided == own:
-                return others, own
-            is_first = await loop.run_in_executor(self._thread, log.append, owner, decided)
+            new_mark = decide(sum_of_others, own)
+            if new_mark == own:
+                return sum_of_others, own
+            is_first = await loop.run_in_executor(self._thread, log.append, owner, new_mark)
             if is_first:
-                return others, decided
+                return sum_of_others, new_mark
 
 
 class _Log:
@@ -102,7 +102,7 @@ class _Log:
             try:
                 row = orjson.loads(path.read_bytes())
                 owner = str(row["owner"])
-                held = _held(row)
+                mark = _held(row)
             except FileNotFoundError:
                 return
             except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
@@ -112,22 +112,22 @@ class _Log:
                 ) from None
             except OSError as error:
                 raise StoreAway(f"{path}: {error.strerror}") from None
-            self._held[owner, held.day] = held
-            self._totals[owner] = held.total_usd
+            self._held[owner, mark.day] = mark
+            self._totals[owner] = mark.total_usd
             self._next += 1
 
     def held(self, owner: str, day: float) -> tuple[HighWater, HighWater]:
         """(what others hold, what `owner` holds), of a day and in total."""
-        of_day = [(name, held) for (name, held_day), held in self._held.items() if held_day == day]
-        others = [held for name, held in of_day if name != owner]
+        of_day = [(name, mark) for (name, held_day), mark in self._held.items() if held_day == day]
+        marks_of_others = [mark for name, mark in of_day if name != owner]
         own = self._held.get((owner, day), HighWater(day, 0.0, 0, 0, 0.0, 0.0))
         others_total = sum(usd for name, usd in self._totals.items() if name != owner)
         total = HighWater(
             day,
             0.0,
-            sum(held.calls for held in others),
-            sum(held.tokens for held in others),
-            sum(held.usd for held in others),
+            sum(mark.calls for mark in marks_of_others),
+            sum(mark.tokens for mark in marks_of_others),
+            sum(mark.usd for mark in marks_of_others),
             others_total,
         )
         return total, replace(own, total_usd=self._totals.get(owner, 0.0))

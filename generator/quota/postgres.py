@@ -93,13 +93,13 @@ class PostgresStore:
             async with self._connected() as connection, connection.transaction():
                 await _lock(connection, account)
                 refuse_other_zones(account, day, await _days_near(connection, account, day))
-                others, own = await _held(connection, account, owner, day)
-                decided = decide(others, own)
-                if decided != own:
-                    await _write(connection, account, owner, decided)
+                sum_of_others, own = await _held(connection, account, owner, day)
+                new_mark = decide(sum_of_others, own)
+                if new_mark != own:
+                    await _write(connection, account, owner, new_mark)
         except psycopg.Error as error:
             raise StoreAway(self._in_words(error)) from None
-        return others, decided
+        return sum_of_others, new_mark
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[Connection]:
@@ -211,9 +211,9 @@ async def _held(
 ) -> tuple[HighWater, HighWater]:
     of_day = await _sums(connection, account, owner, day)
     of_all_days = await _sums(connection, account, owner, OF_ALL_DAYS)
-    others = HighWater(day, 0.0, int(of_day[0]), int(of_day[1]), of_day[2], of_all_days[2])
+    sum_of_others = HighWater(day, 0.0, int(of_day[0]), int(of_day[1]), of_day[2], of_all_days[2])
     own = HighWater(day, 0.0, int(of_day[3]), int(of_day[4]), of_day[5], of_all_days[5])
-    return others, own
+    return sum_of_others, own
 
 
 async def _sums(connection: Connection, account: str, owner: str, day: float) -> tuple[float, ...]:

@@ -35,8 +35,8 @@ class BatchFaults:
         for item in filter(None, (part.strip() for part in spec.split(","))):
             kind, _, value = item.partition("=")
             if kind not in BATCH_KINDS:
-                known = ", ".join(BATCH_KINDS)
-                raise InputError(f"--batch-faults {item}: unknown kind; known are {known}")
+                known_kinds = ", ".join(BATCH_KINDS)
+                raise InputError(f"--batch-faults {item}: unknown kind; known are {known_kinds}")
             try:
                 rates[kind] = float(value)
             except ValueError:

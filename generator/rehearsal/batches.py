@@ -108,37 +108,39 @@ class BatchDesk:
         if self._manner.bytes_max and path.stat().st_size > self._manner.bytes_max:
             path.unlink()
             return _error(413, f"the file is over the limit of {self._manner.bytes_max} bytes")
-        stored = self._store(path, name, purpose)
+        stored_file = self._store(path, name, purpose)
         if self._draws("lost_reply"):
             return _drop(request)
-        return web.json_response(stored.as_dict())
+        return web.json_response(stored_file.as_dict())
 
     def _store(self, path: Path, name: str, purpose: str) -> StoredFile:
-        stored = StoredFile(f"file-{self._next():06d}", name, purpose, path, int(self.now()))
-        self._files[stored.id] = stored
-        return stored
+        stored_file = StoredFile(f"file-{self._next():06d}", name, purpose, path, int(self.now()))
+        self._files[stored_file.id] = stored_file
+        return stored_file
 
     async def _list_files(self, request: web.Request) -> web.Response:
-        return self._listed(request, [stored.as_dict() for stored in self._files.values()])
+        return self._listed(
+            request, [stored_file.as_dict() for stored_file in self._files.values()]
+        )
 
     async def _file(self, request: web.Request) -> web.Response:
-        stored = self._files.get(request.match_info["id"])
-        if stored is None:
+        stored_file = self._files.get(request.match_info["id"])
+        if stored_file is None:
             return _error(404, "no such file")
-        return web.json_response(stored.as_dict())
+        return web.json_response(stored_file.as_dict())
 
     async def _content(self, request: web.Request) -> web.StreamResponse:
-        stored = self._files.get(request.match_info["id"])
-        if stored is None:
+        stored_file = self._files.get(request.match_info["id"])
+        if stored_file is None:
             return _error(404, "no such file")
-        return web.FileResponse(stored.path)
+        return web.FileResponse(stored_file.path)
 
     async def _delete(self, request: web.Request) -> web.Response:
-        stored = self._files.pop(request.match_info["id"], None)
-        if stored is None:
+        stored_file = self._files.pop(request.match_info["id"], None)
+        if stored_file is None:
             return _error(404, "no such file")
-        stored.path.unlink(missing_ok=True)
-        return web.json_response({"id": stored.id, "object": "file", "deleted": True})
+        stored_file.path.unlink(missing_ok=True)
+        return web.json_response({"id": stored_file.id, "object": "file", "deleted": True})
 
     # Batches
 
@@ -147,15 +149,15 @@ class BatchDesk:
         if refusal is not None:
             return refusal
         body = orjson.loads(await request.read())
-        stored = self._files.get(str(body.get("input_file_id")))
-        if stored is None:
+        stored_file = self._files.get(str(body.get("input_file_id")))
+        if stored_file is None:
             return _error(400, "input_file_id: no such file")
-        lines = count_lines(stored.path)
+        lines = count_lines(stored_file.path)
         if self._manner.lines_max and lines > self._manner.lines_max:
             return _error(400, f"{lines} lines: a file has at most {self._manner.lines_max}")
         # A batch that has vanished is known to nobody: its file may well come again.
         known_files = {batch.input_file_id for batch in self._batches.values()}
-        if stored.id in known_files:
+        if stored_file.id in known_files:
             self._files_sent_twice += 1
         fate = self._manner.faults.draw(self._rng)
         self._fates[fate or "good"] += 1
@@ -164,7 +166,7 @@ class BatchDesk:
         slow = {"slow": SLOW, "expired": 2 * hours * 3600 / max(self._manner.seconds, 1e-6)}
         batch = RunningBatch(
             id=f"batch_{self._next():06d}",
-            input_file_id=stored.id,
+            input_file_id=stored_file.id,
             window=str(body.get("completion_window")),
             created_at=now,
             expires_at=now + hours * 3600,
@@ -173,7 +175,7 @@ class BatchDesk:
             total=lines,
         )
         self._batches[batch.id] = batch
-        task = asyncio.create_task(self._do(batch, stored.path))
+        task = asyncio.create_task(self._do(batch, stored_file.path))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         if self._draws("lost_reply"):
@@ -285,8 +287,8 @@ class BatchDesk:
             if lines:
                 path = Path(self._folder.name) / f"{name}-{batch.id}"
                 path.write_bytes(b"\n".join(lines) + b"\n")
-                stored = self._store(path, path.name, f"batch_{name}")
-                setattr(batch, f"{name}_file_id", stored.id)
+                stored_file = self._store(path, path.name, f"batch_{name}")
+                setattr(batch, f"{name}_file_id", stored_file.id)
         batch.status = ending
 
     def _listed(self, request: web.Request, rows: list[dict[str, Any]]) -> web.Response:

@@ -104,11 +104,11 @@ class ProblemReader:
             place = _place_of(self._stream)
             is_end = len(batch) < BATCH
             self.problems += len(batch)
-            finished = self._ledger.finished([problem.id for problem in batch])
+            finished_samples = self._ledger.finished([problem.id for problem in batch])
             problems = [
                 (problem, place_before)
                 for problem in batch
-                if next_samples(self._rule, finished.get(problem.id, ()))
+                if next_samples(self._rule, finished_samples.get(problem.id, ()))
             ]
         if is_end:
             self._stream = None

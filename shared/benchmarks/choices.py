@@ -117,10 +117,10 @@ def _right_index(
         index = _index_of(answer, options, labels)
         if index is not None:
             return index
-    named = f"{present[0]!r}" if present else "nothing"
+    description = f"{present[0]!r}" if present else "nothing"
     raise InputError(
-        f"{place}: {named} names none of the {len(options)} options: give the letter, the number"
-        " from 0 or the text of the right one"
+        f"{place}: {description} names none of the {len(options)} options: give the letter, the"
+        " number from 0 or the text of the right one"
     )
 
 

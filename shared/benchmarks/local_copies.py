@@ -100,7 +100,7 @@ def _spellings(name: str, hub_set: HubSet, subset: str) -> set[str]:
     if key is not None or hub_set.split == "test":
         # A benchmark's only file is mostly called test, whatever the hub calls the split.
         splits |= {"test", ""}
-    return {plain(f"{one}{subset}{split}") for one in names for split in splits}
+    return {plain(f"{name}{subset}{split}") for name in names for split in splits}
 
 
 def _spelled(path: Path, folder: Path, whole_path: bool) -> str:

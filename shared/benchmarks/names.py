@@ -73,7 +73,9 @@ def key_of(name: str) -> str | None:
 
 def is_one_of_several(hub_set: HubSet) -> bool:
     """Whether its data set holds several benchmarks, so that its name alone means none of them."""
-    siblings = [other for other in PUBLIC.values() if other.data_set == hub_set.data_set]
+    siblings = [
+        public_set for public_set in PUBLIC.values() if public_set.data_set == hub_set.data_set
+    ]
     return len(siblings) > 1
 
 

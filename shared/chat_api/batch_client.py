@@ -223,7 +223,7 @@ class BatchClient:
     async def _listed(self, path: str) -> AsyncIterator[dict[str, Any]]:
         """Every item of a list, page by page; a server that knows no pages gives one."""
         after = ""
-        seen: set[str] = set()
+        seen_ids: set[str] = set()
         for _ in range(PAGES_MAX):
             query: dict[str, Any] = {"limit": PAGE}
             if after:
@@ -235,12 +235,12 @@ class BatchClient:
             new_items = [
                 item
                 for item in (items if isinstance(items, list) else [])
-                if isinstance(item, dict) and str(item.get("id")) not in seen
+                if isinstance(item, dict) and str(item.get("id")) not in seen_ids
             ]
             if not new_items:
                 return
             for item in new_items:
-                seen.add(str(item.get("id")))
+                seen_ids.add(str(item.get("id")))
                 yield item
             after = str(new_items[-1].get("id"))
 

@@ -132,8 +132,8 @@ class EvaluationIndex:
     def fingerprint(self) -> str:
         """Changes with the sets' texts."""
         digest = hashlib.sha256()
-        for name, squeezed in zip(self._names, self._squeezed, strict=True):
-            digest.update(f"{name} {squeezed}\n".encode())
+        for name, squeezed_text in zip(self._names, self._squeezed, strict=True):
+            digest.update(f"{name} {squeezed_text}\n".encode())
         return digest.hexdigest()[:16]
 
     def has_copy_of(self, text: str) -> bool:

@@ -89,13 +89,13 @@ def _place_weights(config: TrainerConfig, best: Checkpoint, tokenizer: Any) -> P
 
     from trainer.artifacts.merge import as_measured
 
-    merged = run / "merged"
-    copy_weights(best, merged, MODEL_FILES)
+    merged_folder = run / "merged"
+    copy_weights(best, merged_folder, MODEL_FILES)
     chat = ChatRenderer.of(tokenizer, config.system)
-    generation = as_measured(GenerationConfig.from_pretrained(merged), tokenizer, chat)
-    generation.save_pretrained(merged)
-    tokenizer.save_pretrained(merged)
-    return merged
+    generation = as_measured(GenerationConfig.from_pretrained(merged_folder), tokenizer, chat)
+    generation.save_pretrained(merged_folder)
+    tokenizer.save_pretrained(merged_folder)
+    return merged_folder
 
 
 def _call(command: Sequence[str]) -> int:
@@ -134,14 +134,14 @@ def is_finished(config: TrainerConfig) -> bool:
     """
     folder = Path(config.run)
     manifest = read_manifest(folder) or {}
-    proved = manifest.get("merge", {}).get("holds") is True
+    has_proof = manifest.get("merge", {}).get("holds") is True
     needed = ["report.html"]
     if config.method == "full":
         needed.append("merged")
     else:
         needed.append("adapter")
         if config.train.merge:
-            if not proved:
+            if not has_proof:
                 return False
             needed.append("merged")
     return "result" in manifest and all((folder / name).exists() for name in needed)

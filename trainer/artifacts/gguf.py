@@ -38,17 +38,17 @@ def export_gguf(run: Path, kind: str, say: Say) -> int:
     """`merged/` to `model-KIND.gguf` in the run's folder. Raises `MergeRefused` (exit 1) where
     the proof fails.
     """
-    merged = run / "merged"
+    merged_folder = run / "merged"
     config = run_config(run)
-    if not (merged / "config.json").exists():
+    if not (merged_folder / "config.json").exists():
         raise InputError(f"{run}: no merged/: run `python -m trainer merge {run}` first")
     from shared.inference.loading import load_tokenizer
 
-    tokenizer = load_tokenizer(str(merged))
+    tokenizer = load_tokenizer(str(merged_folder))
     chat = ChatRenderer.of(tokenizer, config.system)
     path = run / f"model-{kind}.gguf"
     fresh = run / f"model-{kind}.gguf.new"
-    write_gguf(merged, tokenizer, chat, fresh, kind)
+    write_gguf(merged_folder, tokenizer, chat, fresh, kind)
     proof = read_again(run, fresh, tokenizer, chat)
     llama_cpp = None
     if importlib.util.find_spec("xllamacpp"):
@@ -131,13 +131,13 @@ def read_again(run: Path, path: Path, tokenizer: Any, chat: ChatRenderer) -> Sec
     from transformers import AutoConfig, AutoModelForCausalLM
 
     prompts = eval_prompts(run, chat)
-    merged = AutoModelForCausalLM.from_pretrained(run / "merged", dtype=torch.float32).eval()
-    stop_ids = stop_token_ids(tokenizer, chat, merged)
-    before = observe(merged, tokenizer, prompts, stop_ids)
-    _check_frequencies(path, merged)
+    merged_model = AutoModelForCausalLM.from_pretrained(run / "merged", dtype=torch.float32).eval()
+    stop_ids = stop_token_ids(tokenizer, chat, merged_model)
+    before = observe(merged_model, tokenizer, prompts, stop_ids)
+    _check_frequencies(path, merged_model)
     config = AutoConfig.from_pretrained(path.parent, gguf_file=path.name)
     # The reader does not know the factors of Llama-3's RoPE, which were compared above.
-    config.rope_parameters = merged.config.rope_parameters
+    config.rope_parameters = merged_model.config.rope_parameters
     from_gguf = AutoModelForCausalLM.from_pretrained(
         path.parent, gguf_file=path.name, config=config, dtype=torch.float32
     )

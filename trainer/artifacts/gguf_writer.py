@@ -115,8 +115,10 @@ def rope_factors(config: dict[str, Any]) -> Any:
     turns = rope["original_max_position_embeddings"] * frequencies / (2 * np.pi)
     low = rope["low_freq_factor"]
     high = rope["high_freq_factor"]
-    kept = np.clip((turns - low) / (high - low), 0.0, 1.0)  # share of the frequency that stays
-    return (1.0 / ((1.0 - kept) / rope["factor"] + kept)).astype(np.float32)
+    kept_share = np.clip(
+        (turns - low) / (high - low), 0.0, 1.0
+    )  # share of the frequency that stays
+    return (1.0 / ((1.0 - kept_share) / rope["factor"] + kept_share)).astype(np.float32)
 
 
 def _write_tokenizer(writer: Any, tokenizer: Any, chat: ChatRenderer, size: int) -> None:

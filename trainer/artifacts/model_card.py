@@ -27,7 +27,7 @@ def card_text(
     evaluation's comparison.json.
     """
     data = manifest["data"]
-    verified, checked = _how_checked(data.get("unverified", 0))
+    adjective, answer_check = _how_checked(data.get("unverified", 0))
     result = manifest.get("result", {})
     plan = manifest["plan"]
     left_out = "".join(f"  - {count:,}: {reason}\n" for reason, count in data["left_out"].items())
@@ -36,14 +36,14 @@ def card_text(
         right = f"{result['right']:.0%} of the generation eval's problems right"
     libraries = ", ".join(f"{name} {version}" for name, version in manifest["libraries"].items())
     proof = manifest.get("merge")
-    merged = "not merged"
+    merge_line = "not merged"
     if proof:
-        merged = (
+        merge_line = (
             f"merged in 16 bit; {proof['same_answers']} of {proof['prompts']} greedy answers equal"
             " to the adapter's"
         )
         if not proof["holds"]:
-            merged += " (NOT the trained model)"
+            merge_line += " (NOT the trained model)"
     return f"""---
 base_model: {manifest["model"].removeprefix(PREFIX)}
 license: {licence}
@@ -52,17 +52,17 @@ pipeline_tag: text-generation
 tags: [reasoning, distillation, {manifest["method"]}]
 ---
 
-# {Path(manifest["model"]).name}, fine-tuned on {verified}reasoning traces
+# {Path(manifest["model"]).name}, fine-tuned on {adjective}reasoning traces
 
 Answers with its thinking between `<think>` and `</think>`, then the solution with the final answer in `\\boxed{{}}`.
 
 - Base model: `{manifest["model"]}`, {manifest["method"]}, backend {manifest["backend"]}
-- Data: {data["train"]:,} traces {checked} ({data["tokens"]:,} tokens); {data["held_out"]:,} held out
+- Data: {data["train"]:,} traces {answer_check} ({data["tokens"]:,} tokens); {data["held_out"]:,} held out
   with {len(data["held_out_problems"]):,} problems. Left out:
 {left_out.rstrip() or "  - none"}
 - Learning rate {manifest["learning_rate"]["value"]:g}: {manifest["learning_rate"]["source"]}
 - Best step {result.get("best_step", "?")}: {right}, held-out loss {result.get("held_out_loss", float("nan")):.4f}
-- Weights: {merged}
+- Weights: {merge_line}
 - Prompt: the chat template's own; system text policy "{manifest["template"]["system"]}", digest
   `{manifest["template"]["digest"]}`
 - Trained on {manifest["card"]["name"]}, {plan["dtype"]}, seed {manifest["seed"]},

@@ -52,13 +52,13 @@ def stage(run: Path, folder: Path, card: str) -> None:
     """Lay out the repository in `folder`, by links to the run's files. Errors: `InputError` where
     the run has no weights yet.
     """
-    merged = run / "merged"
+    merged_folder = run / "merged"
     adapter = run / "adapter"
-    root = merged if (merged / "config.json").is_file() else adapter
+    root = merged_folder if (merged_folder / "config.json").is_file() else adapter
     if not any(root.glob("*.safetensors")):
         raise InputError(f"{run}: no weights in merged/ or adapter/: let the training end first")
     _link(root, folder)
-    if root is merged and adapter.is_dir():
+    if root is merged_folder and adapter.is_dir():
         _link(adapter, folder / "adapter")
     for file in run.glob("model-*.gguf"):
         (folder / file.name).symlink_to(file.resolve())

@@ -57,10 +57,10 @@ def _summary(manifest: Mapping[str, Any], metrics: Sequence[Line], evals: Sequen
         f"{manifest['model']} · {manifest['method']} · {manifest['backend']} on"
         f" {manifest['card']['name']}"
     )
-    unfinished = ""
+    state_note = ""
     if "result" not in manifest:
-        unfinished = "<p class=note>The run has not ended: this is its state so far.</p>"
-    return f'<p class="dim">{escape(origin)}</p>{unfinished}<div class="tiles">{boxes}</div>'
+        state_note = "<p class=note>The run has not ended: this is its state so far.</p>"
+    return f'<p class="dim">{escape(origin)}</p>{state_note}<div class="tiles">{boxes}</div>'
 
 
 def _tiles(

@@ -26,7 +26,7 @@ from shared.shards import SealedShard, describe, listed_sha256, open_files, seal
 from trainer.config import TrainerConfig
 from trainer.data.decontamination import read_benchmarks
 from trainer.data.examples import UNBOXED
-from trainer.data.sieve import Left, Sieve, reasons
+from trainer.data.sieve import LeftOut, Sieve, reasons
 from trainer.data.token_table import Column, StoredExamples, TokenTable
 from trainer.data.tokenizing import token_shards
 
@@ -48,14 +48,14 @@ class Selection:
     train: StoredExamples
     held_out: StoredExamples
     questions: Sequence[HeldOut]  # one a held-out problem with a gold answer
-    left_out: dict[str, Left]  # by reason
+    left_out: dict[str, LeftOut]  # by reason
     read: int
     # tokens of each trace that only `max_length` decides about, in order, and its corpus
     lengths_of_all: Column
     shards: list[tuple[str, SealedShard]] = field(default_factory=list)  # (corpus, entry)
     unverified: int = 0  # learnt or held out without a gold answer
     # whose response ended without a box and is learnt with the verified one
-    boxed: Left = field(default_factory=lambda: Left(0))
+    boxed: LeftOut = field(default_factory=lambda: LeftOut(0))
     adds_boxes: bool = False  # to verified responses without one
     open_shards: int = 0
     # (corpus, shard) sealed after the run began
@@ -69,7 +69,7 @@ class Selection:
     @property
     def num_left_out(self) -> int:
         """Traces that are not learnt and not held out."""
-        return sum(left.count for left in self.left_out.values())
+        return sum(entry.count for entry in self.left_out.values())
 
     @property
     def boxes_added(self) -> int:
@@ -84,7 +84,7 @@ class Selection:
     @property
     def cost_left_out(self) -> float:
         """US dollars that the traces left out cost to make."""
-        return sum(left.cost_usd for left in self.left_out.values())
+        return sum(entry.cost_usd for entry in self.left_out.values())
 
     @property
     def num_tokens(self) -> int:
@@ -135,12 +135,12 @@ class Selection:
         return lines
 
     def _line_of_reason(self, reason: str) -> str:
-        left = self.left_out[reason]
-        line = f"left out: {left.count:,} {reason}"
-        if left.tokens:
-            line += f", {left.tokens:,} tokens"
-        if left.cost_usd:
-            line += f", ${left.cost_usd:.2f} to make"
+        entry = self.left_out[reason]
+        line = f"left out: {entry.count:,} {reason}"
+        if entry.tokens:
+            line += f", {entry.tokens:,} tokens"
+        if entry.cost_usd:
+            line += f", ${entry.cost_usd:.2f} to make"
         if reason == UNBOXED and not self.adds_boxes:
             line += '; data.unboxed = "add-box" would end them with the verified answer'
         return line
@@ -160,15 +160,15 @@ def select(
     are passed over. `cache`: a folder that keeps tokens from one call to the next.
     """
     benchmarks = read_benchmarks(config.data.exclude)
-    listed = ListedShards()
+    listed_shards = ListedShards()
     for corpus in config.corpora:
-        _list_shards(corpus, listed, begun)
-    sources = [(Path(corpus) / shard.name, shard.sha256) for corpus, shard in listed.shards]
+        _list_shards(corpus, listed_shards, begun)
+    sources = [(Path(corpus) / shard.name, shard.sha256) for corpus, shard in listed_shards.shards]
     add_box = config.data.unboxed == "add-box"
     shards = token_shards(cache or _temporary_folder(), sources, tokenizer, chat, add_box)
     number_of = {corpus: number for number, corpus in enumerate(config.corpora)}
-    table = TokenTable(shards, [number_of[corpus] for corpus, _ in listed.shards])
-    return _chosen(config, table, benchmarks, chat, listed)
+    table = TokenTable(shards, [number_of[corpus] for corpus, _ in listed_shards.shards])
+    return _chosen(config, table, benchmarks, chat, listed_shards)
 
 
 def _chosen(
@@ -186,35 +186,35 @@ def _chosen(
     lengths_of_all = sieve.lengths_without_faults()
     sieve.pass_sound(config.train.max_length)
     sieve.pass_cap(config.data.max_per_problem)
-    kept = sieve.kept
-    if not len(kept):
+    kept_rows = sieve.kept
+    if not len(kept_rows):
         raise InputError(_nothing_left(config, len(table), reasons(sieve.left_out)))
     problems = table.column("problem")
-    firsts = _held_out(table, kept, problems, config.train.holdout, config.train.seed)
-    is_held = np.isin(problems[kept], problems[firsts])
+    firsts = _held_out(table, kept_rows, problems, config.train.holdout, config.train.seed)
+    is_held = np.isin(problems[kept_rows], problems[firsts])
     return Selection(
-        table.examples(kept[~is_held]),
-        table.examples(kept[is_held]),
+        table.examples(kept_rows[~is_held]),
+        table.examples(kept_rows[is_held]),
         Questions(table, firsts, chat),
         sieve.left_out,
         len(table),
         lengths_of_all,
         listed.shards,
-        int((table.column("verdict")[kept] == VERDICTS.index("unverifiable")).sum()),
-        _boxes(table, kept),
+        int((table.column("verdict")[kept_rows] == VERDICTS.index("unverifiable")).sum()),
+        _boxes(table, kept_rows),
         config.data.unboxed == "add-box",
         listed.open_shards,
         listed.newer,
     )
 
 
-def _boxes(table: TokenTable, kept: Column) -> Left:
+def _boxes(table: TokenTable, kept: Column) -> LeftOut:
     """The examples whose response is learnt with a box that it ended without."""
-    boxed = kept[table.column("box_added")[kept]]
-    return Left(
-        len(boxed),
-        int(table.column("length")[boxed].sum(dtype=np.int64)),
-        float(np.nansum(table.column("cost_usd")[boxed])),
+    boxed_rows = kept[table.column("box_added")[kept]]
+    return LeftOut(
+        len(boxed_rows),
+        int(table.column("length")[boxed_rows].sum(dtype=np.int64)),
+        float(np.nansum(table.column("cost_usd")[boxed_rows])),
     )
 
 

@@ -21,7 +21,7 @@ OVER_CAP = "over max_per_problem"
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class LeftOut:
     """Traces that are left out for one reason."""
 
     count: int
@@ -29,10 +29,10 @@ class Left:
     cost_usd: float = 0.0
 
 
-def reasons(left_out: dict[str, Left]) -> dict[str, int]:
+def reasons(left_out: dict[str, LeftOut]) -> dict[str, int]:
     """How many were left out for each reason, the most frequent first."""
     by_count = sorted(left_out.items(), key=lambda item: -item[1].count)
-    return {reason: left.count for reason, left in by_count}
+    return {reason: entry.count for reason, entry in by_count}
 
 
 class Sieve:
@@ -42,7 +42,7 @@ class Sieve:
         self._table = table
         self._benchmarks = benchmarks
         self.kept: Column = np.arange(len(table))  # [n] int64
-        self.left_out: dict[str, Left] = {}
+        self.left_out: dict[str, LeftOut] = {}
 
     def pass_verdicts(self, allowed: Collection[str]) -> None:
         """Only what was graded so."""
@@ -57,8 +57,8 @@ class Sieve:
         problems = self._of_kept("problem")
         _, firsts, numbers = np.unique(problems, return_index=True, return_inverse=True)
         judging = [
-            self._benchmarks.has_copy_of(self._table.texts(int(self.kept[first]))[3])
-            for first in firsts
+            self._benchmarks.has_copy_of(self._table.texts(int(self.kept[first_row]))[3])
+            for first_row in firsts
         ]
         self._drop(CONTAMINATED, np.array(judging, dtype=bool)[numbers])
 
@@ -114,5 +114,5 @@ class Sieve:
             return
         tokens = int(self._of_kept("length")[mask].sum(dtype=np.int64)) if count_tokens else 0
         cost = float(np.nansum(self._of_kept("cost_usd")[mask])) if count_cost else 0.0
-        self.left_out[reason] = Left(count, tokens, cost)
+        self.left_out[reason] = LeftOut(count, tokens, cost)
         self.kept = self.kept[~mask]

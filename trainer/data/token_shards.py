@@ -98,11 +98,11 @@ def write_token_shard(path: Path, traces: Iterable[tuple[Trace, Tokens]]) -> Non
     rows = []
     texts = bytearray()
     tokens = array("i")
-    for trace, encoded in traces:
+    for trace, trace_tokens in traces:
         text = orjson.dumps(_texts(trace))
-        rows.append(_row(trace, encoded, len(tokens), len(texts), len(text)))
+        rows.append(_row(trace, trace_tokens, len(tokens), len(texts), len(text)))
         texts += text
-        tokens += encoded.ids
+        tokens += trace_tokens.ids
     body = np.array(rows, dtype=ROW).tobytes() + bytes(texts) + tokens.tobytes()
     header = {
         "format": FORMAT,

@@ -49,18 +49,18 @@ def fuse(model: Any, *, gpu: bool) -> None:
     their own way.
     """
     liger = gpu and has_liger()
-    gated: Gated = _silu_mul
+    gated_product: Gated = _silu_mul
     if liger:
         from liger_kernel.ops import LigerSiLUMulFunction
 
-        gated = LigerSiLUMulFunction.apply
+        gated_product = LigerSiLUMulFunction.apply
     lora_layers = [module for module in model.modules() if is_plain_lora(module)]
     mlps = [module for module in model.modules() if _is_gated_mlp(module)]
     mlp_layers = {id(getattr(mlp, name)) for mlp in mlps for name in MLP}
     linears = [_Linear(module) for module in lora_layers if id(module) not in mlp_layers]
     adapters = [linear.adapter for linear in linears]
     for mlp in mlps:
-        adapters += _Mlp(mlp, gated).adapters
+        adapters += _Mlp(mlp, gated_product).adapters
     copies = AdapterCopies(adapters)
     if lora_layers:
         model.get_base_model().get_decoder().register_forward_pre_hook(lambda *_: copies.refresh())

@@ -67,13 +67,13 @@ class AdapterCopies:
     @torch.no_grad()
     def refresh(self) -> None:
         """Copy every adapter to where the products read it."""
-        scaled = torch._foreach_mul(
+        scaled_masters = torch._foreach_mul(
             [adapter.masters[0] for adapter in self._adapters],
             [adapter.scale for adapter in self._adapters],
         )
         contiguous_copies: list[Tensor] = []
         their_masters: list[Tensor] = []
-        for adapter, scaled_a in zip(self._adapters, scaled, strict=True):
+        for adapter, scaled_a in zip(self._adapters, scaled_masters, strict=True):
             for copy, master in ((adapter.a, scaled_a), (adapter.b, adapter.masters[1])):
                 if copy.is_contiguous():
                     contiguous_copies.append(copy)

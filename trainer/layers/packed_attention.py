@@ -79,11 +79,11 @@ def _flash(
     """The flash kernel that PyTorch carries. Shapes: query [T, heads, d], key and value [T, kv,
     d].
     """
-    left = None
-    right = None
+    left_window = None
+    right_window = None
     if window is not None and window < max_seqlen:
-        left = window - 1
-        right = 0
+        left_window = window - 1
+        right_window = 0
     # Not nn.attention.varlen_attn: before PyTorch 2.12 it takes no grouped queries.
     out: Tensor = torch.ops.aten._flash_attention_forward(
         query,
@@ -97,8 +97,8 @@ def _flash(
         True,
         False,
         scale=scaling,
-        window_size_left=left,
-        window_size_right=right,
+        window_size_left=left_window,
+        window_size_right=right_window,
     )[0]
     return out
 

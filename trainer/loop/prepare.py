@@ -79,7 +79,7 @@ class Prepared:
     def plan_lines(self) -> list[str]:
         """What `plan` prints: `lines`, and what other lengths would keep and take."""
         train = self.selection.train
-        made = partial(
+        plan_for = partial(
             make_plan,
             shape=self.shape,
             card=self.card,
@@ -89,16 +89,16 @@ class Prepared:
         )
         share = len(train) / max(1, len(train) + len(self.selection.held_out))
         return self.lines() + length_lines(
-            self.config, self.selection.lengths_of_all, share, self.positions, made
+            self.config, self.selection.lengths_of_all, share, self.positions, plan_for
         )
 
     def lines(self) -> list[str]:
         """What a run says before it begins."""
         lines = [self._model_line(), *self.selection.lines()]
-        inserted = self.chat.default_system if self.config.system is None else ""
-        if inserted:
+        system_text = self.chat.default_system if self.config.system is None else ""
+        if system_text:
             lines.append(
-                f"system text: the chat template inserts {inserted!r}; training and chat agree"
+                f"system text: the chat template inserts {system_text!r}; training and chat agree"
             )
         if self.config.rope_scaling:
             kind, length = self.config.rope_scaling
@@ -175,8 +175,8 @@ def prepare(config: TrainerConfig, card: Card | None = None, cards: int = 1) -> 
     data_order = _data_order(config, selection)
     shape = Shape.of(model_config)
     lengths = selection.train.lengths[data_order].tolist()
-    padded = carries_state(model_config)
-    plan = make_plan(config, shape, lengths, card, world, backend.name, padded)
+    needs_padding = carries_state(model_config)
+    plan = make_plan(config, shape, lengths, card, world, backend.name, needs_padding)
     rate = choose_learning_rate(config.train.learning_rate, config.method, shape.parameters)
     return Prepared(
         config,

@@ -166,7 +166,7 @@ class StepTrainer(CheckpointsOfShards):  # type: ignore[misc]
         shares_of_all = shares([len(example) for example in step], self.args.world_size)
         rank = self.args.process_index
         counts = []
-        mine: list[list[Example]] = []
+        own_batches: list[list[Example]] = []
         for process, indices in enumerate(shares_of_all):
             if process != rank and not self._sharded:
                 continue
@@ -175,8 +175,8 @@ class StepTrainer(CheckpointsOfShards):  # type: ignore[misc]
             cut = micro_batches(lengths, micro.rows, micro.tokens, micro.padded)
             counts.append(len(cut))
             if process == rank:
-                mine = [[share[i] for i in batch] for batch in cut]
-        return mine, max(counts) - len(mine)
+                own_batches = [[share[i] for i in batch] for batch in cut]
+        return own_batches, max(counts) - len(own_batches)
 
     def _forward_backward(
         self, batches: Sequence[Sequence[Example]], num_loss_tokens: int

@@ -35,12 +35,13 @@ def length_lines(
         return []
     lines = ["train.max_length would keep, before the cap of a problem:"]
     for max_length in sorted({*LENGTHS, config.train.max_length}):
-        kept = lengths_of_all[lengths_of_all <= max_length]
+        kept_lengths = lengths_of_all[lengths_of_all <= max_length]
         line = (
-            f"  {max_length:>6,}: {len(kept):,} of {len(lengths_of_all):,} traces"
-            f" ({len(kept) / len(lengths_of_all):.0%}), {int(kept.sum(dtype=np.int64)):,} tokens"
+            f"  {max_length:>6,}: {len(kept_lengths):,} of {len(lengths_of_all):,} traces"
+            f" ({len(kept_lengths) / len(lengths_of_all):.0%}),"
+            f" {int(kept_lengths.sum(dtype=np.int64)):,} tokens"
         )
-        lines.append(line + _cost(config, max_length, kept, share, positions, made))
+        lines.append(line + _cost(config, max_length, kept_lengths, share, positions, made))
     return lines
 
 
@@ -54,14 +55,14 @@ def _cost(
 ) -> str:
     if positions and max_length > positions:
         return f"; above the {positions:,} positions of this model"
-    learnt = kept[: round(share * len(kept))]
-    if not len(learnt):
+    train_lengths = kept[: round(share * len(kept))]
+    if not len(train_lengths):
         return ""
     epochs = config.train.epochs
-    repeated = np.resize(learnt, max(1, round(epochs * len(learnt))))
+    epoch_lengths = np.resize(train_lengths, max(1, round(epochs * len(train_lengths))))
     train = config.train.model_copy(update={"max_length": max_length})
     try:
-        plan = made(config.model_copy(update={"train": train}), lengths=repeated.tolist())
+        plan = made(config.model_copy(update={"train": train}), lengths=epoch_lengths.tolist())
     except InputError:
         return "; does not fit"
     return f"; {plan.total_gib:.1f} GiB a card, about {duration(plan.seconds)}"

@@ -65,14 +65,14 @@ class Plan:
             cut = f"at most {setting.tokens:,} tokens"
         layout = "one example a row, padded" if setting.padded else "end to end without padding"
         checkpointing = "on" if setting.checkpointing else "off"
-        compiled = ", layers compiled" if self.compile else ""
+        suffix = ", layers compiled" if self.compile else ""
         if setting.sharded:
-            compiled += f", weights in shards over {self.cards} cards (FSDP2)"
+            suffix += f", weights in shards over {self.cards} cards (FSDP2)"
         cards = f" of {self.cards} cards together" if self.cards > 1 else ""
         return [
             f"memory: {self.total_gib:.2f} of {self.budget_gib:.1f} GiB expected ({parts})",
             f"micro-batch: {cut} {layout}, {self.micro_batches_a_step:.1f} a step; "
-            f"checkpointing {checkpointing}, {self.dtype}{compiled}",
+            f"checkpointing {checkpointing}, {self.dtype}{suffix}",
             f"run: {self.steps:,} steps, {self.tokens:,} tokens, about {duration(self.seconds)} "
             f"({self.tokens_per_second:,.0f} tokens/s expected{cards})",
         ]
@@ -126,10 +126,10 @@ def make_plan(
     )
     step_shares = Shares.of(lengths, batch, world)
     plans: list[Plan] = []
-    for sharded in _sharding_choices(config, world, backend):
+    for is_sharded in _sharding_choices(config, world, backend):
         plans = [
             _expected(base, replace(setting, padded=padded), config, shape, step_shares, card)
-            for setting in _settings(config, step_shares, backend, sharded)
+            for setting in _settings(config, step_shares, backend, is_sharded)
         ]
         fitting = [plan for plan in plans if plan.total_gib <= base.budget_gib]
         if fitting:
@@ -176,8 +176,8 @@ class Shares:
             most = max(most, sum(share))
             if len(sample) < SAMPLED_STEPS:
                 sample.append(share)
-        attended = sum(length * length for length in lengths) / sum(lengths)
-        return cls(-(-batch // world), max(lengths), most, sample, attended)
+        attended_tokens = sum(length * length for length in lengths) / sum(lengths)
+        return cls(-(-batch // world), max(lengths), most, sample, attended_tokens)
 
 
 def _fullest(step: Sequence[int], world: int) -> list[int]:
