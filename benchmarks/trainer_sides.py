@@ -53,7 +53,8 @@ def ours(
     import torch
     from transformers import TrainerCallback
 
-    from trainer.loop.step import MicroBatch, StepTrainer, training_arguments
+    from trainer.loop.step import MicroBatch, StepTrainer
+    from trainer.loop.training_arguments import training_arguments
 
     keep = what.get("keep", 0)
     checkpointing = what.get("checkpointing", False) or bool(keep)

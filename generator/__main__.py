@@ -21,6 +21,8 @@ from shared.errors import InputError, loading, run_and_exit
 if TYPE_CHECKING:
     from datetime import datetime
 
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
 REHEARSAL_LINE = (
     "rehearsal: a teacher in a process of its own on this machine answers; no key, no cost."
 )
@@ -174,7 +176,6 @@ PART_COMMANDS = {
 
 def _parser(command_words: Sequence[str]) -> argparse.ArgumentParser:
     from generator.config import GeneratorConfig
-    from generator.parts.command_line import takes_configuration, takes_launcher
     from shared.config import explain
 
     parser = argparse.ArgumentParser(
@@ -185,10 +186,28 @@ def _parser(command_words: Sequence[str]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=ShowVersion)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_run(commands, parser.epilog)
+    _add_plan(commands)
+    for name, (function, text) in CORPUS_COMMANDS.items():
+        command = commands.add_parser(name, help=text)
+        command.add_argument("corpus", type=Path, metavar="CORPUS")
+        if name in ("status", "check"):
+            add_json(command)
+        command.set_defaults(run=function)
+    schema = commands.add_parser("schema", help="the configuration's JSON Schema, for editors")
+    schema.set_defaults(run=lambda _: print_schema(GeneratorConfig))
+    for name in PART_COMMANDS:
+        _add_part(commands, name, is_called=name in command_words)
+    return parser
+
+
+def _add_run(commands: "Commands", epilog: str | None) -> None:
+    from generator.parts.command_line import takes_configuration, takes_launcher
+
     run = commands.add_parser(
         "run",
         help="run until the work is done",
-        epilog=parser.epilog,
+        epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     takes_configuration(run)
@@ -205,6 +224,11 @@ def _parser(command_words: Sequence[str]) -> argparse.ArgumentParser:
         help="of --part: parts that run at once, among which limits a minute are divided; 0: all",
     )
     run.set_defaults(run=_run)
+
+
+def _add_plan(commands: "Commands") -> None:
+    from generator.parts.command_line import takes_configuration
+
     plan = commands.add_parser(
         "plan", help="what will be done: problems, calls, tokens, cost, time"
     )
@@ -220,22 +244,9 @@ def _parser(command_words: Sequence[str]) -> argparse.ArgumentParser:
     )
     add_json(plan)
     plan.set_defaults(run=_plan)
-    for name, (function, text) in CORPUS_COMMANDS.items():
-        command = commands.add_parser(name, help=text)
-        command.add_argument("corpus", type=Path, metavar="CORPUS")
-        if name in ("status", "check"):
-            add_json(command)
-        command.set_defaults(run=function)
-    schema = commands.add_parser("schema", help="the configuration's JSON Schema, for editors")
-    schema.set_defaults(run=lambda _: print_schema(GeneratorConfig))
-    for name in PART_COMMANDS:
-        _add_part(commands, name, is_called=name in command_words)
-    return parser
 
 
-def _add_part(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, is_called: bool
-) -> None:
+def _add_part(commands: "Commands", name: str, is_called: bool) -> None:
     """A command that a part brings itself. Loaded only where it is called: each comes with
     libraries of its own.
     """

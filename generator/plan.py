@@ -120,6 +120,37 @@ def plan(
     expectation = replace(progress.expected, seconds=call_seconds)
     samples_each = _samples_each(config)
     samples = max(0, round(problems * samples_each) - progress.samples)
+    outlook, mixes, wishes = _forecasts(config, samples, expectation, by, usd)
+    if endless:
+        lines = ["endless problems: set problems.limit for a plan"]
+    else:
+        lines = [_work_line(problems, samples_each, progress.samples, samples)]
+    lines += [f"           {line}" for line in stream.tally.in_words()]
+    lines += _sample_lines(expectation, progress.source, speed)
+    lines += _cost_lines(outlook)
+    lines += _lane_lines(outlook)
+    lines += [f"compare    {in_words(mix)}" for mix in mixes]
+    lines += [f"meets      {in_words(mix)}" for mix in wishes]
+    for each in probes:
+        lines += each.lines
+    return RunPlan(
+        text="\n".join(lines),
+        usable=not probe or any(each.answered for each in probes),
+        problems=None if endless else problems,
+        left_out=dict(stream.tally.skipped),
+        samples_finished=progress.samples,
+        expected=expectation,
+        forecast=outlook,
+        mixes=mixes + wishes,
+    )
+
+
+def _forecasts(
+    config: GeneratorConfig, samples: int, expectation: Expected, by: datetime | None, usd: float
+) -> tuple[Forecast, list[Mix], list[Mix]]:
+    """(of all lanes as configured, mixes of lanes to compare, the mixes that meet `by` and
+    `usd`).
+    """
     lanes = [lane for lane in config.lane if lane.name != config.judge.lane]
     now = time.time()
     outlook = forecast(samples, expectation, lanes, config.budget, now)
@@ -130,35 +161,13 @@ def plan(
     mixes = compared(offers, samples) if has_batches or has_kinds else []
     if has_batches:  # nothing of a batch is there before its end
         outlook = replace(outlook, days=max(outlook.days, mixes[-1].days))
-    if endless:
-        lines = ["endless problems: set problems.limit for a plan"]
-    else:
-        lines = [_work_line(problems, samples_each, progress.samples, samples)]
-    lines += [f"           {line}" for line in stream.tally.in_words()]
-    lines += _sample_lines(expectation, progress.source, speed)
-    lines += _cost_lines(outlook)
-    lines += _lane_lines(outlook)
-    lines += [f"compare    {in_words(mix)}" for mix in mixes]
+    wishes = []
     if by is not None:
         days = max(0.0, by.timestamp() - now) / DAY_SECONDS
-        mixes.append(cheapest(offers, samples, days, f"by {by:%Y-%m-%d %H:%M}"))
-        lines.append(f"meets      {in_words(mixes[-1])}")
+        wishes.append(cheapest(offers, samples, days, f"by {by:%Y-%m-%d %H:%M}"))
     if usd:
-        mixes.append(fastest_within(offers, samples, usd, f"for ${usd:,.2f}"))
-        lines.append(f"meets      {in_words(mixes[-1])}")
-    for each in probes:
-        lines += each.lines
-    usable = not probe or any(each.answered for each in probes)
-    return RunPlan(
-        text="\n".join(lines),
-        usable=usable,
-        problems=None if endless else problems,
-        left_out=dict(stream.tally.skipped),
-        samples_finished=progress.samples,
-        expected=expectation,
-        forecast=outlook,
-        mixes=mixes,
-    )
+        wishes.append(fastest_within(offers, samples, usd, f"for ${usd:,.2f}"))
+    return outlook, mixes, wishes
 
 
 def in_words(mix: Mix) -> str:

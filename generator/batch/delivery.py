@@ -2,14 +2,15 @@
 restarts. No line is paid twice: what may have been sent is looked for before it is sent again.
 """
 
-import asyncio
 import contextlib
 
+from generator.batch.pauses import BACK_OFF_SECONDS, Draining, Pauses
 from generator.batch.progress import BatchBook
 from generator.batch.requests_file import BatchFiles
 from generator.batch.surroundings import Lines, Surroundings
 from generator.corpus.batch_table import BatchRow
-from shared.chat_api.batch_client import Batch, BatchClient, NotSent
+from shared.chat_api.batch_client import BatchClient
+from shared.chat_api.batch_replies import Batch
 from shared.chat_api.errors import (
     BadRequest,
     BalanceGone,
@@ -20,16 +21,10 @@ from shared.chat_api.errors import (
     UnknownModel,
     Unreachable,
 )
+from shared.chat_api.sdk_connection import NotSent
 
 PASSING = (Unreachable, ServerFault, RateLimited)  # to be tried again
-BACK_OFF_SECONDS = 1.0
-BACK_OFF_SECONDS_MAX = 60.0
-BALANCE_SECONDS = 600.0  # until it is asked again whether an account was filled
 LOOKS = 3  # at a list that does not show what may be on its way there, or at a batch that is gone
-
-
-class Draining(Exception):
-    """The run drains: the batch is left as the ledger knows it."""
 
 
 class Delivery:
@@ -42,6 +37,7 @@ class Delivery:
         self._client = client
         self._around = around
         self._book = book
+        self._pauses = Pauses(around.draining, book)
 
     async def deliver(self, row: BatchRow, resumed: bool) -> BatchRow | None:
         """The batch when it has ended. None: the run drains, or it is held, or given up.
@@ -76,11 +72,11 @@ class Delivery:
                 return self._book.change(row, state="uploaded", file_id=file_id)
             except PASSING as error:
                 look = not isinstance(error, NotSent)
-                pause = await self._wait(row, error, pause)
+                pause = await self._pauses.wait(row, error, pause)
             except BalanceGone as error:
                 if not self._around.waits:
                     return self._refused(row, error, "POST /files")
-                await self._wait_for_the_balance(row, error)
+                await self._pauses.wait_for_the_balance(row, error)
             except CallError as error:
                 return self._refused(row, error, "POST /files")
 
@@ -104,12 +100,12 @@ class Delivery:
             except PASSING as error:
                 # Refused in so many words, or never sent: then nothing is there.
                 may_be_there = not isinstance(error, NotSent | RateLimited)
-                pause = await self._wait(row, error, pause)
+                pause = await self._pauses.wait(row, error, pause)
             except BalanceGone as error:
                 may_be_there = False
                 if not self._around.waits:
                     return self._refused(row, error, "POST /batches")
-                await self._wait_for_the_balance(row, error)
+                await self._pauses.wait_for_the_balance(row, error)
             except CallError as error:
                 may_be_there = False
                 is_file_gone = isinstance(error, BadRequest | UnknownModel) and not is_sent_anew
@@ -131,14 +127,14 @@ class Delivery:
             try:
                 batch = await self._client.find_batch(row.file_id)
             except PASSING as error:
-                pause = await self._wait(row, error, pause)
+                pause = await self._pauses.wait(row, error, pause)
                 continue
             except CallError:
                 return None, False
             looks += 1
             if batch is not None or looks == LOOKS:
                 return batch, True
-            await self._sleep(min(BACK_OFF_SECONDS, self._lines.config.batch.poll_seconds))
+            await self._pauses.sleep(min(BACK_OFF_SECONDS, self._lines.config.batch.poll_seconds))
 
     def _created(self, row: BatchRow, batch: Batch) -> BatchRow:
         row = self._book.change(row, state="created", batch_id=batch.id, note="")
@@ -175,13 +171,10 @@ class Delivery:
                 misses += 1
                 if misses == LOOKS:
                     return await self._vanished(row)
-                await self._sleep(self._lines.config.batch.poll_seconds)
-                continue
-            except (*PASSING, KeyRefused) as error:
-                pause = await self._wait(row, error, pause)
+                await self._pauses.sleep(self._lines.config.batch.poll_seconds)
                 continue
             except CallError as error:
-                pause = await self._wait(row, error, pause)
+                pause = await self._pauses.wait(row, error, pause)
                 continue
             row = self._seen(row, batch)
             has_files = bool(batch.output_file_id or batch.error_file_id)
@@ -198,7 +191,7 @@ class Delivery:
                 return self._book.change(row, state="ended", note=batch.errors)
             if batch.has_ended:
                 incomplete_looks += 1
-            await self._sleep(self._lines.config.batch.poll_seconds)
+            await self._pauses.sleep(self._lines.config.batch.poll_seconds)
 
     def _seen(self, row: BatchRow, batch: Batch) -> BatchRow:
         return self._book.change(
@@ -221,35 +214,20 @@ class Delivery:
             row, state="ended", status="vanished", output_file_id="", error_file_id=""
         )
 
-    # Refusals and pauses
+    # Refusals
 
     def _refused(self, row: BatchRow, error: CallError, what: str) -> BatchRow:
         """Nothing was sent, and nothing will be: the lane stops."""
-        if isinstance(error, KeyRefused):
-            remedy = "correct the key, or what it may do"
-        elif isinstance(error, UnknownModel):
-            remedy = 'no batch endpoints here? set lane.mode = "stream"'
-        elif error.status == 413:
-            remedy = "set lane.batch.megabytes or lane.batch.lines lower"
-        else:
-            remedy = "look at lane.model and lane.batch"
-        self._lines.stop(f"{what}: {error.message} ({remedy})")
+        self._lines.stop(f"{what}: {error.message} ({_remedy(error)})")
         self._book.say("batch refused", row, why=error.message)
         return self._book.change(row, state="ended", status="refused", note=error.message)
 
-    async def _wait_for_the_balance(self, row: BatchRow, error: BalanceGone) -> None:
-        self._book.say("batch waits", row, why=error.message)
-        await self._sleep(BALANCE_SECONDS)
 
-    async def _wait(self, row: BatchRow, error: CallError, pause: float) -> float:
-        """Wait before the next try; the pause after that. Errors: `Draining`."""
-        if pause > BACK_OFF_SECONDS:  # the first fault is nothing to speak of
-            self._book.say("batch waits", row, why=error.message)
-        await self._sleep(error.retry_after_seconds or pause)
-        return min(2 * pause, BACK_OFF_SECONDS_MAX)
-
-    async def _sleep(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._around.draining.wait(), seconds)
-        if self._around.draining.is_set():
-            raise Draining
+def _remedy(error: CallError) -> str:
+    if isinstance(error, KeyRefused):
+        return "correct the key, or what it may do"
+    if isinstance(error, UnknownModel):
+        return 'no batch endpoints here? set lane.mode = "stream"'
+    if error.status == 413:
+        return "set lane.batch.megabytes or lane.batch.lines lower"
+    return "look at lane.model and lane.batch"

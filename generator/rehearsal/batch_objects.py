@@ -95,5 +95,6 @@ async def received(request: web.Request, path: Path) -> tuple[str, str]:
 
 
 def count_lines(path: Path) -> int:
+    """Lines of a file of requests."""
     with path.open("rb") as file:
         return sum(1 for _ in file)

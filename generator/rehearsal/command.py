@@ -15,7 +15,7 @@ import uvloop
 from aiohttp import web
 
 from generator.rehearsal.batch_faults import BATCH_KINDS, BatchFaults
-from generator.rehearsal.batches import BatchManner
+from generator.rehearsal.batch_files import BatchManner
 from generator.rehearsal.faults import KINDS, AccountLimits, Faults
 from generator.rehearsal.replay import Replay
 from generator.rehearsal.server import Manner, RehearsalTeacher

@@ -18,7 +18,8 @@ import orjson
 from aiohttp import web
 
 from generator.rehearsal import solver
-from generator.rehearsal.batches import BatchDesk, BatchManner
+from generator.rehearsal.batch_files import BatchManner
+from generator.rehearsal.batches import BatchDesk
 from generator.rehearsal.faults import AccountLimits, Fate, Faults
 from generator.rehearsal.replay import Replay, Row
 from generator.rehearsal.stream import DONE, Event, Reply, flood, json_event, plain, tokens

@@ -26,24 +26,7 @@ def card_text(
     """The card of a run with this manifest, as Markdown with the hub's header. `comparison`: of its
     evaluation's comparison.json.
     """
-    data = manifest["data"]
-    adjective, answer_check = _how_checked(data.get("unverified", 0))
-    result = manifest.get("result", {})
-    plan = manifest["plan"]
-    left_out = "".join(f"  - {count:,}: {reason}\n" for reason, count in data["left_out"].items())
-    right = "no generation eval was made"
-    if "right" in result:
-        right = f"{result['right']:.0%} of the generation eval's problems right"
-    libraries = ", ".join(f"{name} {version}" for name, version in manifest["libraries"].items())
-    proof = manifest.get("merge")
-    merge_line = "not merged"
-    if proof:
-        merge_line = (
-            f"merged in 16 bit; {proof['same_answers']} of {proof['prompts']} greedy answers equal"
-            " to the adapter's"
-        )
-        if not proof["holds"]:
-            merge_line += " (NOT the trained model)"
+    adjective, _ = _how_checked(manifest)
     return f"""---
 base_model: {manifest["model"].removeprefix(PREFIX)}
 license: {licence}
@@ -56,18 +39,7 @@ tags: [reasoning, distillation, {manifest["method"]}]
 
 Answers with its thinking between `<think>` and `</think>`, then the solution with the final answer in `\\boxed{{}}`.
 
-- Base model: `{manifest["model"]}`, {manifest["method"]}, backend {manifest["backend"]}
-- Data: {data["train"]:,} traces {answer_check} ({data["tokens"]:,} tokens); {data["held_out"]:,} held out
-  with {len(data["held_out_problems"]):,} problems. Left out:
-{left_out.rstrip() or "  - none"}
-- Learning rate {manifest["learning_rate"]["value"]:g}: {manifest["learning_rate"]["source"]}
-- Best step {result.get("best_step", "?")}: {right}, held-out loss {result.get("held_out_loss", float("nan")):.4f}
-- Weights: {merge_line}
-- Prompt: the chat template's own; system text policy "{manifest["template"]["system"]}", digest
-  `{manifest["template"]["digest"]}`
-- Trained on {manifest["card"]["name"]}, {plan["dtype"]}, seed {manifest["seed"]},
-  commit `{manifest["git_commit"] or "?"}`
-- Libraries: {libraries}
+{_facts(manifest)}
 
 ## Evaluation
 
@@ -80,6 +52,41 @@ Answers with its thinking between `<think>` and `</think>`, then the solution wi
 Not checked here: anything but mathematics with one final answer. A model of this size errs with confidence.
 `manifest.json` names every shard of the data with its sha256.
 """
+
+
+def _facts(manifest: Mapping[str, Any]) -> str:
+    """How the weights came to be, as a list."""
+    data = manifest["data"]
+    result = manifest.get("result", {})
+    _, answer_check = _how_checked(manifest)
+    left_out = "".join(f"  - {count:,}: {reason}\n" for reason, count in data["left_out"].items())
+    right = "no generation eval was made"
+    if "right" in result:
+        right = f"{result['right']:.0%} of the generation eval's problems right"
+    libraries = ", ".join(f"{name} {version}" for name, version in manifest["libraries"].items())
+    num_problems = len(data["held_out_problems"])
+    return f"""- Base model: `{manifest["model"]}`, {manifest["method"]}, backend {manifest["backend"]}
+- Data: {data["train"]:,} traces {answer_check} ({data["tokens"]:,} tokens); {data["held_out"]:,} held out
+  with {num_problems:,} problems. Left out:
+{left_out.rstrip() or "  - none"}
+- Learning rate {manifest["learning_rate"]["value"]:g}: {manifest["learning_rate"]["source"]}
+- Best step {result.get("best_step", "?")}: {right}, held-out loss {result.get("held_out_loss", float("nan")):.4f}
+- Weights: {_merge_line(manifest.get("merge"))}
+- Prompt: the chat template's own; system text policy "{manifest["template"]["system"]}", digest
+  `{manifest["template"]["digest"]}`
+- Trained on {manifest["card"]["name"]}, {manifest["plan"]["dtype"]}, seed {manifest["seed"]},
+  commit `{manifest["git_commit"] or "?"}`
+- Libraries: {libraries}"""
+
+
+def _merge_line(proof: Mapping[str, Any] | None) -> str:
+    if not proof:
+        return "not merged"
+    doubt = "" if proof["holds"] else " (NOT the trained model)"
+    return (
+        f"merged in 16 bit; {proof['same_answers']} of {proof['prompts']} greedy answers equal"
+        f" to the adapter's{doubt}"
+    )
 
 
 def evaluation_text(comparison: Mapping[str, Any] | None) -> str:
@@ -110,8 +117,9 @@ def licence_text(licence: str) -> str:
     )
 
 
-def _how_checked(num_unverified: int) -> tuple[str, str]:
+def _how_checked(manifest: Mapping[str, Any]) -> tuple[str, str]:
     """(an adjective of the traces, what of their answers was checked)."""
+    num_unverified = manifest["data"].get("unverified", 0)
     if num_unverified:
         return "", f"of a corpus that keeps {num_unverified:,} unchecked ones"
     return "verified ", "with a checked final answer"

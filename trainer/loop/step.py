@@ -18,18 +18,16 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from trl import SFTConfig  # type: ignore[attr-defined]
 
 from shared.errors import InputError
 from trainer.artifacts.checkpoints import Checkpoint, mark_whole
-from trainer.config import TrainerConfig
 from trainer.data.data_order import micro_batches, shares
 from trainer.data.examples import Example
 from trainer.layers.loss import loss_sum, set_checkpointing
 from trainer.layers.packing import PackedBatch, pack_examples, pad_examples
-from trainer.layers.sharding import is_sharded, settle
+from trainer.layers.sharding import is_sharded
 from trainer.loop.gradient_sum import GradientSum
-from trainer.loop.sharded_checkpoints import CheckpointsOfShards
+from trainer.loop.listed_parameters import ListedParameters
 from trainer.planning.estimates import ANY
 
 OUT_OF_MEMORY_IN_SHARDS = (
@@ -78,7 +76,7 @@ class StepResult:
     stop_count: Tensor | None = None
 
 
-class StepTrainer(CheckpointsOfShards):  # type: ignore[misc]
+class StepTrainer(ListedParameters):  # type: ignore[misc]
     """Optimiser, schedule, checkpoints and trackers are TRL's; the step is ours."""
 
     result: StepResult
@@ -108,8 +106,8 @@ class StepTrainer(CheckpointsOfShards):  # type: ignore[misc]
         self._say = say
         self._stop_requested = stop_requested
         model = trainer_arguments["model"]
-        self._sharded = is_sharded(model)
-        self.trains_shards = self._sharded and full
+        self.sharded = is_sharded(model)
+        self.trains_shards = self.sharded and full
         # Left as it is: DistributedDataParallel would copy every gradient for a forward that is
         # never called.
         model._is_accelerate_prepared = True
@@ -145,13 +143,13 @@ class StepTrainer(CheckpointsOfShards):  # type: ignore[misc]
                 self._run_fillers(step, num_fillers)
                 return loss
             except torch.OutOfMemoryError:
-                if self._sharded:
+                if self.sharded:
                     raise InputError(OUT_OF_MEMORY_IN_SHARDS) from None
                 longest = max(len(example) for batch in batches for example in batch)
                 if not self.micro.halve(longest):
                     raise
             # Outside the except block: its traceback holds the tensors that did not fit.
-            self._drop_gradients()
+            self.drop_gradients()
             torch.cuda.empty_cache()
             self._say(
                 f"out of memory: micro-batch now {self.micro.tokens:,} tokens; the step is done"
@@ -168,7 +166,7 @@ class StepTrainer(CheckpointsOfShards):  # type: ignore[misc]
         counts = []
         own_batches: list[list[Example]] = []
         for process, indices in enumerate(shares_of_all):
-            if process != rank and not self._sharded:
+            if process != rank and not self.sharded:
                 continue
             share = [step[i] for i in indices]
             lengths = [len(example) for example in share]
@@ -236,29 +234,7 @@ class StepTrainer(CheckpointsOfShards):  # type: ignore[misc]
     @cached_property
     def _gradient_sum(self) -> GradientSum:
         # FSDP has summed what it shards.
-        return GradientSum([] if self.trains_shards else self._trained_parameters)
-
-    # What follows is the Trainer's, on a list: to find a model's parameters, its own calls walk
-    # the thousands of modules that PEFT makes, four times a step, while the GPU waits.
-
-    @cached_property
-    def _trained_parameters(self) -> list[torch.nn.Parameter]:
-        return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-
-    def _drop_gradients(self) -> None:
-        for parameter in self._trained_parameters:
-            parameter.grad = None
-
-    def _clip_grad_norm(self, model: Any) -> Tensor:
-        """Clip in place; the norm before, []."""
-        return torch.nn.utils.clip_grad_norm_(self._trained_parameters, self.args.max_grad_norm)
-
-    def _prepare_for_training(self, *arguments: Any) -> Any:
-        if self._sharded:
-            settle(self.model)
-        model, dataloader = super()._prepare_for_training(*arguments)
-        model.zero_grad = self._drop_gradients  # called after each step, without arguments
-        return model, dataloader
+        return GradientSum([] if self.trains_shards else self.trained_parameters)
 
     def get_train_dataloader(self) -> Any:
         """Whole steps in order, the same ones in every process: each takes its share of each
@@ -287,62 +263,3 @@ class StepTrainer(CheckpointsOfShards):  # type: ignore[misc]
         the peak was reached.
         """
         return 0
-
-
-def training_arguments(
-    config: TrainerConfig, rate: float, device: str, steps: int = 0
-) -> SFTConfig:
-    """TRL's arguments. What it would do to the data is switched off: examples are made, checked and
-    cut by us.
-
-    `steps`: as planned, never more than the data has, which the Trainer would begin again; 0: as
-    configured.
-    """
-    train = config.train
-    arguments = SFTConfig(
-        output_dir=str(Path(config.run) / "checkpoints"),
-        # of all processes together (`get_train_dataloader`)
-        per_device_train_batch_size=train.batch,
-        gradient_accumulation_steps=1,
-        num_train_epochs=1,  # the data order spans all epochs
-        max_steps=steps or train.max_steps or -1,
-        learning_rate=rate,
-        lr_scheduler_type=(
-            "constant_with_warmup" if train.schedule == "constant" else train.schedule
-        ),
-        warmup_steps=train.warmup,  # below 1: a share of the steps
-        weight_decay=train.weight_decay,
-        adam_beta2=train.adam_beta2,
-        max_grad_norm=train.max_grad_norm,
-        optim="adamw_torch_fused" if device != "mps" else "adamw_torch",
-        bf16=False,  # precision is set around the loss alone (`StepTrainer.precision`)
-        fp16=False,
-        gradient_checkpointing=False,  # the backend has set it on the model
-        max_length=None,
-        packing=False,
-        padding_free=False,
-        dataset_kwargs={"skip_prepare_dataset": True},
-        remove_unused_columns=False,
-        dataloader_num_workers=0,
-        dataloader_pin_memory=False,
-        logging_strategy="no",  # `callback` logs, so that a resumed run logs the same lines
-        # It looks at every loss, for which the host would wait; a loss that is no number shows in
-        # the lines that `callback` logs.
-        logging_nan_inf_filter=False,
-        save_strategy="steps",
-        save_steps=train.save_steps,
-        save_total_limit=None,  # `checkpoints.drop_old` knows which are whole
-        eval_strategy="no",
-        report_to=list(config.track.to),
-        run_name=Path(config.run).name,
-        project=config.track.project,  # trackio's
-        seed=train.seed,
-        use_cpu=device == "cpu",
-        log_level_replica="error",
-        disable_tqdm=True,
-        loss_type="nll",
-        average_tokens_across_devices=False,
-    )
-    # One process a GPU (accelerate launch); never DataParallel by stealth.
-    arguments._n_gpu = min(arguments.n_gpu, 1)
-    return arguments

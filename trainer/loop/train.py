@@ -143,7 +143,8 @@ def _step_trainer(
 ) -> "StepTrainer":
     from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-    from trainer.loop.step import MicroBatch, StepTrainer, training_arguments
+    from trainer.loop.step import MicroBatch, StepTrainer
+    from trainer.loop.training_arguments import training_arguments
 
     plan = prepared.plan
     setting = plan.setting
