@@ -66,13 +66,13 @@ def _functions_behind(item: pytest.Item) -> list[types.FunctionType]:
         item.obj,
         *(definition.func for definitions in fixtures for definition in definitions),
     ]
-    reached: dict[types.FunctionType, None] = {}
+    functions: dict[types.FunctionType, None] = {}
     while waiting:
         for function in _own_functions(waiting.pop()):
-            if function not in reached:
-                reached[function] = None
+            if function not in functions:
+                functions[function] = None
                 waiting.extend(_values_of(function))
-    return list(reached)
+    return list(functions)
 
 
 def _own_functions(value: Any) -> Iterator[types.FunctionType]:

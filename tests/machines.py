@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, settings
 
 def machine_settings(examples: int, steps: int) -> settings:
     """The same cases each time, unless a longer search is asked for."""
-    asked = os.environ.get("MACHINE_EXAMPLES", "")
+    example_count = os.environ.get("MACHINE_EXAMPLES", "")
     return settings(
-        max_examples=int(asked or examples),
+        max_examples=int(example_count or examples),
         stateful_step_count=steps,
-        derandomize=not asked,
+        derandomize=not example_count,
         database=None,
         deadline=None,
         suppress_health_check=list(HealthCheck),

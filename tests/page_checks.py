@@ -80,7 +80,7 @@ def english_texts(page: Any, data_texts: str) -> list[str]:
     assert page.evaluate("document.documentElement.lang") == "zh-CN"
     texts = []
     for text in page.evaluate(TEXTS):
-        rest = re.sub(data_texts, "", text) if data_texts else text
-        if re.search(r"[A-Za-z]{2,}", NAMES.sub("", rest)):
+        own_text = re.sub(data_texts, "", text) if data_texts else text
+        if re.search(r"[A-Za-z]{2,}", NAMES.sub("", own_text)):
             texts.append(text)
     return texts

@@ -91,21 +91,21 @@ def imports(path: Path) -> Iterator[tuple[str, bool]]:
                 yield alias.name, id(node) in top
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             submodules = [f"{node.module}.{alias.name}" for alias in node.names]
-            known = [name for name in submodules if name in MODULES]
-            if len(known) < len(submodules):
+            known_modules = [name for name in submodules if name in MODULES]
+            if len(known_modules) < len(submodules):
                 yield node.module, id(node) in top
-            for name in known:
+            for name in known_modules:
                 yield name, id(node) in top
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_programs_never_import_one_another(program: str) -> None:
-    others = set(PROGRAMS) - {program}
+    other_programs = set(PROGRAMS) - {program}
     offenders = [
         f"{path.relative_to(ROOT)}: {name}"
         for path in sources(program)
         for name, _ in imports(path)
-        if name.split(".")[0] in others
+        if name.split(".")[0] in other_programs
     ]
     assert offenders == []
 
@@ -114,10 +114,10 @@ def test_shared_imports_no_program_and_nothing_heavy_outside_its_two_rooms() -> 
     offenders = []
     for path in sources("shared"):
         room = path.relative_to(ROOT / "shared").parts[0]
-        allowed = HEAVY_ROOMS.get(room, set())
+        allowed_packages = HEAVY_ROOMS.get(room, set())
         for name, at_top in imports(path):
             library = name.split(".")[0]
-            forbidden = library in set(PROGRAMS) | (HEAVY - allowed)
+            forbidden = library in set(PROGRAMS) | (HEAVY - allowed_packages)
             if forbidden or (library == "openai" and at_top):
                 offenders.append(f"{path.relative_to(ROOT)}: {name}")
     assert offenders == []
@@ -178,19 +178,19 @@ def test_no_module_imports_from_a_floor_above_its_own(program: str) -> None:
 def test_no_module_imports_itself_by_way_of_others() -> None:
     """Cycles among the imports at the top of files; a package stands for its __init__."""
     graph = {
-        name: {other for other, at_top in imports(path) if at_top and other in MODULES}
+        name: {module for module, at_top in imports(path) if at_top and module in MODULES}
         for name, path in MODULES.items()
     }
-    done: set[str] = set()
+    finished_modules: set[str] = set()
     cycles: list[str] = []
 
     def visit(name: str, trail: tuple[str, ...]) -> None:
         if name in trail:
             cycles.append(" -> ".join((*trail[trail.index(name) :], name)))
-        elif name not in done:
-            for other in sorted(graph[name]):
-                visit(other, (*trail, name))
-            done.add(name)
+        elif name not in finished_modules:
+            for module in sorted(graph[name]):
+                visit(module, (*trail, name))
+            finished_modules.add(name)
 
     for name in sorted(graph):
         visit(name, ())

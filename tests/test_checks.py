@@ -50,7 +50,7 @@ def checkout(tmp_path: Path) -> Path:
 
 def calls(checkout: Path, *command: str) -> tuple[int, list[str]]:
     path = f"{checkout}/bin:/usr/local/bin:/usr/bin:/bin"
-    ended = subprocess.run(
+    process = subprocess.run(
         command,
         cwd=checkout,
         env={"PATH": path},
@@ -61,7 +61,7 @@ def calls(checkout: Path, *command: str) -> tuple[int, list[str]]:
     )
     lines = (checkout / "calls").read_text().splitlines()
     (checkout / "calls").unlink()
-    return ended.returncode, lines
+    return process.returncode, lines
 
 
 def test_ci_runs_what_make_check_runs_each_once_and_measures_coverage(checkout: Path) -> None:

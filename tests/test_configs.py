@@ -131,8 +131,8 @@ def test_the_page_attributes_nothing_to_the_tutorial_that_is_ours() -> None:
     ]
     assert any("swift sft" in row for row in rows)
     assert any("evalscope" in row for row in rows)
-    for ours in ("asyncio", "Unsloth", "TRL", "lighteval", "alpha 16"):
-        assert not [row for row in rows if ours in row]
+    for word in ("asyncio", "Unsloth", "TRL", "lighteval", "alpha 16"):
+        assert not [row for row in rows if word in row]
 
 
 def test_each_card_has_its_configuration() -> None:
@@ -157,5 +157,7 @@ def test_the_schema_that_editors_read_is_that_of_the_program(
     program: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     print_schema(MODELS[program])
-    shipped = (ROOT / "configs" / "schemas" / f"{program}.json").read_text()
-    assert shipped == capsys.readouterr().out, f"run `python -m {program} schema` into that file"
+    shipped_schema = (ROOT / "configs" / "schemas" / f"{program}.json").read_text()
+    assert shipped_schema == capsys.readouterr().out, (
+        f"run `python -m {program} schema` into that file"
+    )

@@ -80,11 +80,12 @@ def checkout(tmp_path: Path) -> Path:
 def test_the_demo_is_the_ordinary_steps_with_its_configurations_and_ends_with_the_report(
     checkout: Path,
 ) -> None:
-    done = make(checkout, "demo")
-    assert done.returncode == 0, done.stderr
+    process = make(checkout, "demo")
+    assert process.returncode == 0, process.stderr
     assert calls(checkout) == STEPS
     assert (
-        done.stdout.splitlines()[-1] == f"the report: {checkout}/runs/demo/evaluation/report.html"
+        process.stdout.splitlines()[-1]
+        == f"the report: {checkout}/runs/demo/evaluation/report.html"
     )
 
 
@@ -159,11 +160,11 @@ def test_a_hundred_problems_are_held_out_however_many_answers_the_teacher_gets_w
     generator = load(GeneratorConfig, ROOT / "configs/demo-generate.toml", [])
     trainer = load(TrainerConfig, ROOT / "configs/demo-train.toml", [])
     evaluation = load(EvaluationConfig, ROOT / "configs/demo-evaluate.toml", [])
-    kept = [
+    kept_traces = [
         str(number) for number in range(round(0.87 * generator.problems.limit))
     ]  # 8 of 100 are wrong on average
     assert (
-        len(held_out_problems(kept, trainer.train.holdout, trainer.train.seed))
+        len(held_out_problems(kept_traces, trainer.train.holdout, trainer.train.seed))
         >= evaluation.limit
         == 100
     )
@@ -204,22 +205,22 @@ def test_a_killed_first_step_is_completed_by_the_same_command(
     killed_corpus: tuple[Path, list[str]],
 ) -> None:
     corpus, command = killed_corpus
-    done = subprocess.run(
+    process = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
     )
-    assert done.returncode == 0, done.stderr
+    assert process.returncode == 0, process.stderr
     rows = [
         json.loads(line)
         for path in corpus.glob("*/*.jsonl")
         for line in path.read_text().splitlines()
     ]
     assert len({row["id"] for row in rows}) == len(rows) == 150
-    kept = [
+    kept_traces = [
         row
         for path in corpus.glob("traces/*.jsonl")
         for row in map(json.loads, path.read_text().splitlines())
     ]
-    assert {row["verdict"] for row in kept} == {"correct"}
+    assert {row["verdict"] for row in kept_traces} == {"correct"}
 
 
 def wait_for(path: Path, size: int = 1, seconds: float = 60) -> None:

@@ -21,12 +21,12 @@ PROGRAMS = ("shared", "generator", "trainer", "evaluation", "benchmarks", "tests
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_path_that_a_page_names_is_there(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    named = [ROOT / name for name in (*PATH.findall(text), *CONFIG.findall(text))]
-    named = [path for path in named if path != ROOT / "configs/x.toml"]  # a placeholder
-    linked = [
+    paths = [ROOT / name for name in (*PATH.findall(text), *CONFIG.findall(text))]
+    paths = [path for path in paths if path != ROOT / "configs/x.toml"]  # a placeholder
+    targets = [
         page.parent / target for target in LINK.findall(text) if not re.match(r"[a-z]+:", target)
     ]
-    missing = [str(path) for path in [*named, *linked] if not path.exists()]
+    missing = [str(path) for path in [*paths, *targets] if not path.exists()]
     assert missing == []
 
 
@@ -65,14 +65,14 @@ ELSEWHERE = re.compile(
 
 @pytest.mark.parametrize("page", document_commands.PAGES)
 def test_every_command_that_needs_a_key_a_hub_or_a_card_says_so(page: str) -> None:
-    unmarked = [
+    unmarked_commands = [
         command.text
         for command in document_commands.commands(page)
         if not command.mark
         and ELSEWHERE.search(command.text)
         and "rehearsal-r1" not in command.text
     ]
-    assert unmarked == []
+    assert unmarked_commands == []
 
 
 def test_the_pages_have_commands_that_are_run() -> None:

@@ -79,12 +79,12 @@ def started(folder: Path) -> "Iterator[subprocess.Popen[str]]":
 def completed(folder: Path) -> str:
     """What the next command says, once it has left a whole environment."""
     with started(folder) as running:
-        said, _ = running.communicate(timeout=120)
-    assert running.returncode == 0, said
+        output, _ = running.communicate(timeout=120)
+    assert running.returncode == 0, output
     assert (folder / ".venv" / "generator" / ".ready").exists()
     python = folder / ".venv" / "generator" / "bin" / "python"
     subprocess.run([python, "-c", "import installed_here, pip"], cwd=folder.parent, check=True)
-    return said
+    return output
 
 
 def until(path: Path, seconds: float = 90) -> None:
@@ -96,12 +96,12 @@ def until(path: Path, seconds: float = 90) -> None:
 
 def run_here(folder: Path) -> list[str]:
     """The commands of the processes that run in `folder`."""
-    found = []
+    commands = []
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if (process / "cwd").readlink() == folder:
-                found.append((process / "cmdline").read_text().replace("\0", " "))
-    return found
+                commands.append((process / "cmdline").read_text().replace("\0", " "))
+    return commands
 
 
 def test_an_environment_killed_while_it_was_made_is_made_by_the_next_command(
@@ -120,13 +120,13 @@ def test_what_a_killed_pip_left_half_installed_is_not_taken_for_installed(checko
         os.killpg(running.pid, signal.SIGKILL)
     (checkout / "slow").unlink()
     (packages,) = (checkout / ".venv" / "generator" / "lib").glob("python*/site-packages")
-    left = (
+    remains = (
         packages / "torch-1.dist-info"
     )  # pip believes METADATA; RECORD, which it writes last, is missing
-    left.mkdir()
-    (left / "METADATA").write_text("Metadata-Version: 2.1\nName: torch\nVersion: 1\n")
+    remains.mkdir()
+    (remains / "METADATA").write_text("Metadata-Version: 2.1\nName: torch\nVersion: 1\n")
     completed(checkout)
-    assert not left.exists()
+    assert not remains.exists()
 
 
 @pytest.mark.parametrize(
@@ -147,14 +147,14 @@ def test_an_interrupted_set_up_ends_at_once_with_one_line_and_leaves_nothing_run
             running.terminate()  # make alone, as `kill` does; it hands the signal on
         else:
             os.killpg(running.pid, number)  # as Ctrl-C in a terminal does
-        said, _ = running.communicate(timeout=30)
+        output, _ = running.communicate(timeout=30)
     assert running.returncode != 0
-    assert "stopped: .venv/generator is not finished; the same command makes it" in said
-    assert "Traceback" not in said
+    assert "stopped: .venv/generator is not finished; the same command makes it" in output
+    assert "Traceback" not in output
     ends = time.monotonic() + 5
-    while (left := run_here(checkout)) and time.monotonic() < ends:
+    while (live_commands := run_here(checkout)) and time.monotonic() < ends:
         time.sleep(0.05)
-    assert left == []
+    assert live_commands == []
     assert not (checkout / ".venv" / ".generator.tmp").exists()
 
 
@@ -170,36 +170,36 @@ def test_an_update_that_pip_cannot_fetch_leaves_the_environment_to_be_tried_agai
     checkout: Path,
 ) -> None:
     completed(checkout)
-    kept = checkout / ".venv" / "generator" / "kept"
-    kept.touch()
+    marker = checkout / ".venv" / "generator" / "kept"
+    marker.touch()
     project = (checkout / "pyproject.toml").read_text()
     (checkout / "pyproject.toml").write_text(
         project.replace("requires = []", 'requires = ["./nowhere"]')
     )
     with started(checkout) as running:
-        said, _ = running.communicate(timeout=120)
+        output, _ = running.communicate(timeout=120)
     assert running.returncode != 0
-    assert "error: .venv/generator: pip failed as said above: correct that" in said
+    assert "error: .venv/generator: pip failed as said above: correct that" in output
     (checkout / "pyproject.toml").write_text(project)
     assert "setting up" in completed(checkout)
-    assert kept.exists()
+    assert marker.exists()
 
 
 def test_two_set_ups_at_once_are_one_after_the_other_and_the_second_finds_it_done(
     checkout: Path,
 ) -> None:
     (checkout / "slow").touch()
-    with started(checkout) as first:
+    with started(checkout) as first_set_up:
         until(checkout / "builds")
-        with started(checkout) as second:
-            assert second.stdout is not None
+        with started(checkout) as second_set_up:
+            assert second_set_up.stdout is not None
             assert (
-                second.stdout.readline()
+                second_set_up.stdout.readline()
                 == "another process sets up an environment here: waiting for it\n"
             )
             (checkout / "slow").unlink()
-            rest, _ = second.communicate(timeout=120)
-        said, _ = first.communicate(timeout=120)
-    assert (first.returncode, second.returncode) == (0, 0), said + rest
+            second_output, _ = second_set_up.communicate(timeout=120)
+        output, _ = first_set_up.communicate(timeout=120)
+    assert (first_set_up.returncode, second_set_up.returncode) == (0, 0), output + second_output
     assert (checkout / "builds").read_text() == "x"
     completed(checkout)

@@ -50,7 +50,7 @@ def test_the_cells_that_need_nothing_run_in_their_order(tmp_path: Path) -> None:
     for source, tags in code_cells():
         if tags & ELSEWHERE:
             continue
-        ended = subprocess.run(
+        process = subprocess.run(
             ["bash", "-e"],
             input=source.removeprefix(MAGIC),
             cwd=tmp_path,
@@ -59,8 +59,8 @@ def test_the_cells_that_need_nothing_run_in_their_order(tmp_path: Path) -> None:
             text=True,
             timeout=120,
         )
-        assert ended.returncode == 0, ended.stderr
-        outputs.append(ended.stdout)
+        assert process.returncode == 0, process.stderr
+        outputs.append(process.stdout)
     assert "20 samples" in outputs[0]
     assert "whole" in outputs[1]
     assert json.loads(outputs[2])["samples_finished"] == 20

@@ -54,9 +54,9 @@ def suite(project: Path, *words: str) -> "subprocess.CompletedProcess[str]":
 
 def test_the_last_lines_are_pytests_own_closing_lines_of_every_part(project: Path) -> None:
     add(project, "timed", "import pytest\n@pytest.mark.timing\ndef test_timed(): pass\n")
-    ended = suite(project)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    cores, timing = ended.stdout.splitlines()[-2:]
+    process = suite(project)
+    assert process.returncode == 0, process.stdout + process.stderr
+    cores, timing = process.stdout.splitlines()[-2:]
     assert cores.startswith("generator, on all cores: 1 passed")
     assert timing.startswith("generator, timing: 1 passed in")
 
@@ -65,11 +65,13 @@ def test_a_test_that_passes_only_when_run_again_is_named_flaky_with_its_first_fa
     project: Path,
 ) -> None:
     add(project, "unsure", FAILS_ONCE.format(name="unsure"))
-    ended = suite(project)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    told = ended.stdout.partition("flaky: generator: tests/test_unsure.py::test_unsure\n")[2]
-    assert "AssertionError: the first time, unsure" in told
-    assert ended.stdout.splitlines()[-1].startswith("generator, once more, alone: 1 passed")
+    process = suite(project)
+    assert process.returncode == 0, process.stdout + process.stderr
+    flaky_report = process.stdout.partition(
+        "flaky: generator: tests/test_unsure.py::test_unsure\n"
+    )[2]
+    assert "AssertionError: the first time, unsure" in flaky_report
+    assert process.stdout.splitlines()[-1].startswith("generator, once more, alone: 1 passed")
 
 
 @pytest.mark.parametrize(("count", "code"), [(2, 0), (3, 1)])
@@ -78,25 +80,25 @@ def test_three_flaky_tests_fail_the_run_and_two_do_not(
 ) -> None:
     for name in ("a", "b", "c")[:count]:
         add(project, name, FAILS_ONCE.format(name=name))
-    ended = suite(project)
-    assert ended.returncode == code
-    assert ended.stdout.count("flaky: generator: ") == count
-    assert ("failed: 3 flaky tests, of which 2 are allowed" in ended.stdout) == (code == 1)
+    process = suite(project)
+    assert process.returncode == code
+    assert process.stdout.count("flaky: generator: ") == count
+    assert ("failed: 3 flaky tests, of which 2 are allowed" in process.stdout) == (code == 1)
 
 
 def test_a_test_that_fails_twice_fails_the_run_and_is_not_flaky(project: Path) -> None:
     add(project, "bad", "def test_bad(): assert False\n")
-    ended = suite(project)
-    assert ended.returncode == 1
-    assert "failed: generator: tests/test_bad.py::test_bad" in ended.stdout
-    assert "flaky:" not in ended.stdout
+    process = suite(project)
+    assert process.returncode == 1
+    assert "failed: generator: tests/test_bad.py::test_bad" in process.stdout
+    assert "flaky:" not in process.stdout
 
 
 def test_a_file_that_cannot_be_collected_fails_the_run(project: Path) -> None:
     add(project, "torn", "import no_such_module\n")
-    ended = suite(project)
-    assert ended.returncode == 1
-    assert "failed: generator" in ended.stdout
+    process = suite(project)
+    assert process.returncode == 1
+    assert "failed: generator" in process.stdout
 
 
 def test_what_measures_time_runs_alone_and_what_starts_processes_is_no_unit_test(
@@ -145,11 +147,11 @@ def test_coverage_counts_the_lines_that_started_processes_run_by_package(project
         " check=True)\n"
     )
     add(project, "covered", source)
-    ended = suite(project, "--coverage")
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    told = (
+    process = suite(project, "--coverage")
+    assert process.returncode == 0, process.stdout + process.stderr
+    coverage_lines = (
         "== coverage: shared 100.0%, generator 50.0%, trainer 0.0%, evaluation 0.0%; all 60.0% of"
         " lines"
     )
-    assert told in ended.stdout.splitlines()
+    assert coverage_lines in process.stdout.splitlines()
     assert not list(project.glob(".coverage*"))

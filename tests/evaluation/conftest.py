@@ -128,14 +128,14 @@ class Endpoint:
 @pytest.fixture
 def serve() -> Iterator[Callable[[Script], Endpoint]]:
     """Starts scripted endpoints and stops them after the test."""
-    started: list[Endpoint] = []
+    endpoints: list[Endpoint] = []
 
     def start(script: Script) -> Endpoint:
-        started.append(Endpoint(script))
-        return started[-1]
+        endpoints.append(Endpoint(script))
+        return endpoints[-1]
 
     yield start
-    for endpoint in started:
+    for endpoint in endpoints:
         endpoint.close()
 
 

@@ -42,10 +42,10 @@ def judged(
 
 
 def by_id(cases: Sequence[Case]) -> dict[str, list[Case]]:
-    found: dict[str, list[Case]] = {}
+    cases_by_id: dict[str, list[Case]] = {}
     for case in cases:
-        found.setdefault(case.question.id, []).append(case)
-    return found
+        cases_by_id.setdefault(case.question.id, []).append(case)
+    return cases_by_id
 
 
 def manifest_of(results: Results, origins: Mapping[str, str] | None = None) -> dict[str, Any]:

@@ -90,13 +90,13 @@ class AnswerCacheMachine(RuleBasedStateMachine):
     def every_answer_is_the_one_that_was_written_last(self) -> None:
         if self.cache is None:
             return
-        last = {(n, s, prompt): text for n, s, prompt, text in self.written[self.key]}
+        latest_texts = {(n, s, prompt): text for n, s, prompt, text in self.written[self.key]}
         for number in range(4):
             for sample in range(2):
                 for prompt in ("p", "another"):
                     answer = self.cache.get(request(number, sample), prompt)
-                    expected = last.get((number, sample, prompt))
-                    assert (answer and answer.text) == expected
+                    latest_text = latest_texts.get((number, sample, prompt))
+                    assert (answer and answer.text) == latest_text
 
     @invariant()
     def every_line_is_whole_and_of_the_present_key(self) -> None:

@@ -53,9 +53,9 @@ def test_gsm8k_is_found_among_local_copies_and_its_golds_are_read(tmp_path: Path
         tmp_path / "gsm8k/test.jsonl",
         [{"question": f"What is {i}?", "answer": f"so\n#### {i}"} for i in range(5)],
     )
-    found = loaded("gsm8k", str(tmp_path), limit=3)
-    assert [q.gold for q in found.questions] == ["0", "1", "2"]
-    assert (found.name, found.whole) == ("gsm8k", 5)
+    questions = loaded("gsm8k", str(tmp_path), limit=3)
+    assert [q.gold for q in questions.questions] == ["0", "1", "2"]
+    assert (questions.name, questions.whole) == ("gsm8k", 5)
 
 
 @pytest.mark.parametrize(
@@ -72,8 +72,8 @@ def test_the_names_that_are_kept_out_of_a_corpus_can_be_asked(
     tmp_path: Path, name: str, copy: str
 ) -> None:
     write_rows(tmp_path / copy, [{"question": "What is 7?", "answer": "7.0"}])
-    found = loaded(name, str(tmp_path))
-    assert (found.name, [q.problem for q in found.questions]) == (name, ["What is 7?"])
+    questions = loaded(name, str(tmp_path))
+    assert (questions.name, [q.problem for q in questions.questions]) == (name, ["What is 7?"])
 
 
 def test_olympiadbenchs_lists_of_answers_are_asked_for_as_one(tmp_path: Path) -> None:
@@ -113,8 +113,8 @@ def test_gpqas_options_stand_in_an_order_of_the_seed_and_the_gold_is_the_right_o
     assert describe(benchmark)["option_seed"] == 0
     again = loaded("gpqa:diamond", str(tmp_path))
     assert again == benchmark
-    other = load_benchmark("gpqa:diamond", str(tmp_path), 0, "", PROMPT, option_seed=1)
-    assert other.sha256 != benchmark.sha256
+    other_seed = load_benchmark("gpqa:diamond", str(tmp_path), 0, "", PROMPT, option_seed=1)
+    assert other_seed.sha256 != benchmark.sha256
 
 
 @pytest.mark.parametrize(
@@ -183,9 +183,11 @@ def test_a_bad_line_is_named_by_file_and_number(tmp_path: Path, line: str, says:
 
 
 def test_a_problem_that_stands_twice_is_asked_twice_under_two_ids(tmp_path: Path) -> None:
-    found = loaded(str(write_rows(tmp_path / "p.jsonl", [{"problem": "What?", "answer": 1}] * 2)))
+    questions = loaded(
+        str(write_rows(tmp_path / "p.jsonl", [{"problem": "What?", "answer": 1}] * 2))
+    )
     identity = problem_id("What?")
-    assert [q.id for q in found.questions] == [identity, f"{identity}.2"]
+    assert [q.id for q in questions.questions] == [identity, f"{identity}.2"]
 
 
 def test_a_parquet_copy_reads_like_a_jsonl_one(tmp_path: Path) -> None:
@@ -213,35 +215,35 @@ def test_a_parquet_file_is_a_benchmark_and_a_damaged_one_is_one_line(tmp_path: P
         ["1"],
     )
     path.write_bytes(b"PAR1")
-    for damaged in (path, tmp_path / "nowhere.parquet"):
+    for bad_path in (path, tmp_path / "nowhere.parquet"):
         with pytest.raises(
             InputError, match=r"\.parquet: cannot be read .*: give a Parquet file"
-        ) as stopped:
-            loaded(str(damaged))
-        assert "\n" not in str(stopped.value)
+        ) as refusal:
+            loaded(str(bad_path))
+        assert "\n" not in str(refusal.value)
 
 
 def test_held_out_problems_of_a_corpus_follow_the_trainers_rule(tmp_path: Path) -> None:
     traces = [trace(i) for i in range(200)]
     corpus = write_corpus(tmp_path / "corpus", traces)
-    expected = held_out_problems([t.problem_id for t in traces], 0.02, 0)
-    found = loaded(f"held-out:{corpus}")
-    assert {q.id for q in found.questions} == set(expected)
-    assert len(expected) == 4
+    held_out_ids = held_out_problems([t.problem_id for t in traces], 0.02, 0)
+    questions = loaded(f"held-out:{corpus}")
+    assert {q.id for q in questions.questions} == set(held_out_ids)
+    assert len(held_out_ids) == 4
 
 
 def test_what_a_training_run_says_it_held_out_goes_before_the_rule(tmp_path: Path) -> None:
     traces = [trace(i) for i in range(50)]
     corpus = write_corpus(tmp_path / "corpus", traces)
-    held = [t.problem_id for t in traces[:7]]
+    held_out_ids = [t.problem_id for t in traces[:7]]
     run = tmp_path / "run"
     run.mkdir()
     shards = [{"corpus": str(corpus), "name": "shard-000000.jsonl"}]
     (run / "manifest.json").write_text(
-        json.dumps({"data": {"shards": shards, "held_out_problems": held}})
+        json.dumps({"data": {"shards": shards, "held_out_problems": held_out_ids}})
     )
-    assert {q.id for q in loaded(f"held-out:{corpus}", runs=[run]).questions} == set(held)
-    assert {q.id for q in loaded(f"held-out:{run}").questions} == set(held)
+    assert {q.id for q in loaded(f"held-out:{corpus}", runs=[run]).questions} == set(held_out_ids)
+    assert {q.id for q in loaded(f"held-out:{run}").questions} == set(held_out_ids)
 
 
 def test_base_and_tuned_tiny_models_answer_a_hundred_held_out_problems_on_a_processor(
@@ -249,10 +251,10 @@ def test_base_and_tuned_tiny_models_answer_a_hundred_held_out_problems_on_a_proc
 ) -> None:
     corpus = write_corpus(tmp_path / "corpus", [trace(i) for i in range(120)])
     (tmp_path / "run").mkdir()
-    held = [trace(i).problem_id for i in range(100)]
+    held_out_ids = [trace(i).problem_id for i in range(100)]
     shards = [{"corpus": str(corpus), "name": "shard-000000.jsonl"}]
     (tmp_path / "run/manifest.json").write_text(
-        json.dumps({"data": {"shards": shards, "held_out_problems": held}})
+        json.dumps({"data": {"shards": shards, "held_out_problems": held_out_ids}})
     )
     models = [write_model(tmp_path / "base", 1), write_model(tmp_path / "run/merged", 2)]
     config = tmp_path / "c.toml"
@@ -261,9 +263,9 @@ def test_base_and_tuned_tiny_models_answer_a_hundred_held_out_problems_on_a_proc
         f' ["held-out:{corpus}"]\n[generation]\nmax_new_tokens = 24\n[engine]\ndevice = "cpu"\n'
     )
     assert main(["run", str(config)]) == 0
-    found = json.loads((tmp_path / "out/comparison.json").read_text())["benchmarks"][
+    figures = json.loads((tmp_path / "out/comparison.json").read_text())["benchmarks"][
         f"held-out:{corpus}"
     ]
-    assert found["n"] == 100
+    assert figures["n"] == 100
     assert len(rows_of(next((tmp_path / "out").glob("*merged/*/answers.jsonl")))) == 100
     assert (tmp_path / "out/report.html").exists()

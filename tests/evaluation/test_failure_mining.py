@@ -86,12 +86,12 @@ def kind_of(problem: str) -> str:
 
 def test_the_neighbours_of_what_is_failed_are_of_its_kind(tmp_path: Path) -> None:
     run = run_failing(tmp_path, "eggs", "square")
-    said = write_weak(run, "", source(tmp_path / "train.jsonl"), 5, None)
+    summary = write_weak(run, "", source(tmp_path / "train.jsonl"), 5, None)
     rows = written(run / "weak.jsonl")
     assert sorted(kind_of(row["problem"]) for row in rows) == ["eggs"] * 5 + ["square"] * 5
     assert all(isinstance(row["answer"], str) and row["answer"] for row in rows)
-    assert "near the 2" in said
-    assert "gsm8k 2" in said
+    assert "near the 2" in summary
+    assert "gsm8k 2" in summary
 
 
 def test_copies_of_any_examined_problem_are_left_out_whatever_their_dress(tmp_path: Path) -> None:
@@ -104,11 +104,11 @@ def test_copies_of_any_examined_problem_are_left_out_whatever_their_dress(tmp_pa
         text("train", 7, 3),
     ]
     lines(train, [*({"question": copy, "answer": "#### 4"} for copy in copies), *written(train)])
-    said = write_weak(run, "", train, 8, None)
-    taken = [row["problem"] for row in written(run / "weak.jsonl")]
-    assert not set(taken) & set(copies)
-    assert len(taken) == 8
-    assert "4 copies of evaluation problems left out" in said
+    summary = write_weak(run, "", train, 8, None)
+    chosen_problems = [row["problem"] for row in written(run / "weak.jsonl")]
+    assert not set(chosen_problems) & set(copies)
+    assert len(chosen_problems) == 8
+    assert "4 copies of evaluation problems left out" in summary
 
 
 def test_test_problems_themselves_are_refused_without_a_source(tmp_path: Path) -> None:
@@ -140,10 +140,10 @@ def test_held_out_problems_may_be_written_themselves_and_it_is_said_what_that_co
     tmp_path: Path,
 ) -> None:
     run = run_failing(tmp_path, "eggs", "dice", name="held-out:data/corpus")
-    said = write_weak(run, "", None, 4, tmp_path / "next" / "weak.jsonl")
+    summary = write_weak(run, "", None, 4, tmp_path / "next" / "weak.jsonl")
     rows = written(tmp_path / "next" / "weak.jsonl")
     assert {row["problem"] for row in rows} == {text("eggs", 7, 3), text("dice", 7, 3)}
-    assert "hold out others" in said
+    assert "hold out others" in summary
 
 
 def test_a_model_that_fails_nothing_has_nothing_written(tmp_path: Path) -> None:
@@ -245,9 +245,9 @@ def test_the_command_writes_it_and_says_where(
 
 def test_no_file_of_others_is_replaced_and_nothing_is_written_into_a_corpus(tmp_path: Path) -> None:
     run, train = run_failing(tmp_path, "dice"), source(tmp_path / "train.jsonl")
-    mine, shard = tmp_path / "mine.jsonl", tmp_path / "corpus/traces/shard-000000.jsonl"
+    own_file, shard = tmp_path / "mine.jsonl", tmp_path / "corpus/traces/shard-000000.jsonl"
     shard.parent.mkdir(parents=True)
-    for path, words in ((mine, "--force"), (shard, "inside the corpus")):
+    for path, words in ((own_file, "--force"), (shard, "inside the corpus")):
         path.write_text("by hand")
         with pytest.raises(InputError, match=words):
             main(["weak", str(run), "--source", str(train), "--out", str(path)])
@@ -255,16 +255,18 @@ def test_no_file_of_others_is_replaced_and_nothing_is_written_into_a_corpus(tmp_
     with pytest.raises(InputError, match="inside the corpus"):
         main(["compare", str(run), str(run), "--out", str(shard.parent)])
     for _ in range(2):
-        assert main(["weak", str(run), "--source", str(train), "--out", str(mine), "--force"]) == 0
+        assert (
+            main(["weak", str(run), "--source", str(train), "--out", str(own_file), "--force"]) == 0
+        )
 
 
 def test_nearest_gives_everybodys_first_before_anybodys_second() -> None:
     pool = [(text(kind, a, 5), str(a)) for a in range(100, 103) for kind in ("eggs", "dice")]
-    found = list(
+    neighbours = list(
         nearest([text("eggs", 7, 3), text("dice", 7, 3)], lambda: pool, 2, lambda _: False)
     )
-    assert [n.near for n in found] == [0, 1, 0, 1]
-    assert len({n.text for n in found}) == 4
+    assert [n.near for n in neighbours] == [0, 1, 0, 1]
+    assert len({n.text for n in neighbours}) == 4
 
 
 def edited(problem: str, dice: random.Random) -> str:
@@ -287,12 +289,14 @@ def test_what_is_left_out_as_a_copy_is_what_the_generator_and_the_trainer_would_
     edits = {edited(text(kind, 7, 3), dice) for kind in KINDS for _ in range(250)}
     rows = [{"problem": edit, "answer": "4"} for edit in sorted(edits)]
     write_weak(run, "", lines(tmp_path / "train.jsonl", rows), len(edits), None)
-    taken = {row["problem"] for row in written(run / "weak.jsonl")}
+    chosen_problems = {row["problem"] for row in written(run / "weak.jsonl")}
     index = EvaluationIndex({"gsm8k": [text(kind, 7, 3) for kind in KINDS]})
     copies = {edit for edit in edits if index.has_copy_of(edit)}
     assert 100 < len(copies) < len(edits) - 100
-    assert not taken & copies
-    assert len(taken | copies) > 0.95 * len(edits)  # what shares no shingle is near nothing
+    assert not chosen_problems & copies
+    assert len(chosen_problems | copies) > 0.95 * len(
+        edits
+    )  # what shares no shingle is near nothing
 
 
 def test_the_same_exercise_with_other_numbers_is_no_copy_and_a_reworded_one_with_its_numbers_is() -> (

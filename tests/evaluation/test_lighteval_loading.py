@@ -16,11 +16,11 @@ with without_litellm():
 def test_lighteval_loads_where_no_git_is_installed(tmp_path: Path) -> None:
     variables = {**os.environ, "PATH": str(tmp_path), "PYTHONPATH": str(ROOT)}
     variables.pop("GIT_PYTHON_REFRESH", None)
-    loaded = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", PROGRAM],
         env=variables,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert loaded.returncode == 0, loaded.stderr[-1500:]
+    assert process.returncode == 0, process.stderr[-1500:]

@@ -125,9 +125,9 @@ def test_a_task_gets_the_score_that_lightevals_own_pipeline_gives_the_same_answe
     command = ["run", str(config), "--set", f"data={data}"]
     assert main(command) == 0
     entry = json.loads((tmp_path / "out/comparison.json").read_text())["benchmarks"][name]
-    expected = lightevals_own_score("gsm8k|2", data, tmp_path / "own")
-    assert expected == pytest.approx(8 / COUNT)
-    assert (entry["n"], entry["base"]["accuracy"]) == (COUNT, pytest.approx(expected))
+    own_score = lightevals_own_score("gsm8k|2", data, tmp_path / "own")
+    assert own_score == pytest.approx(8 / COUNT)
+    assert (entry["n"], entry["base"]["accuracy"]) == (COUNT, pytest.approx(own_score))
     assert (entry["difference"], entry["base"]["no_box"]) == (0, 0)
 
     roles = [message["role"] for message in endpoint.bodies[0]["messages"]]
@@ -137,7 +137,7 @@ def test_a_task_gets_the_score_that_lightevals_own_pipeline_gives_the_same_answe
     assert len(endpoint.bodies) == asked_count == 2 * COUNT
     results = next((tmp_path / "out/base/lighteval").rglob("results_*.json"))
     scores = json.loads(results.read_text())["results"]["lighteval--gsm8k--2|0"]
-    assert scores["extractive_match"] == pytest.approx(expected)
+    assert scores["extractive_match"] == pytest.approx(own_score)
     assert main(["report", str(tmp_path / "out")]) == 0
     again = json.loads((tmp_path / "out/comparison.json").read_text())["benchmarks"][name]
     assert again == entry
@@ -209,9 +209,9 @@ def test_a_stop_sequence_ends_what_is_said_after_the_thinking_and_never_the_thin
 def test_what_a_task_needs_beyond_text_is_refused_in_one_line(
     data: Path, name: str, says: str
 ) -> None:
-    with pytest.raises(InputError, match=says) as stopped:
+    with pytest.raises(InputError, match=says) as refusal:
         loaded(name, data)
-    assert "\n" not in str(stopped.value)
+    assert "\n" not in str(refusal.value)
 
 
 def test_a_task_that_does_not_exist_is_told_before_lighteval_or_any_data_is_read(
@@ -232,8 +232,8 @@ def test_a_task_that_does_not_exist_is_told_before_lighteval_or_any_data_is_read
     process = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", script, str(config)], capture_output=True, text=True
     )
-    said, is_imported = process.stdout.splitlines()
-    assert "lighteval has no task 'gsm9k'" in said
+    score_line, is_imported = process.stdout.splitlines()
+    assert "lighteval has no task 'gsm9k'" in score_line
     assert is_imported == "False"
 
 

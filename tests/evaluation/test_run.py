@@ -68,18 +68,18 @@ def test_accuracy_statistics_and_the_split_of_the_gain_are_those_of_the_script(
 ) -> None:
     entry = comparison_of(finished_evaluation[0])
     base = (BASE * 6)[:N]
-    tuned = (TUNED * 6)[:N]
-    flips = [(b, t) for b, t in zip(base, tuned, strict=True) if (b == "R") != (t == "R")]
+    tuned_kinds = (TUNED * 6)[:N]
+    flips = [(b, t) for b, t in zip(base, tuned_kinds, strict=True) if (b == "R") != (t == "R")]
     fixed_kinds = [b for b, t in flips if t == "R"]
     assert (entry["n"], entry["base"]["correct"], entry["tuned"]["correct"]) == (
         N,
         base.count("R"),
-        tuned.count("R"),
+        tuned_kinds.count("R"),
     )
     assert (entry["base"]["model"], entry["tuned"]["model"]) == ("base", "tuned")
     assert entry["base"]["accuracy"] == pytest.approx(base.count("R") / N)
     assert (entry["fixed"], entry["broken"]) == (len(fixed_kinds), len(flips) - len(fixed_kinds))
-    assert entry["difference"] == pytest.approx((tuned.count("R") - base.count("R")) / N)
+    assert entry["difference"] == pytest.approx((tuned_kinds.count("R") - base.count("R")) / N)
     assert entry["gain"] == {
         "format": fixed_kinds.count("N"),
         "finishing": fixed_kinds.count("L"),
@@ -88,7 +88,7 @@ def test_accuracy_statistics_and_the_split_of_the_gain_are_those_of_the_script(
     assert entry["mcnemar_p"] == pytest.approx(
         stats.binomtest(len(fixed_kinds), len(flips), 0.5).pvalue
     )
-    interval = stats.binomtest(tuned.count("R"), N).proportion_ci(0.95, "wilson")
+    interval = stats.binomtest(tuned_kinds.count("R"), N).proportion_ci(0.95, "wilson")
     assert entry["tuned"]["wilson95"] == pytest.approx([interval.low, interval.high])
     low, high = entry["interval95"]
     assert low < entry["difference"] < high

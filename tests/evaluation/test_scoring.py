@@ -23,8 +23,8 @@ def test_a_text_without_a_tag_that_the_limit_cut_is_no_answer_whichever_engine_i
     text = "It is \\boxed{4}. And"
     assert split_answer(ModelAnswer(text, "length", 9, 64, 1.0)).unclosed
     assert not split_answer(ModelAnswer(text, "stop", 9, 64, 1.0)).unclosed
-    closed = ModelAnswer(f"<think>\nhm\n</think>\n\n{text}", "length", 9, 64, 1.0)
-    assert split_answer(closed).response == text
+    closed_answer = ModelAnswer(f"<think>\nhm\n</think>\n\n{text}", "length", 9, 64, 1.0)
+    assert split_answer(closed_answer).response == text
 
 
 def test_an_answer_that_agrees_with_any_of_several_golds_is_right() -> None:

@@ -96,8 +96,8 @@ def test_a_run_that_is_broken_off_waits_for_no_metric(opinion: SecondOpinion) ->
     thread.start()
     while not opinion._child.is_busy:
         time.sleep(0.01)
-    started = time.monotonic()
+    started_at = time.monotonic()
     opinion.leave()
     thread.join()
-    assert time.monotonic() - started < metric.ANSWER_SECONDS / 2
+    assert time.monotonic() - started_at < metric.ANSWER_SECONDS / 2
     assert matches == [None]

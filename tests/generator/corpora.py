@@ -22,7 +22,7 @@ def trace(
     """
     tokens = keys.pop("tokens", 100)
     identity = problem_id(problem)
-    made = Trace(
+    new_trace = Trace(
         id=trace_id(identity, sample),
         problem_id=identity,
         sample=sample,
@@ -48,14 +48,16 @@ def trace(
         started_at="2026-01-01T00:00:00.000+00:00",
         finished_at="2026-01-01T00:00:02.000+00:00",
     )
-    return replace(made, **keys)
+    return replace(new_trace, **keys)
 
 
 def write_corpus(folder: Path, traces: Iterable[Trace]) -> Path:
     """Sealed shards with these traces, kept and rejected by their verdicts."""
-    kept, rejected = (ShardWriter(folder, pile, 500, 64) for pile in ("traces", "rejected"))
-    for one in traces:
-        (kept if one.kept else rejected).append(one.to_line())
-    kept.seal()
-    rejected.seal()
+    kept_pile, rejected_pile = (
+        ShardWriter(folder, pile, 500, 64) for pile in ("traces", "rejected")
+    )
+    for each in traces:
+        (kept_pile if each.kept else rejected_pile).append(each.to_line())
+    kept_pile.seal()
+    rejected_pile.seal()
     return folder

@@ -24,8 +24,10 @@ LONG = 120.0  # seconds; only a hang takes so long, also on a slow machine
 
 
 def environment(**more: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("STILLHOUSE_")}
-    return {**kept, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **more}
+    variables = {
+        name: value for name, value in os.environ.items() if not name.startswith("STILLHOUSE_")
+    }
+    return {**variables, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **more}
 
 
 class Rehearsal:

@@ -12,9 +12,9 @@ NOWHERE = "http://127.0.0.1:9/v1"
 
 def complaint(*args: str | Path, **env: str) -> str:
     """The one line that a mistake is answered with."""
-    ended = generator(*args, **env)
-    assert ended.returncode == 2, ended.stdout + ended.stderr
-    (line,) = ended.stderr.splitlines()
+    process = generator(*args, **env)
+    assert process.returncode == 2, process.stdout + process.stderr
+    (line,) = process.stderr.splitlines()
     assert line.startswith("error: ")
     return line
 
@@ -124,12 +124,12 @@ def test_a_folder_that_is_no_corpus_is_named(tmp_path: Path, name: str) -> None:
 
 def test_a_tilde_in_the_corpus_is_the_home_folder(tmp_path: Path) -> None:
     with rehearsal() as teacher:
-        ended = generator(
+        process = generator(
             "run",
             configure(tmp_path, teacher.url, corpus="~/c", problems__limit=2),
             HOME=str(tmp_path),
         )
-    assert ended.returncode == 0, ended.stderr
+    assert process.returncode == 0, process.stderr
     assert (tmp_path / "c" / "manifest.json").exists()
 
 
@@ -152,9 +152,9 @@ def test_help_explains_every_key() -> None:
 
 
 def test_the_version_names_the_release(tmp_path: Path) -> None:
-    ended = generator("--version")
-    assert ended.returncode == 0
-    assert ended.stdout.startswith("stillhouse ")
+    process = generator("--version")
+    assert process.returncode == 0
+    assert process.stdout.startswith("stillhouse ")
 
 
 def test_json_says_what_the_text_says(tmp_path: Path) -> None:

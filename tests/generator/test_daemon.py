@@ -84,10 +84,10 @@ def test_a_hundred_calls_a_day_are_a_hundred_at_the_server_over_two_starts_with_
             lane__day_timezone="Asia/Shanghai",
             daemon__wait=False,
         )
-        first, second = generator("run", config), generator("run", config)
-        assert (first.returncode, second.returncode) == (3, 3), first.stderr
-        assert "local has used 100 of 100 calls today" in first.stderr
-        assert "Asia/Shanghai" in second.stderr
+        first_run, second_run = generator("run", config), generator("run", config)
+        assert (first_run.returncode, second_run.returncode) == (3, 3), first_run.stderr
+        assert "local has used 100 of 100 calls today" in first_run.stderr
+        assert "Asia/Shanghai" in second_run.stderr
         assert teacher.stats()["calls"] == 100
     assert calls_in_ledger(tmp_path) == 100
     assert generator("check", tmp_path / "corpus").returncode == 0
@@ -119,7 +119,7 @@ def test_a_small_limit_of_open_files_is_said_and_the_calls_in_flight_stay_within
 ) -> None:
     with rehearsal("--tokens-per-second", "400") as teacher:
         config = configure(tmp_path, teacher.url, problems__limit=200, lane__concurrency=400)
-        done = subprocess.run(
+        process = subprocess.run(
             ["bash", "-c", 'ulimit -n 150 && exec "$@"', "bash", *command("run", config)],
             env=environment(),
             capture_output=True,
@@ -127,10 +127,10 @@ def test_a_small_limit_of_open_files_is_said_and_the_calls_in_flight_stay_within
             timeout=LONG,
             check=False,
         )
-        assert done.returncode == 0, done.stderr
+        assert process.returncode == 0, process.stderr
         assert (
             "150 open files are allowed: at most 22 calls in flight on a lane, where up to 400 are"
-            " configured" in done.stdout
+            " configured" in process.stdout
         )
     assert len(rows(tmp_path / "corpus")) == 200
 
@@ -183,10 +183,10 @@ def test_a_configuration_that_cannot_be_read_leaves_the_run_as_it_was(tmp_path: 
     ):
         config.write_text(config.read_text().replace("concurrency = 16", 'concurrency = "many"'))
         process.send_signal(signal.SIGHUP)
-        with pytest.raises(urllib.error.HTTPError) as refused:
+        with pytest.raises(urllib.error.HTTPError) as refusal:
             post(port, "/reload")
-        assert refused.value.code == 400
-        assert "lane.0.concurrency" in json.load(refused.value)["error"]
+        assert refusal.value.code == 400
+        assert "lane.0.concurrency" in json.load(refusal.value)["error"]
         before = teacher.stats()["calls"]
         eventually(lambda: teacher.stats()["calls"] > before, "it goes on")
 
@@ -234,26 +234,26 @@ def test_kill_9_while_it_waits_probes_or_drains_leaves_budgets_right_to_the_call
         return False
 
     slow = ("--tokens-per-second", "40")
-    seen = killed((), lambda _, port: phase(port) == "idle", lane__calls_per_day=30)
-    assert calls_in_ledger(tmp_path) == seen == 30
-    seen += killed(
+    server_calls = killed((), lambda _, port: phase(port) == "idle", lane__calls_per_day=30)
+    assert calls_in_ledger(tmp_path) == server_calls == 30
+    server_calls += killed(
         ("--faults", "503=1,retry_after=0"),
         lambda _, port: get(port, "/status")["lanes"][0]["state"] in ("circuit open", "probing"),
         lane__calls_per_day=60,
     )
     # A call is booked before it is sent: the kill may fall between the two, so the ledger has every
     # call that the server saw, and besides them only calls that were in flight.
-    booked = calls_in_ledger(tmp_path)
-    assert seen <= booked <= min(60, seen + 8)
-    seen += killed(slow, draining, lane__calls_per_day=90)
+    booked_calls = calls_in_ledger(tmp_path)
+    assert server_calls <= booked_calls <= min(60, server_calls + 8)
+    server_calls += killed(slow, draining, lane__calls_per_day=90)
     booked_again = calls_in_ledger(tmp_path)
-    assert seen <= booked_again <= min(90, seen + 2 * 8)
+    assert server_calls <= booked_again <= min(90, server_calls + 2 * 8)
     with rehearsal() as teacher:
         config = configure(
             tmp_path, teacher.url, **limit, lane__calls_per_day=120, daemon__wait=False
         )
-        last = generator("run", config)
-        assert last.returncode == 3, last.stderr
+        last_run = generator("run", config)
+        assert last_run.returncode == 3, last_run.stderr
         assert teacher.stats()["calls"] == 120 - booked_again
     assert generator("check", tmp_path / "corpus").returncode == 0
 
@@ -317,18 +317,18 @@ def test_a_closed_window_ends_a_run_that_does_not_wait_with_exit_3_and_no_call(
             lane__holidays=[],
             daemon__wait=False,
         )
-        ended = generator("run", config)
+        process = generator("run", config)
         calls = teacher.stats()["calls"]
     if calls == 0:  # unless this minute is the one
-        assert ended.returncode == 3
-        assert "outside its windows, next at" in ended.stderr
+        assert process.returncode == 3
+        assert "outside its windows, next at" in process.stderr
 
 
 def test_an_outage_longer_than_give_up_minutes_ends_with_exit_4(tmp_path: Path) -> None:
     config = configure(tmp_path, f"http://127.0.0.1:{free_port()}/v1", daemon__give_up_minutes=0.05)
-    ended = generator("run", config)
-    assert ended.returncode == 4, ended.stderr
-    assert "no lane has worked for 0.05 minutes" in ended.stderr
+    process = generator("run", config)
+    assert process.returncode == 4, process.stderr
+    assert "no lane has worked for 0.05 minutes" in process.stderr
 
 
 def test_an_unknown_limit_in_flight_is_found_by_a_whole_run(tmp_path: Path) -> None:

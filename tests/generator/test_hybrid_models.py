@@ -63,23 +63,23 @@ async def test_the_providers_own_fields_are_sent_as_they_are_and_kept_in_the_tra
 ) -> None:
     extra = 'extra_body = { enable_thinking = true, chat_template_kwargs = { a = [1, "b"] } }'
     async with scripted(thinks_if_told()) as server:
-        ended = await run(tmp_path, server, extra)
-    assert ended.returncode == 0, ended.stderr
-    sent = {"enable_thinking": True, "chat_template_kwargs": {"a": [1, "b"]}}
-    assert all(body.items() >= sent.items() for body in server.bodies)
-    kept = traces(tmp_path, "traces")
-    assert len(kept) == 20
-    assert all(trace.params["extra_body"] == sent for trace in kept)
-    assert all(trace.reasoning == "Let me add them." for trace in kept)
+        process = await run(tmp_path, server, extra)
+    assert process.returncode == 0, process.stderr
+    sent_fields = {"enable_thinking": True, "chat_template_kwargs": {"a": [1, "b"]}}
+    assert all(body.items() >= sent_fields.items() for body in server.bodies)
+    kept_traces = traces(tmp_path, "traces")
+    assert len(kept_traces) == 20
+    assert all(trace.params["extra_body"] == sent_fields for trace in kept_traces)
+    assert all(trace.reasoning == "Let me add them." for trace in kept_traces)
 
 
 async def test_a_model_that_does_not_think_is_told_of_once_and_its_answers_are_kept(
     tmp_path: Path,
 ) -> None:
     async with scripted(PLAIN) as server:
-        ended = await run(tmp_path, server)
-    assert ended.returncode == 0, ended.stderr
-    assert ended.stderr.count("does not think") == 1
+        process = await run(tmp_path, server)
+    assert process.returncode == 0, process.stderr
+    assert process.stderr.count("does not think") == 1
     assert len(traces(tmp_path, "traces")) == 20
 
 
@@ -87,17 +87,17 @@ async def test_where_reasoning_is_required_the_lane_stops_after_the_first_answer
     tmp_path: Path,
 ) -> None:
     async with scripted(thinks_if_told()) as server:
-        stopped = await run(tmp_path, server, "require_reasoning = true")
-        assert stopped.returncode == 4, stopped.stderr
-        assert "lane.extra_body" in stopped.stderr
+        stopped_run = await run(tmp_path, server, "require_reasoning = true")
+        assert stopped_run.returncode == 4, stopped_run.stderr
+        assert "lane.extra_body" in stopped_run.stderr
         assert traces(tmp_path, "traces") == []
         assert 3 <= len(server.bodies) <= 6
-        rejected = traces(tmp_path, "rejected")
-        assert {trace.reason for trace in rejected} == {"the answer carries no reasoning"}
-        told = "require_reasoning = true\nextra_body = { enable_thinking = true }"
-        ended = await run(tmp_path, server, told)
-    assert ended.returncode == 0, ended.stderr
-    assert len(traces(tmp_path, "traces")) == 20 - len(rejected)
+        rejected_traces = traces(tmp_path, "rejected")
+        assert {trace.reason for trace in rejected_traces} == {"the answer carries no reasoning"}
+        remedy = "require_reasoning = true\nextra_body = { enable_thinking = true }"
+        process = await run(tmp_path, server, remedy)
+    assert process.returncode == 0, process.stderr
+    assert len(traces(tmp_path, "traces")) == 20 - len(rejected_traces)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ async def test_a_field_that_another_key_sets_is_refused(
     tmp_path: Path, extra: str, key: str
 ) -> None:
     async with scripted(THOUGHT) as server:
-        refused = await run(tmp_path, server, f"extra_body = {{ {extra} }}")
-    assert refused.returncode == 2
-    assert key in refused.stderr
+        refused_run = await run(tmp_path, server, f"extra_body = {{ {extra} }}")
+    assert refused_run.returncode == 2
+    assert key in refused_run.stderr
     assert server.bodies == []

@@ -19,11 +19,11 @@ ROOT = Path(__file__).parents[2]
 
 def asked(*lines: str) -> str:
     """The configuration after the user typed these lines."""
-    typed: Iterator[str] = iter(lines)
+    typed_lines: Iterator[str] = iter(lines)
 
     def next_line(_: str) -> str:
         try:
-            return next(typed)
+            return next(typed_lines)
         except StopIteration:
             raise InputError("the input ended") from None
 
@@ -85,10 +85,10 @@ def test_the_command_writes_the_file_once_and_says_what_to_type_next(tmp_path: P
     assert early_end.returncode == 2
     assert "nothing was written" in early_end.stderr
     assert not (tmp_path / "mine.toml").exists()
-    ended = new("\nmodelscope\n\n\n\n")
-    assert ended.returncode == 0, ended.stderr
-    assert "export MODELSCOPE_SDK_TOKEN=" in ended.stdout
-    assert "plan mine.toml" in ended.stdout
+    process = new("\nmodelscope\n\n\n\n")
+    assert process.returncode == 0, process.stderr
+    assert "export MODELSCOPE_SDK_TOKEN=" in process.stdout
+    assert "plan mine.toml" in process.stdout
     again = new("\n\n\n\n\n")
     assert again.returncode == 2
     assert "exists already" in again.stderr

@@ -36,25 +36,25 @@ VOICES = [
 
 def write_replay(folder: Path, count: int) -> tuple[Path, Path, dict[str, tuple[str, str]]]:
     """Problems with gold, a replay file that answers them, and what it says by problem."""
-    said = {}
+    answers_by_problem = {}
     problems, replay = folder / "problems.jsonl", folder / "replay.jsonl"
-    with problems.open("w") as asked, replay.open("w") as answers:
+    with problems.open("w") as problem_file, replay.open("w") as answers:
         for number in range(count):
             text = f"What is {number} + {number}? ({number}: näher {{betrachtet}})"
             reasoning = VOICES[number % len(VOICES)] + f" {number}"
             response = f" The sum:\r\n\\boxed{{{2 * number}}}{VOICES[(number + 1) % len(VOICES)]}"
-            said[text] = (reasoning, response)
-            asked.write(json.dumps({"problem": text, "answer": str(2 * number)}) + "\n")
+            answers_by_problem[text] = (reasoning, response)
+            problem_file.write(json.dumps({"problem": text, "answer": str(2 * number)}) + "\n")
             answers.write(
                 json.dumps({"problem": text, "reasoning": reasoning, "response": response}) + "\n"
             )
-    return problems, replay, said
+    return problems, replay, answers_by_problem
 
 
 def test_a_clean_run_keeps_every_trace_byte_for_byte_and_a_second_run_makes_no_call(
     tmp_path: Path,
 ) -> None:
-    problems, replay, said = write_replay(tmp_path, 400)
+    problems, replay, replies = write_replay(tmp_path, 400)
     with rehearsal("--replay", str(replay)) as teacher:
         config = configure(
             tmp_path,
@@ -65,19 +65,21 @@ def test_a_clean_run_keeps_every_trace_byte_for_byte_and_a_second_run_makes_no_c
             lane__concurrency=100,
             shards__rows=150,
         )
-        first = generator("run", config)
-        assert first.returncode == 0, first.stderr
-        kept = rows(tmp_path / "corpus", "traces")
-        assert len({row["id"] for row in kept}) == len(kept) == 400
-        assert {row["problem"]: (row["reasoning"], row["response"]) for row in kept} == said
+        first_run = generator("run", config)
+        assert first_run.returncode == 0, first_run.stderr
+        kept_rows = rows(tmp_path / "corpus", "traces")
+        assert len({row["id"] for row in kept_rows}) == len(kept_rows) == 400
+        assert {row["problem"]: (row["reasoning"], row["response"]) for row in kept_rows} == replies
         assert not list((tmp_path / "corpus").glob("*/*.open"))
-        listed = {shard["name"]: shard["rows"] for shard in manifest(tmp_path / "corpus")["shards"]}
-        assert listed == {
+        rows_by_shard = {
+            shard["name"]: shard["rows"] for shard in manifest(tmp_path / "corpus")["shards"]
+        }
+        assert rows_by_shard == {
             f"traces/shard-{n:06d}.jsonl": rows_in for n, rows_in in enumerate((150, 150, 100))
         }
         calls = teacher.stats()["calls"]
-        second = generator("run", config)
-        assert (second.returncode, teacher.stats()["calls"]) == (0, calls == 400 and 400)
+        second_run = generator("run", config)
+        assert (second_run.returncode, teacher.stats()["calls"]) == (0, calls == 400 and 400)
     assert generator("check", tmp_path / "corpus").returncode == 0
 
 
@@ -98,19 +100,24 @@ def test_failures_of_every_kind_end_as_one_row_a_sample_and_no_wrong_answer_is_k
             timeouts__first_token=3,
             timeouts__stall=1.5,
         )
-        ended = generator("run", config)
-        assert ended.returncode == 0, ended.stderr
-    kept, rejected = rows(tmp_path / "corpus", "traces"), rows(tmp_path / "corpus", "rejected")
-    ids = [row["id"] for row in kept + rejected]
+        process = generator("run", config)
+        assert process.returncode == 0, process.stderr
+    kept_rows, rejected_rows = (
+        rows(tmp_path / "corpus", "traces"),
+        rows(tmp_path / "corpus", "rejected"),
+    )
+    ids = [row["id"] for row in kept_rows + rejected_rows]
     assert len(ids) == len(set(ids)) == 200
-    assert {row["problem_id"] for row in kept + rejected} == {id_.split(":")[0] for id_ in ids}
-    assert all(row["final_answer"] == row["gold"] for row in kept)
-    assert all(row["reason"] and row["verdict"] != "correct" for row in rejected)
-    assert {"incorrect", "truncated"} <= {row["verdict"] for row in rejected}
-    truncated = [row for row in rejected if row["verdict"] == "truncated"]
+    assert {row["problem_id"] for row in kept_rows + rejected_rows} == {
+        id_.split(":")[0] for id_ in ids
+    }
+    assert all(row["final_answer"] == row["gold"] for row in kept_rows)
+    assert all(row["reason"] and row["verdict"] != "correct" for row in rejected_rows)
+    assert {"incorrect", "truncated"} <= {row["verdict"] for row in rejected_rows}
+    truncated_rows = [row for row in rejected_rows if row["verdict"] == "truncated"]
     assert all(
         row["finish_reason"] == "length" and row["reasoning"] and row["attempts"] >= 1
-        for row in truncated
+        for row in truncated_rows
     )
     assert generator("check", tmp_path / "corpus").returncode == 0
 
@@ -120,12 +127,12 @@ def test_a_refused_key_stops_the_run_with_exit_4_and_names_the_variable_not_the_
 ) -> None:
     with rehearsal("--key", "the-right-key") as teacher:
         config = configure(tmp_path, teacher.url, lane__api_key_env="TEACHER_KEY")
-        ended = generator("run", config, TEACHER_KEY="sk-wrong-and-secret-1234")
-    assert ended.returncode == 4
-    assert "TEACHER_KEY" in ended.stderr
-    assert "sk-wrong-and-secret-1234" not in ended.stdout + ended.stderr
-    assert ended.stderr.splitlines()[-1].startswith("stopped: no lane can be used")
-    assert "Traceback" not in ended.stderr
+        process = generator("run", config, TEACHER_KEY="sk-wrong-and-secret-1234")
+    assert process.returncode == 4
+    assert "TEACHER_KEY" in process.stderr
+    assert "sk-wrong-and-secret-1234" not in process.stdout + process.stderr
+    assert process.stderr.splitlines()[-1].startswith("stopped: no lane can be used")
+    assert "Traceback" not in process.stderr
 
 
 def test_the_key_is_in_no_file_and_no_output_even_when_the_provider_repeats_it(
@@ -133,8 +140,8 @@ def test_the_key_is_in_no_file_and_no_output_even_when_the_provider_repeats_it(
 ) -> None:
     secret = 'sk-"quoted\\key"/0123456789abcdef'
     problems, replay = tmp_path / "problems.jsonl", tmp_path / "replay.jsonl"
-    asked = [{"problem": f"Echo {n}", "answer": "1"} for n in range(4)]
-    said = [
+    problem_rows = [{"problem": f"Echo {n}", "answer": "1"} for n in range(4)]
+    reply_rows = [
         {"problem": "Echo 0", "status": 400, "response": f"key {secret} may not do this"},
         {
             "problem": "Echo 1",
@@ -144,8 +151,8 @@ def test_the_key_is_in_no_file_and_no_output_even_when_the_provider_repeats_it(
         {"problem": "Echo 2", "reasoning": "fine", "response": "\\boxed{1}"},
         {"problem": "Echo 3", "status": 500, "response": f"Bearer {secret}"},
     ]
-    problems.write_text("".join(json.dumps(row) + "\n" for row in asked))
-    replay.write_text("".join(json.dumps(row) + "\n" for row in said))
+    problems.write_text("".join(json.dumps(row) + "\n" for row in problem_rows))
+    replay.write_text("".join(json.dumps(row) + "\n" for row in reply_rows))
     with rehearsal("--replay", str(replay)) as teacher:
         config = configure(
             tmp_path,
@@ -155,13 +162,13 @@ def test_the_key_is_in_no_file_and_no_output_even_when_the_provider_repeats_it(
             lane__api_key_env="TEACHER_KEY",
             retry__attempts=2,
         )
-        ended = generator("run", config, TEACHER_KEY=secret)
+        process = generator("run", config, TEACHER_KEY=secret)
         status = generator("status", tmp_path / "corpus")
-    assert ended.returncode == 0, ended.stderr
+    assert process.returncode == 0, process.stderr
     assert len(rows(tmp_path / "corpus")) == 4
     outputs = [
-        ended.stdout,
-        ended.stderr,
+        process.stdout,
+        process.stderr,
         status.stdout,
         json.dumps(rows(tmp_path / "corpus"), ensure_ascii=False),
     ]
@@ -174,17 +181,17 @@ def test_the_key_is_in_no_file_and_no_output_even_when_the_provider_repeats_it(
 def test_a_bad_request_rejects_its_own_sample_only(tmp_path: Path) -> None:
     problems, replay, _ = write_replay(tmp_path, 10)
     lines = replay.read_text().splitlines()
-    refused = json.loads(lines[3])
+    refused_row = json.loads(lines[3])
     lines[3] = json.dumps(
-        {"problem": refused["problem"], "status": 400, "response": "the prompt is too strange"}
+        {"problem": refused_row["problem"], "status": 400, "response": "the prompt is too strange"}
     )
     replay.write_text("\n".join(lines) + "\n")
     with rehearsal("--replay", str(replay)) as teacher:
         config = configure(
             tmp_path, teacher.url, problems__source=str(problems), problems__answer_field="answer"
         )
-        ended = generator("run", config)
-        assert ended.returncode == 0, ended.stderr
+        process = generator("run", config)
+        assert process.returncode == 0, process.stderr
         assert teacher.stats()["calls"] == 10
     assert len(rows(tmp_path / "corpus", "traces")) == 9
     (row,) = rows(tmp_path / "corpus", "rejected")
@@ -218,9 +225,9 @@ def test_one_signal_drains_what_is_in_flight_and_the_next_run_does_the_rest(tmp_
             out, errors = process.communicate(timeout=LONG)
         assert process.returncode == 0, errors
         assert "draining" in errors
-        finished = rows(tmp_path / "corpus")
+        finished_rows = rows(tmp_path / "corpus")
         stats = teacher.stats()
-        assert 5 <= len(finished) == stats["delivered"] == stats["calls"] < 60
+        assert 5 <= len(finished_rows) == stats["delivered"] == stats["calls"] < 60
         assert not list((tmp_path / "corpus").glob("*/*.open"))
         assert "export" in out
         assert generator("run", config).returncode == 0
@@ -276,11 +283,11 @@ def test_a_second_process_on_the_same_corpus_is_refused_and_told_who_holds_it(
         config = configure(tmp_path, teacher.url)
         with started("run", config) as process:
             eventually(lambda: teacher.stats()["in_flight"] >= 1, "a call in flight")
-            second = generator("run", config)
+            second_run = generator("run", config)
             running = generator("status", tmp_path / "corpus")
-    assert second.returncode == 2
-    assert f"process {process.pid}" in second.stderr
-    assert len(second.stderr.strip().splitlines()) == 1
+    assert second_run.returncode == 2
+    assert f"process {process.pid}" in second_run.stderr
+    assert len(second_run.stderr.strip().splitlines()) == 1
     assert f"process {process.pid}" in running.stdout
     with rehearsal() as teacher:  # the lock died with its holder
         again = generator(
@@ -295,8 +302,8 @@ def test_retry_asks_failed_samples_again_under_a_new_number_and_overwrites_nothi
     with rehearsal("--faults", "422=1.0") as teacher:
         config = configure(tmp_path, teacher.url, problems__limit=5, retry__attempts=1)
         assert generator("run", config).returncode == 0
-    failed = rows(tmp_path / "corpus", "rejected")
-    assert {(row["sample"], row["verdict"]) for row in failed} == {(0, "failed")}
+    failed_rows = rows(tmp_path / "corpus", "rejected")
+    assert {(row["sample"], row["verdict"]) for row in failed_rows} == {(0, "failed")}
     with rehearsal() as teacher:
         to = ("--set", f"lane.0.base_url={teacher.url}")
         assert generator("run", config, *to).returncode == 0
@@ -304,7 +311,7 @@ def test_retry_asks_failed_samples_again_under_a_new_number_and_overwrites_nothi
         assert generator("run", config, *to, "--retry", "failed,truncated").returncode == 0
         assert generator("run", config, *to, "--retry", "failed,truncated").returncode == 0
         assert teacher.stats()["calls"] == 5
-    assert rows(tmp_path / "corpus", "rejected") == failed
+    assert rows(tmp_path / "corpus", "rejected") == failed_rows
     assert {(row["sample"], row["verdict"]) for row in rows(tmp_path / "corpus", "traces")} == {
         (1, "correct")
     }
@@ -323,9 +330,9 @@ def test_the_embedded_default_runs_with_no_configuration_no_key_and_no_server(
         "daemon.port=0",
     ]
     quick += ["--set", f"corpus={tmp_path / 'corpus'}"]
-    ended = generator("run", *quick)
-    assert ended.returncode == 0, ended.stderr
-    assert "MODELSCOPE_SDK_TOKEN" in ended.stdout
+    process = generator("run", *quick)
+    assert process.returncode == 0, process.stderr
+    assert "MODELSCOPE_SDK_TOKEN" in process.stdout
     assert len(rows(tmp_path / "corpus")) == 12
     again = generator("run", *quick)
     assert again.returncode == 0
@@ -341,12 +348,12 @@ def test_a_machine_without_room_for_a_grader_ends_the_run_before_a_call_is_paid(
             "import os, sys\nif 'shared.grading.worker' in sys.orig_argv: os.kill(os.getpid(), 9)\n"
         )
         (tmp_path / "sitecustomize.py").write_text(hook)
-        done = generator("run", config, PYTHONPATH=f"{ROOT}{os.pathsep}{tmp_path}")
-        assert done.returncode == 2
-        assert done.stderr.splitlines()[-1].startswith(
+        process = generator("run", config, PYTHONPATH=f"{ROOT}{os.pathsep}{tmp_path}")
+        assert process.returncode == 2
+        assert process.stderr.splitlines()[-1].startswith(
             "error: a grading process cannot start: it ended by SIGKILL"
         )
-        assert "Traceback" not in done.stderr
+        assert "Traceback" not in process.stderr
         assert teacher.stats()["calls"] == 0
         assert generator("run", config).returncode == 0
     assert len(rows(tmp_path / "corpus")) == 20
@@ -364,11 +371,11 @@ def test_golds_that_are_no_answers_and_other_splits_cost_no_call(tmp_path: Path)
     (folder / "test.jsonl").write_text('{"problem": "What is 9 and 9?", "answer": "18"}\n')
     with rehearsal() as teacher:
         config = configure(tmp_path, teacher.url, problems__source=str(folder), problems__limit=0)
-        done = generator("run", config)
-        assert done.returncode == 0
+        process = generator("run", config)
+        assert process.returncode == 0
         assert teacher.stats()["calls"] == 1
-        assert "split train of" in done.stdout
-        assert "left out of 5: gold is no answer 2" in done.stdout
+        assert "split train of" in process.stdout
+        assert "left out of 5: gold is no answer 2" in process.stdout
         assert [row["problem"] for row in rows(tmp_path / "corpus")] == ["What is 0 and 3?"]
 
 
@@ -380,10 +387,10 @@ def test_a_source_without_golds_is_refused_unless_unverifiable_samples_are_wante
     with rehearsal() as teacher:
         config = configure(tmp_path, teacher.url, problems__source=str(problems))
         for command in ("run", "plan"):
-            done = generator(command, config)
-            assert done.returncode == 2
-            assert "problems.answer_field = 'final_answer'" in done.stderr
-            assert done.stderr.count("\n") == 1
+            process = generator(command, config)
+            assert process.returncode == 2
+            assert "problems.answer_field = 'final_answer'" in process.stderr
+            assert process.stderr.count("\n") == 1
         assert teacher.stats()["calls"] == 0
         assert (
             generator("plan", config, "--set", "problems.answer_field=final_answer").returncode == 0

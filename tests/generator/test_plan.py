@@ -25,9 +25,9 @@ MONDAY = 1_763_942_400.0  # 2025-11-24 00:00 UTC
 
 
 def test_a_quota_of_calls_binds_where_it_is_the_smallest_limit() -> None:
-    told = forecast(4000, ONE, [lane_config(calls_per_day=2000)], BudgetConfig(), MONDAY)
-    assert told.days == pytest.approx(2.0)
-    assert told.binding == "lane lane: calls_per_day"
+    outlook = forecast(4000, ONE, [lane_config(calls_per_day=2000)], BudgetConfig(), MONDAY)
+    assert outlook.days == pytest.approx(2.0)
+    assert outlook.binding == "lane lane: calls_per_day"
 
 
 def test_failed_calls_cost_calls() -> None:
@@ -57,23 +57,27 @@ def test_lanes_work_side_by_side_and_cost_by_their_own_prices() -> None:
         lane_config("free", calls_per_day=1000),
         lane_config("paid", calls_per_day=3000, price_out=2.0),
     ]
-    told = forecast(8000, ONE, lanes, BudgetConfig(), MONDAY)
-    assert told.days == pytest.approx(2.0)
-    assert told.usd == pytest.approx(6000 * 900 * 2 / 1e6)
-    assert [lane.samples for lane in told.lanes] == [pytest.approx(2000), pytest.approx(6000)]
+    outlook = forecast(8000, ONE, lanes, BudgetConfig(), MONDAY)
+    assert outlook.days == pytest.approx(2.0)
+    assert outlook.usd == pytest.approx(6000 * 900 * 2 / 1e6)
+    assert [lane.samples for lane in outlook.lanes] == [pytest.approx(2000), pytest.approx(6000)]
 
 
 def test_cached_prompt_tokens_cost_their_own_price() -> None:
-    cached = Expected(prompt_tokens=1000, completion_tokens=100, seconds=30, cached_tokens=900)
+    cached_prompts = Expected(
+        prompt_tokens=1000, completion_tokens=100, seconds=30, cached_tokens=900
+    )
     lane = lane_config(price_in=1.0, price_cached=0.1, price_out=2.0, usd_per_day=0.39)
-    outlook = forecast(2000, cached, [lane], BudgetConfig(), MONDAY)
+    outlook = forecast(2000, cached_prompts, [lane], BudgetConfig(), MONDAY)
     assert outlook.usd == pytest.approx(2000 * (100 * 1.0 + 900 * 0.1 + 100 * 2.0) / 1e6)
     assert outlook.days == pytest.approx(2.0)
 
 
 def test_cached_prompt_tokens_without_a_price_cost_as_the_others() -> None:
-    cached = Expected(prompt_tokens=1000, completion_tokens=0, seconds=30, cached_tokens=900)
-    outlook = forecast(10, cached, [lane_config(price_in=1.0)], BudgetConfig(), MONDAY)
+    cached_prompts = Expected(
+        prompt_tokens=1000, completion_tokens=0, seconds=30, cached_tokens=900
+    )
+    outlook = forecast(10, cached_prompts, [lane_config(price_in=1.0)], BudgetConfig(), MONDAY)
     assert outlook.usd == pytest.approx(10 * 1000 / 1e6)
 
 
@@ -83,18 +87,18 @@ def test_keys_of_one_account_are_not_counted_twice() -> None:
 
 
 def test_dollars_in_total_leave_samples_undone_and_say_so() -> None:
-    told = forecast(
+    outlook = forecast(
         10_000, ONE, [lane_config(price_out=10.0, usd_total=9.0)], BudgetConfig(), MONDAY
     )
-    assert told.left_over == pytest.approx(9000)
-    assert told.binding == "usd_total"
+    assert outlook.left_over == pytest.approx(9000)
+    assert outlook.binding == "usd_total"
 
 
 def test_the_runs_own_budget_binds_all_lanes_together() -> None:
     lanes = [lane_config(name, calls_per_day=1000) for name in "ab"]
-    told = forecast(1000, ONE, lanes, BudgetConfig(calls_per_day=500), MONDAY)
-    assert told.days == pytest.approx(2.0)
-    assert told.binding == "budget.calls_per_day"
+    outlook = forecast(1000, ONE, lanes, BudgetConfig(calls_per_day=500), MONDAY)
+    assert outlook.days == pytest.approx(2.0)
+    assert outlook.binding == "budget.calls_per_day"
 
 
 def test_the_time_left_by_quota_counts_the_turns_of_the_day() -> None:
@@ -113,12 +117,12 @@ def test_the_command_tells_problems_calls_cost_time_and_the_binding_limit(tmp_pa
         lane__calls_per_day=100,
         lane__price_out=2.0,
     )
-    told = generator("plan", config)
-    assert told.returncode == 0, told.stderr
-    assert "problems   500 after screening: 500 samples to ask" in told.stdout
-    assert "a guess" in told.stdout
-    assert "time       5.0 days, bound by lane local: calls_per_day" in told.stdout
-    assert "cost       $4.00" in told.stdout
+    process = generator("plan", config)
+    assert process.returncode == 0, process.stderr
+    assert "problems   500 after screening: 500 samples to ask" in process.stdout
+    assert "a guess" in process.stdout
+    assert "time       5.0 days, bound by lane local: calls_per_day" in process.stdout
+    assert "cost       $4.00" in process.stdout
 
 
 def test_after_a_run_the_plan_is_measured_and_asks_only_what_is_left(tmp_path: Path) -> None:
@@ -126,10 +130,10 @@ def test_after_a_run_the_plan_is_measured_and_asks_only_what_is_left(tmp_path: P
         config = configure(tmp_path, teacher.url, problems__limit=30)
         assert generator("run", config).returncode == 0
         config = configure(tmp_path, teacher.url, problems__limit=50)
-        told = generator("plan", config)
+        process = generator("plan", config)
         calls = teacher.stats()["calls"]
-    assert "30 samples finished: 20 samples to ask" in told.stdout
-    assert "measured on 30 finished samples" in told.stdout
+    assert "30 samples finished: 20 samples to ask" in process.stdout
+    assert "measured on 30 finished samples" in process.stdout
     assert calls == 30
 
 
@@ -153,14 +157,14 @@ def test_the_plan_takes_the_cached_share_of_prompts_from_the_corpus(tmp_path: Pa
 
 def test_a_probe_makes_one_call_a_lane_and_says_what_came_back(tmp_path: Path) -> None:
     with rehearsal("--calls-per-day", "50") as teacher:
-        told = generator("plan", configure(tmp_path, teacher.url), "--probe")
+        process = generator("plan", configure(tmp_path, teacher.url), "--probe")
         calls = teacher.stats()["calls"]
-    assert told.returncode == 0, told.stderr
+    assert process.returncode == 0, process.stderr
     assert (
         "probe      local: rehearsal-r1 answered (stop), reasoning apart from the answer"
-        in told.stdout
+        in process.stdout
     )
-    assert "requests remaining 49" in told.stdout
+    assert "requests remaining 49" in process.stdout
     assert calls == 1
 
 
@@ -168,7 +172,7 @@ def test_a_probe_that_no_lane_answers_says_why_tells_the_plan_all_the_same_and_e
     tmp_path: Path,
 ) -> None:
     with rehearsal("--model", "another") as teacher:
-        told = generator("plan", configure(tmp_path, teacher.url), "--probe")
-    assert told.returncode == 4, told.stderr
-    assert "probe      local: unknown model" in told.stdout
-    assert "samples to ask" in told.stdout
+        process = generator("plan", configure(tmp_path, teacher.url), "--probe")
+    assert process.returncode == 4, process.stderr
+    assert "probe      local: unknown model" in process.stdout
+    assert "samples to ask" in process.stdout

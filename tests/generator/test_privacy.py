@@ -49,15 +49,15 @@ def test_a_corpus_is_its_owners_unless_the_umask_names_the_group(
             assert generator("reindex", tmp_path / "corpus").returncode == 0
     finally:
         os.umask(before)
-    found = modes(tmp_path / "corpus")
+    mode_by_path = modes(tmp_path / "corpus")
     assert {
         "config.json",
         "ledger.sqlite",
         "report.html",
         ".lock",
         "screening/excluded.jsonl",
-    } <= set(found)
-    assert set(found.values()) == {folder, file}
+    } <= set(mode_by_path)
+    assert set(mode_by_path.values()) == {folder, file}
 
 
 def test_a_corpus_that_was_opened_by_hand_stays_open(tmp_path: Path) -> None:
@@ -101,23 +101,23 @@ async def test_a_password_in_the_address_is_sent_and_shown_nowhere(
             daemon__give_up_minutes=0.02,
             retry__attempts=1,
         )
-        said = await asyncio.to_thread(outputs, config, tmp_path / "corpus")
+        output = await asyncio.to_thread(outputs, config, tmp_path / "corpus")
     assert {headers["Authorization"] for headers in server.headers} == {address.authorization}
     written = {
         path.name: path.read_bytes() for path in (tmp_path / "corpus").rglob("*") if path.is_file()
     }
     for secret in [*address.secrets, userinfo]:
-        assert secret not in said
+        assert secret not in output
         assert [name for name, content in written.items() if secret.encode() in content] == []
 
 
 def outputs(config: Path, corpus: Path) -> str:
-    done = [
+    processes = [
         generator("run", config),
         generator("status", corpus),
         generator("plan", config, "--probe"),
     ]
-    return "".join(one.stdout + one.stderr for one in done)
+    return "".join(process.stdout + process.stderr for process in processes)
 
 
 @pytest.mark.parametrize(
@@ -139,8 +139,8 @@ def outputs(config: Path, corpus: Path) -> str:
 def test_a_refused_setting_is_told_without_what_is_secret_in_it(
     tmp_path: Path, setting: str
 ) -> None:
-    done = generator("plan", configure(tmp_path, "http://127.0.0.1:9/v1"), "--set", setting)
-    assert done.returncode == 2
-    assert "SECRET" not in done.stdout + done.stderr
-    assert done.stderr.startswith("error: ")
-    assert done.stderr.count("\n") == 1
+    process = generator("plan", configure(tmp_path, "http://127.0.0.1:9/v1"), "--set", setting)
+    assert process.returncode == 2
+    assert "SECRET" not in process.stdout + process.stderr
+    assert process.stderr.startswith("error: ")
+    assert process.stderr.count("\n") == 1

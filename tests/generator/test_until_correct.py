@@ -21,13 +21,13 @@ def play(rule: Rule, success: float, draw: random.Random) -> list[Sample]:
     """One problem asked until the rule asks no more, by a teacher that is right with
     probability `success`.
     """
-    finished: list[Sample] = []
-    while numbers := next_samples(rule, finished):
-        finished += [
+    finished_samples: list[Sample] = []
+    while numbers := next_samples(rule, finished_samples):
+        finished_samples += [
             Sample(number, "correct" if draw.random() < success else "incorrect")
             for number in numbers
         ]
-    return finished
+    return finished_samples
 
 
 def test_until_one_correct_of_eight_spends_what_the_optimum_spends_and_nothing_after_a_correct_one() -> (
@@ -35,13 +35,13 @@ def test_until_one_correct_of_eight_spends_what_the_optimum_spends_and_nothing_a
 ):
     rule, draw = Rule(until_correct=1, max_samples=8), random.Random(4)
     rates = [draw.random() for _ in range(20_000)]
-    played = [play(rule, rate, draw) for rate in rates]
+    plays = [play(rule, rate, draw) for rate in rates]
     # The best that the rule allows asks one by one until the first correct one: 1 + (1 - p) + … +
     # (1 - p)^7 calls.
     optimum = sum(sum((1 - rate) ** n for n in range(8)) for rate in rates)
-    spent = sum(len(samples) for samples in played)
-    assert abs(spent / optimum - 1) < 0.05
-    assert all(one.verdict != "correct" for samples in played for one in samples[:-1])
+    num_samples = sum(len(samples) for samples in plays)
+    assert abs(num_samples / optimum - 1) < 0.05
+    assert all(sample.verdict != "correct" for samples in plays for sample in samples[:-1])
 
 
 @pytest.mark.parametrize("wanted", [2, 3, 4])
@@ -49,7 +49,7 @@ def test_no_more_correct_ones_are_bought_than_wanted(wanted: int) -> None:
     rule, draw = Rule(until_correct=wanted, max_samples=12), random.Random(wanted)
     for _ in range(2000):
         samples = play(rule, draw.random(), draw)
-        assert sum(one.verdict == "correct" for one in samples) <= wanted
+        assert sum(sample.verdict == "correct" for sample in samples) <= wanted
         assert len(samples) <= 12
 
 

@@ -30,9 +30,9 @@ def problems(count: int) -> Iterator[Problem]:
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    opened = Ledger(tmp_path / "ledger.sqlite")
-    yield opened
-    opened.close()
+    new_ledger = Ledger(tmp_path / "ledger.sqlite")
+    yield new_ledger
+    new_ledger.close()
 
 
 def feed_of(tmp_path: Path, ledger: Ledger, count: int, rule: Rule) -> Feed:
@@ -74,11 +74,11 @@ async def test_many_workers_share_the_feed_without_taking_anything_twice(
     tmp_path: Path, ledger: Ledger
 ) -> None:
     feed = feed_of(tmp_path, ledger, 500, Rule())
-    taken: list[str] = []
+    asks: list[str] = []
 
     async def work() -> None:
         while (ask := await feed.next()) is not None:
-            taken.append(ask.problem.id)
+            asks.append(ask.problem.id)
             await asyncio.sleep(0)
             ledger.add_sample(trace(ask.problem.text), AT)
             feed.settle(ask.problem)
@@ -87,7 +87,7 @@ async def test_many_workers_share_the_feed_without_taking_anything_twice(
         for _ in range(50):
             group.create_task(work())
     feed.close()
-    assert len(taken) == len(set(taken)) == 500
+    assert len(asks) == len(set(asks)) == 500
 
 
 async def test_a_stopped_feed_offers_nothing_more(tmp_path: Path, ledger: Ledger) -> None:
@@ -160,16 +160,16 @@ async def test_a_followed_file_whose_last_line_is_still_being_written_is_looked_
         return Ledger(tmp_path / "ledger.sqlite", read_only=True)
 
     feed = Feed(opened, ledger, in_thread, Rule(), follow=True)
-    first = await feed.next()
+    first_ask = await feed.next()
     with path.open("a") as file:
         file.write('{"problem": "two", "ans')
         file.flush()
-        second = asyncio.create_task(feed.next())
+        second_ask = asyncio.create_task(feed.next())
         for _ in range(2):
             await asyncio.to_thread(torn_looks.get, timeout=60)
         file.write('wer": "2"}\n')
-    found = await second
-    assert [ask and ask.problem.text for ask in (first, found)] == ["one", "two"]
+    late_ask = await second_ask
+    assert [ask and ask.problem.text for ask in (first_ask, late_ask)] == ["one", "two"]
     path.write_text('{"problem": "two", "ans')
     with pytest.raises(InputError, match=r"problems\.jsonl:1: not JSON"):
         await Feed(opened, ledger, in_thread, Rule()).next()
@@ -217,8 +217,8 @@ async def test_the_next_run_may_start_where_all_before_is_finished_and_never_beh
     given_up = await feed.next()
     assert given_up is not None
     feed.settle(given_up.problem)
-    rest = await drain(feed)
-    for ask in rest:
+    remaining_asks = await drain(feed)
+    for ask in remaining_asks:
         ledger.add_sample(trace(ask.problem.text), AT)
         feed.settle(ask.problem)
     assert max(places) == 192

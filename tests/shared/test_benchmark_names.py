@@ -255,6 +255,6 @@ def test_a_split_that_the_hub_has_not_is_one_line_that_names_a_remedy(
     hub: Path, program: Reader
 ) -> None:
     write_hub_set(hub, HubSet("someone/exams", "hard", "test"), ROWS["gsm8k"])
-    with pytest.raises(InputError, match=r"cannot be loaded .*(in it|data\.exclude)$") as stopped:
+    with pytest.raises(InputError, match=r"cannot be loaded .*(in it|data\.exclude)$") as refusal:
         program("someone/exams:hard:validation", "")
-    assert "\n" not in str(stopped.value)
+    assert "\n" not in str(refusal.value)

@@ -25,11 +25,11 @@ def test_a_signal_is_not_lost_where_a_library_passes_over_whatever_goes_wrong() 
         "    print('went on')\n"
         "run_and_exit(main)\n"
     )
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", inside], cwd=ROOT, capture_output=True, text=True, check=False
     )
-    assert (done.returncode, done.stdout) == (0, "")
-    assert done.stderr == "stopped: SIGTERM: what is there is kept\n"
+    assert (process.returncode, process.stdout) == (0, "")
+    assert process.stderr == "stopped: SIGTERM: what is there is kept\n"
 
 
 def ran(body: str, **options: Any) -> subprocess.CompletedProcess[str]:

@@ -36,22 +36,22 @@ def test_a_problem_belongs_to_the_part_that_its_id_names() -> None:
 
 
 def test_whoever_reads_the_corpus_reads_its_parts(divided: Path) -> None:
-    expected = [text for text in TEXTS if part_of(problem_id(text), 3) != 1]
+    texts_of_others = [text for text in TEXTS if part_of(problem_id(text), 3) != 1]
     traces = list(read_traces(divided))
-    assert sorted(one.problem for one in traces) == sorted(expected)
-    assert [part_of(one.problem_id, 3) for one in traces] == sorted(
-        part_of(one.problem_id, 3) for one in traces
+    assert sorted(each.problem for each in traces) == sorted(texts_of_others)
+    assert [part_of(each.problem_id, 3) for each in traces] == sorted(
+        part_of(each.problem_id, 3) for each in traces
     )
 
 
 def test_shards_of_parts_are_named_from_the_corpus(divided: Path) -> None:
-    (first, second) = sealed_files(divided, "traces")
-    assert describe(divided, first).name == "part-0000/traces/shard-000000.jsonl"
-    manifest = second.parents[1] / "manifest.json"
+    (first_shard, second_shard) = sealed_files(divided, "traces")
+    assert describe(divided, first_shard).name == "part-0000/traces/shard-000000.jsonl"
+    manifest = second_shard.parents[1] / "manifest.json"
     manifest.write_text('{"shards": [{"name": "traces/shard-000000.jsonl", "sha256": "5"}]}')
     assert listed_sha256(divided) == {"part-0002/traces/shard-000000.jsonl": "5"}
     passed_over = {"part-0000/traces/shard-000000.jsonl"}
-    assert all(part_of(one.problem_id, 3) == 2 for one in read_traces(divided, passed_over))
+    assert all(part_of(each.problem_id, 3) == 2 for each in read_traces(divided, passed_over))
 
 
 def test_a_corpus_is_divided_once_for_all(divided: Path) -> None:

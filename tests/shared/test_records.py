@@ -109,7 +109,7 @@ def test_traces_are_read_from_sealed_shards_in_order_and_a_foreign_line_is_place
         shard = tmp_path / "traces" / f"shard-{number:06d}.jsonl"
         shard.write_bytes(trace(f"problem {number}").to_line())
     (tmp_path / "traces" / "shard-000002.jsonl.open").write_bytes(trace("open").to_line())
-    assert [one.problem for one in read_traces(tmp_path)] == ["problem 0", "problem 1"]
+    assert [each.problem for each in read_traces(tmp_path)] == ["problem 0", "problem 1"]
     (tmp_path / "traces" / "shard-000000.jsonl").write_bytes(b'{"schema": 1}\n')
     with pytest.raises(InputError, match=r"shard-000000\.jsonl:1: not a trace"):
         list(read_traces(tmp_path))

@@ -28,12 +28,12 @@ def test_a_template_that_inserts_its_own_system_text_is_found_out() -> None:
 
 
 def test_the_system_text_follows_the_policy_and_nothing_else() -> None:
-    kept = ChatRenderer(QWEN, TOKENS).prompt([USER])
-    silenced = ChatRenderer(QWEN, TOKENS, system="").prompt([USER])
+    with_default = ChatRenderer(QWEN, TOKENS).prompt([USER])
+    without_system = ChatRenderer(QWEN, TOKENS, system="").prompt([USER])
     own = ChatRenderer(QWEN, TOKENS, system="Be brief.").prompt([USER])
-    assert DEFAULT in kept
-    assert DEFAULT not in silenced
-    assert silenced.startswith("<|im_start|>system\n<|im_end|>\n<|im_start|>user")
+    assert DEFAULT in with_default
+    assert DEFAULT not in without_system
+    assert without_system.startswith("<|im_start|>system\n<|im_end|>\n<|im_start|>user")
     assert DEFAULT not in own
     assert "Be brief." in own
     assert ChatRenderer(CHATML, TOKENS, system="").prompt([USER]) == ChatRenderer(
@@ -130,9 +130,9 @@ PHI = (
 
 @pytest.mark.parametrize("template", [NO_THINK, NEVER_THINK])
 def test_a_prompt_that_closes_the_thinking_does_not_teach_to_think_twice(template: str) -> None:
-    rendered = ChatRenderer(template, {}).example([USER, ANSWER])
-    assert (rendered.prompt + rendered.completion).count("<think>") == 1
-    assert rendered == ChatRenderer(CHATML, {}).example([USER, ANSWER])
+    example = ChatRenderer(template, {}).example([USER, ANSWER])
+    assert (example.prompt + example.completion).count("<think>") == 1
+    assert example == ChatRenderer(CHATML, {}).example([USER, ANSWER])
 
 
 def test_the_date_in_a_template_is_the_given_day_and_today_otherwise() -> None:
@@ -188,10 +188,10 @@ def test_what_a_user_says_of_thinking_goes_before_our_asking_for_it() -> None:
         "{{- '<|im_start|>assistant\\n' }}{%- if enable_thinking is false %}"
         "{{- '<think>\\n\\n</think>\\n\\n' }}{%- endif %}",
     )
-    asked = ChatRenderer(template, TOKENS)
+    renderer = ChatRenderer(template, TOKENS)
     silent = ChatRenderer(template, TOKENS, arguments={"enable_thinking": False})
-    assert not asked.prompt([USER]).endswith("</think>\n\n")
+    assert not renderer.prompt([USER]).endswith("</think>\n\n")
     assert silent.prompt([USER]).endswith("<think>\n\n</think>\n\n")
-    assert asked.digest != silent.digest
+    assert renderer.digest != silent.digest
     same = ChatRenderer(template, TOKENS, arguments={})
-    assert same.digest == asked.digest
+    assert same.digest == renderer.digest

@@ -106,11 +106,11 @@ def test_a_shard_that_cannot_be_read_is_named_with_the_remedy(tmp_path: Path) ->
     # A file whose reading fails, for root too: the process's memory at address 0.
     (tmp_path / "traces/shard-000000.jsonl").symlink_to("/proc/self/mem")
     (unreadable,) = sealed_files(tmp_path, "traces")
-    for read in (lambda: list(read_rows(unreadable)), lambda: describe(tmp_path, unreadable)):
+    for reader in (lambda: list(read_rows(unreadable)), lambda: describe(tmp_path, unreadable)):
         with pytest.raises(
             InputError, match=r"shard-000000.jsonl: Input/output error: .*take it away"
         ):
-            read()
+            reader()
 
 
 def test_what_is_no_file_of_ours_is_no_shard_whatever_its_name(tmp_path: Path) -> None:
@@ -139,9 +139,9 @@ def test_a_new_shard_takes_the_place_of_nothing_that_stands_there(tmp_path: Path
     (tmp_path / "traces/shard-000004.jsonl").mkdir(parents=True)
     writer = ShardWriter(tmp_path, "traces", 10, 1)
     assert writer.append(b'{"n": 1}\n').shard == "traces/shard-000005.jsonl"
-    sealed = writer.seal()
-    assert sealed is not None
-    assert sealed.name == "traces/shard-000005.jsonl"
+    sealed_shard = writer.seal()
+    assert sealed_shard is not None
+    assert sealed_shard.name == "traces/shard-000005.jsonl"
 
 
 def test_a_corpus_that_was_moved_away_before_a_shard_is_begun_is_named_with_the_remedy(
@@ -194,7 +194,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
 writer.append(b"3" * 600 + b"\\n")
 print(writer.seal().rows)
 """
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", script],
         capture_output=True,
         text=True,
@@ -202,7 +202,7 @@ print(writer.seal().rows)
         cwd=Path(__file__).parents[2],
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 5000)),
     )
-    assert done.stdout == "2\n", done.stderr
+    assert process.stdout == "2\n", process.stderr
     assert (
         tmp_path / "traces" / "shard-000000.jsonl"
     ).read_bytes() == b"1" * 600 + b"\n" + b"3" * 600 + b"\n"

@@ -47,10 +47,10 @@ def test_a_later_turn_shows_what_was_said_outside_the_thinking(case: TaggedText)
 def test_what_stands_in_tags_comes_back_byte_for_byte(reasoning: str, response: str) -> None:
     if "</think>" in reasoning or "<think>" in reasoning:
         return
-    joined = thinking.split(thinking.join(reasoning, response))
-    assert (joined.reasoning, joined.response) == (reasoning, response)
-    closed = thinking.split(f"{reasoning}\n</think>\n\n{response}")
-    assert (closed.reasoning, closed.response) == (reasoning, response)
+    parts = thinking.split(thinking.join(reasoning, response))
+    assert (parts.reasoning, parts.response) == (reasoning, response)
+    parts_of_closed = thinking.split(f"{reasoning}\n</think>\n\n{response}")
+    assert (parts_of_closed.reasoning, parts_of_closed.response) == (reasoning, response)
 
 
 @given(with_tags)
@@ -59,8 +59,8 @@ def test_no_character_outside_the_tags_is_lost(text: str) -> None:
         return sorted(text.replace("<think>", "").replace("</think>", "").replace("\n", "").strip())
 
     parts = thinking.split(text)
-    joined = f"{parts.reasoning}{parts.response}"
-    assert [c for c in letters(joined) if c != " "] == [c for c in letters(text) if c != " "]
+    whole_text = f"{parts.reasoning}{parts.response}"
+    assert [c for c in letters(whole_text) if c != " "] == [c for c in letters(text) if c != " "]
 
 
 @given(with_tags)
@@ -69,16 +69,16 @@ def test_a_response_tells_the_same_answer_as_the_whole_text(text: str) -> None:
     whole = thinking.spoken(text)
     assert parts.unclosed == (whole is None)
     if parts.response and whole is not None:
-        rest = thinking.spoken(parts.response)
-        assert rest is not None
-        assert rest.strip() == whole.strip()
+        spoken_text = thinking.spoken(parts.response)
+        assert spoken_text is not None
+        assert spoken_text.strip() == whole.strip()
 
 
 def test_a_text_without_a_tag_is_an_open_thinking_where_the_caller_says_so() -> None:
     text = "It is \\boxed{4}."
     assert thinking.split(text, untagged_is_thinking=True) == thinking.SplitText(text, "", True)
-    tagged = f"hm</think>{text}"
-    assert thinking.split(tagged, untagged_is_thinking=True) == thinking.split(tagged)
+    tagged_text = f"hm</think>{text}"
+    assert thinking.split(tagged_text, untagged_is_thinking=True) == thinking.split(tagged_text)
 
 
 def test_half_a_million_tags_are_read_in_a_moment() -> None:

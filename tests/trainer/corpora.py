@@ -23,7 +23,7 @@ def trace(number: int = 0, sample: int = 0, **changes: Any) -> Trace:
         f"{name} has {have} {thing} and gets {more} more, in week {number}. How many {thing} does"
         f" {name} have now?"
     )
-    made = Trace(
+    new_trace = Trace(
         id=f"{problem_id(problem)}:{sample}",
         problem_id=problem_id(problem),
         sample=sample,
@@ -51,7 +51,7 @@ def trace(number: int = 0, sample: int = 0, **changes: Any) -> Trace:
         started_at="2026-01-01T00:00:00Z",
         finished_at="2026-01-01T00:00:01Z",
     )
-    return replace(made, **changes)
+    return replace(new_trace, **changes)
 
 
 def write_corpus(

@@ -70,12 +70,12 @@ def finish(process: Process, timeout: float = 240) -> tuple[int, str]:
 def wait_for(process: Process, words: str) -> str:
     """Read the process's output until a line has `words`; the lines so far."""
     assert process.stdout
-    seen = ""
+    output = ""
     for line in process.stdout:
-        seen += line
+        output += line
         if words in line:
-            return seen
-    raise AssertionError(f"ended without {words!r}:\n{seen}")
+            return output
+    raise AssertionError(f"ended without {words!r}:\n{output}")
 
 
 def metrics(run: Path, key: str = "loss") -> dict[int, float]:

@@ -32,6 +32,6 @@ def test_a_disk_that_takes_no_more_is_one_line_with_the_remedy(
 
 @pytest.mark.parametrize("error", [RuntimeError("shapes differ"), ValueError("x (os error 2)")])
 def test_a_bug_passes_as_it_is(tmp_path: Path, error: Exception) -> None:
-    with pytest.raises(type(error)) as raised, full_disk_in_one_line(tmp_path):
+    with pytest.raises(type(error)) as exception_info, full_disk_in_one_line(tmp_path):
         raise error
-    assert raised.value is error
+    assert exception_info.value is error

@@ -69,13 +69,13 @@ def peft_alone(
     for step in range(steps):
         optimiser.param_groups[0]["lr"] = training.rate_at(setting, step, steps)
         drawn = next(stream)
-        learnt = sum(len(row.ids) - row.prompt for row in drawn)
+        num_loss_tokens = sum(len(row.ids) - row.prompt for row in drawn)
         for row in drawn:
             logits = model(input_ids=torch.tensor([row.ids])).logits[0]
             loss = functional.cross_entropy(
                 logits[row.prompt - 1 : -1], torch.tensor(row.ids[row.prompt :]), reduction="sum"
             )
-            (loss / learnt).backward()
+            (loss / num_loss_tokens).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         optimiser.zero_grad()
@@ -104,8 +104,8 @@ def test_adapters_trained_side_by_side_are_what_peft_makes_of_each_alone(base: A
     model, losses = training.train_many(copy.deepcopy(base), settings, own, pad=0, budget=64)
     assert all(math.isfinite(loss) and loss > 0 for loss in losses)
     for number, setting in enumerate(settings):
-        expected = peft_alone(base, setting, own[number], before, number)
-        for name, weights in expected.items():
+        reference = peft_alone(base, setting, own[number], before, number)
+        for name, weights in reference.items():
             layer = model.get_submodule(name)
             got = torch.cat(
                 [
@@ -127,8 +127,10 @@ def test_a_step_in_small_parts_is_the_same_step(base: Any) -> None:
     own = [rows(16, 0)]
     whole, _ = training.train_many(copy.deepcopy(base), [setting], own, pad=0, budget=10_000)
     parts, _ = training.train_many(copy.deepcopy(base), [setting], own, pad=5, budget=20)
-    for one, other in zip(whole.parameters(), parts.parameters(), strict=True):
-        assert torch.allclose(one, other, atol=1e-5)
+    for whole_parameter, parts_parameter in zip(
+        whole.parameters(), parts.parameters(), strict=True
+    ):
+        assert torch.allclose(whole_parameter, parts_parameter, atol=1e-5)
 
 
 def test_the_learning_rate_warms_up_and_ends_near_zero() -> None:
@@ -163,9 +165,9 @@ def test_what_is_taken_near_failed_problems_is_of_their_kind_and_what_is_taken_a
 ):
     drawn = weak_kinds.problems("test", set())
     pool, fresh = list(islice(drawn, 1500)), list(islice(drawn, 300))
-    failed = [problem.question.text for problem in fresh if problem.rare][:20]
+    failed_texts = [problem.question.text for problem in fresh if problem.rare][:20]
     rare = {
-        arm: sum(p.rare for p in weak_kinds.chosen(arm, 0, pool, failed, 150))
+        arm: sum(p.rare for p in weak_kinds.chosen(arm, 0, pool, failed_texts, 150))
         for arm in weak_kinds.ARMS
     }
     assert rare["no more"] == 0

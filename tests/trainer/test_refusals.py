@@ -21,9 +21,9 @@ from trainer.planning.launch import WRAPPERS
 
 def refused(tmp_path: Path, model: Path, corpus: Path, **tables: Any) -> str:
     """The line that `plan` ends with."""
-    with pytest.raises(InputError) as stopped:
+    with pytest.raises(InputError) as refusal:
         main(["plan", str(write_config(tmp_path, model, corpus, **tables))])
-    return str(stopped.value)
+    return str(refusal.value)
 
 
 def test_an_unsealed_corpus_ends_a_run_with_exit_2_and_one_line(
@@ -99,12 +99,12 @@ def _without(folder: Path, name: str) -> None:
 def test_a_damaged_model_folder_is_refused_in_one_line(
     tmp_path: Path, model_folder: Path, corpus: Path, damage: Callable[[Path], object], says: str
 ) -> None:
-    damaged = shutil.copytree(model_folder, tmp_path / "damaged")
-    damage(damaged)
-    with pytest.raises(InputError) as stopped:
-        main(["run", str(write_config(tmp_path, damaged, corpus, train={"merge": False}))])
-    assert says in str(stopped.value)
-    assert "\n" not in str(stopped.value)
+    damaged_model = shutil.copytree(model_folder, tmp_path / "damaged")
+    damage(damaged_model)
+    with pytest.raises(InputError) as refusal:
+        main(["run", str(write_config(tmp_path, damaged_model, corpus, train={"merge": False}))])
+    assert says in str(refusal.value)
+    assert "\n" not in str(refusal.value)
 
 
 def test_a_run_folder_that_cannot_be_or_is_something_else_is_refused_and_left_alone(
@@ -121,13 +121,13 @@ def test_a_run_folder_that_cannot_be_or_is_something_else_is_refused_and_left_al
     assert "run: string should have at least 1 character" in refused(
         tmp_path, model_folder, corpus, run=""
     )
-    other = '{"schema": 1, "shards": [], "totals": {}}'  # a corpus's
-    (tmp_path / "manifest.json").write_text(other)
+    foreign_manifest = '{"schema": 1, "shards": [], "totals": {}}'  # a corpus's
+    (tmp_path / "manifest.json").write_text(foreign_manifest)
     with pytest.raises(
         InputError, match=r"manifest.json: not a training run's: give another `run` folder"
     ):
         main(["run", str(write_config(tmp_path, model_folder, corpus, run=str(tmp_path)))])
-    assert (tmp_path / "manifest.json").read_text() == other
+    assert (tmp_path / "manifest.json").read_text() == foreign_manifest
     assert not (tmp_path / "config.json").exists()
 
 
@@ -208,10 +208,10 @@ def test_an_fsdp_launch_is_refused_with_the_reason(
         "run",
         str(config),
     ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (
         "error: launched with FSDP, which wraps a forward pass that a step here never calls"
-        in done.stderr
+        in process.stderr
     )
     assert not (tmp_path / "run/manifest.json").exists()
 
@@ -246,19 +246,20 @@ def test_a_damaged_file_of_a_run_is_named_with_the_remedy(
 def test_an_attention_whose_logits_are_capped_is_refused(
     tmp_path: Path, model_folder: Path, corpus: Path
 ) -> None:
-    scaled = shutil.copytree(model_folder, tmp_path / "scaled")
-    config = json.loads((scaled / "config.json").read_bytes())
-    (scaled / "config.json").write_text(json.dumps(config | {"attn_logit_softcapping": 50.0}))
-    assert "attn_logit_softcapping" in refused(tmp_path, scaled, corpus)
+    scaled_model = shutil.copytree(model_folder, tmp_path / "scaled")
+    config = json.loads((scaled_model / "config.json").read_bytes())
+    (scaled_model / "config.json").write_text(json.dumps(config | {"attn_logit_softcapping": 50.0}))
+    assert "attn_logit_softcapping" in refused(tmp_path, scaled_model, corpus)
 
 
 @pytest.mark.parametrize("command", [[], ["plan"], ["inspect"], ["run"]])
 def test_help_explains_every_key(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main([*command, "--help"])
-    told = capsys.readouterr().out
+    help_text = capsys.readouterr().out
     assert all(
-        f"\n{name} = " in told for name in ("run", "max_length", "target", "every_steps", "project")
+        f"\n{name} = " in help_text
+        for name in ("run", "max_length", "target", "every_steps", "project")
     )
 
 
@@ -268,10 +269,10 @@ def test_no_library_that_unsloth_patches_is_imported_before_the_backend_is_opene
         " trainer.planning.plan\nprint(sorted({'trl', 'transformers', 'peft', 'accelerate',"
         " 'torch'} & set(sys.modules)))"
     )
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() == "[]"
+    assert process.stdout.strip() == "[]"
 
 
 def test_the_pins_leave_out_the_releases_that_do_not_work() -> None:

@@ -50,7 +50,7 @@ def rank_of(launcher: "subprocess.Popen[str]", rank: int) -> psutil.Process:
 def test_adapters_on_sharded_weights_take_the_steps_of_one_process(
     tmp_path: Path, model_folder: Path, short_corpus: Path
 ) -> None:
-    expected = curve_of_one(tmp_path / "one", model_folder, short_corpus, TABLES)
+    reference_curve = curve_of_one(tmp_path / "one", model_folder, short_corpus, TABLES)
     config = write_config(tmp_path / "two", model_folder, short_corpus, **TABLES)
     command = ["run", str(config), "--gpus", "2", "--set", "train.fsdp=on"]
     code, output = finish(start(*command, **ONE_THREAD))
@@ -58,7 +58,7 @@ def test_adapters_on_sharded_weights_take_the_steps_of_one_process(
     assert "weights in shards over 2 cards (FSDP2)" in output
     assert output.count("traces: 21 read") == 1  # told once
     run = tmp_path / "two/run"
-    assert list(metrics(run).values()) == pytest.approx(expected, abs=1e-4)
+    assert list(metrics(run).values()) == pytest.approx(reference_curve, abs=1e-4)
     (newest,) = (run / "checkpoints").glob("checkpoint-8")
     weights = {file.name for file in newest.glob("*.safetensors")}
     assert weights == {"adapter_model.safetensors"}  # no frozen weight is saved
@@ -68,14 +68,14 @@ def test_a_killed_process_ends_the_other_and_the_same_command_gives_the_undistur
     tmp_path: Path, model_folder: Path, short_corpus: Path
 ) -> None:
     """Of a full fine-tune in shards, whose moments are shards of a checkpoint as well."""
-    expected = curve_of_one(tmp_path / "one", model_folder, short_corpus, FULL)
+    reference_curve = curve_of_one(tmp_path / "one", model_folder, short_corpus, FULL)
     config = write_config(tmp_path / "two", model_folder, short_corpus, **FULL)
     command = ["run", str(config), "--gpus", "2", "--set", "train.fsdp=on"]
-    first = start(*command, **ONE_THREAD)
-    wait_for(first, "step 4/8")
-    rank_of(first, 1).kill()
+    first_run = start(*command, **ONE_THREAD)
+    wait_for(first_run, "step 4/8")
+    rank_of(first_run, 1).kill()
     killed_at = time.monotonic()
-    code, output = finish(first)
+    code, output = finish(first_run)
     assert time.monotonic() - killed_at < 20
     assert code == 1
     assert "stopped: process 1 of 2 was ended by SIGKILL" in output
@@ -84,7 +84,7 @@ def test_a_killed_process_ends_the_other_and_the_same_command_gives_the_undistur
     assert code == 0, output
     assert "going on from step" in output
     run = tmp_path / "two/run"
-    assert list(metrics(run).values()) == pytest.approx(expected, abs=1e-4)
+    assert list(metrics(run).values()) == pytest.approx(reference_curve, abs=1e-4)
     assert (run / "merged/model.safetensors").exists()
 
 
@@ -99,10 +99,10 @@ def test_a_signal_is_answered_in_one_line_and_everything_is_saved(
     running.send_signal(signal.SIGTERM)
     code, output = finish(running)
     assert code == 0, output
-    said = [line for line in output.splitlines() if not line.startswith(("step", "held-out"))]
-    assert said[0].startswith("SIGTERM: the run stops after this step")
-    assert "and saved; the same command goes on from there" in said[-1]
-    assert len(said) == 2
+    own_lines = [line for line in output.splitlines() if not line.startswith(("step", "held-out"))]
+    assert own_lines[0].startswith("SIGTERM: the run stops after this step")
+    assert "and saved; the same command goes on from there" in own_lines[-1]
+    assert len(own_lines) == 2
     assert not any(child.is_running() for child in children)
     newest = max(metrics(tmp_path / "run"))
     assert (tmp_path / f"run/checkpoints/checkpoint-{newest}/whole.json").exists()
@@ -148,7 +148,7 @@ def test_unsloth_is_refused_for_several_processes() -> None:
 def test_make_train_hands_on_cards_configuration_and_keys(tmp_path: Path) -> None:
     shutil.copy(ROOT / "Makefile", tmp_path)
     variables = ["CONFIG=configs/mine.toml", "GPUS=4", "SET=train.batch=32 train.seed=1"]
-    done = subprocess.run(
+    process = subprocess.run(
         ["make", "-n", "-o", "setup-trainer", "train", *variables, f"PYTHON={sys.executable}"],
         cwd=tmp_path,
         env={**os.environ, "MAKEFLAGS": ""},
@@ -156,7 +156,7 @@ def test_make_train_hands_on_cards_configuration_and_keys(tmp_path: Path) -> Non
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    command = " ".join(done.stdout.replace("\\", " ").split())
+    assert process.returncode == 0, process.stderr
+    command = " ".join(process.stdout.replace("\\", " ").split())
     assert "-m trainer run configs/mine.toml --gpus 4" in command
     assert "--set 'train.batch=32' --set 'train.seed=1'" in command

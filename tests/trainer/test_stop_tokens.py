@@ -63,8 +63,8 @@ def test_a_merge_is_proved_where_the_base_does_not_name_the_end_of_turn(tmp_path
     lines: list[str] = []
     assert merge(run, lines.append) == 0
     assert "20 of 20 greedy answers the same" in lines[0]
-    shipped = json.loads((run / "merged/generation_config.json").read_bytes())
-    assert shipped["eos_token_id"] == [END_OF_TURN, END_OF_TEXT]
+    shipped_config = json.loads((run / "merged/generation_config.json").read_bytes())
+    assert shipped_config["eos_token_id"] == [END_OF_TURN, END_OF_TEXT]
 
 
 @pytest.mark.parametrize("said", [END_OF_TEXT, END_OF_TURN])

@@ -56,8 +56,12 @@ def test_the_tutorials_flags_reach_adapter_and_optimiser_and_a_change_of_them_is
     adapter = json.loads((run / "adapter/adapter_config.json").read_text())
     assert (adapter["r"], adapter["lora_alpha"], adapter["lora_dropout"]) == (16, 32, 0.05)
     optimizer = torch.load(run / "checkpoints/checkpoint-3/optimizer.pt", weights_only=False)
-    decayed = max(optimizer["param_groups"], key=lambda group: group["weight_decay"])
-    assert (tuple(decayed["betas"]), decayed["weight_decay"], decayed["initial_lr"]) == (
+    decayed_group = max(optimizer["param_groups"], key=lambda group: group["weight_decay"])
+    assert (
+        tuple(decayed_group["betas"]),
+        decayed_group["weight_decay"],
+        decayed_group["initial_lr"],
+    ) == (
         (0.9, 0.95),
         0.1,
         1e-5,

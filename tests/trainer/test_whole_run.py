@@ -107,9 +107,9 @@ def test_a_merge_ends_with_its_run_and_one_that_a_signal_ends_is_told(
     while process.poll() is None and not orphans:
         time.sleep(0.05)
         orphans = _children_named("merge", process.pid)
-    held = finish(start("merge", str(copy)))
-    assert held[0] == 2
-    assert f"held by process {process.pid}" in held[1]
+    refused_merge = finish(start("merge", str(copy)))
+    assert refused_merge[0] == 2
+    assert f"held by process {process.pid}" in refused_merge[1]
     process.kill()
     finish(process)
     deadline = time.monotonic() + 20
@@ -165,7 +165,7 @@ def test_the_merged_folder_stops_at_the_token_that_was_taught(
 
 
 def test_chat_streams_answers_compares_with_the_base_and_takes_settings(run: Path) -> None:
-    said = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "trainer", "chat", str(run), "--max-new-tokens", "6"],
         cwd=ROOT,
         text=True,
@@ -176,11 +176,11 @@ def test_chat_streams_answers_compares_with_the_base_and_takes_settings(run: Pat
         capture_output=True,
         check=True,
     ).stdout
-    assert said.index("── base") < said.index("── tuned")
-    assert "temperature 0.5\n" in said
-    assert "/compare [question]" in said
-    assert "at most 4 tokens" in said
-    assert "ask something first" in said
+    assert process.index("── base") < process.index("── tuned")
+    assert "temperature 0.5\n" in process
+    assert "/compare [question]" in process
+    assert "at most 4 tokens" in process
+    assert "ask something first" in process
 
 
 def test_inspect_shows_a_row_and_writes_a_page(
@@ -200,16 +200,16 @@ def test_inspect_shows_a_row_and_writes_a_page(
 def test_a_merge_that_is_another_model_does_not_pass_the_proof(
     run: Path, model_folder: Path, tokenizer: Any
 ) -> None:
-    trained, base = _model(run / "merged"), _model(model_folder)
+    trained_model, base = _model(run / "merged"), _model(model_folder)
     prompts = eval_prompts(run, ChatRenderer.of(tokenizer))
     assert len(prompts) == 20
-    before = observe(trained, tokenizer, prompts, END)
-    same = compare(before, observe(trained, tokenizer, prompts, END))
+    before = observe(trained_model, tokenizer, prompts, END)
+    same = compare(before, observe(trained_model, tokenizer, prompts, END))
     assert same.holds
     assert same.worst_logit_difference == 0
-    other = compare(before, observe(base, tokenizer, prompts, END))
-    assert not other.holds
-    assert other.mean_logit_difference > LOGIT_TOLERANCE
+    proof_of_base = compare(before, observe(base, tokenizer, prompts, END))
+    assert not proof_of_base.holds
+    assert proof_of_base.mean_logit_difference > LOGIT_TOLERANCE
 
 
 def test_answers_that_part_where_two_tokens_were_equally_likely_do_not_fail_a_proof() -> None:
@@ -257,13 +257,13 @@ def test_a_gguf_file_without_the_factors_of_llama_3s_rope_does_not_pass_the_proo
 
 
 def test_out_of_memory_halves_a_micro_batch_down_to_one_example_and_no_further() -> None:
-    micro, halved = MicroBatch(rows=1 << 40, tokens=8192), []
+    micro, smaller_sizes = MicroBatch(rows=1 << 40, tokens=8192), []
     while micro.halve(longest=1000):
-        halved.append(micro.tokens)
-    assert halved == [4096, 2048, 1024, 1000]
-    counted = MicroBatch(rows=4, tokens=1 << 40)
-    assert counted.halve(longest=1000)
-    assert counted.rows == 2
+        smaller_sizes.append(micro.tokens)
+    assert smaller_sizes == [4096, 2048, 1024, 1000]
+    by_rows = MicroBatch(rows=4, tokens=1 << 40)
+    assert by_rows.halve(longest=1000)
+    assert by_rows.rows == 2
 
 
 def _tokenizer(folder: Path) -> Any:
@@ -288,14 +288,14 @@ def _run_of(tmp_path: Path, model_folder: Path, architecture: str) -> Path:
 
     model = _model(model_folder)
     if architecture.startswith("llama"):
-        given = {
+        run_config = {
             k: v
             for k, v in model.config.to_dict().items()
             if k not in ("model_type", "architectures")
         }
         if architecture == "llama3":
-            given["rope_parameters"] = LLAMA3_ROPE
-        model = LlamaForCausalLM(LlamaConfig(**given))
+            run_config["rope_parameters"] = LLAMA3_ROPE
+        model = LlamaForCausalLM(LlamaConfig(**run_config))
     assert isinstance(model, LlamaForCausalLM | Qwen2ForCausalLM)
     torch.manual_seed(1)
     with torch.no_grad():

@@ -30,11 +30,11 @@ def tokenizer(template: str | None = QWEN, end: str = "<|im_end|>") -> Any:
             vocab_size=512, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False
         ),
     )
-    made = PreTrainedTokenizerFast(
+    new_tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=bpe, eos_token=end, pad_token=end, bos_token=None
     )
-    made.chat_template = template
-    return made
+    new_tokenizer.chat_template = template
+    return new_tokenizer
 
 
 def model(

@@ -86,14 +86,14 @@ def test_an_answer_counts_and_its_thinking_is_kept_in_whichever_fields_they_come
     serve: Serve, tmp_path: Path, message: dict[str, Any], streamed: bool
 ) -> None:
     def script(problem: str, *_: Any) -> Reply:
-        filled = json.loads(
+        fields = json.loads(
             json.dumps(message)
             .replace("{{99}}", "{99}")
             .replace("{{{}}}", f"{{{number_of(problem)}}}")
         )
         if streamed:
-            return raw(sse(chunk(filled), chunk({}, "stop")))
-        return raw(whole_message(**filled))
+            return raw(sse(chunk(fields), chunk({}, "stop")))
+        return raw(whole_message(**fields))
 
     out = run_on(serve, tmp_path, script)
     assert correct_in(out) == 2

@@ -70,7 +70,7 @@ def test_there_is_one_process_a_card_and_a_device_that_cannot_be_is_refused() ->
 
 def workers() -> list[int]:
     """The processes that answer for this one."""
-    found = []
+    processes = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             command = (folder / "cmdline").read_bytes()
@@ -78,8 +78,8 @@ def workers() -> list[int]:
         except OSError:
             continue  # ended meanwhile
         if parent == os.getpid() and b"evaluation.engines.worker" in command:
-            found.append(int(folder.name))
-    return found
+            processes.append(int(folder.name))
+    return processes
 
 
 @pytest.mark.timeout(600)
@@ -102,7 +102,7 @@ def test_two_processes_one_killed_half_way_give_what_one_alone_gives(
         return comparison
 
     alone = run("alone")
-    killed: list[int] = []
+    killed_pids: list[int] = []
 
     def kill_one() -> None:
         def lines() -> int:
@@ -111,15 +111,15 @@ def test_two_processes_one_killed_half_way_give_what_one_alone_gives(
 
         while lines() < COUNT / 4:
             time.sleep(0.002)
-        killed.append(workers()[0])
-        os.kill(killed[0], signal.SIGKILL)
+        killed_pids.append(workers()[0])
+        os.kill(killed_pids[0], signal.SIGKILL)
 
     killer = threading.Thread(target=kill_one, daemon=True)
     killer.start()
     together = run("together", "engine.processes=2")
     killer.join()
     assert together == alone
-    assert len(killed) == 1
+    assert len(killed_pids) == 1
     assert "open answers go to the others" in capsys.readouterr().out
     (cache,) = (tmp_path / "together").glob("*/p/answers.jsonl")
     (cache_alone,) = (tmp_path / "alone").glob("*/p/answers.jsonl")

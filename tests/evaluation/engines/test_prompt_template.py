@@ -49,10 +49,10 @@ def test_the_next_day_no_answer_is_asked_again(
 def test_all_models_are_asked_with_the_day_of_the_one_that_was_trained(tmp_path: Path) -> None:
     day = datetime(2026, 1, 2)
     base = model_with(tmp_path / "base", DATED)
-    tuned = model_with(tmp_path / "tuned", freeze_date(DATED, day))
+    tuned_model = model_with(tmp_path / "tuned", freeze_date(DATED, day))
     out = tmp_path / "out"
     out.mkdir()
-    assert prompt_template([base, tuned], out).today == day
+    assert prompt_template([base, tuned_model], out).today == day
     assert json.loads((out / DAY_FILE).read_bytes()) == {"date": "2026-01-02"}
     assert prompt_template([base], out).today == day
 
@@ -60,9 +60,9 @@ def test_all_models_are_asked_with_the_day_of_the_one_that_was_trained(tmp_path:
 def test_a_base_without_a_template_is_asked_with_the_tuned_models(tmp_path: Path) -> None:
     base = write_model(tmp_path / "base")
     (base / "chat_template.jinja").unlink()
-    tuned = model_with(tmp_path / "tuned", CHATML)
+    tuned_model = model_with(tmp_path / "tuned", CHATML)
     problems = write_problems(tmp_path / "sums.jsonl", 1)
-    models = [str(base), str(tuned)]
+    models = [str(base), str(tuned_model)]
     config = write_config(tmp_path / "c.toml", None, models, str(problems), max_new_tokens=4)
     assert main(["run", str(config)]) == 0
     rows = [rows_of(path) for path in sorted((tmp_path / "out").glob("*/*/answers.jsonl"))]

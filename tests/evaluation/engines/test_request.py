@@ -206,9 +206,9 @@ def test_what_the_user_has_set_is_never_left_out_in_silence(
     endpoint.refuse = refusing(
         field, "max_completion_tokens" if field == "max_tokens" else field, words=words
     )
-    with pytest.raises(InputError, match=says) as stopped:
+    with pytest.raises(InputError, match=says) as refusal:
         main(["run", str(config)])
-    assert "\n" not in str(stopped.value)
+    assert "\n" not in str(refusal.value)
     assert not (config.parent / "out/comparison.json").exists()
 
 
@@ -264,7 +264,7 @@ def several(config: Path, *endpoints: Endpoint) -> list[str]:
         "run",
         str(config),
         "--set",
-        f"engine.base_url={json.dumps([one.base_url for one in endpoints])}",
+        f"engine.base_url={json.dumps([endpoint.base_url for endpoint in endpoints])}",
     ]
 
 

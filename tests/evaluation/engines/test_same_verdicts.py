@@ -118,13 +118,13 @@ def texts_of(model: Path, **settings: Any) -> list[str]:
 
 
 def test_top_k_and_min_p_decide_what_a_model_on_this_machine_says(model: Path) -> None:
-    sampled = texts_of(model, temperature=1.0)
-    assert len(set(sampled)) > 1
+    sampled_texts = texts_of(model, temperature=1.0)
+    assert len(set(sampled_texts)) > 1
     greedy = texts_of(model)
     assert texts_of(model, temperature=1.0, top_k=1) == greedy
     assert texts_of(model, temperature=1.0, min_p=1.0) == greedy
-    assert texts_of(model, temperature=1.0, top_k=3) not in (greedy, sampled)
-    assert texts_of(model, temperature=1.0, seed=1) != sampled
+    assert texts_of(model, temperature=1.0, top_k=3) not in (greedy, sampled_texts)
+    assert texts_of(model, temperature=1.0, seed=1) != sampled_texts
 
 
 def test_chat_template_kwargs_reach_the_template_and_the_cache_knows_them_apart(

@@ -88,7 +88,7 @@ def test_an_evaluation_over_two_servers_one_killed_half_way_equals_the_undisturb
         comparison: dict[str, Any] = json.loads((tmp_path / out / "comparison.json").read_text())
         return comparison
 
-    undisturbed = run("undisturbed", addresses[0])
+    quiet_run = run("undisturbed", addresses[0])
     answers = tmp_path / "disturbed/base/p/answers.jsonl"
 
     def kill_half_way() -> None:
@@ -98,9 +98,9 @@ def test_an_evaluation_over_two_servers_one_killed_half_way_equals_the_undisturb
 
     killer = threading.Thread(target=kill_half_way, daemon=True)
     killer.start()
-    disturbed = run("disturbed", addresses)
+    disturbed_run = run("disturbed", addresses)
     killer.join()
-    assert disturbed == undisturbed
+    assert disturbed_run == quiet_run
     assert local_servers[0].wait() != 0
     for model in ("base", "tuned"):
         rows = rows_of(tmp_path / f"disturbed/{model}/p/answers.jsonl")

@@ -42,8 +42,8 @@ def test_the_engine_gives_transformers_own_greedy_answers(student: Student, tmp_
     )
     model = load_model(folder, torch.device("cpu"), torch.float32)
     for question in questions:
-        expected = _greedy_text(model, folder, engine.prompt(question))
-        assert answers[question.id].text.endswith(expected)
+        reference = _greedy_text(model, folder, engine.prompt(question))
+        assert answers[question.id].text.endswith(reference)
     engine.close()
 
 

@@ -62,13 +62,13 @@ def test_answers_stand_side_by_side_with_their_thinking_folded(page: Any, tmp_pa
     base = judged(
         "What is half?", "\\frac12", "<think>\nhm, never ends", correct=False, finish="length"
     )
-    tuned = judged(
+    tuned_cases = judged(
         "What is half?",
         "\\frac12",
         "<think>\nI think **hard**\n</think>\n\nIt is $\\frac{1}{2}$.",
         correct=True,
     )
-    results = {"base": {"b": by_id([base])}, "tuned": {"b": by_id([tuned])}}
+    results = {"base": {"b": by_id([base])}, "tuned": {"b": by_id([tuned_cases])}}
     open_report(page, tmp_path / "r.html", results)
     page.click(".row")
     page.wait_for_selector(".side")

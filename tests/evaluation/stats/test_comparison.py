@@ -21,9 +21,11 @@ def case(number: int, kind: str, sample: int = 0, tokens: int = 100) -> Case:
         "open": "truncated",
     }
     answer = ModelAnswer("…", "length" if kind == "cut" else "stop", 10, tokens, 1.0)
-    judged = Verdict(verdict[kind], None, "", "")  # type: ignore[arg-type]
+    graded_verdict = Verdict(verdict[kind], None, "", "")  # type: ignore[arg-type]
     question = Question(f"q{number}", "?", "1", ())
-    return Case(question, sample, answer, judged, kind in ("right", "wrong"), kind == "right")
+    return Case(
+        question, sample, answer, graded_verdict, kind in ("right", "wrong"), kind == "right"
+    )
 
 
 def cases(kinds: str) -> dict[str, list[Case]]:
@@ -32,8 +34,8 @@ def cases(kinds: str) -> dict[str, list[Case]]:
 
 def test_each_fixed_problem_counts_once_in_the_split_of_the_gain() -> None:
     base = cases("wrong bare cut open wrong right right bare")
-    tuned = cases("right right right right wrong right bare right")
-    entry = compare("base", base, "tuned", tuned)
+    tuned_cases = cases("right right right right wrong right bare right")
+    entry = compare("base", base, "tuned", tuned_cases)
     assert entry["fixed"] == 5
     assert entry["gain"] == {"format": 2, "finishing": 2, "reasoning": 1}
     assert entry["broken"] == 1

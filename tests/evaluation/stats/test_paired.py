@@ -21,8 +21,8 @@ counts = st.integers(0, 400)
 
 @given(counts, counts)
 def test_mcnemars_exact_p_is_scipys_two_sided_binomial_test(fixed: int, broken: int) -> None:
-    expected = stats.binomtest(fixed, fixed + broken, 0.5).pvalue if fixed + broken else 1.0
-    assert mcnemar_exact(fixed, broken) == pytest.approx(min(1.0, expected), rel=1e-9)
+    reference = stats.binomtest(fixed, fixed + broken, 0.5).pvalue if fixed + broken else 1.0
+    assert mcnemar_exact(fixed, broken) == pytest.approx(min(1.0, reference), rel=1e-9)
 
 
 def test_mcnemar_knows_thousands_of_discordant_pairs() -> None:
@@ -34,8 +34,8 @@ def test_mcnemar_knows_thousands_of_discordant_pairs() -> None:
 @given(st.integers(1, 2_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_the_wilson_interval_is_scipys(case: tuple[int, int]) -> None:
     correct, n = case
-    expected = stats.binomtest(correct, n).proportion_ci(0.95, "wilson")
-    assert wilson(correct, n) == pytest.approx((expected.low, expected.high), abs=1e-9)
+    reference = stats.binomtest(correct, n).proportion_ci(0.95, "wilson")
+    assert wilson(correct, n) == pytest.approx((reference.low, reference.high), abs=1e-9)
 
 
 def test_without_problems_nothing_is_known_about_the_share() -> None:

@@ -18,12 +18,12 @@ def decisions(odds: float, seed: int) -> dict[Decision, float]:
     draws = np.random.default_rng(seed).random((_RUNS, _LONGEST)) < odds / (odds + 1)
     shares: dict[Decision, float] = {"better": 0, "worse": 0, "alike": 0, "undecided": 0}
     for run in draws:
-        fixed = 0
+        num_fixed = 0
         decision: Decision = "undecided"
         for looks, is_fixed in enumerate(run, 1):
             if is_fixed:
-                fixed += 1
-            decision = decide(fixed, looks - fixed)
+                num_fixed += 1
+            decision = decide(num_fixed, looks - num_fixed)
             if decision != "undecided":
                 break
         shares[decision] += 1 / _RUNS

@@ -93,7 +93,7 @@ def run_with_kills(night: Night, config: Path, teacher: Rehearsal, seed: int = 3
     draw = random.Random(seed)
     log = config.with_name("night.log")
     for kill in range(night.kills):
-        done = teacher.stats()["batch"]["lines_paid"]
+        paid_lines = teacher.stats()["batch"]["lines_paid"]
         more = draw.randrange(night.problems // (night.kills + 2)) if kill else 0
         with log.open("ab") as output:
             run = subprocess.Popen(
@@ -101,7 +101,7 @@ def run_with_kills(night: Night, config: Path, teacher: Rehearsal, seed: int = 3
             )
             deadline = time.monotonic() + LONG
             while run.poll() is None and time.monotonic() < deadline:
-                if teacher.stats()["batch"]["lines_paid"] > done + more:
+                if teacher.stats()["batch"]["lines_paid"] > paid_lines + more:
                     break
                 time.sleep(0.02)
             time.sleep(draw.random() * 0.5)

@@ -102,8 +102,8 @@ def test_a_batch_is_found_again_after_a_kill_and_by_a_ledger_that_was_lost(
         corpus = tmp_path / "corpus"
         with started("run", config) as run:
             stop_after(run, lambda: book(teacher)["batches"] == 1, "a batch")
-        told = corpus_status(corpus).text()
-        assert "batch      batch of 20 at files: " in told
+        status_text = corpus_status(corpus).text()
+        assert "batch      batch of 20 at files: " in status_text
         for path in corpus.glob("ledger.sqlite*"):
             path.unlink()
         end = generator("run", config)
@@ -131,9 +131,9 @@ def test_what_may_have_been_sent_is_held_where_nothing_is_listed_and_released_by
         assert book(teacher)["batches"] == 0, "it was sent again"
         assert corpus_status(corpus).calls == 20
         assert main(["batches", str(corpus)]) == 0
-        listed = capsys.readouterr().out
-        assert "held" in listed
-        assert main(["batches", str(corpus), "--release", listed.split()[0]]) == 0
+        listing = capsys.readouterr().out
+        assert "held" in listing
+        assert main(["batches", str(corpus), "--release", listing.split()[0]]) == 0
         assert "20 samples are asked again by the next run" in capsys.readouterr().out
     with rehearsal(*QUICK) as teacher:
         config = configure_batches(tmp_path, teacher.url)

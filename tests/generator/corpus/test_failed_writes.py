@@ -96,12 +96,14 @@ def test_a_ledger_that_another_program_locks_ends_a_paced_run_with_one_line(
         config = configure(tmp_path, teacher.url, lane__requests_per_minute=600, problems__limit=40)
         with started("run", config) as process:
             eventually(lambda: teacher.stats()["calls"] > 3, "calls")
-            other = sqlite3.connect(corpus / "ledger.sqlite", isolation_level=None, timeout=10)
-            other.execute("BEGIN IMMEDIATE")
+            other_connection = sqlite3.connect(
+                corpus / "ledger.sqlite", isolation_level=None, timeout=10
+            )
+            other_connection.execute("BEGIN IMMEDIATE")
             if a_signal_comes:
                 process.send_signal(signal.SIGTERM)
             _, log = process.communicate(timeout=LONG)
-            other.close()
+            other_connection.close()
         assert process.returncode == 2, log
         assert "Traceback" not in log
         assert "another program holds this database" in log.splitlines()[-1]

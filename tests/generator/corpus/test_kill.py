@@ -108,8 +108,8 @@ def test_a_torn_line_is_cut_at_the_next_start_and_its_sample_asked_again(tmp_pat
         assert generator("check", corpus).returncode == 1
         assert generator("run", config).returncode == 0
     assert len({row["id"] for row in rows(corpus)}) == len(rows(corpus)) == 40
-    sealed = (corpus / "traces" / "shard-000000.jsonl").read_bytes()
-    assert sealed.startswith(torn[: torn.rfind(b"\n") + 1])
+    sealed_bytes = (corpus / "traces" / "shard-000000.jsonl").read_bytes()
+    assert sealed_bytes.startswith(torn[: torn.rfind(b"\n") + 1])
     assert generator("check", corpus).returncode == 0
 
 

@@ -38,12 +38,12 @@ def test_finished_samples_are_found_by_problem(ledger: Ledger) -> None:
     other_problem = trace("two", 0)
     assert all(ledger.add_sample(each, AT) for each in (first_sample, second_sample, other_problem))
     assert not ledger.add_sample(first_sample, AT)  # an id is noted once
-    finished = ledger.finished([first_sample.problem_id, trace("three", 0).problem_id])
-    assert [(each.sample, each.verdict) for each in finished[first_sample.problem_id]] == [
+    finished_samples = ledger.finished([first_sample.problem_id, trace("three", 0).problem_id])
+    assert [(each.sample, each.verdict) for each in finished_samples[first_sample.problem_id]] == [
         (0, "correct"),
         (1, "failed"),
     ]
-    assert set(finished) == {first_sample.problem_id}
+    assert set(finished_samples) == {first_sample.problem_id}
 
 
 def test_totals_follow_what_is_added_and_forgotten(ledger: Ledger) -> None:

@@ -178,8 +178,8 @@ class LedgerMachine(RuleBasedStateMachine):
     @invariant()
     def the_ledger_knows_no_fewer_calls_than_were_made_since_it_was_whole(self) -> None:
         if self.ledger is not None and self.is_exact:
-            spent = self.gate.account.budget.today(self.now)
-            assert spent.calls >= self.calls[self.day]
+            spent_today = self.gate.account.budget.today(self.now)
+            assert spent_today.calls >= self.calls[self.day]
 
     def teardown(self) -> None:
         if self.ledger is not None:

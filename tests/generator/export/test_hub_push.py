@@ -77,13 +77,13 @@ class Hub(BaseHTTPRequestHandler):
 @pytest.fixture
 def hub() -> Iterator[HubState]:
     files: dict[str, bytes] = {}
-    created: list[dict[str, Any]] = []
+    requests: list[dict[str, Any]] = []
     server = ThreadingHTTPServer(
-        ("127.0.0.1", 0), type("Handler", (Hub,), {"files": files, "created": created})
+        ("127.0.0.1", 0), type("Handler", (Hub,), {"files": files, "created": requests})
     )
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", files, created
+    yield f"http://127.0.0.1:{server.server_port}", files, requests
     server.shutdown()
     thread.join()
     server.server_close()
@@ -109,13 +109,13 @@ def export(corpus: Path, dest: str, **env: str) -> "subprocess.CompletedProcess[
 def test_a_data_set_is_pushed_with_its_card_and_held_out_problems(
     tmp_path: Path, hub: HubState
 ) -> None:
-    url, files, created = hub
+    url, files, requests = hub
     corpus = write_corpus(
         tmp_path / "c", [trace(f"What is {n} + 1?", 0, str(n + 1), str(n + 1)) for n in range(20)]
     )
     process = export(corpus, "hf:me/set", HF_ENDPOINT=url, HF_TOKEN="good")
     assert process.returncode == 0, process.stderr
-    assert created[0].get("private") or created[0].get("visibility") == "private"
+    assert requests[0].get("private") or requests[0].get("visibility") == "private"
     assert set(files) == {"README.md", "data/train.parquet", "held-out.jsonl"}
     assert b"license: mit" in files["README.md"]
     assert files["held-out.jsonl"].count(b"\n") == 4

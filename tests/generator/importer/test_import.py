@@ -44,10 +44,10 @@ def test_a_foreign_file_becomes_a_sealed_corpus_with_grades(tmp_path: Path) -> N
     rows = [row(n, wrong=n % 10 == 0) for n in range(1, 101)]
     rows += [row(500, gold=False), {"text": "no shape"}]
     source = write_rows(tmp_path / "foreign.jsonl", rows)
-    ended = imported(source, tmp_path / "corpus")
-    assert ended.returncode == 0, ended.stderr
-    assert "102 rows read: 101 answers, 90 kept" in ended.stdout
-    assert "rows that are no answered problem: 1" in ended.stdout
+    process = imported(source, tmp_path / "corpus")
+    assert process.returncode == 0, process.stderr
+    assert "102 rows read: 101 answers, 90 kept" in process.stdout
+    assert "rows that are no answered problem: 1" in process.stdout
     traces = list(read_traces(str(tmp_path / "corpus")))
     assert len(traces) == 90
     assert {trace.lane for trace in traces} == {"import"}
@@ -74,8 +74,8 @@ def test_copies_of_an_evaluation_set_are_rejected_with_its_name(tmp_path: Path) 
     foreign = {"problem": problem, "response": "\\boxed{100}", "answer": "100"}
     source = write_rows(tmp_path / "foreign.jsonl", [foreign, row(1)])
     exam = write_rows(tmp_path / "exam.jsonl", [{"problem": problem, "answer": "100"}])
-    ended = imported(source, tmp_path / "corpus", "--exclude", exam)
-    assert "copies of evaluation problems, rejected: 1" in ended.stdout
+    process = imported(source, tmp_path / "corpus", "--exclude", exam)
+    assert "copies of evaluation problems, rejected: 1" in process.stdout
     (copy,) = rejected(tmp_path / "corpus")
     assert "a copy of" in copy.reason
     assert "exam" in copy.reason
@@ -135,17 +135,17 @@ def test_a_source_that_cannot_be_imported_is_one_line(
     source = tmp_path / "foreign.jsonl"
     if content is not None:
         source.write_text(content)
-    ended = imported(source, tmp_path / "corpus")
-    assert ended.returncode == 2
-    assert why in ended.stderr
-    assert "Traceback" not in ended.stderr
+    process = imported(source, tmp_path / "corpus")
+    assert process.returncode == 2
+    assert why in process.stderr
+    assert "Traceback" not in process.stderr
 
 
 def test_a_corpus_that_holds_something_else_is_refused(tmp_path: Path) -> None:
-    first = write_rows(tmp_path / "first.jsonl", [row(1)])
-    second = write_rows(tmp_path / "second.jsonl", [row(2)])
-    assert imported(first, tmp_path / "corpus").returncode == 0
-    ended = imported(second, tmp_path / "corpus")
-    assert ended.returncode == 2
-    assert "holds other traces" in ended.stderr
+    first_source = write_rows(tmp_path / "first.jsonl", [row(1)])
+    second_source = write_rows(tmp_path / "second.jsonl", [row(2)])
+    assert imported(first_source, tmp_path / "corpus").returncode == 0
+    process = imported(second_source, tmp_path / "corpus")
+    assert process.returncode == 2
+    assert "holds other traces" in process.stderr
     assert len(list(read_traces(str(tmp_path / "corpus")))) == 1

@@ -41,10 +41,10 @@ def reasoning(number: int) -> str:
 
 
 def response(number: int) -> str:
-    stated = 3 * number + (1 if number % 20 == WRONG else 0)
+    stated_number = 3 * number + (1 if number % 20 == WRONG else 0)
     if number % 20 == WITHOUT_BOX:
-        return f"Together.\n\n**Answer:** {stated}"
-    return f"Together:\n\\[ \\boxed{{{stated}}} \\]"
+        return f"Together.\n\n**Answer:** {stated_number}"
+    return f"Together:\n\\[ \\boxed{{{stated_number}}} \\]"
 
 
 def text(number: int) -> str:
@@ -116,13 +116,13 @@ def test_a_thousand_rows_of_a_shape_give_their_counts_grades_and_texts(
     corpus = tmp_path / "corpus"
     summary = asyncio.run(import_into(corpus, Import(str(source))))
     assert (summary.rows, summary.bad_rows, summary.samples) == (1000, 50, 950)
-    kept = list(read_traces(str(corpus)))
-    others = rejected(corpus)
-    assert len(kept) == summary.kept == 850
-    assert Counter(trace.verdict for trace in others) == {"incorrect": 50, "truncated": 50}
-    assert {number_of(trace) % 20 for trace in others} == {WRONG, UNCLOSED}
-    assert len({number_of(trace) for trace in kept + others}) == 950
-    for trace in kept:
+    kept_traces = list(read_traces(str(corpus)))
+    other_traces = rejected(corpus)
+    assert len(kept_traces) == summary.kept == 850
+    assert Counter(trace.verdict for trace in other_traces) == {"incorrect": 50, "truncated": 50}
+    assert {number_of(trace) % 20 for trace in other_traces} == {WRONG, UNCLOSED}
+    assert len({number_of(trace) for trace in kept_traces + other_traces}) == 950
+    for trace in kept_traces:
         number = number_of(trace)
         assert trace.problem == question(number)
         assert trace.gold == trace.final_answer == gold(number)
@@ -143,9 +143,9 @@ def test_our_own_export_is_read_back_text_for_text(tmp_path: Path) -> None:
     task = Import(str(export), keep_unverifiable=True)  # chats carry no gold
     summary = asyncio.run(import_into(tmp_path / "again", task))
     assert (summary.samples, summary.kept) == (850, 850)
-    first = {trace.problem: trace for trace in read_traces(str(tmp_path / "first"))}
+    first_traces = {trace.problem: trace for trace in read_traces(str(tmp_path / "first"))}
     for trace in read_traces(str(tmp_path / "again")):
-        before = first[trace.problem]
+        before = first_traces[trace.problem]
         assert trace.verdict == "unverifiable"
         assert trace.problem_id == before.problem_id
         assert (trace.reasoning, trace.response) == (before.reasoning, before.response)

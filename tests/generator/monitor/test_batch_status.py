@@ -29,8 +29,8 @@ def test_a_batch_says_how_far_it_is_and_when_it_expires() -> None:
 
 
 def test_a_held_batch_says_what_a_person_may_do() -> None:
-    held = replace(BATCH, state="held", note="look in its console")
-    assert held.in_words(NOW) == "batch of 4,800 at siliconflow: held, look in its console"
+    held_batch = replace(BATCH, state="held", note="look in its console")
+    assert held_batch.in_words(NOW) == "batch of 4,800 at siliconflow: held, look in its console"
 
 
 def test_the_panel_and_the_log_line_show_every_batch() -> None:

@@ -27,7 +27,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for sample in range(3)
     ]
     for part in range(3):
-        own = [one for one in traces if part_of(one.problem_id, 3) == part]
+        own = [each for each in traces if part_of(each.problem_id, 3) == part]
         write_corpus(part_folder(folder, part), own)
     return folder
 
@@ -47,13 +47,13 @@ def test_workers_write_what_one_process_writes(
     words: list[str],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    told = []
+    reports = []
     for place, on in (("one", []), ("many", ["--on", "local:2"])):
         (tmp_path / place).mkdir()
         destination = f"{tmp_path / place}/{name}"
         assert main(["export", str(corpus), destination, *words, *on]) == 0
-        told.append(capsys.readouterr().out.replace(str(tmp_path / place), ""))
-    assert told[0] == told[1]
+        reports.append(capsys.readouterr().out.replace(str(tmp_path / place), ""))
+    assert reports[0] == reports[1]
     files = [
         {
             path.relative_to(folder): path.read_bytes()

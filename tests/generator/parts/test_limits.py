@@ -33,11 +33,11 @@ def shares(config: GeneratorConfig, parts: int, at_once: int) -> list[GeneratorC
 @pytest.mark.parametrize(("parts", "at_once"), [(1, 1), (3, 2), (4, 2), (40, 5)])
 def test_all_parts_of_a_day_use_up_what_it_allows_and_no_more(parts: int, at_once: int) -> None:
     config = configuration(BudgetConfig(calls_per_day=41, usd_total=9.0), calls_per_day=40)
-    divided = shares(config, parts, at_once)
-    assert sum(each.lane[0].calls_per_day for each in divided) == 40
-    assert sum(each.budget.calls_per_day for each in divided) == 41
-    assert sum(each.budget.usd_total for each in divided) == pytest.approx(9.0)
-    for each in divided:
+    part_configs = shares(config, parts, at_once)
+    assert sum(each.lane[0].calls_per_day for each in part_configs) == 40
+    assert sum(each.budget.calls_per_day for each in part_configs) == 41
+    assert sum(each.budget.usd_total for each in part_configs) == pytest.approx(9.0)
+    for each in part_configs:
         assert each.lane[0].concurrency * at_once <= 10
         assert each.lane[0].requests_per_minute * at_once <= 7
         assert each.lane[0].concurrency > 0

@@ -50,9 +50,9 @@ def old_traces(count: int) -> list[Trace]:
 
 def write(folder: Path, traces: Sequence[Trace], shard_rows: int) -> None:
     writers = {pile: ShardWriter(folder, pile, shard_rows, 64) for pile in PILES}
-    for one in traces:
-        writer = writers["traces" if one.kept else "rejected"]
-        writer.append(one.to_line())
+    for each in traces:
+        writer = writers["traces" if each.kept else "rejected"]
+        writer.append(each.to_line())
         if writer.full:
             writer.seal()
     for writer in writers.values():
@@ -75,24 +75,24 @@ def test_todays_grader_judges_old_answers_into_a_new_corpus(
     before = digests(source)
     destination = tmp_path / "new"
     assert main(["regrade", str(source), str(destination), "--on", "local:2"]) == 0
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     assert digests(source) == before
-    assert "200 traces, 60 of them changed" in told
-    assert "incorrect → correct: 40\n" in told
-    assert "correct → incorrect: 20\n" in told
-    assert "gold '4', answer '9'" in told
+    assert "200 traces, 60 of them changed" in output
+    assert "incorrect → correct: 40\n" in output
+    assert "correct → incorrect: 20\n" in output
+    assert "gold '4', answer '9'" in output
     assert check_whole(destination).faults == []
-    kept = {one.id for one in read_traces(destination)}
-    assert kept == {one.id for one in map(_todays, old_traces(200)) if one.kept}
+    kept_ids = {each.id for each in read_traces(destination)}
+    assert kept_ids == {each.id for each in map(_todays, old_traces(200)) if each.kept}
     assert {row["id"] for row in rows(destination)} == {row["id"] for row in rows(source)}
     assert (destination / "screening" / "state.json").exists()
     ledger = Ledger(destination / "ledger.sqlite", read_only=True)
     assert ledger.spent(None, 0.0).calls == 200
     ledger.close()
-    noted = (destination / "manifest.json").read_bytes()
+    manifest_before = (destination / "manifest.json").read_bytes()
     reindex(destination, lambda lane: lane)
     assert check_whole(destination).faults == []
-    assert (destination / "manifest.json").read_bytes() == noted
+    assert (destination / "manifest.json").read_bytes() == manifest_before
 
 
 def _todays(one: Trace) -> Trace:
@@ -103,9 +103,9 @@ def test_any_number_of_workers_writes_the_same_corpus(source: Path, tmp_path: Pa
     for workers in (1, 3):
         main(["flags", str(source), str(tmp_path / f"by-{workers}"), "--on", f"local:{workers}"])
     for pile in PILES:
-        first, second = (sealed_files(tmp_path / f"by-{workers}", pile) for workers in (1, 3))
-        assert [file.read_bytes() for file in first] == [file.read_bytes() for file in second]
-        assert len(first) > 1
+        by_one, by_three = (sealed_files(tmp_path / f"by-{workers}", pile) for workers in (1, 3))
+        assert [file.read_bytes() for file in by_one] == [file.read_bytes() for file in by_three]
+        assert len(by_one) > 1
 
 
 def test_flags_are_looked_for_again_and_verdicts_stay(
@@ -115,18 +115,18 @@ def test_flags_are_looked_for_again_and_verdicts_stay(
     write(tmp_path / "source", traces, 10)
     main(["flags", str(tmp_path / "source"), str(tmp_path / "new"), "--on", "local:1"])
     assert "none → no thinking: 1" in capsys.readouterr().out
-    assert [one.flags for one in read_traces(tmp_path / "new")] == [[], ["no thinking"]]
+    assert [each.flags for each in read_traces(tmp_path / "new")] == [[], ["no thinking"]]
     assert not flag(trace("Again?", verdict="failed", reasoning="x"), False, False).trace.flags
 
 
 def test_what_no_grader_judged_stays_as_it_is() -> None:
     cut = trace("What is 2 + 2?", verdict="truncated", finish_reason="length")
-    failed = trace("What is 2 + 2?", verdict="failed")
-    judged = trace("What is 2 + 2?", answer="5", verdict="correct", checked_by="judge")
-    for one in (cut, failed, judged):
-        assert regrade(one, True, False).trace == one
-    unjudged = trace("What is 2 + 2?", answer="5", verdict="correct", checked_by="exact")
-    assert regrade(unjudged, True, False).after == "incorrect"
+    failed_trace = trace("What is 2 + 2?", verdict="failed")
+    judged_trace = trace("What is 2 + 2?", answer="5", verdict="correct", checked_by="judge")
+    for each in (cut, failed_trace, judged_trace):
+        assert regrade(each, True, False).trace == each
+    unjudged_trace = trace("What is 2 + 2?", answer="5", verdict="correct", checked_by="exact")
+    assert regrade(unjudged_trace, True, False).after == "incorrect"
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_a_corpus_in_parts_becomes_one_in_the_same_parts(tmp_path: Path) -> None
     source = tmp_path / "source"
     record_parts(source, 3)
     for part in (0, 2):
-        own = [one for one in old_traces(60) if part_of(one.problem_id, 3) == part]
+        own = [each for each in old_traces(60) if part_of(each.problem_id, 3) == part]
         write(part_folder(source, part), own, 10)
     before = digests(source)
     main(["regrade", str(source), str(tmp_path / "new"), "--on", "local:2"])
@@ -178,10 +178,10 @@ def test_killed_in_the_middle_the_same_command_goes_on(source: Path, tmp_path: P
         process.kill()
     assert not (destination / "ledger.sqlite").exists()
     eventually(lambda: holder(destination) is None, "the lock of the killed one is gone")
-    done = {path: path.stat().st_mtime_ns for path in destination.glob("*/shard-*.jsonl")}
+    times_before = {path: path.stat().st_mtime_ns for path in destination.glob("*/shard-*.jsonl")}
     with pytest.raises(InputError, match="begun as flags of"):
         main(["regrade", str(source), str(destination)])
     assert main([str(word) for word in words]) == 0
     assert check_whole(destination).faults == []
     assert len(rows(destination)) == 6200
-    assert all(path.stat().st_mtime_ns == moment for path, moment in done.items())
+    assert all(path.stat().st_mtime_ns == moment for path, moment in times_before.items())

@@ -177,13 +177,13 @@ def kill_while_busy(workers: LocalWorkers, kills: int) -> threading.Thread:
     """Kill the first worker so often while it has a task."""
 
     def kill() -> None:
-        killed: set[int] = set()
-        while len(killed) < kills:
+        killed_pids: set[int] = set()
+        while len(killed_pids) < kills:
             pid = workers.pids[0] if workers.pids else 0
-            if pid and pid not in killed and workers.busy(pid):
+            if pid and pid not in killed_pids and workers.busy(pid):
                 with contextlib.suppress(ProcessLookupError):  # it has just ended
                     os.kill(pid, signal.SIGKILL)
-                    killed.add(pid)
+                    killed_pids.add(pid)
             time.sleep(0.002)
 
     thread = threading.Thread(target=kill, daemon=True)
@@ -203,10 +203,10 @@ def test_a_killed_worker_is_named_and_its_piece_done_again(
     with LocalWorkers(2, lines.append) as workers:
         killer = kill_while_busy(workers, 1)
         tasks = screening_tasks(source, tmp_path / "parts", evaluation_file, 4)
-        done = {task.number for task, _ in workers.outcomes(tasks)}
+        done_numbers = {task.number for task, _ in workers.outcomes(tasks)}
         killer.join(10)
     intake.settle_pieces(4)
-    assert done == {0, 1, 2, 3}
+    assert done_numbers == {0, 1, 2, 3}
     assert files_of(tmp_path / "parts") == files_of(tmp_path / "one")
     assert len(lines) == 1
     assert "ended by SIGKILL: the part is done again" in lines[0]

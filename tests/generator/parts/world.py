@@ -29,10 +29,10 @@ def write_files(folder: Path) -> None:
     for number in range(PROBLEMS):
         text = f"Ann has {number * 7} stamps and is given {number + 5} more. How many has she?"
         gold = number * 8 + 5
-        said = gold + (number % 4 == 3)
+        answer = gold + (number % 4 == 3)
         problems.append({"problem": text, "answer": str(gold)})
         answers.append(
-            {"problem": text, "reasoning": f"So {said}.", "response": f"\\boxed{{{said}}}"}
+            {"problem": text, "reasoning": f"So {answer}.", "response": f"\\boxed{{{answer}}}"}
         )
     problems += [{**row, "problem": row["problem"].upper()} for row in problems[:5]]
     (folder / "problems.jsonl").write_text("".join(json.dumps(row) + "\n" for row in problems))
@@ -41,12 +41,12 @@ def write_files(folder: Path) -> None:
 
 def outcomes(corpus: Path) -> dict[str, str]:
     """Verdicts by id, of a corpus in parts or not; an id that stands twice fails."""
-    found: dict[str, str] = {}
+    outcome_by_problem: dict[str, str] = {}
     for folder in (corpus, *sorted(corpus.glob("part-*"))):
         for row in rows(folder):
-            assert row["id"] not in found
-            found[row["id"]] = row["verdict"]
-    return found
+            assert row["id"] not in outcome_by_problem
+            outcome_by_problem[row["id"]] = row["verdict"]
+    return outcome_by_problem
 
 
 def processes_of_part(config: Path, part: str = "") -> list[int]:

@@ -54,9 +54,9 @@ DAPO = (
 def test_a_known_data_set_is_recognised_by_its_columns(
     columns: str, name: str, problem: str, answer: str
 ) -> None:
-    known = recognise(columns.split())
-    assert known is not None
-    assert (known.name, known.problem, known.answer) == (name, problem, answer)
+    shape = recognise(columns.split())
+    assert shape is not None
+    assert (shape.name, shape.problem, shape.answer) == (name, problem, answer)
 
 
 @pytest.mark.parametrize("columns", ["problem answer", "question answer", "text", ""])

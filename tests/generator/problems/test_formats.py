@@ -207,10 +207,12 @@ def test_problems_come_out_of_every_format_in_the_order_of_the_seed(
 ) -> None:
     rows = [{"problem": f"What is {n} plus 1?", "answer": str(n + 1)} for n in range(50)]
     plain = write(tmp_path / "plain.jsonl", rows)
-    other = write(tmp_path / name, rows)
-    expected = [(problem.text, problem.gold) for problem in opened(plain, seed=3)]
-    assert [(problem.text, problem.gold) for problem in opened(other, seed=3)] == expected
-    assert len(expected) == 50
+    other_path = write(tmp_path / name, rows)
+    plain_problems = [(problem.text, problem.gold) for problem in opened(plain, seed=3)]
+    assert [
+        (problem.text, problem.gold) for problem in opened(other_path, seed=3)
+    ] == plain_problems
+    assert len(plain_problems) == 50
 
 
 @pytest.mark.parametrize("row", [VERL, DEEPMATH, METAMATH], ids=["verl", "deepmath", "metamath"])

@@ -200,7 +200,7 @@ def test_a_source_without_any_gold_is_refused_with_its_likely_columns(
     tmp_path: Path, write: Callable[[Path, Any], Path], row: dict[str, Any], advice: str
 ) -> None:
     path = write(tmp_path / f"p.{'jsonl' if write is write_lines else 'parquet'}", [row] * 3)
-    with pytest.raises(InputError, match=advice) as refused:
+    with pytest.raises(InputError, match=advice) as refusal:
         opened_with_golds(path)
-    assert "keep_unverifiable = true" in str(refused.value)
+    assert "keep_unverifiable = true" in str(refusal.value)
     assert len(list(opened(path))) == 3

@@ -21,11 +21,11 @@ from tests.generator.problems.problem_files import ROWS, opened, write_lines, wr
 
 def test_the_same_seed_gives_the_same_order_and_a_limit_takes_its_beginning(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "x.jsonl", ROWS)
-    first = [p.text for p in opened(path, seed=3)]
-    assert first == [p.text for p in opened(path, seed=3)]
-    assert first[:20] == [p.text for p in opened(path, seed=3, limit=20)]
-    assert first != [p.text for p in opened(path, seed=4)]
-    assert sorted(first) == sorted(row["problem"] for row in ROWS)
+    first_order = [p.text for p in opened(path, seed=3)]
+    assert first_order == [p.text for p in opened(path, seed=3)]
+    assert first_order[:20] == [p.text for p in opened(path, seed=3, limit=20)]
+    assert first_order != [p.text for p in opened(path, seed=4)]
+    assert sorted(first_order) == sorted(row["problem"] for row in ROWS)
 
 
 @pytest.mark.parametrize("write", [write_lines, write_parquet])
@@ -135,9 +135,9 @@ def test_a_folder_without_data_is_said_so(tmp_path: Path) -> None:
 
 
 def test_synthetic_problems_are_endless_seeded_and_have_golds() -> None:
-    first = list(opened("synthetic:arithmetic", limit=50, seed=5))
-    assert first == list(opened("synthetic:arithmetic", limit=50, seed=5))
-    assert all(p.gold and p.source == "synthetic:arithmetic" for p in first)
+    first_problems = list(opened("synthetic:arithmetic", limit=50, seed=5))
+    assert first_problems == list(opened("synthetic:arithmetic", limit=50, seed=5))
+    assert all(p.gold and p.source == "synthetic:arithmetic" for p in first_problems)
     with pytest.raises(InputError, match="synthetic:algebra"):
         opened("synthetic:algebra")
 

@@ -71,10 +71,10 @@ def test_three_generators_two_killed_and_a_restarted_database_make_no_call_too_m
                 stack.enter_context(started("run", config, SHARED_URL=database.url))
                 for config in configs
             ]
-            for killed, least in ((0, 20), (1, 40)):
+            for killed_index, least in ((0, 20), (1, 40)):
                 eventually(lambda least=least: calls() > least, "calls to be made")
-                runs[killed].send_signal(signal.SIGKILL)
-                runs[killed].wait(timeout=LONG)
+                runs[killed_index].send_signal(signal.SIGKILL)
+                runs[killed_index].wait(timeout=LONG)
             database.stop()
             time.sleep(0.5)
             database.start()
@@ -128,18 +128,18 @@ def test_what_is_left_of_a_block_is_given_back_at_an_orderly_end(tmp_path: Path)
             end = generator("run", config)
             assert end.returncode == 0, end.stderr
         calls = teacher.stats()["calls"]
-    held = _held(tmp_path / "shared")
-    assert sum(held.values()) == calls
-    assert len(held) == 2
+    held_calls = _held(tmp_path / "shared")
+    assert sum(held_calls.values()) == calls
+    assert len(held_calls) == 2
 
 
 def _held(folder: Path) -> dict[str, int]:
     """Calls by owner."""
-    held = {}
+    held_calls = {}
     for path in sorted(folder.glob("account-*/*.json")):
         row = json.loads(path.read_text())
-        held[row["owner"]] = row["calls"]
-    return held
+        held_calls[row["owner"]] = row["calls"]
+    return held_calls
 
 
 def test_a_killed_runs_block_is_used_up_by_the_next_run_on_its_corpus_and_by_no_copy(
@@ -157,10 +157,10 @@ def test_a_killed_runs_block_is_used_up_by_the_next_run_on_its_corpus_and_by_no_
         assert list(_held(shared).values()) >= [200]
         end = generator("run", config)
         assert end.returncode == 0, end.stderr
-        held = _held(shared)
-        assert len(held) == 1
+        held_calls = _held(shared)
+        assert len(held_calls) == 1
         # Calls that the kill cut off count as made, whether or not they reached the server.
-        assert teacher.stats()["calls"] <= sum(held.values()) <= 50 + 6
+        assert teacher.stats()["calls"] <= sum(held_calls.values()) <= 50 + 6
         (tmp_path / "copy").mkdir()
         os.system(f"cp -r {tmp_path}/a/corpus {tmp_path}/copy/corpus")
         config.write_text(config.read_text().replace("/a/corpus", "/copy/corpus"))
@@ -266,16 +266,16 @@ def test_dollars_and_tokens_are_shared_as_well(tmp_path: Path, database: Postgre
             "lane__concurrency": 2,
             "budget__shared_env": "SHARED_URL",
         }
-        spent = []
+        spendings = []
         for seed, name in enumerate("ab"):
             config = sharing(tmp_path, name, teacher.url, 40 if name == "a" else 400, seed, **keys)
             end = generator("run", config, SHARED_URL=database.url)
             assert end.returncode == (0 if name == "a" else 3), end.stderr
-            spent.append(sum(row["cost_usd"] for row in rows(tmp_path / name / "corpus")))
+            spendings.append(sum(row["cost_usd"] for row in rows(tmp_path / name / "corpus")))
     assert "of 10.00 dollars in total" in end.stderr
     most_of_a_call = 0.6  # what is in flight when a limit of dollars is reached
-    assert 10.0 <= sum(spent) <= 10.0 + 2 * most_of_a_call
-    assert min(spent) > 1.0
+    assert 10.0 <= sum(spendings) <= 10.0 + 2 * most_of_a_call
+    assert min(spendings) > 1.0
 
 
 def test_a_shared_folder_on_a_network_file_system_is_refused_with_the_remedy(

@@ -23,16 +23,16 @@ def test_every_equation_holds_and_the_box_is_the_gold_answer(kind: str, voice: V
         reasoning, response = solve(text, random.Random(number), voice=voice)
         assert response.count("\\boxed{") == 1
         assert f"\\boxed{{{gold}}}" in response
-        for left, op, right, result in re.findall(
+        for left_side, op, right_side, result in re.findall(
             r"(\d+) ([-+*/]) (\d+) = (\d+)", reasoning + response
         ):
-            expected = {
+            true_result = {
                 "+": int.__add__,
                 "-": int.__sub__,
                 "*": int.__mul__,
                 "/": int.__floordiv__,
             }[op]
-            assert expected(int(left), int(right)) == int(result), (text, reasoning)
+            assert true_result(int(left_side), int(right_side)) == int(result), (text, reasoning)
 
 
 @pytest.mark.parametrize("voice", ["r1", "brief"])

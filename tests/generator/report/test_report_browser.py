@@ -43,6 +43,6 @@ def test_samples_are_searched_and_have_addresses(chromium: Any, address: str) ->
     page.reload()
     assert page.get_attribute(f"details[id='{name}']", "open") is not None
     cards.nth(0).locator("summary").click()
-    first = str(cards.nth(0).get_attribute("id"))
-    page.wait_for_url(lambda url: unquote(url).endswith(f"#{first}"))
+    first_id = str(cards.nth(0).get_attribute("id"))
+    page.wait_for_url(lambda url: unquote(url).endswith(f"#{first_id}"))
     page.close()

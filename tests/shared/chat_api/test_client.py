@@ -97,9 +97,9 @@ async def test_comments_and_blank_lines_do_not_reset_the_first_token_clock() -> 
 
 
 async def test_comments_and_blank_lines_do_not_reset_the_stall_clock() -> None:
-    begun = [sse(*thoughts(), done=False)]
+    script = [sse(*thoughts(), done=False)]
     error = await failure_of(
-        floods(COMMENT, 0.05, begun), Clocks(5, first_token=30, stall=0.6, total=60)
+        floods(COMMENT, 0.05, script), Clocks(5, first_token=30, stall=0.6, total=60)
     )
     assert isinstance(error, Stalled)
     assert "no token for 0.6 s" in error.message
@@ -150,10 +150,10 @@ async def test_a_clock_of_0_is_no_limit() -> None:
 
 
 async def test_an_address_where_nobody_listens_is_unreachable() -> None:
-    with socket.socket() as reserved:
-        reserved.bind(("127.0.0.1", 0))
+    with socket.socket() as free_socket:
+        free_socket.bind(("127.0.0.1", 0))
         async with ChatClient(
-            f"http://127.0.0.1:{reserved.getsockname()[1]}/v1", clocks=PATIENT
+            f"http://127.0.0.1:{free_socket.getsockname()[1]}/v1", clocks=PATIENT
         ) as client:
             error = await failure(client)
     assert isinstance(error, Unreachable)
@@ -201,8 +201,8 @@ async def test_an_address_that_cannot_be_one_is_unreachable(url: str) -> None:
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_is_not_followed_and_the_key_goes_nowhere_else(status: int) -> None:
     async with scripted(WHOLE) as elsewhere:
-        moved = refuses(status, b"", {"Location": f"{elsewhere.url}/chat/completions"})
-        async with scripted(moved) as server, ChatClient(server.url, KEY, PATIENT) as client:
+        redirect = refuses(status, b"", {"Location": f"{elsewhere.url}/chat/completions"})
+        async with scripted(redirect) as server, ChatClient(server.url, KEY, PATIENT) as client:
             error = await failure(client)
     assert isinstance(error, UnknownModel)
     assert elsewhere.bodies == []
@@ -269,22 +269,22 @@ async def test_a_socket_that_breaks_after_the_finish_reason_costs_nothing() -> N
 
 
 async def test_a_cancelled_call_closes_its_connection() -> None:
-    gone = asyncio.Event()
+    is_gone = asyncio.Event()
 
     async def reply(request):  # type: ignore[no-untyped-def]
         try:
             return await floods(sse(*sayings("so "), done=False), 0.01)(request)
         finally:
-            gone.set()
+            is_gone.set()
 
     async with scripted(reply) as server, ChatClient(server.url, clocks=PATIENT) as client:
-        begun = asyncio.Event()
-        task = asyncio.create_task(client.call(REQUEST, lambda count: begun.set()))
-        await asyncio.wait_for(begun.wait(), 30)
+        has_begun = asyncio.Event()
+        task = asyncio.create_task(client.call(REQUEST, lambda count: has_begun.set()))
+        await asyncio.wait_for(has_begun.wait(), 30)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await asyncio.wait_for(gone.wait(), 30)
+        await asyncio.wait_for(is_gone.wait(), 30)
 
 
 @pytest.mark.parametrize(
@@ -332,10 +332,10 @@ async def test_a_proxy_of_the_environment_is_used_but_never_for_this_machine(
 
 
 async def test_a_proxy_is_not_told_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[bytes] = []
+    request_heads: list[bytes] = []
 
     async def tunnel(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        request_heads.append(await reader.readuntil(b"\r\n\r\n"))
         writer.write(b"HTTP/1.1 403 Forbidden\r\n\r\n")
         writer.close()
 
@@ -345,9 +345,9 @@ async def test_a_proxy_is_not_told_the_key(monkeypatch: pytest.MonkeyPatch) -> N
     )
     async with proxy, ChatClient("https://outside.invalid/v1", KEY, PATIENT) as client:
         assert isinstance(await failure(client), Unreachable)
-    assert asked[0].startswith(b"CONNECT outside.invalid:443")
-    assert b"Proxy-Authorization: Basic dXNlcjpwYXNz" in asked[0]
-    assert KEY.encode() not in asked[0]
+    assert request_heads[0].startswith(b"CONNECT outside.invalid:443")
+    assert b"Proxy-Authorization: Basic dXNlcjpwYXNz" in request_heads[0]
+    assert KEY.encode() not in request_heads[0]
 
 
 async def test_a_netrc_that_names_the_server_changes_nothing(
@@ -366,9 +366,9 @@ async def test_a_proxy_for_everything_counts(monkeypatch: pytest.MonkeyPatch) ->
         async with ChatClient("http://provider.invalid/v1", clocks=PATIENT) as client:
             assert (await client.call(REQUEST)).response == SAID
     monkeypatch.setenv("all_proxy", "socks5://user:secret@127.0.0.1:1080")
-    with pytest.raises(InputError, match="all_proxy names a socks5 proxy") as refused:
+    with pytest.raises(InputError, match="all_proxy names a socks5 proxy") as refusal:
         await ChatClient("https://provider.invalid/v1").__aenter__()
-    assert "secret" not in str(refused.value)
+    assert "secret" not in str(refusal.value)
 
 
 @pytest.mark.parametrize("value", ['"sk-0123456789"', "'sk-0123456789'", '"sk-0123456789'])

@@ -74,15 +74,15 @@ async def test_a_dialect_is_understood_however_its_bytes_arrive(given: Stream) -
 @given(data=st.data())
 @settings(max_examples=300, deadline=None)
 def test_events_do_not_depend_on_where_the_bytes_are_cut(data: st.DataObject) -> None:
-    given = data.draw(
+    answer = data.draw(
         st.sampled_from([s for s in STREAMS if s.content_type == "text/event-stream"])
     )
-    cuts = data.draw(st.lists(st.integers(0, len(given.body)), max_size=30))
+    cuts = data.draw(st.lists(st.integers(0, len(answer.body)), max_size=30))
 
     def gathered(edges: list[int]) -> tuple[object, ...]:
         splitter, gathering = EventSplitter(), Gathering()
-        for a, b in zip([0, *edges], [*edges, len(given.body)], strict=True):
-            gathering.take(splitter.feed(given.body[a:b]))
+        for a, b in zip([0, *edges], [*edges, len(answer.body)], strict=True):
+            gathering.take(splitter.feed(answer.body[a:b]))
         gathering.take(splitter.end())
         return (
             gathering.texts(),
@@ -246,10 +246,12 @@ async def test_a_lane_learns_that_its_server_opens_the_thinking_itself() -> None
 
 
 async def test_tokens_are_told_block_by_block_and_none_is_missed() -> None:
-    given = ANSWERS[0]
-    told: list[int] = []
-    reply = says([given.body[:900], given.body[900:]], gap_seconds=0.05)
+    answer = ANSWERS[0]
+    counts: list[int] = []
+    reply = says([answer.body[:900], answer.body[900:]], gap_seconds=0.05)
     async with scripted(reply) as server, ChatClient(server.url, clocks=CLOCKS) as client:
-        await client.call(REQUEST, told.append)
-    assert sum(told) == given.body.count(b'content": "') - 1  # all but the first chunk's empty one
-    assert len(told) < 10
+        await client.call(REQUEST, counts.append)
+    assert (
+        sum(counts) == answer.body.count(b'content": "') - 1
+    )  # all but the first chunk's empty one
+    assert len(counts) < 10

@@ -106,9 +106,9 @@ def test_retry_after_is_read_in_seconds(given: dict[str, str], seconds: float | 
 
 
 def test_retry_after_is_read_as_a_date() -> None:
-    found = retry_after({"retry-after": formatdate(time.time() + 100, usegmt=True)})
-    assert found is not None
-    assert 90 < found <= 101
+    seconds = retry_after({"retry-after": formatdate(time.time() + 100, usegmt=True)})
+    assert seconds is not None
+    assert 90 < seconds <= 101
     assert retry_after({"retry-after": formatdate(time.time() - 100, usegmt=True)}) == 0.0
 
 
@@ -181,9 +181,9 @@ async def test_a_limit_that_is_no_number_is_taken_for_not_said(nonsense: str) ->
 
 async def test_news_about_limits_come_with_good_and_bad_replies() -> None:
     heard: list[LimitNews] = []
-    left = {"modelscope-ratelimit-requests-remaining": "1"}
+    headers = {"modelscope-ratelimit-requests-remaining": "1"}
     none = {"modelscope-ratelimit-requests-remaining": "0", "Retry-After": "3"}
-    replies = says([ANSWERS[0].body], headers=left), refuses(429, b"", none)
+    replies = says([ANSWERS[0].body], headers=headers), refuses(429, b"", none)
     async with (
         scripted(*replies) as server,
         ChatClient(server.url, "", PATIENT) as client,
@@ -291,12 +291,12 @@ async def test_a_key_that_an_error_body_repeats_is_taken_out(echo: str) -> None:
     error = await failure_of(
         refuses(401, {"error": {"message": f"Incorrect API key: {echo}, sorry."}}), key=KEY
     )
-    said = str(error)
-    assert "[key]" in said
-    assert KEY[-4:] not in said
-    assert KEY[3:9] not in said
-    assert "Incorrect API key" in said
-    assert "sorry" in said
+    message = str(error)
+    assert "[key]" in message
+    assert KEY[-4:] not in message
+    assert KEY[3:9] not in message
+    assert "Incorrect API key" in message
+    assert "sorry" in message
 
 
 @pytest.mark.parametrize("room", range(3, len(KEY), 3))

@@ -116,9 +116,9 @@ class Wire:
 
 @pytest.fixture(scope="module")
 def real_wire() -> Iterator[Wire]:
-    one = Wire()
-    yield one
-    one.close()
+    wire = Wire()
+    yield wire
+    wire.close()
 
 
 FUZZ = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -251,9 +251,9 @@ def test_any_refusal_is_a_call_error(body: bytes, status: int) -> None:
 def test_halves_that_two_events_share_are_put_together_in_texts_and_nowhere_else(
     real_wire: Wire,
 ) -> None:
-    first = '{"model": "\\ud83c", "choices": [{"delta": {"content": "\\ud83c"}}]}'
-    second = '{"choices": [{"delta": {"content": "\\udf4e"}, "finish_reason": "stop"}]}'
-    outcome = real_wire.outcome_of(says([sse(first, second)]))
+    first_half = '{"model": "\\ud83c", "choices": [{"delta": {"content": "\\ud83c"}}]}'
+    second_half = '{"choices": [{"delta": {"content": "\\udf4e"}, "finish_reason": "stop"}]}'
+    outcome = real_wire.outcome_of(says([sse(first_half, second_half)]))
     assert isinstance(outcome, Completion)
     assert (outcome.response, outcome.model_returned) == ("🍎", "�")
 

@@ -74,9 +74,9 @@ def by_generate(model: Any, prompt: Prompt) -> list[int]:
 def test_greedy_tokens_are_those_of_generate(family: str) -> None:
     model = model_of(family)
     requests = prompts(24)
-    expected = [by_generate(model, prompt) for prompt in requests]
+    reference = [by_generate(model, prompt) for prompt in requests]
     answers = answers_of(Decoder(model, 5, Sampling(stop_ids=(STOP,))), requests)
-    assert [g.tokens for g in answers] == expected
+    assert [g.tokens for g in answers] == reference
     assert any(g.stopped for g in answers)
     assert any(
         not g.stopped and len(g.tokens) == p.limit for g, p in zip(answers, requests, strict=True)
@@ -99,21 +99,21 @@ def test_a_sampled_answer_does_not_depend_on_its_batch(kind: Any, top_p: float) 
 def test_decoding_by_generate_gives_the_same_greedy_tokens() -> None:
     model = model_of("llama")
     requests = prompts(9)
-    expected = [by_generate(model, prompt) for prompt in requests]
+    reference = [by_generate(model, prompt) for prompt in requests]
     model.set_attn_implementation("sdpa")
     assert [
         g.tokens for g in answers_of(HfDecoder(model, 4, Sampling(stop_ids=(STOP,))), requests)
-    ] == expected
+    ] == reference
 
 
 def test_rows_longer_than_the_first_room_find_more() -> None:
     torch.manual_seed(3)
     model = Qwen2ForCausalLM(Qwen2Config(**SHAPE | {"max_position_embeddings": 2048})).eval()
     requests = [Prompt([9, 10, 11], 700), Prompt([12], 20)]
-    expected = [by_generate(model, prompt) for prompt in requests]
+    reference = [by_generate(model, prompt) for prompt in requests]
     assert [
         g.tokens for g in answers_of(Decoder(model, 2, Sampling(stop_ids=(STOP,))), requests)
-    ] == expected
+    ] == reference
 
 
 def test_no_prompts_take_no_time() -> None:
@@ -146,12 +146,12 @@ def test_the_tokens_that_take_part_are_those_of_transformers_own_samplers(
         scores = own.TopPLogitsWarper(top_p)(None, scores)
     if min_p:
         scores = own.MinPLogitsWarper(min_p)(None, scores)
-    expected = torch.softmax(scores, -1)
+    reference = torch.softmax(scores, -1)
     draws = (torch.arange(4_000) + 0.5) / 4_000
     for row in range(8):
         tokens = next_tokens(logits[row].expand(4_000, -1), 0.8, top_p, draws, top_k, min_p)
         shares = torch.bincount(tokens, minlength=12) / 4_000
-        assert shares.tolist() == pytest.approx(expected[row].tolist(), abs=1e-3)
+        assert shares.tolist() == pytest.approx(reference[row].tolist(), abs=1e-3)
 
 
 def test_temperature_zero_takes_the_likeliest_token() -> None:
@@ -177,11 +177,11 @@ def test_on_a_gpu_captured_steps_give_the_probabilities_of_the_models_own_attent
         .eval()
     )
     requests = prompts(40)
-    expected = torch.softmax(
+    reference = torch.softmax(
         model(torch.tensor([requests[0].ids]).cuda()).logits[0, -1].float(), -1
     )
     decoder = Decoder(model, 16, Sampling(stop_ids=(STOP,)))
-    assert (decoder.next_probabilities(requests[0].ids) - expected).abs().max() < 2e-2
+    assert (decoder.next_probabilities(requests[0].ids) - reference).abs().max() < 2e-2
     assert all(
         len(g.tokens) <= p.limit
         for g, p in zip(answers_of(decoder, requests), requests, strict=True)

@@ -45,12 +45,12 @@ def test_each_architecture_has_its_decoder_and_the_most_likely_tokens(
     model = build()
     attention = model.config._attn_implementation
     assert decoder_kind(model, PROMPTS[0].ids) is kind
-    expected = [most_likely(model, prompt) for prompt in PROMPTS]
+    reference = [most_likely(model, prompt) for prompt in PROMPTS]
     answers = generate(model, PROMPTS, GREEDY)
     assert [answer.tokens for answer in answers] == [
-        tokens[:-1] if tokens[-1] == STOP else tokens for tokens in expected
+        tokens[:-1] if tokens[-1] == STOP else tokens for tokens in reference
     ]
-    assert [answer.stopped for answer in answers] == [tokens[-1] == STOP for tokens in expected]
+    assert [answer.stopped for answer in answers] == [tokens[-1] == STOP for tokens in reference]
     assert model.config._attn_implementation == attention
 
 
@@ -58,16 +58,16 @@ def test_each_architecture_has_its_decoder_and_the_most_likely_tokens(
 def test_every_step_tells_its_tokens_and_the_logits_that_they_come_from(kind: DecoderKind) -> None:
     model = plain()
     prompts = [Prompt(prompt.ids, 3 + row) for row, prompt in enumerate(PROMPTS)]
-    told: list[list[int]] = [[] for _ in prompts]
+    streamed_ids: list[list[int]] = [[] for _ in prompts]
 
     def on_step(indices: Any, tokens: Any, logits: torch.Tensor) -> None:
         assert logits.shape == (len(tokens), VOCABULARY)
         assert logits.argmax(-1).tolist() == tokens.tolist()
         for index, token in zip(indices.tolist(), tokens.tolist(), strict=True):
-            told[index].append(token)
+            streamed_ids[index].append(token)
 
     generate(model, prompts, GREEDY, on_step, kind)
-    assert told == [most_likely(model, prompt) for prompt in prompts]
+    assert streamed_ids == [most_likely(model, prompt) for prompt in prompts]
 
 
 @pytest.mark.parametrize(
@@ -87,10 +87,10 @@ def test_what_a_models_folder_ships_decides_no_answer(
     kind: DecoderKind, shipped: dict[str, Any]
 ) -> None:
     model = plain()
-    expected = generate(model, PROMPTS, GREEDY, kind=Decoder)
+    reference = generate(model, PROMPTS, GREEDY, kind=Decoder)
     model.generation_config.update(**shipped)
     answers = generate(model, PROMPTS, GREEDY, kind=kind)
-    assert [answer.tokens for answer in answers] == [answer.tokens for answer in expected]
+    assert [answer.tokens for answer in answers] == [answer.tokens for answer in reference]
     assert model.generation_config.to_diff_dict().items() >= shipped.items()  # put back
 
 
@@ -110,10 +110,10 @@ def test_a_decoder_that_says_another_token_than_the_model_is_not_used() -> None:
         own_forward = attention.forward
 
         def uncached(*arguments: Any, own_forward: Any = own_forward, **options: Any) -> Any:
-            shifted = options["position_embeddings"]
+            positions = options["position_embeddings"]
             if options.get("kv_cache") is not None:
-                shifted = tuple(torch.roll(part, 1, -1) for part in shifted)
-            return own_forward(*arguments, **(options | {"position_embeddings": shifted}))
+                positions = tuple(torch.roll(part, 1, -1) for part in positions)
+            return own_forward(*arguments, **(options | {"position_embeddings": positions}))
 
         attention.forward = uncached
     assert decoder_kind(model, PROMPTS[1].ids) is HfDecoder

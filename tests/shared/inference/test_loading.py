@@ -72,9 +72,9 @@ def test_a_signal_or_too_little_memory_is_no_damaged_folder(folder: Path, cause:
     def load(model: str, **options: Any) -> Any:
         raise cause
 
-    with pytest.raises(type(cause)) as raised:
+    with pytest.raises(type(cause)) as exception_info:
         from_pretrained(load, folder)
-    assert raised.value is cause
+    assert exception_info.value is cause
 
 
 def test_a_hub_name_that_cannot_be_had_has_another_remedy_than_a_damaged_folder(

@@ -31,8 +31,8 @@ def test_the_models_the_tokenizers_and_the_templates_stop_tokens_all_count(
     tokenizer.eos_token = "<|endoftext|>"
     end_of_text, end_of_turn = tokenizer.convert_tokens_to_ids(["<|endoftext|>", "<|im_end|>"])
     by_model = [shipped] if isinstance(shipped, int) else shipped or []
-    expected = {end_of_text, end_of_turn, *by_model}
-    assert stop_token_ids(tokenizer, chat, Shipped(shipped)) == tuple(sorted(expected))
+    stop_ids = {end_of_text, end_of_turn, *by_model}
+    assert stop_token_ids(tokenizer, chat, Shipped(shipped)) == tuple(sorted(stop_ids))
 
 
 def test_a_template_whose_turns_end_in_plain_text_teaches_no_stop(tokenizer: Any) -> None:

@@ -81,12 +81,12 @@ class CheckpointMachine(RuleBasedStateMachine):
         best = data.draw(st.none() | st.sampled_from(sorted(self.whole)))
         drop_old(self.folder, keep, best)
         steps = sorted(self.whole)
-        kept = {step for step in steps if (self.folder / f"checkpoint-{step}").exists()}
-        assert steps[-1] in kept
-        assert best is None or best in kept
-        assert len(kept) <= max(keep, 2 if best is not None else 1)
-        assert len(kept) == len(steps) or len(kept) >= keep
-        self.whole = {step: self.whole[step] for step in kept}
+        kept_steps = {step for step in steps if (self.folder / f"checkpoint-{step}").exists()}
+        assert steps[-1] in kept_steps
+        assert best is None or best in kept_steps
+        assert len(kept_steps) <= max(keep, 2 if best is not None else 1)
+        assert len(kept_steps) == len(steps) or len(kept_steps) >= keep
+        self.whole = {step: self.whole[step] for step in kept_steps}
         self.torn = set()
 
     @invariant()

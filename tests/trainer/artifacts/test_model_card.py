@@ -19,6 +19,6 @@ MANIFEST = {
 
 def test_a_card_says_that_answers_were_checked_or_that_some_were_not() -> None:
     assert "20 traces with a checked final answer" in card_text(MANIFEST)
-    unchecked = card_text(MANIFEST | {"data": MANIFEST["data"] | {"unverified": 7}})
-    assert "20 traces of a corpus that keeps 7 unchecked ones" in unchecked
-    assert "verified" not in unchecked
+    unchecked_card = card_text(MANIFEST | {"data": MANIFEST["data"] | {"unverified": 7}})
+    assert "20 traces of a corpus that keeps 7 unchecked ones" in unchecked_card
+    assert "verified" not in unchecked_card

@@ -107,8 +107,8 @@ def test_hostile_text_is_shown_as_text_everywhere_in_the_report() -> None:
 
 
 def test_a_report_of_a_run_that_has_just_begun_is_whole() -> None:
-    begun = {key: value for key, value in manifest().items() if key != "result"}
-    page = PageTags(report_html("run", begun, [], []))
+    young_manifest = {key: value for key, value in manifest().items() if key != "result"}
+    page = PageTags(report_html("run", young_manifest, [], []))
     assert "has not ended" in page.text
     assert "No step has been logged yet." in page.text
 

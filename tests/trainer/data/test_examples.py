@@ -23,13 +23,15 @@ def test_the_loss_covers_thinking_box_and_end_token_and_nothing_of_the_prompt(
 ) -> None:
     (example,) = encode(tokenizer, trace(3))
     assert isinstance(example, Example)
-    learnt = tokenizer.decode([t for t, m in zip(example.ids, example.loss_mask, strict=True) if m])
-    seen = tokenizer.decode(example.ids[: example.prompt_length])
-    assert learnt.startswith("<think>\nWe add")
-    assert "</think>" in learnt
-    assert "\\boxed{" in learnt
-    assert learnt.endswith("<|im_end|>")
-    assert seen == ChatRenderer.of(tokenizer).prompt(trace(3).messages)
+    loss_text = tokenizer.decode(
+        [t for t, m in zip(example.ids, example.loss_mask, strict=True) if m]
+    )
+    prompt_text = tokenizer.decode(example.ids[: example.prompt_length])
+    assert loss_text.startswith("<think>\nWe add")
+    assert "</think>" in loss_text
+    assert "\\boxed{" in loss_text
+    assert loss_text.endswith("<|im_end|>")
+    assert prompt_text == ChatRenderer.of(tokenizer).prompt(trace(3).messages)
 
 
 def test_the_pad_token_that_is_also_the_end_token_is_learnt(tokenizer: Any) -> None:
@@ -44,13 +46,13 @@ def test_a_trace_longer_than_max_length_is_left_out_whole_and_counted_with_its_c
     tokenizer: Any,
 ) -> None:
     short, long = trace(1), replace(trace(2), reasoning="on and on " * 200)
-    kept, dropped = encode(tokenizer, short, long, max_length=256)
-    assert isinstance(kept, Example)
-    assert kept.ids[-1] == end_of_turn_id(tokenizer, ChatRenderer.of(tokenizer))
-    assert isinstance(dropped, LeftOut)
-    assert dropped.reason == "longer than max_length"
-    assert dropped.tokens > 256
-    assert dropped.cost_usd == 0.01
+    short_example, long_example = encode(tokenizer, short, long, max_length=256)
+    assert isinstance(short_example, Example)
+    assert short_example.ids[-1] == end_of_turn_id(tokenizer, ChatRenderer.of(tokenizer))
+    assert isinstance(long_example, LeftOut)
+    assert long_example.reason == "longer than max_length"
+    assert long_example.tokens > 256
+    assert long_example.cost_usd == 0.01
 
 
 @pytest.mark.parametrize(
@@ -65,9 +67,9 @@ def test_a_trace_longer_than_max_length_is_left_out_whole_and_counted_with_its_c
 def test_a_row_that_would_teach_a_broken_form_is_left_out(
     tokenizer: Any, change: dict[str, str], reason: str
 ) -> None:
-    (dropped,) = encode(tokenizer, replace(trace(1), **change))
-    assert isinstance(dropped, LeftOut)
-    assert reason in dropped.reason
+    (outcome,) = encode(tokenizer, replace(trace(1), **change))
+    assert isinstance(outcome, LeftOut)
+    assert reason in outcome.reason
 
 
 def test_the_end_token_is_the_one_the_template_writes_not_the_one_the_tokenizer_claims() -> None:
@@ -97,5 +99,5 @@ def test_the_prompt_is_tokenized_as_it_will_be_asked(tokenizer: Any) -> None:
         chat = ChatRenderer.of(tokens)
         (example,) = encode(tokens, trace(5))
         assert isinstance(example, Example)
-        asked = tokens(chat.prompt(trace(5).messages), add_special_tokens=False)["input_ids"]
-        assert list(example.ids[: example.prompt_length]) == asked
+        prompt_ids = tokens(chat.prompt(trace(5).messages), add_special_tokens=False)["input_ids"]
+        assert list(example.ids[: example.prompt_length]) == prompt_ids

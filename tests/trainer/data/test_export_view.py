@@ -68,6 +68,6 @@ def test_trl_trains_on_the_chat_export_as_it_is(tmp_path: Path) -> None:
         processing_class=tokenizer,
     )
     trainer.train()
-    learnt = tokenizer.decode(trainer.train_dataset[0]["input_ids"])
-    assert "<think>" in learnt
-    assert "\\boxed{0}" in learnt
+    first_text = tokenizer.decode(trainer.train_dataset[0]["input_ids"])
+    assert "<think>" in first_text
+    assert "\\boxed{0}" in first_text

@@ -44,9 +44,9 @@ TOKENS = {"bos_token": "<s>", "eos_token": "</s>"}
     ],
 )
 def test_a_named_template_follows_its_familys_convention(name: str, prompt: str, end: str) -> None:
-    rendered = ChatRenderer(NAMED_TEMPLATES[name], TOKENS).example([USER, ANSWER])
-    assert rendered.prompt == prompt
-    assert rendered.completion == ANSWER["content"] + end
+    example = ChatRenderer(NAMED_TEMPLATES[name], TOKENS).example([USER, ANSWER])
+    assert example.prompt == prompt
+    assert example.completion == ANSWER["content"] + end
 
 
 def test_a_base_model_trains_merges_and_chats_with_the_named_template(tmp_path: Path) -> None:
@@ -61,9 +61,9 @@ def test_a_base_model_trains_merges_and_chats_with_the_named_template(tmp_path: 
     assert merge(tmp_path / "run", lines.append) == 0
     manifest = json.loads((tmp_path / "run/manifest.json").read_bytes())
     for folder in ("adapter", "merged"):
-        saved = ChatRenderer.of(load_tokenizer(tmp_path / "run" / folder))
-        assert saved.template == NAMED_TEMPLATES["chatml"]
-        assert saved.digest == manifest["template"]["digest"]
+        saved_chat = ChatRenderer.of(load_tokenizer(tmp_path / "run" / folder))
+        assert saved_chat.template == NAMED_TEMPLATES["chatml"]
+        assert saved_chat.digest == manifest["template"]["digest"]
     assert Speaker(tmp_path / "run").answer(
         [USER], SamplingSettings(max_new_tokens=4), print, False
     )

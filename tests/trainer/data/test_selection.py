@@ -64,8 +64,8 @@ def test_a_verified_response_without_a_box_ends_with_the_verified_one_and_is_cou
     corpus = write_corpus(tmp_path / "c", traces)
     got = chosen(tokenizer, corpus)
     assert [example.box_added for example in got.train] == [False, True]
-    learnt = tokenizer.decode(list(got.train[1].ids), skip_special_tokens=False)
-    assert learnt.endswith(f"**9 pens**.\n\n\\boxed{{{traces[1].gold}}}<|im_end|>")
+    text = tokenizer.decode(list(got.train[1].ids), skip_special_tokens=False)
+    assert text.endswith(f"**9 pens**.\n\n\\boxed{{{traces[1].gold}}}<|im_end|>")
     line = next(line for line in got.lines() if line.startswith("box added: 1 verified response"))
     assert f"{len(got.train[1]):,} tokens, $0.01 to make" in line
     left_out = chosen(tokenizer, corpus, data={"unboxed": "leave-out"})
@@ -76,8 +76,8 @@ def test_a_verified_response_without_a_box_ends_with_the_verified_one_and_is_cou
 def test_what_a_corpus_keeps_unverified_on_purpose_is_learnt_and_told(
     tokenizer: Any, tmp_path: Path
 ) -> None:
-    unboxed = trace(2, gold=None, verdict="unverifiable", response="It is 4.")
-    traces = [trace(0), trace(1, gold=None, verdict="unverifiable"), unboxed]
+    unboxed_trace = trace(2, gold=None, verdict="unverifiable", response="It is 4.")
+    traces = [trace(0), trace(1, gold=None, verdict="unverifiable"), unboxed_trace]
     corpus = write_corpus(tmp_path / "c", traces)
     got = chosen(tokenizer, corpus, train={"max_length": 512, "holdout": 0.5})
     assert len(got.train) + len(got.held_out) == 2
@@ -91,11 +91,11 @@ def test_a_shard_that_is_not_the_one_that_was_sealed_is_refused(
     tokenizer: Any, tmp_path: Path
 ) -> None:
     corpus = write_corpus(tmp_path / "c", [trace(i) for i in range(4)], rows=2)
-    listed = [asdict(describe(corpus, path)) for path in sealed_files(corpus, "traces")]
-    (corpus / "manifest.json").write_text(json.dumps({"schema": 1, "shards": listed}))
+    shard_entries = [asdict(describe(corpus, path)) for path in sealed_files(corpus, "traces")]
+    (corpus / "manifest.json").write_text(json.dumps({"schema": 1, "shards": shard_entries}))
     assert len(chosen(tokenizer, corpus).train) == 4
-    second = corpus / "traces/shard-000001.jsonl"
-    second.write_bytes(second.read_bytes().replace(b"We add", b"We sub"))
+    second_shard = corpus / "traces/shard-000001.jsonl"
+    second_shard.write_bytes(second_shard.read_bytes().replace(b"We add", b"We sub"))
     with pytest.raises(
         InputError, match=r"shard-000001.jsonl: its sha256 is not the one in .*manifest.json"
     ):
@@ -107,11 +107,14 @@ def test_the_split_is_by_problem_so_no_problem_is_on_both_sides(
 ) -> None:
     corpus = write_corpus(tmp_path / "c", [trace(i, s) for i in range(20) for s in range(3)])
     got = chosen(tokenizer, corpus, train={"max_length": 512, "holdout": 0.25})
-    held, learnt = {e.problem_id for e in got.held_out}, {e.problem_id for e in got.train}
-    assert len(held) == 5
+    held_out_ids, train_ids = (
+        {e.problem_id for e in got.held_out},
+        {e.problem_id for e in got.train},
+    )
+    assert len(held_out_ids) == 5
     assert len(got.held_out) == 15
-    assert not held & learnt
-    assert {q.problem_id for q in got.questions} == held
+    assert not held_out_ids & train_ids
+    assert {q.problem_id for q in got.questions} == held_out_ids
 
 
 def test_a_growing_corpus_keeps_most_of_its_held_out_problems() -> None:
@@ -278,6 +281,6 @@ def test_inspect_shows_what_a_foreign_row_became(
     assert main(["inspect", str(config)]) == 0
     shown = capsys.readouterr().out
     assert "from OpenR1-Math-220k/cn_k12; the box at its end is added (data.unboxed)" in shown
-    learnt = shown.split("── in the loss:")[1]
-    assert f"<think>\n{foreign.reasoning}\n</think>" in learnt
-    assert "**Answer:** 7 pens\n\n\\boxed{7}<|im_end|>" in learnt
+    loss_part = shown.split("── in the loss:")[1]
+    assert f"<think>\n{foreign.reasoning}\n</think>" in loss_part
+    assert "**Answer:** 7 pens\n\n\\boxed{7}<|im_end|>" in loss_part

@@ -43,9 +43,9 @@ def test_what_is_read_from_the_files_is_what_the_encoder_makes(
     tmp_path: Path, sources: Any, tokenizer: Any
 ) -> None:
     table = made(tmp_path / "tokens", sources, tokenizer)
-    encoded = list(Encoder(tokenizer, ChatRenderer.of(tokenizer), 512).encode(TRACES[:30]))
-    assert [table.example(row) for row in range(30)] == encoded
-    assert all(isinstance(example, Example) for example in encoded)
+    examples = list(Encoder(tokenizer, ChatRenderer.of(tokenizer), 512).encode(TRACES[:30]))
+    assert [table.example(row) for row in range(30)] == examples
+    assert all(isinstance(example, Example) for example in examples)
     assert len(table) == 31
     assert table.column("length")[30] == 0  # what is not correct is not tokenized
 
@@ -95,8 +95,8 @@ def test_the_key_follows_tokenizer_template_and_policy_and_the_day_where_it_is_s
         return token_key(tokens, ChatRenderer.of(tokens, system, today=today))
 
     assert key() == key(day=2)
-    dated = "{{- strftime_now('%d %b %Y') }}" + QWEN
-    assert len({key(), key(system=""), key(dated), key(dated, day=2)}) == 4
+    dated_template = "{{- strftime_now('%d %b %Y') }}" + QWEN
+    assert len({key(), key(system=""), key(dated_template), key(dated_template, day=2)}) == 4
 
 
 def test_several_processes_make_the_same_files(

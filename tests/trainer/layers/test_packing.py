@@ -31,15 +31,15 @@ def examples(tokenizer: Any) -> list[Example]:
 @pytest.fixture
 def model() -> Any:
     register_attention()
-    made = tiny_models.model()
-    made.set_attn_implementation(ATTENTION)
-    return made
+    tiny_model = tiny_models.model()
+    tiny_model.set_attn_implementation(ATTENTION)
+    return tiny_model
 
 
 def gradients(model: Any) -> list[torch.Tensor]:
-    found = [p.grad.clone() for p in model.parameters()]
+    grads = [p.grad.clone() for p in model.parameters()]
     model.zero_grad()
-    return found
+    return grads
 
 
 def reference(example: Example) -> torch.Tensor:
@@ -67,14 +67,16 @@ def test_the_end_token_of_every_example_is_a_target_and_no_prompt_token_is(
     assert len(batch.targets) == sum(len(e) - e.prompt_length for e in examples)
     ends = [e.ids[-1] for e in examples]
     counts = [len(e) - e.prompt_length for e in examples]
-    last = torch.tensor(counts).cumsum(0) - 1
-    assert batch.targets[last].tolist() == ends
+    end_indices = torch.tensor(counts).cumsum(0) - 1
+    assert batch.targets[end_indices].tolist() == ends
 
 
 def test_a_tail_that_rounds_a_batch_up_changes_nothing(model: Any, examples: list[Example]) -> None:
-    plain, rounded = pack_examples(examples), pack_examples(examples, multiple=128)
-    assert rounded.input_ids.shape[1] % 128 == 0
-    assert loss_sum(model, plain).item() == pytest.approx(loss_sum(model, rounded).item(), rel=1e-6)
+    plain, rounded_batch = pack_examples(examples), pack_examples(examples, multiple=128)
+    assert rounded_batch.input_ids.shape[1] % 128 == 0
+    assert loss_sum(model, plain).item() == pytest.approx(
+        loss_sum(model, rounded_batch).item(), rel=1e-6
+    )
 
 
 @pytest.mark.parametrize("rows", [1, 2, 7])
@@ -86,8 +88,8 @@ def test_the_micro_batch_changes_neither_loss_nor_gradient_of_a_step(
     whole = gradients(model)
     for indices in micro_batches([len(e) for e in examples], rows, 1 << 40):
         (loss_sum(model, pack_examples([examples[i] for i in indices])) / tokens).backward()
-    for one, other in zip(whole, gradients(model), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+    for whole_gradient, cut_gradient in zip(whole, gradients(model), strict=True):
+        torch.testing.assert_close(whole_gradient, cut_gradient, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("softcap", [0.0, 2.0])
@@ -100,8 +102,8 @@ def test_the_chunked_loss_is_the_plain_one_with_its_gradients(
     hidden = torch.randn(10, 16, generator=generator, requires_grad=True)
     weight = torch.randn(50, 16, generator=generator, requires_grad=trained_head)
     targets = torch.randint(50, (10,), generator=generator)
-    ours = linear_cross_entropy(hidden, weight, targets, chunk, softcap)
-    (ours * 0.5).backward()
+    chunked_loss = linear_cross_entropy(hidden, weight, targets, chunk, softcap)
+    (chunked_loss * 0.5).backward()
     got = [hidden.grad.clone(), weight.grad.clone() if trained_head else None]
     hidden.grad = weight.grad = None
     logits = hidden @ weight.T
@@ -109,7 +111,7 @@ def test_the_chunked_loss_is_the_plain_one_with_its_gradients(
         logits = softcap * torch.tanh(logits / softcap)
     plain = torch.nn.functional.cross_entropy(logits, targets, reduction="sum")
     (plain * 0.5).backward()
-    assert ours.item() == pytest.approx(plain.item(), rel=1e-5)
+    assert chunked_loss.item() == pytest.approx(plain.item(), rel=1e-5)
     torch.testing.assert_close(got[0], hidden.grad)
     if trained_head:
         torch.testing.assert_close(got[1], weight.grad)

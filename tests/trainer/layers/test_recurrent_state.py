@@ -81,15 +81,15 @@ def model(kind: str) -> Any:
         "initializer_range": 0.1,
     }
     torch.manual_seed(0)
-    made = (
+    tiny_model = (
         AutoModelForCausalLM.from_config(
             CONFIG_MAPPING[kind](**(shape | {**HYBRID, **PLAIN}[kind]))
         )
         .float()
         .eval()
     )
-    made.set_attn_implementation(ATTENTION)
-    return made
+    tiny_model.set_attn_implementation(ATTENTION)
+    return tiny_model
 
 
 @pytest.fixture(scope="module")
@@ -132,16 +132,16 @@ def test_a_micro_batch_has_the_loss_of_its_examples_one_by_one(
 
 @pytest.mark.parametrize("kind", [*PLAIN, *HYBRID])
 def test_what_the_configuration_says_of_the_layers_is_what_the_model_does(kind: str) -> None:
-    made = model(kind)
-    assert carries_state(made.config) == (kind in HYBRID)
-    assert sees_neighbours(made, torch.device("cpu"), "fp32") == (kind in HYBRID)
+    tiny_model = model(kind)
+    assert carries_state(tiny_model.config) == (kind in HYBRID)
+    assert sees_neighbours(tiny_model, torch.device("cpu"), "fp32") == (kind in HYBRID)
 
 
 def test_a_configuration_that_hides_its_state_is_found_out_by_the_model() -> None:
-    made = model("qwen3_5_text")
-    made.config.layer_types = ["full_attention"] * 4  # what a careless port would say
-    assert not carries_state(made.config)
-    assert sees_neighbours(made, torch.device("cpu"), "fp32")
+    tiny_model = model("qwen3_5_text")
+    tiny_model.config.layer_types = ["full_attention"] * 4  # what a careless port would say
+    assert not carries_state(tiny_model.config)
+    assert sees_neighbours(tiny_model, torch.device("cpu"), "fp32")
 
 
 @pytest.mark.parametrize("kind", ["qwen3_5_text", "granitemoehybrid"])
@@ -151,18 +151,18 @@ def test_gradients_of_a_hybrids_adapters_do_not_depend_on_the_micro_batch(
     base = model(kind)
     targets = ["q_proj", "k_proj", "v_proj", "o_proj"]
     torch.manual_seed(1)
-    adapted = get_peft_model(
+    adapted_model = get_peft_model(
         base, LoraConfig(r=4, target_modules=targets, init_lora_weights=False)
     ).train()
-    fuse(adapted, gpu=False)
+    fuse(adapted_model, gpu=False)
     slopes = []
     for tokens in (1 << 40, 1):
         for indices in micro_batches([len(e) for e in examples], 1 << 40, tokens, apart=True):
-            loss_sum(adapted, pad_examples([examples[i] for i in indices])).backward()
-        slopes.append([p.grad.clone() for p in adapted.parameters() if p.grad is not None])
-        adapted.zero_grad()
-    for one, other in zip(*slopes, strict=True):
-        assert (one - other).norm() <= 1e-4 * one.norm()
+            loss_sum(adapted_model, pad_examples([examples[i] for i in indices])).backward()
+        slopes.append([p.grad.clone() for p in adapted_model.parameters() if p.grad is not None])
+        adapted_model.zero_grad()
+    for left_slope, right_slope in zip(*slopes, strict=True):
+        assert (left_slope - right_slope).norm() <= 1e-4 * left_slope.norm()
 
 
 def test_rows_apart_count_their_padding_and_hold_every_example_once() -> None:

@@ -52,9 +52,9 @@ def test_a_run_extends_the_context_and_saves_it_with_the_merged_model(
     assert run(load(TrainerConfig, path), lines.append) == 0
     assert any(f"RoPE scaled by {kind}" in line for line in lines)
     assert merge(tmp_path / "run", lines.append) == 0
-    merged = load_model(tmp_path / "run/merged", torch.device("cpu"), torch.float32)
-    assert context_length(merged.config) == LONG
-    assert merged.config.rope_parameters["rope_type"] == kind
+    merged_model = load_model(tmp_path / "run/merged", torch.device("cpu"), torch.float32)
+    assert context_length(merged_model.config) == LONG
+    assert merged_model.config.rope_parameters["rope_type"] == kind
     speaker = Speaker(tmp_path / "run")
     question = [{"role": "user", "content": "2 + 2?"}]
     assert speaker.answer(question, SamplingSettings(max_new_tokens=4), print, False)
@@ -75,9 +75,9 @@ def test_the_frequencies_of_a_loaded_model_are_transformers_own_of_that_scaling(
         }
     )
     setup = Setup("fp32", checkpointing=False, compile=False, device="cpu")
-    loaded = open_backend(config).load_model(config, setup).get_base_model()
-    frequencies, _ = ROPE_INIT_FUNCTIONS["yarn"](loaded.config, torch.device("cpu"))
-    torch.testing.assert_close(loaded.model.rotary_emb.inv_freq, frequencies)
+    student = open_backend(config).load_model(config, setup).get_base_model()
+    frequencies, _ = ROPE_INIT_FUNCTIONS["yarn"](student.config, torch.device("cpu"))
+    torch.testing.assert_close(student.model.rotary_emb.inv_freq, frequencies)
     plain = load_model(model, torch.device("cpu"), torch.float32).model.rotary_emb.inv_freq
     assert not torch.allclose(plain, frequencies)
 

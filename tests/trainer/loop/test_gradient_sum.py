@@ -14,23 +14,23 @@ SHAPES = [(4, 3), (5,), (2, 2), (6, 1), (3,)]
 
 def parameters() -> list[Parameter]:
     """Small ones of two precisions; one that is not trained."""
-    made = [Parameter(torch.zeros(shape)) for shape in SHAPES]
-    made[2] = Parameter(torch.zeros(SHAPES[2], dtype=torch.bfloat16))
-    made[4].requires_grad_(False)
-    return made
+    new_parameters = [Parameter(torch.zeros(shape)) for shape in SHAPES]
+    new_parameters[2] = Parameter(torch.zeros(SHAPES[2], dtype=torch.bfloat16))
+    new_parameters[4].requires_grad_(False)
+    return new_parameters
 
 
 def gradients(rank: int) -> list[torch.Tensor | None]:
     """What a rank's backward pass leaves; the second process had no example for one parameter."""
     generator = torch.Generator().manual_seed(rank)
-    made: list[torch.Tensor | None] = [
+    new_gradients: list[torch.Tensor | None] = [
         torch.randint(9, parameter.shape, generator=generator).to(parameter.dtype)
         for parameter in parameters()
     ]
-    made[4] = None
+    new_gradients[4] = None
     if rank == 1:
-        made[1] = None
-    return made
+        new_gradients[1] = None
+    return new_gradients
 
 
 def process(rank: int, folder: Path) -> None:
@@ -50,11 +50,13 @@ def process(rank: int, folder: Path) -> None:
     results = []
     for bucket_bytes in (1, 60, 1 << 20):
         calls = 0
-        trained = parameters()
-        for parameter, gradient in zip(trained, gradients(rank), strict=True):
+        trained_parameters = parameters()
+        for parameter, gradient in zip(trained_parameters, gradients(rank), strict=True):
             parameter.grad = gradient
-        scalars = GradientSum(trained, bucket_bytes).all_reduce(torch.tensor([1.5, float(rank)]))
-        results.append((calls, scalars, [parameter.grad for parameter in trained]))
+        scalars = GradientSum(trained_parameters, bucket_bytes).all_reduce(
+            torch.tensor([1.5, float(rank)])
+        )
+        results.append((calls, scalars, [parameter.grad for parameter in trained_parameters]))
     torch.save(results, folder / f"{rank}.pt")
     distributed.destroy_process_group()
 

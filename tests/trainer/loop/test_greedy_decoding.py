@@ -80,11 +80,11 @@ def test_probe_chat_and_merge_take_the_most_likely_token_whatever_the_folder_shi
     prompt = chat.prompt([{"role": "user", "content": QUESTION}])
     ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
     end = end_of_turn_id(tokenizer, chat)
-    expected = most_likely(model, ids, end)
-    text = tokenizer.decode([token for token in expected if token != end])
+    reference = most_likely(model, ids, end)
+    text = tokenizer.decode([token for token in reference if token != end])
 
     assert generate(model, tokenizer, chat, [prompt], TOKENS)[0][0] == text
-    assert observe(model, tokenizer, [prompt], (end,))[0].tokens[: len(expected)] == expected
+    assert observe(model, tokenizer, [prompt], (end,))[0].tokens[: len(reference)] == reference
     assert (
         model.generation_config.to_diff_dict().items()
         >= {k: v for k, v in settings.items() if v}.items()
@@ -93,13 +93,13 @@ def test_probe_chat_and_merge_take_the_most_likely_token_whatever_the_folder_shi
     (run / "config.json").write_text(
         load(TrainerConfig, write_config(tmp_path, folder, tmp_path)).model_dump_json()
     )
-    said = Speaker(run).answer(
+    reply = Speaker(run).answer(
         [{"role": "user", "content": QUESTION}],
         SamplingSettings(0.0, TOKENS),
         lambda _: None,
         base=False,
     )
-    assert said == chat.answer(text)
+    assert reply == chat.answer(text)
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])
@@ -112,14 +112,14 @@ def test_what_a_run_leaves_behind_decodes_as_it_was_measured(
     tables = {"train": {"max_steps": 2}, "method": method, "probe": {"problems": 0}}
     code, output = finish(start("run", str(write_config(tmp_path, base, corpus, **tables))))
     assert (tmp_path / "run/merged").exists(), f"{code} {output}"
-    left = json.loads((tmp_path / "run/merged/generation_config.json").read_bytes())
+    generation_config = json.loads((tmp_path / "run/merged/generation_config.json").read_bytes())
     for name in (
         "transformers_version",
         "bos_token_id",
         "pad_token_id",
     ):  # the Trainer takes the tokenizer's
-        left.pop(name, None)
-    assert left == {
+        generation_config.pop(name, None)
+    assert generation_config == {
         "eos_token_id": [2],
         "do_sample": False,
         "temperature": 1.0,

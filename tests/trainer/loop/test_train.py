@@ -40,10 +40,10 @@ def test_after_kill_9_and_a_torn_checkpoint_the_loss_curve_is_the_uninterrupted_
     tmp_path: Path, model_folder: Path, corpus: Path, uninterrupted: dict[int, float]
 ) -> None:
     config = write_config(tmp_path, model_folder, corpus, train=STEPS)
-    first = start("run", str(config))
-    wait_for(first, "step 10/40")
-    first.kill()
-    first.communicate()
+    first_run = start("run", str(config))
+    wait_for(first_run, "step 10/40")
+    first_run.kill()
+    first_run.communicate()
     newest = max(
         (tmp_path / "run/checkpoints").glob("checkpoint-*/whole.json"),
         key=lambda p: p.stat().st_mtime,
@@ -63,20 +63,20 @@ def test_sigterm_saves_and_exits_0_and_a_new_micro_batch_is_the_one_used_after_i
     config = write_config(
         tmp_path, model_folder, corpus, train=STEPS | {"micro_batch": 8, "logging_steps": 5}
     )
-    first = start("run", str(config))
-    wait_for(first, "step 5/40")
-    first.send_signal(signal.SIGTERM)
+    first_run = start("run", str(config))
+    wait_for(first_run, "step 5/40")
+    first_run.send_signal(signal.SIGTERM)
     time.sleep(0.005)
-    first.send_signal(signal.SIGTERM)  # as `make` hands on the one that the whole group got
-    code, output = finish(first)
+    first_run.send_signal(signal.SIGTERM)  # as `make` hands on the one that the whole group got
+    code, output = finish(first_run)
     assert code == 0, output
     assert (
         output.count("SIGTERM: the run stops after this step and is saved; once more ends it now\n")
         == 1
     )
     assert "and saved; the same command goes on from there" in output
-    second = start("run", str(config), "--set", "train.micro_batch=2")
-    code, output = finish(second)
+    second_run = start("run", str(config), "--set", "train.micro_batch=2")
+    code, output = finish(second_run)
     assert code == 0, output
     assert "micro-batch: 2 examples" in output
     for step, loss in metrics(tmp_path / "run").items():
@@ -109,18 +109,18 @@ def test_a_signal_after_the_last_step_ends_the_run_there_and_the_next_one_comple
     tmp_path: Path, model_folder: Path, corpus: Path, said: str, number: signal.Signals
 ) -> None:
     config = write_config(tmp_path, model_folder, corpus)
-    first = start("run", str(config), group=True)
-    wait_for(first, said)
+    first_run = start("run", str(config), group=True)
+    wait_for(first_run, said)
     if said == "weights of step":
         time.sleep(1)  # the merge has begun, in a process of its own
-    os.killpg(first.pid, number)  # as Ctrl-C in a terminal does, or systemd
-    code, output = finish(first, timeout=30)
+    os.killpg(first_run.pid, number)  # as Ctrl-C in a terminal does, or systemd
+    code, output = finish(first_run, timeout=30)
     assert code == 0, output
     assert "the same command goes on from there" in output
     assert "Traceback" not in output
     assert not (tmp_path / "run" / "merged").exists()
     with pytest.raises(ProcessLookupError):  # nothing of it runs on
-        os.killpg(first.pid, 0)
+        os.killpg(first_run.pid, 0)
     code, output = finish(start("run", str(config)))
     assert code == 0, output
     assert "greedy answers the same" in output
@@ -162,17 +162,17 @@ def test_two_processes_share_no_run_folder_and_a_changed_run_is_refused(
     config = write_config(
         tmp_path, model_folder, corpus, train=STEPS | {"max_steps": 100000, "epochs": 5000}
     )
-    first = start("run", str(config))
+    first_run = start("run", str(config))
     try:
-        wait_for(first, "step 4/")
+        wait_for(first_run, "step 4/")
         code, output = finish(start("run", str(config)))
         assert code == 2
         assert "held by process" in output
         while not list((tmp_path / "run/checkpoints").glob("checkpoint-*/whole.json")):
             time.sleep(0.1)
     finally:
-        first.kill()
-        first.communicate()
+        first_run.kill()
+        first_run.communicate()
     code, output = finish(start("run", str(config), "--set", "train.seed=1"))
     assert code == 2
     assert "holds a run that differs in" in output
@@ -230,11 +230,11 @@ def test_a_shard_sealed_while_training_was_down_is_named_and_the_run_goes_on_wit
 def test_a_date_in_the_template_does_not_keep_a_run_from_going_on_the_next_day(
     tmp_path: Path, model_folder: Path, corpus: Path
 ) -> None:
-    dated = shutil.copytree(model_folder, tmp_path / "dated")
-    template = dated / "chat_template.jinja"
+    dated_model = shutil.copytree(model_folder, tmp_path / "dated")
+    template = dated_model / "chat_template.jinja"
     template.write_text("{{- strftime_now('%d %b %Y') }}" + template.read_text())
     steps = {"max_steps": 4, "merge": False, "save_steps": 2}
-    config = write_config(tmp_path, dated, corpus, train=steps, probe={"problems": 0})
+    config = write_config(tmp_path, dated_model, corpus, train=steps, probe={"problems": 0})
     tomorrow = (
         "import runpy, sys, datetime, shared.rendering\nclass Tomorrow(datetime.datetime):\n   "
         " @classmethod\n    def now(cls, *zone): return datetime.datetime.now(*zone) +"
@@ -246,13 +246,13 @@ def test_a_date_in_the_template_does_not_keep_a_run_from_going_on_the_next_day(
     before = metrics(tmp_path / "run")
     shutil.rmtree(tmp_path / "run/checkpoints/checkpoint-4")
     (tmp_path / "run/report.html").unlink()
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", tomorrow, str(config)],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    assert "going on from step 2" in done.stdout
+    assert process.returncode == 0, process.stderr
+    assert "going on from step 2" in process.stdout
     assert metrics(tmp_path / "run") == before

@@ -22,7 +22,7 @@ print(time.process_time() - began, card.kind, card.peak_tflops)
 def test_measuring_a_processor_takes_no_longer_without_bfloat16_instructions(
     instructions: str,
 ) -> None:
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", MEASURE],
         env={
             **os.environ,
@@ -34,7 +34,7 @@ def test_measuring_a_processor_takes_no_longer_without_bfloat16_instructions(
         capture_output=True,
         text=True,
     )
-    seconds, kind, peak = done.stdout.split()
+    seconds, kind, peak = process.stdout.split()
     if kind != "cpu":
         pytest.skip("this machine has another device than its processor")
     assert float(seconds) < 0.6  # two boxes of 0.1 s, and what the first product loads

@@ -24,7 +24,7 @@ from trainer.planning.memory_check import describe
 
 def launched(*arguments: str, precision: str = "no") -> str:
     """The output of two processes, which must succeed."""
-    done = subprocess.run(
+    process = subprocess.run(
         [*LAUNCH, "--multi_gpu", "--mixed_precision", precision, "-m", "trainer", *arguments],
         cwd=ROOT,
         env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
@@ -33,8 +33,8 @@ def launched(*arguments: str, precision: str = "no") -> str:
         stderr=subprocess.STDOUT,
         check=False,
     )
-    assert done.returncode == 0, done.stdout
-    return done.stdout
+    assert process.returncode == 0, process.stdout
+    return process.stdout
 
 
 @pytest.fixture(scope="module")
@@ -136,12 +136,12 @@ def test_the_precision_in_a_launchers_configuration_does_not_change_the_run(
 
 def test_a_plan_counts_the_cards_in_its_speed_time_and_share_of_peak() -> None:
     config = TrainerConfig.model_validate({"run": "r", "model": "m", "corpora": ["c"]})
-    one, two = planned(80.0), planned(80.0, world=2)
-    assert two.steps == one.steps
-    assert two.tokens == one.tokens
-    assert two.seconds < 0.6 * one.seconds
-    assert "of 2 cards together" in two.lines()[-1]
-    line = describe(8000, 5.25, 1.0, two, card(80.0), config)
+    plan_of_one, plan_of_two = planned(80.0), planned(80.0, world=2)
+    assert plan_of_two.steps == plan_of_one.steps
+    assert plan_of_two.tokens == plan_of_one.tokens
+    assert plan_of_two.seconds < 0.6 * plan_of_one.seconds
+    assert "of 2 cards together" in plan_of_two.lines()[-1]
+    line = describe(8000, 5.25, 1.0, plan_of_two, card(80.0), config)
     assert "16,000 tokens/s of 2 cards" in line
 
 
@@ -149,8 +149,8 @@ def test_a_step_is_dealt_whole_and_evenly_in_tokens() -> None:
     step = R1_LENGTHS[:16]
     for world in (1, 2, 3, 5):
         dealt = shares(step, world)
-        assert sorted(i for mine in dealt for i in mine) == list(range(16))
-        tokens = [sum(step[i] for i in mine) for mine in dealt]
+        assert sorted(i for share in dealt for i in share) == list(range(16))
+        tokens = [sum(step[i] for i in share) for share in dealt]
         assert max(tokens) - min(tokens) <= max(step)
     assert shares([10, 20], 3) == [[1], [0], []]
 

@@ -68,17 +68,19 @@ def test_a_card_that_cannot_fit_one_example_is_refused_with_the_remedy() -> None
 def test_the_memory_check_says_how_long_the_run_takes_and_where_the_card_waits(
     share: float, hint: bool
 ) -> None:
-    plan, one = planned(80.0), card(80.0)
+    plan, one_card = planned(80.0), card(80.0)
     seconds = plan.flops_per_token * 8000 / (share * 100e12)
     config = TrainerConfig.model_validate({"run": "r", "model": "m", "corpora": ["c"]})
-    line = describe(8000, 5.25, seconds, plan, one, config)
+    line = describe(8000, 5.25, seconds, plan, one_card, config)
     assert (
         f"5.25 GiB, {8000 / seconds:,.0f} tokens/s: {duration(plan.tokens * seconds / 8000)} for 25"
         " steps" in line
     )
     assert ("5% of the matrix peak is little: try the other backend" in line) == hint
-    given = config.model_copy(update={"backend": "trl"})  # who has chosen is not told to choose
-    assert "little" not in describe(8000, 5.25, seconds, plan, one, given)
+    trl_config = config.model_copy(
+        update={"backend": "trl"}
+    )  # who has chosen is not told to choose
+    assert "little" not in describe(8000, 5.25, seconds, plan, one_card, trl_config)
 
 
 def test_a_given_micro_batch_is_taken_as_it_is() -> None:
@@ -163,10 +165,10 @@ def test_a_full_fine_tune_that_one_card_cannot_hold_is_planned_in_shards_over_se
 
 def test_adapters_are_sharded_only_where_that_is_asked() -> None:
     assert not planned(80.0, world=2).setting.sharded
-    asked = planned(80.0, world=2, train={"fsdp": "on"})
-    assert asked.setting.sharded
-    assert asked.setting.checkpointing
-    assert asked.memory_gib["weights"] == planned(80.0).memory_gib["weights"] / 2
+    sharded_plan = planned(80.0, world=2, train={"fsdp": "on"})
+    assert sharded_plan.setting.sharded
+    assert sharded_plan.setting.checkpointing
+    assert sharded_plan.memory_gib["weights"] == planned(80.0).memory_gib["weights"] / 2
 
 
 @pytest.mark.parametrize(
