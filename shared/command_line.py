@@ -40,7 +40,9 @@ class ShowVersion(argparse.Action):
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Give a command `--json`."""
     parser.add_argument(
-        "--json", action="store_true", help="print one JSON object instead of the text"
+        "--json",
+        action="store_true",
+        help="print one JSON object instead of the text",
     )
 
 

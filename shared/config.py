@@ -110,7 +110,9 @@ def load(
 
 
 def _overrides(
-    model: type[Config], sets: Sequence[str], environ: Mapping[str, str]
+    model: type[Config],
+    sets: Sequence[str],
+    environ: Mapping[str, str],
 ) -> Iterator[tuple[list[str], str, str]]:
     """(key, value as text, where it was given) from the environment, then from `--set`."""
     for name, value in environ.items():

@@ -89,7 +89,11 @@ def _add(place: Path, addition: str, tools: "_Tools") -> None:
     print(f"adding {addition} to {place} (once, a few minutes)", flush=True)
     with _unfinished(place / ".ready"):
         tools.pip(
-            "-c", f"constraints/{place.name}.txt", "-c", str(constraints), *ADDITIONS[addition]
+            "-c",
+            f"constraints/{place.name}.txt",
+            "-c",
+            str(constraints),
+            *ADDITIONS[addition],
         )
         mark.touch()
 
@@ -174,7 +178,10 @@ class _Tools:
         environment = os.environ | {"TMPDIR": str(self._temporary.resolve())}
         with (self._temporary / "errors").open("w+b") as errors:
             child = subprocess.Popen(
-                command, env=environment, stdin=subprocess.DEVNULL, stderr=errors
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stderr=errors,
             )
             self._wait_for(child)
             # venv ends within seconds, and has children that must end too.

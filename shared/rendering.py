@@ -282,10 +282,14 @@ def _compile(template: str, today: datetime) -> Any:
     # transformers' tag around what the assistant says: it marks, and changes no text. Made by
     # `type`, since jinja2 has no types in every environment of ours.
     generation: Any = type(
-        "Generation", (Extension,), {"tags": {"generation"}, "parse": _parse_generation}
+        "Generation",
+        (Extension,),
+        {"tags": {"generation"}, "parse": _parse_generation},
     )
     environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, generation]
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=[loopcontrols, generation],
     )
     environment.filters["tojson"] = tojson
     environment.globals["raise_exception"] = raise_exception

@@ -31,7 +31,10 @@ _BETWEEN_WORDS = re.compile(r"[-._ 0-9]+")
 
 
 def files_of_split(
-    folder: Path, files: Sequence[Path], split: str, key: str = "problems.split"
+    folder: Path,
+    files: Sequence[Path],
+    split: str,
+    key: str = "problems.split",
 ) -> tuple[list[Path], str]:
     """The files of a split ("train", "train+test", "all"), and a line that says what was taken; ""
     where all were. `key`: what the configuration calls the split.

@@ -110,7 +110,10 @@ def _without_letters(options: Sequence[str]) -> tuple[str, ...]:
 
 
 def _right_index(
-    row: Mapping[str, Any], options: Sequence[str], labels: Sequence[str], place: str
+    row: Mapping[str, Any],
+    options: Sequence[str],
+    labels: Sequence[str],
+    place: str,
 ) -> int:
     present = [row[name] for name in _RIGHT_FIELDS if row.get(name) is not None]
     for answer in present:

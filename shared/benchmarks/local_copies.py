@@ -28,7 +28,10 @@ USUAL_LEEWAY = CopyLeeway()
 
 
 def find_copy(
-    folder: Path, name: str, hub_set: HubSet, leeway: CopyLeeway = USUAL_LEEWAY
+    folder: Path,
+    name: str,
+    hub_set: HubSet,
+    leeway: CopyLeeway = USUAL_LEEWAY,
 ) -> list[Path]:
     """The files of a copy of the data set that `name` means; [] where the folder has none.
 

@@ -144,7 +144,10 @@ def _open_modelscope(name: str, hub_set: HubSet, sources: BenchmarkSources) -> O
     files = [place]
     if place.is_dir():
         files, _ = files_of_split(
-            place, choose_files(everything_below(place)), hub_set.split, sources.names_key
+            place,
+            choose_files(everything_below(place)),
+            hub_set.split,
+            sources.names_key,
         )
     if not files:
         raise InputError(f"{PREFIX}{hub_set.data_set}: no file of rows in it: give a local file")

@@ -7,7 +7,10 @@ from shared.errors import InputError, Stopped
 
 
 def push_folder(
-    folder: Path, repository: str, kind: Literal["model", "dataset"], private: bool
+    folder: Path,
+    repository: str,
+    kind: Literal["model", "dataset"],
+    private: bool,
 ) -> str:
     """Push a folder as one commit; the repository's address. Needs `HF_TOKEN` (or `hf auth
     login`); `HF_ENDPOINT` names a mirror. Errors: `InputError`.

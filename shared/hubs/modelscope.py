@@ -105,7 +105,11 @@ def subset_folder(folder: Path, subset: str) -> Path:
 
 
 def push_folder(
-    folder: Path, repository: str, kind: RepositoryKind, private: bool, licence: str
+    folder: Path,
+    repository: str,
+    kind: RepositoryKind,
+    private: bool,
+    licence: str,
 ) -> str:
     """Push a folder as one commit; the repository's address. Needs a token. Errors: `InputError`."""
     if not _token():

@@ -87,7 +87,10 @@ class Decoder:
 
     @torch.inference_mode()
     def run(
-        self, prompts: Sequence[Prompt], on_finished: OnFinished, on_step: OnStep = ignore_step
+        self,
+        prompts: Sequence[Prompt],
+        on_finished: OnFinished,
+        on_step: OnStep = ignore_step,
     ) -> None:
         """Decode all prompts, calling `on_finished(index, answer)` as each ends, in whatever order
         they do.

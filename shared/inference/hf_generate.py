@@ -32,7 +32,10 @@ class HfDecoder:
 
     @torch.inference_mode()
     def run(
-        self, prompts: Sequence[Prompt], on_finished: OnFinished, on_step: OnStep = ignore_step
+        self,
+        prompts: Sequence[Prompt],
+        on_finished: OnFinished,
+        on_step: OnStep = ignore_step,
     ) -> None:
         """Decode all prompts, calling `on_finished(index, answer)` as their batches end."""
         longest_first = sorted(range(len(prompts)), key=lambda i: -len(prompts[i].ids))
@@ -41,7 +44,11 @@ class HfDecoder:
             self._generate(indices, [prompts[i] for i in indices], on_finished, on_step)
 
     def _generate(
-        self, indices: list[int], prompts: list[Prompt], on_finished: OnFinished, on_step: OnStep
+        self,
+        indices: list[int],
+        prompts: list[Prompt],
+        on_finished: OnFinished,
+        on_step: OnStep,
     ) -> None:
         """Answer one batch: `prompts` [n] are those of `indices` [n] among all."""
         started_at = time.perf_counter()
@@ -88,7 +95,11 @@ class _NextTokens:
     """
 
     def __init__(
-        self, sampling: Sampling, indices: list[int], prompts: list[Prompt], on_step: OnStep
+        self,
+        sampling: Sampling,
+        indices: list[int],
+        prompts: list[Prompt],
+        on_step: OnStep,
     ) -> None:
         self._sampling = sampling
         self._on_step = on_step

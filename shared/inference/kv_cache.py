@@ -36,7 +36,12 @@ class KVCache:
     is_compileable = False
 
     def __init__(
-        self, config: Any, rows: int, capacity: int, dtype: torch.dtype, device: torch.device
+        self,
+        config: Any,
+        rows: int,
+        capacity: int,
+        dtype: torch.dtype,
+        device: torch.device,
     ) -> None:
         self.rows = rows
         self.capacity = capacity
@@ -116,7 +121,11 @@ class KVCache:
     # What transformers asks of a cache
 
     def update(
-        self, key: torch.Tensor, value: torch.Tensor, layer_idx: int, *_: Any
+        self,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        layer_idx: int,
+        *_: Any,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Store new keys and values [n, kv_heads, tokens, head_dim]; give back what attention
         needs of this layer: in prefill the same, in decode [n, kv_heads, capacity, head_dim].
@@ -157,7 +166,12 @@ def attend(
     assert kv_cache is not None, "the model was called without its kv_cache"
     if kv_cache.is_prefill:
         out = scaled_dot_product_attention(
-            query, key, value, is_causal=True, scale=scaling, enable_gqa=True
+            query,
+            key,
+            value,
+            is_causal=True,
+            scale=scaling,
+            enable_gqa=True,
         )
         return out.transpose(1, 2), None
     n, heads, _one, head_dim = query.shape
@@ -172,7 +186,11 @@ def attend(
     query_groups = query.view(n, kv_heads, heads // kv_heads, head_dim)
     span = kv_cache.span
     out = scaled_dot_product_attention(
-        query_groups, key[:, :, :span], value[:, :, :span], kv_cache.bias, scale=scaling
+        query_groups,
+        key[:, :, :span],
+        value[:, :, :span],
+        kv_cache.bias,
+        scale=scaling,
     )  # [n, kv_heads, heads / kv_heads, head_dim]
     return out.reshape(n, 1, heads, head_dim), None
 
@@ -230,7 +248,11 @@ def cache_dtype(model: Any) -> torch.dtype:
 
 
 def rows_that_fit(
-    config: Any, dtype: torch.dtype, device: torch.device, longest: int, most: int
+    config: Any,
+    dtype: torch.dtype,
+    device: torch.device,
+    longest: int,
+    most: int,
 ) -> int:
     """How many rows of `longest` tokens have room in what is free of a GPU's memory: 1 to `most`.
 

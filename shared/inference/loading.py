@@ -47,7 +47,10 @@ def load_model(
     device = device or default_device()
     dtype = dtype or default_dtype(device)
     causal_lm = load_whole_model(
-        AutoModelForCausalLM.from_pretrained, model, dtype=dtype, **options
+        AutoModelForCausalLM.from_pretrained,
+        model,
+        dtype=dtype,
+        **options,
     )
     return causal_lm.to(device).eval()
 
@@ -55,7 +58,11 @@ def load_model(
 def load_whole_model(load: Callable[..., Any], model: str | Path, **options: Any) -> Any:
     """`load`'s model (a `from_pretrained`), refused where weights were in none of its files."""
     whole_model, loading_info = from_pretrained(
-        load, model, output_loading_info=True, use_safetensors=True, **options
+        load,
+        model,
+        output_loading_info=True,
+        use_safetensors=True,
+        **options,
     )
     missing_weights = sorted(loading_info["missing_keys"])
     if missing_weights:

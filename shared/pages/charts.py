@@ -41,7 +41,12 @@ SVG_CLOSE = "</svg></div>"
 
 
 def svg_text(
-    x: float, y: float, text: str, anchor: str = "start", kind: str = "", title: str = ""
+    x: float,
+    y: float,
+    text: str,
+    anchor: str = "start",
+    kind: str = "",
+    title: str = "",
 ) -> str:
     """One line of text. `anchor`: start, middle or end; `kind`: classes; `title`: shown under
     the pointer.
@@ -84,7 +89,10 @@ def figure(title: str, drawing: str) -> str:
 
 
 def bars(
-    counts: Sequence[tuple[str, float]], name: str, colour: str = "green", share_of: float = 0.0
+    counts: Sequence[tuple[str, float]],
+    name: str,
+    colour: str = "green",
+    share_of: float = 0.0,
 ) -> str:
     """Horizontal bars with their values. `share_of`: also say the percentage of this."""
     rows = [(label, [(colour, value)]) for label, value in counts]
@@ -92,7 +100,9 @@ def bars(
 
 
 def stacked_bars(
-    rows: Sequence[tuple[str, Sequence[tuple[str, float]]]], name: str, share_of: float = 0.0
+    rows: Sequence[tuple[str, Sequence[tuple[str, float]]]],
+    name: str,
+    share_of: float = 0.0,
 ) -> str:
     """Horizontal bars of several parts, (colour, value) each; the longest fills the width."""
     if not rows:
@@ -181,7 +191,11 @@ MOST_DOTS = 40  # points of a line that are still marked one by one
 
 
 def line_chart(
-    title: str, lines: Mapping[str, Points], *, unit: str = "", percent: bool = False
+    title: str,
+    lines: Mapping[str, Points],
+    *,
+    unit: str = "",
+    percent: bool = False,
 ) -> str:
     """A figure with one line for each entry of `lines`; "" where there are no points.
 
@@ -221,7 +235,9 @@ def _dot(place: tuple[float, float], colour: str, hint: str) -> str:
 
 
 def _place(
-    point: tuple[float, float], last_step: float, marks: Sequence[float]
+    point: tuple[float, float],
+    last_step: float,
+    marks: Sequence[float],
 ) -> tuple[float, float]:
     x = MARGIN_LEFT + point[0] / last_step * (LINE_WIDTH - MARGIN_LEFT - MARGIN_RIGHT)
     return x, _line_y(point[1], marks)

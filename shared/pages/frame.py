@@ -54,7 +54,12 @@ def policy(style: str, script: str = "", *, connect: str = "'none'") -> str:
 
 
 def document(
-    title: str, body: str, *, style: str = "", script: str = "", connect: str = "'none'"
+    title: str,
+    body: str,
+    *,
+    style: str = "",
+    script: str = "",
+    connect: str = "'none'",
 ) -> str:
     """A whole page as text.
 
@@ -70,7 +75,12 @@ def document(
 
 
 def document_opening(
-    title: str, body: str, *, style: str = "", script: str = "", connect: str = "'none'"
+    title: str,
+    body: str,
+    *,
+    style: str = "",
+    script: str = "",
+    connect: str = "'none'",
 ) -> str:
     """A page up to `CLOSING`, for whoever streams large data blocks between the two."""
     whole_style = page_style(style)
