@@ -210,7 +210,8 @@ class ChatRenderer:
         user = {"role": "user", "content": _USER}
         try:
             with_system = self._render(
-                [{"role": "system", "content": _SYSTEM}, user], generate=False
+                [{"role": "system", "content": _SYSTEM}, user],
+                generate=False,
             )
         except InputError:
             return ""  # a template that refuses system messages (Gemma) inserts none

@@ -112,7 +112,10 @@ class BatchClient:
     # Batches
 
     async def create(
-        self, file_id: str, window_hours: int, path: str = "/v1/chat/completions"
+        self,
+        file_id: str,
+        window_hours: int,
+        path: str = "/v1/chat/completions",
     ) -> Batch:
         """Have a file's requests done within so many hours. `path`: what its lines name."""
         reply = await self._connection.ask(

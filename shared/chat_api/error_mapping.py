@@ -35,19 +35,23 @@ from shared.records import Completion
 # Not "insufficient_quota": OpenAI means money by it, Bailian tokens a minute. As a 429 it cools the
 # lane either way.
 _EMPTY_ACCOUNT = re.compile(
-    r"insufficient[ _]balance|balance is insufficient|arrearage|欠费|free ?tier ?only", re.I
+    r"insufficient[ _]balance|balance is insufficient|arrearage|欠费|free ?tier ?only",
+    re.I,
 )
 _NO_SUCH_MODEL = re.compile(
-    r"model[^.]{0,80}(not exist|not found|not supported|unknown)|no provider supported", re.I
+    r"model[^.]{0,80}(not exist|not found|not supported|unknown)|no provider supported",
+    re.I,
 )
 _BAD_KEY = re.compile(
-    r"api[ _]?key( is)? (not valid|invalid)|(invalid|incorrect)[ _]api[ _]?key", re.I
+    r"api[ _]?key( is)? (not valid|invalid)|(invalid|incorrect)[ _]api[ _]?key",
+    re.I,
 )
 _FLAGGED = re.compile(r"moderation|flagged|content[ _]policy|data_?inspection", re.I)
 
 _PAGE = re.compile(rb"\s*(<!doctype html|<html|<head|<title|<body)", re.I)
 _PASSING = re.compile(
-    r"\b(busy|overloaded|try again|retry (later|after|your)|temporar(y|ily))\b|繁忙|稍后|稍候", re.I
+    r"\b(busy|overloaded|try again|retry (later|after|your)|temporar(y|ily))\b|繁忙|稍后|稍候",
+    re.I,
 )
 
 # What is wrong may be a field that the server does not know.
@@ -103,7 +107,12 @@ def refusal(
 
 
 def error_event(
-    error: Any, headers: Mapping[str, str], partial: Completion, *, model: str, redactor: Redactor
+    error: Any,
+    headers: Mapping[str, str],
+    partial: Completion,
+    *,
+    model: str,
+    redactor: Redactor,
 ) -> CallError:
     """What an error in a stream or body under HTTP 200 stands for: by its code what a reply of that
     status would.

@@ -73,7 +73,12 @@ class SdkConnection:
     def refusal(self, status: int, headers: dict[str, str], body: bytes, model: str) -> CallError:
         """The error that a reply of the server stands for."""
         return error_mapping.refusal(
-            status, headers, body, url=self._url, model=model, redactor=self.redactor
+            status,
+            headers,
+            body,
+            url=self._url,
+            model=model,
+            redactor=self.redactor,
         )
 
     async def listed(self, path: str) -> AsyncIterator[dict[str, Any]]:

@@ -112,7 +112,8 @@ class _NextTokens:
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """`scores` [n, vocabulary], float32; gives the same with one token left in each row."""
         draws = torch.tensor(
-            [self._draw(row_draws) for row_draws in self._draws], device=scores.device
+            [self._draw(row_draws) for row_draws in self._draws],
+            device=scores.device,
         )
         tokens = self._sampling.next_tokens(scores, draws)
         self._report(tokens, scores)
