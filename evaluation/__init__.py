@@ -1,12 +1,12 @@
 """The evaluation: did the student get better, how much, and are we sure?
 
-lighteval asks the network for prices and lists while it is imported; these settings, which must
-stand before that import, keep it off. A user's own values win.
+These settings must stand before lighteval is imported: it would ask the network for lists, and
+GitPython, which it imports, refuses where there is no git. A user's own values win.
 """
 
 import os
 
-os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

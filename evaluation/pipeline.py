@@ -15,7 +15,6 @@ from evaluation.answering import Answering
 from evaluation.benchmarks import first_questions, load_benchmark, slug
 from evaluation.config import ENDPOINT_ONLY, EvaluationConfig, GenerationConfig
 from evaluation.engines.protocol import Engine
-from evaluation.lighteval.loading import without_litellm
 from evaluation.lighteval.task_names import modules_of, parse_spec
 from evaluation.records import (
     Benchmark,
@@ -90,8 +89,7 @@ def _load_own(name: str, config: EvaluationConfig) -> Benchmark:
 
 def _load_task(name: str, config: EvaluationConfig, console: Console) -> Benchmark:
     """A task of lighteval's, which is imported only for this: it takes seconds."""
-    with without_litellm():
-        from evaluation.lighteval.named_tasks import load_task
+    from evaluation.lighteval.named_tasks import load_task
 
     def warn(line: str) -> None:
         _warn(line, console)
@@ -175,8 +173,7 @@ class _EvaluationRun:
     def _through_lighteval(self, model: str, engine: Engine, benchmark: Benchmark) -> Cases:
         cases = self._answer_some(model, engine, benchmark, benchmark.questions)
         # Imported only now: it takes seconds, in which a model can answer.
-        with without_litellm():
-            from evaluation.lighteval.tasks import evaluate as run_lighteval
+        from evaluation.lighteval.tasks import evaluate as run_lighteval
 
         identity = self.identities[model]
         out = self._config.out / slug(model)

@@ -14,7 +14,6 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from evaluation.lighteval.loading import without_litellm
 from shared import json_child
 from shared.json_child import ChildLost, JsonChild
 
@@ -81,12 +80,11 @@ class SecondOpinion:
 
 
 def _metric() -> Any:
-    with without_litellm():
-        from lighteval.metrics.dynamic_metrics import MultilingualExtractiveMatchMetric
-        from lighteval.metrics.utils.extractive_match_utils import (
-            ExprExtractionConfig,
-            LatexExtractionConfig,
-        )
+    from lighteval.metrics.dynamic_metrics import MultilingualExtractiveMatchMetric
+    from lighteval.metrics.utils.extractive_match_utils import (
+        ExprExtractionConfig,
+        LatexExtractionConfig,
+    )
 
     # as lighteval sets it up for GSM8K and MATH-500: the gold as it stands, the prediction's box
     # before anything else

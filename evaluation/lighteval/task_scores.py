@@ -11,7 +11,6 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from evaluation.lighteval.loading import without_litellm
 from evaluation.lighteval.metric import START_SECONDS, VARIABLES
 from evaluation.records import TaskDocument
 from shared import json_child
@@ -78,10 +77,10 @@ def prepare() -> Callable[[dict[str, Any]], dict[str, Any]]:
     import logging
 
     logging.disable(logging.CRITICAL)
-    with without_litellm():
-        from evaluation.lighteval.named_tasks import task_metrics
-        from evaluation.lighteval.task_metrics import scores_of
     from lighteval.tasks.requests import Doc
+
+    from evaluation.lighteval.named_tasks import task_metrics
+    from evaluation.lighteval.task_metrics import scores_of
 
     module = sys.argv[1]
     metrics: dict[str, list[Any]] = {}

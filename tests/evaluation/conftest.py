@@ -17,10 +17,7 @@ from tests.preloaded_programs import preload
 # Imported once, before the tests, which treat warnings as errors: lighteval's own are none of ours.
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    from evaluation.lighteval.loading import without_litellm
-
-    with without_litellm():
-        import evaluation.lighteval.tasks  # noqa: F401
+    import evaluation.lighteval.tasks  # noqa: F401
 
 preload(__name__)  # lighteval above all, as it stands here
 

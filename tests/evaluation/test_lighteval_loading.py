@@ -7,9 +7,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
-from evaluation.lighteval.loading import without_litellm
-with without_litellm():
-    import lighteval.logging.info_loggers
+import evaluation
+import lighteval.logging.info_loggers
 """
 
 
