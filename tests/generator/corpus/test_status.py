@@ -10,40 +10,15 @@ import pytest
 from generator.corpus import open_corpus
 from generator.corpus.status import corpus_status
 from generator.lanes.describe import lane_status
-from generator.monitor.status import BudgetStatus, LaneStatus, RunStatus
+from generator.monitor.status import BudgetStatus, LaneStatus
 from shared.chat_api.limits import LimitNews
 from tests.generator.lanes.lane_simulation import one_gate
-
-
-def snapshot(lane: LaneStatus) -> str:
-    running = RunStatus(
-        corpus="",
-        phase="running",
-        note="",
-        started_at="",
-        at="",
-        elapsed_seconds=1.0,
-        total=9,
-        done=0,
-        kept=0,
-        rejected=0,
-        verdicts={},
-        in_flight=0,
-        asking=0,
-        grading=0,
-        tokens=0,
-        tokens_per_second=0.0,
-        errors={},
-        usd=0.0,
-        eta_seconds=None,
-        lanes=[lane],
-    )
-    return orjson.dumps(running.as_dict()).decode()
+from tests.generator.run_statuses import run_status
 
 
 async def status_of_a_run(folder: Path, lane: LaneStatus) -> str:
     corpus = open_corpus(folder, 10, 64)
-    corpus.ledger.note("status", snapshot(lane))
+    corpus.ledger.note("status", orjson.dumps(run_status(lane).as_dict()).decode())
     corpus.ledger.commit()
     try:
         return corpus_status(folder).text()

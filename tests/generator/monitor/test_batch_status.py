@@ -7,6 +7,7 @@ from rich.console import Console
 
 from generator.monitor import console
 from generator.monitor.status import BatchStatus, LaneStatus, RunStatus
+from tests.generator.run_statuses import run_status
 
 NOW = 1_800_000_000.0
 BATCH = BatchStatus(
@@ -57,25 +58,4 @@ def _status() -> RunStatus:
         usd=0.0,
         batches=[BATCH],
     )
-    return RunStatus(
-        corpus="data/x",
-        phase="running",
-        note="",
-        started_at="2026-11-27T00:00:00+00:00",
-        at="2026-11-27T00:00:00+00:00",
-        elapsed_seconds=1.0,
-        total=5000,
-        done=10,
-        kept=10,
-        rejected=0,
-        verdicts={},
-        in_flight=4800,
-        asking=0,
-        grading=0,
-        tokens=0,
-        tokens_per_second=0.0,
-        errors={},
-        usd=0.0,
-        eta_seconds=None,
-        lanes=[lane],
-    )
+    return run_status(lane, done=10, kept=10, in_flight=4800)
