@@ -58,6 +58,7 @@ class Problem:
 
     @classmethod
     def of(cls, text: str, gold: str | None, source: str) -> "Problem":
+        """With the id that its text gives it."""
         return cls(problem_id(text), text, gold, source)
 
 

@@ -30,12 +30,15 @@ class _Output(io.RawIOBase):
         self.is_gone = False
 
     def writable(self) -> bool:
+        """As `io.RawIOBase`."""
         return True
 
     def fileno(self) -> int:
+        """As `io.RawIOBase`."""
         return self._descriptor
 
     def isatty(self) -> bool:
+        """As `io.RawIOBase`."""
         return os.isatty(self._descriptor)
 
     def give_up(self) -> None:
@@ -43,6 +46,7 @@ class _Output(io.RawIOBase):
         self.is_gone = True
 
     def write(self, block: Any) -> int:
+        """As `io.RawIOBase`; where nobody reads any more, the block goes nowhere."""
         data = memoryview(block).cast("B")
         if self.is_gone:
             return len(data)

@@ -91,14 +91,17 @@ class EndpointEngine:
         }
 
     def prompt(self, question: Question) -> str:
+        """The messages as JSON."""
         return json.dumps(self._servers[0].fields.messages(question), ensure_ascii=False)
 
     def answer(
         self, wanted: list[SampleRequest], deliver: Deliver, tick: Callable[[int], None]
     ) -> None:
+        """As `Engine.answer`, as many requests at once as the servers take."""
         asyncio.run(self._answer(wanted, deliver, tick))
 
     def close(self) -> None:
+        """Nothing is held between two calls of `answer`."""
         pass
 
     async def _answer(

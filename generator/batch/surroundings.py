@@ -34,30 +34,42 @@ class Lines(Protocol):
     """What lines take from the account."""
 
     @property
-    def config(self) -> LaneConfig: ...
+    def config(self) -> LaneConfig:
+        """The lane as it is configured now."""
 
     @property
-    def stopped(self) -> str: ...
+    def stopped(self) -> str:
+        """Why no file can be sent any more, "" where one can."""
 
-    def waits(self) -> tuple[str, str]: ...
+    def waits(self) -> tuple[str, str]:
+        """(state, sentence) of why no file may be sent now, two "" where one may."""
 
-    async def most_lines(self, wanted: int) -> int: ...
+    async def most_lines(self, wanted: int) -> int:
+        """How many lines the budgets allow now, at most `wanted`."""
 
-    async def reserve(self, name: str, sample_ids: Sequence[str]) -> BatchRow | None: ...
+    async def reserve(self, name: str, sample_ids: Sequence[str]) -> BatchRow | None:
+        """Take so many lines, before their file is sent; None where the budgets have not so many."""
 
-    def book_again(self, name: str, sample_ids: Sequence[str]) -> BatchRow: ...
+    def book_again(self, name: str, sample_ids: Sequence[str]) -> BatchRow:
+        """Take the lines of a batch that may have been sent, whatever the budgets have."""
 
-    def resume(self, open_lines: int) -> None: ...
+    def resume(self, open_lines: int) -> None:
+        """Lines of an earlier run that are not settled."""
 
-    def usd(self, usage: Usage) -> float: ...
+    def usd(self, usage: Usage) -> float:
+        """Dollars for a line that took so much."""
 
-    def answered(self, row: BatchRow, line: int, completion: Completion) -> None: ...
+    def answered(self, row: BatchRow, line: int, completion: Completion) -> None:
+        """A line brought a whole answer. Errors: `CannotWrite`."""
 
-    def failed(self, row: BatchRow, line: int, kind: str, usage: Usage) -> None: ...
+    def failed(self, row: BatchRow, line: int, kind: str, usage: Usage) -> None:
+        """A line brought none, and took so much. Errors: `CannotWrite`."""
 
-    def lost(self, row: BatchRow, line: int, kind: str) -> None: ...
+    def lost(self, row: BatchRow, line: int, kind: str) -> None:
+        """Nobody knows what a line took: it is taken as spent. Errors: `CannotWrite`."""
 
-    def stop(self, why: str) -> None: ...
+    def stop(self, why: str) -> None:
+        """No file is sent any more."""
 
 
 Finish = Callable[[Ask, list[Message], dict[str, Any], Answer, str], Awaitable[None]]

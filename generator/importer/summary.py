@@ -48,6 +48,7 @@ class ProgressLine:
         self._shown_at = time.monotonic()
 
     def show(self, summary: Summary) -> None:
+        """Write the line, if it is time for one."""
         now = time.monotonic()
         if now - self._shown_at < PROGRESS_SECONDS:
             return

@@ -67,6 +67,7 @@ class CallTimer:
 
     @property
     def total_is_up(self) -> bool:
+        """Whether the call has taken all the time that it may."""
         return self._clocks.total > 0 and self.elapsed >= self._clocks.total - 0.001
 
     @property

@@ -69,6 +69,8 @@ class CallError(Exception):
 
 
 class BadRequest(CallError):
+    """400, 413, 422: this request is bad, and is not asked again."""
+
     kind = "bad_request"
 
 
@@ -90,18 +92,26 @@ class FieldRefused(CallError):
 
 
 class KeyRefused(CallError):
+    """401, 403: the lane stops."""
+
     kind = "key_refused"
 
 
 class BalanceGone(CallError):
+    """402: the lane stops and is probed now and then."""
+
     kind = "balance_gone"
 
 
 class UnknownModel(CallError):
+    """404: the lane stops; the message names the model."""
+
     kind = "unknown_model"
 
 
 class RateLimited(CallError):
+    """429: Retry-After cools the whole lane."""
+
     kind = "rate_limited"
     retryable = True
 
@@ -113,39 +123,55 @@ class OutOfFiles(RateLimited):
 
 
 class ServerFault(CallError):
+    """5xx, or a reply that is no completion."""
+
     kind = "server_fault"
     retryable = True
 
 
 class Unreachable(CallError):
+    """The transport failed before any byte of an answer."""
+
     kind = "unreachable"
     retryable = True
 
 
 class Stalled(CallError):
+    """No first token, or no next token, in time."""
+
     kind = "stalled"
     retryable = True
 
 
 class Overran(Stalled):
+    """Tokens still came when the total time was up."""
+
     kind = "overran"
     retryable = False
 
 
 class Cut(CallError):
+    """The stream broke, or the server gave up."""
+
     kind = "cut"
     retryable = True
 
 
 class Oversized(CallError):
+    """Far more text than `max_tokens` allows."""
+
     kind = "oversized"
 
 
 class EmptyAnswer(CallError):
+    """HTTP 200 and an orderly end, but no response text."""
+
     kind = "empty"
     retryable = True
 
 
 class ErrorEvent(CallError):
+    """An error under HTTP 200 without a code, or a server's own fault."""
+
     kind = "error_event"
     retryable = True

@@ -27,6 +27,7 @@ class Address:
 
     @classmethod
     def of(cls, base_url: str) -> "Address":
+        """Take a `base_url` apart."""
         parts = urlsplit(base_url)
         plain = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
         written = (parts.username or "", parts.password or "")
@@ -73,6 +74,7 @@ class Redactor:
         self._grams = {key[i : i + 8] for key in self._keys for i in range(len(key) - 7)}
 
     def clean(self, text: str) -> str:
+        """`text` without whole keys, long parts of them and masked ones."""
         text = self.whole(text)
         return _RUN.sub(lambda match: self._clean_run(match[0]), text) if self._grams else text
 

@@ -82,22 +82,27 @@ class _Profile:
 
     @cached_property
     def numbers(self) -> "Counter[str]":
+        """The numbers among the words, with how often each stands there."""
         return Counter(token for token in self.words if token[0].isdigit())
 
     @cached_property
     def shingles(self) -> set[Gram]:
+        """Short runs of words."""
         return grams(self.words, SHINGLE)
 
     @cached_property
     def masked_shingles(self) -> set[Gram]:
+        """The same, with every number taken for the same."""
         return grams(self.masked, SHINGLE)
 
     @cached_property
     def eights(self) -> set[Gram]:
+        """Runs of 8 words."""
         return grams(self.words, SHORT_GRAM)
 
     @cached_property
     def thirteens(self) -> set[Gram]:
+        """Runs of 13 words."""
         return grams(self.words, LONG_GRAM)
 
 
@@ -239,6 +244,7 @@ class _Overlap:
 
     @classmethod
     def of(cls, text: _Profile, evaluation: _Profile) -> "_Overlap":
+        """Compare two texts."""
         common = len(text.eights & evaluation.eights)
         return cls(
             jaccard(text.shingles, evaluation.shingles),

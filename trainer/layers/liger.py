@@ -8,6 +8,7 @@ from torch import Tensor
 
 
 def use_liger(model: Any) -> None:
+    """Give RMSNorm layers and rotary functions Liger's Triton kernels, in place. NVIDIA GPUs only."""
     from liger_kernel.ops import LigerRMSNormFunction, LigerRopeFunction
 
     def norm(self: Any, hidden: Tensor) -> Tensor:

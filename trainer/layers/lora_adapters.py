@@ -94,6 +94,7 @@ def matmul(a: Tensor, b: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def is_plain_lora(module: Any) -> bool:
+    """Whether it is a LoRA linear layer that the fused way knows: one adapter, no dropout, no bias."""
     from peft.tuners.lora.layer import Linear
 
     if type(module) is not Linear or type(module.base_layer) is not nn.Linear:
