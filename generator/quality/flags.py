@@ -20,7 +20,7 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.quality.words import Words
+from generator.quality.words import Words, fewest_deflated_bytes
 from shared.grading.extract import FinalAnswer, extract, last_box
 from shared.records import Trace
 
@@ -59,6 +59,18 @@ _REFUSAL = re.compile(
     r"|as an AI\b|as a language model|I must decline|I won't be able to)|无法(?:回答|提供|协助)|抱歉",
     re.I,
 )
+# One of them stands in every match, in lower case. None has i, s or k: other letters match those.
+_REFUSAL_MARKS = (
+    "orry",
+    "able",
+    "cannot",
+    "can't",
+    " an a",
+    "language model",
+    "decl",
+    "无法",
+    "抱歉",
+)
 _CONTROL = re.compile(
     r"<\|(?:im_start|im_end|endoftext|eot_id|start_header_id|system|user|assistant)\|>|<｜[^｜>]{1,40}｜>|\[/?INST\]"
     r"|<</?SYS>>",
@@ -71,7 +83,8 @@ _PROMPT = re.compile(r"\b(?:my|the) system prompt\b|put your final answer within
 _PROMPT_MARKS = ("prompt", "your")  # one of them stands in every match, in lower case
 _TAGS = ("<think>", "</think>")
 _SENTENCE_ENDS = frozenset(".!?。！？)]}*`'\"”$：:>✓✔✅️#-")
-_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
+_NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")  # its sign is not compared
+_OF_NUMBERS = frozenset("0123456789,.")
 
 
 def flags_of(trace: Trace) -> list[str]:
@@ -96,7 +109,8 @@ def flags_of(trace: Trace) -> list[str]:
 def _mixed(problem: str, thinking: str, high: NDArray[np.uint32]) -> bool:
     """`high`: the thinking's code points above 127."""
     allowed_letters = max(FOREIGN_LETTERS, FOREIGN_SHARE * len(thinking))
-    for script, ranges in _SCRIPTS:
+    may_be_foreign = len(high) > allowed_letters
+    for script, ranges in _SCRIPTS if may_be_foreign else ():
         foreign_letters = sum(
             int(np.count_nonzero((high >= low) & (high <= last))) for low, last in ranges
         )
@@ -110,7 +124,9 @@ def _mixed(problem: str, thinking: str, high: NDArray[np.uint32]) -> bool:
 
 def _ends_periodic(thinking: str) -> bool:
     tail = thinking[-PERIODIC_TAIL:].encode(errors="surrogatepass")
-    return len(tail) >= PERIODIC_TAIL and len(zlib.compress(tail, 1)) * 30 < len(tail)
+    if len(tail) < PERIODIC_TAIL or fewest_deflated_bytes(tail) * 30 >= len(tail):
+        return False
+    return len(zlib.compress(tail, 1)) * 30 < len(tail)
 
 
 def _is_unfinished(reasoning: str, thinking: str) -> bool:
@@ -134,10 +150,22 @@ def _supported(answer: str | None, thinking: str) -> bool:
     box_numbers = _numbers(box.text) if isinstance(box, FinalAnswer) else set()
     if box_numbers:
         return not box_numbers.isdisjoint(answer_numbers)
+    if any(_stands_in(thinking, number) for number in answer_numbers):
+        return True
     for text in (_tail(thinking), thinking):
         if not answer_numbers.isdisjoint(_numbers(text)):
             return True
     return bool(re.search(r"\\frac|/|\\sqrt|\^", answer))  # the thinking may write it otherwise
+
+
+def _stands_in(text: str, number: str) -> bool:
+    """Whether the last place where these digits stand is that number: a yes is sure, a no is not."""
+    start = text.rfind(number)
+    if start < 0:
+        return False
+    end = start + len(number)
+    around = text[max(0, start - 1) : start] + text[end : end + 1]
+    return not any(char in _OF_NUMBERS or char.isdecimal() for char in around)
 
 
 def _tail(thinking: str) -> str:
@@ -151,14 +179,18 @@ def _numbers(text: str) -> set[str]:
 
 
 def _plain(number: str) -> str:
-    number = number.replace(",", "").lstrip("-")
+    number = number.replace(",", "")
     if "." in number:
         return number.rstrip("0").rstrip(".")
     return number.lstrip("0") or "0"
 
 
 def _refuses(response: str) -> bool:
-    return not last_box(response) and bool(_REFUSAL.search(response[:REFUSAL_CHARACTERS]))
+    beginning = response[:REFUSAL_CHARACTERS]
+    lowered_beginning = beginning.lower()
+    if not any(mark in lowered_beginning for mark in _REFUSAL_MARKS):
+        return False
+    return not last_box(response) and bool(_REFUSAL.search(beginning))
 
 
 def _leaks(trace: Trace, thinking: str, words: Words) -> bool:

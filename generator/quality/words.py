@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 LOOP_WORDS = 24
 LOOP_SHARE = 0.25  # of the runs of so many words, the share that has come before
-BEGINNING_WORDS = 8  # of a run, eight bytes of each
+BEGINNING_WORDS = 8  # of a run, eight bytes of each; a power of two
 
 _SPACE = ord(" ")
 # What `str.split` splits at: below 128 by table, above by another.
@@ -26,6 +26,7 @@ _PADDING = b" " * 8  # so that eight bytes may be read from the start of the las
 _MASKS = np.array([(1 << 8 * length) - 1 for length in range(9)], _EIGHT_BYTES)
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _SHIFT = np.uint64(29)
+_PAIRS_OF_16 = 16 * 16
 
 
 class Words:
@@ -68,12 +69,34 @@ class Words:
         words: NDArray[np.uint64] = eights[self._starts] & _MASKS[lengths]
         words *= _MULTIPLIER
         words ^= words >> _SHIFT
-        beginnings = words[:runs].copy()
-        for number in range(1, BEGINNING_WORDS):
-            beginnings *= _MULTIPLIER
-            beginnings ^= words[number : runs + number]
-        beginnings ^= beginnings >> _SHIFT
+        beginnings = words[: runs + BEGINNING_WORDS - 1]
+        length = 1  # words that each of them stands for
+        while length < BEGINNING_WORDS:
+            following = beginnings[length:]
+            beginnings = beginnings[:-length] * _MULTIPLIER
+            beginnings ^= following
+            length *= 2
         return beginnings
+
+
+def fewest_deflated_bytes(data: bytes) -> float:
+    """A bound below what zlib makes of up to 8,000 bytes, in a fraction of its time.
+
+    Two bytes that come together for the first time are parted by the beginning of a literal or a
+    match (RFC 1951), and but for one literal, which every byte precedes once, each takes two bits
+    or more. What that literal may save, the codes of the others cost: there are 17 or more. Six
+    bytes stand around it all (RFC 1950).
+    """
+    bytes_in_order = np.frombuffer(data, np.uint8)
+    pairs = bytes_in_order[:-1].astype(np.uint16)
+    pairs <<= 8
+    pairs |= bytes_in_order[1:]
+    has_pair = np.zeros(1 << 16, np.bool_)
+    has_pair[pairs] = True
+    distinct_pairs = int(np.count_nonzero(has_pair))
+    if distinct_pairs <= _PAIRS_OF_16:
+        return 0.0
+    return distinct_pairs / 4 + 6
 
 
 def _code_points_above_127(text: str) -> NDArray[np.uint32]:

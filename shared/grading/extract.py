@@ -16,6 +16,9 @@ MAX_BOXES = 64  # of one trailing group
 TAIL = 4_000  # characters from the end in which markers without a box are looked for
 
 _BOXES = ("\\boxed", "\\fbox")
+_BOXED_TOKEN = re.compile(r"\\[A-Za-z]+|[-−]?[\w.,/]*\w")  # of TeX's form without braces
+_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
+_BLANK = re.compile(r"\\(?:[,;:! ]|$)|[\s{}~$]")
 # What may stand between the boxes of one list: separators, delimiters, spacing, a short label such
 # as `x =`.
 _BETWEEN_BOXES = re.compile(
@@ -126,7 +129,7 @@ def _boxed(text: str) -> FinalAnswer | Missing | None:
             break
         boxes.insert(0, text[content[0] : content[1]].strip())
         start = before
-    if not all(re.sub(r"\\(?:[,;:! ]|$)|[\s{}~$]", "", box) for box in boxes):
+    if not all(_BLANK.sub("", box) for box in boxes):
         return Missing("no_answer", "the last box is blank")
     return FinalAnswer(
         tuple(boxes), "last box" if len(boxes) == 1 else f"trailing list of {len(boxes)} boxes"
@@ -139,7 +142,8 @@ def _find_box(text: str, start: int) -> int:
 
 
 def _rfind_box(text: str, end: int, start: int = 0) -> int:
-    return max(text.rfind(name, start, end) for name in _BOXES)
+    boxed = text.rfind("\\boxed", start, end)
+    return max(boxed, text.rfind("\\fbox", max(boxed, start), end))
 
 
 def _box_content(text: str, start: int) -> tuple[int, int, int] | None:
@@ -153,12 +157,12 @@ def _box_content(text: str, start: int) -> tuple[int, int, int] | None:
     if position >= limit:
         return None
     if text[position] != "{":  # TeX's other form: one token
-        token = re.compile(r"\\[A-Za-z]+|[-−]?[\w.,/]*\w").match(text, position, limit)
+        token = _BOXED_TOKEN.match(text, position, limit)
         if token:
             return (position, token.end(), token.end())
         return None
     depth = 0
-    for brace in re.compile(r"\\.|[{}]", re.DOTALL).finditer(text, position, limit):
+    for brace in _BRACE.finditer(text, position, limit):
         if brace[0] == "{":
             depth += 1
         elif brace[0] == "}":
