@@ -13,7 +13,7 @@ ENVIRONMENTS := .venv/generator/.ready .venv/trainer/.ready .venv/evaluation/.re
 # The programs run from this checkout, whatever else is installed.
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: documents help generate train evaluate weights demo test test-fast lint chaos check bench audit fuzz setup-generator setup-trainer setup-evaluation
+.PHONY: documents help generate train evaluate weights demo test test-fast lint chaos check bench bench-ours audit fuzz setup-generator setup-trainer setup-evaluation
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -65,7 +65,10 @@ chaos: $(ENVIRONMENTS)  ## bad days for all three programs, for three minutes [S
 check: FUZZ := 3
 check: lint chaos test  ## what CI runs: format, lint, types, three minutes of chaos, tests
 
-bench: $(ENVIRONMENTS)  ## the benchmarks, one table at the end
+bench: setup-generator  ## the same work given to Stillhouse and to three peers, 20 minutes [RUNS=5]
+	@$(GENERATOR) -m benchmarks.peers --runs $(or $(RUNS),5)
+
+bench-ours: $(ENVIRONMENTS)  ## our own benchmarks, one table at the end
 	@$(GENERATOR) -m benchmarks
 
 audit: setup-generator  ## known vulnerabilities among the pinned packages (exit 2: it could not look)

@@ -1,1 +1,1 @@
-"""Measurements, each with the command that repeats it; `make bench` runs the short ones."""
+"""Measurements, each with the command that repeats it; `make bench-ours` runs the short ones."""

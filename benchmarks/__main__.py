@@ -1,4 +1,4 @@
-"""Every benchmark that needs no GPU, one after the other: `make bench`. Each prints its table; the
+"""Every benchmark that needs no GPU, one after the other: `make bench-ours`. Each prints its table; the
 last one sums up.
 
 python -m benchmarks [NAME ...]
@@ -10,7 +10,8 @@ import time
 
 # Run by hand, each says how in its docstring: those of the GPU (trainer_gpu, trainer_cards,
 # trainer_real, evaluation_gpu, effect), the table of cards, weak_round, which goes on from a
-# finished demo, parts, which takes half an hour of two idle cores, and ray_hosts, which needs root.
+# finished demo, parts, which takes half an hour of two idle cores, ray_hosts, which needs root, peers (`make bench`),
+# which fetches the peers, and growth, which takes as long as it is let.
 NAMES = ("streaming", "generator", "resume", "grading", "screening", "daemon", "batches")
 
 

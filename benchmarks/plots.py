@@ -75,8 +75,10 @@ class Lines:
             marks.append(f'<path d="M{LINES_LEFT} {y:.1f}H{WIDTH - 30}" stroke="#eaeef2"/>')
             marks.append(text(LINES_LEFT - 6, y + 4, short(value), "end", size=10))
         bottom = top + 14 + LINES_HEIGHT
-        for value in across.marks:
-            marks.append(text(across.place(value), bottom + 14, short(value), "middle", size=10))
+        marks += [
+            text(across.place(value), bottom + 14, short(value), "middle", size=10)
+            for value in across.marks
+        ]
         marks.append(text(WIDTH - 30, bottom + 28, self.axis, "end", size=10))
         for name, line in self.series.items():
             places = [(across.place(x), up.place(y), x, y) for x, y in line]

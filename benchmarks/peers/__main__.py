@@ -120,7 +120,7 @@ def machine(peers: Sequence[Peer], runs: int, minutes: float) -> list[str]:
     whole = [peer.title for peer in peers if not peer.streams]
     lines = [
         f"`python -m benchmarks.peers --runs {runs}` took {minutes:.0f} minutes at commit"
-        f" {commit.removesuffix('-dirty')[:12]} on {os.cpu_count()} cores, Python"
+        f" {commit[:12]} on {os.cpu_count()} cores, Python"
         f" {platform.python_version()}: {versions}.",
         "",
         f"The fake provider has the last core, the client the other {len(cores()) - 1}: with two"

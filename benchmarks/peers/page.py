@@ -1,5 +1,6 @@
 """The comparison as a page: a table for each world, and plots beside them."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 from benchmarks.peers.accounts import Account
@@ -22,6 +23,7 @@ COLUMNS = (
     "429s",
     "provider's core",
 )
+LINE = 120  # characters
 SERVER_LIMIT = 0.7  # share of its core above which the provider may be what holds a client back
 TITLES = {peer.name: peer.title for peer in PEERS}
 
@@ -37,13 +39,18 @@ def page(
     why.
     """
     lines = ["# Stillhouse beside its peers", ""]
-    lines += [*head, "", "![the comparison in bars](peers.svg)", ""]
+    lines += [*map(wrapped, head), "", "![the comparison in bars](peers.svg)", ""]
     lines += [f"- **{TITLES[name]} is missing**: {why}" for name, why in missing.items()]
     for world in worlds:
         if world.name in results:
             lines += ["", f"## {world.title[0].upper()}{world.title[1:]}", ""]
-            lines += [describe(world, runs), "", *table(results[world.name])]
+            lines += [wrapped(describe(world, runs)), "", *table(results[world.name])]
     return "\n".join([*lines, ""])
+
+
+def wrapped(words: str) -> str:
+    """A paragraph in lines that an editor shows whole."""
+    return textwrap.fill(words, LINE, break_long_words=False, break_on_hyphens=False)
 
 
 def describe(world: World, runs: int) -> str:
@@ -76,7 +83,7 @@ def table(accounts: Mapping[str, Account]) -> list[str]:
     busy = [TITLES[name] for name, one in accounts.items() if one.server_busiest > SERVER_LIMIT]
     if busy:
         notes.append(f"the provider may have held back {', '.join(busy)}: see its busiest second")
-    return [*lines, *(f"\n{note}." for note in notes)]
+    return [*lines, *("\n" + wrapped(f"{note}.") for note in notes)]
 
 
 def cells(one: Account) -> list[str]:

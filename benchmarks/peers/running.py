@@ -11,6 +11,7 @@ import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.peers.accounts import Account, Measures, account
@@ -97,7 +98,8 @@ def rows_of(peer: Peer, folder: Path) -> Iterator[Mapping[str, str]]:
 @contextmanager
 def provider(world: World, seed: int) -> Iterator[str]:
     """The fake provider in a process of its own, on the last core. Gives its address."""
-    words = [sys.executable, "-m", "benchmarks.peers.server", world.name, str(seed)]
+    fields = json.dumps(asdict(world))
+    words = [sys.executable, "-m", "benchmarks.peers.server", fields, str(seed)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=ROOT) as server:
         assert server.stdout is not None
         try:
@@ -118,8 +120,10 @@ def read_books(url: str) -> dict[str, float]:
         return dict(json.load(reply))
 
 
-def measured(words: list[str], folder: Path) -> Measures:
-    """Run a command to its end, or to `LONGEST_SECONDS`."""
+def measured(
+    words: list[str], folder: Path, longest_seconds: float | None = LONGEST_SECONDS
+) -> Measures:
+    """Run a command to its end, or to `longest_seconds`."""
     environment = {**os.environ, **QUIET, "HOME": str(folder), "TMPDIR": str(folder)}
     encodings = next(PLACE.glob(ENCODINGS), None)
     if encodings is not None:
@@ -143,8 +147,9 @@ def measured(words: list[str], folder: Path) -> Measures:
             if pid:
                 break
             peak = max(peak, megabytes_of(process.pid))
-            if time.perf_counter() - start > LONGEST_SECONDS and not note:
-                note = f"stopped after {LONGEST_SECONDS:.0f} s"
+            is_late = longest_seconds and time.perf_counter() - start > longest_seconds
+            if is_late and not note:
+                note = f"stopped after {longest_seconds:.0f} s"
                 os.killpg(process.pid, signal.SIGKILL)
             time.sleep(LOOK_SECONDS)
     process.returncode = os.waitstatus_to_exitcode(status)

@@ -10,6 +10,7 @@ streams is cut from that block by one timer. GET /books has the counts and the s
 
 import argparse
 import asyncio
+import json
 import re
 import resource
 import sys
@@ -27,7 +28,6 @@ from benchmarks.peers.worlds import (
     RING,
     TEXT,
     WORD_CHARACTERS,
-    WORLDS,
     World,
     fate,
     reasoning,
@@ -320,10 +320,10 @@ async def serve(provider: Provider) -> None:
 
 def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("world", choices=[world.name for world in WORLDS])
+    parser.add_argument("world", type=json.loads, help="the fields of a World")
     parser.add_argument("seed", type=int)
     args = parser.parse_args(argv)
-    world = next(world for world in WORLDS if world.name == args.world)
+    world = World(**args.world)
     uvloop.run(serve(Provider(world, args.seed)))
 
 

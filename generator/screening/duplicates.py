@@ -1,5 +1,5 @@
 """Exact and near duplicates of a whole data set, found on the disk: two passes, memory of about 80
-bytes a problem.
+bytes a problem (half of that where little is equal).
 
 Pass one (`add`) appends fixed-size records to files, in the order of the data; a killed run goes on
 after the last whole record. Pass two (`settle`) sorts the records' keys with numpy, a key column at
@@ -12,6 +12,7 @@ numbers and gold: the same text with other numbers is another problem, and one s
 another answer.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -28,7 +29,8 @@ from shared.records import Problem
 
 PERMUTATIONS = 128
 SHINGLE = 3
-PAIRS_A_BLOCK = 100_000  # whose signatures are in memory at once
+PAIRS_A_BLOCK = 20_000  # whose signatures are in memory at once
+ROWS_A_BLOCK = 100_000  # of the records, read at once for one column
 RECALL_AT_THRESHOLD = 0.98
 # of a group that shares a band, each member is compared with so many of the smallest ids
 GROUP_HEADS = 8
@@ -37,6 +39,7 @@ _SEED = 20261124
 
 RECORD = np.dtype([("id", "<u8"), ("text", "<u8"), ("facts", "<u8")])
 Keys = NDArray[np.uint64]
+Places = NDArray[np.uint32]  # of rows in the data, four thousand million at most
 Records = Mapping[str, bytes]  # by the name of the file that they are appended to
 
 
@@ -133,36 +136,22 @@ class DuplicateIndex:
 
     def settle(self) -> Duplicates:
         """Sort and decide. May be called again after more rows were added."""
-        rows = np.fromfile(self._paths["rows"], RECORD)
-        order = np.lexsort((rows["id"], rows["text"]))
-        ids = rows["id"][order]
-        text = rows["text"][order]
-        del rows
-        starts = _starts(text)
-        winner = ids[starts][np.cumsum(starts) - 1]
-        # rows whose id has come before: the same text word for word
-        is_repeat: NDArray[np.bool_] = np.zeros(len(ids), bool)
-        is_same_id = ids[1:] == ids[:-1]
-        is_repeat[1:] = is_same_id & ~starts[1:]
-        is_other_id = ids != winner
-        is_loser = is_other_id & ~is_repeat
-        losers = ids[is_loser]
-        winners = winner[is_loser]
+        exact, places = self._settle_exact()
         near_losers = _NONE
         near_winners = _NONE
-        if self._near and len(ids):  # an empty file cannot be mapped
-            near_losers, near_winners = self._settle_near(np.sort(order[starts]))
-        all_losers = np.concatenate([losers, near_losers])
-        all_winners = np.concatenate([winners, near_winners])
-        is_near = np.arange(len(all_losers)) >= len(losers)
+        if self._near and len(places):  # an empty file cannot be mapped
+            near_losers, near_winners = self._settle_near(places)
+        all_losers = np.concatenate([exact.losers, near_losers])
+        all_winners = np.concatenate([exact.winners, near_winners])
+        is_near = np.arange(len(all_losers)) >= len(exact.losers)
         by_loser = np.argsort(all_losers, kind="stable")
         return Duplicates(
             losers=all_losers[by_loser],
             winners=all_winners[by_loser],
             near=is_near[by_loser],
-            repeated=np.unique(ids[is_repeat]),
-            rows=len(ids),
-            repeated_rows=int(is_repeat.sum()),
+            repeated=exact.repeated,
+            rows=exact.rows,
+            repeated_rows=exact.repeated_rows,
         )
 
     def close(self) -> None:
@@ -170,50 +159,105 @@ class DuplicateIndex:
         for file in self._files.values():
             file.close()
 
-    def _settle_near(self, survivors: NDArray[np.intp]) -> tuple[Keys, Keys]:
-        """(losers, winners) among the rows `survivors`, one row for each text."""
-        ids = np.fromfile(self._paths["rows"], RECORD)["id"][survivors]
-        # the row's place by id: comparisons and the greedy walk go by it
-        rank = np.argsort(np.argsort(ids))
-        band_pairs = [self._pairs_of_band(band, survivors, rank) for band in range(self._bands)]
-        pairs = np.unique(np.concatenate(band_pairs), axis=0)
-        by_rank: NDArray[np.intp] = np.empty(len(ids), np.intp)
-        by_rank[rank] = np.arange(len(ids))
-        signature_bytes = np.memmap(self._paths["signatures"], np.uint8, "r")
-        signatures = signature_bytes.reshape(-1, PERMUTATIONS)  # [rows, permutations]
+    # What is as long as the data is one column at a time, places in 32 bits: the peak of memory is
+    # the sort of one column. All else is as long as what is equal to something.
+
+    def _settle_exact(self) -> tuple[Duplicates, Places]:
+        """The exact duplicates; the places of one row for each text, in the order of the data."""
+        text = self._column("text")
+        ids = self._column("id")
+        order = np.lexsort((ids, text)).astype(np.uint32)
+        starts = _starts(text[order])
+        del text
+        is_grouped = _grouped(starts)
+        places = np.sort(order[starts])
+        ids = ids[order[is_grouped]]
+        rows = len(order)
+        del order
+        starts = starts[is_grouped]
+        winner = ids[starts][np.cumsum(starts) - 1]
+        # rows whose id has come before: the same text word for word
+        is_repeat: NDArray[np.bool_] = np.zeros(len(ids), bool)
+        is_repeat[1:] = (ids[1:] == ids[:-1]) & ~starts[1:]
+        is_loser = (ids != winner) & ~is_repeat
+        duplicates = Duplicates(
+            losers=ids[is_loser],
+            winners=winner[is_loser],
+            near=np.zeros(int(is_loser.sum()), bool),
+            repeated=np.unique(ids[is_repeat]),
+            rows=rows,
+            repeated_rows=int(is_repeat.sum()),
+        )
+        return duplicates, places
+
+    def _settle_near(self, places: Places) -> tuple[Keys, Keys]:
+        """(losers, winners) among the rows at `places`, one row for each text."""
+        # A row's rank is its place by id: comparisons and the greedy walk go by it.
+        places = places[np.argsort(self._column("id")[places])]
+        band_pairs = [self._pairs_of_band(band, places) for band in range(self._bands)]
+        pairs = np.unique(np.concatenate(band_pairs))
         winner_of: dict[int, int] = {}  # by rank
         for block in np.array_split(pairs, max(1, len(pairs) // PAIRS_A_BLOCK)):
-            later_signatures = signatures[survivors[by_rank[block[:, 0]]]]
-            earlier_signatures = signatures[survivors[by_rank[block[:, 1]]]]
+            later_ranks, earlier_ranks = np.divmod(block, _RANKS)
+            later_signatures = self._signatures_at(places[later_ranks])
+            earlier_signatures = self._signatures_at(places[earlier_ranks])
             similarity = (later_signatures == earlier_signatures).mean(axis=1)
-            near_pairs = block[similarity >= self._near]
-            for later, earlier in near_pairs.tolist():  # ascending: every earlier one is settled
+            is_near = similarity >= self._near
+            near_pairs = zip(
+                later_ranks[is_near].tolist(), earlier_ranks[is_near].tolist(), strict=True
+            )
+            for later, earlier in near_pairs:  # ascending: every earlier one is settled
                 if earlier not in winner_of and later not in winner_of:
                     winner_of[later] = earlier
         losers = np.array(list(winner_of.keys()), np.intp)
         winners = np.array(list(winner_of.values()), np.intp)
-        return ids[by_rank[losers]], ids[by_rank[winners]]
+        ids = self._column("id")
+        return ids[places[losers]], ids[places[winners]]
 
-    def _pairs_of_band(
-        self, band: int, survivors: NDArray[np.intp], rank: NDArray[np.intp]
-    ) -> NDArray[np.intp]:
-        """(later, earlier) by rank of rows that share this band's key."""
-        keys = np.fromfile(self._paths[_band_name(band)], "<u8")[survivors]
-        order = np.lexsort((rank, keys))
+    def _signatures_at(self, places: Places) -> NDArray[np.uint8]:
+        """[places, permutations]. Read, not mapped: for every row of a mapped file that is touched
+        the kernel maps 64 kB of it, which is all of the file soon.
+        """
+        with open(self._paths["signatures"], "rb") as file:
+            number = file.fileno()
+            rows = [
+                os.pread(number, PERMUTATIONS, place * PERMUTATIONS) for place in places.tolist()
+            ]
+        return np.frombuffer(b"".join(rows), np.uint8).reshape(-1, PERMUTATIONS)
+
+    def _pairs_of_band(self, band: int, places: Places) -> Keys:
+        """Pairs of rows that share this band's key: the later one's rank times `_RANKS`, and the
+        earlier one's. `places`: by rank.
+        """
+        keys = np.fromfile(self._paths[_band_name(band)], "<u8")[places]
+        order = np.argsort(keys, kind="stable")  # by key, then by rank
         starts = _starts(keys[order])
+        is_grouped = _grouped(starts)
+        ranks = order[is_grouped].astype(np.uint64)
+        starts = starts[is_grouped]
         group_start = np.flatnonzero(starts)[np.cumsum(starts) - 1]  # of each row's group
-        ranks = rank[order]
-        rows = np.arange(len(order))
+        rows = np.arange(len(ranks))
         head_pairs = []
         for head in range(GROUP_HEADS):
             members = rows[rows > group_start + head]
             heads = group_start[members] + head
-            head_pairs.append(np.stack([ranks[members], ranks[heads]], axis=1))
-        pairs: NDArray[np.intp] = np.concatenate(head_pairs)
+            head_pairs.append(ranks[members] * _RANKS + ranks[heads])
+        pairs: Keys = np.concatenate(head_pairs)
         return pairs
+
+    def _column(self, name: str) -> Keys:
+        """One column of the records, read a block at a time."""
+        count = _records(self._paths["rows"], RECORD.itemsize)
+        column: Keys = np.empty(count, np.uint64)
+        with open(self._paths["rows"], "rb") as file:
+            for start in range(0, count, ROWS_A_BLOCK):
+                block = np.fromfile(file, RECORD, ROWS_A_BLOCK)
+                column[start : start + len(block)] = block[name]
+        return column
 
 
 _NONE: Keys = np.empty(0, np.uint64)
+_RANKS = np.uint64(1 << 32)  # more than there can be
 
 
 def text_key(text_tokens: list[str]) -> int:
@@ -269,6 +313,13 @@ def _starts(sorted_keys: Keys) -> NDArray[np.bool_]:
     starts: NDArray[np.bool_] = np.ones(len(sorted_keys), bool)
     starts[1:] = sorted_keys[1:] != sorted_keys[:-1]
     return starts
+
+
+def _grouped(starts: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """True for all that do not stand alone between two starts."""
+    grouped = ~starts
+    grouped[:-1] |= ~starts[1:]
+    return grouped
 
 
 def _records(path: Path, width: int) -> int:

@@ -32,7 +32,7 @@ def test_what_is_no_benchmark_is_none(name: str) -> None:
 
 
 def test_the_documents_list_every_public_benchmark_with_its_data_set() -> None:
-    page = Path(__file__).parents[2] / "docs" / "benchmarks.md"
+    page = Path(__file__).parents[2] / "docs" / "evaluation-benchmarks.md"
     lines = page.read_text(encoding="utf-8").splitlines()
     for key, hub_set in PUBLIC.items():
         (line,) = [line for line in lines if line.startswith(f"| `{key}` |")]

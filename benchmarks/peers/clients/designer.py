@@ -21,9 +21,7 @@ def main(job: dict) -> None:
     provider = dd.ModelProvider(
         name="fake", endpoint=f"{job['url']}/v1", provider_type="openai", api_key="none"
     )
-    parameters = dd.ChatCompletionInferenceParams(
-        max_parallel_requests=job["streams"], timeout=600
-    )
+    parameters = dd.ChatCompletionInferenceParams(max_parallel_requests=job["streams"], timeout=600)
     model = dd.ModelConfig(
         alias="r1",
         model="r1",
@@ -32,9 +30,7 @@ def main(job: dict) -> None:
         skip_health_check=True,
     )
     designer = DataDesigner(artifact_path=folder, model_providers=[provider])
-    designer.set_run_config(
-        dd.RunConfig(disable_early_shutdown=True, otel_metrics_port=None)
-    )
+    designer.set_run_config(dd.RunConfig(disable_early_shutdown=True, otel_metrics_port=None))
     builder = dd.DataDesignerConfigBuilder(model_configs=[model])
     builder.with_seed_dataset(dd.LocalFileSeedSource(path=job["problems"]))
     builder.add_column(

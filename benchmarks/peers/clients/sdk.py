@@ -8,6 +8,7 @@ it. Like that script it takes what comes: neither finish_reason nor an empty tex
 import asyncio
 import json
 import sys
+from typing import TextIO
 
 import openai
 import uvloop
@@ -44,27 +45,32 @@ async def patient_answer(client: openai.AsyncOpenAI, prompt: str) -> tuple[str, 
     return None
 
 
-async def main(job: dict) -> None:
-    with open(job["problems"]) as lines:
-        problems = [json.loads(line) for line in lines]
+async def main(job: dict, problems: list[dict], out: TextIO) -> None:
     turn = asyncio.Semaphore(job["streams"])
     client = openai.AsyncOpenAI(
         api_key="none", base_url=f"{job['url']}/v1", max_retries=TRIES, timeout=600
     )
+
+    async def one(row: dict) -> None:
+        async with turn:
+            texts = await patient_answer(client, row["problem"])
+        if texts is not None:
+            reasoning, response = texts
+            made = {"id": row["id"], "reasoning": reasoning, "response": response}
+            out.write(json.dumps(made) + "\n")
+
+    async with client:
+        await asyncio.gather(*(one(row) for row in problems))
+
+
+def start(path: str) -> None:
+    with open(path) as file:
+        job = json.load(file)
+    with open(job["problems"]) as lines:
+        problems = [json.loads(line) for line in lines]
     with open(job["out"], "w") as out:
-
-        async def one(row: dict) -> None:
-            async with turn:
-                texts = await patient_answer(client, row["problem"])
-            if texts is not None:
-                reasoning, response = texts
-                made = {"id": row["id"], "reasoning": reasoning, "response": response}
-                out.write(json.dumps(made) + "\n")
-
-        async with client:
-            await asyncio.gather(*(one(row) for row in problems))
+        uvloop.run(main(job, problems, out))
 
 
 if __name__ == "__main__":
-    with open(sys.argv[1]) as file:
-        uvloop.run(main(json.load(file)))
+    start(sys.argv[1])

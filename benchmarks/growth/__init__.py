@@ -1,0 +1,1 @@
+"""How costs grow with problems, finished samples and streams: `python -m benchmarks.growth`."""
