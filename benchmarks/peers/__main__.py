@@ -52,7 +52,7 @@ def main(argv: Sequence[str]) -> int:
     results: dict[str, dict[str, Account]] = defaultdict(dict)
     for (world_name, peer_name), accounts in runs.items():
         results[world_name][peer_name] = median_of(accounts)
-    head = machine(peers, args.runs, minutes)
+    head = machine(peers, args, minutes)
     write(args.out, page.page(results, worlds, args.runs, head, missing), runs)
     (args.out / "peers.svg").write_text(page.plots(results, worlds, peers))
     print(f"{args.out / 'peers.md'}: {minutes:.1f} minutes")
@@ -112,15 +112,17 @@ def say(world: World, peer: Peer, one: Account, number: int) -> None:
     )
 
 
-def machine(peers: Sequence[Peer], runs: int, minutes: float) -> list[str]:
+def machine(peers: Sequence[Peer], args: argparse.Namespace, minutes: float) -> list[str]:
     """What it ran on, and how to read it."""
     commit = git_commit()
+    words = f"--runs {args.runs}" + (" --quick" if args.quick else "")
+    load = os.getloadavg()[2]
     versions = ", ".join(f"{peer.title} {peer.version}".strip() for peer in peers)
     streaming = [peer.title for peer in peers if peer.streams]
     whole = [peer.title for peer in peers if not peer.streams]
     lines = [
-        f"`python -m benchmarks.peers --runs {runs}` took {minutes:.0f} minutes at commit"
-        f" {commit[:12]} on {os.cpu_count()} cores, Python"
+        f"`python -m benchmarks.peers {words}` took {minutes:.0f} minutes at commit {commit[:12]} on"
+        f" {os.cpu_count()} cores (load average of the last quarter of an hour: {load:.1f}), Python"
         f" {platform.python_version()}: {versions}.",
         "",
         f"The fake provider has the last core, the client the other {len(cores()) - 1}: with two"
