@@ -4,7 +4,7 @@ is a parameter.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, inf
 
 from generator.config import UNBOUNDED, BudgetConfig, LaneConfig
@@ -14,6 +14,7 @@ from generator.lanes.windows import Windows, windows_of
 DAY_SECONDS = 86_400.0
 DAY_MINUTES = 1440
 DAY_HOURS = 24
+RATE_KEYS = ("concurrency", "requests_per_minute", "tokens_per_minute")
 LOOK_AHEAD_DAYS = 7  # over which the share of open hours is taken
 
 
@@ -40,6 +41,9 @@ class LanePace:
     samples_per_day: float
     binding: str  # the configuration's key that keeps it from more
     open_share: float  # of the week
+    day_quota: float = inf  # samples that a day's calls, tokens and dollars allow
+    rate_per_day: float = 0.0  # as if its day had no quota
+    rate_binding: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,9 @@ def forecast(
     `now`: seconds since 1970, for the windows.
     """
     paces = lane_paces(lanes, expected, now)
+    one_day = _within_one_day(samples, expected, lanes, budget, paces)
+    if one_day is not None:
+        return one_day
     fastest = max(paces, key=lambda name: paces[name].samples_per_day)
     binding = f"lane {fastest}: {paces[fastest].binding}"
     all_lanes_per_day = sum(pace.samples_per_day for pace in paces.values())
@@ -103,6 +110,65 @@ def forecast(
         lanes=shares,
         left_over=max(0.0, samples - reached_samples),
     )
+
+
+def _within_one_day(
+    samples: int,
+    expected: Expected,
+    lanes: Sequence[LaneConfig],
+    budget: BudgetConfig,
+    paces: Mapping[str, LanePace],
+) -> Forecast | None:
+    """Work for which one day's quotas suffice: they slow nothing down. None where they do not, or
+    where dollars in total or a batch's window bind.
+    """
+    prices = {lane.name: usd_per_sample(lane, expected) for lane in lanes}
+    per_day, _ = _least(_day_limits(budget, expected, max(prices.values())))
+    capacity = sum(min(pace.rate_per_day, pace.day_quota) for pace in paces.values())
+    has_batches = any(lane.mode == "batch" for lane in lanes)
+    if has_batches or not 0 < samples <= min(capacity, per_day):
+        return None
+    days = _days_for(samples, list(paces.values()))
+    shares = []
+    for lane in lanes:
+        pace = paces[lane.name]
+        count = min(pace.rate_per_day * days, pace.day_quota)
+        if count < pace.day_quota:
+            pace = replace(pace, samples_per_day=pace.rate_per_day, binding=pace.rate_binding)
+        usd = count * prices[lane.name]
+        if lane.usd_total and usd > lane.usd_total:
+            return None
+        shares.append(LaneForecast(lane.name, pace, count, usd))
+    all_usd = sum(share.usd for share in shares)
+    if budget.usd_total and all_usd > budget.usd_total:
+        return None
+    last = max(shares, key=lambda share: (share.samples < share.pace.day_quota, share.samples))
+    return Forecast(
+        samples=samples,
+        calls=samples * expected.calls,
+        tokens=samples * expected.tokens,
+        usd=all_usd,
+        days=days,
+        binding=f"lane {last.name}: {last.pace.binding}",
+        lanes=shares,
+        left_over=0.0,
+    )
+
+
+def _days_for(samples: float, paces: Sequence[LanePace]) -> float:
+    """The part of a day after which lanes at their rates, each up to its quota, have done it."""
+    days = 0.0
+    working_paces = [pace for pace in paces if pace.rate_per_day]
+    for pace in sorted(working_paces, key=lambda pace: pace.day_quota / pace.rate_per_day):
+        rate = sum(each.rate_per_day for each in working_paces)
+        end = days + samples / rate
+        used_up_at = pace.day_quota / pace.rate_per_day
+        if end <= used_up_at:
+            return end
+        samples -= (used_up_at - days) * rate
+        days = used_up_at
+        working_paces.remove(pace)
+    return days
 
 
 def _lane_share(
@@ -144,7 +210,16 @@ def lane_pace(lane: LaneConfig, expected: Expected, now: float, sharing: int = 1
         sample_tokens = max(expected.tokens, 1.0)
         limits["tokens_per_minute"] = lane.tokens_per_minute * open_minutes / sample_tokens
     samples_per_day, key = _least(limits)
-    return LanePace(samples_per_day / sharing, key if share else "windows", share)
+    rate, rate_key = _least({name: limits[name] for name in RATE_KEYS if name in limits})
+    quota, _ = _least({name: limits[name] for name in limits if name not in RATE_KEYS})
+    return LanePace(
+        samples_per_day / sharing,
+        key if share else "windows",
+        share,
+        day_quota=quota / sharing,
+        rate_per_day=rate / sharing,
+        rate_binding=rate_key,
+    )
 
 
 @dataclass(frozen=True, slots=True)

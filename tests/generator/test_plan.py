@@ -43,6 +43,25 @@ def test_without_quotas_it_is_concurrency_and_duration() -> None:
     assert pace.binding == "concurrency"
 
 
+def test_what_one_days_quotas_allow_is_not_slowed_down_by_them() -> None:
+    lane = lane_config(concurrency=10, calls_per_day=20_000, price_out=1.0, usd_per_day=5.0)
+    outlook = forecast(960, ONE, [lane], BudgetConfig(), MONDAY)
+    assert outlook.days * 86400 == pytest.approx(960 * 30 / 10)
+    assert outlook.binding == "lane lane: concurrency"
+    assert outlook.usd == pytest.approx(960 * 900 / 1e6)
+
+
+def test_a_lane_that_has_used_its_day_leaves_the_rest_to_the_others() -> None:
+    lanes = [
+        lane_config("free", concurrency=10, calls_per_day=100),
+        lane_config("paid", concurrency=10),
+    ]
+    outlook = forecast(1000, ONE, lanes, BudgetConfig(), MONDAY)
+    assert [lane.samples for lane in outlook.lanes] == [pytest.approx(100), pytest.approx(900)]
+    assert outlook.days * 86400 == pytest.approx(900 * 30 / 10)
+    assert outlook.binding == "lane paid: concurrency"
+
+
 def test_windows_take_their_share_and_a_closed_lane_takes_for_ever() -> None:
     assert open_share(Windows(["mon-fri 00:00-12:00"]), MONDAY) == pytest.approx(5 * 12 / (7 * 24))
     assert open_share(Windows([]), MONDAY) == 1.0
