@@ -11,15 +11,24 @@ from typing import Any
 
 import psutil
 import pytest
+from safetensors.torch import load_file, save_file
 
 from shared.errors import InputError
 from tests.trainer.corpora import trace, write_corpus
 from tests.trainer.process_runs import ROOT, finish, metrics, start, wait_for, write_config
+from tests.trainer.tiny_models import save_model
 from trainer.config import TrainerConfig
 from trainer.layers.backends import open_backend
 
 TABLES: dict[str, Any] = {
-    "train": {"max_steps": 0, "epochs": 3, "holdout": 0.1, "merge": False, "save_steps": 2},
+    "train": {
+        "max_steps": 0,
+        "epochs": 3,
+        "holdout": 0.1,
+        "merge": False,
+        "save_steps": 2,
+        "max_grad_norm": 0.1,  # clips every step
+    },
     "probe": {"problems": 0},
 }
 FULL = {**TABLES, "method": "full", "train": {**TABLES["train"], "learning_rate": 1e-3}}
@@ -62,6 +71,25 @@ def test_adapters_on_sharded_weights_take_the_steps_of_one_process(
     (newest,) = (run / "checkpoints").glob("checkpoint-8")
     weights = {file.name for file in newest.glob("*.safetensors")}
     assert weights == {"adapter_model.safetensors"}  # no frozen weight is saved
+
+
+def test_first_small_updates_on_sharded_weights_do_as_much_as_on_whole_ones_in_bfloat16(
+    tmp_path: Path, short_corpus: Path
+) -> None:
+    """Of a model whose layers put out numbers as large as a 7B one's, beside such updates."""
+    model = save_model(tmp_path / "model", hidden=128)
+    weights = load_file(model / "model.safetensors")
+    scaled = {name: 4 * w if "proj.weight" in name else w for name, w in weights.items()}
+    save_file(scaled, model / "model.safetensors", metadata={"format": "pt"})
+    train = {**TABLES["train"], "precision": "bf16", "learning_rate": 1e-4, "max_steps": 5}
+    tables = {**TABLES, "train": train}
+    expected = curve_of_one(tmp_path / "one", model, short_corpus, tables)
+    config = write_config(tmp_path / "two", model, short_corpus, **tables)
+    command = ["run", str(config), "--gpus", "2", "--set", "train.fsdp=on"]
+    code, output = finish(start(*command, **ONE_THREAD))
+    assert code == 0, output
+    losses = list(metrics(tmp_path / "two/run").values())
+    assert losses == pytest.approx(expected, abs=6e-4)  # with PEFT's layers 2e-3 at the third
 
 
 def test_a_killed_process_ends_the_other_and_the_same_command_gives_the_undisturbed_curve(

@@ -200,13 +200,13 @@ def _load_trl(config: TrainerConfig, setup: Setup) -> Any:
 
 
 def _load_sharded(config: TrainerConfig, setup: Setup) -> Any:
-    """The model on the host, then its shards on the cards. Layers keep PEFT's way: the shorter one
-    of ours holds copies of whole weights.
+    """The model on the host, then its shards on the cards. The MLP's three maps go their shorter
+    way one by one: together they hold copies of whole weights.
     """
     import torch
     from transformers import AutoModelForCausalLM
 
-    from trainer.layers.fused_lora import use_gpu_kernels
+    from trainer.layers.fused_lora import fuse_linear_maps, use_gpu_kernels
     from trainer.layers.long_rope import rotate_by_own_length
     from trainer.layers.packed_attention import ATTENTION
     from trainer.layers.sharding import loading_in_turns, shard
@@ -227,6 +227,7 @@ def _load_sharded(config: TrainerConfig, setup: Setup) -> Any:
         use_gpu_kernels(model, gpu=setup.device.startswith("cuda"))
         _set_checkpointing(model, setup)
         shard(model, full=full, dtype=_dtype(setup), device=torch.device(setup.device))
+    fuse_linear_maps(model)  # after it: copies of the adapters stand where these now are
     return model
 
 

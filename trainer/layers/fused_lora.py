@@ -7,10 +7,15 @@ the large products themselves (T tokens, s = alpha / r, M' the transpose of M):
 
     gate, up     [x | s x A'] [W | B]'       one product for base and adapter; both projections share [x | s x A']
     down         its gradient likewise: [dy | dy B] [W ; s A]
-    q, k, v, o   y = x W';  y += (s x A') B' the second product adds into the first
+    q, k, v, o   y = (s x A') B';  y += x W' the large product adds into the small one
 
 Shapes: x [T, in], W [out, in], A [r, in], B [out, r]. In the code a gradient to a tensor is named
 grad_ and the tensor; `x_a` is x through A, the r numbers of each token.
+
+The adapter never comes last, as it does in PEFT: a young one is smaller than half of what bfloat16
+can tell apart at y's size, so a rounded x W' would swallow it. After the first update of a 7B
+student nine tenths of down's adapter went that way, and three quarters of the others'
+(docs/experiments/trainer.md). A product that adds to the adapter's share rounds once, at the end.
 
 For that, the frozen weights of gate, up and down live in a slightly wider matrix that has room for
 the adapter. What the optimiser moves stays where PEFT keeps it, in float32; before each forward
@@ -61,10 +66,23 @@ def fuse(model: Any, *, gpu: bool) -> None:
     adapters = [linear.adapter for linear in linears]
     for mlp in mlps:
         adapters += _Mlp(mlp, gated_product).adapters
-    copies = AdapterCopies(adapters)
-    if lora_layers:
-        model.get_base_model().get_decoder().register_forward_pre_hook(lambda *_: copies.refresh())
+    _refresh_before_forward(model, adapters)
     use_gpu_kernels(model, gpu=gpu)
+
+
+def fuse_linear_maps(model: Any) -> None:
+    """Give each LoRA layer of `model` its shorter way on its own, the MLP's as well: nothing
+    is kept of a frozen weight, which may be a shard (`trainer.layers.sharding`). In place.
+    """
+    lora_layers = [module for module in model.modules() if is_plain_lora(module)]
+    _refresh_before_forward(model, [_Linear(module).adapter for module in lora_layers])
+
+
+def _refresh_before_forward(model: Any, adapters: list[Adapter]) -> None:
+    if not adapters:
+        return
+    copies = AdapterCopies(adapters)
+    model.get_base_model().get_decoder().register_forward_pre_hook(lambda *_: copies.refresh())
 
 
 def use_gpu_kernels(model: Any, *, gpu: bool) -> None:
@@ -79,7 +97,7 @@ def has_liger() -> bool:
 
 
 class _Linear:
-    """A LoRA layer on its own: q, k, v, o."""
+    """A LoRA layer on its own: q, k, v, o; of a sharded model all of them."""
 
     def __init__(self, module: Any) -> None:
         self.adapter = Adapter.of(module)
@@ -98,12 +116,14 @@ class _Linear:
 
 
 class _LoraLinear(torch.autograd.Function):  # type: ignore[misc]
-    """[T, in] -> [T, out]: x W' + bias + s (x A') B'."""
+    """[T, in] -> [T, out]: s (x A') B' + x W' + bias, in this order."""
 
     @staticmethod
     def forward(context: Any, x: Tensor, base: Any, adapter: Adapter, *_: Tensor) -> Tensor:
         x_a = x @ adapter.a.T  # [T, r], scaled: `adapter.a` is s A
-        out = functional.linear(x, base.weight, base.bias).addmm_(x_a, adapter.b.T)
+        out = (x_a @ adapter.b.T).addmm_(x, base.weight.T)
+        if base.bias is not None:
+            out += base.bias  # larger than a young adapter, so not before the product either
         context.save_for_backward(x, x_a)
         context.base = base
         context.adapter = adapter
@@ -164,7 +184,7 @@ class _Mlp:
         a, b = self.down.masters
         # Detached: `_Down` sends the gradient of both ways to `inner`.
         inner_a = inner.detach() @ (a * self.down.scale).to(inner.dtype).T  # [T, r]
-        adapter_out = functional.linear(inner_a, b.to(inner.dtype), self.down.base.bias)  # [T, out]
+        adapter_out = inner_a @ b.to(inner.dtype).T  # [T, out]
         out: Tensor = _Down.apply(inner, adapter_out, self)
         return out.view(*x.shape[:-1], -1)
 
@@ -238,7 +258,10 @@ class _Down(torch.autograd.Function):  # type: ignore[misc]
     def forward(context: Any, inner: Tensor, adapter_out: Tensor, mlp: _Mlp) -> Tensor:
         context.mlp = mlp
         context.mark_dirty(adapter_out)
-        return adapter_out.addmm_(inner, mlp.down.base.weight.T)
+        out = adapter_out.addmm_(inner, mlp.down.base.weight.T)
+        if mlp.down.base.bias is not None:
+            out += mlp.down.base.bias
+        return out
 
     @staticmethod
     def backward(context: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None]:

@@ -196,7 +196,7 @@ def _sharding_choices(config: TrainerConfig, world: int, backend: str) -> tuple[
     if config.train.fsdp == "on":
         return (True,)
     # Adapters on sharded weights are for those who ask: on cards their first updates were weaker
-    # than those of a whole model (docs/experiments/trainer.md).
+    # than those of a whole model, and the mend was not run there (docs/experiments/trainer.md).
     return (False, True) if config.method == "full" else (False,)
 
 

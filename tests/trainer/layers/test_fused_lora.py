@@ -3,6 +3,8 @@ what they promise.
 """
 
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,8 +16,8 @@ from shared.rendering import ChatRenderer
 from tests.trainer import tiny_models
 from tests.trainer.corpora import trace
 from trainer.data.examples import Encoder, Example
-from trainer.layers.fused_lora import fuse
-from trainer.layers.loss import loss_sum
+from trainer.layers.fused_lora import fuse, fuse_linear_maps
+from trainer.layers.loss import hidden_states, loss_sum
 from trainer.layers.packed_attention import ATTENTION, register_attention
 from trainer.layers.packing import PackedBatch, pack_examples
 
@@ -93,6 +95,35 @@ def test_bfloat16_is_as_near_to_float32_as_peft_is(batch: PackedBatch) -> None:
             / len(slopes)
         )
     assert errors[1] < 1.2 * errors[0]
+
+
+def what_a_first_update_changes(
+    batch: PackedBatch, dtype: torch.dtype, way: Callable[[Any], None]
+) -> torch.Tensor:
+    """[T, H] float32: the hidden states with B = +-1e-4, less those of adapters that are new."""
+    register_attention()
+    made = tiny_models.model(hidden=128).to(torch.bfloat16).to(dtype)
+    made.set_attn_implementation(ATTENTION)
+    torch.manual_seed(3)
+    model = get_peft_model(made, LoraConfig(r=8, lora_alpha=16, target_modules="all-linear"))
+    way(model)
+    in_bfloat16 = torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16)
+    with torch.no_grad(), in_bfloat16:
+        before = hidden_states(model, batch).float()
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.copy_(1e-4 * torch.randn(parameter.shape).sign())
+        return hidden_states(model, batch).float() - before
+
+
+@pytest.mark.parametrize("way", [partial(fuse, gpu=False), fuse_linear_maps], ids=["whole", "one"])
+def test_a_first_small_update_is_not_swallowed_by_bfloat16(
+    batch: PackedBatch, way: Callable[[Any], None]
+) -> None:
+    exact = what_a_first_update_changes(batch, torch.float32, lambda model: None)
+    rounded = what_a_first_update_changes(batch, torch.bfloat16, way)
+    share = (rounded * exact).sum() / (exact * exact).sum()
+    assert share == pytest.approx(1.0, abs=0.15)  # PEFT's own layers: not one number changes
 
 
 def test_an_adapter_that_is_off_or_merged_leaves_the_base_or_the_merged_model(
