@@ -1,6 +1,6 @@
 """The same work given to Stillhouse, bespokelabs-curator, data-designer and the plain openai SDK.
 
-    python -m benchmarks.peers [--runs 5] [--quick] [--worlds short r1 faults limit]
+    python -m benchmarks.peers [--runs 5] [--quick] [--worlds start short r1 faults limit]
         [--clients stillhouse sdk curator designer] [--out docs/experiments]
 
 Each peer comes from PyPI into an environment of its own (`.cache/peers`, once). One fake provider,

@@ -58,7 +58,8 @@ def describe(world: World, runs: int) -> str:
     length = f"{world.tokens} tokens" if world.tokens else "log-normal, median 900, at most 16,000"
     pace = f"{world.rate:g} tokens/s a stream" if world.rate else "sent at once"
     parts = [
-        f"{world.rows:,} problems, at most {world.streams} calls at once; answers of {length}",
+        f"{world.rows:,} problem{'s' if world.rows > 1 else ''}, at most {world.streams} at once;"
+        f" answers of {length}",
         f"{pace} after {1000 * world.latency:g} ms",
     ]
     if world.faults:
@@ -109,7 +110,7 @@ def plots(results: Results, worlds: Sequence[World], peers: Sequence[Peer]) -> s
 
     def panel(title: str, column: str) -> Bars:
         groups = {
-            world.title.removeprefix("an ")[:24]: {
+            world.label: {
                 TITLES[name]: float(getattr(one, column))
                 for name, one in results[world.name].items()
             }

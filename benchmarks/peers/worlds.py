@@ -57,10 +57,11 @@ class World:
     per_minute: int = 0
     burst: int = 1
     side_by_side: bool = False
+    label: str = ""  # in a plot
 
     def quick(self) -> "World":
         """The same with fewer rows."""
-        return replace(self, rows=max(20, self.rows // QUICK))
+        return replace(self, rows=max(min(self.rows, 20), self.rows // QUICK))
 
     def tokens_of(self, number: int) -> int:
         """Tokens of this problem's answer, the last of them its response."""
@@ -80,8 +81,17 @@ class World:
 
 
 WORLDS = (
-    World("short", "many short calls", rows=2000, streams=128, tokens=60),
-    World("r1", "R1-like lengths", rows=160, streams=160, tokens=0, rate=1200.0),
+    World(
+        "start",
+        "one call: what starting costs",
+        rows=1,
+        streams=1,
+        tokens=60,
+        side_by_side=True,
+        label="one call",
+    ),
+    World("short", "many short calls", 2000, 128, 60, label="short calls"),
+    World("r1", "R1-like lengths", 160, 160, 0, rate=1200.0, label="R1-like lengths"),
     World(
         "faults",
         "a quarter of all calls fails",
@@ -90,6 +100,7 @@ WORLDS = (
         tokens=120,
         rate=400.0,
         faults={"429": 0.05, "500": 0.05, "torn": 0.05, "empty": 0.05, "truncated": 0.05},
+        label="a quarter fails",
     ),
     World(
         "limit",
@@ -101,6 +112,7 @@ WORLDS = (
         per_minute=300,
         burst=20,
         side_by_side=True,
+        label="300 a minute",
     ),
 )
 
