@@ -23,7 +23,7 @@ Point = dict[str, float]
 PROMISED_SECONDS = 5.0  # until a million finished samples are resumed
 PROMISED_MEGABYTES = 200.0
 PROMISED_BYTES = 80.0  # of settling, a problem
-CONSTANT_BYTES = 10_000_000  # of settling, whatever the size
+CONSTANT_BYTES = 5_000_000  # of settling, whatever the size
 # What is measured: the sizes, the function of (folder, size), and the words for both.
 STAGES: Mapping[str, tuple[str, Callable[[Path, int], Point], str]] = {
     "screening": ("problems", costs.screening, "problems, screened before the first call"),

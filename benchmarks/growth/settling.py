@@ -5,7 +5,6 @@ python -m benchmarks.growth.settling RECORDS FOLDER    prints bytes a problem an
 
 import json
 import multiprocessing
-import resource
 import sys
 import time
 from pathlib import Path
@@ -47,11 +46,12 @@ def build(folder: Path, count: int) -> None:
 def settle(folder: Path) -> dict[str, float]:
     """Decide, and say what it took: memory beyond what was there before it began."""
     index = DuplicateIndex(folder, NEAR)
-    before = _resident_bytes()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before = _bytes_of("VmRSS")
     began = time.process_time()
     duplicates = index.settle()
     seconds = time.process_time() - began
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = _bytes_of("VmHWM")
     index.close()
     return {
         "bytes_a_problem": (peak - before) / duplicates.rows,
@@ -60,9 +60,10 @@ def settle(folder: Path) -> dict[str, float]:
     }
 
 
-def _resident_bytes() -> int:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize()
+def _bytes_of(name: str) -> int:
+    """A figure of this process's memory, as /proc/self/status names it."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(name))
 
 
 def main(argv: list[str]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 PROBLEMS = 500_000
 PROMISED = 80  # bytes a problem, as generator/screening/duplicates.py says
-CONSTANT = 10_000_000  # bytes, whatever the size: a block of pairs, a block of rows
+CONSTANT = 5_000_000  # bytes, whatever the size: a block of pairs, a block of rows
 
 
 def test_settling_takes_the_bytes_a_problem_that_its_docstring_promises(tmp_path: Path) -> None:
