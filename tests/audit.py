@@ -21,7 +21,9 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 CONSTRAINTS = Path(__file__).parents[1] / "constraints"
-CLEAN, VULNERABLE, DID_NOT_RUN = 0, 1, 2
+CLEAN = 0
+VULNERABLE = 1
+DID_NOT_RUN = 2
 SECONDS_MAX = 300  # for one environment
 CANARY = "jinja2==3.1.5"  # known to be vulnerable: an audit that does not say so has looked nowhere
 _PIN = re.compile(r"([A-Za-z0-9_.-]+)(?:\[[^\]]*\])?==([^\s;#]+)")

@@ -116,7 +116,8 @@ def main(argv: Sequence[str]) -> int:
                 if command.mark or arguments.list:
                     print(f"{page}: {command.text}  [{command.mark or 'run'}]", flush=True)
                     continue
-                wrong += not run(command, running)
+                if not run(command, running):
+                    wrong += 1
     finally:
         for process in running:
             os.killpg(process.pid, signal.SIGTERM)

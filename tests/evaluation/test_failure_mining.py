@@ -237,15 +237,18 @@ def test_a_corpus_is_a_source_and_a_problem_with_several_traces_is_taken_once(
 def test_the_command_writes_it_and_says_where(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run, train = run_failing(tmp_path, "dice"), source(tmp_path / "train.jsonl")
+    run = run_failing(tmp_path, "dice")
+    train = source(tmp_path / "train.jsonl")
     assert main(["weak", str(run), "--source", str(train), "--out", str(tmp_path / "w.jsonl")]) == 0
     assert len(written(tmp_path / "w.jsonl")) == 4
     assert f"{tmp_path}/w.jsonl: 4 problems" in capsys.readouterr().out
 
 
 def test_no_file_of_others_is_replaced_and_nothing_is_written_into_a_corpus(tmp_path: Path) -> None:
-    run, train = run_failing(tmp_path, "dice"), source(tmp_path / "train.jsonl")
-    own_file, shard = tmp_path / "mine.jsonl", tmp_path / "corpus/traces/shard-000000.jsonl"
+    run = run_failing(tmp_path, "dice")
+    train = source(tmp_path / "train.jsonl")
+    own_file = tmp_path / "mine.jsonl"
+    shard = tmp_path / "corpus/traces/shard-000000.jsonl"
     shard.parent.mkdir(parents=True)
     for path, words in ((own_file, "--force"), (shard, "inside the corpus")):
         path.write_text("by hand")

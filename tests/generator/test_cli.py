@@ -26,7 +26,8 @@ def test_a_missing_configuration_file_is_named(tmp_path: Path) -> None:
 def test_bad_toml_is_named_with_its_line(tmp_path: Path) -> None:
     config = tmp_path / "bad.toml"
     config.write_text('corpus = "x"\n[problems\nsource = "y"\n')
-    assert "bad.toml: not valid TOML" in (line := complaint("run", config))
+    line = complaint("run", config)
+    assert "bad.toml: not valid TOML" in line
     assert "line 2" in line
 
 

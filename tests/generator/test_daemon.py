@@ -84,7 +84,8 @@ def test_a_hundred_calls_a_day_are_a_hundred_at_the_server_over_two_starts_with_
             lane__day_timezone="Asia/Shanghai",
             daemon__wait=False,
         )
-        first_run, second_run = generator("run", config), generator("run", config)
+        first_run = generator("run", config)
+        second_run = generator("run", config)
         assert (first_run.returncode, second_run.returncode) == (3, 3), first_run.stderr
         assert "local has used 100 of 100 calls today" in first_run.stderr
         assert "Asia/Shanghai" in second_run.stderr

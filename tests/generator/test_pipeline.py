@@ -37,7 +37,8 @@ VOICES = [
 def write_replay(folder: Path, count: int) -> tuple[Path, Path, dict[str, tuple[str, str]]]:
     """Problems with gold, a replay file that answers them, and what it says by problem."""
     answers_by_problem = {}
-    problems, replay = folder / "problems.jsonl", folder / "replay.jsonl"
+    problems = folder / "problems.jsonl"
+    replay = folder / "replay.jsonl"
     with problems.open("w") as problem_file, replay.open("w") as answers:
         for number in range(count):
             text = f"What is {number} + {number}? ({number}: näher {{betrachtet}})"
@@ -102,10 +103,8 @@ def test_failures_of_every_kind_end_as_one_row_a_sample_and_no_wrong_answer_is_k
         )
         process = generator("run", config)
         assert process.returncode == 0, process.stderr
-    kept_rows, rejected_rows = (
-        rows(tmp_path / "corpus", "traces"),
-        rows(tmp_path / "corpus", "rejected"),
-    )
+    kept_rows = rows(tmp_path / "corpus", "traces")
+    rejected_rows = rows(tmp_path / "corpus", "rejected")
     ids = [row["id"] for row in kept_rows + rejected_rows]
     assert len(ids) == len(set(ids)) == 200
     assert {row["problem_id"] for row in kept_rows + rejected_rows} == {
@@ -139,7 +138,8 @@ def test_the_key_is_in_no_file_and_no_output_even_when_the_provider_repeats_it(
     tmp_path: Path,
 ) -> None:
     secret = 'sk-"quoted\\key"/0123456789abcdef'
-    problems, replay = tmp_path / "problems.jsonl", tmp_path / "replay.jsonl"
+    problems = tmp_path / "problems.jsonl"
+    replay = tmp_path / "replay.jsonl"
     problem_rows = [{"problem": f"Echo {n}", "answer": "1"} for n in range(4)]
     reply_rows = [
         {"problem": "Echo 0", "status": 400, "response": f"key {secret} may not do this"},

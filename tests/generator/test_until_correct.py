@@ -33,7 +33,8 @@ def play(rule: Rule, success: float, draw: random.Random) -> list[Sample]:
 def test_until_one_correct_of_eight_spends_what_the_optimum_spends_and_nothing_after_a_correct_one() -> (
     None
 ):
-    rule, draw = Rule(until_correct=1, max_samples=8), random.Random(4)
+    rule = Rule(until_correct=1, max_samples=8)
+    draw = random.Random(4)
     rates = [draw.random() for _ in range(20_000)]
     plays = [play(rule, rate, draw) for rate in rates]
     # The best that the rule allows asks one by one until the first correct one: 1 + (1 - p) + … +
@@ -46,7 +47,8 @@ def test_until_one_correct_of_eight_spends_what_the_optimum_spends_and_nothing_a
 
 @pytest.mark.parametrize("wanted", [2, 3, 4])
 def test_no_more_correct_ones_are_bought_than_wanted(wanted: int) -> None:
-    rule, draw = Rule(until_correct=wanted, max_samples=12), random.Random(wanted)
+    rule = Rule(until_correct=wanted, max_samples=12)
+    draw = random.Random(wanted)
     for _ in range(2000):
         samples = play(rule, draw.random(), draw)
         assert sum(sample.verdict == "correct" for sample in samples) <= wanted
@@ -71,7 +73,9 @@ def test_the_chance_agrees_with_a_simulation() -> None:
     while hits[1] < 4000:
         rate = draw.random()
         if sum(draw.random() < rate for _ in range(5)) == 1:  # one of five was correct
-            hits[0] += sum(draw.random() < rate for _ in range(3)) >= 2
+            num_right = sum(draw.random() < rate for _ in range(3))
+            if num_right >= 2:
+                hits[0] += 1
             hits[1] += 1
     assert chance_of_reaching(2, 3, 1, 4) == pytest.approx(hits[0] / hits[1], abs=0.03)
     assert chance_of_reaching(1, 4, 0, 0) == pytest.approx(4 / 5)

@@ -148,7 +148,8 @@ async def test_a_followed_file_whose_last_line_is_still_being_written_is_looked_
     tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(generator.work_queue, "FOLLOW_SECONDS", 0.05)
-    path, torn_looks = tmp_path / "problems.jsonl", queue.Queue[bool]()
+    path = tmp_path / "problems.jsonl"
+    torn_looks = queue.Queue[bool]()
     path.write_text('{"problem": "one", "answer": "1"}\n')
 
     def opened() -> Iterator[Problem]:
@@ -206,7 +207,7 @@ async def test_the_next_run_may_start_where_all_before_is_finished_and_never_beh
         Rule(),
         on_place=lambda place: places.append(place.read),
     )
-    asks = [ask for _ in range(200) if (ask := await feed.next())]
+    asks = [await feed.next() for _ in range(200)]
     for ask in reversed(asks[1:]):
         ledger.add_sample(trace(ask.problem.text), AT)
         feed.settle(ask.problem)

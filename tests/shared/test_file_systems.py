@@ -12,7 +12,12 @@ from shared.file_systems import _mounted_as, _statfs_type, cluster_name, network
 
 ROOT = Path(__file__).parents[2]
 # linux/magic.h
-PROC, NFS, CIFS, V9FS, FUSE, LUSTRE = 0x9FA0, 0x6969, 0xFF534D42, 0x01021997, 0x65735546, 0x0BD00BD0
+PROC = 0x9FA0
+NFS = 0x6969
+CIFS = 0xFF534D42
+V9FS = 0x01021997
+FUSE = 0x65735546
+LUSTRE = 0x0BD00BD0
 IN_FRONT = """
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -22,7 +22,8 @@ def test_no_pin_asks_for_a_newer_python_than_the_project() -> None:
     ]
     oldest = python_range.removeprefix(">=") + ".0"
     assert oldest == "3.11.0"
-    bad_pins, looked_at = [], 0
+    bad_pins = []
+    looked_at = 0
     for line in (ROOT / "constraints" / f"{NAME}.txt").read_text().splitlines():
         package = line.partition("==")[0].strip()
         if not package or package.startswith("#"):

@@ -17,8 +17,10 @@ THINGS = ("apples", "books", "coins", "pens")
 def trace(number: int = 0, sample: int = 0, **changes: Any) -> Trace:
     """A correct trace of a word problem made from `number`."""
     rng = random.Random(number)
-    name, thing = rng.choice(NAMES), rng.choice(THINGS)
-    have, more = number % 90 + 2, rng.randrange(2, 90)
+    name = rng.choice(NAMES)
+    thing = rng.choice(THINGS)
+    have = number % 90 + 2
+    more = rng.randrange(2, 90)
     problem = (
         f"{name} has {have} {thing} and gets {more} more, in week {number}. How many {thing} does"
         f" {name} have now?"

@@ -65,7 +65,8 @@ def peft_alone(
     optimiser = torch.optim.AdamW(
         [p for p in model.parameters() if p.requires_grad], weight_decay=0.0
     )
-    steps, stream = training.steps_of(setting, len(own)), training.batches(own, setting)
+    steps = training.steps_of(setting, len(own))
+    stream = training.batches(own, setting)
     for step in range(steps):
         optimiser.param_groups[0]["lr"] = training.rate_at(setting, step, steps)
         drawn = next(stream)
@@ -164,7 +165,8 @@ def test_what_is_taken_near_failed_problems_is_of_their_kind_and_what_is_taken_a
     None
 ):
     drawn = weak_kinds.problems("test", set())
-    pool, fresh = list(islice(drawn, 1500)), list(islice(drawn, 300))
+    pool = list(islice(drawn, 1500))
+    fresh = list(islice(drawn, 300))
     failed_texts = [problem.question.text for problem in fresh if problem.rare][:20]
     rare = {
         arm: sum(p.rare for p in weak_kinds.chosen(arm, 0, pool, failed_texts, 150))

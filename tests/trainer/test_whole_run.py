@@ -200,7 +200,8 @@ def test_inspect_shows_a_row_and_writes_a_page(
 def test_a_merge_that_is_another_model_does_not_pass_the_proof(
     run: Path, model_folder: Path, tokenizer: Any
 ) -> None:
-    trained_model, base = _model(run / "merged"), _model(model_folder)
+    trained_model = _model(run / "merged")
+    base = _model(model_folder)
     prompts = eval_prompts(run, ChatRenderer.of(tokenizer))
     assert len(prompts) == 20
     before = observe(trained_model, tokenizer, prompts, END)
@@ -215,7 +216,8 @@ def test_a_merge_that_is_another_model_does_not_pass_the_proof(
 def test_answers_that_part_where_two_tokens_were_equally_likely_do_not_fail_a_proof() -> None:
     import torch
 
-    flat, clear = torch.zeros(1, 50), torch.zeros(1, 50)
+    flat = torch.zeros(1, 50)
+    clear = torch.zeros(1, 50)
     flat[0, :2] = torch.tensor([9.0, 8.999])
     clear[0, :2] = torch.tensor([9.0, 1.0])
     assert compare([Observed([0], flat)], [Observed([1], flat)]).holds
@@ -242,7 +244,8 @@ def test_a_gguf_file_of_another_model_does_not_pass_the_proof(
 ) -> None:
     folder = _run_of(tmp_path, model_folder, "llama")
     tokens = _tokenizer(model_folder)
-    chat, path = ChatRenderer.of(tokens), folder / "other.gguf"
+    chat = ChatRenderer.of(tokens)
+    path = folder / "other.gguf"
     write_gguf(model_folder, tokens, chat, path, "f16")
     assert not read_again(folder, path, tokens, chat).result.holds
 
@@ -257,7 +260,8 @@ def test_a_gguf_file_without_the_factors_of_llama_3s_rope_does_not_pass_the_proo
 
 
 def test_out_of_memory_halves_a_micro_batch_down_to_one_example_and_no_further() -> None:
-    micro, smaller_sizes = MicroBatch(rows=1 << 40, tokens=8192), []
+    micro = MicroBatch(rows=1 << 40, tokens=8192)
+    smaller_sizes = []
     while micro.halve(longest=1000):
         smaller_sizes.append(micro.tokens)
     assert smaller_sizes == [4096, 2048, 1024, 1000]

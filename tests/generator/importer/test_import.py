@@ -17,7 +17,8 @@ TEXT = "<think>\n{a} and {b}.\n</think>\n\nIt is \\boxed{{{c}}}."
 
 
 def row(number: int, wrong: bool = False, gold: bool = True) -> dict[str, Any]:
-    a, b = number, 2 * number
+    a = number
+    b = 2 * number
     answer = TEXT.format(a=a, b=b, c=a + b + (1 if wrong else 0))
     question = f"What is {a} plus {b}?\nPlease reason step by step, and put your final answer within \\boxed{{}}."
     messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]

@@ -102,7 +102,8 @@ async def browser() -> AsyncIterator[Page]:
 
 async def _port(path: Path) -> int:
     for _ in range(600):
-        if text := _text(path):
+        text = _text(path)
+        if text:
             return int(text.split()[0])
         await asyncio.sleep(0.1)
     raise AssertionError("Chromium did not start within 60 s")

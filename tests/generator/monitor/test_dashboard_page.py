@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tests.browser_page import chromium  # noqa: F401
-from tests.generator.monitor.test_server import TOKEN, served
+from tests.generator.monitor.served_run import TOKEN, served
 from tests.page_checks import check_page
 
 

@@ -1,147 +1,25 @@
-"""The HTTP server: who may ask what, what it says, and a dashboard that hostile text cannot
-break.
-"""
+"""The HTTP server: who may ask what, and what it says."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any, get_args
+from typing import get_args
 
 import aiohttp
 import pytest
 from yarl import URL
 
 from generator.monitor.server import Access, dashboard_server
-from generator.monitor.status import BudgetStatus, LaneState, LaneStatus, RunStatus
+from generator.monitor.status import LaneState
 from shared.errors import InputError
-from shared.records import Trace, Usage
-from tests.generator.monitor.browser import browser, chromium
-from tests.generator.process_runs import free_port
-
-HOSTILE = (
-    '<script>window.pwned=1;alert(1)</script><img src=x onerror="window.pwned=2"><svg'
-    " onload='window.pwned=3'>"
+from tests.generator.monitor.served_run import (
+    TOKEN,
+    TRACES,
+    RecordedControls,
+    a_status,
+    ask,
+    served,
 )
-TOKEN = "open sesame"
-
-
-def a_status(**changes: Any) -> RunStatus:
-    lane = LaneStatus(
-        name="free",
-        model=HOSTILE,
-        state="used up",
-        reason=f"free says {HOSTILE}",
-        in_flight=3,
-        waiting=4,
-        limit=8,
-        ceiling=64,
-        calls=100,
-        errors={HOSTILE: 7, "rate_limited": 2},
-        tokens=5000,
-        usd=0.25,
-        budgets=[BudgetStatus("free", "calls_per_day", 100, 100, "2026-11-25T16:00:00+00:00")],
-    )
-    fields: dict[str, Any] = {
-        "corpus": HOSTILE,
-        "phase": "idle",
-        "note": HOSTILE,
-        "started_at": "2026-11-24T00:00:00+00:00",
-        "at": "2026-11-24T01:00:00+00:00",
-        "elapsed_seconds": 3600.0,
-        "total": 50,
-        "done": 20,
-        "kept": 15,
-        "rejected": 5,
-        "verdicts": {"correct": 15, HOSTILE: 5},
-        "in_flight": 3,
-        "asking": 7,
-        "grading": 1,
-        "tokens": 5000,
-        "tokens_per_second": 90.0,
-        "errors": {HOSTILE: 7},
-        "usd": 0.25,
-        "eta_seconds": 60.0,
-        "lanes": [lane],
-    }
-    return RunStatus(**{**fields, **changes})
-
-
-def a_trace(number: int, text: str) -> Trace:
-    return Trace(
-        id=f"{number:016x}:0",
-        problem_id=f"{number:016x}",
-        sample=0,
-        source=text,
-        problem=text,
-        gold=text,
-        messages=[],
-        reasoning=text,
-        response=text,
-        final_answer=text,
-        verdict="correct",
-        reason=text,
-        checked_by="exact",
-        finish_reason="stop",
-        lane="free",
-        model=text,
-        model_returned=text,
-        params={},
-        usage=Usage(10, 20),
-        cost_usd=None,
-        timing={"first_token_seconds": 0.1, "total_seconds": 2.0},
-        attempts=1,
-        started_at="2026-11-24T00:00:00+00:00",
-        finished_at="2026-11-24T00:00:02+00:00",
-    )
-
-
-class RecordedControls:
-    """A run's controls that write down what they were asked."""
-
-    def __init__(self) -> None:
-        self.requests: list[str] = []
-
-    def pause(self, lane: str = "") -> None:
-        if lane not in ("", "free"):
-            raise KeyError(lane)
-        self.requests.append(f"pause {lane}".strip())
-
-    def resume(self, lane: str = "") -> None:
-        self.requests.append(f"resume {lane}".strip())
-
-    def drain(self, why: str) -> None:
-        self.requests.append("drain")
-
-    def reload(self) -> list[str]:
-        raise InputError("config.toml:3: lane.0.concurrency: must be a number")
-
-
-TRACES = [
-    a_trace(0, HOSTILE),
-    a_trace(1, f"Solve $\\text{{{HOSTILE}}} + \\frac{{1}}{{2}}$ and \\boxed{{{HOSTILE}}}"),
-]
-
-
-@asynccontextmanager
-async def served(token: str = TOKEN, **changes: Any) -> AsyncIterator[tuple[str, RecordedControls]]:
-    controls = RecordedControls()
-    access = Access("127.0.0.1", token, "GENERATOR_TOKEN")
-    async with dashboard_server(
-        "127.0.0.1", free_port(), access, lambda: a_status(**changes), lambda: TRACES, controls
-    ) as url:
-        yield url.rstrip("/"), controls
-
-
-async def ask(method: str, url: str, **headers: str) -> tuple[int, str]:
-    header_fields = {name.replace("_", "-"): value for name, value in headers.items()}
-    async with (
-        aiohttp.ClientSession() as session,
-        session.request(method, url, headers=header_fields) as reply,
-    ):
-        return reply.status, await reply.text()
-
 
 POSTS = ["/pause", "/resume", "/drain", "/reload", "/lanes/free/pause", "/lanes/free/resume"]
 
@@ -283,109 +161,6 @@ async def test_a_taken_port_gives_the_next_one_on_loopback() -> None:
             "127.0.0.1", port, access, a_status, lambda: [], RecordedControls()
         ) as next_url:
             assert int(next_url.rstrip("/").rpartition(":")[2]) > port
-
-
-async def test_the_page_needs_nothing_from_elsewhere_and_lets_nothing_else_run() -> None:
-    async with served() as (url, _), aiohttp.ClientSession() as session, session.get(url) as reply:
-        page = await reply.text()
-        policy = reply.headers["Content-Security-Policy"]
-    assert "default-src 'none'" in policy
-    assert "unsafe" not in policy
-    assert "innerHTML" not in page.replace("there is no innerHTML", "")
-    outside = page.replace("http://www.w3.org/1998/Math/MathML", "")
-    assert "http://" not in outside
-    assert "https://" not in outside
-
-
-async def test_script_in_problems_traces_models_and_errors_does_not_run_in_the_dashboard() -> None:
-    chromium()
-    async with served() as (url, _), browser() as page:
-        await page.open(url)
-        await page.until("document.querySelectorAll('.trace').length === 2")
-        await page.evaluate(
-            "document.querySelectorAll('.trace').forEach((each) => { each.open = true; })"
-        )
-        await page.until("document.querySelectorAll('.inside details').length === 2")
-        await page.evaluate(
-            "document.querySelectorAll('.inside details').forEach((each) => { each.open = true; })"
-        )
-        await page.until("document.querySelectorAll('.inside details .prose').length === 2")
-        await asyncio.sleep(1.0)
-        assert await page.evaluate("typeof window.pwned") == "undefined"
-        assert page.dialogs == []
-        assert (
-            await page.evaluate(
-                "document.querySelectorAll('main img, main script, main svg, main iframe').length"
-            )
-            == 0
-        )
-        text = await page.evaluate("document.body.innerText")
-        # shown as it is, not swallowed
-        assert text.count("<script>window.pwned=1;alert(1)</script>") > 5
-        assert await page.evaluate("document.querySelectorAll('.inside math mfrac').length") > 0
-
-
-async def test_the_dashboard_counts_a_reset_by_the_runs_clock() -> None:
-    """The browser's clock, on another machine or years later, does not matter."""
-    chromium()
-    async with served() as (url, _), browser() as page:
-        await page.open(url)
-        await page.until("document.querySelector('#lanes .meter') !== null")
-        text = await page.evaluate("document.querySelector('#lanes .meter').innerText")
-    assert "100 of 100, resets in 39 h 00 min" in text
-
-
-async def test_the_dashboard_gives_no_time_below_zero_for_a_reset_that_has_passed() -> None:
-    chromium()
-    async with served(at="2026-11-27T18:45:32+00:00") as (url, _), browser() as page:
-        await page.open(url)
-        await page.until("document.querySelector('#lanes .meter') !== null")
-        text = await page.evaluate("document.querySelector('#lanes .meter').innerText")
-    assert "100 of 100, reset is due" in text
-
-
-async def test_time_labels_of_the_chart_differ_and_fit_for_any_span_and_width() -> None:
-    chromium()
-    begin = 1_795_800_003.7
-    async with served() as (url, _), browser() as page:
-        await page.open(url)
-        for span in (1, 4, 20, 59, 100, 240, 290, 600, 1800):
-            for width in (200, 420, 900, 1400):
-                ticks = await page.evaluate(f"timeTicks({begin}, {begin + span}, {width})")
-                labels = [tick["label"] for tick in ticks]
-                assert len(set(labels)) == len(labels) >= 1, (span, width, labels)
-                assert all(begin <= tick["time"] <= begin + span for tick in ticks)
-                pixels = 80 * len(labels) - 80
-                assert pixels <= width, (span, width, labels)
-        minutes = await page.evaluate(f"timeTicks({begin}, {begin} + 240, 900)")
-        assert len(minutes) >= 4
-
-
-FORMULAS = {
-    r"$\frac{1}{2}$": "mfrac",
-    r"\(x^2_1\)": "msubsup",
-    r"\[\sqrt[3]{8} = 2\]": "mroot",
-    r"so \boxed{\dfrac{3}{4}} it is": ".boxed",
-    "$$a \\le b$$": "math[display=block]",
-}
-
-
-async def test_math_is_readable_and_money_stays_money() -> None:
-    chromium()
-    async with served() as (url, _), browser() as page:
-        await page.open(url)
-        for text, selector in FORMULAS.items():
-            count = await page.evaluate(
-                "(() => { const box = document.createElement('div');"
-                f" box.append(renderText({text!r})); return"
-                f" box.querySelectorAll({selector!r}).length; }})()"
-            )
-            assert count == 1, text
-        money = await page.evaluate(
-            "(() => { const box = document.createElement('div'); box.append(renderText('costs $5"
-            " and $7')); return box.innerHTML; })()"
-        )
-        assert money == "costs $5 and $7"
 
 
 MALFORMED = [

@@ -64,7 +64,8 @@ def sayings(text: str = SAID, **more: Any) -> list[dict[str, Any]]:
 
 def parts(text: str) -> list[str]:
     """Uneven pieces, so that tags and words are cut anywhere."""
-    cut, sizes = [], (1, 3, 2, 5)
+    cut = []
+    sizes = (1, 3, 2, 5)
     at = 0
     while at < len(text):
         size = sizes[len(cut) % 4]

@@ -58,7 +58,8 @@ def expect(given: Stream, error: type[CallError] | None, completion: Completion 
 
 @pytest.mark.parametrize("given", STREAMS, ids=lambda s: s.name)
 async def test_a_dialect_is_understood_however_its_bytes_arrive(given: Stream) -> None:
-    body, rng = given.body, random.Random(given.name)
+    body = given.body
+    rng = random.Random(given.name)
     cuts = [0, *sorted(rng.sample(range(len(body)), min(len(body), 40))), len(body)]
     torn = [body[a:b] for a, b in itertools.pairwise(cuts) if a < b]
     single = [body[i : i + 1] for i in range(len(body))]
@@ -80,7 +81,8 @@ def test_events_do_not_depend_on_where_the_bytes_are_cut(data: st.DataObject) ->
     cuts = data.draw(st.lists(st.integers(0, len(answer.body)), max_size=30))
 
     def gathered(edges: list[int]) -> tuple[object, ...]:
-        splitter, gathering = EventSplitter(), Gathering()
+        splitter = EventSplitter()
+        gathering = Gathering()
         for a, b in zip([0, *edges], [*edges, len(answer.body)], strict=True):
             gathering.take(splitter.feed(answer.body[a:b]))
         gathering.take(splitter.end())
@@ -97,7 +99,8 @@ def test_events_do_not_depend_on_where_the_bytes_are_cut(data: st.DataObject) ->
 
 @given(st.binary(max_size=400))
 def test_no_bytes_can_break_the_reading_of_a_stream(noise: bytes) -> None:
-    splitter, gathering = EventSplitter(), Gathering()
+    splitter = EventSplitter()
+    gathering = Gathering()
     gathering.take(splitter.feed(b"data: " + noise + b"\n\n"))
     gathering.take(splitter.feed(b'data: {"choices": ' + noise + b"}\n\n"))
     gathering.take(splitter.end())

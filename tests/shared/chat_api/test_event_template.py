@@ -70,8 +70,10 @@ def said(gathering: Gathering) -> tuple[object, ...]:
 
 def expect_the_same(body: bytes, edges: list[int]) -> None:
     """Read `body`, cut at the edges, at once and event by event."""
-    fast, slow = Gathering(), Gathering()
-    fast_splitter, slow_splitter = EventSplitter(), EventSplitter()
+    fast = Gathering()
+    slow = Gathering()
+    fast_splitter = EventSplitter()
+    slow_splitter = EventSplitter()
     for start, end in itertools.pairwise([0, *sorted(edges), len(body)]):
         fast_count = fast.take_events(fast_splitter.whole_events(body[start:end]))
         slow_count = slow.take(slow_splitter.feed(body[start:end]))

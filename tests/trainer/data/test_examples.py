@@ -45,7 +45,8 @@ def test_the_pad_token_that_is_also_the_end_token_is_learnt(tokenizer: Any) -> N
 def test_a_trace_longer_than_max_length_is_left_out_whole_and_counted_with_its_cost(
     tokenizer: Any,
 ) -> None:
-    short, long = trace(1), replace(trace(2), reasoning="on and on " * 200)
+    short = trace(1)
+    long = replace(trace(2), reasoning="on and on " * 200)
     short_example, long_example = encode(tokenizer, short, long, max_length=256)
     assert isinstance(short_example, Example)
     assert short_example.ids[-1] == end_of_turn_id(tokenizer, ChatRenderer.of(tokenizer))

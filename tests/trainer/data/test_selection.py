@@ -107,10 +107,8 @@ def test_the_split_is_by_problem_so_no_problem_is_on_both_sides(
 ) -> None:
     corpus = write_corpus(tmp_path / "c", [trace(i, s) for i in range(20) for s in range(3)])
     got = chosen(tokenizer, corpus, train={"max_length": 512, "holdout": 0.25})
-    held_out_ids, train_ids = (
-        {e.problem_id for e in got.held_out},
-        {e.problem_id for e in got.train},
-    )
+    held_out_ids = {e.problem_id for e in got.held_out}
+    train_ids = {e.problem_id for e in got.train}
     assert len(held_out_ids) == 5
     assert len(got.held_out) == 15
     assert not held_out_ids & train_ids

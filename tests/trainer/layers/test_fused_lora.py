@@ -69,9 +69,11 @@ def step(model: Any, batch: PackedBatch) -> tuple[float, dict[str, torch.Tensor]
 def test_losses_and_gradients_are_those_of_peft_also_after_the_optimiser_moved(
     batch: PackedBatch, checkpointing: bool
 ) -> None:
-    plain, fused_model = adapted(False), adapted(True, checkpointing=checkpointing)
+    plain = adapted(False)
+    fused_model = adapted(True, checkpointing=checkpointing)
     for _ in range(3):
-        (loss, slopes), (fused_loss, fused_slopes) = step(plain, batch), step(fused_model, batch)
+        (loss, slopes) = step(plain, batch)
+        (fused_loss, fused_slopes) = step(fused_model, batch)
         assert fused_loss == pytest.approx(loss, rel=1e-5)
         for name, slope in slopes.items():
             assert (fused_slopes[name] - slope).norm() <= 2e-4 * slope.norm(), name
@@ -129,7 +131,8 @@ def test_a_first_small_update_is_not_swallowed_by_bfloat16(
 def test_an_adapter_that_is_off_or_merged_leaves_the_base_or_the_merged_model(
     batch: PackedBatch,
 ) -> None:
-    plain, fused_model = adapted(False).eval(), adapted(True).eval()
+    plain = adapted(False).eval()
+    fused_model = adapted(True).eval()
     with torch.no_grad():
         with plain.disable_adapter(), fused_model.disable_adapter():
             assert loss_sum(fused_model, batch).item() == pytest.approx(
@@ -155,7 +158,8 @@ def test_layers_with_dropout_keep_their_own_way() -> None:
 
 
 def test_what_is_saved_is_the_same(batch: PackedBatch, tmp_path: Any) -> None:
-    plain, fused_model = adapted(False), adapted(True)
+    plain = adapted(False)
+    fused_model = adapted(True)
     for name, model in (("plain", plain), ("fused", fused_model)):
         model.save_pretrained(tmp_path / name)
     assert (tmp_path / "plain/adapter_model.safetensors").read_bytes() == (

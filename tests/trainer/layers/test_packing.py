@@ -72,7 +72,8 @@ def test_the_end_token_of_every_example_is_a_target_and_no_prompt_token_is(
 
 
 def test_a_tail_that_rounds_a_batch_up_changes_nothing(model: Any, examples: list[Example]) -> None:
-    plain, rounded_batch = pack_examples(examples), pack_examples(examples, multiple=128)
+    plain = pack_examples(examples)
+    rounded_batch = pack_examples(examples, multiple=128)
     assert rounded_batch.input_ids.shape[1] % 128 == 0
     assert loss_sum(model, plain).item() == pytest.approx(
         loss_sum(model, rounded_batch).item(), rel=1e-6

@@ -104,7 +104,8 @@ def examples(tokenizer: Any) -> list[Example]:
 
 def one_by_one(kind: str, examples: list[Example]) -> float:
     """The loss by the book: each example alone through transformers' own model and attention."""
-    plain, total = model(kind), 0.0
+    plain = model(kind)
+    total = 0.0
     plain.set_attn_implementation("sdpa")
     for example in examples:
         ids = torch.tensor([list(example.ids)])

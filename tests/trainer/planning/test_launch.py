@@ -136,7 +136,8 @@ def test_the_precision_in_a_launchers_configuration_does_not_change_the_run(
 
 def test_a_plan_counts_the_cards_in_its_speed_time_and_share_of_peak() -> None:
     config = TrainerConfig.model_validate({"run": "r", "model": "m", "corpora": ["c"]})
-    plan_of_one, plan_of_two = planned(80.0), planned(80.0, world=2)
+    plan_of_one = planned(80.0)
+    plan_of_two = planned(80.0, world=2)
     assert plan_of_two.steps == plan_of_one.steps
     assert plan_of_two.tokens == plan_of_one.tokens
     assert plan_of_two.seconds < 0.6 * plan_of_one.seconds

@@ -68,7 +68,8 @@ def test_a_card_that_cannot_fit_one_example_is_refused_with_the_remedy() -> None
 def test_the_memory_check_says_how_long_the_run_takes_and_where_the_card_waits(
     share: float, hint: bool
 ) -> None:
-    plan, one_card = planned(80.0), card(80.0)
+    plan = planned(80.0)
+    one_card = card(80.0)
     seconds = plan.flops_per_token * 8000 / (share * 100e12)
     config = TrainerConfig.model_validate({"run": "r", "model": "m", "corpora": ["c"]})
     line = describe(8000, 5.25, seconds, plan, one_card, config)
