@@ -80,6 +80,11 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
+def say_beside(line: str) -> None:
+    """Print a line beside the output, which may be JSON."""
+    print(line, file=sys.stderr, flush=True)
+
+
 def _merge(run: Path, is_part_of_a_run: bool) -> int:
     """Merge, holding the folder; as a part of a run, which holds it, end when the run does."""
     from shared.folder_lock import FolderLock
@@ -115,7 +120,7 @@ def _with_config(arguments: argparse.Namespace) -> int:
     if arguments.command == "plan":
         from trainer.loop.prepare import prepare
 
-        preparation = prepare(config, cards=arguments.gpus)
+        preparation = prepare(config, cards=arguments.gpus, say=say_beside)
         print_result(preparation.as_dict(), "\n".join(preparation.plan_lines()), arguments.json)
         return 0
     from trainer.inspection import inspect

@@ -42,7 +42,8 @@ def inspect(config: TrainerConfig, row: int, page: Path | None, say: Callable[[s
     check_model(config.model)
     tokenizer, chat = load_student_tokenizer(config)
     tokens = Path(config.run) / "tokens"
-    selection = select(config, tokenizer, chat, cache=tokens if tokens.is_dir() else None)
+    cache = tokens if tokens.is_dir() else None
+    selection = select(config, tokenizer, chat, cache=cache, say=say)
     rows = selection.train
     if not 0 <= row < len(rows):
         raise InputError(f"--row {row}: there are {len(rows):,} training rows, numbered from 0")

@@ -28,7 +28,7 @@ from trainer.data.decontamination import read_benchmarks
 from trainer.data.examples import UNBOXED
 from trainer.data.sieve import LeftOut, Sieve, reasons
 from trainer.data.token_table import Column, StoredExamples, TokenTable
-from trainer.data.tokenizing import token_shards
+from trainer.data.tokenizing import Say, silence, token_shards
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +152,14 @@ def select(
     chat: ChatRenderer,
     begun: Collection[tuple[str, str]] | None = None,
     cache: Path | None = None,
+    say: Say = silence,
 ) -> Selection:
     """Read, choose and encode the corpora of `config`. Errors: `InputError` with the remedy where
     nothing is left.
 
     `begun`: (corpus, shard) of each that a run began with: it goes on with those, and newer ones
-    are passed over. `cache`: a folder that keeps tokens from one call to the next.
+    are passed over. `cache`: a folder that keeps tokens from one call to the next. `say`: told how far
+    the tokens are.
     """
     benchmarks = read_benchmarks(config.data.exclude)
     listed_shards = ListedShards()
@@ -165,7 +167,7 @@ def select(
         _list_shards(corpus, listed_shards, begun)
     sources = [(Path(corpus) / shard.name, shard.sha256) for corpus, shard in listed_shards.shards]
     add_box = config.data.unboxed == "add-box"
-    shards = token_shards(cache or _temporary_folder(), sources, tokenizer, chat, add_box)
+    shards = token_shards(cache or _temporary_folder(), sources, tokenizer, chat, add_box, say)
     number_of = {corpus: number for number, corpus in enumerate(config.corpora)}
     table = TokenTable(shards, [number_of[corpus] for corpus, _ in listed_shards.shards])
     return _chosen(config, table, benchmarks, chat, listed_shards)

@@ -93,8 +93,8 @@ def _mapped(path: str) -> Any:
     return np.memmap(path, dtype=np.uint8, mode="r")
 
 
-def write_token_shard(path: Path, traces: Iterable[tuple[Trace, Tokens]]) -> None:
-    """The file of one shard, whole or not at all. Errors: `CannotWrite`."""
+def write_token_shard(path: Path, traces: Iterable[tuple[Trace, Tokens]]) -> int:
+    """The file of one shard, whole or not at all; returns its rows. Errors: `CannotWrite`."""
     rows = []
     texts = bytearray()
     tokens = array("i")
@@ -117,6 +117,7 @@ def write_token_shard(path: Path, traces: Iterable[tuple[Trace, Tokens]]) -> Non
         file.write(body)
     with writing(path):
         temporary.replace(path)
+    return len(rows)
 
 
 def open_token_shard(path: Path) -> TokenShard | None:

@@ -21,6 +21,7 @@ from trainer.data.data_order import run_order
 from trainer.data.selection import Selection, check_corpora, select
 from trainer.data.student_tokenizer import load_student_tokenizer
 from trainer.data.token_table import Column
+from trainer.data.tokenizing import Say, silence
 from trainer.layers.backends import (
     Backend,
     check_model,
@@ -150,10 +151,12 @@ class Prepared:
         )
 
 
-def prepare(config: TrainerConfig, card: Card | None = None, cards: int = 1) -> Prepared:
+def prepare(
+    config: TrainerConfig, card: Card | None = None, cards: int = 1, say: Say = silence
+) -> Prepared:
     """Everything that can be refused is refused here, cheapest first. `card`: plan for this one
-    instead of ours; `cards`: for so many of them, where this is no process of a launch. Errors:
-    `InputError`.
+    instead of ours; `cards`: for so many of them, where this is no process of a launch. `say`:
+    told how far the tokens are. Errors: `InputError`.
     """
     launch = check_launch(config.train.batch)
     world = max(launch.world, cards)
@@ -170,7 +173,7 @@ def prepare(config: TrainerConfig, card: Card | None = None, cards: int = 1) -> 
     _check_length(config, model_config)
     _check_rope_scaling(config, backend)
     shards = _shards_of(config, manifest) if manifest else None
-    selection = select(config, tokenizer, chat, shards, _token_folder(config))
+    selection = select(config, tokenizer, chat, shards, _token_folder(config), say)
     card = _with_precision_of_before(config, agree(card or find_card(), launch))
     data_order = _data_order(config, selection)
     shape = Shape.of(model_config)

@@ -17,6 +17,7 @@ from trainer.artifacts.checkpoints import Checkpoint, whole_checkpoints
 from trainer.artifacts.finalize import OUTCOME, finalize, is_finished
 from trainer.artifacts.manifest import describe_run, identity, read_manifest, write_manifest
 from trainer.config import TrainerConfig
+from trainer.data.tokenizing import silence
 from trainer.disk_errors import full_disk_in_one_line
 from trainer.layers.backends import Setup
 from trainer.layers.recurrent_state import sees_neighbours
@@ -43,11 +44,12 @@ def run(config: TrainerConfig, say: Say) -> int:
     """
     folder = Path(config.run)
     first_process = Launch.here().first
+    say_progress = say  # of what one process does for all, whichever it is
     if not first_process:
-        say = _silence
+        say = silence
     with _held_by_the_first(folder, first_process), full_disk_in_one_line(folder):
         with ended_by_a_signal(NO_STEP):
-            prepared = prepare(config)
+            prepared = prepare(config, say=say_progress)
             for line in prepared.lines():
                 say(line)
             checkpoint = _where_to_go_on(prepared, folder, say)
@@ -276,7 +278,3 @@ def _held_by_the_first(folder: Path, first_process: bool) -> Iterator[None]:
         ) from None
     with FolderLock(folder, key="run") if first_process else nullcontext():
         yield
-
-
-def _silence(_: str) -> None:
-    return

@@ -15,7 +15,7 @@ from tests.trainer.templates import QWEN
 from trainer.data import tokenizing
 from trainer.data.examples import Encoder, Example
 from trainer.data.token_table import TokenTable
-from trainer.data.tokenizing import token_key, token_shards
+from trainer.data.tokenizing import Progress, token_key, token_shards
 
 TRACES = [trace(i, sample=i % 2) for i in range(30)] + [trace(40, verdict="incorrect")]
 
@@ -110,6 +110,35 @@ def test_several_processes_make_the_same_files(
         for where in ("alone", "together")
     ]
     assert contents[0] == contents[1]
+
+
+@pytest.mark.parametrize("bytes_a_process", [1000, 10**9], ids=["several", "one"])
+def test_who_waits_for_the_tokens_reads_rows_rate_and_time_left(
+    tmp_path: Path,
+    sources: Any,
+    tokenizer: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    bytes_a_process: int,
+) -> None:
+    monkeypatch.setattr(tokenizing, "BYTES_A_PROCESS", bytes_a_process)
+    monkeypatch.setattr(tokenizing, "PROGRESS_SECONDS", 0.0)
+    lines: list[str] = []
+    chat = ChatRenderer.of(tokenizer)
+    token_shards(tmp_path / "tokens", sources, tokenizer, chat, say=lines.append)
+    counts = [line.split(" rows,")[0] for line in lines]
+    assert counts == [
+        "tokenizing: 1 of 4 shards, 8",
+        "tokenizing: 2 of 4 shards, 16",
+        "tokenizing: 3 of 4 shards, 24",
+        "tokenizing: 4 of 4 shards, 31",
+    ]
+    assert lines[-1].endswith("rows/s, left 0 s")
+
+
+def test_the_time_left_follows_the_bytes_that_are_not_tokens_yet() -> None:
+    progress = Progress([100, 300], print)
+    progress.add(50)
+    assert progress.line(10.0) == "tokenizing: 1 of 2 shards, 50 rows, 5 rows/s, left 30 s"
 
 
 def test_nothing_is_written_into_the_corpus(tmp_path: Path, sources: Any, tokenizer: Any) -> None:
