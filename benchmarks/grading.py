@@ -3,15 +3,16 @@ math-verify beside.
 
     python -m benchmarks.grading [--rows FILE.jsonl]...
 
-Without files the project's own cases are graded, each behind a page of working. FILE: rows with
+Without files: whole traces whose answers are like GSM8K's and like MATH's (`made_up_answers`), and
+the project's own cases, each behind a page of working: those are the hard ones. FILE: rows with
 `response` (or `prediction`), `gold` (or `answer`) and, optionally, `expected` (a verdict) or
 `auto_correct` (true or false), against which the verdicts of both are counted. Every grader runs in
-a fresh process; the CPU time of its workers counts too.
+a fresh process; the CPU time of its workers, their start included, counts too.
 """
 
 import argparse
 import json
-import os
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,9 +20,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.made_up_answers import MadeUpAnswer, gsm8k_like, math_like
+
 CASES = Path(__file__).resolve().parents[1] / "tests" / "shared" / "grading" / "grading_cases.jsonl"
 WORKING = "We add \\frac{1}{2} of $18 to 3 × 4 and get **21** for step (a).\n\n" * 30
 ROUNDS = 3
+MADE_UP_ROWS = 6_000
+MATH_VERIFY_ROWS = 600  # at the most: it takes a hundred times as long
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,24 @@ def read_rows(path: Path, working: str = "") -> list[Row]:
             response = working + (row["response"] if "response" in row else row["prediction"])
             rows.append(Row(response, gold, row.get("problem") or row.get("question"), expected))
     return rows
+
+
+def own_cases() -> list[Row]:
+    """The project's table of hard ones."""
+    return read_rows(CASES, WORKING) * ROUNDS
+
+
+def made_up_rows(answer: Callable[[int], MadeUpAnswer]) -> list[Row]:
+    """As many traces of one kind as are needed to forget a worker's start."""
+    answers = map(answer, range(MADE_UP_ROWS))
+    return [Row(each.response, each.gold, each.problem, each.is_right) for each in answers]
+
+
+OWN_ROWS: dict[str, Callable[[], list[Row]]] = {
+    "GSM8K-like": lambda: made_up_rows(gsm8k_like),
+    "MATH-like": lambda: made_up_rows(math_like),
+    "own cases": own_cases,
+}
 
 
 def with_ours(rows: list[Row]) -> tuple[list[bool], int]:
@@ -101,18 +124,16 @@ def measure(name: str, rows: list[Row]) -> Measured:
     the first row.
     """
     grader = GRADERS[name]
+    if name == "math-verify":
+        rows = rows[:MATH_VERIFY_ROWS]
     grader(rows[:1])
-    before = os.times()
+    before = cpu_seconds()
     verdicts, asked = grader(rows)
     if name == "stillhouse":
         from shared.grading import worker_pool
 
         worker_pool.stop()  # a child's CPU time is counted once it has ended
-    after = os.times()
-    cpu = sum(
-        getattr(after, key) - getattr(before, key)
-        for key in ("user", "system", "children_user", "children_system")
-    )
+    cpu = cpu_seconds() - before
     judged = [
         (row.expected, verdict)
         for row, verdict in zip(rows, verdicts, strict=True)
@@ -123,9 +144,16 @@ def measure(name: str, rows: list[Row]) -> Measured:
     )
 
 
-def measured_apart(name: str, path: Path | None) -> Measured:
-    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.grading", "--only", name]
-    command += ["--rows", str(path)] if path else []
+def cpu_seconds() -> float:
+    """Of this process and its ended children."""
+    usages = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def measured_apart(name: str, rows: str) -> Measured:
+    """`rows`: a key of `OWN_ROWS`, or a file."""
+    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.grading", "--as-json"]
+    command += ["--only", name, "--rows", rows]
     ran = subprocess.run(command, check=True, capture_output=True, text=True)
     return Measured(**json.loads(ran.stdout))
 
@@ -137,28 +165,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument(
         "--rows",
-        type=Path,
         action="append",
         default=[],
-        help="JSON lines to grade (may be repeated)",
+        metavar="FILE",
+        help=f"JSON lines to grade, or one of {', '.join(OWN_ROWS)} (may be repeated)",
     )
-    parser.add_argument("--only", choices=sorted(GRADERS), help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.only:
-        rows = [row for path in given.rows for row in read_rows(path)] or read_rows(
-            CASES, WORKING
-        ) * ROUNDS
-        print(json.dumps(asdict(measure(given.only, rows))))
+    parser.add_argument("--only", choices=sorted(GRADERS), help="this grader alone")
+    parser.add_argument("--as-json", action="store_true", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.as_json:
+        (name,) = args.rows
+        rows = OWN_ROWS[name]() if name in OWN_ROWS else read_rows(Path(name))
+        print(json.dumps(asdict(measure(args.only, rows))))
         return
     print(f"{'rows':<34}{'grader':<14}{'graded/CPU s':>13}{'at once':>10}{'agree':>14}")
-    for path in given.rows or [None]:
-        for name in GRADERS:
-            found = measured_apart(name, path)
-            rate = found.graded / max(found.cpu_seconds, 1e-9)
-            at_once = f"{1 - found.asked / found.graded:.1%}" if name == "stillhouse" else "-"
-            agree = f"{found.agreed} of {found.judged}" if found.judged else "-"
-            label = path.name if path else "own cases"
-            print(f"{label:<34}{name:<14}{rate:>13,.0f}{at_once:>10}{agree:>14}")
+    for name in args.rows or OWN_ROWS:
+        for grader in [args.only] if args.only else GRADERS:
+            print(table_row(Path(name).name, grader, measured_apart(grader, name)), flush=True)
+
+
+def table_row(label: str, grader: str, figures: Measured) -> str:
+    """One line of the table."""
+    rate = figures.graded / max(figures.cpu_seconds, 1e-9)
+    at_once = f"{1 - figures.asked / figures.graded:.1%}" if grader == "stillhouse" else "-"
+    agree = f"{figures.agreed} of {figures.judged}" if figures.judged else "-"
+    return f"{label:<34}{grader:<14}{rate:>13,.0f}{at_once:>10}{agree:>14}"
 
 
 if __name__ == "__main__":

@@ -50,6 +50,7 @@ def main() -> int:
     if os.geteuid() != 0 or shutil.which("ip") is None:
         print("needs root and `ip` for network namespaces")
         return 1
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # nobody else is on this network
     with tempfile.TemporaryDirectory(prefix="ray-hosts-") as name, network():
         folder = Path(name)
         write_problems(folder)
@@ -176,7 +177,9 @@ def start_node(host: int, folder: Path) -> None:
         words += ["--temp-dir", str(folder)]
     else:
         words += ["--address", f"{NETWORK}.10:{PORT}"]
-    subprocess.run(inside(host, words), check=True, capture_output=True)
+    node = subprocess.run(inside(host, words), capture_output=True, text=True, check=False)
+    if node.returncode:
+        raise SystemExit(f"host {host}: Ray does not start:\n{node.stdout}{node.stderr}")
     print(f"host {host} is up", flush=True)
 
 

@@ -35,6 +35,12 @@ _LETTER = re.compile(
 )
 
 _ANY_LETTER = re.compile(r"[A-Za-z]")
+_TEXT_COMMAND = re.compile(r"\\text\{([^{}]*)\}")
+_TIGHT_TEXT_COMMAND = re.compile(r"\\text\{\s*([^{}]*?)\s*\}")
+_LETTERS = re.compile(
+    r"[\s(]*[A-J](?:[\s,;()]*(?:\band\b)?[\s,;()]*[A-J])+[\s)]*",
+)
+_SEPARATOR = re.compile(r"[ ,;]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +57,7 @@ def named_choice(answer: str) -> NamedChoice | None:
     """
     if len(answer) > MAX_OPTION or not _ANY_LETTER.search(answer):
         return None
-    plain = re.sub(r"\\text\{\s*([^{}]*?)\s*\}", r" \1 ", answer).strip()
+    plain = _TIGHT_TEXT_COMMAND.sub(r" \1 ", answer).strip()
     match = _LETTER.match(" ".join(plain.split()))
     if match is None:
         return None
@@ -75,9 +81,8 @@ def named_letters(answer: str) -> str:
     """
     if len(answer) > 60 or not _ANY_LETTER.search(answer):
         return ""
-    plain = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", answer)
-    match = re.fullmatch(r"[\s(]*[A-J](?:[\s,;()]*(?:\band\b)?[\s,;()]*[A-J])+[\s)]*", plain)
-    if match:
+    plain = _TEXT_COMMAND.sub(r" \1 ", answer)
+    if _LETTERS.fullmatch(plain):
         return "".join(re.findall(r"[A-J]", plain))
     return ""
 
@@ -137,12 +142,12 @@ def by_choice(gold: str, answer: str, problem: str, equal: Equal) -> Outcome | N
     letters = named_letters(gold), named_letters(answer)
     option_texts = options(problem) if gold_choice or answer_choice or all(letters) else {}
     # Without options and separators "AB" is a product or a segment.
-    if all(letters) and (option_texts or re.search(r"[ ,;]", gold + answer)):
+    if all(letters) and (option_texts or _SEPARATOR.search(gold + answer)):
         same = letters[0] == letters[1]
         if option_texts:
             same = sorted(letters[0]) == sorted(letters[1])
         return Outcome(same, f"names {'' if same else 'not '}the same options", "choice")
-    if letters[0] and answer_choice is not None and re.search(r"[ ,;]", gold):
+    if letters[0] and answer_choice is not None and _SEPARATOR.search(gold):
         return Outcome(False, f"names option {answer_choice.letter} alone", "choice")
     if gold_choice is not None and (not gold_choice.remainder or "(" in gold[:12]):
         return _against_letter(gold_choice, answer_choice, answer, option_texts, equal)

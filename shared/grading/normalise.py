@@ -40,6 +40,18 @@ _BARE_FUNCTIONS = re.compile(
     r"(?<![\\A-Za-z{])(sqrt|pi|sin|cos|tan|cot|ln|log|exp|infty|infinity|arcsin|arccos|arctan)(?![A-Za-z])"
 )
 _SCIENTIFIC = re.compile(r"(?<![\w.\\])(\d+(?:\.\d+)?)[eE]([+-]?\d{1,3})(?![\w.])")
+_TEXT_COMMAND = re.compile(r"\\text\{([^{}]*)\}")
+_NO_WORD = re.compile(r"\\text\{|[{}]|\\ ")
+_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
+_BRACKET_OF_MATHEMATICS = re.compile(r"\\[()\[\]]")
+_DOLLAR_OF_MONEY = re.compile(r"\$(?=\s*[-\d.¤])")
+_STARS_OF_A_POWER = re.compile(r"(?<=\w)\*\*(?=[\w({-])")
+_CIRCLED = re.compile(r"[①-⑳]")
+_LEADING_NUMBER = re.compile(r"\s*([-+]?[¤\d][\d.,/ ]*)(?=[ A-Za-z])(.*)$", re.DOTALL)
+_CAPITALS_AND_DIGITS = re.compile(r"[A-Z\d]*$")
+_SUPERSCRIPTS = re.compile(f"[{''.join(spellings.SUPERSCRIPTS)}]+")
+_SUBSCRIPTS = re.compile(f"[{''.join(spellings.SUBSCRIPTS)}]+")
+_ROOT_SIGN = re.compile(r"([√∛])\s*(\d+(?:\.\d+)?|[A-Za-z]|\(([^()]*)\))")
 _DEPTH_CHANGES = {"{": 1, "}": -1}
 _ARTICLES = frozenset(("a", "an", "the"))
 _ASCII_RELATIONS = (
@@ -98,7 +110,7 @@ def squash(text: str) -> str:
 def without_text(text: str) -> str:
     """The same with text commands taken off: `5\\text{ m}` becomes `5 m`."""
     if "\\text" in text:
-        return re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text).strip()
+        return _TEXT_COMMAND.sub(r" \1 ", text).strip()
     return text
 
 
@@ -106,8 +118,8 @@ def words(text: str) -> tuple[str, ...]:
     """The words of a text answer in lower case, without punctuation and without articles in
     front of other words.
     """
-    plain = re.sub(r"\\text\{|[{}]|\\ ", " ", text).casefold()
-    all_words = re.findall(r"[^\W_]+(?:'[^\W_]+)?", plain)
+    plain = _NO_WORD.sub(" ", text).casefold()
+    all_words = _WORD.findall(plain)
     following = [*all_words[1:], ""][: len(all_words)]
     return tuple(
         word
@@ -119,21 +131,22 @@ def words(text: str) -> tuple[str, ...]:
 def _unicode(text: str) -> str:
     if text.isascii():
         return text
-    text = re.sub(
-        f"[{''.join(spellings.SUPERSCRIPTS)}]+",
-        lambda m: "^{" + "".join(map(spellings.SUPERSCRIPTS.__getitem__, m[0])) + "}",
-        text,
-    )
-    text = re.sub(
-        f"[{''.join(spellings.SUBSCRIPTS)}]+",
-        lambda m: "_{" + "".join(map(spellings.SUBSCRIPTS.__getitem__, m[0])) + "}",
-        text,
-    )
-    text = re.sub(
-        r"([√∛])\s*(\d+(?:\.\d+)?|[A-Za-z]|\(([^()]*)\))", _root, text.replace("π", "\\pi ")
-    )
+    text = _SUPERSCRIPTS.sub(_superscript, text)
+    text = _SUBSCRIPTS.sub(_subscript, text)
+    text = text.replace("π", "\\pi ")
+    text = _ROOT_SIGN.sub(_root, text)
     text = notation.from_han(text.translate(spellings.SYMBOLS))
     return "".join(char if char.isascii() else _one_char(char) for char in text)
+
+
+def _superscript(match: re.Match[str]) -> str:
+    digits = map(spellings.SUPERSCRIPTS.__getitem__, match[0])
+    return "^{" + "".join(digits) + "}"
+
+
+def _subscript(match: re.Match[str]) -> str:
+    digits = map(spellings.SUBSCRIPTS.__getitem__, match[0])
+    return "_{" + "".join(digits) + "}"
 
 
 def _root(match: re.Match[str]) -> str:
@@ -160,17 +173,18 @@ def _delimiters(text: str) -> str:
     """Without `$`, `\\(`, `\\[` around mathematics and `**` around it; a dollar sign that means
     money becomes `¤`.
     """
-    text = re.sub(
-        r"\\[()\[\]]", " ", text.replace("\\$", "¤").replace("\\textdollar", "¤")
-    ).replace("$$", " ")
+    text = text.replace("\\$", "¤")
+    text = text.replace("\\textdollar", "¤")
+    text = _BRACKET_OF_MATHEMATICS.sub(" ", text)
+    text = text.replace("$$", " ")
     if text.count("$") % 2:
-        text = re.sub(r"\$(?=\s*[-\d.¤])", "¤", text, count=1)
+        text = _DOLLAR_OF_MONEY.sub("¤", text, count=1)
     text = text.replace("$", " ").strip()
     if text.startswith("**"):
         text = text[2:]
     if text.endswith("**"):
         text = text[:-2]
-    return re.sub(r"(?<=\w)\*\*(?=[\w({-])", "^", text)
+    return _STARS_OF_A_POWER.sub("^", text)
 
 
 def _barred(match: re.Match[str]) -> str:
@@ -183,11 +197,11 @@ def _barred(match: re.Match[str]) -> str:
 def _text(match: re.Match[str]) -> str:
     """Words stay text; numbers and formulas inside a text command are taken out of it."""
     inner = match[1]
-    has_words = any(map(str.isalpha, inner)) or re.search(r"[①-⑳]", inner)
+    has_words = any(map(str.isalpha, inner)) or _CIRCLED.search(inner)
     if "=" in inner or not has_words:
         return f" {inner} "
-    leading = re.match(r"\s*([-+]?[¤\d][\d.,/ ]*)(?=[ A-Za-z])(.*)$", inner, re.DOTALL)
-    if leading and not re.match(r"[A-Z\d]*$", inner):
+    leading = _LEADING_NUMBER.match(inner)
+    if leading and not _CAPITALS_AND_DIGITS.match(inner):
         return f" {leading[1]}\\text{{{leading[2]}}}"
     return f"\\text{{{inner}}}"
 
