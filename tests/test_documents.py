@@ -43,10 +43,6 @@ def test_every_module_that_a_page_runs_is_there(page: Path) -> None:
     assert missing == []
 
 
-# Being rewritten elsewhere; this list only shrinks.
-LONG_LINES_ALLOWED = ("docs/scale.md",)
-
-
 def test_no_line_of_a_page_is_too_long_to_read() -> None:
     long_lines = [
         f"{page.relative_to(ROOT)}:{number}"
@@ -54,7 +50,7 @@ def test_no_line_of_a_page_is_too_long_to_read() -> None:
         for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1)
         if len(line) > 200
     ]
-    assert [line for line in long_lines if line.split(":")[0] not in LONG_LINES_ALLOWED] == []
+    assert long_lines == []
 
 
 # What only these configurations have: models and problems of a hub, a key, a card.
