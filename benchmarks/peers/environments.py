@@ -2,6 +2,7 @@
 versions. Nothing of that counts in the measurements.
 """
 
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -50,6 +51,13 @@ PEERS = (
 )
 
 
+def foreign_environment() -> dict[str, str]:
+    """This process's environment without what would lead another Python to this checkout, or have
+    it compile every module at every start.
+    """
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+
+
 def prepare(peer: Peer) -> None:
     """Make the peer's environment unless it stands. Errors: `InputError` where pip fails."""
     place = PLACE / peer.name
@@ -64,7 +72,9 @@ def prepare(peer: Peer) -> None:
         [str(peer.python), "-m", "pip", "install", "-q", *peer.pins],
         [str(peer.python), "-m", "pip", "check"],
     ):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, env=foreign_environment()
+        )
         if done.returncode:
             last_lines = (done.stdout + done.stderr).strip().splitlines()[-3:]
             raise InputError(f"{peer.title} cannot be installed: {' '.join(last_lines)}")

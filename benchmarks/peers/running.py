@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.peers.accounts import Account, Measures, account
-from benchmarks.peers.environments import PLACE, ROOT, Peer
+from benchmarks.peers.environments import PLACE, ROOT, Peer, foreign_environment
 from benchmarks.peers.worlds import World
 from shared.shards import PILES, read_rows, sealed_files
 
@@ -124,11 +124,12 @@ def measured(
     words: list[str], folder: Path, longest_seconds: float | None = LONGEST_SECONDS
 ) -> Measures:
     """Run a command to its end, or to `longest_seconds`."""
-    environment = {**os.environ, **QUIET, "HOME": str(folder), "TMPDIR": str(folder)}
+    environment = {**foreign_environment(), **QUIET, "HOME": str(folder), "TMPDIR": str(folder)}
     encodings = next(PLACE.glob(ENCODINGS), None)
     if encodings is not None:
         environment["TIKTOKEN_CACHE_DIR"] = str(encodings)
-    environment["PYTHONPATH"] = str(ROOT) if words[1] == "-m" else ""
+    if words[1] == "-m":
+        environment["PYTHONPATH"] = str(ROOT)
     start = time.perf_counter()
     with open(folder / "output.txt", "w") as output:
         process = subprocess.Popen(
