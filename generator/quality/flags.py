@@ -111,9 +111,10 @@ def _mixed(problem: str, thinking: str, high: NDArray[np.uint32]) -> bool:
     allowed_letters = max(FOREIGN_LETTERS, FOREIGN_SHARE * len(thinking))
     may_be_foreign = len(high) > allowed_letters
     for script, ranges in _SCRIPTS if may_be_foreign else ():
-        foreign_letters = sum(
-            int(np.count_nonzero((high >= low) & (high <= last))) for low, last in ranges
-        )
+        foreign_letters = 0
+        for low, last in ranges:
+            is_inside = (high >= low) & (high <= last)
+            foreign_letters += int(np.count_nonzero(is_inside))
         if foreign_letters > allowed_letters and not script.search(problem):
             return True
     if not _CJK.search(problem) or _LATIN.search(problem):
@@ -124,9 +125,12 @@ def _mixed(problem: str, thinking: str, high: NDArray[np.uint32]) -> bool:
 
 def _ends_periodic(thinking: str) -> bool:
     tail = thinking[-PERIODIC_TAIL:].encode(errors="surrogatepass")
-    if len(tail) < PERIODIC_TAIL or fewest_deflated_bytes(tail) * 30 >= len(tail):
+    if len(tail) < PERIODIC_TAIL:
         return False
-    return len(zlib.compress(tail, 1)) * 30 < len(tail)
+    if fewest_deflated_bytes(tail) * 30 >= len(tail):
+        return False
+    deflated = zlib.compress(tail, 1)
+    return len(deflated) * 30 < len(tail)
 
 
 def _is_unfinished(reasoning: str, thinking: str) -> bool:
@@ -164,18 +168,22 @@ def _stands_in(text: str, number: str) -> bool:
     if start < 0:
         return False
     end = start + len(number)
-    around = text[max(0, start - 1) : start] + text[end : end + 1]
+    before = text[max(0, start - 1) : start]
+    behind = text[end : end + 1]
+    around = before + behind
     return not any(char in _OF_NUMBERS or char.isdecimal() for char in around)
 
 
 def _tail(thinking: str) -> str:
     """The end of it, cut where no number can be cut in two."""
-    space = thinking.rfind(" ", 0, max(0, len(thinking) - TAIL_CHARACTERS))
+    end = max(0, len(thinking) - TAIL_CHARACTERS)
+    space = thinking.rfind(" ", 0, end)
     return thinking[max(0, space) :]
 
 
 def _numbers(text: str) -> set[str]:
-    return {_plain(number) for number in set(_NUMBER.findall(text))}
+    spellings = set(_NUMBER.findall(text))
+    return set(map(_plain, spellings))
 
 
 def _plain(number: str) -> str:
@@ -213,6 +221,7 @@ def _may_have_control(text: str, encoded: NDArray[np.uint8]) -> bool:
         return True
     if "]" not in text:
         return False
-    before_brackets = encoded[np.flatnonzero(encoded == _BRACKET) - 1]
+    brackets = np.flatnonzero(encoded == _BRACKET)
+    before_brackets = encoded[brackets - 1]
     is_t = (before_brackets == ord("t")) | (before_brackets == ord("T"))
     return bool(is_t.any())

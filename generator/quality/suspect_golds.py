@@ -48,6 +48,16 @@ class Suspect:
     traces: list[str]  # ids of the agreeing samples
 
 
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What one wrong sample answered."""
+
+    text: str
+    trace: str  # its id
+    lane: str
+    model: str
+
+
 @dataclass
 class _Wrong:
     """Wrong samples of one problem: answers as given, one entry a sample."""
@@ -55,7 +65,7 @@ class _Wrong:
     source: str
     problem: str
     gold: str
-    answers: list[tuple[str, str, str, str]]  # answer, trace id, lane, model
+    answers: list[_Answer]
 
 
 def find_suspects(corpus: Path) -> Iterator[Suspect]:
@@ -65,9 +75,20 @@ def find_suspects(corpus: Path) -> Iterator[Suspect]:
     wrong: dict[str, _Wrong] = {}
     for row in _rows(corpus, "rejected", b'"verdict":"incorrect"'):
         if row["gold"] and row["final_answer"]:
-            unseen_problem = _Wrong(row["source"], row["problem"], row["gold"], [])
+            unseen_problem = _Wrong(
+                source=row["source"],
+                problem=row["problem"],
+                gold=row["gold"],
+                answers=[],
+            )
             problem = wrong.setdefault(row["problem_id"], unseen_problem)
-            problem.answers.append((row["final_answer"], row["id"], row["lane"], row["model"]))
+            answer = _Answer(
+                text=row["final_answer"],
+                trace=row["id"],
+                lane=row["lane"],
+                model=row["model"],
+            )
+            problem.answers.append(answer)
     solved_ids = _kept_among(corpus, wrong.keys())
     for identity, problem in sorted(wrong.items()):
         if identity in solved_ids:
@@ -80,20 +101,27 @@ def find_suspects(corpus: Path) -> Iterator[Suspect]:
 def write_suspects(corpus: Path) -> list[Suspect]:
     """Find the suspects and put them in `CORPUS/suspect_gold.jsonl`. Errors: `CannotWrite`."""
     suspects = list(find_suspects(corpus))
-    lines = [orjson.dumps(asdict(each), option=orjson.OPT_APPEND_NEWLINE) for each in suspects]
+    lines = []
+    for suspect in suspects:
+        row = asdict(suspect)
+        lines.append(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
     write_atomically(corpus / FILE, b"".join(lines))
     return suspects
 
 
 def _judge(identity: str, problem: _Wrong) -> Suspect | None:
-    groups = _groups(answer for answer, *_ in problem.answers)
+    samples = len(problem.answers)
+    groups = _groups(answer.text for answer in problem.answers)
     common_answer, agreeing = groups.most_common(1)[0]
-    agreeing_samples = [entry for entry in problem.answers if _same(entry[0], common_answer)]
-    models = {model for *_, model in agreeing_samples}
-    if agreeing < AGREEING_SHARE * len(problem.answers):
+    agreeing_answers = [answer for answer in problem.answers if _same(answer.text, common_answer)]
+    models = {answer.model for answer in agreeing_answers}
+    lanes = {answer.lane for answer in agreeing_answers}
+    if agreeing < AGREEING_SHARE * samples:
         return None
-    has_several_witnesses = len(models) >= AGREEING_MODELS or len(problem.answers) >= MANY_SAMPLES
-    if agreeing < (FEW_AGREEING if has_several_witnesses else AGREEING):
+    needed = AGREEING
+    if len(models) >= AGREEING_MODELS or samples >= MANY_SAMPLES:
+        needed = FEW_AGREEING
+    if agreeing < needed:
         return None
     return Suspect(
         identity,
@@ -102,10 +130,10 @@ def _judge(identity: str, problem: _Wrong) -> Suspect | None:
         problem.gold,
         common_answer,
         agreeing,
-        len(problem.answers),
-        sorted({lane for _, _, lane, _ in agreeing_samples}),
+        samples,
+        sorted(lanes),
         dict(groups.most_common()),
-        [trace for _, trace, *_ in agreeing_samples],
+        [answer.trace for answer in agreeing_answers],
     )
 
 
@@ -113,8 +141,8 @@ def _groups(answers: Iterable[str]) -> "Counter[str]":
     """How often each answer was given, equal ones counted together under their first spelling."""
     counts: Counter[str] = Counter()
     for answer in answers:
-        spelling = next((spelling for spelling in counts if _same(answer, spelling)), answer)
-        counts[spelling] += 1
+        equal_spellings = (spelling for spelling in counts if _same(answer, spelling))
+        counts[next(equal_spellings, answer)] += 1
     return counts
 
 

@@ -24,6 +24,7 @@ _EIGHT_BYTES = np.dtype("<u8")
 _PADDING = b" " * 8  # so that eight bytes may be read from the start of the last word
 # what remains of eight bytes for a word of so many
 _MASKS = np.array([(1 << 8 * length) - 1 for length in range(9)], _EIGHT_BYTES)
+Hashes = NDArray[np.uint64]
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _SHIFT = np.uint64(29)
 _PAIRS_OF_16 = 16 * 16
@@ -37,13 +38,15 @@ class Words:
     def __init__(self, text: str) -> None:
         self._text = text
         self.high = _code_points_above_127(text)
-        if len(self.high) and _IS_SPACE[self.high[self.high <= _LAST_SPACE]].any():
+        if _have_space(self.high):
             text = " ".join(text.split())
         padded = b" " + text.encode(errors="surrogatepass") + _PADDING
         self.encoded = np.frombuffer(padded, np.uint8)
         self._padded = padded
-        is_space = np.frombuffer(padded.translate(_TO_SPACES), np.uint8) == _SPACE
-        edges = np.flatnonzero(is_space[1:] != is_space[:-1]) + 1
+        spaced = np.frombuffer(padded.translate(_TO_SPACES), np.uint8)
+        is_space = spaced == _SPACE
+        is_edge = is_space[1:] != is_space[:-1]
+        edges = np.flatnonzero(is_edge) + 1
         self._starts = edges[0::2]
         self._ends = edges[1::2]
 
@@ -56,17 +59,24 @@ class Words:
         runs = len(self) - LOOP_WORDS + 1
         if runs < 2 * LOOP_WORDS:
             return False
-        if 1 - _distinct(self._beginnings(runs)) / runs <= LOOP_SHARE:
+        distinct_beginnings = _distinct(self._beginnings(runs))
+        if 1 - distinct_beginnings / runs <= LOOP_SHARE:
             return False
-        return 1 - _distinct_runs(self._text.split()) / runs > LOOP_SHARE
+        distinct_runs = _distinct_runs(self._text.split())
+        return 1 - distinct_runs / runs > LOOP_SHARE
 
-    def _beginnings(self, runs: int) -> NDArray[np.uint64]:
+    def _beginnings(self, runs: int) -> Hashes:
         """64 bits of the first words of each run; equal words give equal bits."""
-        eights: NDArray[np.uint64] = np.ndarray(
-            (len(self._padded) - 7,), _EIGHT_BYTES, self._padded, strides=(1,)
+        eights: Hashes = np.ndarray(
+            shape=(len(self._padded) - 7,),
+            dtype=_EIGHT_BYTES,
+            buffer=self._padded,
+            strides=(1,),
         )
-        lengths = np.minimum(self._ends - self._starts, 8)
-        words: NDArray[np.uint64] = eights[self._starts] & _MASKS[lengths]
+        lengths = self._ends - self._starts
+        lengths = np.minimum(lengths, 8)
+        words: Hashes = eights[self._starts]
+        words &= _MASKS[lengths]
         words *= _MULTIPLIER
         words ^= words >> _SHIFT
         beginnings = words[: runs + BEGINNING_WORDS - 1]
@@ -106,11 +116,23 @@ def _code_points_above_127(text: str) -> NDArray[np.uint32]:
     return points[points > 127]
 
 
-def _distinct(hashes: NDArray[np.uint64]) -> int:
+def _have_space(code_points: NDArray[np.uint32]) -> bool:
+    """Whether `str.split` splits at one of them."""
+    if not len(code_points):
+        return False
+    low = code_points[code_points <= _LAST_SPACE]
+    return bool(_IS_SPACE[low].any())
+
+
+def _distinct(hashes: Hashes) -> int:
     hashes.sort()
-    return 1 + int(np.count_nonzero(hashes[1:] != hashes[:-1]))
+    is_new = hashes[1:] != hashes[:-1]
+    return 1 + int(np.count_nonzero(is_new))
 
 
 def _distinct_runs(words: list[str]) -> int:
-    runs = len(words) - LOOP_WORDS + 1
-    return len({hash(tuple(words[start : start + LOOP_WORDS])) for start in range(runs)})
+    hashes = set()
+    for start in range(len(words) - LOOP_WORDS + 1):
+        run = tuple(words[start : start + LOOP_WORDS])
+        hashes.add(hash(run))
+    return len(hashes)
