@@ -324,7 +324,9 @@ def _nearest(model: type[Config], path: list[str]) -> str:
         return ".".join([*path[:-1], near[0]])
     by_name = {key.rpartition(".")[2]: key for key in keys}
     near = difflib.get_close_matches(path[-1], list(by_name), 1, 0.8)
-    return by_name[near[0]] if near else ""
+    if near:
+        return by_name[near[0]]
+    return ""
 
 
 def _all_keys(model: type[Config], prefix: str = "") -> list[str]:

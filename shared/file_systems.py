@@ -85,7 +85,9 @@ def _kind(folder: Path) -> str:
     if number in known_types:
         return known_types[number]
     name = _mounted_as(place)
-    return name if name.startswith("fuse.") or number != _FUSE_TYPE else "fuse.unknown"
+    if name.startswith("fuse.") or number != _FUSE_TYPE:
+        return name
+    return "fuse.unknown"
 
 
 def _statfs_type(place: Path) -> int:

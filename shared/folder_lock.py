@@ -140,7 +140,9 @@ def _pid_of(folder: Path) -> int:
         text = (folder / NAME).read_text(errors="replace").strip()
     except OSError:
         return 0
-    return int(text) if text.isdigit() else 0
+    if text.isdigit():
+        return int(text)
+    return 0
 
 
 def _read_pid(descriptor: int) -> str:

@@ -94,7 +94,9 @@ class JsonChild:
     def pid(self) -> int | None:
         """The running process; None where there is none."""
         process = self._process
-        return process.pid if process is not None else None
+        if process is not None:
+            return process.pid
+        return None
 
     @property
     def is_busy(self) -> bool:

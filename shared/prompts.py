@@ -51,7 +51,9 @@ def fill(template: str, problem: str) -> str:
 def messages_for(problem: str, system_prompt: str, prompt: str) -> list[Message]:
     """The messages that ask `problem`; an empty system prompt sends no system message."""
     user = {"role": "user", "content": fill(prompt, problem)}
-    return [{"role": "system", "content": system_prompt}, user] if system_prompt else [user]
+    if system_prompt:
+        return [{"role": "system", "content": system_prompt}, user]
+    return [user]
 
 
 def training_messages(problem_turn: str, reasoning: str, response: str) -> list[Message]:

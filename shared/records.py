@@ -240,7 +240,9 @@ def _without_surrogates(value: Any) -> Any:
         return value.encode(errors="replace").decode()
     if isinstance(value, dict):
         return {key: _without_surrogates(item) for key, item in value.items()}
-    return [_without_surrogates(item) for item in value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [_without_surrogates(item) for item in value]
+    return value
 
 
 def read_traces(corpus: str | Path, passed_over: Collection[str] = ()) -> Iterator[Trace]:

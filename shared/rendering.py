@@ -257,7 +257,9 @@ class ChatRenderer:
         except InputError:  # a template of one turn
             return end
         _, _, after = two_turns.partition(_ASSISTANT)
-        return shorter if after.startswith(shorter) and not after.startswith(end) else end
+        if after.startswith(shorter) and not after.startswith(end):
+            return shorter
+        return end
 
 
 def without_thinking(content: str) -> str:

@@ -179,7 +179,9 @@ def _encoding(head: bytes) -> str:
             return encoding
     if head[1:2] == b"\0":
         return "utf-16-le"
-    return "utf-16-be" if head[:1] == b"\0" else "utf-8"
+    if head[:1] == b"\0":
+        return "utf-16-be"
+    return "utf-8"
 
 
 def _rows(path: Path, head: bytes) -> Iterator[dict[str, Any]]:

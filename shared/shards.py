@@ -69,7 +69,9 @@ def open_files(corpus: Path, pile: Pile) -> list[Path]:
 def shard_number(name: str) -> int | None:
     """The number in a shard's file name, `.open` or not; None for the name of something else."""
     match = _NAME.fullmatch(name)
-    return int(match[1]) if match else None
+    if match:
+        return int(match[1])
+    return None
 
 
 def strangers(corpus: Path, pile: Pile) -> list[Path]:

@@ -35,4 +35,6 @@ def has_date(template: str) -> bool:
 def frozen_date(template: str) -> datetime | None:
     """The day that `freeze_date` wrote into a template; None for any other."""
     mark = _MARK.match(template)
-    return datetime.fromisoformat(mark[1]) if mark else None
+    if mark:
+        return datetime.fromisoformat(mark[1])
+    return None

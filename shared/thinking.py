@@ -51,7 +51,9 @@ def split(text: str, *, untagged_is_thinking: bool = False) -> SplitText:
     reasoning, closing, response = body.partition(THINK_CLOSE)
     if not closing:
         # With words before it the tag must stay, or the response would look like an answer.
-        return SplitText("", text, True) if lead else SplitText(body, "", True)
+        if lead:
+            return SplitText("", text, True)
+        return SplitText(body, "", True)
     response = lead + _after_tag(response)
     return SplitText(reasoning.removesuffix("\n"), response, spoken(response) is None)
 

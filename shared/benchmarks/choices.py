@@ -135,7 +135,9 @@ def _index_of(answer: Any, options: Sequence[str], labels: Sequence[str]) -> int
     for names in (labels, options):
         if text and text in names:
             index = list(names).index(text)
-            return index if index < len(options) else None
+            if index < len(options):
+                return index
+            return None
     return None
 
 

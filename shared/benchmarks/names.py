@@ -93,7 +93,9 @@ def _aliases(key: str, hub_set: HubSet, with_owner: bool) -> tuple[str, ...]:
     own_name = hub_set.data_set if with_owner else hub_set.data_set.partition("/")[2]
     if is_one_of_several(hub_set):
         own_name = f"{own_name}:{hub_set.subset}"
-    return (own_name,) if with_owner else (key, own_name)
+    if with_owner:
+        return (own_name,)
+    return (key, own_name)
 
 
 def hub_set_of(name: str) -> HubSet | None:

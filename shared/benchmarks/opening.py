@@ -98,7 +98,9 @@ def problem_texts(name: str, sources: BenchmarkSources) -> list[str]:
 
 def _text_of(row: Row, place: str) -> str:
     choice = multiple_choice(row, place)
-    return problem_of(row, place) if choice is None else choice.text
+    if choice is None:
+        return problem_of(row, place)
+    return choice.text
 
 
 def _has_parts(name: str) -> bool:

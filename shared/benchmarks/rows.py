@@ -34,7 +34,9 @@ def read_file(path: Path) -> Iterator[PlacedRow]:
 
     Errors: `InputError` naming file and line.
     """
-    return _read_parquet(path) if path.suffix == PARQUET else _read_lines(path)
+    if path.suffix == PARQUET:
+        return _read_parquet(path)
+    return _read_lines(path)
 
 
 def parse_row(line: bytes, place: str) -> Row:
@@ -96,7 +98,9 @@ def final_answer(gold: Any) -> str:
     """
     text = str(int(gold)) if isinstance(gold, float) and gold.is_integer() else str(gold)
     _, mark, answer = text.rpartition("####")
-    return _THOUSANDS.sub("", answer.strip()) if mark else text.strip()
+    if mark:
+        return _THOUSANDS.sub("", answer.strip())
+    return text.strip()
 
 
 def _read_lines(path: Path) -> Iterator[PlacedRow]:

@@ -39,7 +39,9 @@ def batch_of(reply: Any) -> Batch:
     counts = counts if isinstance(counts, dict) else {}
 
     def number(value: Any) -> int:
-        return value if isinstance(value, int) else 0
+        if isinstance(value, int):
+            return value
+        return 0
 
     expires_at = reply.get("expires_at")
     return Batch(

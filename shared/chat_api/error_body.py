@@ -133,8 +133,12 @@ def sentence(error: Any) -> str:
             if error.get(key):
                 code = error.get("code")
                 inner = sentence(error[key])
-                return f"{inner} ({code})" if isinstance(code, str) and code not in inner else inner
-    return error if isinstance(error, str) else orjson.dumps(error).decode()
+                if isinstance(code, str) and code not in inner:
+                    return f"{inner} ({code})"
+                return inner
+    if isinstance(error, str):
+        return error
+    return orjson.dumps(error).decode()
 
 
 def status_of(error: Any) -> int | None:
@@ -193,7 +197,9 @@ def _nodes(error: Any, depth: int = _INNER_DEPTH) -> Iterator[dict[str, Any]]:
 def _number(code: Any) -> int | None:
     if isinstance(code, str) and re.fullmatch(r"[1-9]\d{2}", code.strip()):
         return int(code)
-    return code if type(code) is int else None
+    if type(code) is int:
+        return code
+    return None
 
 
 def _first_match(table: tuple[tuple[int, str], ...], text: Any) -> int | None:

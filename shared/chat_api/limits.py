@@ -137,12 +137,16 @@ def _from_words(text: str) -> dict[str, Any]:
 
 def _limit_of(unit: str) -> str:
     """The field for a limit of "tokens", "T", "requests", "calls" or "R"."""
-    return "tokens_limit" if unit.lower().startswith("t") else "requests_limit"
+    if unit.lower().startswith("t"):
+        return "tokens_limit"
+    return "requests_limit"
 
 
 def _digits(text: str) -> int | None:
     number = _number(text.replace(",", ""))
-    return None if number is None else int(number)
+    if number is None:
+        return None
+    return int(number)
 
 
 def _number(text: str | None) -> float | None:

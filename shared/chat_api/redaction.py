@@ -76,7 +76,9 @@ class Redactor:
     def clean(self, text: str) -> str:
         """`text` without whole keys, long parts of them and masked ones."""
         text = self.whole(text)
-        return _RUN.sub(lambda match: self._clean_run(match[0]), text) if self._grams else text
+        if self._grams:
+            return _RUN.sub(lambda match: self._clean_run(match[0]), text)
+        return text
 
     def whole(self, text: str) -> str:
         """Only where all of a key stands: for names, which may well share a part with it."""
@@ -96,7 +98,9 @@ class Redactor:
 
     def name(self, text: str) -> str:
         """A name from a reply; where it was cut, a part of a key may stand at its end."""
-        return self.clean(text) if text.endswith("…") else self.whole(text)
+        if text.endswith("…"):
+            return self.clean(text)
+        return self.whole(text)
 
     def _clean_run(self, run: str) -> str:
         if any(run[i : i + 8] in self._grams for i in range(len(run) - 7)):

@@ -272,7 +272,9 @@ def _kind_without_numbers(text: _Profile, evaluation: _Profile) -> Kind | None:
     """How texts go together of which too little is equal, but nearly all with numbers masked."""
     if jaccard(text.masked_shingles, evaluation.masked_shingles) < MASKED_SHARE:
         return None
-    return "near text" if text.numbers == evaluation.numbers else "other numbers"
+    if text.numbers == evaluation.numbers:
+        return "near text"
+    return "other numbers"
 
 
 def _same_numbers(text: _Profile, evaluation: _Profile, kind: Kind) -> bool:

@@ -47,7 +47,9 @@ def modelscope_name(name: str) -> str:
             raise InputError(f"{name}: write {PREFIX}OWNER/NAME")
         return bare_name
     is_hub_name = _NAME.fullmatch(name) and not Path(name.partition(":")[0]).exists()
-    return name if is_hub_name and on_modelscope(name) else ""
+    if is_hub_name and on_modelscope(name):
+        return name
+    return ""
 
 
 def model_folder(name: str | Path) -> str | Path:
@@ -55,7 +57,9 @@ def model_folder(name: str | Path) -> str | Path:
     `InputError`.
     """
     repository = modelscope_name(str(name))
-    return _fetched(repository, "model") if repository else name
+    if repository:
+        return _fetched(repository, "model")
+    return name
 
 
 def data_set_folder(name: str) -> Path:
@@ -64,7 +68,9 @@ def data_set_folder(name: str) -> Path:
     """
     repository, _, subset = name.partition(":")
     folder = _fetched(repository, "dataset")
-    return subset_folder(folder, subset) if subset else folder
+    if subset:
+        return subset_folder(folder, subset)
+    return folder
 
 
 def data_set_name(folder: Path) -> str:

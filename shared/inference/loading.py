@@ -125,7 +125,9 @@ def default_dtype(device: "torch.device") -> "torch.dtype":
 
     if device.type != "cuda":
         return torch.float32
-    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    if torch.cuda.is_bf16_supported():
+        return torch.bfloat16
+    return torch.float16
 
 
 def prompt_token_ids(tokenizer: Any, prompt: str) -> list[int]:

@@ -46,7 +46,9 @@ def as_list(token_ids: int | list[int] | None) -> list[int]:
     """A `generation_config`'s `eos_token_id`, which is one token, several or none, as a list."""
     if token_ids is None:
         return []
-    return [token_ids] if isinstance(token_ids, int) else list(token_ids)
+    if isinstance(token_ids, int):
+        return [token_ids]
+    return list(token_ids)
 
 
 def _token_ids(tokenizer: Any, text: str) -> list[int]:

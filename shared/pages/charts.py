@@ -285,4 +285,6 @@ def round_marks(low: float, high: float) -> list[float]:
 
 def shorten(text: str, most: int) -> str:
     """`text`, cut to `most` characters with an ellipsis."""
-    return text if len(text) <= most else text[: most - 1] + "…"
+    if len(text) <= most:
+        return text
+    return text[: most - 1] + "…"
