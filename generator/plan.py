@@ -127,7 +127,8 @@ def plan(
         lines = [_work_line(problems, samples_each, progress.samples, samples)]
     lines += [f"           {line}" for line in stream.tally.in_words()]
     lines += _sample_lines(expectation, progress.source, speed)
-    lines += _cost_lines(outlook)
+    if samples:
+        lines += _cost_lines(outlook)
     lines += _lane_lines(outlook)
     lines += [f"compare    {in_words(mix)}" for mix in mixes]
     lines += [f"meets      {in_words(mix)}" for mix in wishes]
