@@ -30,6 +30,7 @@ VARIABLES = frozenset(
         "HF_HOME",
         "HF_HUB_CACHE",
         "HF_HUB_OFFLINE",
+        "NLTK_DATA",
         "TRANSFORMERS_OFFLINE",
         "XDG_CACHE_HOME",
     }

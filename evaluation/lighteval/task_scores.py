@@ -1,12 +1,13 @@
 """The metrics of a task of lighteval's, in a process that can be killed: some compute without end,
 and all of them run on what strangers' models wrote.
 
-A request has `task`, `document` and `text`, a reply `scores` (by the metric's name), or `failed`:
-what the metric raised.
+A request has `task`, `document` and `text`, a reply `scores` (by the metric's name), `failed`: what
+the metric raised, or `missing`: what it lacks, and the remedy.
 """
 
 import atexit
 import functools
+import re
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,6 +19,8 @@ from shared.errors import InputError
 from shared.json_child import ChildLost, JsonChild
 
 ANSWER_SECONDS = 20.0
+# of nltk's LookupError, whose name is coloured
+_NLTK_RESOURCE = re.compile(r"Resource (?:\x1b\[\d+m)?(?P<name>[\w-]+)(?:\x1b\[0m)? not found")
 
 
 class TaskScores:
@@ -43,7 +46,7 @@ class TaskScores:
     def scores(self, document: TaskDocument, text: str) -> Mapping[str, float] | str:
         """Every metric's score of `text`; a reason where there is none, in time or at all.
 
-        Errors: `CannotStart`; `InputError` where a metric lacks a package.
+        Errors: `CannotStart`; `InputError` where a metric lacks a package or its data.
         """
         request = {"task": document.task, "document": dict(document.fields), "text": text}
         try:
@@ -52,9 +55,8 @@ class TaskScores:
             return str(error)
         if "missing" in reply:
             raise InputError(
-                f"benchmarks: lighteval:{document.task}: its metric lacks a package"
-                f" ({reply['missing']}): install it into .venv/evaluation, or leave the task out;"
-                " the answers are kept"
+                f"benchmarks: lighteval:{document.task}: its metric lacks {reply['missing']}, or leave"
+                " the task out; the answers are kept"
             )
         if "failed" in reply:
             return f"the metric failed: {reply['failed']}"
@@ -92,13 +94,24 @@ def prepare() -> Callable[[dict[str, Any]], dict[str, Any]]:
                 metrics[task] = task_metrics(module, task)
             scores = scores_of(metrics[task], Doc(**request["document"]), request["text"])
         except ImportError as error:
-            return {"missing": _line(error)}
+            return {"missing": f"a package ({_line(error)}): install it into .venv/evaluation"}
         except Exception as error:
+            missing = missing_nltk_data(error)
+            if missing:
+                return {"missing": f"nltk's {missing}: put it into ~/nltk_data, or NLTK_DATA"}
             # Whatever a metric trips over is one answer without a score, no reason to lose the run.
             return {"failed": _line(error)}
         return {"scores": scores}
 
     return answer
+
+
+def missing_nltk_data(error: Exception) -> str:
+    """The data of nltk's that an error asks for ("punkt_tab"); "" where it is about something
+    else. Without it a metric would fail for some answers and not for others.
+    """
+    match = _NLTK_RESOURCE.search(str(error)) if isinstance(error, LookupError) else None
+    return match["name"] if match else ""
 
 
 def _line(error: Exception) -> str:

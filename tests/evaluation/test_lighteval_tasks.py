@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import nltk
 import pytest
 from lighteval.logging.evaluation_tracker import EvaluationTracker
 from lighteval.models.abstract_model import LightevalModel, ModelConfig
@@ -20,6 +21,7 @@ from evaluation.__main__ import main
 from evaluation.lighteval.named_tasks import load_task
 from evaluation.lighteval.replacing import replaced
 from evaluation.lighteval.task_names import TaskSpec, modules_of, parse_spec
+from evaluation.lighteval.task_scores import missing_nltk_data
 from evaluation.records import Benchmark, ModelAnswer, SampleRequest
 from evaluation.scoring import Scorer
 from shared.errors import InputError
@@ -235,6 +237,13 @@ def test_a_task_that_does_not_exist_is_told_before_lighteval_or_any_data_is_read
     score_line, is_imported = process.stdout.splitlines()
     assert "lighteval has no task 'gsm9k'" in score_line
     assert is_imported == "False"
+
+
+def test_data_of_nltks_that_a_metric_lacks_is_named_and_no_answer_without_a_score() -> None:
+    with pytest.raises(LookupError) as lacking:
+        nltk.data.find("tokenizers/no_such_tab/english/")
+    assert missing_nltk_data(lacking.value) == "no_such_tab"
+    assert missing_nltk_data(KeyError("Resource of the row not found")) == ""
 
 
 def test_only_the_module_of_the_named_task_is_imported() -> None:
