@@ -1,14 +1,14 @@
 """The hot place: a whole block of a stream's usual events, read in one step. Pure.
 
 Nearly all events of an answer differ in nothing but the text of one field. Once one of them was
-understood the slow way (`dialects.py`), what stands before and behind that text is
-known, bytes for bytes, and a block of such events is
+understood the slow way (`dialects.py`), what stands before and behind that text is known, byte for
+byte, and a block of such events is
 
     before TEXT behind \\n\\n before TEXT behind \\n\\n … before TEXT behind
 
 To split a block at "behind, blank line, before" and to parse the texts as one JSON array costs a
-sixth of parsing each event: no object is made for an event, nothing is looked up, and the
-garbage collector has nothing to walk. Whatever does not fit to the byte (another field, usage, an
+sixth of parsing each event: no object is made for an event, nothing is looked up, and the garbage
+collector has nothing to walk. Whatever does not fit to the byte (another field, usage, an
 error, a comment, CRLF, half a surrogate pair, bytes that are no UTF-8) is `None` here, and the
 block goes the slow way, whose result is the same for every block that fits.
 """
