@@ -100,8 +100,9 @@ class Screening:
     def is_settled(self, fingerprint: str) -> bool:
         """Whether it is decided what is left out of this data."""
         state = _read_state(self._folder / "state.json")
-        is_same = state.get("fingerprint") == self._full(fingerprint) and bool(state["settled"])
-        return is_same and can_load(self._folder / LEFT_OUT_NAME)
+        if state.get("fingerprint") != self._full(fingerprint) or not state["settled"]:
+            return False
+        return can_load(self._folder / LEFT_OUT_NAME)
 
     def alone(self) -> AbstractContextManager[None]:
         """One process at a time; the others wait."""
@@ -121,10 +122,9 @@ class Screening:
         path = piece_path(self._folder, piece, pieces)
         if piece_facts(path, self._full(fingerprint)) is not None:
             return
-        batches = []
-        while batch := list(islice(problems, BATCH)):
-            batches.append(measure(batch, self._evaluation, self._near))
-        write_piece(path, self._full(fingerprint), facts(), batches)
+        batches = _batches(problems)
+        measured = [measure(batch, self._evaluation, self._near) for batch in batches]
+        write_piece(path, self._full(fingerprint), facts(), measured)
 
     def begin(self, fingerprint: str) -> None:
         """Make room for the pieces of pass one of this data, and forget what was about other."""
@@ -213,10 +213,7 @@ class Screening:
         index = DuplicateIndex(self._folder, self._near)
         findings = FindingFile(self._folder)
         rows = islice(open_rows(), index.rows, None)
-        while True:
-            batch = list(islice(rows, BATCH))
-            if not batch:
-                break
+        for batch in _batches(rows):
             measured = measure(batch, self._evaluation, self._near)
             findings.append(measured.findings)
             index.append(measured.records)
@@ -251,7 +248,19 @@ class Screening:
         LeftOut.of(reasons).write(self._folder / LEFT_OUT_NAME)
         summary.left_out = Counter(reason for reason, _ in reasons.values())
         summary.left_out[DUPLICATE] += duplicates.repeated_rows
-        return {"settled": True, "summary": summary.row(), "repeated": duplicates.repeated.tolist()}
+        return {
+            "settled": True,
+            "summary": summary.row(),
+            "repeated": duplicates.repeated.tolist(),
+        }
+
+
+def _batches(problems: Iterator[Problem]) -> Iterator[list[Problem]]:
+    while True:
+        batch = list(islice(problems, BATCH))
+        if not batch:
+            return
+        yield batch
 
 
 def _read_state(path: Path) -> dict[str, Any]:

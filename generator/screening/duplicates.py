@@ -39,6 +39,8 @@ _SEED = 20261124
 
 RECORD = np.dtype([("id", "<u8"), ("text", "<u8"), ("facts", "<u8")])
 Keys = NDArray[np.uint64]
+Marks = NDArray[np.bool_]
+Tokens = Sequence[list[str]]  # of several texts, see `text.tokens`
 Places = NDArray[np.uint32]  # of rows in the data, four thousand million at most
 Records = Mapping[str, bytes]  # by the name of the file that they are appended to
 
@@ -49,18 +51,20 @@ class Duplicates:
 
     losers: Keys
     winners: Keys
-    near: NDArray[np.bool_]  # in parallel: a near-duplicate rather than an exact one
+    near: Marks  # in parallel: a near-duplicate rather than an exact one
     repeated: Keys  # ids that stand in more than one row, sorted
     rows: int
     repeated_rows: int  # rows beyond the first of their id
 
     def reasons(self) -> dict[int, tuple[str, int]]:
         """id that is left out -> (why, the id that stays instead)."""
-        pairs = zip(self.losers.tolist(), self.winners.tolist(), self.near, strict=True)
-        return {
-            loser: (NEAR_DUPLICATE if is_near else DUPLICATE, winner)
-            for loser, winner, is_near in pairs
-        }
+        losers = self.losers.tolist()
+        winners = self.winners.tolist()
+        reasons = {}
+        for loser, winner, is_near in zip(losers, winners, self.near, strict=True):
+            why = NEAR_DUPLICATE if is_near else DUPLICATE
+            reasons[loser] = (why, winner)
+        return reasons
 
 
 def bands_for(threshold: float) -> tuple[int, int]:
@@ -74,9 +78,7 @@ def bands_for(threshold: float) -> tuple[int, int]:
     return PERMUTATIONS, 1
 
 
-def records_of(
-    problems: Sequence[Problem], batch_tokens: Sequence[list[str]], near: float
-) -> Records:
+def records_of(problems: Sequence[Problem], batch_tokens: Tokens, near: float) -> Records:
     """The records of a batch by file. `batch_tokens`: see `DuplicateIndex.add`; `near`: see
     `DuplicateIndex`.
     """
@@ -91,10 +93,16 @@ def records_of(
     rows["facts"] = [_facts_key(text_tokens, gold) for text_tokens, gold in pairs]
     signatures = _signatures(batch_tokens)
     bands, band_rows = bands_for(near)
-    records = {"rows": rows.tobytes(), "signatures": signatures.astype(np.uint8).tobytes()}
+    kept_signatures = signatures.astype(np.uint8)
+    records = {
+        "rows": rows.tobytes(),
+        "signatures": kept_signatures.tobytes(),
+    }
     for band in range(bands):
         start = band * band_rows
-        keys = _mix(signatures[:, start : start + band_rows]) ^ rows["facts"]
+        part = signatures[:, start : start + band_rows]
+        keys = _mix(part)
+        keys ^= rows["facts"]
         records[_band_name(band)] = keys.tobytes()
     return records
 
@@ -115,14 +123,15 @@ class DuplicateIndex:
             for band in range(self._bands):
                 widths[_band_name(band)] = 8
         self._paths = {name: folder / f"{name}.bin" for name in widths}
-        self.rows = min(_records(self._paths[name], width) for name, width in widths.items())
+        counts = [_records(self._paths[name], width) for name, width in widths.items()]
+        self.rows = min(counts)
         self._files = {}
         for name, width in widths.items():
             file = open(self._paths[name], "ab", opener=open_within)  # noqa: SIM115 - closed by close()
             file.truncate(self.rows * width)  # what the other files do not have yet is done again
             self._files[name] = file
 
-    def add(self, problems: Sequence[Problem], batch_tokens: Sequence[list[str]]) -> None:
+    def add(self, problems: Sequence[Problem], batch_tokens: Tokens) -> None:
         """Append a batch. `batch_tokens` are the `text.tokens` of each problem's text."""
         self.append(records_of(problems, batch_tokens, self._near))
 
@@ -177,8 +186,9 @@ class DuplicateIndex:
         starts = starts[is_grouped]
         winner = ids[starts][np.cumsum(starts) - 1]
         # rows whose id has come before: the same text word for word
-        is_repeat: NDArray[np.bool_] = np.zeros(len(ids), bool)
-        is_repeat[1:] = (ids[1:] == ids[:-1]) & ~starts[1:]
+        is_repeat: Marks = np.zeros(len(ids), bool)
+        is_repeat[1:] = ids[1:] == ids[:-1]
+        is_repeat &= ~starts
         is_loser = (ids != winner) & ~is_repeat
         duplicates = Duplicates(
             losers=ids[is_loser],
@@ -194,42 +204,37 @@ class DuplicateIndex:
         """(losers, winners) among the rows at `places`, one row for each text."""
         # A row's rank is its place by id: comparisons and the greedy walk go by it.
         places = places[np.argsort(self._column("id")[places])]
-        band_pairs = [self._pairs_of_band(band, places) for band in range(self._bands)]
+        bands = range(self._bands)
+        band_pairs = [self._pairs_of_band(band, places) for band in bands]
         pairs = np.unique(np.concatenate(band_pairs))
+        path = self._paths["signatures"]
         winner_of: dict[int, int] = {}  # by rank
-        for block in np.array_split(pairs, max(1, len(pairs) // PAIRS_A_BLOCK)):
+        blocks = max(1, len(pairs) // PAIRS_A_BLOCK)
+        for block in np.array_split(pairs, blocks):
             later_ranks, earlier_ranks = np.divmod(block, _RANKS)
-            later_signatures = self._signatures_at(places[later_ranks])
-            earlier_signatures = self._signatures_at(places[earlier_ranks])
+            later_signatures = _signatures_at(path, places[later_ranks])
+            earlier_signatures = _signatures_at(path, places[earlier_ranks])
             similarity = (later_signatures == earlier_signatures).mean(axis=1)
             is_near = similarity >= self._near
-            near_pairs = zip(
-                later_ranks[is_near].tolist(), earlier_ranks[is_near].tolist(), strict=True
-            )
-            for later, earlier in near_pairs:  # ascending: every earlier one is settled
+            near_later = later_ranks[is_near].tolist()
+            near_earlier = earlier_ranks[is_near].tolist()
+            # ascending: every earlier one is settled
+            for later, earlier in zip(near_later, near_earlier, strict=True):
                 if earlier not in winner_of and later not in winner_of:
                     winner_of[later] = earlier
-        losers = np.array(list(winner_of.keys()), np.intp)
-        winners = np.array(list(winner_of.values()), np.intp)
+        losers = list(winner_of.keys())
+        winners = list(winner_of.values())
         ids = self._column("id")
-        return ids[places[losers]], ids[places[winners]]
-
-    def _signatures_at(self, places: Places) -> NDArray[np.uint8]:
-        """[places, permutations]. Read, not mapped: for every row of a mapped file that is touched
-        the kernel maps 64 kB of it, which is all of the file soon.
-        """
-        with open(self._paths["signatures"], "rb") as file:
-            number = file.fileno()
-            rows = [
-                os.pread(number, PERMUTATIONS, place * PERMUTATIONS) for place in places.tolist()
-            ]
-        return np.frombuffer(b"".join(rows), np.uint8).reshape(-1, PERMUTATIONS)
+        loser_places = places[np.array(losers, np.intp)]
+        winner_places = places[np.array(winners, np.intp)]
+        return ids[loser_places], ids[winner_places]
 
     def _pairs_of_band(self, band: int, places: Places) -> Keys:
         """Pairs of rows that share this band's key: the later one's rank times `_RANKS`, and the
         earlier one's. `places`: by rank.
         """
-        keys = np.fromfile(self._paths[_band_name(band)], "<u8")[places]
+        keys = np.fromfile(self._paths[_band_name(band)], "<u8")
+        keys = keys[places]
         order = np.argsort(keys, kind="stable")  # by key, then by rank
         starts = _starts(keys[order])
         is_grouped = _grouped(starts)
@@ -241,7 +246,9 @@ class DuplicateIndex:
         for head in range(GROUP_HEADS):
             members = rows[rows > group_start + head]
             heads = group_start[members] + head
-            head_pairs.append(ranks[members] * _RANKS + ranks[heads])
+            pairs_of_head = ranks[members] * _RANKS
+            pairs_of_head += ranks[heads]
+            head_pairs.append(pairs_of_head)
         pairs: Keys = np.concatenate(head_pairs)
         return pairs
 
@@ -258,6 +265,23 @@ class DuplicateIndex:
 
 _NONE: Keys = np.empty(0, np.uint64)
 _RANKS = np.uint64(1 << 32)  # more than there can be
+_MIX_START = 0x9E3779B97F4A7C15
+_MIX_FACTOR = np.uint64(0xFF51AFD7ED558CCD)
+_MIX_SHIFT = np.uint64(32)
+
+
+def _signatures_at(path: Path, places: Places) -> NDArray[np.uint8]:
+    """[places, permutations]. Read, not mapped: for every row of a mapped file that is touched the
+    kernel maps 64 kB of it, which is all of the file soon.
+    """
+    rows = []
+    with open(path, "rb") as file:
+        number = file.fileno()
+        for place in places.tolist():
+            offset = place * PERMUTATIONS
+            rows.append(os.pread(number, PERMUTATIONS, offset))
+    signatures = np.frombuffer(b"".join(rows), np.uint8)
+    return signatures.reshape(-1, PERMUTATIONS)
 
 
 def text_key(text_tokens: list[str]) -> int:
@@ -271,8 +295,9 @@ def _gold_key(problem: Problem) -> int:
 
 def _facts_key(text_tokens: list[str], gold: int) -> int:
     """64 bits of what near-duplicates must have in common: the numbers and the gold."""
-    numbers = sorted(token for token in text_tokens if token[0].isdigit())
-    return _key(f"{gold} {' '.join(numbers)}")
+    numbers = [token for token in text_tokens if token[0].isdigit()]
+    number_text = " ".join(sorted(numbers))
+    return _key(f"{gold} {number_text}")
 
 
 def _band_name(band: int) -> str:
@@ -280,10 +305,11 @@ def _band_name(band: int) -> str:
 
 
 def _key(text: str) -> int:
-    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
+    digest = blake2b(text.encode(), digest_size=8)
+    return int.from_bytes(digest.digest(), "little")
 
 
-def _signatures(batch_tokens: Sequence[list[str]]) -> NDArray[np.uint32]:
+def _signatures(batch_tokens: Tokens) -> NDArray[np.uint32]:
     from rensa import RMinHash
 
     shingles = [_shingles(text_tokens) for text_tokens in batch_tokens]
@@ -296,26 +322,31 @@ def _signatures(batch_tokens: Sequence[list[str]]) -> NDArray[np.uint32]:
 
 def _shingles(text_tokens: list[str]) -> list[str]:
     starts = range(max(1, len(text_tokens) - SHINGLE + 1))
-    return [" ".join(text_tokens[start : start + SHINGLE]) for start in starts]
+    shingles = []
+    for start in starts:
+        shingle = text_tokens[start : start + SHINGLE]
+        shingles.append(" ".join(shingle))
+    return shingles
 
 
 def _mix(part: NDArray[np.uint32]) -> Keys:
     """One 64-bit key for each row of a band."""
-    key: Keys = np.full(len(part), 0x9E3779B97F4A7C15, np.uint64)
+    key: Keys = np.full(len(part), _MIX_START, np.uint64)
     for column in range(part.shape[1]):
-        key = (key ^ part[:, column].astype(np.uint64)) * np.uint64(0xFF51AFD7ED558CCD)
-        key ^= key >> np.uint64(32)
+        key ^= part[:, column].astype(np.uint64)
+        key *= _MIX_FACTOR
+        key ^= key >> _MIX_SHIFT
     return key
 
 
-def _starts(sorted_keys: Keys) -> NDArray[np.bool_]:
+def _starts(sorted_keys: Keys) -> Marks:
     """True where a new key begins."""
-    starts: NDArray[np.bool_] = np.ones(len(sorted_keys), bool)
+    starts: Marks = np.ones(len(sorted_keys), bool)
     starts[1:] = sorted_keys[1:] != sorted_keys[:-1]
     return starts
 
 
-def _grouped(starts: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _grouped(starts: Marks) -> Marks:
     """True for all that do not stand alone between two starts."""
     grouped = ~starts
     grouped[:-1] |= ~starts[1:]

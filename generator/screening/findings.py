@@ -54,7 +54,9 @@ class FindingFile:
                 if identity in written_ids:
                     continue
                 written_ids.add(identity)
-                hit = None if evidence is None else Hit(*(evidence[name] for name in _HIT_KEYS))
+                hit = None
+                if evidence is not None:
+                    hit = Hit(*(evidence[name] for name in _HIT_KEYS))
                 summary.count(Contamination(hit, shares_8, shares_13))
                 if hit is not None:
                     file.write(orjson.dumps(evidence, option=orjson.OPT_APPEND_NEWLINE))
@@ -72,10 +74,18 @@ def finding_lines(problems: Sequence[Problem], findings: Sequence[Contamination]
     """One line a problem that shares anything with an evaluation set."""
     lines = []
     for problem, finding in zip(problems, findings, strict=True):
-        if finding.shares_8 or finding.hit:
-            evidence = None if finding.hit is None else _evidence_row(problem, finding.hit)
-            row = [problem.id, finding.shares_8, finding.shares_13, evidence]
-            lines.append(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+        if not (finding.shares_8 or finding.hit):
+            continue
+        evidence = None
+        if finding.hit is not None:
+            evidence = _evidence_row(problem, finding.hit)
+        row = [
+            problem.id,
+            finding.shares_8,
+            finding.shares_13,
+            evidence,
+        ]
+        lines.append(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
     return b"".join(lines)
 
 

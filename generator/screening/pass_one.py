@@ -57,7 +57,8 @@ def piece_path(folder: Path, piece: int, pieces: int) -> Path:
 
 def piece_paths(folder: Path) -> list[Path]:
     """Every piece that is there, of whatever division."""
-    return [path for path in folder.glob("pass-*.npz") if _NAME.fullmatch(path.name)]
+    paths = folder.glob("pass-*.npz")
+    return [path for path in paths if _NAME.fullmatch(path.name)]
 
 
 def write_piece(
@@ -70,9 +71,11 @@ def write_piece(
         for name, records in batch.records.items():
             columns.setdefault(name, []).append(records)
     about = orjson.dumps({"fingerprint": fingerprint, "facts": facts})
-    arrays = {name: _bytes(b"".join(blocks)) for name, blocks in columns.items()}
+    arrays = {_ABOUT: _bytes(about)}
+    for name, blocks in columns.items():
+        arrays[name] = _bytes(b"".join(blocks))
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **{_ABOUT: _bytes(about), **arrays})
+    np.savez(buffer, allow_pickle=False, **arrays)
     write_atomically(path, buffer.getvalue())
 
 
@@ -92,7 +95,8 @@ def piece_facts(path: Path, fingerprint: str) -> Mapping[str, Any] | None:
 def read_piece(path: Path) -> Measured:
     """What a piece holds."""
     with np.load(path) as arrays:
-        columns = {name: arrays[name].tobytes() for name in arrays.files if name != _ABOUT}
+        columns = {name: arrays[name].tobytes() for name in arrays.files}
+    columns.pop(_ABOUT)
     findings = columns.pop(_FINDINGS)
     return Measured(columns, findings)
 
