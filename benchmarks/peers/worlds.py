@@ -83,12 +83,12 @@ class World:
 WORLDS = (
     World(
         "start",
-        "one call: what starting costs",
-        rows=1,
-        streams=1,
+        "two calls: what starting costs",
+        rows=2,  # data-designer cannot describe a single row
+        streams=2,
         tokens=60,
         side_by_side=True,
-        label="one call",
+        label="two calls",
     ),
     World("short", "many short calls", 2000, 128, 60, label="short calls"),
     World("r1", "R1-like lengths", 160, 160, 0, rate=1200.0, label="R1-like lengths"),
