@@ -9,13 +9,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from math import ceil
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from generator.config import BudgetConfig, LaneConfig
 from generator.lanes.gate import Gate, gates, run_budget
 from generator.lanes.waits import Wait
 from shared.chat_api.errors import CallError, RateLimited, ServerFault, Stalled
+from shared.chat_api.limits import LimitNews
 from shared.records import Usage
+
+Window = Literal["sliding", "fixed", "bucket"]
 
 USAGE = Usage(prompt_tokens=100, completion_tokens=900)
 
@@ -33,12 +36,13 @@ def one_gate(**values: Any) -> Gate:
 @dataclass(eq=False)
 class Call:
     """What a server does with one call: first token after `first` seconds, end after `end`,
-    perhaps with an error.
+    perhaps with an error; what it says about its limits.
     """
 
     end: float
     first: float | None = None
     error: CallError | None = None
+    news: LimitNews | None = None
 
 
 class Server(Protocol):
@@ -46,21 +50,42 @@ class Server(Protocol):
     def release(self, now: float, call: Call) -> None: ...
 
 
+class Subject(Protocol):
+    """What is tried: a lane's gate, or another rule that can be asked the same."""
+
+    name: str
+    in_flight: int
+
+    def wait(self, now: float) -> Wait | None: ...
+    def enter(self, now: float) -> Any: ...
+    def first_token(self, now: float, permit: Any) -> None: ...
+    def succeed(self, now: float, permit: Any, usage: Usage) -> float: ...
+    def fail(self, now: float, permit: Any, error: CallError) -> float: ...
+    def news(self, now: float, permit: Any, news: LimitNews) -> None: ...
+
+
+class ChanceRefusal(RateLimited):
+    """A 429 that has nothing to do with a limit."""
+
+
 @dataclass
 class Allows:
     """Serves `at_once` calls and `a_minute` starts; says 429 beyond. Durations are spread by a
-    factor of three.
+    factor of three, or log-normally (`spread`, the deviation of the logarithm).
     """
 
     at_once: int = 10**9
     a_minute: int = 10**9
+    window: Window = "sliding"
     seconds: float = 10.0
+    spread: float = 0.0
     first_token: float = 0.3
     latency: float = 0.05
     fault_share: float = 0.0
     refused_share: float = 0.0  # by chance, whatever is in flight
     retry_after: float | None = None
-    fixed_window: bool = False
+    names_limits: bool = False  # in its 429
+    capacity: int = 0  # beyond so many in flight all take longer; 0: they do not
     seed: int = 1
     in_flight: int = 0
     most: int = 0
@@ -68,36 +93,50 @@ class Allows:
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
+        self.bucket = float(self.a_minute)
+        self.filled_at = 0.0
 
     def take(self, now: float) -> Call:
-        self._forget(now)
-        if self.in_flight >= self.at_once or len(self.starts) >= self.a_minute:
-            return Call(
-                self.latency,
-                None,
-                RateLimited("429", status=429, retry_after_seconds=self.retry_after),
-            )
-        if self.random.random() < self.refused_share:
-            return Call(
-                self.latency,
-                None,
-                RateLimited("429", status=429, retry_after_seconds=self.retry_after),
-            )
+        if self.in_flight >= self.at_once:
+            return self._refuse(LimitNews(max_in_flight=self.at_once))
+        if not self._has_room(now):
+            return self._refuse(LimitNews(requests_limit=self.a_minute, per="minute"))
+        if self.refused_share and self.random.random() < self.refused_share:
+            refusal = ChanceRefusal("429", status=429, retry_after_seconds=self.retry_after)
+            return Call(self.latency, None, refusal)
         self.starts.append(now)
-        if self.random.random() < self.fault_share:
+        self.bucket -= 1
+        if self.fault_share and self.random.random() < self.fault_share:
             return Call(self.latency, None, ServerFault("503", status=503))
         self.in_flight += 1
         self.most = max(self.most, self.in_flight)
-        return Call(self.seconds * self.random.uniform(0.5, 1.5), self.first_token)
+        load = max(1.0, self.in_flight / self.capacity) if self.capacity else 1.0
+        return Call(self._duration() * load, self.first_token * load)
 
     def release(self, now: float, call: Call) -> None:
         if call.error is None:
             self.in_flight -= 1
 
-    def _forget(self, now: float) -> None:
-        began = now // 60 * 60 if self.fixed_window else now - 60
+    def _refuse(self, news: LimitNews) -> Call:
+        error = RateLimited("429", status=429, retry_after_seconds=self.retry_after)
+        return Call(self.latency, None, error, news if self.names_limits else None)
+
+    def _duration(self) -> float:
+        if self.spread:
+            return self.first_token + self.seconds * self.random.lognormvariate(0.0, self.spread)
+        return self.seconds * self.random.uniform(0.5, 1.5)
+
+    def _has_room(self, now: float) -> bool:
+        """Whether the limit a minute lets one more in."""
+        if self.window == "bucket":
+            gain = (now - self.filled_at) * self.a_minute / 60
+            self.bucket = min(self.bucket + gain, float(self.a_minute))
+            self.filled_at = now
+            return self.bucket >= 1
+        began = now // 60 * 60 if self.window == "fixed" else now - 60
         while self.starts and self.starts[0] < began:
             self.starts.popleft()
+        return len(self.starts) < self.a_minute
 
 
 @dataclass
@@ -153,6 +192,7 @@ class Log:
     ended: list[tuple[float, str, str]] = field(
         default_factory=list
     )  # when, lane, "ok" or the error's kind
+    taken: list[float] = field(default_factory=list)  # starts that the server took up
     levels: list[tuple[float, int]] = field(default_factory=list)  # in flight, at each start
     waits: Counter[str] = field(default_factory=Counter)
 
@@ -171,7 +211,7 @@ class Log:
 
 
 def simulate(
-    pairs: Sequence[tuple[Gate, Server]],
+    pairs: Sequence[tuple[Subject, Server]],
     seconds: float,
     begin: float = 0.0,
     at: Sequence[tuple[float, Callable[[], None]]] = (),
@@ -193,18 +233,22 @@ def simulate(
     def seen(when: float) -> float:
         return ceil(when / stall) * stall if stall else when
 
-    def start(now: float, gate: Gate, server: Server) -> None:
+    def start(now: float, gate: Subject, server: Server) -> None:
         entered = gate.enter(now)
         log.started.append((now, gate.name))
-        log.levels.append((now, gate.account.concurrency.in_flight))
+        log.levels.append((now, gate.in_flight))
         call = server.take(now)
+        if call.error is None:
+            log.taken.append(now)
 
         def end(now: float) -> None:
+            if call.news is not None:
+                gate.news(now, entered, call.news)
             if call.error is None:
                 gate.succeed(now, entered, USAGE)
             else:
                 gate.fail(now, entered, call.error)
-            log.ended.append((now, gate.name, "ok" if call.error is None else call.error.kind))
+            log.ended.append((now, gate.name, _outcome(call.error)))
 
         if call.first is not None:
             push(seen(now + call.first), lambda now: gate.first_token(now, entered))
@@ -231,3 +275,9 @@ def simulate(
                 wakes[gate.name] = wake
                 push(wake, lambda _: None)
     return log
+
+
+def _outcome(error: CallError | None) -> str:
+    if error is None:
+        return "ok"
+    return "chance" if isinstance(error, ChanceRefusal) else error.kind

@@ -5,7 +5,7 @@ setting in every one.
 import pytest
 
 from generator.lanes.pace import Pace
-from tests.generator.lanes.lane_simulation import Allows, Log, one_gate, simulate
+from tests.generator.lanes.lane_simulation import Allows, Log, Window, one_gate, simulate
 
 TEN_MINUTES, TWENTY_MINUTES = 600.0, 1200.0
 
@@ -49,13 +49,13 @@ def test_a_pause_that_every_chance_429_names_is_obeyed_and_costs_no_more_than_th
 
 @pytest.mark.parametrize("seconds", [2.0, 10.0])
 @pytest.mark.parametrize("retry_after", [None, 5.0])
-@pytest.mark.parametrize("fixed_window", [False, True])
+@pytest.mark.parametrize("window", ["sliding", "fixed"])
 @pytest.mark.parametrize("a_minute", [240, 300])
 def test_a_real_limit_a_minute_is_found_with_few_429(
-    a_minute: int, fixed_window: bool, retry_after: float | None, seconds: float
+    a_minute: int, window: Window, retry_after: float | None, seconds: float
 ) -> None:
     server = Allows(
-        a_minute=a_minute, fixed_window=fixed_window, retry_after=retry_after, seconds=seconds
+        a_minute=a_minute, window=window, retry_after=retry_after, seconds=seconds
     )
     log = simulate([(one_gate(concurrency=200), server)], TWENTY_MINUTES)
     assert refused_share(log) < 0.03

@@ -4,25 +4,25 @@ import pytest
 
 from generator.lanes.pace import Pace
 from generator.lanes.token_bucket import TokenBucket
-from tests.generator.lanes.lane_simulation import Allows, one_gate, simulate
+from tests.generator.lanes.lane_simulation import Allows, Window, one_gate, simulate
 
 
-@pytest.mark.parametrize("fixed_window", [False, True])
+@pytest.mark.parametrize("window", ["sliding", "fixed"])
 def test_a_pace_of_230_under_a_limit_of_240_a_minute_draws_no_429_and_uses_what_it_may(
-    fixed_window: bool,
+    window: Window,
 ) -> None:
-    server = Allows(a_minute=240, seconds=2, fixed_window=fixed_window)
+    server = Allows(a_minute=240, seconds=2, window=window)
     log = simulate([(one_gate(concurrency=200, requests_per_minute=230), server)], 600)
     assert log.refused() <= 3
     assert log.ok() > 0.97 * 2300 - 20
 
 
-@pytest.mark.parametrize("fixed_window", [False, True])
+@pytest.mark.parametrize("window", ["sliding", "fixed"])
 @pytest.mark.parametrize("retry_after", [None, 5.0, 30.0])
 def test_an_unknown_limit_of_300_a_minute_costs_a_handful_of_429(
-    fixed_window: bool, retry_after: float | None
+    window: Window, retry_after: float | None
 ) -> None:
-    server = Allows(a_minute=300, seconds=2, fixed_window=fixed_window, retry_after=retry_after)
+    server = Allows(a_minute=300, seconds=2, window=window, retry_after=retry_after)
     log = simulate([(one_gate(concurrency=200), server)], 1200)
     assert log.refused(0, 90) <= 20
     assert log.refused(90) <= 0.01 * log.ok()

@@ -1,0 +1,1 @@
+"""The controller of a lane beside four others, in simulated worlds."""
