@@ -77,7 +77,7 @@ def _chance() -> list[World]:
 
 def _minute() -> list[World]:
     worlds = []
-    for limit, seconds in ((60, 1800.0), (300, 1200.0), (3000, 300.0)):
+    for limit, seconds in ((60, 1800.0), (300, 1200.0), (3000, 600.0)):
         for window in WINDOWS:
             values = {"a_minute": limit, "window": window, **SHORT}
             worlds.append(World(f"{limit} a minute, {window}, 2 s", seconds, values))
@@ -99,7 +99,7 @@ def _minute() -> list[World]:
 def _in_flight() -> list[World]:
     worlds = []
     for limit in (10, 60, 500):
-        short = World(f"{limit} in flight, 2 s", 600, {"at_once": limit, **SHORT})
+        short = World(f"{limit} in flight, 2 s", 200 if limit == 500 else 600, {"at_once": limit, **SHORT})
         long = World(f"{limit} in flight, like R1's", 7200, {"at_once": limit, **LONG})
         worlds += [short, long]
     values: dict[str, Any] = {"at_once": 60, "retry_after": 1.0, "seconds": 10.0}

@@ -17,6 +17,7 @@ parameter.
 """
 
 from math import inf
+from typing import Literal
 
 from generator.config import UNBOUNDED
 from generator.lanes.first_token_delays import FirstTokenDelays
@@ -24,17 +25,20 @@ from generator.lanes.flights import Flight, Flights
 
 START = 8  # calls in flight before anything is known
 GROWTH = 2  # for each call taken up, while no level that congests is known
-APART_SECONDS = 0.005  # between starts above the highest level carried so far
+# Between starts above the highest level carried so far: a share of that level, few at a time
+APART_SECONDS = 0.6
+LEAST_APART_SECONDS = 0.005
 LATE_SECONDS = 0.05  # a busy client makes up for so much of that
 # calls taken up that bring no growth for each 5xx: none at all when one call in five fails
 FAULT_DEBT = 4
-# Before the level that congested is tried again; doubled when it does so again, a quarter when it
-# does not: what came by chance is soon forgotten, a real limit is left in peace.
+# Before the level that congested is tried again: calls taken up, so that the tries cost one call in
+# so many, whatever the limit is; and seconds, the fewer after one that went well.
+CALLS_A_REFUSAL = 64
+CARRIED_AGAIN_SECONDS = 2.0
 REFUSED_SECONDS = 5.0
 QUEUED_SECONDS = 15.0
-PROBE_SECONDS_MAX = 900.0
 FORGET_STEP = 8  # a level that drew a 429 is forgotten when it could be raised by so much
-NEAR_SHARE = 0.8  # of the level that congested: below it the limit grows by one a call
+NEAR_CALLS = 16  # calls that bring the limit most of the way back to just below that level
 # so many 429 in a row mean a limit: at a new level; at one that was just carried
 ROW = 3
 ROW_CARRIED = 5
@@ -44,6 +48,13 @@ QUEUE_SPARE = 0.05
 # so many overdue first tokens mean a queue: of those in flight, and at least
 OVERDUE_SHARE = 0.05
 OVERDUE_LEAST = 3
+# a level that was found so short a time before the pace was blamed is not believed
+PARDON_SECONDS = 90.0
+LOW_SHARE = 1 / 8  # of the level carried lately: no server lowers its limit so far
+
+# What a 429 means: nothing, that the level known to congest still does, that the number in flight
+# is too high, or that calls start too fast.
+Verdict = Literal["chance", "probe", "in flight", "pace"]
 
 
 class Concurrency:
@@ -61,13 +72,13 @@ class Concurrency:
         """Know nothing (any more): after an outage the server may be another one."""
         self._limit = float(min(START, self.ceiling))
         self.congested_level: int | None = None  # the lowest level known to draw a 429 or a queue
-        self.limit_met = False  # the last 429 was one of a row
         self._debt = 0  # of growth, to 5xx
-        self._probe_at = -inf
-        self._probe_seconds = REFUSED_SECONDS
-        self._least_probe_seconds = REFUSED_SECONDS
+        self._probe_at = -inf  # not before this moment,
+        self._calls_to_probe = 0  # and so many calls
+        self._is_queue = False  # the level is known by a queue, not by a 429
         self._step = 1
         self._refused_at = -inf
+        self._congested_at = -inf
         self._flights.forget()
 
     def set_ceiling(self, ceiling: int) -> None:
@@ -101,7 +112,8 @@ class Concurrency:
     def start(self, now: float) -> Flight:
         """A call starts."""
         if self._is_growing():
-            self._apart_at = max(self._apart_at, now - LATE_SECONDS) + APART_SECONDS
+            apart = max(APART_SECONDS / max(1, self.in_flight), LEAST_APART_SECONDS)
+            self._apart_at = max(self._apart_at, now - LATE_SECONDS) + apart
         return self._flights.start(now, self._round)
 
     def unsettled(self, now: float) -> int:
@@ -116,6 +128,7 @@ class Concurrency:
         if flight.round == self._round:  # those from before a shrink tell of a queue that is known
             self.delays.add(now, now - flight.started_at)
         self._flights.unsettled(now)
+        self._calls_to_probe -= 1
         if self._is_queueing(now):
             self._shrink_to_served(now, flight)
         elif self._debt:
@@ -139,12 +152,11 @@ class Concurrency:
 
     # Refusals
 
-    def refuse(self, now: float, flight: Flight) -> bool:
-        """A 429, its call already ended. True: a matter of the number in flight, if of any. False:
-        not of that.
+    def refuse(self, now: float, flight: Flight, too_fast: bool) -> Verdict:
+        """A 429, its call already ended. `too_fast`: a limit a minute may explain it.
 
-        `limit_met` says afterwards whether it was one of a row; the limit shrinks only then. A 429
-        far below a level that the server carried a moment ago says nothing about that level.
+        The limit shrinks where it is a matter of the number in flight. A 429 at a level that the
+        server carried a moment ago, in a minute that is full, is none; nor is one far below it.
         """
         self._flights.refuse(flight)
         calls_served = self.in_flight
@@ -152,15 +164,24 @@ class Concurrency:
         is_new = flight.started_at > self._refused_at  # not on its way when the last 429 came
         if is_new:
             self._refused_at = now
-        is_low = calls_served < carried_level / 2
+        is_low = calls_served < max(START / 2, LOW_SHARE * carried_level)
+        is_pace = (too_fast or is_low) and flight.level <= carried_level
         needed = self._needed_row(flight, carried_level)
-        row = self._flights.row(flight, 0 if is_low else flight.level, ROW_CARRIED)
-        self.limit_met = row >= needed
-        if self.limit_met and not is_low:
-            # A row that goes on among calls that started after the cut: it was not deep enough.
-            cut = CUT_AGAIN if is_new and row > needed > 1 else 1.0
-            self._congest(now, flight, max(1, int(calls_served * cut)), REFUSED_SECONDS)
-        return not is_low
+        row = self._flights.row(flight, 0 if is_pace else flight.level, ROW_CARRIED)
+        if row < needed:
+            return "chance"
+        if is_pace:
+            self._pardon(now)
+            return "pace"
+        # A row that goes on among calls that started after the cut: it was not deep enough.
+        cut = CUT_AGAIN if is_new and row > needed > 1 else 1.0
+        self._congest(now, flight, max(1, int(calls_served * cut)), is_queue=False)
+        return "probe" if needed == 1 else "in flight"
+
+    def _pardon(self, now: float) -> None:
+        """What was just put down to the number in flight was the pace."""
+        if self.congested_level is not None and now < self._congested_at + PARDON_SECONDS:
+            self.congested_level = None
 
     def _needed_row(self, flight: Flight, carried_level: int) -> int:
         """So many 429 in a row mean a limit at the flight's level."""
@@ -187,28 +208,24 @@ class Concurrency:
     def _shrink_to_served(self, now: float, flight: Flight) -> None:
         level = max(START, int(self._flights.served * (1 + QUEUE_SPARE)))
         if level < self._limit:
-            self._congest(now, flight, level, QUEUED_SECONDS)
+            self._congest(now, flight, level, is_queue=True)
             # Trying costs no call here, only a short queue: larger steps.
             self._step = max(1, int(level * QUEUE_SPARE))
             self.delays.forget_recent()
 
     # The limit
 
-    def _congest(
-        self, now: float, flight: Flight, carried_level: int, least_probe_seconds: float
-    ) -> None:
+    def _congest(self, now: float, flight: Flight, carried_level: int, is_queue: bool) -> None:
         """The flight's level was too much, `carried_level` is not."""
-        known_level = self.congested_level
         if flight.round == self._round:  # the first to say so since the last shrink
             self._round += 1
-            self._least_probe_seconds = least_probe_seconds
-            if known_level is not None and flight.level >= known_level:  # the same level once more
-                self._probe_seconds = min(2 * self._probe_seconds, PROBE_SECONDS_MAX)
-            self._probe_seconds = max(self._probe_seconds, least_probe_seconds)
         self._limit = max(1.0, min(self._limit, carried_level))
         self.congested_level = carried_level + 1
+        self._congested_at = now
+        self._is_queue = is_queue
         self._step = 1
-        self._probe_at = now + self._probe_seconds
+        self._calls_to_probe = 0 if is_queue else CALLS_A_REFUSAL
+        self._probe_at = now + (QUEUED_SECONDS if is_queue else REFUSED_SECONDS)
 
     def _grow(self, now: float, flight: Flight) -> None:
         known_level = self.congested_level
@@ -217,18 +234,16 @@ class Concurrency:
         elif flight.level >= known_level:
             self._raise_congested_level(now, known_level)
         elif self._limit < known_level - 1:
-            gain = 1.0 if self._limit < NEAR_SHARE * known_level else 1.0 / self._limit
+            gain = max(1.0 / self._limit, (known_level - 1 - self._limit) / NEAR_CALLS)
             self._limit = min(self._limit + gain, known_level - 1, self.ceiling)
-        elif now >= self._probe_at:
-            self._probe_at = now + self._probe_seconds
+        elif now >= self._probe_at and self._calls_to_probe <= 0:
+            self._probe_at = now + CARRIED_AGAIN_SECONDS
             self._limit = min(float(known_level), self.ceiling)
 
     def _raise_congested_level(self, now: float, known_level: int) -> None:
         """The level that once congested was carried: the server has more room now."""
-        is_from_refusals = self._least_probe_seconds == REFUSED_SECONDS
-        is_forgotten = self._step >= FORGET_STEP and is_from_refusals
+        is_forgotten = self._step >= FORGET_STEP and not self._is_queue
         self.congested_level = None if is_forgotten else known_level + self._step
         self._step *= 2
-        self._probe_seconds = max(self._probe_seconds / 4, self._least_probe_seconds)
-        self._probe_at = now + self._probe_seconds
+        self._probe_at = now + (QUEUED_SECONDS if self._is_queue else CARRIED_AGAIN_SECONDS)
         self._limit = min(self._limit + 1, self.ceiling)

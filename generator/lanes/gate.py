@@ -258,14 +258,15 @@ class Gate:
     def _rate_limited(self, now: float, permit: Permit, error: RateLimited) -> None:
         concurrency = self.account.concurrency
         pace = self.account.pace
-        is_of_number_in_flight = concurrency.refuse(now, permit.flight)
+        too_fast = pace.is_suspect(now, permit.started_at)
+        verdict = concurrency.refuse(now, permit.flight, too_fast)
         if self.busy_since is None:
             self.busy_since = now
         pause = error.retry_after_seconds
-        if concurrency.limit_met or (pause or 0.0) >= PAUSE_OF_A_LIMIT:
-            pace.refused(now, pause, too_fast=not is_of_number_in_flight)
-        else:
-            pace.chance(now, pause)
+        if verdict in ("in flight", "pace") or (pause or 0.0) >= PAUSE_OF_A_LIMIT:
+            pace.refused(now, permit.started_at, pause, too_fast=verdict == "pace")
+        elif verdict == "chance":
+            pace.chance(now, permit.started_at)
         if permit.probe and isinstance(error, OutOfFiles):
             self.circuit.give_up_probe()  # it was not asked
         elif permit.probe:

@@ -5,8 +5,8 @@ Pure: the time is a parameter.
 from math import inf
 from typing import Literal
 
-from generator.lanes.learnt_pace import LEARNT_SHARE, LearntPace
-from generator.lanes.spacing import LastMinute, Spacing
+from generator.lanes.learnt_pace import LEARNT_SHARE, LearntPace, Refusal
+from generator.lanes.spacing import WINDOW_SECONDS, LastMinute, Spacing
 
 PAUSE_OF_A_LIMIT = 5.0  # a Retry-After of so many seconds means a limit
 BACK_OFF_SECONDS = 0.25  # after a 429 without Retry-After, doubled at each one in a row
@@ -34,8 +34,11 @@ class Pace:
         self._minute = LastMinute()
         self._spacing = Spacing()
         self._learnt = LearntPace(self._minute, self._spacing)
+        self._learnt_rate = 0.0  # at the last start
         self._breaths = 0  # 429 in a row, those that came together counted once
         self._refused_at = -inf
+        self._row_at = -inf  # the first 429 of a row,
+        self._minute_began_at = -inf  # and the first start in the minute before it
         self._before_row = 0  # starts that went well in the minute before the first 429 of a row
 
     @property
@@ -52,7 +55,7 @@ class Pace:
         rates: list[tuple[float, PaceSource]] = [
             (self.configured, "configured"),
             (self.named, "named by the provider"),
-            (self._learnt.in_force, "learnt from 429s"),
+            (self._learnt_rate, "learnt from 429s"),
         ]
         return [(rate, source) for rate, source in rates if rate]
 
@@ -63,6 +66,7 @@ class Pace:
     def start(self, now: float) -> None:
         """A call starts."""
         self._minute.start(now)
+        self._learnt_rate = self._learnt.in_force(now)
         per_minute = self.per_minute
         if per_minute:
             self._spacing.start(now, self.ready_at(), per_minute)
@@ -76,43 +80,64 @@ class Pace:
         self._breaths = 0
         self.thawing = self.thawing * 2 if self.thawing < UNRESTRICTED else 0
         self._learnt.taken_up(now)
+        self._learnt_rate = self._learnt.in_force(now)
 
-    def chance(self, now: float, retry_after: float | None) -> None:
-        """A 429 that is not one of a row: it cools the lane only where the server says so."""
+    def is_suspect(self, now: float, started_at: float) -> bool:
+        """Whether a limit a minute may explain a 429 to a call that started then: it came of a
+        trial; or the last minute was a full one and nothing was let in since an earlier 429.
+        """
+        if self._learnt.presses(started_at):
+            return True
+        is_refused_again = self._breaths > 0 and started_at > self._refused_at
+        return is_refused_again and self._learnt.is_minute_full(now)
+
+    def chance(self, now: float, started_at: float) -> None:
+        """A 429 that is not one of a row: nobody else waits for it."""
         self._minute.refuse(now)
-        self._learnt.learn_from_share(now)
-        if retry_after is not None:
-            self.cool_until = max(self.cool_until, now + retry_after)
+        self._learnt.refused(now, started_at, self._minute.went_well(now), "lone", 0.0)
+        self._learnt_rate = self._learnt.in_force(now)
 
-    def refused(self, now: float, retry_after: float | None, too_fast: bool) -> None:
+    def refused(
+        self, now: float, started_at: float, retry_after: float | None, too_fast: bool
+    ) -> None:
         """A 429 that means a limit; `too_fast`: not one of the number in flight. Cools for
         `retry_after` seconds; without it, backs off.
         """
         # On its way when an earlier one came: it says nothing that the earlier one did not.
         is_echo = now < self.cool_until
         is_first = not self._breaths
+        presses = self._learnt.presses(started_at)
         if is_first:
-            self._before_row = self._minute.went_well(now) - 1
+            self._row_at = now
+            self._minute_began_at = self._minute.oldest
+            self._before_row = self._minute.went_well_before(now, started_at)
         self._minute.refuse(now)
+        pause = retry_after or 0.0
         if not is_echo:
             self._breaths += 1
-            is_long_pause = (retry_after or 0.0) >= PAUSE_OF_A_LIMIT
-            if too_fast or (is_first and is_long_pause):
-                self._learnt.learn(now, self._before_row)
-            else:
-                self._learnt.learn_from_share(now)
+            is_hard = too_fast or (is_first and pause >= PAUSE_OF_A_LIMIT)
+            kind: Refusal = "limit a minute" if is_hard else "limit in flight"
+            self._learnt.refused(now, started_at, self._before_row, kind, pause)
+            self._learnt_rate = self._learnt.in_force(now)
         self._refused_at = now
-        pause = retry_after or 0.0
+        if presses and not pause:
+            return  # the trial is over, and that was all
         # A server's pause that was too short, as a second 429 after it shows, is none.
         if not is_echo and (retry_after is None or self._breaths > 1):
-            pause = max(pause, self._back_off_seconds(too_fast))
+            pause = max(pause, self._back_off_seconds(now, too_fast))
         self.cool(now + pause)
 
-    def _back_off_seconds(self, too_fast: bool) -> float:
+    def _back_off_seconds(self, now: float, too_fast: bool) -> float:
         least = TOO_FAST_SECONDS if too_fast else BACK_OFF_SECONDS
         doublings = min(self._breaths - 1, DOUBLINGS_MAX)
         seconds: float = least * 2.0**doublings
-        return min(seconds, BACK_OFF_SECONDS_MAX)
+        seconds = min(seconds, BACK_OFF_SECONDS_MAX)
+        if not too_fast:
+            return seconds
+        # When a window begins to let go of what was started before the row, and when it has.
+        moments = (self._minute_began_at, self._row_at)
+        releases = [moment + WINDOW_SECONDS + TOO_FAST_SECONDS - now for moment in moments]
+        return min([seconds, *(release for release in releases if release > least)])
 
     def announce(self, per_minute: int) -> None:
         """The server named its limit a minute."""

@@ -42,10 +42,25 @@ class LastMinute:
         """Of the last minute."""
         return sum(1 for start in self._starts if start >= moment)
 
-    def went_well(self, now: float) -> int:
-        """Starts that were not refused (so far)."""
+    def went_well(self, now: float, seconds: float = WINDOW_SECONDS) -> int:
+        """Starts of the last seconds that were not refused (so far)."""
         self._forget(now)
-        return max(0, len(self._starts) - len(self._refusals))
+        starts = len(self._starts)
+        refusals = len(self._refusals)
+        if seconds < WINDOW_SECONDS:
+            starts = self.starts_since(now - seconds)
+            refusals = sum(1 for refusal in self._refusals if refusal >= now - seconds)
+        return max(0, starts - refusals)
+
+    def went_well_before(self, now: float, moment: float) -> int:
+        """Those of them that started before a moment."""
+        later = sum(1 for start in reversed(self._starts) if start >= moment)
+        return max(0, self.went_well(now) - later)
+
+    @property
+    def oldest(self) -> float:
+        """The first start of the minute before the last event; -inf: there is none."""
+        return self._starts[0] if self._starts else -inf
 
     def _forget(self, now: float) -> None:
         for times in (self._starts, self._refusals):
