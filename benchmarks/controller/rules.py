@@ -9,6 +9,7 @@ lane's gate is asked. Each sees what it is made for: the time to a first token, 
   seconds or as long as a 429 names, and grows by one for each 25 calls in a row that go well.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil, inf, log10
 
@@ -222,4 +223,9 @@ class DataDesigner(Rule):
             self.level = max(1.0, int(self.level * 0.75))
 
 
-RULES = (Aimd, Vegas, Gradient2, DataDesigner)
+RULES: dict[str, Callable[[int], Rule]] = {
+    "AIMD": Aimd,
+    "Vegas": Vegas,
+    "Gradient2": Gradient2,
+    "DataDesigner": DataDesigner,
+}

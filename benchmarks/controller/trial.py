@@ -10,6 +10,9 @@ from benchmarks.controller.worlds import World
 from tests.generator.lanes.lane_simulation import Allows, Log, Queues, Server, Subject, one_gate, simulate
 
 SEED = 1
+LEAST_SHARE = 0.9  # of the best fixed setting's throughput
+MOST_REFUSED = 0.03  # of the calls, where there is a real limit
+MOST_SECONDS = 60.0  # to unlearn
 Controller = Callable[[int], Subject]  # from a ceiling
 
 
@@ -18,9 +21,7 @@ def ours(ceiling: int) -> Subject:
     return one_gate(concurrency=ceiling)
 
 
-CONTROLLERS: dict[str, Controller] = {"ours": ours} | {
-    rule(1).name: rule for rule in RULES  # type: ignore[abstract]
-}
+CONTROLLERS: dict[str, Controller] = {"ours": ours} | RULES
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,16 @@ def outcome(world: World, controller: Controller, seed: int = SEED) -> Outcome:
     calls = refusals + log.ok()
     unlearnt = seconds_to_unlearn(world, log) if world.lesson_ends else 0.0
     return Outcome(log.ok() / best_fixed(world, seed), refusals / max(1, calls), unlearnt)
+
+
+def misses(world: World, result: Outcome) -> list[str]:
+    """The bounds that a controller does not keep."""
+    bounds = {
+        "slow": result.share < LEAST_SHARE,
+        "429": world.is_limited and result.refused >= MOST_REFUSED,
+        "lesson": result.unlearnt > MOST_SECONDS,
+    }
+    return [name for name, is_missed in bounds.items() if is_missed]
 
 
 def seconds_to_unlearn(world: World, log: Log) -> float:

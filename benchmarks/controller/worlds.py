@@ -99,7 +99,7 @@ def _minute() -> list[World]:
 def _in_flight() -> list[World]:
     worlds = []
     for limit in (10, 60, 500):
-        short = World(f"{limit} in flight, 2 s", 200 if limit == 500 else 600, {"at_once": limit, **SHORT})
+        short = World(f"{limit} in flight, 2 s", 100 if limit == 500 else 600, {"at_once": limit, **SHORT})
         long = World(f"{limit} in flight, like R1's", 7200, {"at_once": limit, **LONG})
         worlds += [short, long]
     values: dict[str, Any] = {"at_once": 60, "retry_after": 1.0, "seconds": 10.0}

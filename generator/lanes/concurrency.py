@@ -33,7 +33,7 @@ LATE_SECONDS = 0.05  # a busy client makes up for so much of that
 FAULT_DEBT = 4
 # Before the level that congested is tried again: calls taken up, so that the tries cost one call in
 # so many, whatever the limit is; and seconds, the fewer after one that went well.
-CALLS_A_REFUSAL = 64
+CALLS_A_REFUSAL = 80
 CARRIED_AGAIN_SECONDS = 2.0
 REFUSED_SECONDS = 5.0
 QUEUED_SECONDS = 15.0

@@ -266,7 +266,7 @@ class Gate:
         if verdict in ("in flight", "pace") or (pause or 0.0) >= PAUSE_OF_A_LIMIT:
             pace.refused(now, permit.started_at, pause, too_fast=verdict == "pace")
         elif verdict == "chance":
-            pace.chance(now, permit.started_at)
+            pace.chance(now, permit.started_at, pause)
         if permit.probe and isinstance(error, OutOfFiles):
             self.circuit.give_up_probe()  # it was not asked
         elif permit.probe:

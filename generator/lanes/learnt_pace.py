@@ -8,7 +8,7 @@ time is a parameter.
 - What was learnt may be wrong, or true no longer. So it is tried: the pace creeps up by a tenth
   each second. The first 429 that is more than chance ends the trial at the former pace; a trial
   that lasts a minute, or lets in twice what a window could hold, forgets the limit.
-- A trial may cost one call in sixty-four, whatever the limit is: the next one waits for so many
+- A trial may cost one call in eighty, whatever the limit is: the next one waits for so many
   calls for each 429 that came of the last.
 """
 
@@ -25,7 +25,7 @@ DISPROOF = 2
 FULL_SHARE = 0.9  # of the most that went well in a minute: a full one
 PROVED_SECONDS = 600.0  # how long what was taken up in a minute counts as proof
 
-CALLS_A_REFUSAL = 64  # taken up before the next trial, for each 429 that the last one cost
+CALLS_A_REFUSAL = 80  # taken up before the next trial, for each 429 that the last one cost
 LEAST_TRIAL_SECONDS = 10.0  # between two trials
 PAUSES_APART = 20.0  # between two trials, so many times the pause that the last one ended in
 GROWTH = 1.1  # of the pace on trial, a second
@@ -40,10 +40,12 @@ CHANCE_FACTOR = 2.0  # and more than so many times the share that a slower pace 
 DEVIATIONS = 2  # of a Poisson count above that
 LATELY_SECONDS = 15.0  # the minute before may have emptied a bucket
 LEAST_SHARE_SECONDS = 15.0  # at one learnt pace, before its share says anything
+STEPS = 3  # down, before they are called in vain
 IMPROVED_SHARE = 0.5  # a slower pace that leaves more than this of the share of 429 was in vain
 CHANCE_SECONDS = 1800.0  # how long such a share is taken for chance
 MEMORY = 200  # calls over which the share of lone 429 is a mean
 NO_CHANCE = 0.005  # below this share a single 429 ends a trial
+KNOWN_CHANCE = 0.0075
 SPARE = 2  # otherwise so many more than chance explains
 ROW_BEGINNING = 2  # 429 of a row that were taken for lone ones, before it was one
 
@@ -67,9 +69,10 @@ class LearntPace:
         self._trial_cost = 0  # 429 that came of it
         self._trial_pause = 0.0  # seconds that its 429 named
         self._lone_share = 0.0  # of 429 among the latest calls, those of limits and trials aside
-        # the share of 429 that taught the pace in force; 0: a row or a long pause did
+        self._steps = 0  # down that a share of 429 taught, one after the other,
+        # and the share that taught the first; 0: a row or a long pause taught the pace
         self._taught_by_share = 0.0
-        self._pace_before_share = 0.0  # the pace before the last step down that a share taught
+        self._pace_before_share = 0.0  # the pace before the first of these
         self._chance_share = 0.0
         self._chance_until = -inf
         self._before_raise = 0.0  # the pace before its last raise, until a trial confirms that
@@ -88,11 +91,19 @@ class LearntPace:
         is_old = now >= self._minute.begun_at + 2 * WINDOW_SECONDS
         return is_old or self._minute.went_well(now) >= FULL_SHARE * self._proved
 
-    def presses(self, started_at: float) -> bool:
-        """Whether a call that started then may have drawn its 429 from a trial."""
-        return self.per_minute > 0 and self._trial_began <= started_at and (
-            self.trial_since is not None or started_at <= self._changed_at
-        )
+    def presses(self, now: float, started_at: float) -> bool:
+        """Whether a call that started then may have drawn its 429 from a trial: in a minute that
+        is not full, no limit a minute refuses.
+        """
+        if not self.per_minute or started_at < self._trial_began:
+            return False
+        is_of_trial = self.trial_since is not None or started_at <= self._changed_at
+        return is_of_trial and self._minute.went_well(now) >= self.per_minute
+
+    @property
+    def is_chance_known(self) -> bool:
+        """Whether lone 429 have come among calls that went well, and again."""
+        return self._lone_share > KNOWN_CHANCE
 
     def taken_up(self, now: float) -> None:
         """The server took a call up that started after the last 429."""
@@ -121,14 +132,16 @@ class LearntPace:
         """
         if self.trial_since is not None or self._is_trial_just_over(now):
             self._trial_cost += 1
-        if self.presses(started_at):
+        if self.presses(now, started_at):
             self._trial_pause = max(self._trial_pause, pause)
             self._refusals += 1
             if self.trial_since is not None and self._is_more_than_chance_in_trial(kind):
                 self._fail_trial(now)
             return
+        if self.trial_since is not None and kind == "limit a minute":
+            self.learn(now, went_well)
         if self.trial_since is not None or started_at < self._changed_at:
-            return  # on its way when the pace was changed
+            return  # it says nothing about the pace that is kept
         if self._before_raise:
             self._take_back_raise(now)
             return
@@ -145,13 +158,13 @@ class LearntPace:
     def learn(self, now: float, went_well: int) -> None:
         """There is a limit a minute, at about what went well in the last one."""
         if self.per_minute:
-            if now < self._changed_at + WINDOW_SECONDS:
+            if self.trial_since is None and now < self._changed_at + WINDOW_SECONDS:
                 return  # what was started before the pace was changed still counts at the server
             self._proved = 0  # a limit that fell
         elif self._proved > DISPROOF * went_well:
             went_well = self._proved // DISPROOF
         if went_well >= LEAST_LEARNT:
-            self._taught_by_share = 0.0
+            self._forget_share()
             self._lower(now, LEARNT_SHARE * went_well)
 
     def _lower(self, now: float, pace: float) -> None:
@@ -175,8 +188,12 @@ class LearntPace:
 
     def _unlearn(self, now: float) -> None:
         self._keep(now, 0.0)
-        self._taught_by_share = 0.0
+        self._forget_share()
         self._spacing.free()
+
+    def _forget_share(self) -> None:
+        self._steps = 0
+        self._taught_by_share = 0.0
 
     # One by one
 
@@ -191,23 +208,27 @@ class LearntPace:
         share = refusals / (refusals + calls)
         if not self._is_more_than_chance(now, refusals, refusals + calls):
             return
-        if self._taught_by_share and share > IMPROVED_SHARE * self._taught_by_share:
-            # The last step down was in vain: the share is chance, for a while.
+        is_better = share <= IMPROVED_SHARE * self._taught_by_share
+        if self._steps >= STEPS and not is_better:
+            # The steps down were in vain: the share is chance, for a while.
             self._is_chance(now, share)
             pace_before = self._pace_before_share
             if pace_before:
                 self._keep(now, pace_before)
-                self._taught_by_share = 0.0
+                self._forget_share()
             else:
                 self._unlearn(now)
             return
         pace_before = self.per_minute
-        went_well = max(min(self._minute.went_well(now), lately), pace_before / 2)
+        went_well = max(min(self._minute.went_well(now), lately), pace_before / 4)
         if went_well < LEAST_LEARNT:
             return
         self._lower(now, LEARNT_SHARE * went_well)
-        self._taught_by_share = share
-        self._pace_before_share = pace_before
+        if is_better or not self._steps:
+            self._steps = 0
+            self._taught_by_share = share
+            self._pace_before_share = pace_before
+        self._steps += 1
 
     def _is_chance(self, now: float, share: float) -> None:
         """So many of the calls are refused whatever their pace."""

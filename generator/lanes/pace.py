@@ -5,7 +5,7 @@ Pure: the time is a parameter.
 from math import inf
 from typing import Literal
 
-from generator.lanes.learnt_pace import LEARNT_SHARE, LearntPace, Refusal
+from generator.lanes.learnt_pace import CALLS_A_REFUSAL, LEARNT_SHARE, LearntPace, Refusal
 from generator.lanes.spacing import WINDOW_SECONDS, LastMinute, Spacing
 
 PAUSE_OF_A_LIMIT = 5.0  # a Retry-After of so many seconds means a limit
@@ -86,13 +86,17 @@ class Pace:
         """Whether a limit a minute may explain a 429 to a call that started then: it came of a
         trial; or the last minute was a full one and nothing was let in since an earlier 429.
         """
-        if self._learnt.presses(started_at):
+        if self._learnt.presses(now, started_at):
             return True
         is_refused_again = self._breaths > 0 and started_at > self._refused_at
         return is_refused_again and self._learnt.is_minute_full(now)
 
-    def chance(self, now: float, started_at: float) -> None:
-        """A 429 that is not one of a row: nobody else waits for it."""
+    def chance(self, now: float, started_at: float, retry_after: float | None) -> None:
+        """A 429 that is not one of a row. The pause that it names is the lane's, until such 429
+        are known to come by chance; then only its own sample waits.
+        """
+        if retry_after and not self._learnt.is_chance_known:
+            self.cool_until = max(self.cool_until, now + retry_after)
         self._minute.refuse(now)
         self._learnt.refused(now, started_at, self._minute.went_well(now), "lone", 0.0)
         self._learnt_rate = self._learnt.in_force(now)
@@ -106,7 +110,7 @@ class Pace:
         # On its way when an earlier one came: it says nothing that the earlier one did not.
         is_echo = now < self.cool_until
         is_first = not self._breaths
-        presses = self._learnt.presses(started_at)
+        presses = self._learnt.presses(now, started_at)
         if is_first:
             self._row_at = now
             self._minute_began_at = self._minute.oldest
@@ -114,7 +118,7 @@ class Pace:
         self._minute.refuse(now)
         pause = retry_after or 0.0
         if not is_echo:
-            self._breaths += 1
+            self._breaths += not presses
             is_hard = too_fast or (is_first and pause >= PAUSE_OF_A_LIMIT)
             kind: Refusal = "limit a minute" if is_hard else "limit in flight"
             self._learnt.refused(now, started_at, self._before_row, kind, pause)
@@ -134,6 +138,9 @@ class Pace:
         seconds = min(seconds, BACK_OFF_SECONDS_MAX)
         if not too_fast:
             return seconds
+        rate = self._learnt.per_minute or self._before_row
+        if rate and now < self._row_at + WINDOW_SECONDS:
+            seconds = min(seconds, max(least, CALLS_A_REFUSAL * WINDOW_SECONDS / rate))
         # When a window begins to let go of what was started before the row, and when it has.
         moments = (self._minute_began_at, self._row_at)
         releases = [moment + WINDOW_SECONDS + TOO_FAST_SECONDS - now for moment in moments]

@@ -97,7 +97,8 @@ def test_a_429_shrinks_to_what_the_server_still_serves() -> None:
     flights = [concurrency.start(0.0) for _ in range(8)]
     for flight in flights[:3]:
         concurrency.end(flight)
-        assert concurrency.refuse(0.05, flight)
+        verdict = concurrency.refuse(0.05, flight, too_fast=False)
+    assert verdict == "in flight"
     assert concurrency.limit == 5
 
 
@@ -112,7 +113,7 @@ def test_a_429_far_below_a_level_that_was_just_carried_is_no_matter_of_the_numbe
     limit = concurrency.limit
     alone = concurrency.start(2.0)
     concurrency.end(alone)
-    assert not concurrency.refuse(2.1, alone)
+    assert concurrency.refuse(2.1, alone, too_fast=False) == "chance"
     assert concurrency.limit == limit
 
 
@@ -132,7 +133,7 @@ def test_after_an_outage_the_limit_is_found_anew() -> None:
     concurrency = Concurrency(100)
     flights = [concurrency.start(0.0) for _ in range(8)]
     concurrency.end(flights[0])
-    concurrency.refuse(0.1, flights[0])
+    concurrency.refuse(0.1, flights[0], too_fast=False)
     concurrency.begin()
     assert concurrency.congested_level is None
     assert concurrency.limit == 8

@@ -111,7 +111,8 @@ def test_a_wrong_lesson_is_unlearnt_within_a_minute(taught: str) -> None:
     pace = gate.account.pace
 
     def teach() -> None:
-        pace.refused(12.0, 5.0 if taught == "long pause" else None, too_fast=taught == "row")
+        pause = 5.0 if taught == "long pause" else None
+        pace.refused(12.0, 12.0, pause, too_fast=taught == "row")
         assert pace.source == "learnt from 429s"
 
     log = simulate([(gate, Allows(seconds=2.5, refused_share=0.02))], 180, at=[(12.0, teach)])
@@ -132,14 +133,13 @@ def test_chance_429_among_many_calls_in_the_air_are_no_row() -> None:
     again = [concurrency.start(3.0) for _ in range(60)]
     for flight in again[::6]:
         concurrency.end(flight)
-        concurrency.refuse(3.05, flight)
-        assert not concurrency.limit_met
+        assert concurrency.refuse(3.05, flight, too_fast=False) == "chance"
 
 
 def test_a_429_by_chance_without_a_pause_stops_nobody() -> None:
     pace = Pace()
     pace.start(0.0)
-    pace.chance(0.1, None)
+    pace.chance(0.1, 0.0, None)
     assert pace.ready_at() <= 0.1
 
 
@@ -147,7 +147,7 @@ def test_a_pause_that_was_obeyed_and_refused_again_is_made_longer() -> None:
     pace, now, pauses = Pace(), 0.0, []
     for _ in range(6):
         pace.start(now)
-        pace.refused(now, 5.0, too_fast=True)
+        pace.refused(now, now, 5.0, too_fast=True)
         pauses.append(pace.cool_until - now)
         now = pace.cool_until
     assert pauses == [5, 5, 5, 8, 16, 32]

@@ -51,7 +51,7 @@ def test_requests_are_spaced_evenly_and_never_come_in_a_burst() -> None:
 def test_retry_after_stops_every_start_and_one_call_tries_first() -> None:
     pace = Pace()
     pace.start(0.0)
-    pace.refused(0.1, 30.0, too_fast=True)
+    pace.refused(0.1, 0.0, 30.0, too_fast=True)
     assert pace.ready_at() == 30.1
     assert pace.thawing == 1
 
@@ -60,10 +60,11 @@ def test_429_in_a_row_without_retry_after_back_off_longer_each_time() -> None:
     pace, now, pauses = Pace(), 0.0, []
     for _ in range(9):
         pace.start(now)
-        pace.refused(now, None, too_fast=True)
+        pace.refused(now, now, None, too_fast=True)
         pauses.append(pace.ready_at() - now)
         now = pace.ready_at()
-    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+    # A minute after the first 429 no window holds what was started before it: a try then.
+    assert pauses == [1, 2, 4, 8, 16, 30, 60, 60, 60]
 
 
 def test_429_that_were_on_their_way_when_the_first_came_count_once() -> None:
@@ -71,14 +72,14 @@ def test_429_that_were_on_their_way_when_the_first_came_count_once() -> None:
     for _ in range(5):
         pace.start(0.0)
     for _ in range(5):
-        pace.refused(0.1, None, too_fast=True)
+        pace.refused(0.1, 0.0, None, too_fast=True)
     assert pace.ready_at() == pytest.approx(1.1)
 
 
 def test_a_call_from_before_the_429_does_not_end_the_row() -> None:
     pace = Pace()
     pace.start(0.0)
-    pace.refused(5.0, None, too_fast=True)
+    pace.refused(5.0, 0.0, None, too_fast=True)
     pace.taken_up(5.5, started_at=0.0)
     assert pace.thawing == 1
     pace.taken_up(7.0, started_at=6.5)
