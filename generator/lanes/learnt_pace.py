@@ -84,6 +84,12 @@ class LearntPace:
             return self.per_minute
         return self.per_minute * float(GROWTH ** (now - self.trial_since))
 
+    def room_at(self) -> float:
+        """When the last minute has a place for one more start, at the limit that is kept."""
+        if not self.per_minute or self.trial_since is not None:
+            return -inf
+        return self._minute.room_at(int(self.per_minute / LEARNT_SHARE))
+
     def is_minute_full(self, now: float) -> bool:
         """Whether the last minute says how many starts may go well in one: about as many did as
         ever lately, or the lane has been at work for a while.
@@ -98,7 +104,7 @@ class LearntPace:
         if not self.per_minute or started_at < self._trial_began:
             return False
         is_of_trial = self.trial_since is not None or started_at <= self._changed_at
-        return is_of_trial and self._minute.went_well(now) >= self.per_minute
+        return is_of_trial and self._minute.went_well(now) >= FULL_SHARE * self.per_minute
 
     @property
     def is_chance_known(self) -> bool:
@@ -184,7 +190,8 @@ class LearntPace:
         self._calls = 0
         self._refusals = 0
         # The last minute's starts are within the pace by then.
-        self._spacing.hold(now + (1 - LEARNT_SHARE) * WINDOW_SECONDS)
+        least = now + (1 - LEARNT_SHARE) * WINDOW_SECONDS
+        self._spacing.hold(max(least, self.room_at()))
 
     def _unlearn(self, now: float) -> None:
         self._keep(now, 0.0)

@@ -70,6 +70,7 @@ class Pace:
         per_minute = self.per_minute
         if per_minute:
             self._spacing.start(now, self.ready_at(), per_minute)
+            self._spacing.hold(max(self._spacing.next_start, self._learnt.room_at()))
 
     def taken_up(self, now: float, started_at: float) -> None:
         """A call was taken up by the server; where it started after the last 429, the row of
@@ -97,7 +98,7 @@ class Pace:
         """
         if retry_after and not self._learnt.is_chance_known:
             self.cool_until = max(self.cool_until, now + retry_after)
-        self._minute.refuse(now)
+        self._minute.refuse(now, started_at)
         self._learnt.refused(now, started_at, self._minute.went_well(now), "lone", 0.0)
         self._learnt_rate = self._learnt.in_force(now)
 
@@ -115,7 +116,7 @@ class Pace:
             self._row_at = now
             self._minute_began_at = self._minute.oldest
             self._before_row = self._minute.went_well_before(now, started_at)
-        self._minute.refuse(now)
+        self._minute.refuse(now, started_at)
         pause = retry_after or 0.0
         if not is_echo:
             self._breaths += not presses

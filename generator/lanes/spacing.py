@@ -10,7 +10,7 @@ LATE_SECONDS = 3.0  # a busy client that is no later makes up for what it missed
 
 
 class LastMinute:
-    """When calls started, and when 429 came."""
+    """When calls started that were not refused (so far), and when 429 came."""
 
     def __init__(self) -> None:
         self.begun_at = inf  # the first start of all
@@ -23,15 +23,12 @@ class LastMinute:
         self._starts.append(now)
         self._forget(now)
 
-    def refuse(self, now: float) -> None:
-        """A 429 came."""
+    def refuse(self, now: float, started_at: float) -> None:
+        """A 429 came to a call that started then."""
         self._refusals.append(now)
+        if started_at in self._starts:
+            self._starts.remove(started_at)
         self._forget(now)
-
-    @property
-    def starts(self) -> int:
-        """Of the minute before the last event."""
-        return len(self._starts)
 
     @property
     def refusals(self) -> int:
@@ -45,12 +42,14 @@ class LastMinute:
     def went_well(self, now: float, seconds: float = WINDOW_SECONDS) -> int:
         """Starts of the last seconds that were not refused (so far)."""
         self._forget(now)
-        starts = len(self._starts)
-        refusals = len(self._refusals)
         if seconds < WINDOW_SECONDS:
-            starts = self.starts_since(now - seconds)
-            refusals = sum(1 for refusal in self._refusals if refusal >= now - seconds)
-        return max(0, starts - refusals)
+            return self.starts_since(now - seconds)
+        return len(self._starts)
+
+    def room_at(self, most: int) -> float:
+        """When fewer than `most` starts are in the minute; -inf: they are."""
+        excess = len(self._starts) - most
+        return self._starts[excess] + WINDOW_SECONDS if excess >= 0 else -inf
 
     def went_well_before(self, now: float, moment: float) -> int:
         """Those of them that started before a moment."""
