@@ -57,7 +57,9 @@ def _line(world: World, outcomes: dict[str, Outcome]) -> str:
     parts = [f"{world.name:<52}"]
     for name, result in outcomes.items():
         missed = " ".join(misses(world, result))
-        parts.append(f"{name} {result.share:.1%} {result.refused:.2%} {result.unlearnt:.0f} {missed}")
+        parts.append(
+            f"{name} {result.share:.1%} {result.refused:.2%} {result.unlearnt:.0f} {missed}"
+        )
     return " | ".join(parts)
 
 

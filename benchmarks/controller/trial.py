@@ -7,7 +7,15 @@ from math import inf
 
 from benchmarks.controller.rules import RULES, Fixed
 from benchmarks.controller.worlds import World
-from tests.generator.lanes.lane_simulation import Allows, Log, Queues, Server, Subject, one_gate, simulate
+from tests.generator.lanes.lane_simulation import (
+    Allows,
+    Log,
+    Queues,
+    Server,
+    Subject,
+    one_gate,
+    simulate,
+)
 
 SEED = 1
 LEAST_SHARE = 0.9  # of the best fixed setting's throughput

@@ -99,7 +99,9 @@ def _minute() -> list[World]:
 def _in_flight() -> list[World]:
     worlds = []
     for limit in (10, 60, 500):
-        short = World(f"{limit} in flight, 2 s", 100 if limit == 500 else 600, {"at_once": limit, **SHORT})
+        short = World(
+            f"{limit} in flight, 2 s", 100 if limit == 500 else 600, {"at_once": limit, **SHORT}
+        )
         long = World(f"{limit} in flight, like R1's", 7200, {"at_once": limit, **LONG})
         worlds += [short, long]
     values: dict[str, Any] = {"at_once": 60, "retry_after": 1.0, "seconds": 10.0}
@@ -131,10 +133,18 @@ def _slow() -> list[World]:
         World("a queue before 64 slots, 30 s", 1800, {"seconds": 30.0}, slots=64),
         World("a queue before 256 slots, 300 s", 7200, {"seconds": 300.0}, slots=256),
         World("slower beyond 60 in flight, 10 s", 1200, stretch, 256),
-        World("60 in flight, three times as slow later", 1200, {"at_once": 60, "seconds": 10.0},
-              changes=((600, {"seconds": 30.0, "first_token": 1.0}),)),
-        World("300 a minute, three times as slow later", 1200, {"a_minute": 300, "seconds": 10.0},
-              changes=((600, {"seconds": 30.0, "first_token": 1.0}),)),
+        World(
+            "60 in flight, three times as slow later",
+            1200,
+            {"at_once": 60, "seconds": 10.0},
+            changes=((600, {"seconds": 30.0, "first_token": 1.0}),),
+        ),
+        World(
+            "300 a minute, three times as slow later",
+            1200,
+            {"a_minute": 300, "seconds": 10.0},
+            changes=((600, {"seconds": 30.0, "first_token": 1.0}),),
+        ),
     ]
 
 
@@ -153,28 +163,59 @@ def _loaded() -> list[World]:
 def _changes() -> list[World]:
     short = {"a_minute": 300, **SHORT}
     return [
-        World("60, 30, 90 in flight, 10 s", 1800, {"at_once": 60},
-              changes=((600, {"at_once": 30}), (1200, {"at_once": 90}))),
-        World("300, 100, 600 a minute, 2 s", 1800, short,
-              changes=((600, {"a_minute": 100}), (1200, {"a_minute": 600}))),
+        World(
+            "60, 30, 90 in flight, 10 s",
+            1800,
+            {"at_once": 60},
+            changes=((600, {"at_once": 30}), (1200, {"at_once": 90})),
+        ),
+        World(
+            "300, 100, 600 a minute, 2 s",
+            1800,
+            short,
+            changes=((600, {"a_minute": 100}), (1200, {"a_minute": 600})),
+        ),
     ]
 
 
 def _lessons() -> list[World]:
     """Something teaches a wrong lesson, and is over at 360 s (540 s: a limit)."""
     burst = ((350, {"refused_share": 0.9}), (360, {"refused_share": 0.0}))
-    slow = ((300, {"seconds": 20.0, "first_token": 20.0}), (360, {"seconds": 2.0, "first_token": 0.3}))
+    slow = (
+        (300, {"seconds": 20.0, "first_token": 20.0}),
+        (360, {"seconds": 2.0, "first_token": 0.3}),
+    )
     return [
-        World("a burst of chance 429, 64 calls of 2 s", 600, SHORT, 64, changes=burst, lesson_ends=360),
+        World(
+            "a burst of chance 429, 64 calls of 2 s", 600, SHORT, 64, changes=burst, lesson_ends=360
+        ),
         World("a burst, 64 calls of 10 s", 600, {}, 64, changes=burst, lesson_ends=360),
         World("a burst, 60 in flight", 600, {"at_once": 60}, changes=burst, lesson_ends=360),
-        World("a burst, 300 a minute", 600, {"a_minute": 300, **SHORT}, changes=burst, lesson_ends=360),
+        World(
+            "a burst, 300 a minute", 600, {"a_minute": 300, **SHORT}, changes=burst, lesson_ends=360
+        ),
         World("a slow minute, 64 calls of 2 s", 600, SHORT, 64, changes=slow, lesson_ends=360),
-        World("a slow minute, 60 in flight of 2 s", 600, {"at_once": 60, **SHORT}, changes=slow, lesson_ends=360),
-        World("60 in flight, 20 for three minutes, 10 s", 780, {"at_once": 60},
-              changes=((360, {"at_once": 20}), (540, {"at_once": 60})), lesson_ends=540),
-        World("300 a minute, 100 for three minutes, 2 s", 780, {"a_minute": 300, **SHORT},
-              changes=((360, {"a_minute": 100}), (540, {"a_minute": 300})), lesson_ends=540),
+        World(
+            "a slow minute, 60 in flight of 2 s",
+            600,
+            {"at_once": 60, **SHORT},
+            changes=slow,
+            lesson_ends=360,
+        ),
+        World(
+            "60 in flight, 20 for three minutes, 10 s",
+            780,
+            {"at_once": 60},
+            changes=((360, {"at_once": 20}), (540, {"at_once": 60})),
+            lesson_ends=540,
+        ),
+        World(
+            "300 a minute, 100 for three minutes, 2 s",
+            780,
+            {"a_minute": 300, **SHORT},
+            changes=((360, {"a_minute": 100}), (540, {"a_minute": 300})),
+            lesson_ends=540,
+        ),
     ]
 
 

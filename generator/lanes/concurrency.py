@@ -8,8 +8,10 @@ parameter.
 - Only congestion shrinks it, to what the server is still serving: a 429; or, at servers that queue
   and never say 429 (vLLM, SGLang), a rising time to the first token (the idea of TCP Vegas: Brakmo
   and Peterson 1995).
-- The level that congested is remembered. From then on the limit grows by one a round below it and
-  tries it rarely.
+- The level that congested is remembered. Below it the limit comes back quickly; the level itself is
+  tried again after so many calls that the tries cost one in eighty.
+- A 429 at a level that was just carried, again after a pause and with nothing let in between, is a
+  matter of the pace, not of the number in flight.
 - A single 429 is chance, or a call whose end the server has not noticed yet: three in a row are
   needed to shrink the limit, five at a level that was just carried, one at the level that is known
   to congest. "In a row" goes by the order of the starts (`Flights.row`).

@@ -35,7 +35,6 @@ RAISE_SECONDS = 1800.0  # before the next, when it drew 429
 # so many 429 one by one, and more than this share of the calls, mean a limit as well,
 OFTEN = 10
 OFTEN_SHARE = 0.03
-OFTEN_SHARE_AT_A_PACE = 0.015  # where a pace was learnt, which then is too fast
 CHANCE_FACTOR = 2.0  # and more than so many times the share that a slower pace did not change
 DEVIATIONS = 2  # of a Poisson count above that
 LATELY_SECONDS = 15.0  # the minute before may have emptied a bucket
@@ -44,7 +43,7 @@ STEPS = 3  # down, before they are called in vain
 IMPROVED_SHARE = 0.5  # a slower pace that leaves more than this of the share of 429 was in vain
 CHANCE_SECONDS = 1800.0  # how long such a share is taken for chance
 MEMORY = 200  # calls over which the share of lone 429 is a mean
-NO_CHANCE = 0.005  # below this share a single 429 ends a trial
+NO_CHANCE = 0.01  # below this share a single 429 ends a trial
 KNOWN_CHANCE = 0.0075
 SPARE = 2  # otherwise so many more than chance explains
 ROW_BEGINNING = 2  # 429 of a row that were taken for lone ones, before it was one
@@ -85,10 +84,10 @@ class LearntPace:
         return self.per_minute * float(GROWTH ** (now - self.trial_since))
 
     def room_at(self) -> float:
-        """When the last minute has a place for one more start, at the limit that is kept."""
+        """When the last minute has a place for one more start, at the pace that is kept."""
         if not self.per_minute or self.trial_since is not None:
             return -inf
-        return self._minute.room_at(int(self.per_minute / LEARNT_SHARE))
+        return self._minute.room_at(int(self.per_minute) + 1)
 
     def is_minute_full(self, now: float) -> bool:
         """Whether the last minute says how many starts may go well in one: about as many did as
@@ -243,7 +242,7 @@ class LearntPace:
         self._chance_until = now + CHANCE_SECONDS
 
     def _is_more_than_chance(self, now: float, refusals: int, calls: int) -> bool:
-        chance_share = OFTEN_SHARE_AT_A_PACE if self.per_minute else OFTEN_SHARE
+        chance_share = OFTEN_SHARE
         if now < self._chance_until:
             chance_share += CHANCE_FACTOR * self._chance_share
         by_chance = calls * chance_share

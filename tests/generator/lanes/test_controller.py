@@ -5,9 +5,12 @@ setting in every one.
 import pytest
 
 from generator.lanes.pace import Pace
+from benchmarks.controller.trial import misses, ours, outcome
+from benchmarks.controller.worlds import LESSONS, WORLDS
 from tests.generator.lanes.lane_simulation import Allows, Log, Window, one_gate, simulate
 
-TEN_MINUTES, TWENTY_MINUTES = 600.0, 1200.0
+FOUR_MINUTES = 240.0
+TWENTY_MINUTES = 1200.0
 
 
 def refused_share(log: Log, since: float = 0.0) -> float:
@@ -22,11 +25,11 @@ def test_429_by_chance_never_take_a_tenth_of_the_throughput(
 ) -> None:
     log = simulate(
         [(one_gate(concurrency=64), Allows(refused_share=chance, seconds=seconds))],
-        TEN_MINUTES,
+        FOUR_MINUTES,
         stall=stall,
     )
     best = 64 / (seconds + stall / 2)  # samples a second
-    assert log.ok(30) > 0.9 * best * (TEN_MINUTES - 30)
+    assert log.ok(30) > 0.9 * best * (FOUR_MINUTES - 30)
 
 
 def test_429_by_chance_leave_hundreds_of_short_calls_a_second_alone() -> None:
@@ -43,20 +46,18 @@ def test_a_pause_that_every_chance_429_names_is_obeyed_and_costs_no_more_than_th
     chance: float,
 ) -> None:
     server = Allows(refused_share=chance, seconds=10, retry_after=1.0)
-    log = simulate([(one_gate(concurrency=64), server)], TEN_MINUTES)
-    assert log.ok(60) > 0.85 * 6.4 * (TEN_MINUTES - 60)
+    log = simulate([(one_gate(concurrency=64), server)], FOUR_MINUTES)
+    assert log.ok(60) > 0.85 * 6.4 * (FOUR_MINUTES - 60)
 
 
 @pytest.mark.parametrize("seconds", [2.0, 10.0])
 @pytest.mark.parametrize("retry_after", [None, 5.0])
 @pytest.mark.parametrize("window", ["sliding", "fixed"])
-@pytest.mark.parametrize("a_minute", [240, 300])
+@pytest.mark.parametrize("a_minute", [240])
 def test_a_real_limit_a_minute_is_found_with_few_429(
     a_minute: int, window: Window, retry_after: float | None, seconds: float
 ) -> None:
-    server = Allows(
-        a_minute=a_minute, window=window, retry_after=retry_after, seconds=seconds
-    )
+    server = Allows(a_minute=a_minute, window=window, retry_after=retry_after, seconds=seconds)
     log = simulate([(one_gate(concurrency=200), server)], TWENTY_MINUTES)
     assert refused_share(log) < 0.03
     assert log.ok() > 0.9 * a_minute * 20
@@ -79,8 +80,7 @@ def test_a_limit_in_flight_and_one_a_minute_together(
 ) -> None:
     server = Allows(at_once=60, a_minute=a_minute, seconds=seconds, retry_after=retry_after)
     log = simulate([(one_gate(concurrency=0), server)], TWENTY_MINUTES)
-    assert refused_share(log) < 0.05  # the search for both included
-    assert refused_share(log, 300) < 0.03
+    assert refused_share(log) < 0.03  # the search for both included
     assert log.ok(60) > 0.9 * a_minute * 19
 
 
@@ -165,3 +165,23 @@ def test_starts_that_a_busy_client_missed_are_made_up_for() -> None:
         [(one_gate(concurrency=64, requests_per_minute=300), Allows(seconds=2))], 300, stall=1.0
     )
     assert len(log.started) > 0.95 * 5 * 300
+
+
+# A few of each kind that take little time; all of them: python -m benchmarks.controller
+FAST = (
+    "60 a minute, fixed, 2 s",
+    "60 a minute, bucket, 2 s",
+    "300 a minute, named in the 429",
+    "10 in flight, like R1's",
+    "10 in flight and 60 a minute, 8 s",
+    "a queue before 64 slots, 30 s",
+    "a burst, 64 calls of 10 s",
+    "a burst, 60 in flight",
+    "60 in flight, 20 for three minutes, 10 s",
+)
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_a_world_of_the_comparison_keeps_every_bound(name: str) -> None:
+    world = next(world for world in (*WORLDS, *LESSONS) if world.name == name)
+    assert misses(world, outcome(world, ours)) == []
