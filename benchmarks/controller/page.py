@@ -62,7 +62,7 @@ def draw(rows: Rows, names: Sequence[str]) -> str:
         x = left + PANEL * share
         lines.append(f'<path d="M{x:.1f} {TOP - 10}V{bottom}" stroke="#d1495b"/>')
     for number, (world, outcomes) in enumerate(rows):
-        y = TOP + ROW * number
+        y = float(TOP + ROW * number)
         lines.append(_text(LEFT - 10, y + 4, world.name, "end"))
         lines.append(f'<path d="M{LEFT} {y}h{PANEL}M{right} {y}h{PANEL}" stroke="#eaeef2"/>')
         for place in reversed(range(len(names))):

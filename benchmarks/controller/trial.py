@@ -29,7 +29,7 @@ def ours(ceiling: int) -> Subject:
     return one_gate(concurrency=ceiling)
 
 
-CONTROLLERS: dict[str, Controller] = {"ours": ours} | RULES
+CONTROLLERS: dict[str, Controller] = {"ours": ours, **RULES}
 
 
 @dataclass(frozen=True)

@@ -39,11 +39,11 @@ CHANCE_FACTOR = 2.0  # and more than so many times the share that a slower pace 
 DEVIATIONS = 2  # of a Poisson count above that
 LATELY_SECONDS = 15.0  # the minute before may have emptied a bucket
 LEAST_SHARE_SECONDS = 15.0  # at one learnt pace, before its share says anything
-STEPS = 3  # down, before they are called in vain
+STEPS = 2  # down, before they are called in vain
 IMPROVED_SHARE = 0.5  # a slower pace that leaves more than this of the share of 429 was in vain
 CHANCE_SECONDS = 1800.0  # how long such a share is taken for chance
 MEMORY = 200  # calls over which the share of lone 429 is a mean
-NO_CHANCE = 0.01  # below this share a single 429 ends a trial
+NO_CHANCE = 0.004  # below this share a single 429 ends a trial
 KNOWN_CHANCE = 0.0075
 SPARE = 2  # otherwise so many more than chance explains
 ROW_BEGINNING = 2  # 429 of a row that were taken for lone ones, before it was one
@@ -62,6 +62,7 @@ class LearntPace:
         self._proved = 0  # most starts that went well in a minute,
         self._proved_at = -inf  # and when
         self._changed_at = -inf
+        self._kept_since = -inf  # the same, and after the pause that a change begins with
         self._calls = 0  # taken up since the pace was changed
         self._refusals = 0  # 429 since then, or since the trial began
         self._trial_began = inf  # the latest
@@ -190,7 +191,8 @@ class LearntPace:
         self._refusals = 0
         # The last minute's starts are within the pace by then.
         least = now + (1 - LEARNT_SHARE) * WINDOW_SECONDS
-        self._spacing.hold(max(least, self.room_at()))
+        self._kept_since = max(least, self.room_at())
+        self._spacing.hold(self._kept_since)
 
     def _unlearn(self, now: float) -> None:
         self._keep(now, 0.0)
@@ -205,7 +207,7 @@ class LearntPace:
 
     def _learn_from_share(self, now: float) -> None:
         """429 that come one by one: a limit that is only just passed, or chance."""
-        seconds = min(now - max(self._minute.begun_at, self._changed_at), WINDOW_SECONDS)
+        seconds = min(now - max(self._minute.begun_at, self._kept_since), WINDOW_SECONDS)
         if seconds < (LEAST_SHARE_SECONDS if self.per_minute else WINDOW_SECONDS):
             return  # what is counted is not at one pace
         refusals = self._refusals if self.per_minute else self._minute.refusals

@@ -4,12 +4,12 @@ setting in every one.
 
 import pytest
 
-from generator.lanes.pace import Pace
 from benchmarks.controller.trial import misses, ours, outcome
 from benchmarks.controller.worlds import LESSONS, WORLDS
+from generator.lanes.pace import Pace
 from tests.generator.lanes.lane_simulation import Allows, Log, Window, one_gate, simulate
 
-FOUR_MINUTES = 240.0
+TEN_MINUTES = 600.0
 TWENTY_MINUTES = 1200.0
 
 
@@ -25,11 +25,11 @@ def test_429_by_chance_never_take_a_tenth_of_the_throughput(
 ) -> None:
     log = simulate(
         [(one_gate(concurrency=64), Allows(refused_share=chance, seconds=seconds))],
-        FOUR_MINUTES,
+        TEN_MINUTES,
         stall=stall,
     )
     best = 64 / (seconds + stall / 2)  # samples a second
-    assert log.ok(30) > 0.9 * best * (FOUR_MINUTES - 30)
+    assert log.ok(30) > 0.9 * best * (TEN_MINUTES - 30)
 
 
 def test_429_by_chance_leave_hundreds_of_short_calls_a_second_alone() -> None:
@@ -46,8 +46,8 @@ def test_a_pause_that_every_chance_429_names_is_obeyed_and_costs_no_more_than_th
     chance: float,
 ) -> None:
     server = Allows(refused_share=chance, seconds=10, retry_after=1.0)
-    log = simulate([(one_gate(concurrency=64), server)], FOUR_MINUTES)
-    assert log.ok(60) > 0.85 * 6.4 * (FOUR_MINUTES - 60)
+    log = simulate([(one_gate(concurrency=64), server)], TEN_MINUTES)
+    assert log.ok(60) > 0.85 * 6.4 * (TEN_MINUTES - 60)
 
 
 @pytest.mark.parametrize("seconds", [2.0, 10.0])
@@ -150,7 +150,8 @@ def test_a_pause_that_was_obeyed_and_refused_again_is_made_longer() -> None:
         pace.refused(now, now, 5.0, too_fast=True)
         pauses.append(pace.cool_until - now)
         now = pace.cool_until
-    assert pauses == [5, 5, 5, 8, 16, 32]
+    # The last: a minute after the first 429 no window holds what was started before it.
+    assert pauses == [5, 5, 5, 8, 16, 22]
 
 
 def test_a_pace_says_where_it_comes_from_and_the_strictest_is_in_force() -> None:
