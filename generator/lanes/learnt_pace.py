@@ -66,6 +66,7 @@ class LearntPace:
         self._calls = 0  # taken up since the pace was changed
         self._refusals = 0  # 429 since then, or since the trial began
         self._trial_began = inf  # the latest
+        self._is_confirmed = False  # by a trial that drew 429
         self._trial_cost = 0  # 429 that came of it
         self._trial_pause = 0.0  # seconds that its 429 named
         self._lone_share = 0.0  # of 429 among the latest calls, those of limits and trials aside
@@ -86,7 +87,8 @@ class LearntPace:
 
     def room_at(self) -> float:
         """When the last minute has a place for one more start, at the pace that is kept."""
-        if not self.per_minute or self.trial_since is not None:
+        is_guess = not self._is_confirmed  # nobody waits a minute for it
+        if not self.per_minute or self.trial_since is not None or is_guess:
             return -inf
         return self._minute.room_at(int(self.per_minute) + 1)
 
@@ -196,6 +198,7 @@ class LearntPace:
 
     def _unlearn(self, now: float) -> None:
         self._keep(now, 0.0)
+        self._is_confirmed = False
         self._forget_share()
         self._spacing.free()
 
@@ -260,7 +263,8 @@ class LearntPace:
     def _is_more_than_chance_in_trial(self, kind: Refusal) -> bool:
         if kind != "lone" or self._lone_share < NO_CHANCE:
             return True
-        by_chance = CHANCE_FACTOR * self._lone_share * (self._calls + self._refusals)
+        share = max(CHANCE_FACTOR * self._lone_share, OFTEN_SHARE)
+        by_chance = share * (self._calls + self._refusals)
         return self._refusals > by_chance + SPARE
 
     def _is_trial_just_over(self, now: float) -> bool:
@@ -279,6 +283,7 @@ class LearntPace:
         window: a small step tells.
         """
         pace = self.per_minute
+        self._is_confirmed = True
         self._before_raise = 0.0
         if LEARNT_SHARE * self._minute.went_well(now) > RAISE * pace and now >= self._raise_at:
             self._before_raise = pace
