@@ -94,7 +94,7 @@ class Pace:
 
     def chance(self, now: float, started_at: float, retry_after: float | None) -> None:
         """A 429 that is not one of a row. The pause that it names is the lane's, until such 429
-        are known to come by chance; then only its own sample waits.
+        are known to come by chance; then nobody waits.
         """
         if retry_after and not self._learnt.is_chance_known:
             self.cool_until = max(self.cool_until, now + retry_after)
