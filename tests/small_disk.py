@@ -1,6 +1,4 @@
-"""A disk that is soon full: a real file system of a given size, where this process may mount
-one.
-"""
+"""A disk that is soon full or read-only: a real file system, where this process may mount one."""
 
 import subprocess
 from collections.abc import Iterator
@@ -11,10 +9,14 @@ import pytest
 
 
 @contextmanager
-def mounted(folder: Path, mebibytes: int) -> Iterator[Path]:
-    """`folder`, made and mounted. Skips the test where mounting is not allowed."""
+def mounted(folder: Path, mebibytes: int, *, read_only: bool = False) -> Iterator[Path]:
+    """`folder`, made and mounted. Skips the test where mounting is not allowed.
+
+    `read_only` refuses root as well, which permissions do not.
+    """
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={mebibytes}m", "tmpfs", str(folder)]
+    options = f"size={mebibytes}m,{'ro' if read_only else 'rw'}"
+    mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("no permission to mount a small file system here")
     try:

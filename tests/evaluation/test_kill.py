@@ -19,6 +19,7 @@ from tests.evaluation.conftest import (
     write_problems,
 )
 from tests.preloaded_programs import Process, start_program
+from tests.small_disk import mounted
 
 Serve = Callable[[Script], Endpoint]
 Start = Callable[[Path], Process]
@@ -132,14 +133,14 @@ def test_a_folder_that_cannot_be_written_is_one_line_and_exit_5(
     config = write_config(
         tmp_path / "c.toml", serve(scripted), ["base"], str(problems), max_new_tokens=64
     )
-    config.write_text(
-        config.read_text().replace(str(tmp_path / "out"), "/proc/out")
-    )  # which refuses root as well
-    process = start(config)
-    _, errors = process.communicate(timeout=240)
+    with mounted(tmp_path / "disk", 1, read_only=True) as disk:
+        out = str(disk / "out")
+        config.write_text(config.read_text().replace(str(tmp_path / "out"), out))
+        process = start(config)
+        _, errors = process.communicate(timeout=240)
     assert process.returncode == 5
     assert (
-        errors == "stopped: /proc/out: No such file or directory: correct `out` or the folder's"
+        errors == f"stopped: {out}: Read-only file system: correct `out` or the folder's"
         " permissions\n"
     )
 

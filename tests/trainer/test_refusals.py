@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from shared.errors import InputError
+from tests.small_disk import mounted
 from tests.trainer.corpora import trace, write_corpus
 from tests.trainer.process_runs import LAUNCH, ROOT, finish, start, write_config
 from trainer.__main__ import main
@@ -39,13 +40,14 @@ def test_an_unsealed_corpus_ends_a_run_with_exit_2_and_one_line(
 def test_a_run_folder_that_cannot_be_written_is_one_line_and_exit_5(
     tmp_path: Path, model_folder: Path, corpus: Path
 ) -> None:
-    refuses = "/proc/run"  # also root
-    code, output = finish(
-        start("run", str(write_config(tmp_path, model_folder, corpus, run=refuses)))
-    )
+    with mounted(tmp_path / "disk", 1, read_only=True) as disk:
+        run = str(disk / "run")
+        code, output = finish(
+            start("run", str(write_config(tmp_path, model_folder, corpus, run=run)))
+        )
     assert code == 5
     assert (
-        output == f"stopped: {refuses}: No such file or directory: correct `run` or the folder's"
+        output == f"stopped: {run}: Read-only file system: correct `run` or the folder's"
         " permissions\n"
     )
 
