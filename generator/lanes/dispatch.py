@@ -194,7 +194,9 @@ class Dispatcher:
         if not lane.gate.is_marked(now):
             self._unmarked = lane.gate
             return []
-        queue.popleft()
+        if _is_probe_of_a_failed_sample(lane):
+            waiter = max(queue, key=_failures)
+        queue.remove(waiter)
         permit = lane.gate.enter(now)
         call_id = self._accounting.reserve(lane.gate, permit, waiter.tally.sample_id)
         waiter.admission.set_result(Admission(lane, permit, call_id))
@@ -231,6 +233,19 @@ def _preference(lane: Lane, tally: Tally) -> tuple[int, float, float]:
     gate = lane.gate
     load = gate.in_flight / gate.account.concurrency.limit
     return tally.failures[lane.config.name], usual_price(lane.config), load
+
+
+def _is_probe_of_a_failed_sample(lane: Lane) -> bool:
+    """Every other probe. A server may fail each sample's first call, or a sample may fail on every
+    server: probes of one kind only would keep the lane closed in one of these cases.
+    """
+    circuit = lane.gate.circuit
+    return not circuit.closed and circuit.failed_probes % 2 == 1
+
+
+def _failures(waiter: Waiter) -> int:
+    """Failed calls of a sample that still waits; -1 where nobody does any more."""
+    return -1 if waiter.is_gone else waiter.tally.failures.total()
 
 
 def _end_all(queue: deque[Waiter], end: Exception | type[Exception]) -> None:

@@ -119,7 +119,8 @@ class Pace:
         self._minute.refuse(now, started_at)
         pause = retry_after or 0.0
         if not is_echo:
-            self._breaths += not presses
+            if not presses:
+                self._breaths += 1
             is_hard = too_fast or (is_first and pause >= PAUSE_OF_A_LIMIT)
             kind: Refusal = "limit a minute" if is_hard else "limit in flight"
             self._learnt.refused(now, started_at, self._before_row, kind, pause)

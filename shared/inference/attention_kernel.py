@@ -7,7 +7,7 @@ as in FlashAttention (Dao et al., 2022).
 """
 
 # Triton is there with an NVIDIA GPU only, and its language is not Python's.
-# mypy: disable-error-code="import-not-found, no-untyped-def, untyped-decorator, unused-ignore"
+# mypy: disable-error-code="import-not-found, import-untyped, no-untyped-def, untyped-decorator, unused-ignore"
 
 from typing import Any
 

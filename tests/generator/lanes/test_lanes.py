@@ -6,7 +6,9 @@ from collections import Counter
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import orjson
 import pytest
+from aiohttp import web
 
 from generator.lanes import LOOK_AGAIN_SECONDS, Answer, Drained, NoLane, OutOfBudget
 from shared.errors import InputError
@@ -160,6 +162,31 @@ async def test_a_poisonous_sample_that_always_draws_500_does_not_hold_up_the_run
         answer = await ask(lanes)
     assert answer.completion.finish_reason == "error"
     assert answer.attempts == 2
+
+
+async def test_a_server_that_fails_each_samples_first_call_is_not_given_up(tmp_path: Path) -> None:
+    """More samples wait in turn before those that failed: only a probe of one of these succeeds."""
+    known_problems: set[str] = set()
+
+    async def fails_first(request: web.Request) -> web.StreamResponse:
+        (message,) = orjson.loads(await request.read())["messages"]
+        if message["content"] in known_problems:
+            return await ANSWER(request)
+        known_problems.add(message["content"])
+        return web.Response(status=500)
+
+    async with (
+        scripted(fails_first) as server,
+        lanes_on(tmp_path, [server], {"concurrency": 5}, daemon={"give_up_minutes": 0.2}) as lanes,
+        asyncio.TaskGroup() as group,
+    ):
+        samples = [
+            group.create_task(
+                lanes.ask(f"{number:016x}:0", [{"role": "user", "content": f"{number}"}], PARAMS)
+            )
+            for number in range(9)
+        ]
+    assert {each.result().completion.response for each in samples} == {"\\boxed{4}"}
 
 
 OUTAGE = [refuses(503, {"error": "down"})] * 5
