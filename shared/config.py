@@ -101,6 +101,10 @@ def load(
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path}: not valid TOML: {error}") from None
+    except RecursionError:  # tomllib calls itself for each bracket
+        raise InputError(
+            f"{path}: nested too deeply: no key needs more than a few levels"
+        ) from None
     places: dict[tuple[str, ...], str] = {}  # where a key was given, if not in the file
     for keys, value, place in _overrides(model, sets, environ):
         places[*keys,] = place
@@ -210,7 +214,7 @@ def _value(text: str) -> Any:
     """
     try:
         return tomllib.loads(f"x = {text}")["x"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return text
 
 

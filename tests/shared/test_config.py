@@ -109,6 +109,7 @@ def test_a_variable_that_names_no_key_is_warned_about(
             r"machine.toml:1: fans: unknown key; did you mean cooling.fans\?",
         ),
         ("fans = 3", "fans = ", r"machine.toml: not valid TOML.*line 4"),
+        ("fans = 3", "fans = " + "[" * 5000, r"machine.toml: nested too deeply"),
         (
             'label = "file"',
             'tags = "x"',

@@ -144,10 +144,16 @@ def agree(card: Card, launch: Launch) -> Card:
 
 
 def leave() -> None:
-    """Leave the group of processes, where there is one: the first goes on alone, for minutes."""
+    """Leave the group of processes, where there is one: the first goes on alone, for minutes.
+
+    With gloo all leave together: a thread of its that loses its peer before it is told to end aborts
+    the whole process.
+    """
     import torch.distributed
 
     if torch.distributed.is_available() and torch.distributed.is_initialized():
+        if torch.distributed.get_backend() == "gloo":
+            torch.distributed.barrier()
         torch.distributed.destroy_process_group()
 
 

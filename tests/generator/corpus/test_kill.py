@@ -67,28 +67,28 @@ def test_twelve_kills_lose_nothing_double_nothing_and_cost_only_what_was_in_flig
         assert final.returncode == 0, final.stderr
         calls = teacher.stats()["calls"]
     assert len(whole_rows(corpus)) == len(rows(corpus)) == problems
-    assert calls - problems <= calls_in_flight
+    assert calls - problems <= calls_in_flight, _outcomes(corpus)
     assert calls_in_flight < problems  # or the kills came too late to mean anything
     assert before.items() <= whole_rows(corpus).items()
     check_result = generator("check", corpus)
     assert check_result.returncode == 0, check_result.stdout
 
 
+def _outcomes(corpus: Path) -> Counter[str]:
+    ledger = Ledger(corpus / "ledger.sqlite", read_only=True)
+    try:
+        return Counter(ledger.outcomes())
+    finally:
+        ledger.close()
+
+
 def _unfinished_calls(corpus: Path) -> Counter[str]:
     """Calls that the ledger knows by sample, beyond the one that finished it: what was in
     flight at the kills.
     """
-    ledger = Ledger(corpus / "ledger.sqlite", read_only=True)
-    try:
-        return Counter(
-            {
-                outcome: count
-                for outcome, count in ledger.outcomes().items()
-                if outcome == "unsettled"
-            }
-        )
-    finally:
-        ledger.close()
+    return Counter(
+        {outcome: count for outcome, count in _outcomes(corpus).items() if outcome == "unsettled"}
+    )
 
 
 def test_a_torn_line_is_cut_at_the_next_start_and_its_sample_asked_again(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def test_status_says_the_pace_of_a_lane_and_where_it_comes_from(
     if source == "learnt":
         for _ in range(291):
             pace.start(0.0)
-        pace.refused(0.1, None, too_fast=True)
+        pace.refused(0.2, 0.1, None, too_fast=True)
 
     text = asyncio.run(status_of_a_run(tmp_path, lane_status(gate, 0, 1.0)))
     assert "limit 8" in text
