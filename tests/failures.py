@@ -1,11 +1,13 @@
 """A pytest plugin for tests/suite.py: the failures of one run as lines of JSON, `{"test": node
-id, "text": …}`.
+id, "text": …}`. And what was measured by then may be torn: that fails no tests.
 """
 
 import json
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from coverage.exceptions import CoverageException
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -20,6 +22,18 @@ def pytest_configure(config: pytest.Config) -> None:
         config, "workerinput"
     ):  # a worker of pytest-xdist reports to the one that asks
         config.pluginmanager.register(_Failures(path))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # around pytest-cov, which combines at the loop's end
+def pytest_runtestloop() -> Generator[None, object, object]:
+    """A process that was killed while it wrote what it had measured leaves a torn file, at which
+    pytest-cov would end the whole run; `suite.print_coverage` leaves it out.
+    """
+    try:
+        return (yield)
+    except CoverageException as error:
+        print(f"coverage: {error}")
+        return True
 
 
 class _Failures:

@@ -18,6 +18,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from coverage import CoverageData
+from coverage.exceptions import CoverageException
+
 ROOT = Path(__file__).parents[1]
 # What each environment runs. The first has all that is not another program's; what of shared/
 # depends on libraries that another environment has, or has in another version, runs there too.
@@ -213,15 +216,15 @@ def print_coverage(folder: Path) -> None:
     """One line of the share of lines that ran, by package, over all environments and the
     processes they started.
     """
-    coverage = [sys.executable, "-m", "coverage"]
-    report = folder / "coverage.json"
-    files = sorted(map(str, folder.glob(".coverage.*")))
+    files = sorted(folder.glob(".coverage.*"))
     if not files:
         print("== coverage: nothing was measured")
         return
+    combine_coverage(files, folder / "combined")
+    report = folder / "coverage.json"
     variables = os.environ | {"COVERAGE_FILE": str(folder / "combined")}
-    for command in (["combine", "-q", *files], ["json", "-q", "-o", str(report)]):
-        subprocess.run([*coverage, *command], cwd=ROOT, env=variables, check=True)
+    command = [sys.executable, "-m", "coverage", "json", "-q", "-o", str(report)]
+    subprocess.run(command, cwd=ROOT, env=variables, check=True)
     measured = json.loads(report.read_text(encoding="utf-8"))
     shares = []
     for package in PACKAGES:
@@ -237,6 +240,20 @@ def print_coverage(folder: Path) -> None:
         f"== coverage: {', '.join(shares)}; all {measured['totals']['percent_covered']:.1f}% of"
         " lines"
     )
+
+
+def combine_coverage(files: Sequence[Path], destination: Path) -> None:
+    """One file of them all. A process that was killed while it wrote leaves a torn one: that is
+    named and left out, where `coverage combine` would end.
+    """
+    whole = CoverageData(basename=str(destination))
+    for path in files:
+        try:
+            part = CoverageData(basename=str(path))
+            part.read()
+            whole.update(part)
+        except CoverageException as error:
+            print(f"== coverage: left out: {error}")
 
 
 def print_outcome(outcome: Outcome, seconds: float) -> None:

@@ -155,3 +155,20 @@ def test_coverage_counts_the_lines_that_started_processes_run_by_package(project
     )
     assert coverage_lines in process.stdout.splitlines()
     assert not list(project.glob(".coverage*"))
+
+
+def test_a_torn_file_of_what_was_measured_is_left_out_and_fails_nothing(project: Path) -> None:
+    (project / "shared").mkdir()
+    (project / "shared" / "__init__.py").touch()
+    (project / "shared" / "used.py").write_text("a = 1\n")
+    source = "import os, sqlite3, shared.used\nfrom coverage import CoverageData\n"
+    source += "def test_it():\n    for number in (1, 2):\n"
+    source += "        data = CoverageData(os.environ['COVERAGE_FILE'] + f'.torn{number}')\n"
+    source += "        data.add_lines({shared.used.__file__: [1]})\n        data.write()\n"
+    source += "        with sqlite3.connect(data.data_filename()) as database:\n"
+    source += "            database.execute('UPDATE line_bits SET numbits = \"torn\"')\n"
+    add(project, "torn", source)
+    process = suite(project, "--coverage")
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert "coverage: Couldn't use data file" in process.stdout
+    assert "== coverage: shared 100.0%" in process.stdout
