@@ -95,13 +95,13 @@ def answers(data: bytes) -> None:
 
 
 def _is_one_box(answer: str) -> bool:
-    """Whether a box around it ends where it ends; and no mark in it says that the gold answer comes
-    behind.
+    """Whether a box around it ends where it ends; no mark in it says that the gold answer comes
+    behind, or that all before was thinking.
     """
     braces = re.sub(r"\\.", "", answer, flags=re.DOTALL)  # \{ and \} are no braces of TeX's own
     depths = [braces[:end].count("{") - braces[:end].count("}") for end in range(len(braces) + 1)]
     is_balanced = min(depths) == 0 and depths[-1] == 0
-    is_plain = not any(mark in answer for mark in ("####", "box", "answer", "\0"))
+    is_plain = not any(mark in answer for mark in ("####", "box", "answer", "think>", "\0"))
     return is_balanced and is_plain and not answer.endswith("\\") and len(answer) < 200
 
 
