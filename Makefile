@@ -44,7 +44,7 @@ demo:  ## the whole chain on a processor: generate, train, evaluate, report (no 
 test: $(ENVIRONMENTS)  ## every test that needs no GPU [COVERAGE=1]
 	@$(GENERATOR) -m tests.suite $(if $(COVERAGE),--coverage)
 
-test-fast: $(ENVIRONMENTS)  ## the tests that start no process and no browser: three minutes on two cores
+test-fast: $(ENVIRONMENTS)  ## the unit tests alone: no process, browser, model or long wait
 	@$(GENERATOR) -m tests.suite --unit
 
 documents: $(ENVIRONMENTS)  ## run the commands of README and docs, as the pages have them

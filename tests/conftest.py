@@ -2,8 +2,12 @@
 browser.
 
 unit      all that no other mark is for; `make test-fast` runs these. The grader's own worker is allowed
-process   starts a process: itself, by a fixture or by one of the tests' helpers
+process   starts a process: itself, by a fixture or by one of the tests' helpers; written at the
+          test where the product starts it
 browser   drives Chromium
+model     makes, trains or decodes a tiny model
+slow      takes more than half a second: hours of simulated time, a server that stalls, thousands of
+          generated inputs. Written at the test
 timing    measures seconds, so it runs alone, after the others: written at the test
 gpu       needs an NVIDIA GPU: written at the test
 """
@@ -28,6 +32,8 @@ CALLS_THAT_START_PROCESSES = {
     "posix_spawn",
 }
 BROWSER_NAMES = {"chromium", "playwright"}
+MODEL_NAMES = {"torch", "save_model", "write_model"}  # the last two: tests/*/tiny_models.py
+WRITTEN_MARKS = ("gpu", "timing", "process", "browser", "model", "slow", "unit")
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses by the marks
@@ -42,9 +48,7 @@ def _mark_of(item: pytest.Item) -> str | None:
     """The mark that the test's code asks for; None where one that excludes the others is
     written at the test.
     """
-    if any(
-        item.get_closest_marker(name) for name in ("gpu", "timing", "process", "browser", "unit")
-    ):
+    if any(item.get_closest_marker(name) for name in WRITTEN_MARKS):
         return None
     names: set[str] = set()
     modules: set[str] = set()
@@ -55,6 +59,8 @@ def _mark_of(item: pytest.Item) -> str | None:
         return "browser"
     if modules & MODULES_THAT_START_PROCESSES or names & CALLS_THAT_START_PROCESSES:
         return "process"
+    if names & MODEL_NAMES:
+        return "model"
     return "unit"
 
 

@@ -1,5 +1,5 @@
 """`make test`: every environment's tests on all cores, then what measures time, then what failed
-once more, alone.
+once more, alone. `make test-fast`: the unit tests of all environments side by side.
 
     python -m tests.suite [--unit] [--coverage] [ENVIRONMENT ...]
 
@@ -13,8 +13,10 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,11 +43,13 @@ PACKAGES = ("shared", "generator", "trainer", "evaluation")
 FLAKY_ALLOWED = 2
 MOST_WORKERS = 4  # each loads torch or lighteval: two gigabytes
 WAITING = ("generator",)  # its tests wait for servers and clocks: two workers keep a core busy
-PASSED, FAILED, NO_TESTS = (
-    0,
-    1,
-    5,
-)  # exit codes of pytest; any other is a run that did not come to its end
+# Unit tests run side by side: more workers would load torch or lighteval more often, for seconds.
+WORKERS_OF_UNIT_TESTS = {"generator": 2, "trainer": 0, "evaluation": 0}
+SHOWING = threading.Lock()  # one run's output at a time
+# Exit codes of pytest; any other is a run that did not come to its end.
+PASSED = 0
+FAILED = 1
+NO_TESTS = 5
 
 
 @dataclass
@@ -87,7 +91,7 @@ def main(argv: Sequence[str]) -> int:
         help=f"of {', '.join(TESTS)}; without: all",
     )
     parser.add_argument(
-        "--unit", action="store_true", help="the tests that start no process and no browser"
+        "--unit", action="store_true", help="the unit tests alone, all environments side by side"
     )
     parser.add_argument(
         "--coverage", action="store_true", help="measure which lines of the programs run"
@@ -96,27 +100,55 @@ def main(argv: Sequence[str]) -> int:
     began = time.monotonic()
     outcome = Outcome()
     with tempfile.TemporaryDirectory(prefix="suite-") as folder:
-        for environment in wanted.environments or TESTS:
-            runner = Runner(environment, Path(folder), coverage=wanted.coverage)
-            run_environment(environment, runner.run, outcome, unit=wanted.unit)
+        runs = [
+            Runner(environment, Path(folder), wanted.coverage, at_once=not wanted.unit)
+            for environment in wanted.environments or TESTS
+        ]
+        if wanted.unit:
+            run_side_by_side(runs, outcome)
+        else:
+            for runner in runs:
+                run_environment(runner.environment, runner.run, outcome)
         if wanted.coverage:
             print_coverage(Path(folder))
     print_outcome(outcome, time.monotonic() - began)
     return 0 if outcome.passed else 1
 
 
-def run_environment(environment: str, run: Run, outcome: Outcome, unit: bool) -> None:
+def run_side_by_side(runs: Sequence["Runner"], outcome: Outcome) -> None:
+    """Run the unit tests of several environments at the same time; what failed runs once more
+    when all have ended.
+    """
+
+    def unit_tests(runner: Runner) -> Part:
+        count = WORKERS_OF_UNIT_TESTS[runner.environment]
+        workers = ["-n", str(count), "--dist", "worksteal"]
+        return runner.run("unit", [*workers, "-m", "unit", *TESTS[runner.environment]])
+
+    with ThreadPoolExecutor(len(runs)) as threads:
+        parts = list(threads.map(unit_tests, runs))
+    for runner, part in zip(runs, parts, strict=True):
+        conclude(runner.environment, runner.run, [part], outcome)
+
+
+def run_environment(environment: str, run: Run, outcome: Outcome) -> None:
     """Run one environment's tests, and those that failed once more by themselves."""
     cores = len(os.sched_getaffinity(0))
     count = min(2 * cores if environment in WAITING else cores, MOST_WORKERS)
     workers = ["-n", str(count), "--dist", "worksteal"]
-    marks = "unit" if unit else "not timing and not gpu"
+    marks = "not timing and not gpu"
     parts = [run("on all cores", [*workers, "-m", marks, *TESTS[environment]])]
     timed = timed_files(environment)
-    if timed and not unit:
+    if timed:
         parts.append(run("timing", ["-m", "timing and not gpu", *timed]))
-    failures = parts[0].failures | (parts[1].failures if parts[1:] else {})
+    conclude(environment, run, parts, outcome)
+
+
+def conclude(environment: str, run: Run, parts: list[Part], outcome: Outcome) -> None:
+    """Run once more what failed in `parts`, and note what all of it said."""
+    failures: dict[str, str] = {}
     for part in parts:
+        failures |= part.failures
         if part.code not in (PASSED, FAILED) and not (
             part.code == NO_TESTS and part.name.endswith("timing")
         ):
@@ -160,16 +192,19 @@ def judge(environment: str, failures: dict[str, str], again: Part, outcome: Outc
 
 
 class Runner:
-    """Runs pytest in one environment and passes its output on."""
+    """Runs pytest in one environment and passes its output on: as it comes (`at_once`), or, where
+    others run beside it, in one piece at the end.
+    """
 
-    def __init__(self, environment: str, folder: Path, coverage: bool) -> None:
-        self._environment = environment
+    def __init__(self, environment: str, folder: Path, coverage: bool, at_once: bool) -> None:
+        self.environment = environment
+        self._at_once = at_once
         self._folder = folder
         self._coverage = coverage
 
     def run(self, name: str, words: Sequence[str]) -> Part:
-        failures = self._folder / f"{self._environment} {name}.jsonl"
-        python = str(ROOT / ".venv" / self._environment / "bin" / "python")
+        failures = self._folder / f"{self.environment} {name}.jsonl"
+        python = str(ROOT / ".venv" / self.environment / "bin" / "python")
         command = [
             python,
             "-m",
@@ -186,29 +221,42 @@ class Runner:
         if self._coverage and "timing" not in name:  # measuring makes the measured slower
             command += ["--cov", "--cov-report="]
             variables["COVERAGE_FILE"] = str(
-                self._folder / f".coverage.{self._environment}-{len(name)}"
+                self._folder / f".coverage.{self.environment}-{len(name)}"
             )
-        print(f"== {self._environment}: {name}", flush=True)
-        code, closing = pass_on([*command, *words], variables)
+        heading = f"== {self.environment}: {name}"
+        code, closing = pass_on([*command, *words], variables, heading, self._at_once)
         lines = failures.read_text(encoding="utf-8").splitlines() if failures.exists() else []
         texts: dict[str, str] = {}
         for line in map(json.loads, lines):
             texts.setdefault(line["test"], line["text"])
-        return Part(f"{self._environment}, {name}", code, closing, texts)
+        return Part(f"{self.environment}, {name}", code, closing, texts)
 
 
-def pass_on(command: Sequence[str], variables: dict[str, str]) -> tuple[int, str]:
-    """Run a command with its output shown as it comes; its exit code and last line."""
-    last = b""
+def pass_on(
+    command: Sequence[str], variables: dict[str, str], heading: str, at_once: bool
+) -> tuple[int, str]:
+    """Run a command with its output shown as it comes or, not `at_once`, when it has ended; its
+    exit code and last line.
+    """
+    if at_once:
+        print(heading, flush=True)
+    pieces: list[bytes] = []
     with subprocess.Popen(
         command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, bufsize=0
     ) as process:
         assert process.stdout is not None
         while data := process.stdout.read(65536):
-            sys.stdout.buffer.write(data)
+            pieces.append(data)
+            if at_once:
+                sys.stdout.buffer.write(data)
+                sys.stdout.buffer.flush()
+    output = b"".join(pieces)
+    if not at_once:
+        with SHOWING:
+            print(heading, flush=True)
+            sys.stdout.buffer.write(output)
             sys.stdout.buffer.flush()
-            last = (last + data)[-4096:]
-    lines = last.decode(errors="replace").split("\n")
+    lines = output[-4096:].decode(errors="replace").split("\n")
     return process.returncode, next((line for line in reversed(lines) if line.strip()), "")
 
 

@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -81,9 +82,14 @@ MODULES = {
 }
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(), str(path))
+
+
 def imports(path: Path) -> Iterator[tuple[str, bool]]:
     """(dotted module, whether at the top of the file) for every import in a file."""
-    tree = ast.parse(path.read_text(), str(path))
+    tree = parsed(path)
     top = set(map(id, tree.body))
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -202,7 +208,7 @@ def test_every_package_says_what_it_is_for() -> None:
         str(path.relative_to(ROOT))
         for package in ("shared", *PROGRAMS)
         for path in sources(package)
-        if ast.get_docstring(ast.parse(path.read_text())) is None
+        if ast.get_docstring(parsed(path)) is None
     ]
     assert silent == []
 
@@ -212,7 +218,7 @@ def test_no_code_that_comes_with_a_model_is_ever_allowed() -> None:
     offenders = []
     for package in ("shared", *PROGRAMS, "benchmarks"):
         for path in sources(package):
-            for node in ast.walk(ast.parse(path.read_text())):
+            for node in ast.walk(parsed(path)):
                 if isinstance(node, ast.keyword) and node.arg == "trust_remote_code":
                     is_refused = isinstance(node.value, ast.Constant) and node.value.value is False
                     offenders += [] if is_refused else [f"{path.name}: trust_remote_code"]

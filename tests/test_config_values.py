@@ -86,6 +86,7 @@ TEXTS: list[Any] = ["", "a\0b", "x" * 5000, "../" * 2000, "\n", "☃", "-" * 300
 VALUES = [*NUMBERS, *TEXTS, True, [], {}, [[]], ["a\0b"], ["x" * 5000]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_no_value_of_a_key_is_worse_than_one_line(model: type[Config]) -> None:
     for name, info in keys(model):

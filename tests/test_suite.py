@@ -117,13 +117,26 @@ def test_what_measures_time_runs_alone_and_what_starts_processes_is_no_unit_test
         "def test_alone(): pass\n@pytest.mark.timing\ndef test_timed(worker_id): assert worker_id"
         " == 'master'\n"
     )
+    source += "def save_model(): pass\ndef test_trains(): save_model()\n"
+    source += "@pytest.mark.slow\ndef test_waits(): pass\n"
     add(project, "marks", source)
     assert collected(project, "unit") == ["test_good", "test_alone"]
     assert collected(project, "process") == ["test_by_fixture", "test_by_module"]
     assert collected(project, "browser") == ["test_drives"]
     assert collected(project, "timing") == ["test_timed"]
-    assert "generator, on all cores: 2 passed" in suite(project, "--unit").stdout
+    assert collected(project, "model") == ["test_trains"]
+    assert collected(project, "slow") == ["test_waits"]
+    assert "generator, unit: 2 passed" in suite(project, "--unit").stdout
     assert suite(project).returncode == 0
+
+
+def test_unit_tests_that_fail_run_once_more_and_their_output_is_shown(project: Path) -> None:
+    add(project, "bad", "def test_bad(): assert 'torn' == 'whole'\n")
+    process = suite(project, "--unit")
+    assert process.returncode == 1
+    assert "failed: generator: tests/test_bad.py::test_bad" in process.stdout
+    assert process.stdout.index("== generator: unit") < process.stdout.index("'torn' == 'whole'")
+    assert "generator, once more, alone: 1 failed" in process.stdout
 
 
 def collected(project: Path, mark: str) -> list[str]:

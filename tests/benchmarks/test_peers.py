@@ -80,6 +80,7 @@ def test_a_call_that_succeeds_brings_the_answer_to_the_last_character(
     assert (books["calls"], books["paid"], books["tokens"]) == (1, 1, 60)
 
 
+@pytest.mark.slow
 def test_each_fate_reaches_the_caller_as_it_is_named(faults: str) -> None:
     for status in ("429", "500"):
         assert refusal(faults, number_with(status))[0] == int(status)
@@ -135,6 +136,7 @@ def test_rows_are_counted_as_kept_doubled_empty_broken_and_lost() -> None:
     assert one.chunks_a_cpu_second == 300
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["short", "faults"])
 def test_ours_loses_nothing_and_the_sdk_takes_what_it_is_given(name: str, tmp_path: Path) -> None:
     world = replace(BY_NAME[name], rows=40)

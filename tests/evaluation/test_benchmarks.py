@@ -246,6 +246,7 @@ def test_what_a_training_run_says_it_held_out_goes_before_the_rule(tmp_path: Pat
     assert {q.id for q in loaded(f"held-out:{run}").questions} == set(held_out_ids)
 
 
+@pytest.mark.slow
 def test_base_and_tuned_tiny_models_answer_a_hundred_held_out_problems_on_a_processor(
     tmp_path: Path,
 ) -> None:

@@ -37,6 +37,7 @@ CLOSED = "hm\n</think>\n\n\\boxed{{{}}}"
 BARE = "It is \\boxed{{{}}}."
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("finish", ["length", "max_tokens", "MAX_TOKENS", "model_length"])
 @pytest.mark.parametrize(
     "shape",
@@ -93,6 +94,7 @@ def test_an_answer_without_a_tag_that_ended_counts_where_nothing_shows_that_it_b
     assert verdicts_of(serve, tmp_path, [BARE, *further_texts]) == ["correct"] * 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("reply", "says"),
     [
@@ -116,6 +118,7 @@ def test_a_dead_endpoint_is_an_error_and_no_zero(
     assert not (tmp_path / "out/comparison.json").exists()
 
 
+@pytest.mark.slow
 def test_an_endpoint_that_dies_half_way_keeps_what_it_answered(
     serve: Serve, tmp_path: Path
 ) -> None:
@@ -142,6 +145,7 @@ def test_an_endpoint_that_dies_half_way_keeps_what_it_answered(
     )
 
 
+@pytest.mark.slow
 def test_a_moments_fault_and_a_full_server_cost_nothing_but_time(
     serve: Serve, tmp_path: Path
 ) -> None:

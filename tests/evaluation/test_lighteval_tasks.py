@@ -115,6 +115,7 @@ def lightevals_own_score(task: str, data: Path, out: Path) -> float:
     return score
 
 
+@pytest.mark.slow
 def test_a_task_gets_the_score_that_lightevals_own_pipeline_gives_the_same_answers(
     serve: Serve, data: Path, tmp_path: Path
 ) -> None:

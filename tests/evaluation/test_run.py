@@ -63,6 +63,7 @@ def comparison_of(config: Path, out: str = "out") -> dict[str, Any]:
     return entry
 
 
+@pytest.mark.slow
 def test_accuracy_statistics_and_the_split_of_the_gain_are_those_of_the_script(
     finished_evaluation: tuple[Path, Endpoint],
 ) -> None:
@@ -97,6 +98,7 @@ def test_accuracy_statistics_and_the_split_of_the_gain_are_those_of_the_script(
     assert entry["base"]["unfinished"] == base.count("L")
 
 
+@pytest.mark.slow
 def test_lightevals_own_results_say_the_same_as_ours(
     finished_evaluation: tuple[Path, Endpoint],
 ) -> None:
@@ -114,6 +116,7 @@ def test_lightevals_own_results_say_the_same_as_ours(
     )
 
 
+@pytest.mark.slow
 def test_a_second_run_asks_nothing_and_says_the_same(
     finished_evaluation: tuple[Path, Endpoint], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -128,6 +131,7 @@ def test_a_second_run_asks_nothing_and_says_the_same(
     assert "better: +50.0 points" in out
 
 
+@pytest.mark.slow
 def test_fresh_asks_everything_again(finished_evaluation: tuple[Path, Endpoint]) -> None:
     config, endpoint = finished_evaluation
     assert main(["run", str(config), "--fresh", "--set", "limit=5"]) == 0
@@ -145,6 +149,7 @@ def test_a_limit_takes_the_first_problems_in_the_order_of_the_file(
     assert comparison_of(config)["n"] == 7
 
 
+@pytest.mark.slow
 def test_another_limit_of_tokens_is_another_question_and_is_asked_again(
     finished_evaluation: tuple[Path, Endpoint],
 ) -> None:
@@ -158,6 +163,7 @@ def test_another_limit_of_tokens_is_another_question_and_is_asked_again(
     assert endpoint.bodies[-1]["max_tokens"] == 100
 
 
+@pytest.mark.slow
 def test_greedy_decoding_ignores_the_seed_so_a_new_one_asks_nothing(
     finished_evaluation: tuple[Path, Endpoint],
 ) -> None:
@@ -167,6 +173,7 @@ def test_greedy_decoding_ignores_the_seed_so_a_new_one_asks_nothing(
     assert len(endpoint.bodies) == calls
 
 
+@pytest.mark.slow
 def test_the_prompt_is_the_one_of_training_with_the_boxed_request(
     finished_evaluation: tuple[Path, Endpoint],
 ) -> None:
@@ -200,6 +207,7 @@ def test_several_samples_are_asked_with_seeds_of_their_own(serve: Serve, tmp_pat
     assert len({body["seed"] for body in endpoint.bodies}) == 12
 
 
+@pytest.mark.slow
 def test_quick_stops_early_when_the_answer_is_clear(serve: Serve, tmp_path: Path) -> None:
     endpoint = serve(
         lambda problem, model, _: reply("R" if model == "tuned" else "W", number_of(problem))
@@ -215,6 +223,7 @@ def test_quick_stops_early_when_the_answer_is_clear(serve: Serve, tmp_path: Path
     assert len(endpoint.bodies) == 2 * entry["n"]
 
 
+@pytest.mark.slow
 def test_two_finished_runs_are_compared_and_a_comparison_reported_again(
     finished_evaluation: tuple[Path, Endpoint], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -232,6 +241,7 @@ def test_two_finished_runs_are_compared_and_a_comparison_reported_again(
     assert len(endpoint.bodies) == calls
 
 
+@pytest.mark.slow
 def test_comparing_runs_asked_differently_says_so(
     finished_evaluation: tuple[Path, Endpoint], tmp_path: Path
 ) -> None:
@@ -259,6 +269,7 @@ def test_comparing_runs_asked_differently_says_so(
     assert any(re.search("asked with different prompt", warning) for warning in warnings)
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_no_finished_run_is_refused(
     finished_evaluation: tuple[Path, Endpoint], tmp_path: Path
 ) -> None:
@@ -291,6 +302,7 @@ def test_a_training_run_is_no_evaluation_and_is_not_written_over(
         main(["run", str(config), "--set", f"out={tmp_path}/file/out"])
 
 
+@pytest.mark.slow
 def test_a_finished_run_whose_answers_are_torn_says_which_line_and_is_mended_by_the_run(
     finished_evaluation: tuple[Path, Endpoint],
 ) -> None:
@@ -325,6 +337,7 @@ def test_names_too_long_or_without_ascii_letters_get_folders_of_their_own(
     assert len(list((tmp_path / "out/base").glob("*/answers.jsonl"))) == 4
 
 
+@pytest.mark.slow
 def test_a_run_compared_with_itself_differs_by_nothing(
     finished_evaluation: tuple[Path, Endpoint], tmp_path: Path
 ) -> None:

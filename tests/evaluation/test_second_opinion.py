@@ -36,6 +36,7 @@ def opinion(monkeypatch: pytest.MonkeyPatch) -> Iterator[SecondOpinion]:
     opinion.close()
 
 
+@pytest.mark.slow
 def test_lighteval_itself_gives_the_opinion() -> None:
     opinion = SecondOpinion()
     try:
@@ -54,6 +55,7 @@ def test_a_metric_that_died_while_it_waited_costs_no_opinion(opinion: SecondOpin
     assert opinion.match(["6"], "6") is True
 
 
+@pytest.mark.slow
 def test_no_number_of_endless_answers_ends_the_second_opinion(
     opinion: SecondOpinion, monkeypatch: pytest.MonkeyPatch
 ) -> None:

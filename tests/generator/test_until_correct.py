@@ -30,6 +30,7 @@ def play(rule: Rule, success: float, draw: random.Random) -> list[Sample]:
     return finished_samples
 
 
+@pytest.mark.slow
 def test_until_one_correct_of_eight_spends_what_the_optimum_spends_and_nothing_after_a_correct_one() -> (
     None
 ):

@@ -61,6 +61,7 @@ def correct_in(out: Path) -> int:
     return correct
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "message",
     [
@@ -126,6 +127,7 @@ def test_every_dialect_of_the_teachers_is_understood_in_an_evaluation(
     assert correct_in(tmp_path / "out") == len(DIALECTS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "busy",
     [
@@ -199,6 +201,7 @@ def test_a_neutral_field_that_is_refused_beside_the_sentence_or_under_http_200_i
     assert [row["without"] for row in rows] == [["min_p"]] * 2
 
 
+@pytest.mark.slow
 def test_a_signal_inside_a_call_is_not_told_a_second_time_by_asyncio(
     serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -19,6 +19,8 @@ from shared.errors import InputError
 from tests.evaluation.conftest import rows_of, write_problems
 from tests.evaluation.tiny_models import write_model
 
+pytestmark = pytest.mark.process  # the product's own workers
+
 COUNT = 40
 
 

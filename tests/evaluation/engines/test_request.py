@@ -116,6 +116,7 @@ def test_the_templates_system_text_is_silenced_or_replaced_by_a_message(
     assert [message["content"] for message in endpoint.bodies[-1]["messages"]][:1] == ["Be brief."]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("refuse", "lost"),
     [

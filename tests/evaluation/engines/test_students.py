@@ -21,6 +21,7 @@ NEW_TOKENS = 8
 PROBLEMS = ("What is 2 + 3?", "Ada has 12345 pens and gives 7 of them away. How many are left?")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("student", STUDENTS, ids=lambda student: student.name)
 def test_the_engine_gives_transformers_own_greedy_answers(student: Student, tmp_path: Path) -> None:
     # Templates that come with trl are not in this environment; the decoding does not depend on them.

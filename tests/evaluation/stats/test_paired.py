@@ -25,6 +25,7 @@ def test_mcnemars_exact_p_is_scipys_two_sided_binomial_test(fixed: int, broken: 
     assert mcnemar_exact(fixed, broken) == pytest.approx(min(1.0, reference), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_mcnemar_knows_thousands_of_discordant_pairs() -> None:
     assert mcnemar_exact(5_000, 5_200) == pytest.approx(
         stats.binomtest(5_000, 10_200, 0.5).pvalue, rel=1e-9

@@ -99,6 +99,7 @@ def test_a_word_that_stands_in_for_a_key_leaves_the_rows_whole(
     assert check(tmp_path).faults == []
 
 
+@pytest.mark.slow
 def test_the_corpus_is_read_by_datasets_without_code_of_ours(tmp_path: Path) -> None:
     from datasets import load_dataset
 
@@ -361,6 +362,7 @@ def test_a_reader_waits_for_the_tables_of_a_run_that_is_starting(tmp_path: Path)
     starting_run.join()
 
 
+@pytest.mark.slow
 def test_a_ledger_that_never_got_its_tables_is_told_in_one_line(tmp_path: Path) -> None:
     fill(tmp_path, some(3))
     (tmp_path / "ledger.sqlite").write_bytes(b"")

@@ -14,6 +14,8 @@ from generator.grading.pool import Graders
 from shared.grading import worker_pool
 from shared.json_child import CannotStart
 
+pytestmark = pytest.mark.process  # the product's own workers
+
 LOADED_SECONDS = (
     1.0  # of a processor: more than starting takes, so the worker has a request before it
 )

@@ -134,6 +134,7 @@ def test_a_thousand_rows_of_a_shape_give_their_counts_grades_and_texts(
     assert not check(corpus).faults
 
 
+@pytest.mark.slow
 def test_our_own_export_is_read_back_text_for_text(tmp_path: Path) -> None:
     source = tmp_path / "rows.jsonl"
     source.write_text(lines_of(rows_of("messages")), encoding="utf-8")

@@ -9,6 +9,7 @@ MINUTE = 60.0
 TWENTY_MINUTES = 1200.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [2.0, 10.0, 60.0])
 @pytest.mark.parametrize("retry_after", [None, 1.0])
 def test_an_unknown_limit_of_60_in_flight_is_found_with_few_429_and_no_loss_of_throughput(
@@ -34,6 +35,7 @@ def test_a_limit_is_found_although_one_call_in_twenty_fails_with_503() -> None:
     assert 48 <= log.level(5 * MINUTE) <= 72
 
 
+@pytest.mark.slow
 def test_a_limit_that_is_halved_is_followed_down_and_one_that_is_raised_is_followed_up() -> None:
     server = Allows(at_once=60)
     log = simulate(
@@ -71,6 +73,7 @@ def test_a_lower_ceiling_lets_calls_in_flight_finish_and_starts_no_more() -> Non
     assert concurrency.in_flight == 8
 
 
+@pytest.mark.slow
 def test_a_server_that_queues_is_not_flooded_and_loses_no_throughput() -> None:
     hour = 3600.0
     found = simulate([(one_gate(concurrency=0), Queues(64))], hour)
@@ -124,6 +127,7 @@ def test_a_limit_that_the_server_names_is_taken_up() -> None:
     assert concurrency.limit == 5
 
 
+@pytest.mark.slow
 def test_a_server_with_very_long_calls_is_not_flooded_for_long_either() -> None:
     """The queue tells of itself by calls that are overdue, long before any of them ends."""
     log = simulate([(one_gate(concurrency=0), Queues(256, seconds=300))], 2 * 3600)

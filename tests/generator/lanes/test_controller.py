@@ -17,6 +17,7 @@ def refused_share(log: Log, since: float = 0.0) -> float:
     return log.refused(since) / (log.refused(since) + log.ok(since))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stall", [0.0, 0.5], ids=["idle client", "loaded client"])
 @pytest.mark.parametrize("seconds", [2.0, 10.0])
 @pytest.mark.parametrize("chance", [0.005, 0.02, 0.05, 0.1])
@@ -32,6 +33,7 @@ def test_429_by_chance_never_take_a_tenth_of_the_throughput(
     assert log.ok(30) > 0.9 * best * (TEN_MINUTES - 30)
 
 
+@pytest.mark.slow
 def test_429_by_chance_leave_hundreds_of_short_calls_a_second_alone() -> None:
     """The demo's teacher: 2% of 429, answers in a tenth of a second. No limit a minute is
     learnt from 20 seconds.
@@ -50,6 +52,7 @@ def test_a_pause_that_every_chance_429_names_is_obeyed_and_costs_no_more_than_th
     assert log.ok(60) > 0.85 * 6.4 * (TEN_MINUTES - 60)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [2.0, 10.0])
 @pytest.mark.parametrize("retry_after", [None, 5.0])
 @pytest.mark.parametrize("window", ["sliding", "fixed"])
@@ -63,6 +66,7 @@ def test_a_real_limit_a_minute_is_found_with_few_429(
     assert log.ok() > 0.9 * a_minute * 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("retry_after", [None, 1.0])
 def test_a_limit_only_just_passed_is_found_by_the_share_of_429(retry_after: float | None) -> None:
     """64 calls of 10 s are 384 a minute: the 429 come one by one among calls that go well."""
@@ -73,6 +77,7 @@ def test_a_limit_only_just_passed_is_found_by_the_share_of_429(retry_after: floa
     assert log.ok() > 0.9 * 300 * 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("retry_after", [None, 1.0])
 @pytest.mark.parametrize(("a_minute", "seconds"), [(300, 10.0), (100, 30.0)])
 def test_a_limit_in_flight_and_one_a_minute_together(
@@ -84,6 +89,7 @@ def test_a_limit_in_flight_and_one_a_minute_together(
     assert log.ok(60) > 0.9 * a_minute * 19
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chance", [0.02, 0.1])
 def test_a_limit_in_flight_is_found_among_429_by_chance(chance: float) -> None:
     log = simulate(

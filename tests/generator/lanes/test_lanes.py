@@ -46,6 +46,7 @@ async def test_an_answer_says_who_gave_it_with_what_and_at_what_cost(tmp_path: P
     assert answer.cost_usd > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "death",
     [
@@ -114,6 +115,7 @@ async def test_an_answer_cut_by_its_length_is_not_asked_again(tmp_path: Path) ->
     assert len(server.bodies) == 1
 
 
+@pytest.mark.slow
 async def test_attempts_are_bounded_and_the_best_partial_text_is_kept(tmp_path: Path) -> None:
     retry = {"retry": {"attempts": 3}}
     async with scripted(PARTIAL) as server, lanes_on(tmp_path, [server], **retry) as lanes:
@@ -124,6 +126,7 @@ async def test_attempts_are_bounded_and_the_best_partial_text_is_kept(tmp_path: 
     assert answer.completion.error
 
 
+@pytest.mark.slow
 async def test_429_and_an_outage_use_up_no_attempts(tmp_path: Path) -> None:
     busy = refuses(429, headers={"Retry-After": "0.05"})
     down = refuses(503)
@@ -137,6 +140,7 @@ async def test_429_and_an_outage_use_up_no_attempts(tmp_path: Path) -> None:
     assert answer.attempts == len(server.bodies) == 11
 
 
+@pytest.mark.slow
 async def test_retry_after_cools_the_whole_lane(tmp_path: Path) -> None:
     busy = refuses(429, headers={"Retry-After": "0.7"})
     async with scripted(busy, ANSWER) as server, lanes_on(tmp_path, [server]) as lanes:
@@ -164,6 +168,7 @@ async def test_a_poisonous_sample_that_always_draws_500_does_not_hold_up_the_run
     assert answer.attempts == 2
 
 
+@pytest.mark.slow
 async def test_a_server_that_fails_each_samples_first_call_is_not_given_up(tmp_path: Path) -> None:
     """More samples wait in turn before those that failed: only a probe of one of these succeeds."""
     known_problems: set[str] = set()
@@ -192,6 +197,7 @@ async def test_a_server_that_fails_each_samples_first_call_is_not_given_up(tmp_p
 OUTAGE = [refuses(503, {"error": "down"})] * 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "trouble",
     [[refuses(429, {"error": "slow down"}, {"Retry-After": "1"})], OUTAGE],

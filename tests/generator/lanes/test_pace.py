@@ -29,6 +29,7 @@ def test_an_unknown_limit_of_300_a_minute_costs_a_handful_of_429(
     assert log.ok() > 0.8 * 20 * 300
 
 
+@pytest.mark.slow
 def test_a_limit_a_minute_that_is_raised_is_followed() -> None:
     server = Allows(a_minute=300, seconds=2)
     log = simulate(

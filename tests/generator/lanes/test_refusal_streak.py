@@ -60,6 +60,7 @@ def slowly(reply: Reply, seconds: float) -> Reply:
     return later
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("refusal", "named"),
     [
@@ -107,6 +108,7 @@ async def test_the_same_refusal_of_every_first_request_stops_the_lane_and_blames
     assert "refuses every request in the same words" in str(stopped.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("concurrency", [1, 4])
 async def test_it_stops_also_where_few_calls_may_be_in_flight(
     tmp_path: Path, concurrency: int
@@ -229,6 +231,7 @@ async def test_few_samples_refused_in_the_same_words_that_name_no_setting_are_re
 # A run that does not want to wait
 
 
+@pytest.mark.slow
 async def test_where_no_lane_works_a_run_that_does_not_wait_ends_after_two_probes(
     tmp_path: Path,
 ) -> None:

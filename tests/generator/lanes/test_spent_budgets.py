@@ -75,6 +75,7 @@ async def test_what_was_reserved_ahead_counts_as_spent_where_nobody_can_prove_th
             ]
 
 
+@pytest.mark.slow
 async def test_a_restart_of_the_machine_after_an_orderly_end_costs_nothing(tmp_path: Path) -> None:
     limits = {
         "calls_per_day": 100,
@@ -115,6 +116,7 @@ async def test_a_corpus_without_a_budget_gets_no_file_for_one(tmp_path: Path) ->
     assert not (tmp_path / "budgets.json").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("back", [3600.0, 86_400.0, 864_000.0])
 @pytest.mark.parametrize("loses_the_ledger", [False, True])
 async def test_a_clock_that_is_set_back_gives_no_day_twice(

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import pytest
 from aiohttp import web
 
 from generator.monitor.server.connections import Connections
@@ -86,6 +87,7 @@ async def test_a_client_that_does_not_read_its_answer_is_let_go() -> None:
         writer.close()
 
 
+@pytest.mark.slow
 async def test_a_page_that_goes_on_asking_keeps_its_connection() -> None:
     async with served(client_seconds=1.0) as server:
         reader, writer = await server.connect()

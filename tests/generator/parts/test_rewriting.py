@@ -99,6 +99,7 @@ def _todays(one: Trace) -> Trace:
     return regrade(one, one.kept, keep_unverifiable=False).trace
 
 
+@pytest.mark.process
 def test_any_number_of_workers_writes_the_same_corpus(source: Path, tmp_path: Path) -> None:
     for workers in (1, 3):
         main(["flags", str(source), str(tmp_path / f"by-{workers}"), "--on", f"local:{workers}"])

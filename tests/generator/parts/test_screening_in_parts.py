@@ -24,6 +24,8 @@ from generator.parts.tasks import Task
 from shared.errors import InputError
 from tests.generator.process_runs import eventually
 
+pytestmark = pytest.mark.process  # the product's own workers
+
 EVALUATION = {"eval": ["A farmer has 17 cows and buys 5 more of them. How many cows has he now?"]}
 
 

@@ -181,6 +181,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
 
 
 # `datasets` reads a folder through the same streaming code as a hub repository.
+@pytest.mark.slow
 @pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore::ResourceWarning", "ignore::FutureWarning"
 )

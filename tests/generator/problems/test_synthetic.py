@@ -6,6 +6,8 @@ import itertools
 import random
 import re
 
+import pytest
+
 from generator.arithmetic import draw, read
 from generator.arithmetic.families import FAMILIES
 from generator.problems import synthetic
@@ -21,6 +23,7 @@ def test_the_same_seed_gives_the_same_problems_and_another_seed_others() -> None
     assert not set(first(200)) & set(first(200, seed=1))
 
 
+@pytest.mark.slow
 def test_the_first_hundred_thousand_hold_practically_no_duplicates() -> None:
     texts = [text for text, _ in first(100_000)]
     assert len(set(texts)) > 99_900

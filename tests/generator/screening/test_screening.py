@@ -98,6 +98,7 @@ def test_no_text_holds_a_screening_up(piece: str) -> None:
     )  # a second or less; one backtracking pattern takes minutes
 
 
+@pytest.mark.slow
 def test_disguised_evaluation_problems_are_found_among_many_others_and_few_others_are_flagged(
     tmp_path: Path,
 ) -> None:
@@ -198,6 +199,7 @@ def test_the_bands_find_pairs_at_the_threshold() -> None:
         assert 1 - (1 - threshold**rows) ** bands >= 0.98
 
 
+@pytest.mark.slow
 def test_the_order_of_the_rows_does_not_matter(tmp_path: Path) -> None:
     texts = [made_up("training", n % 700) for n in range(1000)]
     texts = [disguise(text, n) if n % 3 == 0 else text for n, text in enumerate(texts)]

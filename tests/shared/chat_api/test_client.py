@@ -118,6 +118,7 @@ async def test_a_silent_server_is_left_when_the_first_token_is_late() -> None:
     assert error.partial is None
 
 
+@pytest.mark.slow
 async def test_tokens_that_keep_coming_are_stopped_by_the_total_clock_and_not_asked_for_again() -> (
     None
 ):
@@ -129,6 +130,7 @@ async def test_tokens_that_keep_coming_are_stopped_by_the_total_clock_and_not_as
     assert error.partial.response.startswith("so so so ")
 
 
+@pytest.mark.slow
 async def test_a_slow_stream_may_take_longer_than_the_stall_clock_as_a_whole() -> None:
     pieces = [event + b"\n\n" for event in ANSWERS[0].body.split(b"\n\n")[:-1]]
     clocks = Clocks(5, first_token=5, stall=5, total=0)  # ratios are what is meant; 0 is no limit
@@ -139,6 +141,7 @@ async def test_a_slow_stream_may_take_longer_than_the_stall_clock_as_a_whole() -
         assert (await client.call(REQUEST)).response == SAID
 
 
+@pytest.mark.slow
 async def test_a_clock_of_0_is_no_limit() -> None:
     clocks = Clocks(**TimeoutsConfig(connect=0, first_token=0, stall=0, total=0).model_dump())
     body = ANSWERS[0].body

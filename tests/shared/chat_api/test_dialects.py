@@ -56,6 +56,7 @@ def expect(given: Stream, error: type[CallError] | None, completion: Completion 
         assert not completion.usage.estimated
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", STREAMS, ids=lambda s: s.name)
 async def test_a_dialect_is_understood_however_its_bytes_arrive(given: Stream) -> None:
     body = given.body
@@ -72,6 +73,7 @@ async def test_a_dialect_is_understood_however_its_bytes_arrive(given: Stream) -
             expect(given, *await outcome(server.url))
 
 
+@pytest.mark.slow
 @given(data=st.data())
 @settings(max_examples=300, deadline=None)
 def test_events_do_not_depend_on_where_the_bytes_are_cut(data: st.DataObject) -> None:
@@ -141,6 +143,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(JSON, JSON)
 def test_no_json_can_break_the_reading_of_a_stream(one: object, two: object) -> None:
     import orjson

@@ -110,6 +110,7 @@ MORE = st.sampled_from([{}] * 8 + [{"usage": None}, {"error": "x"}, {"model": 2*
 EVENTS = st.builds(lambda delta, more: chunk(delta, **more), DELTAS, MORE)
 
 
+@pytest.mark.slow
 @given(st.lists(EVENTS | st.sampled_from([STOP, COUNT]), max_size=4), st.data(), st.booleans())
 @settings(max_examples=200, deadline=None)
 def test_events_of_any_kind_repeated_say_the_same(
@@ -121,6 +122,7 @@ def test_events_of_any_kind_repeated_say_the_same(
     expect_the_same(body, data.draw(st.lists(st.integers(0, len(body)), max_size=6)))
 
 
+@pytest.mark.slow
 @given(st.lists(st.sampled_from(NASTY) | st.binary(max_size=6), max_size=6), st.data())
 @settings(max_examples=300, deadline=None)
 def test_whatever_stands_in_the_place_of_a_text_says_the_same(

@@ -238,6 +238,7 @@ def test_any_header_about_limits_is_read_or_taken_for_not_said(name: str, value:
     news(headers, value.encode("utf-8", "surrogatepass"))
 
 
+@pytest.mark.slow
 @given(
     body=st.binary(max_size=100) | DOCUMENTS.map(lambda each: json.dumps(each).encode()),
     status=st.integers(300, 599),

@@ -92,6 +92,7 @@ def one_digit_changed(gold: str) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_changing_one_digit_of_the_gold_of_a_correct_case_leaves_no_case_correct() -> None:
     # Options, words and equations proportional to one another may name a value without its digits.
     kinds = {

@@ -62,6 +62,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_text_gets_a_verdict_and_never_correct(name: str) -> None:
     started = time.monotonic()
@@ -80,6 +81,7 @@ def test_what_runs_in_the_caller_on_hostile_text_is_short(name: str) -> None:
     assert time.process_time() - started < 2.0
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.text(max_size=200), st.text(max_size=60))
 def test_any_text_gets_a_verdict_at_once_or_a_question_for_a_worker(
@@ -101,6 +103,7 @@ PIECES = (
 pieces = st.sampled_from(PIECES.split(" "))
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(st.lists(pieces, max_size=14).map(" ".join), st.lists(pieces, max_size=14).map(" ".join))
 def test_any_heap_of_mathematical_pieces_is_compared_without_an_exception(
@@ -118,6 +121,7 @@ def test_an_answer_spelled_like_the_gold_is_never_wrong(answer: str) -> None:
     assert verdict.verdict == "correct"
 
 
+@pytest.mark.slow
 def test_a_comparison_that_does_not_end_is_unverifiable_and_the_next_call_works() -> None:
     started = time.monotonic()
     verdict = grade(ENDLESS, "6", timeout_seconds=1)
@@ -136,6 +140,7 @@ def test_the_worker_is_kept_for_the_next_call() -> None:
     assert worker_pool._idle == kept
 
 
+@pytest.mark.slow
 def test_threads_grade_at_the_same_time() -> None:
     verdicts: list[str] = []
 

@@ -18,6 +18,8 @@ from shared.child_environment import child_environment
 from shared.grading import grade, worker_pool
 from shared.json_child import CannotStart
 
+pytestmark = pytest.mark.process  # the product's own workers
+
 ROOT = Path(__file__).parents[3]
 HARD = ("So \\boxed{\\sum_{k=1}^{3} k}.", "6")  # needs a worker
 ENDLESS = ("So \\boxed{\\sum_{k=1}^{10^{12}} k^{k}}.", "6")

@@ -94,6 +94,7 @@ def test_a_subset_is_its_folder_or_what_the_card_lists(server: ModelScopeServer)
         hub.data_set_folder("modelscope/MathR:dirty")
 
 
+@pytest.mark.slow
 def test_what_was_fetched_serves_when_the_network_is_gone(server: ModelScopeServer) -> None:
     folder = hub.data_set_folder("modelscope/MathR")
     server.stop()
@@ -107,6 +108,7 @@ def test_a_name_that_is_not_there_is_one_line(server: ModelScopeServer) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["gsm8k", "modelscope:gsm8k", "modelscope:AI-ModelScope/gsm8k:main:test"]
 )

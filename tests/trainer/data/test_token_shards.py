@@ -99,6 +99,7 @@ def test_the_key_follows_tokenizer_template_and_policy_and_the_day_where_it_is_s
     assert len({key(), key(system=""), key(dated_template), key(dated_template, day=2)}) == 4
 
 
+@pytest.mark.process
 def test_several_processes_make_the_same_files(
     tmp_path: Path, sources: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,6 +113,7 @@ def test_several_processes_make_the_same_files(
     assert contents[0] == contents[1]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("bytes_a_process", [1000, 10**9], ids=["several", "one"])
 def test_who_waits_for_the_tokens_reads_rows_rate_and_time_left(
     tmp_path: Path,
