@@ -1,16 +1,16 @@
-"""The promises about a corpus, looked at from outside: by its files and by the teacher's own count."""
+"""The promises about a corpus, looked at from outside: by its files and the teacher's own count."""
 
 import json
 import re
 import sqlite3
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.chaos import corpus_reader, teacher_modes
 from tests.chaos.story import Story
-from tests.chaos.teacher import PROBLEM, Teacher
+from tests.chaos.teacher import PROBLEM, Call
 
 CALL = re.compile(r"call#(\d+)#")
 LINE_ENDS = ("\u2028".encode(), "\u2029".encode(), "\u0085".encode(), b"\r")
@@ -33,7 +33,8 @@ class CorpusPromises:
         self.corpus = corpus
         self.problem_count = 0
         self.samples: int | None = 1  # of each problem in the end; None where verdicts decide
-        self.teacher: Teacher
+        self.calls: Sequence[Call] = ()  # the teacher's own book
+        self.visits: Sequence[str] = ()  # to where its redirects lead
         self._snapshot: Snapshot | None = None
 
     def look(self, ledger: bool = True) -> None:
@@ -43,7 +44,7 @@ class CorpusPromises:
         self._no_faults(corpus)
         if ledger:
             self._ledger_is_not_ahead(corpus)
-        self._snapshot = Snapshot(corpus.lines, corpus.sealed, len(self.teacher.calls))
+        self._snapshot = Snapshot(corpus.lines, corpus.sealed, len(self.calls))
 
     def forget(self) -> None:
         """The story has damaged the corpus itself: what stood before counts no more."""
@@ -86,8 +87,8 @@ class CorpusPromises:
         if whole:
             self._every_problem_has_its_rows(corpus)
         self._rows_are_true(corpus)
-        if self.teacher.visits:
-            self.story.violation(f"a redirect was followed: {self.teacher.visits[0][:200]!r}")
+        if self.visits:
+            self.story.violation(f"a redirect was followed: {self.visits[0][:200]!r}")
         if check:
             self.check({0})
 
@@ -139,9 +140,9 @@ class CorpusPromises:
 
     def _row_is_as_sent(self, pile: str, row: Mapping[str, Any], problem: int) -> None:
         match = CALL.search(row["reasoning"])
-        if match is None or int(match[1]) >= len(self.teacher.calls):
+        if match is None or int(match[1]) >= len(self.calls):
             return
-        call = self.teacher.calls[int(match[1])]
+        call = self.calls[int(match[1])]
         place = f"{row['id']}, mode {call.mode}"
         right = call.mode in teacher_modes.RIGHT
         if call.problem != problem:
@@ -162,14 +163,12 @@ class CorpusPromises:
         for line in self._snapshot.lines.values():
             match = PROBLEM.search(json.loads(line)["problem"])
             finished.add(int(match[1]) if match else -1)
-        for call in self.teacher.calls[self._snapshot.calls :]:
+        for call in self.calls[self._snapshot.calls :]:
             if call.problem in finished:
                 self.story.violation(f"problem {call.problem} was finished and asked again")
                 return
 
     def within(self, limit: int, what: str = "calls_per_day") -> None:
         """The teacher's own count is not above a limit of calls."""
-        if len(self.teacher.calls) > limit:
-            self.story.violation(
-                f"budget: {len(self.teacher.calls)} calls at the server, {what} = {limit}"
-            )
+        if len(self.calls) > limit:
+            self.story.violation(f"budget: {len(self.calls)} calls at the server, {what} = {limit}")

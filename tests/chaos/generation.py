@@ -31,6 +31,7 @@ class Generation(CorpusPromises):
         super().__init__(story, story.folder / "corpus")
         self.source = story.folder / "problems.jsonl"
         self.config = story.folder / "config.toml"
+        self.teacher: Teacher
 
     # --- making
 
@@ -49,9 +50,15 @@ class Generation(CorpusPromises):
 
     def serve(self, choose: Choose, gap: float = 0.003) -> Teacher:
         story = self.story
-        self.teacher = Teacher(f"{story.kind}:{story.seed}", story.key, choose, gap)
+        self.ask(Teacher(f"{story.kind}:{story.seed}", story.key, choose, gap))
         story.at_close(self.teacher.close)
         return self.teacher
+
+    def ask(self, teacher: Teacher) -> None:
+        """Take a teacher, which others may ask as well."""
+        self.teacher = teacher
+        self.calls = teacher.calls
+        self.visits = teacher.visits
 
     def write_problems(self, count: int, path: Path | None = None, more: str = "") -> None:
         """So many problems more."""

@@ -43,15 +43,18 @@ def load() -> dict[str, Kind]:
     """All kinds, in the order of the three programs."""
     from tests.chaos import evaluation_stories  # noqa: F401
     from tests.chaos.generator_stories import (  # noqa: F401
+        batches,
         budgets,
         disk,
         files,
+        imports,
         inputs,
         kills,
         machine,
         network,
         parts,
         server,
+        sharing,
     )
     from tests.chaos.trainer_stories import files as trainer_files  # noqa: F401
     from tests.chaos.trainer_stories import kills as trainer_kills  # noqa: F401
