@@ -44,7 +44,7 @@ class Desk:
 
 @kind("generator", share=1)
 def killed_batches(story: Story) -> None:
-    """Batches in flight under kills and faults of the provider: no file is sent twice, limits hold."""
+    """Batches under kills and faults of the provider: no file is sent twice, limits hold."""
     rng = story.rng
     problems = rng.randint(60, 120)
     night = Night(problems, lines=rng.randint(8, 24), calls_per_day=problems + 60, kills=0)
