@@ -1,10 +1,10 @@
 """A real Chromium for tests of pages: import the fixtures `chromium` and `page` where they are
-used.
+used, and `tab_beside_server` where the test's own event loop serves the page.
 """
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ import pytest
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="playwright is not installed: no browser tests"
 )
+from playwright.async_api import async_playwright, expect  # noqa: E402, F401
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = [
@@ -26,16 +27,32 @@ FLAGS = [
 ]
 
 
+def executable() -> str:
+    """Chromium's path; without one the test is skipped and says so."""
+    path = next(filter(None, map(shutil.which, NAMES)), None)
+    if path is None:
+        pytest.skip("no Chromium here: install chromium to run the browser tests")
+    return path
+
+
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """A headless browser for one module's tests; without one they are skipped and say so."""
-    executable = next(filter(None, map(shutil.which, NAMES)), None)
-    if executable is None:
-        pytest.skip("no Chromium here: install chromium to run the browser tests")
+    """A headless browser for one module's tests."""
+    path = executable()
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=executable, args=FLAGS)
+        browser = driver.chromium.launch(executable_path=path, args=FLAGS)
         yield browser
         browser.close()
+
+
+@asynccontextmanager
+async def tab_beside_server() -> AsyncIterator[Any]:
+    """A tab of playwright's asyncio interface, in a browser of its own."""
+    path = executable()
+    async with async_playwright() as driver:
+        browser = await driver.chromium.launch(executable_path=path, args=FLAGS)
+        yield await browser.new_page()
+        await browser.close()
 
 
 @contextmanager

@@ -1,10 +1,11 @@
 """The dashboard in a browser: hostile text cannot break it, times and formulas can be read."""
 
 import asyncio
+from typing import Any
 
 import aiohttp
 
-from tests.generator.monitor.browser import browser, chromium
+from tests.browser_page import expect, tab_beside_server
 from tests.generator.monitor.served_run import served
 
 
@@ -21,21 +22,27 @@ async def test_the_page_needs_nothing_from_elsewhere_and_lets_nothing_else_run()
 
 
 async def test_script_in_problems_traces_models_and_errors_does_not_run_in_the_dashboard() -> None:
-    chromium()
-    async with served() as (url, _), browser() as page:
-        await page.open(url)
-        await page.until("document.querySelectorAll('.trace').length === 2")
+    async with served() as (url, _), tab_beside_server() as page:
+        dialogs: list[str] = []
+
+        async def on_dialog(dialog: Any) -> None:
+            dialogs.append(dialog.message)
+            await dialog.dismiss()
+
+        page.on("dialog", on_dialog)
+        await page.goto(url)
+        await expect(page.locator(".trace")).to_have_count(2)
         await page.evaluate(
             "document.querySelectorAll('.trace').forEach((each) => { each.open = true; })"
         )
-        await page.until("document.querySelectorAll('.inside details').length === 2")
+        await expect(page.locator(".inside details")).to_have_count(2)
         await page.evaluate(
             "document.querySelectorAll('.inside details').forEach((each) => { each.open = true; })"
         )
-        await page.until("document.querySelectorAll('.inside details .prose').length === 2")
+        await expect(page.locator(".inside details .prose")).to_have_count(2)
         await asyncio.sleep(1.0)
         assert await page.evaluate("typeof window.pwned") == "undefined"
-        assert page.dialogs == []
+        assert dialogs == []
         assert (
             await page.evaluate(
                 "document.querySelectorAll('main img, main script, main svg, main iframe').length"
@@ -50,28 +57,25 @@ async def test_script_in_problems_traces_models_and_errors_does_not_run_in_the_d
 
 async def test_the_dashboard_counts_a_reset_by_the_runs_clock() -> None:
     """The browser's clock, on another machine or years later, does not matter."""
-    chromium()
-    async with served() as (url, _), browser() as page:
-        await page.open(url)
-        await page.until("document.querySelector('#lanes .meter') !== null")
+    async with served() as (url, _), tab_beside_server() as page:
+        await page.goto(url)
+        await page.wait_for_selector("#lanes .meter")
         text = await page.evaluate("document.querySelector('#lanes .meter').innerText")
     assert "100 of 100, resets in 39 h 00 min" in text
 
 
 async def test_the_dashboard_gives_no_time_below_zero_for_a_reset_that_has_passed() -> None:
-    chromium()
-    async with served(at="2026-11-27T18:45:32+00:00") as (url, _), browser() as page:
-        await page.open(url)
-        await page.until("document.querySelector('#lanes .meter') !== null")
+    async with served(at="2026-11-27T18:45:32+00:00") as (url, _), tab_beside_server() as page:
+        await page.goto(url)
+        await page.wait_for_selector("#lanes .meter")
         text = await page.evaluate("document.querySelector('#lanes .meter').innerText")
     assert "100 of 100, reset is due" in text
 
 
 async def test_time_labels_of_the_chart_differ_and_fit_for_any_span_and_width() -> None:
-    chromium()
     begin = 1_795_800_003.7
-    async with served() as (url, _), browser() as page:
-        await page.open(url)
+    async with served() as (url, _), tab_beside_server() as page:
+        await page.goto(url)
         for span in (1, 4, 20, 59, 100, 240, 290, 600, 1800):
             for width in (200, 420, 900, 1400):
                 ticks = await page.evaluate(f"timeTicks({begin}, {begin + span}, {width})")
@@ -94,9 +98,8 @@ FORMULAS = {
 
 
 async def test_math_is_readable_and_money_stays_money() -> None:
-    chromium()
-    async with served() as (url, _), browser() as page:
-        await page.open(url)
+    async with served() as (url, _), tab_beside_server() as page:
+        await page.goto(url)
         for text, selector in FORMULAS.items():
             count = await page.evaluate(
                 "(() => { const box = document.createElement('div');"
