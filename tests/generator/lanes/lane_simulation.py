@@ -222,24 +222,61 @@ def simulate(
     `stall`: a loaded client, which looks at what happened, and starts calls, only every so many
     seconds.
     """
-    log = Log()
-    numbers = count()
-    wakes: dict[str, float] = {}
-    events: list[tuple[float, int, Callable[[float], None]]] = []
+    simulation = _Simulation(stall)
+    for when, what in at:
+        simulation.push(when, lambda _, what=what: what())  # type: ignore[misc]
+    simulation.push(begin, lambda _: None)
+    simulation.run(pairs, begin + seconds)
+    return simulation.log
 
-    def push(when: float, what: Callable[[float], None]) -> None:
-        heapq.heappush(events, (when, next(numbers), what))
 
-    def seen(when: float) -> float:
-        return ceil(when / stall) * stall if stall else when
+class _Simulation:
+    """What happens is a heap of moments; after each, every gate lets go what it allows."""
 
-    def start(now: float, gate: Subject, server: Server) -> None:
+    def __init__(self, stall: float) -> None:
+        self.log = Log()
+        self._stall = stall
+        self._numbers = count()  # moments that are equal keep the order in which they were pushed
+        self._wakes: dict[str, float] = {}  # by gate
+        self._events: list[tuple[float, int, Callable[[float], None]]] = []
+
+    def push(self, when: float, what: Callable[[float], None]) -> None:
+        heapq.heappush(self._events, (when, next(self._numbers), what))
+
+    def run(self, pairs: Sequence[tuple[Subject, Server]], until: float) -> None:
+        while self._events and self._events[0][0] < until:
+            now, _, happen = heapq.heappop(self._events)
+            happen(now)
+            if now != self._noticed_at(now):
+                continue
+            for gate, server in pairs:
+                self._start_calls(now, gate, server)
+
+    def _noticed_at(self, when: float) -> float:
+        """When the client looks at what happened at `when`."""
+        return ceil(when / self._stall) * self._stall if self._stall else when
+
+    def _start_calls(self, now: float, gate: Subject, server: Server) -> None:
+        """Start as many as the gate lets go, and come back when it says."""
+        wait = gate.wait(now)
+        while wait is None:
+            self._start(now, gate, server)
+            wait = gate.wait(now)
+        self.log.waits[wait.state] += 1
+        if wait.until is None:
+            return
+        wake = self._noticed_at(max(wait.until, now + 0.001))
+        if not now < self._wakes.get(gate.name, 0.0) <= wake:
+            self._wakes[gate.name] = wake
+            self.push(wake, lambda _: None)
+
+    def _start(self, now: float, gate: Subject, server: Server) -> None:
         entered = gate.enter(now)
-        log.started.append((now, gate.name))
-        log.levels.append((now, gate.in_flight))
+        self.log.started.append((now, gate.name))
+        self.log.levels.append((now, gate.in_flight))
         call = server.take(now)
         if call.error is None:
-            log.taken.append(now)
+            self.log.taken.append(now)
 
         def end(now: float) -> None:
             if call.news is not None:
@@ -248,33 +285,13 @@ def simulate(
                 gate.succeed(now, entered, USAGE)
             else:
                 gate.fail(now, entered, call.error)
-            log.ended.append((now, gate.name, _outcome(call.error)))
+            self.log.ended.append((now, gate.name, _outcome(call.error)))
 
         if call.first is not None:
-            push(seen(now + call.first), lambda now: gate.first_token(now, entered))
-        push(now + call.end, lambda now: server.release(now, call))
-        push(seen(now + call.end), end)
-
-    for when, what in at:
-        push(when, lambda _, what=what: what())  # type: ignore[misc]
-    push(begin, lambda _: None)
-    while events and events[0][0] < begin + seconds:
-        now, _, happen = heapq.heappop(events)
-        happen(now)
-        if now != seen(now):
-            continue
-        for gate, server in pairs:
-            wait: Wait | None
-            while (wait := gate.wait(now)) is None:
-                start(now, gate, server)
-            log.waits[wait.state] += 1
-            if wait.until is None:
-                continue
-            wake = seen(max(wait.until, now + 0.001))
-            if not now < wakes.get(gate.name, 0.0) <= wake:
-                wakes[gate.name] = wake
-                push(wake, lambda _: None)
-    return log
+            noticed = self._noticed_at(now + call.first)
+            self.push(noticed, lambda now: gate.first_token(now, entered))
+        self.push(now + call.end, lambda now: server.release(now, call))
+        self.push(self._noticed_at(now + call.end), end)
 
 
 def _outcome(error: CallError | None) -> str:

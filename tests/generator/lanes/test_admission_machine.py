@@ -66,23 +66,20 @@ ACCOUNTS = {"a": "shared", "b": "shared", "c": "c"}
 EVENTS = {"full", "probing", "paused", "stopped"}
 
 
-class AdmissionMachine(RuleBasedStateMachine):
-    """Lanes a and b are of one account; `calls` are in flight, oldest first."""
+class CountedCalls(RuleBasedStateMachine):
+    """Starts calls and counts every limit again at each. Lanes a and b are of one account; `calls`
+    are in flight, oldest first.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.now = MONDAY_NOON
         self.gates: dict[str, Gate] = {}
+        self.lanes: dict[str, LaneConfig] = {}
+        self.run = run_budget(BudgetConfig())
         self.calls: list[tuple[Gate, Permit]] = []
         self.by_day: Counter[tuple[str, float]] = Counter()
         self.starts: dict[str, list[float]] = {"shared": [], "c": []}
-
-    @initialize(shared=LIMITS, own=LIMITS, run=st.sampled_from([0, 0, 40]))
-    def begin(self, shared: dict[str, Any], own: dict[str, Any], run: int) -> None:
-        self.run = run_budget(BudgetConfig(calls_per_day=run))
-        self.lanes = self.configured(shared, own)
-        clock = Clock(wall=lambda: self.now, monotonic=lambda: self.now)
-        self.gates = gates(list(self.lanes.values()), self.run, clock)
 
     def configured(self, shared: dict[str, Any], own: dict[str, Any]) -> dict[str, LaneConfig]:
         values = {
@@ -91,12 +88,6 @@ class AdmissionMachine(RuleBasedStateMachine):
             "c": own,
         }
         return {name: lane_config(name, **values[name]) for name in NAMES}
-
-    # What happens
-
-    @rule(name=st.sampled_from(NAMES), count=st.integers(1, 6))
-    def start_some(self, name: str, count: int) -> None:
-        self.start(name, count)
 
     def start(self, name: str, count: int) -> None:
         gate = self.gates[name]
@@ -131,6 +122,28 @@ class AdmissionMachine(RuleBasedStateMachine):
         per_minute = lane.requests_per_minute
         assert not per_minute or len(last_minute) <= per_minute * (1 + 3 / MINUTE) + 1
 
+    def is_within(self, windows: tuple[str, ...]) -> bool:
+        hours = (self.now - MONDAY_NOON) / HOUR + 12  # since Monday began, UTC
+        open_hours = {BY_DAY: 8 <= hours % 24 < 20, TUESDAYS: 24 <= hours % (7 * 24) < 48}
+        return not windows or open_hours[windows[0]]
+
+
+class AdmissionMachine(CountedCalls):
+    """Everything that happens to lanes, in any order."""
+
+    @initialize(shared=LIMITS, own=LIMITS, run=st.sampled_from([0, 0, 40]))
+    def begin(self, shared: dict[str, Any], own: dict[str, Any], run: int) -> None:
+        self.run = run_budget(BudgetConfig(calls_per_day=run))
+        self.lanes = self.configured(shared, own)
+        clock = Clock(wall=lambda: self.now, monotonic=lambda: self.now)
+        self.gates = gates(list(self.lanes.values()), self.run, clock)
+
+    # What happens
+
+    @rule(name=st.sampled_from(NAMES), count=st.integers(1, 6))
+    def start_some(self, name: str, count: int) -> None:
+        self.start(name, count)
+
     @rule(name=st.sampled_from(NAMES), count=st.integers(3, 30), pause=st.sampled_from([0.2, 2.0]))
     def work(self, name: str, count: int, pause: float) -> None:
         """Calls one after another, each of which is answered."""
@@ -149,11 +162,6 @@ class AdmissionMachine(RuleBasedStateMachine):
         if gate.name == "c":
             self.calls.pop()
             gate.fail(self.now, permit, fault())
-
-    def is_within(self, windows: tuple[str, ...]) -> bool:
-        hours = (self.now - MONDAY_NOON) / HOUR + 12  # since Monday began, UTC
-        open_hours = {BY_DAY: 8 <= hours % 24 < 20, TUESDAYS: 24 <= hours % (7 * 24) < 48}
-        return not windows or open_hours[windows[0]]
 
     @rule(
         name=st.sampled_from(NAMES),
