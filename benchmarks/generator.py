@@ -12,6 +12,7 @@ for comparison.
 import argparse
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -34,8 +35,10 @@ base_url = "{url}"
 model = "rehearsal-r1"
 concurrency = {streams}
 [daemon]
-port = 0
+port = {port}
 """
+LAG_METRIC = 'stillhouse_loop_lag_seconds{quantile="0.99"}'
+LAG_EVERY_SECONDS = 10  # a page of metrics costs the generator some milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ class Run:
     cpu_seconds: float
     wall_seconds: float
     megabytes: list[float]
+    lags: list[float]  # p99 of the last minute, seconds, every ten seconds
 
     @property
     def chunks_per_cpu_second(self) -> float:
@@ -79,14 +83,18 @@ def write_problems(folder: Path, count: int, tokens: int) -> tuple[Path, Path]:
 def run_generator(folder: Path, url: str, problems: Path, streams: int) -> Run:
     """Run it to its end and account for it and all its children."""
     config = folder / "config.toml"
+    port = _free_port()
     config.write_text(
-        CONFIG.format(corpus=folder / "corpus", problems=problems, url=url, streams=streams)
+        CONFIG.format(
+            corpus=folder / "corpus", problems=problems, url=url, streams=streams, port=port
+        )
     )
     before, start = _stats(url)["tokens"], time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, "-m", "generator", "run", str(config)], stdout=subprocess.DEVNULL
     )
-    megabytes = []
+    megabytes: list[float] = []
+    lags: list[float] = []
     while True:
         pid, status, used = os.wait4(process.pid, os.WNOHANG)
         if pid:
@@ -95,6 +103,8 @@ def run_generator(folder: Path, url: str, problems: Path, streams: int) -> Run:
             "SC_PAGESIZE"
         )
         megabytes.append(resident / 1e6)
+        if len(megabytes) % LAG_EVERY_SECONDS == 0:
+            lags += _loop_lag(port)
         time.sleep(1)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
@@ -107,7 +117,24 @@ def run_generator(folder: Path, url: str, problems: Path, streams: int) -> Run:
         used.ru_utime + used.ru_stime,
         wall,
         megabytes,
+        lags,
     )
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def _loop_lag(port: int) -> list[float]:
+    """The event loop's p99 of the last minute, in seconds, by /metrics; none where it is ending."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as reply:
+            lines = reply.read().decode().splitlines()
+    except OSError:
+        return []
+    return [float(line.split()[-1]) for line in lines if line.startswith(LAG_METRIC)]
 
 
 def _stats(url: str) -> dict[str, int]:
@@ -174,6 +201,8 @@ def main(argv: list[str] | None = None) -> int:
         f"{run.megabytes_at(share):.0f} MB at {share:.0%}" for share in (0.25, 0.5, 0.75, 1.0)
     )
     print(f"memory of the generator over the run: {shares}")
+    lags = ", ".join(f"{lag * 1000:.0f}" for lag in run.lags)
+    print(f"p99 of the event loop's lag over the last minute, every ten seconds: {lags} ms")
     if sdk:
         times = run.chunks_per_cpu_second / sdk.chunks_per_cpu_second
         print(f"the generator carries {times:.1f} times as much as the SDK")
