@@ -117,9 +117,9 @@ def _root(draw: random.Random) -> Spellings:
 def _polynomial(draw: random.Random) -> Spellings:
     a = draw.randrange(2, 20)
     b = draw.randrange(2, 20)
-    gold = f"x^2 + {a + b}x + {a * b}"
+    start = f"x^2 + {a + b}x"
     respelled = draw.choice((f"(x+{a})(x+{b})", f"{a * b} + {a + b}x + x^{{2}}"))
-    return gold, respelled, f"x^2 + {a + b}x + {a * b + 1}"
+    return f"{start} + {a * b}", respelled, f"{start} + {a * b + 1}"
 
 
 def _point(draw: random.Random) -> Spellings:
@@ -133,9 +133,8 @@ def _point(draw: random.Random) -> Spellings:
 def _interval(draw: random.Random) -> Spellings:
     low = draw.randrange(-30, 0)
     high = draw.randrange(1, 30)
-    gold = f"[{low}, {high}) \\cup ({high}, \\infty)"
-    respelled = f"x \\ge {low}, x \\ne {high}"
-    return gold, respelled, f"({low}, {high}) \\cup ({high}, \\infty)"
+    behind_low = f"{low}, {high}) \\cup ({high}, \\infty)"
+    return f"[{behind_low}", f"x \\ge {low}, x \\ne {high}", f"({behind_low}"
 
 
 def _several(draw: random.Random) -> Spellings:
