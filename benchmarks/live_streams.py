@@ -1,10 +1,12 @@
 """Thousands of live streams on one core: added latency of a token, and memory of a stream.
 
     python -m benchmarks.live_streams [--streams 5000] [--rate 30] [--seconds 20] [--cores 0,1]
+        [--together 1]
 
 A server of nothing but prepared bytes runs on the second core, the client on the first. Each token
 is the moment when it was sent, so the answers say for themselves how long each token waited until
-it was read. The server says how late it was itself: what it is late is not the client's. Then the
+it was read. The server says how late it was itself: what it is late is not the client's; where its
+core is too slow for a write a token, `--together 2` sends two with each write. Then the
 same with a tenth of the streams: the difference in memory, less the text, is what a stream takes.
 """
 
@@ -91,8 +93,10 @@ def write(transport: asyncio.WriteTransport, data: bytes) -> None:
         transport.write(data)
 
 
-async def turn(rate: float, lateness: list[float]) -> None:
-    """Write a token to each stream `rate` times a second, the streams spread over that time."""
+async def turn(rate: float, together: int, lateness: list[float]) -> None:
+    """Write to each stream `rate` times a second, the streams spread over that time; each write is
+    of so many tokens, which are sent `together` and have one stamp.
+    """
     slots = Server.streams
     start = time.monotonic()
     number = 0
@@ -102,7 +106,7 @@ async def turn(rate: float, lateness: list[float]) -> None:
         await asyncio.sleep(max(0.0, due - time.monotonic()))
         lateness.append(time.monotonic() - due)
         stamp = STAMP % int(time.monotonic() * 1e6)
-        token = http_chunk(BEFORE + stamp + BEHIND)
+        token = http_chunk(BEFORE + stamp + BEHIND) * together
         slot = slots[number % len(slots)]
         for index, (transport, tokens) in enumerate(slot):
             if tokens and not transport.is_closing():
@@ -113,15 +117,17 @@ async def turn(rate: float, lateness: list[float]) -> None:
         slot[:] = [each for each in slot if each[1] >= 0]
 
 
-async def serve(rate: float, seconds: float) -> None:
-    """Serve until the parent closes our input, then say how late the server was."""
+async def serve(rate: float, seconds: float, together: int) -> None:
+    """Serve `rate` writes a second to each stream until the parent closes our input, then say how
+    late the server was.
+    """
     Server.streams = [[] for _ in range(max(1, round(1 / rate / TICK_SECONDS)))]
     Server.tokens = int(rate * seconds)
     lateness: list[float] = []
     loop = asyncio.get_running_loop()
     server = await loop.create_server(Server, "127.0.0.1", 0, backlog=8192)
     print(server.sockets[0].getsockname()[1], flush=True)
-    turning = asyncio.create_task(turn(rate, lateness))
+    turning = asyncio.create_task(turn(rate, together, lateness))
     await loop.run_in_executor(None, sys.stdin.read)
     turning.cancel()
     lateness.sort()
@@ -186,9 +192,10 @@ def _resident() -> int:
 
 
 @contextmanager
-def served(rate: float, seconds: float, core: str) -> Iterator[str]:
+def served(rate: float, seconds: float, together: int, core: str) -> Iterator[str]:
     """The server on its core; its own lateness is printed at the end. Gives its URL."""
     flags = ["--serve", "--rate", str(rate), "--seconds", str(seconds)]
+    flags += ["--together", str(together)]
     with subprocess.Popen(
         ["taskset", "-c", core, sys.executable, "-m", "benchmarks.live_streams", *flags],
         stdin=subprocess.PIPE,
@@ -207,7 +214,7 @@ def served(rate: float, seconds: float, core: str) -> Iterator[str]:
 def measured(streams: int, args: argparse.Namespace) -> Live:
     """A run of the client in a process of its own, on its core."""
     client_core, server_core = args.cores.split(",")
-    with served(args.rate, args.seconds, server_core) as url:
+    with served(args.rate, args.seconds, args.together, server_core) as url:
         flags = ["--ask", url, "--streams", str(streams)]
         command = [sys.executable, "-m", "benchmarks.live_streams", *flags]
         done = subprocess.run(
@@ -229,6 +236,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--streams", type=int, default=5000)
     parser.add_argument("--rate", type=float, default=30.0, help="tokens a second of a stream")
     parser.add_argument("--seconds", type=float, default=20.0, help="of each stream")
+    parser.add_argument("--together", type=int, default=1, help="tokens of one write")
     parser.add_argument("--cores", default="0,1", help="the client's and the server's")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--ask", help=argparse.SUPPRESS)
@@ -238,7 +246,7 @@ def main(argv: list[str] | None = None) -> int:
     import uvloop
 
     if args.serve:
-        uvloop.run(serve(args.rate, args.seconds))
+        uvloop.run(serve(args.rate / args.together, args.seconds, args.together))
         return 0
     if args.ask:
         print(json.dumps(asdict(uvloop.run(ask(args.ask, args.streams)))))
