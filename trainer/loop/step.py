@@ -108,6 +108,9 @@ class StepTrainer(ListedParameters):  # type: ignore[misc]
         model = trainer_arguments["model"]
         self.sharded = is_sharded(model)
         self.trains_shards = self.sharded and full
+        # PEFT wraps a model that was loaded to be asked: the wrapper says that it trains, its
+        # layers do not, and would neither compute activations again nor drop anything out.
+        model.train()
         # Left as it is: DistributedDataParallel would copy every gradient for a forward that is
         # never called.
         model._is_accelerate_prepared = True
