@@ -1,5 +1,5 @@
-"""Answers a second: our engine against lighteval's own transformers backend, on a random-weight
-model of Qwen2.5-1.5B's shape.
+"""Answers a second: our engine against lighteval's own transformers backend and transformers'
+continuous batching, on a random-weight model of Qwen2.5-1.5B's shape.
 
     python benchmarks/evaluation_gpu.py                 # one NVIDIA GPU
     python benchmarks/evaluation_gpu.py --dry-run       # a tiny model on a CPU: shows that both sides run
@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,7 @@ def ours(folder: Path, lengths: list[int], device: str) -> tuple[float, int]:
     """
     import evaluation.engines.transformers_engine as module
     from evaluation.config import EngineConfig, GenerationConfig
+    from evaluation.engines.prompt_template import PromptTemplate
     from shared.inference.continuous_batching import Prompt
 
     class Scheduled(module.TransformersEngine):
@@ -164,12 +166,15 @@ def ours(folder: Path, lengths: list[int], device: str) -> tuple[float, int]:
             return decoder
 
     engine = Scheduled(
-        str(folder), EngineConfig(device=device), GenerationConfig(max_new_tokens=max(lengths))
+        str(folder),
+        EngineConfig(device=device),
+        GenerationConfig(max_new_tokens=max(lengths)),
+        PromptTemplate(datetime(2026, 1, 1), None),
     )
     wanted = questions(len(lengths))
-    engine.answer(
-        wanted[:2], lambda asked, answer: None, lambda count: None
-    )  # loads, and compiles the kernel
+    began = time.perf_counter()
+    engine.answer(wanted[:2], lambda asked, answer: None, lambda count: None)
+    print(f"loaded, compiled, two answered: {time.perf_counter() - began:.1f} s", file=sys.stderr)
     made: dict[str, int] = {}
 
     def deliver(asked: Any, answer: Any) -> None:
@@ -222,6 +227,39 @@ def theirs(folder: Path, lengths: list[int], batch: int, device: str) -> tuple[f
     return seconds, sum(lengths)
 
 
+def continuous(folder: Path, lengths: list[int], device: str) -> tuple[float, int]:
+    """(seconds, tokens) of transformers' continuous batching, what `generate_batch` runs, for the
+    same answers. Loading and its warm-up are not counted.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+    from transformers.generation.continuous_batching.utils import WorkloadHints
+
+    dtype = torch.bfloat16 if device == "cuda" else torch.float32
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).to(device).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    prompts = [tokenizer(problem(number))["input_ids"] for number in range(len(lengths))]
+    never = len(tokenizer) + 1  # a token that is never chosen ends no answer before its limit
+    greedy = GenerationConfig(do_sample=False, max_new_tokens=max(lengths), eos_token_id=never)
+    hints = WorkloadHints(max(map(len, prompts)), max(lengths), len(prompts))
+    made: list[int] = []
+    with (
+        torch.no_grad(),
+        model.continuous_batching_context_manager(greedy, workload_hints=hints) as manager,
+    ):
+        began = time.perf_counter()
+        for prompt, length in zip(prompts, lengths, strict=True):
+            manager.add_request(prompt, max_new_tokens=length)
+        while len(made) < len(lengths):
+            result = manager.get_result(timeout=1)
+            if result is not None and result.is_finished():
+                made.append(len(result.generated_tokens))
+            elif result is None and not manager.is_running():
+                raise SystemExit("transformers' continuous batching ended by itself")
+        seconds = time.perf_counter() - began
+    assert sorted(made) == sorted(lengths), "transformers' continuous batching left the schedule"
+    return seconds, sum(lengths)
+
+
 def ceiling(folder: Path, batch: int, tokens: int, device: str) -> float:
     """Tokens/s of plain static `generate` with every row alive to the end."""
     from transformers import AutoModelForCausalLM
@@ -262,9 +300,12 @@ def one(side: str, folder: Path, lengths: list[int], batch: int, device: str) ->
         tokens = 16 if device == "cpu" else 128
         speed = ceiling(folder, batch, tokens, device)
         return {"seconds": batch * tokens / speed, "tokens": batch * tokens, "answers": 0}
-    seconds, tokens = (
-        ours(folder, lengths, device) if side == "ours" else theirs(folder, lengths, batch, device)
-    )
+    if side == "ours":
+        seconds, tokens = ours(folder, lengths, device)
+    elif side == "continuous":
+        seconds, tokens = continuous(folder, lengths, device)
+    else:
+        seconds, tokens = theirs(folder, lengths, batch, device)
     return {"seconds": seconds, "tokens": tokens, "answers": len(lengths)}
 
 
@@ -290,6 +331,9 @@ def measured(
     if done.returncode:
         raise SystemExit(done.stderr[-3000:])
     got: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    for line in done.stderr.splitlines():
+        if line.startswith("loaded, compiled"):
+            print(f"  {line}", flush=True)
     answers = f"{got['answers'] / got['seconds']:8.2f} answers/s" if got["answers"] else " " * 18
     print(
         f"{label:<48} {got['seconds']:8.1f} s {answers} {got['tokens'] / got['seconds']:9,.0f}"
@@ -315,7 +359,15 @@ def main() -> None:
     parser.add_argument(
         "--batch", type=int, default=0, help="lighteval's; 0: the largest that fits"
     )
-    parser.add_argument("--side", choices=["ours", "plain", "lighteval"], help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--continuous", action="store_true", help="transformers' generate_batch as well"
+    )
+    parser.add_argument(
+        "--no-lighteval", action="store_true", help="leave lighteval's backend out: it takes long"
+    )
+    parser.add_argument(
+        "--side", choices=["ours", "plain", "continuous", "lighteval"], help=argparse.SUPPRESS
+    )
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--device", default="", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -348,6 +400,9 @@ def compare_sides(options: argparse.Namespace, shape: dict[str, Any], device: st
             measured(
                 "our engine, more answers", "ours", folder, options.more, options.cap, 0, device
             )
+        if options.continuous:
+            label = "transformers' continuous batching"
+            measured(label, "continuous", folder, options.count, options.cap, 0, device)
         for rows in map(int, filter(None, options.batches.split(","))):
             measured(
                 f"plain generate, batch {rows}, all alive",
@@ -359,7 +414,7 @@ def compare_sides(options: argparse.Namespace, shape: dict[str, Any], device: st
                 device,
             )
         other: dict[str, Any] = {}
-        while not other and batch:
+        while not other and batch and not options.no_lighteval:
             label = f"lighteval's transformers backend, batch {batch}"
             other = measured(label, "lighteval", folder, options.count, options.cap, batch, device)
             batch //= 2

@@ -115,7 +115,7 @@ class Speaker:
         model, adapter_off = self._model(base)
         stop_ids = stop_token_ids(self.tokenizer, self.chat, model)
 
-        def stream(indices: Any, tokens: Any, logits: Any) -> None:
+        def stream(indices: Any, tokens: Any) -> None:
             if tokens[0] not in stop_ids:
                 streamer.put(torch.from_numpy(tokens))
 
@@ -124,7 +124,7 @@ class Speaker:
             if self._decoder_kind is None:
                 self._decoder_kind = decoder_kind(model, prompt_ids)
             prompt = Prompt(prompt_ids, limit, draws)
-            (answer,) = generate(model, [prompt], sampling, stream, self._decoder_kind)
+            (answer,) = generate(model, [prompt], sampling, stream, kind=self._decoder_kind)
         streamer.end()
         if not answer.stopped:
             show(f"\n(cut at {limit:,} tokens)")

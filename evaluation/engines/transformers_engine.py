@@ -95,7 +95,7 @@ class TransformersEngine:
         def on_finished(index: int, generated: Generated) -> None:
             deliver(requests[index], self._answer(prompts[index], generated))
 
-        def count(indices: Any, tokens: Any, logits: Any) -> None:
+        def count(indices: Any, tokens: Any) -> None:
             tick(len(tokens))
 
         self._decoder(prompts).run(prompts, on_finished, count)

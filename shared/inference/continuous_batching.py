@@ -3,19 +3,21 @@ their place.
 
 A step costs a GPU's host far more than the card: transformers launches some thousand kernels for
 each token. So on a CUDA device a whole step is captured once as a CUDA graph for each of a few
-batch sizes and replayed. On a CPU the rows that are still alive are all that is computed. Both run
-the same loop.
+batch sizes and replayed, and the next step starts before the host has looked at the tokens of the
+last one. On a CPU the rows that are still alive are all that is computed. Both run the same loop.
 """
 
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
+from shared.inference.fused_layers import FusedLayers
 from shared.inference.kv_cache import KVCache, cache_dtype, cached_attention
 from shared.inference.sampling import next_tokens
 
@@ -67,22 +69,31 @@ class Generated:
 
 # As an answer ends: the index of its prompt, and the answer.
 OnFinished = Callable[[int, Generated], None]
-# After each step: indices of prompts [n], their new tokens [n] (a stop token as well), and the
-# logits [n, vocabulary] that these were chosen from, which hold until the next step.
+# After each step: indices of prompts [n] and their new tokens [n], a stop token as well.
+OnTokens = Callable[[Integers, Integers], None]
+# The same with the logits [n, vocabulary] that they were chosen from, which hold until the next
+# step. Who asks for logits has no step started ahead.
 OnStep = Callable[[Integers, Integers, torch.Tensor], None]
 
 
-def ignore_step(indices: Integers, tokens: Integers, logits: torch.Tensor) -> None:
+def ignore_tokens(indices: Integers, tokens: Integers) -> None:
     """For callers that need the finished answers alone."""
 
 
 class Decoder:
-    """Decodes many prompts with one model; `rows` answers are in the batch at once."""
+    """Decodes many prompts with one model; `rows` answers are in the batch at once.
 
-    def __init__(self, model: Any, rows: int, sampling: Sampling) -> None:
+    `runs_ahead`: whether the next step starts before the host has read the last one's tokens;
+    None: on a GPU.
+    """
+
+    def __init__(
+        self, model: Any, rows: int, sampling: Sampling, runs_ahead: bool | None = None
+    ) -> None:
         self._model = model
         self._rows = rows
         self._sampling = sampling
+        self._runs_ahead = model.device.type == "cuda" if runs_ahead is None else runs_ahead
         self._stop_ids = np.array(sampling.stop_ids, dtype=np.int64)
 
     @torch.inference_mode()
@@ -90,7 +101,8 @@ class Decoder:
         self,
         prompts: Sequence[Prompt],
         on_finished: OnFinished,
-        on_step: OnStep = ignore_step,
+        on_tokens: OnTokens = ignore_tokens,
+        on_step: OnStep | None = None,
     ) -> None:
         """Decode all prompts, calling `on_finished(index, answer)` as each ends, in whatever order
         they do.
@@ -99,7 +111,8 @@ class Decoder:
             return
         rows = min(self._rows, len(prompts))
         with cached_attention(self._model):
-            batch = _Batch(self._model, prompts, rows, self._sampling, on_step)
+            batch = _Batch(self._model, prompts, rows, self._sampling, on_tokens, on_step)
+            batch.runs_ahead = self._runs_ahead and on_step is None
             self._decode_all(batch, on_finished)
 
     def _decode_all(self, batch: "_Batch", on_finished: OnFinished) -> None:
@@ -125,13 +138,13 @@ class Decoder:
         """
         prompts = [Prompt(ids, 1)]
         with cached_attention(self._model):
-            batch = _Batch(self._model, prompts, 1, Sampling(), ignore_step)
+            batch = _Batch(self._model, prompts, 1, Sampling())
             batch.prefill_logits([ids[:-1]], 0)
             batch.tokens[0] = ids[-1]
             batch.positions[0] = len(ids) - 1
             batch.lengths[0] = len(ids)
             batch.make_room(len(ids))
-            logits = batch.step_logits(1)  # [1, vocabulary]
+            logits = batch.step_logits(1, len(ids))  # [1, vocabulary]
         return torch.softmax(logits[0].float(), -1)
 
     def _fill(self, batch: "_Batch", waiting: deque[int], free: int) -> None:
@@ -143,14 +156,39 @@ class Decoder:
         """Hand over the rows that have ended; the last live rows take their slots, so live rows
         stay together.
         """
-        is_stopped = np.isin(batch.last_tokens(), self._stop_ids)
-        is_full = batch.counts[: batch.live] >= batch.limits[: batch.live]
-        for row in np.flatnonzero(is_stopped | is_full)[::-1]:
+        is_ended, _ = self._ended(batch)
+        if not is_ended.any():
+            return
+        batch.settle(np.flatnonzero(~is_ended))
+        is_ended, is_stopped = self._ended(batch)
+        for row in np.flatnonzero(is_ended)[::-1]:
             index, answer = batch.take(int(row), bool(is_stopped[row]))
             limit = batch.prompts[index].limit
             if len(answer.tokens) > limit:
                 raise AssertionError(f"{len(answer.tokens)} tokens where {limit} were allowed")
             on_finished(index, answer)
+
+    def _ended(self, batch: "_Batch") -> tuple[Integers, Integers]:
+        """Which live rows have ended, and which of them by a stop token; both bool [live]."""
+        is_stopped = np.isin(batch.last_tokens(), self._stop_ids)
+        is_full = batch.counts[: batch.live] >= batch.limits[: batch.live]
+        return is_stopped | is_full, is_stopped
+
+
+@dataclass(frozen=True, slots=True)
+class _LaunchedStep:
+    """A step that the device may still be computing."""
+
+    tokens: torch.Tensor  # [live], on their way to the host
+    logits: torch.Tensor  # [at least live, vocabulary]
+    done: Any  # a CUDA event; None on a CPU
+
+    def wait(self) -> Integers:
+        """The tokens [live], once they are there."""
+        if self.done is not None:
+            self.done.synchronize()
+        tokens: Integers = self.tokens.numpy()
+        return tokens
 
 
 class _Batch:
@@ -164,13 +202,16 @@ class _Batch:
         prompts: Sequence[Prompt],
         rows: int,
         sampling: Sampling,
-        on_step: OnStep,
+        on_tokens: OnTokens = ignore_tokens,
+        on_step: OnStep | None = None,
     ) -> None:
         self.model = model
         self.prompts = prompts
         self.rows = rows
         self.live = 0
+        self.runs_ahead = False
         self._sampling = sampling
+        self._on_tokens = on_tokens
         self._on_step = on_step
         device = model.device
         self._device = device
@@ -194,17 +235,25 @@ class _Batch:
         self.lengths: Integers = np.zeros(rows, dtype=np.int64)  # of prompt and new tokens
         self.started_at = np.zeros(rows)
         self.output: Integers = np.zeros((rows, most_new), dtype=np.int32)
+        self._fused_layers = FusedLayers(model) if self.kv_cache.by_kernel else None
+        # Two places on the host for the tokens of a step, used in turn: one may be read while the
+        # next step fills the other.
+        self._host_tokens = torch.zeros(2, rows, dtype=torch.long, pin_memory=is_cuda)
+        self._host_turn = 0
+        self._ahead: _LaunchedStep | None = None  # the step that no one has read yet
         # A captured step by its batch size, and the logits [size, vocabulary] that it writes.
         self._graphs: dict[int, tuple[torch.cuda.CUDAGraph, torch.Tensor]] = {}
 
     def prefill(self, indices: list[int]) -> None:
         """Read prompts into free slots and choose their first tokens."""
+        assert self._ahead is None, "a slot was filled under a step that may still use it"
         prompts = [self.prompts[i] for i in indices]
         rows = slice(self.live, self.live + len(prompts))
         logits = self.prefill_logits([prompt.ids for prompt in prompts], rows.start)
         self._admit(rows, indices, prompts)
         self.tokens[rows] = self._sampling.next_tokens(logits, self.draws[rows, 0])
-        self._record(rows, logits)
+        tokens = self.tokens[rows].cpu().numpy()
+        self._record(np.arange(rows.start, rows.stop), tokens, logits)
 
     def prefill_logits(self, texts: Sequence[Sequence[int]], first_row: int) -> torch.Tensor:
         """Read token sequences into the slots from `first_row` on; logits [n, vocabulary] after
@@ -248,12 +297,42 @@ class _Batch:
 
     def step(self) -> None:
         """One more token for every live row."""
+        step = self._ahead or self._launch()
+        # The next step needs nothing of the host but to be started. It computes one token too many
+        # for a row that has met its stop token: no one records it.
+        self._ahead = self._launch(pending=1) if self._has_next_step() else None
+        self._record(np.arange(self.live), step.wait(), step.logits[: self.live])
+
+    def settle(self, rows: Integers) -> None:
+        """Wait for the step that runs ahead, if one does, and record it for `rows` alone."""
+        step = self._ahead
+        self._ahead = None
+        if step is not None:
+            self._record(rows, step.wait()[rows], step.logits)
+
+    def _has_next_step(self) -> bool:
+        """Whether every live row wants another token after the one that is being computed, as far
+        as its limit says.
+        """
+        is_last = self.counts[: self.live] + 1 >= self.limits[: self.live]
+        return self.runs_ahead and not is_last.any()
+
+    def _launch(self, pending: int = 0) -> _LaunchedStep:
+        """Start a step; `pending` steps before it are not recorded yet."""
         if self._device.type == "cuda":
             logits = self._replay()
         else:
-            self.make_room(int(self.lengths[: self.live].max()) + 1)
-            logits = self._advance(self.live)
-        self._record(slice(0, self.live), logits[: self.live])
+            span = int(self.lengths[: self.live].max()) + pending
+            self.make_room(span + 1)
+            logits = self._advance(self.live, span)
+        host_tokens = self._host_tokens[self._host_turn, : self.live]
+        self._host_turn = 1 - self._host_turn
+        host_tokens.copy_(self.tokens[: self.live], non_blocking=True)
+        done = None
+        if self._device.type == "cuda":
+            done = torch.cuda.Event()
+            done.record()
+        return _LaunchedStep(host_tokens, logits, done)
 
     def _replay(self) -> torch.Tensor:
         """A step from its graph, of the smallest size that holds all live rows; its logits."""
@@ -292,13 +371,15 @@ class _Batch:
         for record in (*records, self.output):
             record[target] = record[source]
 
-    def _record(self, rows: slice, logits: torch.Tensor) -> None:
-        """Fetch the rows' newest tokens from the device, and tell of them."""
-        tokens = self.tokens[rows].cpu().numpy()
-        self.output[np.arange(rows.start, rows.stop), self.counts[rows]] = tokens
+    def _record(self, rows: Integers, tokens: Integers, logits: torch.Tensor) -> None:
+        """Keep the newest tokens [n] of `rows` [n], and tell of them."""
+        self.output[rows, self.counts[rows]] = tokens
         self.counts[rows] += 1
         self.lengths[rows] += 1
-        self._on_step(self.prompt_index[rows], tokens, logits)
+        indices = self.prompt_index[rows]
+        self._on_tokens(indices, tokens)
+        if self._on_step is not None:
+            self._on_step(indices, tokens, logits)
 
     def make_room(self, length: int) -> None:
         """Let slots hold `length` tokens, on a CPU."""
@@ -306,11 +387,11 @@ class _Batch:
         if length > capacity:
             self.kv_cache.grow(min(self._longest, max(length, 2 * capacity)))
 
-    def _advance(self, n: int) -> torch.Tensor:
+    def _advance(self, n: int, span: int) -> torch.Tensor:
         """Read the newest token of rows 0 … n - 1, choose the next one; the logits [n, vocabulary]
         that it was chosen from. On a CUDA device this is what a graph holds.
         """
-        logits = self.step_logits(n)
+        logits = self.step_logits(n, span)
         columns = self.draws_used[:n, None].clamp(max=self.draws.shape[1] - 1)  # [n, 1]
         draws = self.draws[:n].gather(1, columns)[:, 0]  # [n]
         self.tokens[:n] = self._sampling.next_tokens(logits, draws)
@@ -318,13 +399,12 @@ class _Batch:
         self.draws_used[:n] += 1
         return logits
 
-    def step_logits(self, n: int) -> torch.Tensor:
-        """Read the newest token of rows 0 … n - 1 into their slots; logits [n, vocabulary] after
-        it.
+    def step_logits(self, n: int, span: int) -> torch.Tensor:
+        """Read the newest token of rows 0 … n - 1 into their slots, after which no row is longer
+        than `span`; logits [n, vocabulary] after it.
         """
         # A slot that no row holds is computed along in a graph: it stays inside its own bounds.
         positions = self.positions[:n].clamp(max=self.kv_cache.capacity - 1)
-        span = self.kv_cache.capacity if positions.is_cuda else int(self.lengths[:n].max())
         with self.kv_cache.decode(positions, span):
             output = self.model(
                 input_ids=self.tokens[:n, None],
@@ -340,13 +420,14 @@ class _Batch:
         """A step of n rows as a graph, and its logits. Warming up writes what the step itself will
         write again.
         """
-        warm_up = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        warm_up.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(warm_up):
-            for _ in range(2):
-                self.step_logits(n)
-        torch.cuda.current_stream().wait_stream(warm_up)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-            logits = self._advance(n)
+        capacity = self.kv_cache.capacity
+        with self._fused_layers.active() if self._fused_layers else nullcontext():
+            warm_up = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            warm_up.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(warm_up):
+                self.step_logits(n, capacity)
+            torch.cuda.current_stream().wait_stream(warm_up)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+                logits = self._advance(n, capacity)
         return graph, logits

@@ -14,9 +14,10 @@ from shared.inference.continuous_batching import (
     Decoder,
     Generated,
     OnStep,
+    OnTokens,
     Prompt,
     Sampling,
-    ignore_step,
+    ignore_tokens,
 )
 from shared.inference.hf_generate import HfDecoder
 from shared.inference.kv_cache import cache_dtype, has_plain_attention, rows_that_fit
@@ -31,7 +32,8 @@ def generate(
     model: Any,
     prompts: Sequence[Prompt],
     sampling: Sampling,
-    on_step: OnStep = ignore_step,
+    on_tokens: OnTokens = ignore_tokens,
+    on_step: OnStep | None = None,
     kind: DecoderKind | None = None,
 ) -> list[Generated]:
     """The answers to all prompts, in their order. `model`: transformers', or with PEFT's adapters.
@@ -46,7 +48,7 @@ def generate(
     rows = rows_that_fit(config, cache_dtype(model), model.device, longest, most_rows)
     kind = kind or decoder_kind(model, prompts[0].ids, longest)
     answers: dict[int, Generated] = {}
-    kind(model, rows, sampling).run(prompts, answers.__setitem__, on_step)
+    kind(model, rows, sampling).run(prompts, answers.__setitem__, on_tokens, on_step)
     return [answers[index] for index in range(len(prompts))]
 
 

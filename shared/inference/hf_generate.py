@@ -15,9 +15,10 @@ from shared.inference.continuous_batching import (
     Generated,
     OnFinished,
     OnStep,
+    OnTokens,
     Prompt,
     Sampling,
-    ignore_step,
+    ignore_tokens,
 )
 from shared.inference.generation_config import greedy_decoding
 
@@ -35,27 +36,29 @@ class HfDecoder:
         self,
         prompts: Sequence[Prompt],
         on_finished: OnFinished,
-        on_step: OnStep = ignore_step,
+        on_tokens: OnTokens = ignore_tokens,
+        on_step: OnStep | None = None,
     ) -> None:
         """Decode all prompts, calling `on_finished(index, answer)` as their batches end."""
         longest_first = sorted(range(len(prompts)), key=lambda i: -len(prompts[i].ids))
         for start in range(0, len(prompts), self._rows):
             indices = longest_first[start : start + self._rows]
-            self._generate(indices, [prompts[i] for i in indices], on_finished, on_step)
+            batch_prompts = [prompts[i] for i in indices]
+            chooser = _NextTokens(self._sampling, indices, batch_prompts, on_tokens, on_step)
+            self._generate(indices, batch_prompts, chooser, on_finished)
 
     def _generate(
         self,
         indices: list[int],
         prompts: list[Prompt],
+        chooser: "_NextTokens",
         on_finished: OnFinished,
-        on_step: OnStep,
     ) -> None:
         """Answer one batch: `prompts` [n] are those of `indices` [n] among all."""
         started_at = time.perf_counter()
         input_ids, attention_mask = _left_padded(prompts)
         prompt_length = input_ids.shape[1]
         device = self._model.device
-        chooser = _NextTokens(self._sampling, indices, prompts, on_step)
         stop_ids = list(self._sampling.stop_ids)
         with greedy_decoding(
             self._model,
@@ -99,9 +102,11 @@ class _NextTokens:
         sampling: Sampling,
         indices: list[int],
         prompts: list[Prompt],
-        on_step: OnStep,
+        on_tokens: OnTokens,
+        on_step: OnStep | None,
     ) -> None:
         self._sampling = sampling
+        self._on_tokens = on_tokens
         self._on_step = on_step
         self._draws = [prompt.draws for prompt in prompts]
         self._indices = np.array(indices)  # [n]
@@ -130,6 +135,8 @@ class _NextTokens:
         live = self._live & (self._step < self._limits)
         step_tokens = tokens.cpu().numpy()
         if live.any():
-            rows = torch.from_numpy(live).to(scores.device)
-            self._on_step(self._indices[live], step_tokens[live], scores[rows])
+            self._on_tokens(self._indices[live], step_tokens[live])
+            if self._on_step is not None:
+                rows = torch.from_numpy(live).to(scores.device)
+                self._on_step(self._indices[live], step_tokens[live], scores[rows])
         self._live &= ~np.isin(step_tokens, self._sampling.stop_ids)

@@ -136,6 +136,11 @@ class KVCache:
             keys[rows, :, : key.shape[2]] = key
             values[rows, :, : key.shape[2]] = value
             return key, value
+        if self.by_kernel:
+            from shared.inference.attention_kernel import store_rows
+
+            store_rows(key, value, keys, values, self._positions)
+            return keys[: len(key)], values[: len(key)]
         # Under autocast a rotary embedding may leave float32 keys beside bfloat16 values.
         keys[self._rows_index, :, self._positions] = key[:, :, 0].to(keys.dtype)
         values[self._rows_index, :, self._positions] = value[:, :, 0].to(values.dtype)

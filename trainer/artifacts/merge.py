@@ -173,7 +173,7 @@ def observe(
             logits[index].append(row)
 
     token_prompts = [Prompt(prompt_token_ids(tokenizer, prompt), NEW_TOKENS) for prompt in prompts]
-    generate(model, token_prompts, Sampling(stop_ids=stop_ids), keep)
+    generate(model, token_prompts, Sampling(stop_ids=stop_ids), on_step=keep)
     return [
         Observed(answer, torch.stack(answer_logits))
         for answer, answer_logits in zip(tokens, logits, strict=True)

@@ -83,6 +83,26 @@ def test_greedy_tokens_are_those_of_generate(family: str) -> None:
     )
 
 
+def test_steps_that_run_ahead_change_no_answer_and_tell_each_token_once() -> None:
+    model = model_of("qwen2")
+    requests = prompts(24)
+    reference = [by_generate(model, prompt) for prompt in requests]
+    decoder = Decoder(model, 5, Sampling(stop_ids=(STOP,)), runs_ahead=True)
+    answers: dict[int, Generated] = {}
+    streamed: dict[int, list[int]] = {index: [] for index in range(len(requests))}
+
+    def on_tokens(indices: Any, tokens: Any) -> None:
+        for index, token in zip(indices.tolist(), tokens.tolist(), strict=True):
+            streamed[index].append(token)
+
+    decoder.run(requests, answers.__setitem__, on_tokens)
+    assert [answers[i].tokens for i in range(len(requests))] == reference
+    assert 0 < sum(answer.stopped for answer in answers.values()) < len(requests)
+    for index, answer in answers.items():
+        stop = [STOP] if answer.stopped else []
+        assert streamed[index] == answer.tokens + stop
+
+
 @pytest.mark.parametrize("kind", [Decoder, HfDecoder])
 @pytest.mark.parametrize("top_p", [1.0, 0.9])
 def test_a_sampled_answer_does_not_depend_on_its_batch(kind: Any, top_p: float) -> None:

@@ -66,7 +66,7 @@ def test_every_step_tells_its_tokens_and_the_logits_that_they_come_from(kind: De
         for index, token in zip(indices.tolist(), tokens.tolist(), strict=True):
             streamed_ids[index].append(token)
 
-    generate(model, prompts, GREEDY, on_step, kind)
+    generate(model, prompts, GREEDY, on_step=on_step, kind=kind)
     assert streamed_ids == [most_likely(model, prompt) for prompt in prompts]
 
 
