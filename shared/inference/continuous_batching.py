@@ -330,7 +330,7 @@ class _Batch:
         host_tokens.copy_(self.tokens[: self.live], non_blocking=True)
         done = None
         if self._device.type == "cuda":
-            done = torch.cuda.Event()
+            done = torch.cuda.Event()  # type: ignore[no-untyped-call]
             done.record()
         return _LaunchedStep(host_tokens, logits, done)
 
