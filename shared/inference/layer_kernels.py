@@ -7,7 +7,6 @@ its kernels need to start.
 # Triton is there with an NVIDIA GPU only, and its language is not Python's.
 # mypy: disable-error-code="import-not-found, import-untyped, no-untyped-def, untyped-decorator, unused-ignore"
 
-
 import torch
 import triton
 import triton.language as tl
