@@ -36,7 +36,13 @@ class ShardWriter:
     after which the file ends in a whole line and the writer may be used again once there is room.
     """
 
-    def __init__(self, corpus: Path, pile: Pile, rows: int, megabytes: int) -> None:
+    def __init__(
+        self,
+        corpus: Path,
+        pile: Pile,
+        rows: int,
+        megabytes: int,
+    ) -> None:
         self._corpus = corpus
         self._pile = pile
         self._max_rows = rows

@@ -33,7 +33,12 @@ PIECE = 1 << 16
 class BatchClient:
     """One server's files and batches. Use it as an async context manager."""
 
-    def __init__(self, base_url: str, api_key: str = "", purpose: str = "batch") -> None:
+    def __init__(
+        self,
+        base_url: str,
+        api_key: str = "",
+        purpose: str = "batch",
+    ) -> None:
         self._connection = SdkConnection(base_url, api_key)
         self._purpose = purpose
 

@@ -123,7 +123,10 @@ class ChatClient:
         return completion
 
     async def _exchange(
-        self, call: Call, body: Mapping[str, Any], on_limits: Callable[[LimitNews], None]
+        self,
+        call: Call,
+        body: Mapping[str, Any],
+        on_limits: Callable[[LimitNews], None],
     ) -> None:
         """Send the request and read the reply, held to the clocks."""
         assert self._session is not None, "use the client as an async context manager"

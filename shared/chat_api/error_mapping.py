@@ -141,7 +141,12 @@ def error_event(
     )
 
 
-def _is_passing(status: int, kind: type[CallError], message: str, body: bytes) -> bool:
+def _is_passing(
+    status: int,
+    kind: type[CallError],
+    message: str,
+    body: bytes,
+) -> bool:
     """Whether a 4xx is an outage whatever its number: a gateway's or firewall's page, a server
     that is busy.
     """

@@ -70,7 +70,13 @@ class SdkConnection:
         assert self._client is not None, "use the client as an async context manager"
         return self._client
 
-    def refusal(self, status: int, headers: dict[str, str], body: bytes, model: str) -> CallError:
+    def refusal(
+        self,
+        status: int,
+        headers: dict[str, str],
+        body: bytes,
+        model: str,
+    ) -> CallError:
         """The error that a reply of the server stands for."""
         return error_mapping.refusal(
             status,

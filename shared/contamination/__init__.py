@@ -216,7 +216,12 @@ class EvaluationIndex:
             overlap.shared_13,
         )
 
-    def _kind(self, text: _Profile, evaluation: _Profile, overlap: "_Overlap") -> Kind | None:
+    def _kind(
+        self,
+        text: _Profile,
+        evaluation: _Profile,
+        overlap: "_Overlap",
+    ) -> Kind | None:
         """How the texts go together, before a look at their numbers."""
         if text.squeezed == evaluation.squeezed:
             return "same text"

@@ -26,7 +26,10 @@ MAX_PROBLEM = 20_000  # characters of a problem that are looked at
 
 
 def grade(
-    response: str, gold: str | None, problem: str | None = None, timeout_seconds: float = 5.0
+    response: str,
+    gold: str | None,
+    problem: str | None = None,
+    timeout_seconds: float = 5.0,
 ) -> Verdict:
     """The verdict on `response`, from any thread or process, within `timeout_seconds` whatever the
     text.
@@ -61,7 +64,9 @@ def grade_fast(
     if not gold:
         return (
             Verdict(
-                "unverifiable", extraction.text, f"{extraction.how}; no gold answer to compare with"
+                "unverifiable",
+                extraction.text,
+                f"{extraction.how}; no gold answer to compare with",
             ),
             None,
         )

@@ -133,7 +133,12 @@ def _option(text: str) -> str:
 Equal = Callable[[str, str], bool]  # (gold, answer): equal by value
 
 
-def by_choice(gold: str, answer: str, problem: str, equal: Equal) -> Outcome | None:
+def by_choice(
+    gold: str,
+    answer: str,
+    problem: str,
+    equal: Equal,
+) -> Outcome | None:
     """The finding where the gold or the answer names an option; None where neither does. Raises
     what `equal` raises.
     """
@@ -175,7 +180,9 @@ def _against_letter(
         answer_choice = NamedChoice(answer.upper(), "")
     if answer_choice is not None and answer_choice.letter != letter:
         return Outcome(
-            False, f"the gold is option {letter}, the answer names {answer_choice.letter}", "choice"
+            False,
+            f"the gold is option {letter}, the answer names {answer_choice.letter}",
+            "choice",
         )
     if (
         answer_choice is not None

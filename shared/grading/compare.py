@@ -44,7 +44,10 @@ READINGS = (
 
 
 def compare(
-    gold: str, items: tuple[str, ...], problem: str | None, symbolic: Symbolic | None
+    gold: str,
+    items: tuple[str, ...],
+    problem: str | None,
+    symbolic: Symbolic | None,
 ) -> Outcome:
     """Whether the boxes `items` (one answer, or a list in order) say what `gold` says.
 

@@ -20,7 +20,10 @@ class Comparison:
     """
 
     def __init__(
-        self, problem: str, symbolic: Symbolic | None, readings: tuple[Reading, ...]
+        self,
+        problem: str,
+        symbolic: Symbolic | None,
+        readings: tuple[Reading, ...],
     ) -> None:
         self.problem = problem
         self.symbolic = symbolic

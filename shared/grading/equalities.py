@@ -149,7 +149,10 @@ def as_quantities(comparison: Comparison, gold: str, answer: str) -> bool:
 
 
 def _quantities_equal(
-    comparison: Comparison, gold: Quantity, answer: Quantity, unit_needed: bool
+    comparison: Comparison,
+    gold: Quantity,
+    answer: Quantity,
+    unit_needed: bool,
 ) -> bool:
     if (
         not quantities.compatible(gold, answer)
@@ -173,7 +176,9 @@ def _quantities_equal(
             # A gold in percent names its value: 50% is 50, and also 1/2. The other way round 50% is
             # 50 only.
             is_equal = values.bounded(
-                algebra.equal, values.scaled(gold_form, Fraction(1, 100)), answer_form
+                algebra.equal,
+                values.scaled(gold_form, Fraction(1, 100)),
+                answer_form,
             )
         if is_equal is not None:
             return is_equal

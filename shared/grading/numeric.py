@@ -42,7 +42,12 @@ class Values:
         return bool(abs(self.gold - self.answer) <= self.tolerance)
 
 
-def evaluate(gold: Node, answer: Node, point: Point, log_base: int | None) -> Values:
+def evaluate(
+    gold: Node,
+    answer: Node,
+    point: Point,
+    log_base: int | None,
+) -> Values:
     """Both values at one point. `log_base` None is natural. Errors: `Undecidable`."""
     evaluator = _Evaluator(DIGITS, point, log_base)
     values = evaluator.value(gold), evaluator.value(answer)

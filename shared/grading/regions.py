@@ -127,7 +127,9 @@ def _simple(text: str) -> Stated:
         points = Region((), (False,))
         for item in items:
             points = intervals.combine(
-                points, intervals.between(_point(item), True, _point(item), True), _either
+                points,
+                intervals.between(_point(item), True, _point(item), True),
+                _either,
             )
         return Stated(points)
     if opening in "([" and closing in ")]" and len(items) == 2:

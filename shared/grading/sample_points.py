@@ -98,7 +98,12 @@ def letters(node: Node) -> set[str]:
     return own.union(*(letters(argument) for argument in node.args))
 
 
-def _column(whole: bool, count: int, at: int, draw: random.Random) -> list[Fraction]:
+def _column(
+    whole: bool,
+    count: int,
+    at: int,
+    draw: random.Random,
+) -> list[Fraction]:
     """The values of one letter: the first three generic, then of every kind, in another order
     for each letter.
     """

@@ -34,7 +34,9 @@ def as_matrices(comparison: Comparison, gold: str, answer: str) -> bool | None:
     systems = [_as_system(matrix) for matrix in (gold_matrix, answer_matrix)]
     if systems[0] is not None or systems[1] is not None:
         return _systems_equal(
-            comparison, systems[0] or read_list(gold), systems[1] or read_list(answer)
+            comparison,
+            systems[0] or read_list(gold),
+            systems[1] or read_list(answer),
         )
     if gold_matrix is None or answer_matrix is None:
         return None if "=" in gold or "=" in answer else False
@@ -178,7 +180,12 @@ def _connected_otherwise(gold: Listed, answer: Listed) -> bool:
     return bool(kinds[0] and kinds[1]) and kinds[0] != kinds[1]
 
 
-def _items_equal(comparison: Comparison, gold: Items, answer: Items, is_ordered: bool) -> bool:
+def _items_equal(
+    comparison: Comparison,
+    gold: Items,
+    answer: Items,
+    is_ordered: bool,
+) -> bool:
     has_distinct_labels = [_all_named(side) for side in (gold, answer)]
     if all(has_distinct_labels):
         answer_values = dict(answer)

@@ -50,7 +50,10 @@ def math_verify_equal(gold: str, answer: str) -> bool:
     config = [math_verify.LatexExtractionConfig(boxed_match_priority=0)]
     expressions = [
         math_verify.parse(
-            f"\\boxed{{{text}}}", config, fallback_mode="no_fallback", parsing_timeout=0
+            f"\\boxed{{{text}}}",
+            config,
+            fallback_mode="no_fallback",
+            parsing_timeout=0,
         )
         for text in (gold, answer)
     ]
@@ -112,7 +115,12 @@ def _is_large(text: str) -> bool:
     return value is not None and bool(abs(value) > MAX_ROUNDED)
 
 
-def _equal_at_points(gold: Node, answer: Node, domain: Domain, log_base: int | None) -> bool:
+def _equal_at_points(
+    gold: Node,
+    answer: Node,
+    domain: Domain,
+    log_base: int | None,
+) -> bool:
     """Equal wherever the gold has a real value (a complex one, if `i` occurs). Errors:
     `Undecidable`.
     """
@@ -149,7 +157,12 @@ def _equal_at_points(gold: Node, answer: Node, domain: Domain, log_base: int | N
     raise Undecidable("neither expression has a value where they were evaluated")
 
 
-def _values(gold: Node, answer: Node, sample: SamplePoint, log_base: int | None) -> Values | None:
+def _values(
+    gold: Node,
+    answer: Node,
+    sample: SamplePoint,
+    log_base: int | None,
+) -> Values | None:
     """Both values at one point; None where one is too large there, unless it is the only point
     there is.
     """

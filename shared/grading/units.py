@@ -130,7 +130,9 @@ def read_unit(head: str, tail: str) -> Unit | None:
     for sign, replacement in (("{", ""), ("}", ""), ("\\cdot", " "), (".", " ")):
         text = text.replace(sign, replacement)
     text = re.sub(
-        r"\^\s*(-?\d)|(?<=[A-Za-z])([23])(?!\d)", lambda match: f"^{match[1] or match[2]}", text
+        r"\^\s*(-?\d)|(?<=[A-Za-z])([23])(?!\d)",
+        lambda match: f"^{match[1] or match[2]}",
+        text,
     )
     if re.search(r"(?<!\^)(?<!\^-)\d", text):
         return None  # a digit that is no power says something else

@@ -30,7 +30,10 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
 
     try:
         finding = compare(
-            request["gold"], tuple(request["items"]), request["problem"], symbolically_equal
+            request["gold"],
+            tuple(request["items"]),
+            request["problem"],
+            symbolically_equal,
         )
     except Undecidable as error:
         return {"undecided": str(error)}

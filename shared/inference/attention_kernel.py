@@ -85,7 +85,13 @@ def _attend_part(
 
 
 @triton.jit
-def _add_parts(part_outputs, part_log_sums, out, PARTS: tl.constexpr, SIZE: tl.constexpr):
+def _add_parts(
+    part_outputs,
+    part_log_sums,
+    out,
+    PARTS: tl.constexpr,
+    SIZE: tl.constexpr,
+):
     # One query head of one row: parts [PARTS, SIZE] and their log sums [PARTS].
     query_head = tl.program_id(0).to(tl.int64)
     part = tl.arange(0, PARTS)
@@ -126,7 +132,13 @@ def _store_row(
     tl.store(values + target, new_value.to(values.dtype.element_ty))
 
 
-def store_rows(key: Any, value: Any, keys: Any, values: Any, positions: Any) -> None:
+def store_rows(
+    key: Any,
+    value: Any,
+    keys: Any,
+    values: Any,
+    positions: Any,
+) -> None:
     """Write key and value [n, kv heads, 1, size] into keys and values [rows, kv heads, capacity,
     size], each row at its place in positions [n].
     """
@@ -150,7 +162,13 @@ def store_rows(key: Any, value: Any, keys: Any, values: Any, positions: Any) -> 
     )
 
 
-def attend_rows(query: Any, key: Any, value: Any, lengths: Any, scale: float) -> Any:
+def attend_rows(
+    query: Any,
+    key: Any,
+    value: Any,
+    lengths: Any,
+    scale: float,
+) -> Any:
     """query [n, heads, 1, size] over key, value [n, kv heads, capacity, size] up to lengths [n];
     gives [n, 1, heads, size].
     """

@@ -88,7 +88,11 @@ class Decoder:
     """
 
     def __init__(
-        self, model: Any, rows: int, sampling: Sampling, runs_ahead: bool | None = None
+        self,
+        model: Any,
+        rows: int,
+        sampling: Sampling,
+        runs_ahead: bool | None = None,
     ) -> None:
         self._model = model
         self._rows = rows
@@ -281,7 +285,12 @@ class _Batch:
         logits: torch.Tensor = output.logits[torch.arange(n), own]
         return logits
 
-    def _admit(self, rows: slice, indices: list[int], prompts: list[Prompt]) -> None:
+    def _admit(
+        self,
+        rows: slice,
+        indices: list[int],
+        prompts: list[Prompt],
+    ) -> None:
         for row, prompt in enumerate(prompts, rows.start):
             if prompt.draws is not None:
                 self.draws[row, : len(prompt.draws)] = prompt.draws.to(self._device)
@@ -371,7 +380,12 @@ class _Batch:
         for record in (*records, self.output):
             record[target] = record[source]
 
-    def _record(self, rows: Integers, tokens: Integers, logits: torch.Tensor) -> None:
+    def _record(
+        self,
+        rows: Integers,
+        tokens: Integers,
+        logits: torch.Tensor,
+    ) -> None:
         """Keep the newest tokens [n] of `rows` [n], and tell of them."""
         self.output[rows, self.counts[rows]] = tokens
         self.counts[rows] += 1

@@ -104,7 +104,10 @@ def _norm_kernels(module: Any) -> list[Callable[..., Any]]:
 
 
 def _rotate_both(
-    query: torch.Tensor, key: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor
+    query: torch.Tensor,
+    key: torch.Tensor,
+    cos: torch.Tensor,
+    sin: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     from shared.inference.layer_kernels import rotate
 

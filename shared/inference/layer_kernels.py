@@ -13,7 +13,15 @@ import triton.language as tl
 
 
 @triton.jit
-def _rms_norm(x, weight, out, eps, offset, SIZE: tl.constexpr, BLOCK: tl.constexpr):
+def _rms_norm(
+    x,
+    weight,
+    out,
+    eps,
+    offset,
+    SIZE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     # One row [SIZE].
     row = tl.program_id(0).to(tl.int64)
     column = tl.arange(0, BLOCK)
@@ -25,7 +33,12 @@ def _rms_norm(x, weight, out, eps, offset, SIZE: tl.constexpr, BLOCK: tl.constex
     tl.store(out + row * SIZE + column, result, mask=in_row)
 
 
-def rms_norm(x: torch.Tensor, weight: torch.Tensor, eps: float, offset: float) -> torch.Tensor:
+def rms_norm(
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    eps: float,
+    offset: float,
+) -> torch.Tensor:
     """x [..., size] over its root mean square, times weight [size] + offset; like x."""
     size = x.shape[-1]
     x = x.contiguous()

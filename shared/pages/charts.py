@@ -58,14 +58,27 @@ def svg_text(
     )
 
 
-def svg_bar(x: float, y: float, width: float, height: float, colour: str, hint: str = "") -> str:
+def svg_bar(
+    x: float,
+    y: float,
+    width: float,
+    height: float,
+    colour: str,
+    hint: str = "",
+) -> str:
     """A filled rectangle of a colour class, with its numbers under the pointer."""
     title = f"<title>{escape(hint)}</title>" if hint else ""
     size = f'width="{max(0.0, width):.1f}" height="{max(0.0, height):.1f}"'
     return f'<rect class="{colour}" x="{x:.1f}" y="{y:.1f}" {size} rx="2">{title}</rect>'
 
 
-def svg_line(x1: float, y1: float, x2: float, y2: float, kind: str = "grid") -> str:
+def svg_line(
+    x1: float,
+    y1: float,
+    x2: float,
+    y2: float,
+    kind: str = "grid",
+) -> str:
     """A straight line of class `grid` or `axis`."""
     return f'<line class="{kind}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
 
