@@ -149,7 +149,7 @@ def ours(folder: Path, lengths: list[int], device: str) -> tuple[float, int]:
     import evaluation.engines.transformers_engine as module
     from evaluation.config import EngineConfig, GenerationConfig
     from evaluation.engines.prompt_template import PromptTemplate
-    from shared.inference.continuous_batching import Prompt
+    from shared.inference.requests import Prompt
 
     class Scheduled(module.TransformersEngine):
         def _prompt_of(self, asked: Any) -> Prompt:

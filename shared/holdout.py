@@ -13,15 +13,21 @@ def held_out_problems(problems: Iterable[str], share: float, seed: int) -> list[
     At least one where a share is asked for and two problems exist; never all.
     """
     distinct = list(dict.fromkeys(problems))
-    return [distinct[place] for place in held_out_places(distinct, share, seed)]
+    places = held_out_places(distinct, share, seed)
+    return [distinct[place] for place in places]
 
 
 def held_out_places(problems: Iterable[str], share: float, seed: int) -> list[int]:
     """The same of distinct `problems`, as their places: of a million, none is kept but 8 bytes."""
-    digests = (hashlib.sha256(f"{seed} {problem}".encode()).digest() for problem in problems)
-    ranks = array("Q", (int.from_bytes(digest[:8], "big") for digest in digests))
+    ranks = array("Q", (_rank(problem, seed) for problem in problems))
     count = round(share * len(ranks))
     if share > 0:
         count = max(1, count)
     count = max(0, min(count, len(ranks) - 1))
     return heapq.nsmallest(count, range(len(ranks)), key=ranks.__getitem__)
+
+
+def _rank(problem: str, seed: int) -> int:
+    """Where a problem stands in the seed's order, as a number of 64 bits."""
+    digest = hashlib.sha256(f"{seed} {problem}".encode()).digest()
+    return int.from_bytes(digest[:8], "big")

@@ -105,8 +105,8 @@ class Speaker:
         """
         import torch
 
-        from shared.inference.continuous_batching import Prompt, Sampling
         from shared.inference.generation import decoder_kind, generate
+        from shared.inference.requests import Prompt, Sampling
 
         prompt_ids = prompt_token_ids(self.tokenizer, self.chat.prompt(messages))
         limit = settings.max_new_tokens

@@ -18,7 +18,7 @@ from evaluation.records import ModelAnswer, Question, SampleRequest
 from shared.errors import InputError, Stopped
 from shared.hubs.modelscope import WEIGHTS, model_folder, modelscope_name
 from shared.inference.context_length import context_length
-from shared.inference.continuous_batching import Decoder, Generated, Prompt, Sampling
+from shared.inference.continuous_batching import Decoder
 from shared.inference.generation import decoder_kind
 from shared.inference.hf_generate import HfDecoder
 from shared.inference.kv_cache import rows_that_fit
@@ -30,6 +30,7 @@ from shared.inference.loading import (
     load_tokenizer,
     prompt_token_ids,
 )
+from shared.inference.requests import Generated, Prompt, Sampling
 from shared.inference.sampling import uniforms
 from shared.inference.stop_tokens import stop_token_ids
 

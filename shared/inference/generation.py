@@ -10,8 +10,10 @@ from typing import Any
 
 import torch
 
-from shared.inference.continuous_batching import (
-    Decoder,
+from shared.inference.continuous_batching import Decoder
+from shared.inference.hf_generate import HfDecoder
+from shared.inference.kv_cache import cache_dtype, has_plain_attention, rows_that_fit
+from shared.inference.requests import (
     Generated,
     OnStep,
     OnTokens,
@@ -19,8 +21,6 @@ from shared.inference.continuous_batching import (
     Sampling,
     ignore_tokens,
 )
-from shared.inference.hf_generate import HfDecoder
-from shared.inference.kv_cache import cache_dtype, has_plain_attention, rows_that_fit
 
 _SELF_CHECK = 2e-2  # largest difference of probabilities between our attention and the model's own
 MOST_ROWS = 64  # of a batch whose caller names no number

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from shared.inference.continuous_batching import (
+from shared.inference.generation_config import greedy_decoding
+from shared.inference.requests import (
     Generated,
     OnFinished,
     OnStep,
@@ -20,7 +21,6 @@ from shared.inference.continuous_batching import (
     Sampling,
     ignore_tokens,
 )
-from shared.inference.generation_config import greedy_decoding
 
 
 class HfDecoder:

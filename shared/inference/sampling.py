@@ -13,8 +13,10 @@ def uniforms(seed: int, question: str, sample: int, count: int) -> torch.Tensor:
     every batch.
     """
     digest = hashlib.sha256(f"{seed} {question} {sample}".encode()).digest()
-    stream = np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "big")))
-    return torch.from_numpy(stream.random(count, dtype=np.float32))
+    key = int.from_bytes(digest[:16], "big")
+    stream = np.random.Generator(np.random.Philox(key=key))
+    draws = stream.random(count, dtype=np.float32)
+    return torch.from_numpy(draws)
 
 
 def next_tokens(
@@ -46,7 +48,8 @@ def next_tokens(
         limits = top_p * descending.sum(-1, keepdim=True)  # [n, 1]
         descending = descending.masked_fill(mass_before >= limits, 0.0)
     if min_p:
-        descending = descending.masked_fill(descending < min_p * descending[:, :1], 0.0)
+        least = min_p * descending[:, :1]  # [n, 1]
+        descending = descending.masked_fill(descending < least, 0.0)
     ranks = _invert(descending, draws)  # [n]
     return token_ids.gather(-1, ranks[:, None])[:, 0]
 

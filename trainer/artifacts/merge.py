@@ -159,9 +159,9 @@ def observe(
     """
     import torch
 
-    from shared.inference.continuous_batching import Prompt, Sampling
     from shared.inference.generation import generate
     from shared.inference.loading import prompt_token_ids
+    from shared.inference.requests import Prompt, Sampling
 
     tokens: list[list[int]] = [[] for _ in prompts]
     logits: list[list[Any]] = [[] for _ in prompts]  # each [vocabulary]

@@ -156,9 +156,9 @@ def generate(
     """Greedy completions of rendered prompts, in their order."""
     # Only now: Unsloth, where used, must have been imported before transformers.
     from shared.inference import generation
-    from shared.inference.continuous_batching import Prompt, Sampling
     from shared.inference.hf_generate import HfDecoder
     from shared.inference.loading import prompt_token_ids
+    from shared.inference.requests import Prompt, Sampling
     from shared.inference.stop_tokens import stop_token_ids
 
     greedy = Sampling(stop_ids=stop_token_ids(tokenizer, chat, model))

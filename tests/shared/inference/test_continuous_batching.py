@@ -17,8 +17,9 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from shared.inference.continuous_batching import Decoder, Generated, Prompt, Sampling
+from shared.inference.continuous_batching import Decoder
 from shared.inference.hf_generate import HfDecoder
+from shared.inference.requests import Generated, Prompt, Sampling
 from shared.inference.sampling import next_tokens, uniforms
 from tests.evaluation.tiny_models import write_model
 from tests.shared.inference.tiny_shape import SHAPE, STOP, VOCABULARY

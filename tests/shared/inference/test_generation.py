@@ -6,9 +6,10 @@ import pytest
 import torch
 from transformers import Gemma2Config, Gemma2ForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
-from shared.inference.continuous_batching import Decoder, Prompt, Sampling
+from shared.inference.continuous_batching import Decoder
 from shared.inference.generation import DecoderKind, decoder_kind, generate
 from shared.inference.hf_generate import HfDecoder
+from shared.inference.requests import Prompt, Sampling
 from tests.shared.inference.tiny_shape import SHAPE, STOP, VOCABULARY
 
 NEW_TOKENS = 12

@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from shared.config import load
-from shared.inference.continuous_batching import Decoder, Prompt, Sampling
+from shared.inference.continuous_batching import Decoder
 from shared.inference.generation import decoder_kind, generate
 from shared.inference.hf_generate import HfDecoder
 from shared.inference.loading import load_model, load_tokenizer
+from shared.inference.requests import Prompt, Sampling
 from shared.rendering import ChatRenderer
 from shared.template_date import frozen_date
 from tests.trainer.corpora import trace, write_corpus
