@@ -22,6 +22,7 @@ MAX_DEGREE = 200
 Monomial = tuple[bool, int, tuple[tuple[str, int], ...]]
 Polynomial = dict[Monomial, Fraction]
 ONE: Monomial = (False, 1, ())
+_CONSTANTS = {"\\pi": math.pi, "e": math.e}
 
 
 class TooHard(Exception):
@@ -41,13 +42,16 @@ class Form:
     @property
     def rational(self) -> Fraction | None:
         """The value, where it is a rational number."""
-        if set(self.above) <= {ONE} and set(self.below) <= {ONE}:
-            return self.above.get(ONE, Fraction(0)) / self.below[ONE]
-        return None
+        monomials = self.above.keys() | self.below.keys()
+        if monomials != {ONE}:
+            return None
+        above = self.above.get(ONE, Fraction(0))
+        return above / self.below[ONE]
 
 
 def equal(a: Form, b: Form) -> bool | None:
     """Whether two forms have the same value; None where opaque parts leave it open."""
+    # Cross-multiplied, since a quotient has many forms: a/b = c/d where ad = cb.
     arithmetic = Arithmetic()
     product_a = arithmetic.product(a.above, b.below)
     product_b = arithmetic.product(b.above, a.below)
@@ -65,7 +69,8 @@ def proportional(a: Form, b: Form) -> bool | None:
     if product_a and product_a.keys() == product_b.keys():
         key = next(iter(product_a))
         factor = product_a[key] / product_b[key]
-        if all(product_a[key] == factor * product_b[key] for key in product_a):
+        multiple = {key: factor * value for key, value in product_b.items()}
+        if product_a == multiple:
             return True
     if a.opaque or b.opaque:
         return None
@@ -86,37 +91,37 @@ def approximate(form: Form) -> float | None:
     """A real number near the value, to order it among others; None where the value is no real
     constant.
     """
-    total = []
-    for part in (form.above, form.below):
-        value = 0.0
-        for (imaginary, radicand, letters), factor in part.items():
-            if imaginary or any(name not in ("\\pi", "e") for name, _ in letters):
-                return None
-            try:
-                value += (
-                    float(factor)
-                    * math.sqrt(radicand)
-                    * math.prod(
-                        (math.pi if name == "\\pi" else math.e) ** exponent
-                        for name, exponent in letters
-                    )
-                )
-            except OverflowError:
-                return None
-        total.append(value)
-    if total[1]:
-        return total[0] / total[1]
-    return None
+    try:
+        above = _approximate_sum(form.above)
+        below = _approximate_sum(form.below)
+    except OverflowError:
+        return None
+    if above is None or not below:
+        return None
+    return above / below
+
+
+def _approximate_sum(polynomial: Polynomial) -> float | None:
+    """A polynomial's value; None where it has `i` or a letter. Errors: `OverflowError`."""
+    total = 0.0
+    for (imaginary, radicand, letters), factor in polynomial.items():
+        if imaginary or any(name not in _CONSTANTS for name, _ in letters):
+            return None
+        powers = (_CONSTANTS[name] ** exponent for name, exponent in letters)
+        total += float(factor) * math.sqrt(radicand) * math.prod(powers)
+    return total
 
 
 def negative(a: Form) -> Form:
     """-a."""
-    return Form({key: -value for key, value in a.above.items()}, a.below, a.opaque)
+    above = {key: -value for key, value in a.above.items()}
+    return Form(above, a.below, a.opaque)
 
 
 def constant(value: Fraction) -> Form:
     """A rational number."""
-    return Form({ONE: value} if value else {}, {ONE: Fraction(1)})
+    above = {ONE: value} if value else {}  # zero is the sum without terms
+    return Form(above, {ONE: Fraction(1)})
 
 
 def indeterminate(name: str, opaque: bool = False) -> Form:
@@ -135,11 +140,13 @@ class Arithmetic:
         """a + b. Errors: `TooHard`."""
         opaque = a.opaque or b.opaque
         if a.below == b.below:
-            return Form(self._sum(a.above, b.above), a.below, opaque)
+            above = self._sum(a.above, b.above)
+            return Form(above, a.below, opaque)
         a_above = self.product(a.above, b.below)
         b_above = self.product(b.above, a.below)
         below = self.product(a.below, b.below)
-        return Form(self._sum(a_above, b_above), below, opaque)
+        above = self._sum(a_above, b_above)
+        return Form(above, below, opaque)
 
     def multiply(self, a: Form, b: Form) -> Form:
         """a · b. Errors: `TooHard`."""
@@ -151,7 +158,8 @@ class Arithmetic:
         """a / b. Errors: `TooHard`; `Unreadable` for a division by zero."""
         if not b.above:
             raise Unreadable("division by zero")
-        return self.multiply(a, Form(b.below, b.above, b.opaque))
+        inverse = Form(b.below, b.above, b.opaque)
+        return self.multiply(a, inverse)
 
     def reduced(self, a: Form) -> Form:
         """A quotient of two polynomials that are multiples of one another as that rational
@@ -161,17 +169,18 @@ class Arithmetic:
             return constant(Fraction(0))
         key = next(iter(a.below))
         factor = a.above.get(key, Fraction(0)) / a.below[key]
-        if a.above.keys() == a.below.keys() and all(
-            a.above[name] == factor * a.below[name] for name in a.below
-        ):
+        multiple = {name: factor * value for name, value in a.below.items()}
+        if a.above == multiple:
             return constant(factor)
         return a
 
     def power(self, a: Form, n: int) -> Form:
         """a to a whole power, by squaring. Errors: `TooHard`; `Unreadable` for 1/0."""
         if n < 0:
-            return self.power(self.divide(constant(Fraction(1)), a), -n)
+            inverse = self.divide(constant(Fraction(1)), a)
+            return self.power(inverse, -n)
         result = constant(Fraction(1))
+        # From the highest bit down: what is there is squared, a bit that is set brings one more a.
         for bit in bin(n)[2:]:
             result = self.multiply(result, result)
             if bit == "1":
@@ -191,12 +200,7 @@ class Arithmetic:
             for key_b, value_b in b.items():
                 key, factor = _multiply_monomials(key_a, key_b)
                 value = result.get(key, Fraction(0)) + value_a * value_b * factor
-                if max(value.numerator.bit_length(), value.denominator.bit_length()) > MAX_BITS:
-                    raise TooHard("a large number")
-                if value:
-                    result[key] = value
-                else:
-                    result.pop(key, None)
+                _set_coefficient(result, key, value)
         if len(result) > MAX_TERMS:
             raise TooHard("too many terms")
         return result
@@ -205,20 +209,34 @@ class Arithmetic:
         result = dict(a)
         for key, value in b.items():
             total = result.get(key, Fraction(0)) + value
-            if max(total.numerator.bit_length(), total.denominator.bit_length()) > MAX_BITS:
-                raise TooHard("a large number")
-            if total:
-                result[key] = total
-            else:
-                result.pop(key, None)
+            _set_coefficient(result, key, total)
         return result
+
+
+def _set_coefficient(
+    polynomial: Polynomial,
+    key: Monomial,
+    value: Fraction,
+) -> None:
+    """Set a term, or drop it where its coefficient is zero: equal polynomials have equal terms.
+
+    Errors: `TooHard`.
+    """
+    bits = max(value.numerator.bit_length(), value.denominator.bit_length())
+    if bits > MAX_BITS:
+        raise TooHard("a large number")
+    if value:
+        polynomial[key] = value
+    else:
+        polynomial.pop(key, None)
 
 
 def _multiply_monomials(a: Monomial, b: Monomial) -> tuple[Monomial, int]:
     """The product, and the whole number that comes out of i² and of roots of common factors."""
     a_has_i, a_radicand, a_letters = a
     b_has_i, b_radicand, b_letters = b
-    has_i = a_has_i != b_has_i
+    has_i = a_has_i != b_has_i  # i · i = -1 has none
+    # √(gm) · √(gn) = g √(mn): square-free again.
     common = math.gcd(a_radicand, b_radicand)
     radicand = a_radicand * b_radicand // (common * common)
     factor = -common if a_has_i and b_has_i else common

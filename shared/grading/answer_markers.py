@@ -58,8 +58,11 @@ def is_bound(text: str, start: int, end: int) -> bool:
     """Whether what stands at `start` to `end` is a bound or one of several: "more than 12", "12
     or more".
     """
-    before = _BOUND_BEFORE.search(text[max(0, start - NEAR) : start])
-    return before is not None or _BOUND_BEHIND.search(text[end : end + NEAR]) is not None
+    before = text[max(0, start - NEAR) : start]
+    behind = text[end : end + NEAR]
+    if _BOUND_BEFORE.search(before):
+        return True
+    return _BOUND_BEHIND.search(behind) is not None
 
 
 def marked_answer(tail: str) -> tuple[str | None, str]:
@@ -80,35 +83,36 @@ def _last_marker(tail: str) -> re.Match[str] | None:
     """The last "the answer is" that speaks of the answer: not of "an incorrect answer", not "if
     the answer is".
     """
-    markers = sorted(
-        [*_MARKER.finditer(tail), *_HEADING.finditer(tail)], key=lambda match: match.end()
-    )
-    spoken = (
-        match
-        for match in reversed(markers)
-        if not _NO_ANSWER.search(tail[max(0, match.start() - 40) : match.start()])
-    )
-    return next(spoken, None)
+    markers = [*_MARKER.finditer(tail), *_HEADING.finditer(tail)]
+    markers.sort(key=lambda match: match.end())
+    for marker in reversed(markers):
+        start = marker.start()
+        before = tail[max(0, start - 40) : start]
+        if not _NO_ANSWER.search(before):
+            return marker
+    return None
 
 
 def _closes_otherwise(tail: str, marker: re.Match[str]) -> bool:
     """Whether the text goes on behind a marker inside a sentence, to a "Thus …" with a number."""
-    begins_a_line = not tail[: marker.start()].rpartition("\n")[2].strip(" \t*#>-")
-    closing = _CLOSING.search(tail[marker.end() :].rstrip()[-400:])
-    return not begins_a_line and closing is not None and _NUMBER.search(closing[0]) is not None
+    line_before = tail[: marker.start()].rpartition("\n")[2]
+    if not line_before.strip(" \t*#>-"):
+        return False  # a marker on a line of its own is the answer's place, whatever follows
+    behind = tail[marker.end() :].rstrip()
+    closing = _CLOSING.search(behind[-400:])
+    return closing is not None and _NUMBER.search(closing[0]) is not None
 
 
 def _bold_answer(tail: str) -> tuple[str | None, str]:
     """The last number in bold, if nothing behind it names another."""
     for bold in reversed(list(_BOLD.finditer(tail))):
-        if (
-            not _NUMBER.search(bold[1])
-            or len(_WORD.findall(bold[1])) > 6
-            or _is_heading(tail, bold)
-        ):
+        numbers = _NUMBER.findall(bold[1])
+        word_count = len(_WORD.findall(bold[1]))
+        if not numbers or word_count > 6 or _is_heading(tail, bold):
             continue
-        own = {_digits(number) for number in _NUMBER.findall(bold[1])}
-        if any(_digits(number) not in own for number in _NUMBER.findall(tail[bold.end() :])):
+        own_numbers = {_digits(number) for number in numbers}
+        numbers_behind = {_digits(number) for number in _NUMBER.findall(tail[bold.end() :])}
+        if numbers_behind - own_numbers:
             return None, "no box and no marked answer: other numbers follow the last one in bold"
         if is_bound(tail, bold.start(), bold.end()):
             return None, "no box; last number in bold: no single answer in the sentence"
@@ -122,11 +126,13 @@ def _is_heading(tail: str, bold: re.Match[str]) -> bool:
     """
     text = bold[1].strip()
     line = tail[bold.end() : bold.end() + 200].partition("\n")[0]
-    if text.endswith((":", "：")) or line.lstrip().startswith((":", "：")):
+    colons = (":", "：")
+    if text.endswith(colons) or line.lstrip().startswith(colons):
         return True
     if _SAYS_A_VALUE.search(text):
         return False
-    before = tail[max(0, bold.start() - 200) : bold.start()].rpartition("\n")[2]
+    start = bold.start()
+    before = tail[max(0, start - 200) : start].rpartition("\n")[2]
     begins_a_line = not before.strip(" \t#>-*0123456789.)")
     if _NUMBERED.search(text):
         return begins_a_line or text[0].isalpha()
@@ -144,7 +150,9 @@ def _digits(number: str) -> str:
 
 def _first_statement(text: str) -> str:
     """The first line with something on it, or the whole displayed formula that begins there."""
-    text = text.lstrip("\r\n \t*:") if not text.lstrip().startswith("**") else text.lstrip()
+    # Stars in front are the end of the marker's own bold type, but two may begin a bold answer.
+    is_bold = text.lstrip().startswith("**")
+    text = text.lstrip() if is_bold else text.lstrip("\r\n \t*:")
     for opening, closing in (("\\[", "\\]"), ("$$", "$$")):
         if text.startswith(opening):
             end = text.find(closing, 2)
@@ -154,12 +162,17 @@ def _first_statement(text: str) -> str:
     mate = {"$": "$", "\\(": "\\)"}.get(line.strip())
     if mate is None:
         return line
-    return text[len(line) : max(text.find(mate, len(line)), len(line))]
+    start = len(line)
+    end = text.find(mate, start)
+    return text[start : max(end, start)]
 
 
 def _answer_of(statement: str, how: str) -> tuple[str | None, str]:
-    chosen = answer_in(statement)
-    return chosen, how if chosen is not None else f"{how}: no single answer in the sentence"
+    """(the answer in a statement or None, where it was found or why there is none)."""
+    answer = answer_in(statement)
+    if answer is None:
+        return None, f"{how}: no single answer in the sentence"
+    return answer, how
 
 
 def answer_in(statement: str) -> str | None:
@@ -203,10 +216,21 @@ def _text_before(match: re.Match[str]) -> str:
 
 
 def _number_of_sentence(sentence: str, numbers: list[re.Match[str]]) -> str | None:
+    """The number that a sentence gives: its only one, its only amount of money, or else the last
+    one behind "is" or an equals sign.
+    """
     if len(numbers) > 1:
-        money = [match for match in numbers if match[0].strip(" -−")[0] in "\\$€£"]
+        money = [match for match in numbers if _is_money(match[0])]
         values = [match for match in numbers if _AFTER_IS.search(_text_before(match))]
         numbers = money if len(money) == 1 else values[-1:]
-    if not numbers or is_bound(sentence, numbers[0].start(), numbers[0].end()):
+    if not numbers:
         return None
-    return numbers[0][0].strip()
+    number = numbers[0]
+    if is_bound(sentence, number.start(), number.end()):
+        return None
+    return number[0].strip()
+
+
+def _is_money(number: str) -> bool:
+    first_sign = number.strip(" -−")[0]
+    return first_sign in "\\$€£"

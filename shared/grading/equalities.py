@@ -3,6 +3,7 @@ units.
 """
 
 import re
+from collections.abc import Sequence
 from fractions import Fraction
 
 from shared.grading import algebra, literals, quantities, values
@@ -24,10 +25,11 @@ def as_equations(comparison: Comparison, gold: str, answer: str) -> bool | None:
     """Equations in the same unknowns, definitions with their labels, a value with or without
     its label.
     """
-    gold_sides, answer_sides = (
-        [side.strip() for side in split_outside(text, "=")] for text in (gold, answer)
-    )
-    if len(gold_sides) == len(answer_sides) == 1 or not all((*gold_sides, *answer_sides)):
+    gold_sides = _sides(gold)
+    answer_sides = _sides(answer)
+    if len(gold_sides) == len(answer_sides) == 1:
+        return None
+    if not all((*gold_sides, *answer_sides)):
         return None
     if len(gold_sides) == 1 or len(answer_sides) == 1:
         return _without_label(comparison, gold_sides, answer_sides)
@@ -45,28 +47,48 @@ def as_equations(comparison: Comparison, gold: str, answer: str) -> bool | None:
     return _same_zeros(comparison, gold_sides, answer_sides)
 
 
-def _same_zeros(comparison: Comparison, gold_sides: list[str], answer_sides: list[str]) -> bool:
+def _sides(text: str) -> list[str]:
+    """What stands between equals signs that are in no bracket."""
+    return [side.strip() for side in split_outside(text, "=")]
+
+
+def _same_zeros(
+    comparison: Comparison,
+    gold_sides: list[str],
+    answer_sides: list[str],
+) -> bool:
     """Whether two equations say that multiples of one expression are zero."""
-    forms = values.zero_form(gold_sides), values.zero_form(answer_sides)
-    if forms[0] is not None and forms[1] is not None:
-        same = values.bounded(algebra.proportional, forms[0], forms[1])
+    gold_form = values.zero_form(gold_sides)
+    answer_form = values.zero_form(answer_sides)
+    if gold_form is not None and answer_form is not None:
+        same = values.bounded(algebra.proportional, gold_form, answer_form)
         if same is not None:
             return same
-    gold_zero, answer_zero = (
-        f"({side})-({opposite})" for side, opposite in (gold_sides, answer_sides)
-    )
-    return comparison.ask(gold_zero, answer_zero) or comparison.ask(gold_zero, f"-({answer_zero})")
+    # Beyond what our forms can tell: the two factors that equations usually differ by, 1 and -1.
+    gold_zero = _difference(gold_sides)
+    answer_zero = _difference(answer_sides)
+    if comparison.ask(gold_zero, answer_zero):
+        return True
+    return comparison.ask(gold_zero, f"-({answer_zero})")
+
+
+def _difference(sides: list[str]) -> str:
+    """An equation's left side minus its right one."""
+    left_side, right_side = sides
+    return f"({left_side})-({right_side})"
 
 
 def _without_label(
-    comparison: Comparison, gold_sides: list[str], answer_sides: list[str]
+    comparison: Comparison,
+    gold_sides: list[str],
+    answer_sides: list[str],
 ) -> bool | None:
     """`x = 5` against `5`: the name of what was asked may be left out; of a calculation the
     result counts.
     """
-    chain, plain = (
-        (gold_sides, answer_sides[0]) if len(answer_sides) == 1 else (answer_sides, gold_sides[0])
-    )
+    # One side is a chain of equals signs, the other one is the plain value.
+    gold_is_chain = len(answer_sides) == 1
+    chain = gold_sides if gold_is_chain else answer_sides
     if len(chain) > MAX_CHAIN:
         return False
     result = chain[-1]
@@ -74,11 +96,13 @@ def _without_label(
         result = chain[0]  # "5 = x"
     elif not _names_a_result(comparison, chain):
         return False
-    pair = (result, plain) if chain is gold_sides else (plain, result)
-    return comparison.equal(pair[0], pair[1])
+    if gold_is_chain:
+        return comparison.equal(result, answer_sides[0])
+    return comparison.equal(gold_sides[0], result)
 
 
 def _names_a_result(comparison: Comparison, chain: list[str]) -> bool:
+    """Whether a chain begins with a name of its result, or is a calculation of it."""
     head = chain[0]
     if is_label(head) or _SUM_OF_SEGMENTS.fullmatch(head):
         return True
@@ -99,26 +123,29 @@ def as_ratios(comparison: Comparison, gold: str, answer: str) -> bool | None:
     answer_ratio = values.read_ratio(answer)
     if gold_ratio is None and answer_ratio is None:
         return None
-    if (
-        gold_ratio is not None
-        and answer_ratio is not None
-        and (len(gold_ratio) > 2 or len(answer_ratio) > 2)
-    ):
-        return len(gold_ratio) == len(answer_ratio) and all(
-            comparison.equal(a, b) for a, b in zip(gold_ratio, answer_ratio, strict=True)
-        )
-    if (
-        any(map(literals.read_time, (gold, answer)))
-        and "ratio" not in comparison.problem.casefold()
-    ):
+    longest = max(len(ratio) for ratio in (gold_ratio, answer_ratio) if ratio is not None)
+    if gold_ratio is not None and answer_ratio is not None and longest > 2:
+        # 1:2:3 is no quotient: its terms are compared one by one.
+        if len(gold_ratio) != len(answer_ratio):
+            return False
+        pairs = zip(gold_ratio, answer_ratio, strict=True)
+        return all(comparison.equal(a, b) for a, b in pairs)
+    is_time = literals.read_time(gold) or literals.read_time(answer)
+    if is_time and "ratio" not in comparison.problem.casefold():
         return False  # 4:30 is a time of day, not 2/15
-    if any(pair is not None and len(pair) > 2 for pair in (gold_ratio, answer_ratio)):
+    if longest > 2:
         return False
-    quotients = [
-        f"({pair[0]})/({pair[1]})" if pair else text
-        for pair, text in ((gold_ratio, gold), (answer_ratio, answer))
-    ]
-    return as_quantities(comparison, quotients[0], quotients[1])
+    gold_quotient = _quotient(gold_ratio, gold)
+    answer_quotient = _quotient(answer_ratio, answer)
+    return as_quantities(comparison, gold_quotient, answer_quotient)
+
+
+def _quotient(ratio: Sequence[str] | None, text: str) -> str:
+    """A ratio of two terms as a fraction; the text itself where it is none."""
+    if ratio is None:
+        return text
+    first_term, second_term = ratio
+    return f"({first_term})/({second_term})"
 
 
 def as_compounds(comparison: Comparison, gold: str, answer: str) -> bool | None:
@@ -154,23 +181,26 @@ def _quantities_equal(
     answer: Quantity,
     unit_needed: bool,
 ) -> bool:
-    if (
-        not quantities.compatible(gold, answer)
-        or (gold.percent and answer.unit)
-        or (answer.percent and gold.unit)
-    ):
+    """Whether two quantities are equal; `unit_needed`: only if both have the same unit."""
+    if not quantities.compatible(gold, answer):
+        return False
+    if gold.percent and answer.unit:
+        return False
+    if answer.percent and gold.unit:
         return False
     if unit_needed and gold.unit != answer.unit:
         return False
     gold_form = values.exact_form(gold.value)
     answer_form = values.exact_form(answer.value)
     has_same_unit = bool(gold.unit) and gold.unit == answer.unit
-    factors = [
-        side.multiple * side.factor if has_same_unit else side.multiple for side in (gold, answer)
-    ]
+    gold_factor = gold.multiple
+    answer_factor = answer.multiple
+    if has_same_unit:
+        gold_factor *= gold.factor
+        answer_factor *= answer.factor
     if isinstance(gold_form, algebra.Form) and isinstance(answer_form, algebra.Form):
-        gold_form = values.scaled(gold_form, factors[0])
-        answer_form = values.scaled(answer_form, factors[1])
+        gold_form = values.scaled(gold_form, gold_factor)
+        answer_form = values.scaled(answer_form, answer_factor)
         is_equal = values.bounded(algebra.equal, gold_form, answer_form)
         if is_equal is False and gold.percent and not answer.percent and not answer.unit:
             # A gold in percent names its value: 50% is 50, and also 1/2. The other way round 50% is
@@ -182,6 +212,6 @@ def _quantities_equal(
             )
         if is_equal is not None:
             return is_equal
-    if factors[0] != factors[1]:
+    if gold_factor != answer_factor:
         raise Undecidable("units to convert between values that are not in closed form")
     return comparison.ask(gold.value, answer.value)

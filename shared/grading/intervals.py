@@ -35,10 +35,17 @@ def same_region(a: Region, b: Region) -> bool:
     if a.inside != b.inside:
         return False
     pairs = zip(a.points, b.points, strict=True)
-    return all(algebra.equal(point.form, twin.form) is True for point, twin in pairs)
+    # None, where opaque parts leave it open, is not enough.
+    verdicts = (algebra.equal(point.form, twin.form) for point, twin in pairs)
+    return all(verdict is True for verdict in verdicts)
 
 
-def between(low: End, low_closed: bool, high: End, high_closed: bool) -> Region:
+def between(
+    low: End,
+    low_closed: bool,
+    high: End,
+    high_closed: bool,
+) -> Region:
     """The interval from `low` to `high`. Errors: `Unreadable` where it runs backwards."""
     if isinstance(low, float) and low > 0:
         raise Unreadable("an interval from infinity")
@@ -51,23 +58,28 @@ def between(low: End, low_closed: bool, high: End, high_closed: bool) -> Region:
     if isinstance(high, float):
         return Region((low,), (False, low_closed, True))
     if algebra.equal(low.form, high.form):
-        return Region((low,), (False, low_closed and high_closed, False))
+        is_closed = low_closed and high_closed
+        return Region((low,), (False, is_closed, False))
     if low.place > high.place:
         raise Unreadable("an interval that runs backwards")
-    return Region((low, high), (False, low_closed, True, high_closed, False))
+    inside = (False, low_closed, True, high_closed, False)
+    return Region((low, high), inside)
 
 
 def combine(a: Region, b: Region, operation: Operation) -> Region:
     """The two regions laid over one another, boundaries that separate nothing left out."""
     boundaries: list[Point] = []
-    points_in_order = sorted((*a.points, *b.points), key=lambda point: point.place)
-    for point in points_in_order:
+    all_points = [*a.points, *b.points]
+    all_points.sort(key=lambda point: point.place)
+    for point in all_points:
         if not boundaries or not _same_place(boundaries[-1], point):
             boundaries.append(point)
+    # As in `inside`: the first gap, then each boundary and the gap on its right.
     slots = [operation(_gap(a, None), _gap(b, None))]
     for point in boundaries:
-        slots.append(operation(_at(a, point), _at(b, point)))
-        slots.append(operation(_gap(a, point), _gap(b, point)))
+        at_point = operation(_at(a, point), _at(b, point))
+        behind_point = operation(_gap(a, point), _gap(b, point))
+        slots += [at_point, behind_point]
     points = []
     inside = [slots[0]]
     for index, point in enumerate(boundaries):
@@ -80,10 +92,12 @@ def combine(a: Region, b: Region, operation: Operation) -> Region:
 
 
 def _same_place(a: Point, b: Point) -> bool:
+    """Whether two boundaries are one, as far as a float can tell: a root may be computed twice."""
     return math.isclose(a.place, b.place, rel_tol=1e-12, abs_tol=1e-12)
 
 
 def _at(region: Region, point: Point) -> bool:
+    """Whether `point` lies inside; where it is no boundary, as the gap around it does."""
     for index, own in enumerate(region.points):
         if _same_place(own, point):
             return region.inside[2 * index + 1]
@@ -92,7 +106,9 @@ def _at(region: Region, point: Point) -> bool:
 
 def _gap(region: Region, point: Point | None) -> bool:
     """Whether the open gap just right of `point` (None: far left) lies inside."""
-    before = 0
-    if point is not None:
-        before = sum(own.place < point.place or _same_place(own, point) for own in region.points)
-    return region.inside[2 * before]
+    if point is None:
+        return region.inside[0]
+    boundaries_before = [
+        own for own in region.points if own.place < point.place or _same_place(own, point)
+    ]
+    return region.inside[2 * len(boundaries_before)]

@@ -17,7 +17,9 @@ from shared.grading.numeric import Point, rational
 _COORDINATES = frozenset(("x", "y", "z", "w", "u", "v", "t", "\\theta"))
 _COUNTERS = frozenset("klmnN")  # whole numbers where an expression makes sense for these only
 _WHOLE = frozenset(("floor", "ceil", "fact", "binom", "gcd"))
+# Names with a comma or "and" between them, six at most: "a, b and c_1".
 _LETTERS = r"((?:\\?[A-Za-z](?:_\{?\w\}?)?(?:\s*(?:,|and)\s*)?){1,6})"
+_NAME = re.compile(r"\\?[A-Za-z](?:_\{?\w\}?)?")
 _POSITIVE = re.compile(
     rf"(?:positive|non-?negative)\s+(?:real\s+|whole\s+|rational\s+)?(?:numbers?|integers?|constants?|reals?)?\s*{_LETTERS}"
     r"(?![A-Za-z])"
@@ -54,19 +56,38 @@ class Domain:
 def domain_of(problem: str, gold: Node, answer: Node) -> Domain:
     """The letters of both expressions, with what `problem` and their use say of them."""
     names = tuple(sorted(letters(gold) | letters(answer)))
-    text = problem.replace("$", "").replace("\\(", "").replace("\\)", "")
+    text = _without_dollars(problem)
     positive = _named(_POSITIVE, text) | _named(_ABOVE_ZERO, text)
     whole = _named(_INTEGERS, text)
     if _MEASURED.search(text):
+        # Of a triangle with sides a and b, both are above zero, though no one says so.
         positive |= {name for name in names if name not in _COORDINATES}
     if _for_whole_numbers(gold) or _for_whole_numbers(answer):
         whole |= _COUNTERS
-    bases = {name: name.partition("_")[0] for name in names}
     return Domain(
         names,
-        frozenset(name for name in names if name in positive or bases[name] in positive),
-        frozenset(name for name in names if name in whole or bases[name] in whole),
+        positive=_among(names, positive),
+        whole=_among(names, whole),
     )
+
+
+def _without_dollars(text: str) -> str:
+    """A text without the marks around its formulas."""
+    for mark in ("$", "\\(", "\\)"):
+        text = text.replace(mark, "")
+    return text
+
+
+def _base(name: str) -> str:
+    """A name without its index: what a problem says of `a` holds for `a_1` as well."""
+    return name.partition("_")[0]
+
+
+def _among(names: tuple[str, ...], described: set[str]) -> frozenset[str]:
+    """The names that are described themselves, or without their index."""
+    own = {name for name in names if name in described}
+    by_base = {name for name in names if _base(name) in described}
+    return frozenset(own | by_base)
 
 
 def samples(domain: Domain) -> list[SamplePoint]:
@@ -75,26 +96,32 @@ def samples(domain: Domain) -> list[SamplePoint]:
         return [SamplePoint({})]
     draw = random.Random(20)
     count = 48 if domain.whole else 20
-    columns = {
-        name: _column(name in domain.whole, count, at, draw) for at, name in enumerate(domain.names)
-    }
-    drawn_samples = []
-    for row in range(count):
-        point = {name: columns[name][row] for name in domain.names}
-        point = {
-            name: abs(value) if name in domain.positive else value for name, value in point.items()
-        }
-        doubtful = any(
-            value < 0 and name.partition("_")[0] not in _COORDINATES
-            for name, value in point.items()
-        )
-        drawn_samples.append(SamplePoint(point, doubtful))
-    return drawn_samples
+    columns = {}
+    for at, name in enumerate(domain.names):
+        values = _column(name in domain.whole, count, at, draw)
+        if name in domain.positive:
+            values = [abs(value) for value in values]
+        columns[name] = values
+    return [
+        _sample_point({name: column[row] for name, column in columns.items()})
+        for row in range(count)
+    ]
+
+
+def _sample_point(point: Point) -> SamplePoint:
+    """A point, its sign in doubt where a letter that is no coordinate is negative: a length that
+    no one called one.
+    """
+    negative_names = (name for name, value in point.items() if value < 0)
+    doubtful = any(_base(name) not in _COORDINATES for name in negative_names)
+    return SamplePoint(point, doubtful)
 
 
 def letters(node: Node) -> set[str]:
     """The names that stand for unknown values; not `i`, `e` and pi."""
-    own = {node.name} if node.op == "sym" and node.name not in ("\\pi", "e", "i") else set()
+    own = set()
+    if node.op == "sym" and node.name not in ("\\pi", "e", "i"):
+        own = {node.name}
     return own.union(*(letters(argument) for argument in node.args))
 
 
@@ -108,34 +135,49 @@ def _column(
     for each letter.
     """
     if whole:
+        # As many as are wanted: 0 to 30, where floors and factorials differ most, then below zero,
+        # then whatever is left from a wider range.
         large = [draw.randrange(31, 400) for _ in range(count)]
         numbers = [*range(31), *range(-9, 0), *large]
-        return _shuffled([Fraction(number) for number in numbers[:count]], at, draw)
+        values = [Fraction(number) for number in numbers[:count]]
+        return _shuffled(values, at, draw)
 
     def fraction(low: int, high: int, below: int) -> Fraction:
         return Fraction(draw.randrange(low, high), below)
 
+    # 30 digits: two unequal polynomials that meet at such a point would have to be made for it.
     generic = [fraction(10**30, 10**31, 4 * 10**30) for _ in range(3)]
+    # -0.25 to -2.5, up to 0.01 on either side of zero, and 10 to 1,000 on either side.
     negative = [-fraction(10**12, 10**13, 4 * 10**12) for _ in range(3)]
     near_zero = [sign * fraction(1, 10**9, 10**11) for sign in (1, -1)]
     large_sizes = [sign * fraction(10**6, 10**8, 10**5) for sign in (1, -1, 1)]
+    # What a floor, a root or a cancelled denominator tells apart.
     whole_numbers = [Fraction(number) for number in (0, 1, 3, 12, -1, -4)]
     halves = [Fraction(odd, 2) for odd in (1, 7, -5)]
     values = [*negative, *near_zero, *large_sizes, *whole_numbers, *halves]
     return generic + _shuffled(values, at, draw)[: count - 3]
 
 
-def _shuffled(values: list[Fraction], at: int, draw: random.Random) -> list[Fraction]:
+def _shuffled(
+    values: list[Fraction],
+    at: int,
+    draw: random.Random,
+) -> list[Fraction]:
+    """The values of letter number `at`: in their order for the first one, in another for the rest,
+    so that letters do not rise and fall together.
+    """
     if at:
         return draw.sample(values, len(values))
     return values
 
 
 def _named(pattern: re.Pattern[str], text: str) -> set[str]:
+    """The names in the first group that matched, of every match of a pattern."""
     names: set[str] = set()
     for match in pattern.finditer(text):
         name_list = next(group for group in match.groups() if group)
-        names.update(re.findall(r"\\?[A-Za-z](?:_\{?\w\}?)?", name_list.replace("and", ",")))
+        name_list = name_list.replace("and", ",")
+        names.update(_NAME.findall(name_list))
     return names
 
 
