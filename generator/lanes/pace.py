@@ -5,7 +5,9 @@ Pure: the time is a parameter.
 from math import inf
 from typing import Literal
 
-from generator.lanes.learnt_pace import CALLS_A_REFUSAL, LEARNT_SHARE, LearntPace, Refusal
+from generator.lanes.kept_pace import LEARNT_SHARE
+from generator.lanes.learnt_pace import LearntPace, Refusal
+from generator.lanes.pace_trial import CALLS_A_REFUSAL
 from generator.lanes.spacing import WINDOW_SECONDS, LastMinute, Spacing
 
 PAUSE_OF_A_LIMIT = 5.0  # a Retry-After of so many seconds means a limit
