@@ -96,6 +96,27 @@ def _minute() -> list[World]:
     return worlds
 
 
+def _like_a_real_run() -> list[World]:
+    """The provider of `benchmarks.peers` on the same machine: calls of one length, a 429 at once."""
+    values: dict[str, Any] = {
+        "a_minute": 300,
+        "window": "bucket",
+        "seconds": 1.5,
+        "is_constant": True,
+        "first_token": 0.05,
+        "latency": 0.001,
+    }
+    return [
+        World(
+            f"300 a minute, bucket of {size}, 64 calls of 1.5 s",
+            1200,
+            {"bucket_size": size, **values},
+            64,
+        )
+        for size in (20, 300)
+    ]
+
+
 def _in_flight() -> list[World]:
     worlds = []
     for limit in (10, 60, 500):
@@ -219,5 +240,14 @@ def _lessons() -> list[World]:
     ]
 
 
-WORLDS = [*_chance(), *_minute(), *_in_flight(), *_both(), *_slow(), *_loaded(), *_changes()]
+WORLDS = [
+    *_chance(),
+    *_minute(),
+    *_like_a_real_run(),
+    *_in_flight(),
+    *_both(),
+    *_slow(),
+    *_loaded(),
+    *_changes(),
+]
 LESSONS = _lessons()

@@ -71,14 +71,16 @@ class ChanceRefusal(RateLimited):
 @dataclass
 class Allows:
     """Serves `at_once` calls and `a_minute` starts; says 429 beyond. Durations are spread by a
-    factor of three, or log-normally (`spread`, the deviation of the logarithm).
+    factor of three, or log-normally (`spread`, the deviation of the logarithm), or not at all.
     """
 
     at_once: int = 10**9
     a_minute: int = 10**9
     window: Window = "sliding"
+    bucket_size: int = 0  # starts that a full bucket holds; 0: those of a minute
     seconds: float = 10.0
     spread: float = 0.0
+    is_constant: bool = False  # all calls take `seconds`
     first_token: float = 0.3
     latency: float = 0.05
     fault_share: float = 0.0
@@ -93,7 +95,7 @@ class Allows:
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
-        self.bucket = float(self.a_minute)
+        self.bucket = self._full_bucket()
         self.filled_at = 0.0
 
     def take(self, now: float) -> Call:
@@ -121,7 +123,12 @@ class Allows:
         error = RateLimited("429", status=429, retry_after_seconds=self.retry_after)
         return Call(self.latency, None, error, news if self.names_limits else None)
 
+    def _full_bucket(self) -> float:
+        return float(self.bucket_size or self.a_minute)
+
     def _duration(self) -> float:
+        if self.is_constant:
+            return self.seconds
         if self.spread:
             return self.first_token + self.seconds * self.random.lognormvariate(0.0, self.spread)
         return self.seconds * self.random.uniform(0.5, 1.5)
@@ -130,7 +137,7 @@ class Allows:
         """Whether the limit a minute lets one more in."""
         if self.window == "bucket":
             gain = (now - self.filled_at) * self.a_minute / 60
-            self.bucket = min(self.bucket + gain, float(self.a_minute))
+            self.bucket = min(self.bucket + gain, self._full_bucket())
             self.filled_at = now
             return self.bucket >= 1
         began = now // 60 * 60 if self.window == "fixed" else now - 60

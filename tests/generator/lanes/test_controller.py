@@ -179,6 +179,8 @@ FAST = (
     "60 a minute, fixed, 2 s",
     "60 a minute, bucket, 2 s",
     "300 a minute, named in the 429",
+    "300 a minute, bucket of 20, 64 calls of 1.5 s",
+    "300 a minute, bucket of 300, 64 calls of 1.5 s",
     "10 in flight, like R1's",
     "10 in flight and 60 a minute, 8 s",
     "a queue before 64 slots, 30 s",
