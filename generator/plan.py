@@ -6,6 +6,7 @@ that binds.
 
 import asyncio
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from math import inf
@@ -19,11 +20,15 @@ from generator.corpus import Ledger, Total
 from generator.corpus.store import read_trace
 from generator.intake import Intake
 from generator.keys import key_of
+from generator.lanes.account import account_name
+from generator.lanes.begun_day import BegunDay
+from generator.lanes.budget_day import BudgetDay
 from generator.lanes.forecast import Expected, Forecast, forecast, lane_paces
 from generator.lanes.lane import request_for
 from generator.lanes.mixes import Mix, cheapest, compared, fastest_within, offer
 from generator.lanes.remedies import with_remedy
 from generator.rehearsal.launch import with_rehearsal_teacher
+from generator.spending import Spent
 from shared.chat_api import ChatClient, Clocks
 from shared.chat_api.batch_client import BatchClient
 from shared.chat_api.errors import CallError, FieldRefused, UnknownModel
@@ -154,7 +159,8 @@ def _forecasts(
     """
     lanes = [lane for lane in config.lane if lane.name != config.judge.lane]
     now = time.time()
-    outlook = forecast(samples, expectation, lanes, config.budget, now)
+    begun_days = _begun_days(config, now)
+    outlook = forecast(samples, expectation, lanes, config.budget, now, begun_days)
     paces = lane_paces(lanes, expectation, now)
     offers = [offer(lane, paces[lane.name], expectation) for lane in lanes]
     has_kinds = len({each.kind for each in offers}) > 1
@@ -171,6 +177,40 @@ def _forecasts(
     return outlook, mixes, wishes
 
 
+def _begun_days(config: GeneratorConfig, now: float) -> dict[str | None, BegunDay]:
+    """What the corpus and its parts have spent of the present day, by account where it has spent
+    anything; None: the whole run.
+    """
+    zones: dict[str | None, str] = {account_name(lane): lane.day_timezone for lane in config.lane}
+    zones[None] = config.budget.day_timezone
+    begun_days = {}
+    for account, zone in zones.items():
+        begins, ends = BudgetDay(zone).bounds(now)
+        spent = Spent()
+        for _, ledger in _ledgers(Path(config.corpus)):
+            share = ledger.spent(account, begins)
+            spent.calls += share.calls
+            spent.tokens += share.tokens
+            spent.usd += share.usd
+        if spent.calls:
+            begun_days[account] = BegunDay(spent, (ends - now) / DAY_SECONDS)
+    return begun_days
+
+
+def _ledgers(corpus: Path) -> Iterator[tuple[Path, Ledger]]:
+    """(folder, its ledger) of the corpus and its parts, where there is one; each is closed after
+    its turn.
+    """
+    for folder in (corpus, *part_folders(corpus)):
+        if not (folder / "ledger.sqlite").exists():
+            continue
+        ledger = Ledger(folder / "ledger.sqlite", read_only=True)
+        try:
+            yield folder, ledger
+        finally:
+            ledger.close()
+
+
 def in_words(mix: Mix) -> str:
     """batch only: 1 d 0 h, $7.20: 5,000 at files"""
     span = duration(mix.days * DAY_SECONDS) if mix.days < NEVER_DAYS else "never"
@@ -183,15 +223,9 @@ def _progress(corpus: Path) -> CorpusExpectation:
     """Finished samples, and what one takes: from the corpus where it has some, else guessed."""
     totals: list[Total] = []
     cached_shares: list[float] = []
-    for folder in (corpus, *part_folders(corpus)):
-        if not (folder / "ledger.sqlite").exists():
-            continue
-        ledger = Ledger(folder / "ledger.sqlite", read_only=True)
-        try:
-            totals += ledger.totals()
-            cached_shares.append(_cached_share(folder, ledger))
-        finally:
-            ledger.close()
+    for folder, ledger in _ledgers(corpus):
+        totals += ledger.totals()
+        cached_shares.append(_cached_share(folder, ledger))
     samples = sum(total.samples for total in totals)
     if not samples:
         guess = Expected(GUESSED_PROMPT_TOKENS, GUESSED_COMPLETION_TOKENS, seconds=0.0)

@@ -8,8 +8,11 @@ from dataclasses import dataclass, replace
 from math import ceil, inf
 
 from generator.config import UNBOUNDED, BudgetConfig, LaneConfig
+from generator.lanes.account import account_name
+from generator.lanes.begun_day import NOT_BEGUN, BegunDay, Course, days_until
 from generator.lanes.prices import price
 from generator.lanes.windows import Windows, windows_of
+from generator.spending import Spent
 
 DAY_SECONDS = 86_400.0
 DAY_MINUTES = 1440
@@ -41,7 +44,7 @@ class LanePace:
     samples_per_day: float
     binding: str  # the configuration's key that keeps it from more
     open_share: float  # of the week
-    day_quota: float = inf  # samples that a day's calls, tokens and dollars allow
+    day_quota: float = inf  # samples that the present day's calls, tokens and dollars still allow
     rate_per_day: float = 0.0  # as if its day had no quota
     rate_binding: str = ""
 
@@ -71,14 +74,22 @@ class Forecast:
 
 
 def forecast(
-    samples: int, expected: Expected, lanes: Sequence[LaneConfig], budget: BudgetConfig, now: float
+    samples: int,
+    expected: Expected,
+    lanes: Sequence[LaneConfig],
+    budget: BudgetConfig,
+    now: float,
+    begun_days: Mapping[str | None, BegunDay] | None = None,
 ) -> Forecast:
     """Lanes work side by side, each as fast as it may; keys of one account share its limits.
 
-    `now`: seconds since 1970, for the windows.
+    `now`: seconds since 1970, for the windows. `begun_days`: where something of the present day is
+    spent already, by account; None: of the whole run.
     """
-    paces = lane_paces(lanes, expected, now)
-    one_day = _within_one_day(samples, expected, lanes, budget, paces)
+    begun_days = begun_days or {}
+    run_day = begun_days.get(None, NOT_BEGUN)
+    paces = lane_paces(lanes, expected, now, begun_days)
+    one_day = _within_one_day(samples, expected, lanes, budget, paces, run_day.spent)
     if one_day is not None:
         return one_day
     fastest = max(paces, key=lambda name: paces[name].samples_per_day)
@@ -100,16 +111,32 @@ def forecast(
     elif reached_samples < samples - 0.5:
         binding = "usd_total"
     per_day = min(all_lanes_per_day, budget_per_day)
+    days = reached_samples / per_day if per_day else inf
+    if begun_days:
+        courses = [_course(lane, paces[lane.name], begun_days) for lane in lanes]
+        rate = sum(pace.rate_per_day or pace.samples_per_day for pace in paces.values())
+        today, _ = _least(_day_limits(budget, expected, mean_usd, run_day.spent))
+        run_course = Course(budget_per_day, rate, today, run_day.days_to_turn)
+        days = days_until(reached_samples, courses, run_course if budget_key else None)
     return Forecast(
         samples=samples,
         calls=reached_samples * expected.calls,
         tokens=reached_samples * expected.tokens,
         usd=usd,
-        days=reached_samples / per_day if per_day else inf,
+        days=days,
         binding=binding,
         lanes=shares,
         left_over=max(0.0, samples - reached_samples),
     )
+
+
+def _course(lane: LaneConfig, pace: LanePace, begun_days: Mapping[str | None, BegunDay]) -> Course:
+    """How a lane goes on; evenly where nothing of its day is spent."""
+    day = begun_days.get(account_name(lane))
+    if day is None:
+        return Course(pace.samples_per_day)
+    rate = pace.rate_per_day or pace.samples_per_day  # a batch lane has no rate
+    return Course(pace.samples_per_day, rate, pace.day_quota, day.days_to_turn)
 
 
 def _within_one_day(
@@ -118,12 +145,13 @@ def _within_one_day(
     lanes: Sequence[LaneConfig],
     budget: BudgetConfig,
     paces: Mapping[str, LanePace],
+    spent: Spent,
 ) -> Forecast | None:
-    """Work for which one day's quotas suffice: they slow nothing down. None where they do not, or
+    """Work for which what is left of one day's quotas suffices: they slow nothing down. None where they do not, or
     where dollars in total or a batch's window bind.
     """
     prices = {lane.name: usd_per_sample(lane, expected) for lane in lanes}
-    per_day, _ = _least(_day_limits(budget, expected, max(prices.values())))
+    per_day, _ = _least(_day_limits(budget, expected, max(prices.values()), spent))
     capacity = sum(min(pace.rate_per_day, pace.day_quota) for pace in paces.values())
     has_batches = any(lane.mode == "batch" for lane in lanes)
     if has_batches or not 0 < samples <= min(capacity, per_day):
@@ -182,20 +210,37 @@ def _lane_share(
     return LaneForecast(lane.name, pace, share, share * usd)
 
 
-def lane_paces(lanes: Sequence[LaneConfig], expected: Expected, now: float) -> dict[str, LanePace]:
+def lane_paces(
+    lanes: Sequence[LaneConfig],
+    expected: Expected,
+    now: float,
+    begun_days: Mapping[str | None, BegunDay] | None = None,
+) -> dict[str, LanePace]:
     """Of each lane by name; keys of one account share its limits."""
-    keys_of_account = Counter(lane.account or lane.name for lane in lanes)
-    return {
-        lane.name: lane_pace(lane, expected, now, keys_of_account[lane.account or lane.name])
-        for lane in lanes
-    }
+    begun_days = begun_days or {}
+    keys_of_account = Counter(account_name(lane) for lane in lanes)
+    paces = {}
+    for lane in lanes:
+        account = account_name(lane)
+        spent = begun_days.get(account, NOT_BEGUN).spent
+        paces[lane.name] = lane_pace(lane, expected, now, keys_of_account[account], spent)
+    return paces
 
 
-def lane_pace(lane: LaneConfig, expected: Expected, now: float, sharing: int = 1) -> LanePace:
-    """How fast a lane may work, by its limits as configured. `sharing`: lanes of its account."""
+def lane_pace(
+    lane: LaneConfig,
+    expected: Expected,
+    now: float,
+    sharing: int = 1,
+    spent: Spent = NOT_BEGUN.spent,
+) -> LanePace:
+    """How fast a lane may work, by its limits as configured. `sharing`: lanes of its account.
+    `spent`: of the account's present day.
+    """
     share = open_share(windows_of(lane), now)
     calls = max(expected.calls, 1.0)
-    limits = _day_limits(lane, expected, usd_per_sample(lane, expected))
+    usd = usd_per_sample(lane, expected)
+    limits = _day_limits(lane, expected, usd)
     sample_seconds = max(expected.seconds * calls, 1e-9)
     if lane.mode == "batch":
         windows_per_day = DAY_HOURS / lane.batch.window_hours
@@ -211,7 +256,7 @@ def lane_pace(lane: LaneConfig, expected: Expected, now: float, sharing: int = 1
         limits["tokens_per_minute"] = lane.tokens_per_minute * open_minutes / sample_tokens
     samples_per_day, key = _least(limits)
     rate, rate_key = _least({name: limits[name] for name in RATE_KEYS if name in limits})
-    quota, _ = _least({name: limits[name] for name in limits if name not in RATE_KEYS})
+    quota, _ = _least(_day_limits(lane, expected, usd, spent))
     return LanePace(
         samples_per_day / sharing,
         key if share else "windows",
@@ -271,17 +316,22 @@ def usd_per_sample(lane: LaneConfig, expected: Expected) -> float:
 
 
 def _day_limits(
-    table: LaneConfig | BudgetConfig, expected: Expected, usd: float
+    table: LaneConfig | BudgetConfig,
+    expected: Expected,
+    usd: float,
+    spent: Spent = NOT_BEGUN.spent,
 ) -> dict[str, float]:
-    """Samples a day, by the configuration's key of each limit that is set."""
+    """Samples that a day allows beyond what is spent of it, by the configuration's key of each
+    limit that is set.
+    """
     limits: dict[str, float] = {}
     if table.calls_per_day:
-        limits["calls_per_day"] = table.calls_per_day / max(expected.calls, 1.0)
+        limits["calls_per_day"] = (table.calls_per_day - spent.calls) / max(expected.calls, 1.0)
     if table.tokens_per_day:
-        limits["tokens_per_day"] = table.tokens_per_day / max(expected.tokens, 1.0)
+        limits["tokens_per_day"] = (table.tokens_per_day - spent.tokens) / max(expected.tokens, 1.0)
     if table.usd_per_day and usd:
-        limits["usd_per_day"] = table.usd_per_day / usd
-    return limits
+        limits["usd_per_day"] = (table.usd_per_day - spent.usd) / usd
+    return {key: max(0.0, limit) for key, limit in limits.items()}
 
 
 def _least(limits: Mapping[str, float]) -> tuple[float, str]:

@@ -5,18 +5,17 @@ A live lane works evenly; a batch lane gives all that its files hold at the end 
 its provider promises (most come sooner).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import floor, inf
 from typing import Literal
 
 from generator.config import LaneConfig
+from generator.lanes.bisection import first_day
 from generator.lanes.forecast import DAY_HOURS, Expected, LanePace, usd_per_sample
 
 Kind = Literal["live", "off-peak", "batch"]
 KINDS: tuple[Kind, ...] = ("live", "off-peak", "batch")
-LONGEST_DAYS = 36_500.0
-PRECISION_DAYS = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +75,7 @@ def compared(offers: Sequence[Offer], samples: float) -> list[Mix]:
 
 def as_fast_as_possible(offers: Sequence[Offer], samples: float, name: str) -> Mix:
     """The soonest end, and the cheapest sharing out that reaches it."""
-    days = _first(lambda days: sum(each.within(days) for each in offers) >= samples - 0.5)
+    days = first_day(lambda days: sum(each.within(days) for each in offers) >= samples - 0.5)
     return cheapest(offers, samples, days, name)
 
 
@@ -104,7 +103,7 @@ def fastest_within(offers: Sequence[Offer], samples: float, usd: float, name: st
         mix = cheapest(offers, samples, days, name)
         return not mix.left_over and mix.usd <= usd + 1e-9
 
-    days = _first(is_reached)
+    days = first_day(is_reached)
     if days < inf:
         return cheapest(offers, samples, days, name)
     price = min((each.usd for each in offers), default=0.0)
@@ -112,18 +111,3 @@ def fastest_within(offers: Sequence[Offer], samples: float, usd: float, name: st
     lanes = [each for each in offers if each.usd == price]
     mix = as_fast_as_possible(lanes, reached, name)
     return Mix(name, mix.days, mix.usd, mix.samples, samples - reached)
-
-
-def _first(is_enough: Callable[[float], bool]) -> float:
-    """The first moment, in days, from which on `is_enough`; inf: never."""
-    if not is_enough(LONGEST_DAYS):
-        return inf
-    low = 0.0
-    high = LONGEST_DAYS
-    while high - low > PRECISION_DAYS:
-        middle = (low + high) / 2
-        if is_enough(middle):
-            high = middle
-        else:
-            low = middle
-    return high

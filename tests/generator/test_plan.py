@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from generator.config import BudgetConfig
+from generator.lanes.begun_day import BegunDay
 from generator.lanes.forecast import (
     Expected,
     Quota,
@@ -15,6 +16,7 @@ from generator.lanes.forecast import (
     quota_seconds,
 )
 from generator.lanes.windows import Windows
+from generator.spending import Spent
 from shared.records import Usage
 from tests.generator.corpora import trace, write_corpus
 from tests.generator.lanes.lane_simulation import lane_config
@@ -120,6 +122,28 @@ def test_the_runs_own_budget_binds_all_lanes_together() -> None:
     assert outlook.binding == "budget.calls_per_day"
 
 
+def test_what_is_spent_of_the_day_is_not_there_again() -> None:
+    """60 of 100 calls at noon: 40 until midnight, then 100 a day."""
+    lane = lane_config(calls_per_day=100)
+    noon = {"lane": BegunDay(Spent(calls=60), days_to_turn=0.5)}
+    outlook = forecast(240, ONE, [lane], BudgetConfig(), MONDAY, noon)
+    assert outlook.days == pytest.approx(0.5 + 2.0, abs=1e-4)
+    assert outlook.binding == "lane lane: calls_per_day"
+    outlook = forecast(80, ONE, [lane], BudgetConfig(), MONDAY, noon)
+    assert outlook.days == pytest.approx(0.5 + 0.4, abs=1e-4)
+    outlook = forecast(40, ONE, [lane], BudgetConfig(), MONDAY, noon)
+    assert outlook.days < 0.1
+
+
+def test_what_a_run_has_spent_of_its_own_day_holds_all_lanes_back() -> None:
+    lanes = [lane_config(name, calls_per_day=1000) for name in "ab"]
+    spent = Spent(calls=600)
+    noon = {None: BegunDay(spent, days_to_turn=0.5), "a": BegunDay(spent, days_to_turn=0.5)}
+    outlook = forecast(1000, ONE, lanes, BudgetConfig(calls_per_day=500), MONDAY, noon)
+    assert outlook.days == pytest.approx(0.5 + 2.0, abs=1e-4)
+    assert outlook.binding == "budget.calls_per_day"
+
+
 def test_the_time_left_by_quota_counts_the_turns_of_the_day() -> None:
     quota = Quota(today=100, per_day=100, seconds_to_turn=3600)
     assert quota_seconds(50, 600.0, [quota]) == (600.0, False)
@@ -154,6 +178,17 @@ def test_after_a_run_the_plan_is_measured_and_asks_only_what_is_left(tmp_path: P
     assert "30 samples finished: 20 samples to ask" in process.stdout
     assert "measured on 30 finished samples" in process.stdout
     assert calls == 30
+
+
+def test_after_a_run_the_plan_counts_what_the_day_still_has(tmp_path: Path) -> None:
+    """30 of 32 calls are spent, so 20 samples wait for the day's turn."""
+    with rehearsal() as teacher:
+        config = configure(tmp_path, teacher.url, problems__limit=30)
+        assert generator("run", config).returncode == 0
+        config = configure(tmp_path, teacher.url, problems__limit=50, lane__calls_per_day=32)
+        process = generator("plan", config)
+    assert "20 samples to ask" in process.stdout
+    assert "bound by lane local: calls_per_day" in process.stdout
 
 
 def test_the_plan_takes_the_cached_share_of_prompts_from_the_corpus(tmp_path: Path) -> None:
