@@ -3,7 +3,8 @@
     python -m benchmarks.controller [WORD ...] [--only ours] [--seed 1] [--page FOLDER]
 
 WORD: only the worlds whose name has one of these in it. `--page` writes the table and its picture,
-`controller-table.md` and `controller.svg`. About three minutes of processor time for all of it.
+`controller-table.md` and `controller.svg`. All of it takes about 100 s of processor time, in two
+processes.
 """
 
 import argparse
