@@ -1,5 +1,5 @@
-"""429 that come by chance, whatever the pace: how many, and whether there are more than that. Pure:
-the time is a parameter.
+"""429 that come by chance, whatever the pace: how many, and whether there are more than that.
+Pure: the time is a parameter.
 
 A server may refuse a share of all calls, for reasons of its own. Only 429 beyond that share, and
 beyond what the luck of the draw makes of it, say anything about a limit.
@@ -60,7 +60,7 @@ class ChanceRefusals:
         return refusals >= OFTEN and refusals > by_chance + DEVIATIONS * sqrt(by_chance)
 
     def is_exceeded_on_trial(self, refusals: int, calls: int) -> bool:
-        """The same while a pace creeps up: fewer will do, a single one where none come by chance."""
+        """The same while a pace creeps up: fewer will do, or one where none come by chance."""
         if self._mean_share < NO_CHANCE:
             return True
         share = max(CHANCE_FACTOR * self._mean_share, OFTEN_SHARE)

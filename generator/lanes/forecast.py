@@ -92,6 +92,19 @@ def forecast(
     one_day = _within_one_day(samples, expected, lanes, budget, paces, run_day.spent)
     if one_day is not None:
         return one_day
+    return _over_days(samples, expected, lanes, budget, paces, begun_days)
+
+
+def _over_days(
+    samples: int,
+    expected: Expected,
+    lanes: Sequence[LaneConfig],
+    budget: BudgetConfig,
+    paces: Mapping[str, LanePace],
+    begun_days: Mapping[str | None, BegunDay],
+) -> Forecast:
+    """Work that the quotas of a day, dollars in total or a batch's window bind."""
+    run_day = begun_days.get(None, NOT_BEGUN)
     fastest = max(paces, key=lambda name: paces[name].samples_per_day)
     binding = f"lane {fastest}: {paces[fastest].binding}"
     all_lanes_per_day = sum(pace.samples_per_day for pace in paces.values())
@@ -114,10 +127,9 @@ def forecast(
     days = reached_samples / per_day if per_day else inf
     if begun_days:
         courses = [_course(lane, paces[lane.name], begun_days) for lane in lanes]
-        rate = sum(pace.rate_per_day or pace.samples_per_day for pace in paces.values())
         today, _ = _least(_day_limits(budget, expected, mean_usd, run_day.spent))
-        run_course = Course(budget_per_day, rate, today, run_day.days_to_turn)
-        days = days_until(reached_samples, courses, run_course if budget_key else None)
+        run_course = _run_course(budget_per_day, today, courses, run_day)
+        days = days_until(reached_samples, courses, run_course)
     return Forecast(
         samples=samples,
         calls=reached_samples * expected.calls,
@@ -139,6 +151,16 @@ def _course(lane: LaneConfig, pace: LanePace, begun_days: Mapping[str | None, Be
     return Course(pace.samples_per_day, rate, pace.day_quota, day.days_to_turn)
 
 
+def _run_course(
+    budget_per_day: float, samples_today: float, lanes: Sequence[Course], day: BegunDay
+) -> Course | None:
+    """What the run's own budget allows, no faster than the lanes are; None: it has no limit."""
+    if budget_per_day == inf:
+        return None
+    rate = sum(max(lane.rate_per_day, lane.samples_per_day) for lane in lanes)
+    return Course(budget_per_day, rate, samples_today, day.days_to_turn)
+
+
 def _within_one_day(
     samples: int,
     expected: Expected,
@@ -147,8 +169,8 @@ def _within_one_day(
     paces: Mapping[str, LanePace],
     spent: Spent,
 ) -> Forecast | None:
-    """Work for which what is left of one day's quotas suffices: they slow nothing down. None where they do not, or
-    where dollars in total or a batch's window bind.
+    """Work for which what is left of one day's quotas suffices: they slow nothing down. None where
+    they do not, or where dollars in total or a batch's window bind.
     """
     prices = {lane.name: usd_per_sample(lane, expected) for lane in lanes}
     per_day, _ = _least(_day_limits(budget, expected, max(prices.values()), spent))

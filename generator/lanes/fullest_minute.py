@@ -1,5 +1,5 @@
-"""The fullest minute of late: as many starts as a limit a minute must allow at least. Pure: the time
-is a parameter.
+"""The fullest minute of late: as many starts as a limit a minute must allow at least. Pure: the
+time is a parameter.
 """
 
 from math import inf

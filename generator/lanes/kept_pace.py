@@ -1,5 +1,5 @@
-"""The pace a minute that is kept between two trials, and what calls met at it. Pure: the time is a
-parameter.
+"""The pace a minute that is kept between two trials, and what calls met at it. Pure: the time
+is a parameter.
 """
 
 from math import inf

@@ -82,14 +82,20 @@ class LearntPace:
         self._fullest.note(now)
         self._kept.calls += 1
         if self._trial.since is not None:
-            starts = self._minute.starts_since(self._trial.since)
-            if self._trial.has_disproved(now, starts, self.per_minute):
-                self._unlearn_by_trial(now)
+            self._look_at_trial(now, self._trial.since)
             return
         self._chance.count_taken_up()
         if self.per_minute and self._trial.is_due(now, self._kept):
             self._trial.begin(now)
             self._kept.count_anew()
+
+    def _look_at_trial(self, now: float, since: float) -> None:
+        starts = self._minute.starts_since(since)
+        if not self._trial.has_disproved(now, starts, self.per_minute):
+            return
+        if self._steps.first_share:  # what a share of 429 seemed to teach was chance
+            self._chance.accept(now, self._steps.first_share)
+        self._unlearn(now)
 
     def refused(
         self,
@@ -106,19 +112,22 @@ class LearntPace:
         if self.presses(now, started_at):
             self._refused_by_trial(now, kind, pause)
             return
-        if self._trial.is_under_way and kind == "limit a minute":
+        is_hard = kind == "limit a minute"
+        if is_hard and self._trial.is_under_way:
             self._learn_from_row(now, went_well)
-        if self._trial.is_under_way or started_at < self._kept.changed_at:
+        is_old = started_at < self._kept.changed_at
+        if is_old or self._trial.is_under_way:
             return  # it says nothing about the pace that is kept
         if self._raise.is_open:
-            self._keep(now, self._raise.taken_back(now))
+            pace_before = self._raise.taken_back(now)
+            self._keep(now, pace_before)
         elif kind == "lone":
             self._chance.count_refusal()
             self._kept.refusals += 1
             self._learn_from_share(now)
         else:
             self._chance.take_back_row()
-            if kind == "limit a minute":
+            if is_hard:
                 self._learn_from_row(now, went_well)
 
     def _refused_by_trial(self, now: float, kind: Refusal, pause: float) -> None:
@@ -150,11 +159,16 @@ class LearntPace:
         """429 that come one by one: a limit that is only just passed, or chance."""
         begun_at = max(self._minute.begun_at, self._kept.in_effect_since)
         seconds = min(now - begun_at, WINDOW_SECONDS)
-        if seconds < (LEAST_SHARE_SECONDS if self.per_minute else WINDOW_SECONDS):
+        if self.per_minute:
+            least_seconds = LEAST_SHARE_SECONDS
+            refusals = self._kept.refusals
+            calls = refusals + self._kept.calls
+        else:
+            least_seconds = WINDOW_SECONDS
+            refusals = self._minute.refusals
+            calls = refusals + self._minute.went_well(now)
+        if seconds < least_seconds:
             return  # what is counted is not at one pace
-        refusals = self._kept.refusals if self.per_minute else self._minute.refusals
-        taken_up = self._kept.calls if self.per_minute else self._minute.went_well(now)
-        calls = refusals + taken_up
         if not self._chance.is_exceeded(now, refusals, calls):
             return
         share = refusals / calls
@@ -164,9 +178,11 @@ class LearntPace:
             self._step_down(now, share)
 
     def _step_down(self, now: float, share: float) -> None:
-        lately = self._minute.went_well(now, LATELY_SECONDS) * WINDOW_SECONDS / LATELY_SECONDS
         pace_before = self.per_minute
-        went_well = max(min(self._minute.went_well(now), lately), LEAST_STEP * pace_before)
+        starts_lately = self._minute.went_well(now, LATELY_SECONDS)
+        lately = starts_lately * WINDOW_SECONDS / LATELY_SECONDS
+        went_well = min(self._minute.went_well(now), lately)
+        went_well = max(went_well, LEAST_STEP * pace_before)
         if went_well >= LEAST_LEARNT:
             self._lower(now, LEARNT_SHARE * went_well)
             self._steps.take(share, pace_before)
@@ -186,13 +202,8 @@ class LearntPace:
         """It drew 429: the limit is there."""
         self._is_confirmed = True
         reached = LEARNT_SHARE * self._minute.went_well(now)
-        self._keep(now, self._raise.raised(now, self.per_minute, reached))
-
-    def _unlearn_by_trial(self, now: float) -> None:
-        """There is no such limit; what a share of 429 seemed to teach was chance."""
-        if self._steps.first_share:
-            self._chance.accept(now, self._steps.first_share)
-        self._unlearn(now)
+        pace = self._raise.raised(now, self.per_minute, reached)
+        self._keep(now, pace)
 
     def _unlearn(self, now: float) -> None:
         self._keep(now, 0.0)

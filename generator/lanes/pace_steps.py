@@ -1,5 +1,5 @@
-"""Small changes of a learnt pace, which show by what follows whether they were right. Pure: the time
-is a parameter.
+"""Small changes of a learnt pace, which show by what follows whether they were right. Pure: the
+time is a parameter.
 """
 
 from math import inf

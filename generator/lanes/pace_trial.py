@@ -1,8 +1,8 @@
 """The trial of a learnt pace: is the limit still there? Pure: the time is a parameter.
 
-What was learnt may be wrong, or true no longer. So the pace creeps up by a tenth each second until a
-429 that is more than chance ends the trial at the former pace. A trial that lasts a minute, or lets
-in twice what a window could hold, has shown that there is no such limit.
+What was learnt may be wrong, or true no longer. So the pace creeps up by a tenth each second until
+a 429 that is more than chance ends the trial at the former pace. A trial that lasts a minute, or
+lets in twice what a window could hold, has shown that there is no such limit.
 
 A trial may cost one call in eighty, whatever the limit is: the next one waits for so many calls for
 each 429 that came of the last.
