@@ -22,8 +22,14 @@ from pathlib import Path
 from typing import IO
 
 ROOT = Path(__file__).parents[1]
-# Read after the imports, or without meaning for the libraries; torch sets the last one itself.
-FREE_PREFIXES = ("STILLHOUSE_", "PYTEST_", "PYTHONUNBUFFERED", "TORCHINDUCTOR_CACHE_DIR")
+# Read after the imports, or without meaning for the libraries; torch sets the cache's folder itself.
+FREE_PREFIXES = (
+    "STILLHOUSE_",
+    "PYTEST_",
+    "PYTHONUNBUFFERED",
+    "TORCHINDUCTOR_CACHE_DIR",
+    "CUDA_VISIBLE_DEVICES",  # read as CUDA starts, which it does in no import
+)
 FREE_SUFFIXES = ("_KEY", "_TOKEN")
 
 _context = multiprocessing.get_context("forkserver")

@@ -54,12 +54,17 @@ def write_config(folder: Path, model: Path, corpus: Path, **tables: Any) -> Path
     return path
 
 
-def start(*arguments: str, group: bool = False, **environment: str) -> Process:
+def start(
+    *arguments: str,
+    group: bool = False,
+    module: str = "trainer",
+    **environment: str,
+) -> Process:
     """`python -m trainer …` with its output to be read; `group`: in a process group that
-    signals can go to.
+    signals can go to; `module`: what stands around the trainer.
     """
     env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **environment}
-    return start_program("trainer", arguments, env, cwd=ROOT, group=group, merge=True)
+    return start_program(module, arguments, env, cwd=ROOT, group=group, merge=True)
 
 
 def finish(process: Process, timeout: float = 240) -> tuple[int, str]:

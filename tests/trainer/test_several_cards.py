@@ -32,7 +32,7 @@ TABLES: dict[str, Any] = {
     "probe": {"problems": 0},
 }
 FULL = {**TABLES, "method": "full", "train": {**TABLES["train"], "learning_rate": 1e-3}}
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+ON_THE_PROCESSOR = {"CUDA_VISIBLE_DEVICES": ""}
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def short_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def curve_of_one(folder: Path, model: Path, corpus: Path, tables: dict[str, Any]) -> list[float]:
     """The losses of the same run in one process."""
     config = write_config(folder, model, corpus, **tables)
-    code, output = finish(start("run", str(config), **ONE_THREAD))
+    code, output = finish(start("run", str(config), **ON_THE_PROCESSOR))
     assert code == 0, output
     return list(metrics(folder / "run").values())
 
@@ -62,7 +62,7 @@ def test_adapters_on_sharded_weights_take_the_steps_of_one_process(
     reference_curve = curve_of_one(tmp_path / "one", model_folder, short_corpus, TABLES)
     config = write_config(tmp_path / "two", model_folder, short_corpus, **TABLES)
     command = ["run", str(config), "--gpus", "2", "--set", "train.fsdp=on"]
-    code, output = finish(start(*command, **ONE_THREAD))
+    code, output = finish(start(*command, **ON_THE_PROCESSOR))
     assert code == 0, output
     assert "weights in shards over 2 cards (FSDP2)" in output
     assert output.count("traces: 21 read") == 1  # told once
@@ -86,7 +86,7 @@ def test_first_small_updates_on_sharded_weights_do_as_much_as_on_whole_ones_in_b
     expected = curve_of_one(tmp_path / "one", model, short_corpus, tables)
     config = write_config(tmp_path / "two", model, short_corpus, **tables)
     command = ["run", str(config), "--gpus", "2", "--set", "train.fsdp=on"]
-    code, output = finish(start(*command, **ONE_THREAD))
+    code, output = finish(start(*command, **ON_THE_PROCESSOR))
     assert code == 0, output
     losses = list(metrics(tmp_path / "two/run").values())
     assert losses == pytest.approx(expected, abs=6e-4)  # with PEFT's layers 2e-3 at the third
@@ -99,7 +99,7 @@ def test_a_killed_process_ends_the_other_and_the_same_command_gives_the_undistur
     reference_curve = curve_of_one(tmp_path / "one", model_folder, short_corpus, FULL)
     config = write_config(tmp_path / "two", model_folder, short_corpus, **FULL)
     command = ["run", str(config), "--gpus", "2", "--set", "train.fsdp=on"]
-    first_run = start(*command, **ONE_THREAD)
+    first_run = start(*command, **ON_THE_PROCESSOR)
     wait_for(first_run, "step 4/8")
     rank_of(first_run, 1).kill()
     killed_at = time.monotonic()
@@ -108,7 +108,7 @@ def test_a_killed_process_ends_the_other_and_the_same_command_gives_the_undistur
     assert code == 1
     assert "stopped: process 1 of 2 was ended by SIGKILL" in output
     assert "Traceback" not in output
-    code, output = finish(start(*command, **ONE_THREAD))
+    code, output = finish(start(*command, **ON_THE_PROCESSOR))
     assert code == 0, output
     assert "going on from step" in output
     run = tmp_path / "two/run"
@@ -121,7 +121,7 @@ def test_a_signal_is_answered_in_one_line_and_everything_is_saved(
 ) -> None:
     endless = {**TABLES["train"], "epochs": 1000, "save_steps": 100_000}
     config = write_config(tmp_path, model_folder, short_corpus, **{**TABLES, "train": endless})
-    running = start("run", str(config), "--gpus", "2", **ONE_THREAD)
+    running = start("run", str(config), "--gpus", "2", **ON_THE_PROCESSOR)
     wait_for(running, "step 3/")
     children = psutil.Process(running.pid).children()
     running.send_signal(signal.SIGTERM)
@@ -141,11 +141,11 @@ def test_what_is_wrong_is_said_once_and_ends_all_with_its_code(
 ) -> None:
     config = write_config(tmp_path, model_folder, short_corpus, **TABLES)
     code, output = finish(
-        start("run", str(config), "--gpus", "2", "--set", "train.batch=1", **ONE_THREAD)
+        start("run", str(config), "--gpus", "2", "--set", "train.batch=1", **ON_THE_PROCESSOR)
     )
     assert code == 2
     assert output == "error: train.batch 1: less than the 2 processes of this launch: give more\n"
-    wrong = start("run", str(config), "--gpus", "2", "--set", "train.fspd=on", **ONE_THREAD)
+    wrong = start("run", str(config), "--gpus", "2", "--set", "train.fspd=on", **ON_THE_PROCESSOR)
     code, output = finish(wrong)
     assert code == 2
     assert output.count("error:") == 1
@@ -155,7 +155,7 @@ def test_a_process_whose_launcher_is_killed_does_not_stay_behind(
     tmp_path: Path, model_folder: Path, short_corpus: Path
 ) -> None:
     config = write_config(tmp_path, model_folder, short_corpus, **TABLES)
-    running = start("run", str(config), "--gpus", "2", **ONE_THREAD)
+    running = start("run", str(config), "--gpus", "2", **ON_THE_PROCESSOR)
     wait_for(running, "traces:")
     children = psutil.Process(running.pid).children()
     assert len(children) == 2

@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ import pytest
 
 from tests.small_disk import mounted
 from tests.trainer.corpora import trace, write_corpus
-from tests.trainer.process_runs import ROOT, finish, metrics, start, wait_for, write_config
+from tests.trainer.process_runs import finish, metrics, start, wait_for, write_config
 
 STEPS = {"max_steps": 40, "epochs": 4, "merge": False}
 
@@ -235,24 +234,12 @@ def test_a_date_in_the_template_does_not_keep_a_run_from_going_on_the_next_day(
     template.write_text("{{- strftime_now('%d %b %Y') }}" + template.read_text())
     steps = {"max_steps": 4, "merge": False, "save_steps": 2}
     config = write_config(tmp_path, dated_model, corpus, train=steps, probe={"problems": 0})
-    tomorrow = (
-        "import runpy, sys, datetime, shared.rendering\nclass Tomorrow(datetime.datetime):\n   "
-        " @classmethod\n    def now(cls, *zone): return datetime.datetime.now(*zone) +"
-        " datetime.timedelta(days=1)\nshared.rendering.datetime = Tomorrow\nsys.argv = ['trainer',"
-        " 'run', sys.argv[1]]\nrunpy.run_module('trainer', run_name='__main__', alter_sys=True)\n"
-    )
     code, output = finish(start("run", str(config)))
     assert code == 0, output
     before = metrics(tmp_path / "run")
     shutil.rmtree(tmp_path / "run/checkpoints/checkpoint-4")
     (tmp_path / "run/report.html").unlink()
-    process = subprocess.run(
-        [sys.executable, "-c", tomorrow, str(config)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert process.returncode == 0, process.stderr
-    assert "going on from step 2" in process.stdout
+    code, output = finish(start("run", str(config), module="tests.trainer.tomorrow"))
+    assert code == 0, output
+    assert "going on from step 2" in output
     assert metrics(tmp_path / "run") == before

@@ -61,6 +61,15 @@ def alone(tmp_path_factory: pytest.TempPathFactory, model_folder: Path, short_co
     return folder / "run"
 
 
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory, model_folder: Path, short_corpus: Path) -> Path:
+    """The same run by two processes of a launcher whose configuration says float16."""
+    folder = tmp_path_factory.mktemp("pair")
+    config = write_config(folder, model_folder, short_corpus, **TABLES)
+    launched("run", str(config), precision="fp16")
+    return folder / "run"
+
+
 def test_two_processes_take_the_steps_of_one_to_the_last_example_and_finish_as_one(
     tmp_path: Path, model_folder: Path, short_corpus: Path, alone: Path
 ) -> None:
@@ -83,11 +92,10 @@ def test_two_processes_take_the_steps_of_one_to_the_last_example_and_finish_as_o
 
 
 def test_a_run_goes_on_with_another_number_of_processes(
-    tmp_path: Path, model_folder: Path, short_corpus: Path, alone: Path
+    tmp_path: Path, model_folder: Path, short_corpus: Path, alone: Path, pair: Path
 ) -> None:
     config = write_config(tmp_path, model_folder, short_corpus, **TABLES)
-    launched("run", str(config))
-    run = tmp_path / "run"
+    run = Path(shutil.copytree(pair, tmp_path / "run"))
     shutil.rmtree(run / "checkpoints/checkpoint-3")
     (run / "report.html").unlink()
     code, output = finish(start("run", str(config)))
@@ -124,14 +132,10 @@ def test_a_signal_to_one_of_two_processes_stops_both_after_the_same_step_and_is_
 
 
 def test_the_precision_in_a_launchers_configuration_does_not_change_the_run(
-    tmp_path: Path, model_folder: Path, short_corpus: Path, alone: Path
+    alone: Path, pair: Path
 ) -> None:
-    launched(
-        "run", str(write_config(tmp_path, model_folder, short_corpus, **TABLES)), precision="fp16"
-    )
-    assert list(metrics(tmp_path / "run").values()) == pytest.approx(
-        list(metrics(alone).values()), abs=1e-4
-    )
+    losses = list(metrics(pair).values())
+    assert losses == pytest.approx(list(metrics(alone).values()), abs=1e-4)
 
 
 def test_a_plan_counts_the_cards_in_its_speed_time_and_share_of_peak() -> None:
