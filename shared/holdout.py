@@ -6,7 +6,11 @@ from array import array
 from collections.abc import Iterable
 
 
-def held_out_problems(problems: Iterable[str], share: float, seed: int) -> list[str]:
+def held_out_problems(
+    problems: Iterable[str],
+    share: float,
+    seed: int,
+) -> list[str]:
     """The problem ids to hold out: a share of them in the order of a seeded hash: a corpus that
     grows keeps most.
 

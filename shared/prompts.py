@@ -56,7 +56,11 @@ def messages_for(problem: str, system_prompt: str, prompt: str) -> list[Message]
     return [user]
 
 
-def training_messages(problem_turn: str, reasoning: str, response: str) -> list[Message]:
+def training_messages(
+    problem_turn: str,
+    reasoning: str,
+    response: str,
+) -> list[Message]:
     """The training view of a trace (`problem_turn`: content of the user's message): what
     `export x.jsonl` writes.
     """

@@ -279,7 +279,11 @@ def _compile(template: str, today: datetime) -> Any:
     def raise_exception(message: str) -> None:
         raise TemplateError(message)
 
-    def tojson(value: Any, ensure_ascii: bool = False, indent: int | None = None) -> str:
+    def tojson(
+        value: Any,
+        ensure_ascii: bool = False,
+        indent: int | None = None,
+    ) -> str:
         return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent)
 
     # transformers' tag around what the assistant says: it marks, and changes no text. Made by

@@ -44,15 +44,16 @@ class MultipleChoice:
         """(the problem as it is asked, the right letter); `seed` is of the order, where one is
         drawn.
         """
-        order = _drawn_order(self.question, len(self.options), seed)
-        if not self.is_drawn:
-            order = list(range(len(self.options)))
+        order = list(range(len(self.options)))
+        if self.is_drawn:
+            order = _drawn_order(self.question, len(self.options), seed)
         letters = ascii_uppercase[: len(order)]
-        lines = [
-            f"{letter}) {self.options[index]}" for letter, index in zip(letters, order, strict=True)
-        ]
+        lines = []
+        for letter, index in zip(letters, order, strict=True):
+            lines.append(f"{letter}) {self.options[index]}")
         text = "\n".join([self.question, "", _INSTRUCTION, "", *lines])
-        return text, letters[order.index(self.right)]
+        right_letter = letters[order.index(self.right)]
+        return text, right_letter
 
     @property
     def text(self) -> str:
@@ -72,13 +73,15 @@ def multiple_choice(row: Mapping[str, Any], place: str) -> MultipleChoice | None
         return None
     question = question.strip()
     if _is_text(row.get(_GPQA_RIGHT)):
-        wrong_options = [row[name] for name in _GPQA_WRONG if _is_text(row.get(name))]
-        options = tuple(text.strip() for text in (row[_GPQA_RIGHT], *wrong_options))
+        texts = [row[_GPQA_RIGHT]]
+        texts += [row[name] for name in _GPQA_WRONG if _is_text(row.get(name))]
+        options = tuple(text.strip() for text in texts)
         return MultipleChoice(question, options, right=0, is_drawn=True)
     options, labels = _listed_options(row)
     if len(options) < 2 or len(options_in(question)) == len(options):
         return None
-    return MultipleChoice(question, options, _right_index(row, options, labels, place))
+    right = _right_index(row, options, labels, place)
+    return MultipleChoice(question, options, right)
 
 
 def _is_text(value: Any) -> bool:
@@ -96,7 +99,8 @@ def _listed_options(row: Mapping[str, Any]) -> tuple[tuple[str, ...], Sequence[s
         return (), labels
     if not all(isinstance(option, str | int | float) for option in value):
         return (), labels
-    return _without_letters([str(option).strip() for option in value]), labels
+    options = [str(option).strip() for option in value]
+    return _without_letters(options), labels
 
 
 def _without_letters(options: Sequence[str]) -> tuple[str, ...]:
@@ -127,7 +131,11 @@ def _right_index(
     )
 
 
-def _index_of(answer: Any, options: Sequence[str], labels: Sequence[str]) -> int | None:
+def _index_of(
+    answer: Any,
+    options: Sequence[str],
+    labels: Sequence[str],
+) -> int | None:
     """The place of the option that an answer names by number, letter or text."""
     if isinstance(answer, int) and 0 <= answer < len(options):
         return answer
@@ -143,7 +151,8 @@ def _index_of(answer: Any, options: Sequence[str], labels: Sequence[str]) -> int
 
 def _drawn_order(question: str, count: int, seed: int) -> list[int]:
     """The order of `count` options: by digest, so the same on every machine."""
-    digests = [
-        hashlib.sha256(f"{seed} {index} {question}".encode()).digest() for index in range(count)
-    ]
+    digests = []
+    for index in range(count):
+        text = f"{seed} {index} {question}"
+        digests.append(hashlib.sha256(text.encode()).digest())
     return sorted(range(count), key=lambda index: digests[index])

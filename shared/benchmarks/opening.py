@@ -118,7 +118,11 @@ def _read_local(path: Path) -> Iterator[PlacedRow]:
     return chain.from_iterable(map(read_file, files))
 
 
-def _open_copy(name: str, hub_set: HubSet, sources: BenchmarkSources) -> OpenBenchmark:
+def _open_copy(
+    name: str,
+    hub_set: HubSet,
+    sources: BenchmarkSources,
+) -> OpenBenchmark:
     folder = Path(sources.copies).expanduser()
     where = f'{sources.copies_key} = "{sources.copies}"'
     if not folder.is_dir():
@@ -131,7 +135,11 @@ def _open_copy(name: str, hub_set: HubSet, sources: BenchmarkSources) -> OpenBen
     return OpenBenchmark(rows, ", ".join(map(str, files)), _has_parts(name))
 
 
-def _open_modelscope(name: str, hub_set: HubSet, sources: BenchmarkSources) -> OpenBenchmark:
+def _open_modelscope(
+    name: str,
+    hub_set: HubSet,
+    sources: BenchmarkSources,
+) -> OpenBenchmark:
     """The files of a split, fetched once. Errors: `InputError`."""
     key = key_of(name)
     if key is not None and key not in ON_MODELSCOPE and "/" not in name:
@@ -157,7 +165,11 @@ def _open_modelscope(name: str, hub_set: HubSet, sources: BenchmarkSources) -> O
     return OpenBenchmark(rows, f"{PREFIX}{hub_set}", _has_parts(name))
 
 
-def _open_hub(name: str, hub_set: HubSet, sources: BenchmarkSources) -> OpenBenchmark:
+def _open_hub(
+    name: str,
+    hub_set: HubSet,
+    sources: BenchmarkSources,
+) -> OpenBenchmark:
     origin = f"hub:{hub_set}"
     try:
         rows = sources.read_hub(hub_set)

@@ -66,7 +66,12 @@ def problem_of(row: Row, place: str) -> str:
     )
 
 
-def golds_of(row: Row, place: str, *, lists_are_parts: bool = False) -> tuple[str, ...]:
+def golds_of(
+    row: Row,
+    place: str,
+    *,
+    lists_are_parts: bool = False,
+) -> tuple[str, ...]:
     """The gold answers, each as one line, whichever of the usual names their field has: a list
     holds several, any of which is right.
 

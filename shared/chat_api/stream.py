@@ -231,11 +231,7 @@ class Call:
         message = self._redactor.line(error_body.sentence(error))
         partial = self._partial("cut" if self.gathering.size else "error", message)
         return error_mapping.error_event(
-            error,
-            self._headers,
-            partial,
-            model=self._request.model,
-            redactor=self._redactor,
+            error, self._headers, partial, model=self._request.model, redactor=self._redactor
         )
 
     def _partial(self, finish_reason: str, error: str = "") -> Completion:

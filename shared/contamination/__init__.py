@@ -109,7 +109,11 @@ class _Profile:
 class EvaluationIndex:
     """The problems of all evaluation sets, ready to be met. About 6 KB a problem."""
 
-    def __init__(self, sets: Mapping[str, Iterable[str]], share: float = 0.7) -> None:
+    def __init__(
+        self,
+        sets: Mapping[str, Iterable[str]],
+        share: float = 0.7,
+    ) -> None:
         """`sets`: name of a set -> its problem texts. `share`: of shingles or 8-grams, from
         which a text is a copy.
         """
@@ -146,7 +150,11 @@ class EvaluationIndex:
         hit = self.find(text).hit
         return hit is not None and hit.contaminated
 
-    def find(self, text: str, text_tokens: list[str] | None = None) -> Contamination:
+    def find(
+        self,
+        text: str,
+        text_tokens: list[str] | None = None,
+    ) -> Contamination:
         """What `text` shares with the evaluation sets. `text_tokens`: its `text.tokens`, where
         they are known already.
         """

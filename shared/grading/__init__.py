@@ -47,7 +47,9 @@ def grade(
 
 
 def grade_fast(
-    response: str, gold: str | None, problem: str | None = None
+    response: str,
+    gold: str | None,
+    problem: str | None = None,
 ) -> tuple[Verdict, dict[str, object] | None]:
     """(verdict, None) where it is decided at once, in bounded time; else (the verdict so far,
     what to ask a worker).

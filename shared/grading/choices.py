@@ -200,7 +200,11 @@ def _against_letter(
     return Outcome(same, f"{'' if same else 'not '}the value of option {letter}", "choice")
 
 
-def _is_value_of_another(choice: NamedChoice, option_texts: dict[str, str], equal: Equal) -> bool:
+def _is_value_of_another(
+    choice: NamedChoice,
+    option_texts: dict[str, str],
+    equal: Equal,
+) -> bool:
     other_texts = [text for letter, text in option_texts.items() if letter != choice.letter]
     return not _equal_at_once(equal, option_texts.get(choice.letter, ""), choice.remainder) and any(
         _equal_at_once(equal, text, choice.remainder) for text in other_texts

@@ -84,7 +84,11 @@ def several(gold: str) -> int:
     return 1
 
 
-def _finding(comparison: Comparison, gold: str, answers: tuple[str, ...]) -> Outcome:
+def _finding(
+    comparison: Comparison,
+    gold: str,
+    answers: tuple[str, ...],
+) -> Outcome:
     if len(answers) > 1:
         equal = _boxes_equal(comparison, gold, answers)
         how = "as lists"
@@ -102,7 +106,11 @@ def _finding(comparison: Comparison, gold: str, answers: tuple[str, ...]) -> Out
     return Outcome(equal, reason, opinion.checked_by if opinion else "exact")
 
 
-def _boxes_equal(comparison: Comparison, gold: str, answers: tuple[str, ...]) -> bool:
+def _boxes_equal(
+    comparison: Comparison,
+    gold: str,
+    answers: tuple[str, ...],
+) -> bool:
     parts = read_parts(gold)
     gold_list = read_list(gold) if parts is None else Listed("tuple", parts)
     if gold_list is None:

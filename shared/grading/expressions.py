@@ -28,6 +28,7 @@ _GREEK = frozenset(_GREEK_TEXT.split())
 
 
 _OPENINGS = (("other", "("), ("other", "{"), ("other", "["))
+_CLOSINGS = {"(": ")", "[": "]", "{": "}"}
 _FRACTION_BEHIND = re.compile(
     r"\s*\\frac\s*(?:\{\s*(\d{1,9})\s*\}|(\d))\s*(?:\{\s*(\d{1,9})\s*\}|(\d))(?!\s*\^)"
     r"|\s+(\d{1,9})\s*/\s*(\d{1,9})(?![\d.])"
@@ -71,10 +72,24 @@ def _value(digits: str) -> Fraction:
     return Fraction(digits if digits[-1] != "." else digits[:-1])
 
 
+def _part_of_one(match: re.Match[str]) -> Fraction:
+    """The fraction of a mixed number."""
+    above = match[1] or match[2] or match[5]
+    below = match[3] or match[4] or match[6]
+    if int(below) == 0:
+        raise Unreadable("division by zero")
+    return Fraction(int(above), int(below))
+
+
 def _has_letters(node: Node) -> bool:
-    return (node.op == "sym" and node.name not in ("i", "e", "\\pi")) or any(
-        map(_has_letters, node.args)
-    )
+    if _is_letter(node):
+        return True
+    return any(map(_has_letters, node.args))
+
+
+def _is_letter(node: Node) -> bool:
+    """Whether a node is a name that stands for an unknown value."""
+    return node.op == "sym" and node.name not in ("i", "e", "\\pi")
 
 
 class _Reader(Tokens):
@@ -116,8 +131,9 @@ class _Reader(Tokens):
             elif self.accept("/"):
                 node = Node("div", (node, self.factor(depth)))
             elif self.starts_factor():
-                behind = self.text[: self.position].rstrip()[-1:]
-                if self.peek_kind() == "number" and behind not in (")", "}", "]"):
+                # "2 3" is no product; "(2) 3" and "\\frac{1}{2} 3" are.
+                last_sign = self.text[: self.position].rstrip()[-1:]
+                if self.peek_kind() == "number" and last_sign not in (")", "}", "]"):
                     raise Unreadable("a number behind another factor")
                 node = Node("mul", (node, self.power(depth)))
             else:
@@ -181,7 +197,7 @@ class _Reader(Tokens):
             return self.command(value, depth)
         if value in ("(", "[", "{"):
             node = self.sum(depth + 1)
-            self.expect({"(": ")", "[": "]", "{": "}"}[value])
+            self.expect(_CLOSINGS[value])
             return node
         if value == "|":
             node = self.sum(depth + 1)
@@ -196,22 +212,20 @@ class _Reader(Tokens):
         never products.
         """
         whole = _value(digits)
-        match = _FRACTION_BEHIND.match(self.text, self.position) if digits.isdigit() else None
+        if not digits.isdigit():
+            return number(whole)  # behind 1.5 no fraction is a part of it
+        match = _FRACTION_BEHIND.match(self.text, self.position)
         if match is None:
             return number(whole)
-        above = match[1] or match[2] or match[5]
-        below = match[3] or match[4] or match[6]
-        if int(below) == 0:
-            raise Unreadable("division by zero")
         self.position = match.end()
-        return number(whole + Fraction(int(above), int(below)))
+        return number(whole + _part_of_one(match))
 
     def command(self, name: str, depth: int) -> Node:
         """What the command `name`, which is passed over already, begins."""
-        if name == "frac":
-            return Node("div", (self.argument(depth), self.argument(depth)))
-        if name == "binom":
-            return Node("binom", (self.argument(depth), self.argument(depth)))
+        if name in ("frac", "binom"):
+            above = self.argument(depth)
+            below = self.argument(depth)
+            return Node("div" if name == "frac" else "binom", (above, below))
         if name == "sqrt":
             degree = number(2)
             if self.accept("["):
@@ -235,9 +249,10 @@ class _Reader(Tokens):
         letters it may be either.
         """
         node = self.argument(depth)
-        if node.op == "sym" and node.name not in ("i", "e", "\\pi"):
-            return Node("sym", name=f"\\{name} {node.name}" + self.subscript())
-        return Node("conj" if name == "bar" and not _has_letters(node) else name, (node,))
+        if _is_letter(node):
+            return Node("sym", name=f"\\{name} {node.name}{self.subscript()}")
+        is_conjugate = name == "bar" and not _has_letters(node)
+        return Node("conj" if is_conjugate else name, (node,))
 
     def argument(self, depth: int) -> Node:
         """The argument of a command: a group, or as in TeX a single digit, letter or command."""
@@ -257,7 +272,8 @@ class _Reader(Tokens):
             base = (self.argument(depth),)
         exponent = self.exponent(depth + 1) if self.accept("^") else None
         argument = self.function_argument(depth + 1)
-        if exponent == Node("neg", (number(1),)) and name in ("sin", "cos", "tan"):
+        is_minus_one = exponent == Node("neg", (number(1),))
+        if is_minus_one and name in ("sin", "cos", "tan"):
             return Node(f"arc{name}", (argument,))
         node = Node(name, (argument, *base))
         if exponent is None:

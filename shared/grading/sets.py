@@ -64,7 +64,11 @@ def _as_system(matrix: Matrix | None) -> Listed | None:
     return Listed("list", tuple(row[0].rstrip(",; ") for row in matrix.rows))
 
 
-def _systems_equal(comparison: Comparison, gold: Listed | None, answer: Listed | None) -> bool:
+def _systems_equal(
+    comparison: Comparison,
+    gold: Listed | None,
+    answer: Listed | None,
+) -> bool:
     return gold is not None and answer is not None and lists_equal(comparison, gold, answer)
 
 

@@ -25,7 +25,9 @@ def exact_form(text: str) -> algebra.Form | str:
 
 
 def bounded(
-    question: Callable[[algebra.Form, algebra.Form], bool | None], a: algebra.Form, b: algebra.Form
+    question: Callable[[algebra.Form, algebra.Form], bool | None],
+    a: algebra.Form,
+    b: algebra.Form,
 ) -> bool | None:
     """The answer to a question about two forms; None where it is open or too hard."""
     try:

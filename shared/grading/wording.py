@@ -99,7 +99,11 @@ def _same_relations(qualifier: str, answer_qualifier: str) -> bool:
     return relations[0] == relations[1] or not all(relations)
 
 
-def as_approximations(comparison: Comparison, gold: str, answer: str) -> bool | None:
+def as_approximations(
+    comparison: Comparison,
+    gold: str,
+    answer: str,
+) -> bool | None:
     """`exact ≈ rounded`: either may stand for both, but where both sides give both, both must
     agree.
     """

@@ -107,7 +107,11 @@ class Batch:
         row_numbers = np.arange(rows.start, rows.stop)
         self._record(row_numbers, tokens, logits)
 
-    def prefill_logits(self, texts: Sequence[Sequence[int]], first_row: int) -> torch.Tensor:
+    def prefill_logits(
+        self,
+        texts: Sequence[Sequence[int]],
+        first_row: int,
+    ) -> torch.Tensor:
         """Read token sequences into the slots from `first_row` on; logits [n, vocabulary] after
         each one's last token.
         """

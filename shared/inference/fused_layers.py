@@ -20,7 +20,11 @@ _LARGEST_DIFFERENCE = 2e-2  # of the largest value: some steps of bfloat16
 class CheckedKernel:
     """The first of some kernels that agrees with `own` at the first call; `own` if none does."""
 
-    def __init__(self, own: Callable[..., Any], kernels: Sequence[Callable[..., Any]]) -> None:
+    def __init__(
+        self,
+        own: Callable[..., Any],
+        kernels: Sequence[Callable[..., Any]],
+    ) -> None:
         self._own = own
         self._kernels = kernels
         self._choice: Callable[..., Any] | None = None
@@ -74,7 +78,11 @@ class FusedLayers:
                 setattr(home, _ROTARY, own)
 
 
-def _agrees(kernel: Callable[..., Any], arguments: tuple[Any, ...], expected: Any) -> bool:
+def _agrees(
+    kernel: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    expected: Any,
+) -> bool:
     try:
         result = kernel(*arguments)
     except (NotImplementedError, TypeError):  # other shapes, or other arguments

@@ -52,7 +52,11 @@ def generate(
     return [answers[index] for index in range(len(prompts))]
 
 
-def decoder_kind(model: Any, token_ids: Sequence[int], longest: int = 0) -> DecoderKind:
+def decoder_kind(
+    model: Any,
+    token_ids: Sequence[int],
+    longest: int = 0,
+) -> DecoderKind:
     """Which decoder serves this model: ours where it says of the token after `token_ids` what the
     model's own attention says.
 

@@ -114,7 +114,11 @@ class _NextTokens:
         self._live = np.ones(len(prompts), dtype=bool)  # [n], no stop token yet
         self._step = 0
 
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+    def __call__(
+        self,
+        input_ids: torch.Tensor,
+        scores: torch.Tensor,
+    ) -> torch.Tensor:
         """`scores` [n, vocabulary], float32; gives the same with one token left in each row."""
         draws = torch.tensor(
             [self._draw(row_draws) for row_draws in self._draws],

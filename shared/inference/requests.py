@@ -33,7 +33,11 @@ class Sampling:
     top_k: int = 0  # 0: all tokens
     min_p: float = 0.0
 
-    def next_tokens(self, logits: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
+    def next_tokens(
+        self,
+        logits: torch.Tensor,
+        draws: torch.Tensor,
+    ) -> torch.Tensor:
         """Next tokens [n] from logits [n, vocabulary] and one draw a row [n]."""
         return next_tokens(
             logits,

@@ -11,7 +11,11 @@ from shared.errors import InputError
 from shared.rendering import ChatRenderer
 
 
-def stop_token_ids(tokenizer: Any, chat: ChatRenderer, model: Any) -> tuple[int, ...]:
+def stop_token_ids(
+    tokenizer: Any,
+    chat: ChatRenderer,
+    model: Any,
+) -> tuple[int, ...]:
     """Every token that ends an answer, sorted: the model's, the tokenizer's and the template's.
 
     `model`: transformers', or with PEFT's adapters; its `generation_config` is read.
