@@ -26,6 +26,32 @@ INSTANCES_PER_PROCESSOR = 8
 
 
 @triton.jit
+def _add_block(
+    q,
+    key,
+    value,
+    place,
+    dim,
+    in_row,
+    scale,
+    maximum,
+    weight_sum,
+    weighted_values,
+):
+    # One block of keys [SIZE, BLOCK] and values [BLOCK, SIZE], at place [BLOCK] where in_row says.
+    # Online softmax: sums so far are rescaled whenever a block brings a larger score.
+    k = tl.load(key + place[None, :] + dim[:, None], mask=in_row[None, :], other=0.0)
+    score = tl.where(in_row[None, :], tl.dot(q, k) * scale, -float("inf"))
+    new_maximum = tl.maximum(maximum, tl.max(score, 1))
+    weight = tl.exp(score - new_maximum[:, None])
+    rescale = tl.exp(maximum - new_maximum)
+    weight_sum = weight_sum * rescale + tl.sum(weight, 1)
+    v = tl.load(value + place[:, None] + dim[None, :], mask=in_row[:, None], other=0.0)
+    weighted_values = weighted_values * rescale[:, None] + tl.dot(weight.to(v.dtype), v)
+    return new_maximum, weight_sum, weighted_values
+
+
+@triton.jit
 def _attend_part(
     query,
     key,
@@ -62,20 +88,22 @@ def _attend_part(
     maximum = tl.full((ROWS,), -float("inf"), tl.float32)
     weight_sum = tl.zeros((ROWS,), tl.float32)
     weighted_values = tl.zeros((ROWS, SIZE), tl.float32)
-    # Online softmax: sums so far are rescaled whenever a block brings a larger score.
     for start in range(first, end, BLOCK):
         position = start + tl.arange(0, BLOCK)
         in_row = position < end
         place = slot + position * key_position
-        k = tl.load(key + place[None, :] + dim[:, None], mask=in_row[None, :], other=0.0)
-        score = tl.where(in_row[None, :], tl.dot(q, k) * scale, -float("inf"))
-        new_maximum = tl.maximum(maximum, tl.max(score, 1))
-        weight = tl.exp(score - new_maximum[:, None])
-        rescale = tl.exp(maximum - new_maximum)
-        weight_sum = weight_sum * rescale + tl.sum(weight, 1)
-        v = tl.load(value + place[:, None] + dim[None, :], mask=in_row[:, None], other=0.0)
-        weighted_values = weighted_values * rescale[:, None] + tl.dot(weight.to(v.dtype), v)
-        maximum = new_maximum
+        maximum, weight_sum, weighted_values = _add_block(
+            q,
+            key,
+            value,
+            place,
+            dim,
+            in_row,
+            scale,
+            maximum,
+            weight_sum,
+            weighted_values,
+        )
     # A part without keys has a sum of 0: it says 0 and counts for nothing.
     result = weighted_values / tl.where(weight_sum > 0, weight_sum, 1.0)[:, None]
     part_place = query_head * PARTS + part
