@@ -30,6 +30,8 @@ class MetricsLog:
 
     def drop_after(self, step: int) -> None:
         """Drop the lines after `step`: a run that goes on from there will write them again."""
+        if not self._writes:
+            return
         for name in NAMES:
             path = self._folder / name
             if path.exists():
