@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,8 @@ import torch
 
 from shared.inference.fused_layers import FusedLayers
 from shared.inference.kv_cache import KVCache, cache_dtype
+from shared.inference.launched_step import LaunchedStep, TokenFetch
+from shared.inference.prefill import prefill_logits
 from shared.inference.requests import (
     Generated,
     Integers,
@@ -22,22 +23,6 @@ from shared.inference.requests import (
 from shared.inference.step_graphs import StepGraphs
 
 _FIRST_CAPACITY = 512  # positions of a slot at first on a CPU; they double when a row needs more
-
-
-@dataclass(frozen=True, slots=True)
-class _LaunchedStep:
-    """A step that the device may still be computing."""
-
-    tokens: torch.Tensor  # [live], on their way to the host
-    logits: torch.Tensor  # [at least live, vocabulary]
-    done: Any  # a CUDA event; None on a CPU
-
-    def wait(self) -> Integers:
-        """The tokens [live], once they are there."""
-        if self.done is not None:
-            self.done.synchronize()
-        tokens: Integers = self.tokens.numpy()
-        return tokens
 
 
 class Batch:
@@ -89,11 +74,8 @@ class Batch:
             self.kv_cache.capacity,
             FusedLayers(model) if self.kv_cache.by_kernel else None,
         )
-        # Two places on the host for the tokens of a step, used in turn: one may be read while the
-        # next step fills the other.
-        self._host_tokens = torch.zeros(2, rows, dtype=torch.long, pin_memory=is_cuda)
-        self._host_turn = 0
-        self._ahead: _LaunchedStep | None = None  # the step that no one has read yet
+        self._token_fetch = TokenFetch(rows, device)
+        self._ahead: LaunchedStep | None = None  # the step that no one has read yet
 
     def prefill(self, indices: list[int]) -> None:
         """Read prompts into free slots and choose their first tokens."""
@@ -115,28 +97,8 @@ class Batch:
         """Read token sequences into the slots from `first_row` on; logits [n, vocabulary] after
         each one's last token.
         """
-        n = len(texts)
-        lengths = torch.tensor([len(token_ids) for token_ids in texts])
-        longest = int(lengths.max())
-        self.make_room(longest)
-        input_ids = torch.zeros(n, longest, dtype=torch.long)  # padded on the right
-        for row, token_ids in enumerate(texts):
-            input_ids[row, : len(token_ids)] = torch.as_tensor(token_ids)
-        # Logits at each text's last token only: the model makes them at all last positions that
-        # occur, [n, positions, vocabulary], and each text takes its own.
-        last_positions, own = torch.unique(lengths - 1, return_inverse=True)
-        positions = torch.arange(longest, device=self._device)
-        with self.kv_cache.prefill(first_row):
-            output = self.model(
-                input_ids=input_ids.to(self._device),
-                position_ids=positions.expand(n, -1),
-                past_key_values=self.kv_cache,
-                use_cache=True,
-                kv_cache=self.kv_cache,
-                logits_to_keep=last_positions.to(self._device),
-            )
-        logits: torch.Tensor = output.logits[torch.arange(n), own]
-        return logits
+        self.make_room(max(map(len, texts)))
+        return prefill_logits(self.model, self.kv_cache, texts, first_row)
 
     def _admit(
         self,
@@ -183,7 +145,7 @@ class Batch:
         is_last = counts + 1 >= limits
         return self.runs_ahead and not is_last.any()
 
-    def _launch(self, pending: int = 0) -> _LaunchedStep:
+    def _launch(self, pending: int = 0) -> LaunchedStep:
         """Start a step; `pending` steps before it are not recorded yet."""
         if self._device.type == "cuda":
             logits = self._graphs.replay(self.live, self.step_logits, self._advance)
@@ -192,14 +154,7 @@ class Batch:
             span = longest + pending
             self.make_room(span + 1)
             logits = self._advance(self.live, span)
-        host_tokens = self._host_tokens[self._host_turn, : self.live]
-        self._host_turn = 1 - self._host_turn
-        host_tokens.copy_(self.tokens[: self.live], non_blocking=True)
-        done = None
-        if self._device.type == "cuda":
-            done = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            done.record()
-        return _LaunchedStep(host_tokens, logits, done)
+        return self._token_fetch.start(self.tokens[: self.live], logits)
 
     def last_tokens(self) -> Integers:
         """The newest token of each live row, [live]."""
