@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from shared.inference.forward import decode_logits, prefill_logits
 from shared.inference.fused_layers import FusedLayers
 from shared.inference.kv_cache import KVCache, cache_dtype
 from shared.inference.launched_step import LaunchedStep, TokenFetch
-from shared.inference.prefill import prefill_logits
 from shared.inference.requests import (
     Generated,
     Integers,
@@ -89,23 +89,14 @@ class Batch:
         row_numbers = np.arange(rows.start, rows.stop)
         self._record(row_numbers, tokens, logits)
 
-    def prefill_logits(
-        self,
-        texts: Sequence[Sequence[int]],
-        first_row: int,
-    ) -> torch.Tensor:
+    def prefill_logits(self, texts: Sequence[Sequence[int]], first_row: int) -> torch.Tensor:
         """Read token sequences into the slots from `first_row` on; logits [n, vocabulary] after
         each one's last token.
         """
         self.make_room(max(map(len, texts)))
         return prefill_logits(self.model, self.kv_cache, texts, first_row)
 
-    def _admit(
-        self,
-        rows: slice,
-        indices: list[int],
-        prompts: list[Prompt],
-    ) -> None:
+    def _admit(self, rows: slice, indices: list[int], prompts: list[Prompt]) -> None:
         for row, prompt in enumerate(prompts, rows.start):
             if prompt.draws is not None:
                 count = len(prompt.draws)
@@ -230,19 +221,7 @@ class Batch:
         """Read the newest token of rows 0 … n - 1 into their slots, after which no row is longer
         than `span`; logits [n, vocabulary] after it.
         """
-        # A slot that no row holds is computed along in a graph: it stays inside its own bounds.
-        last_position = self.kv_cache.capacity - 1
-        positions = self.positions[:n].clamp(max=last_position)
-        with self.kv_cache.decode(positions, span):
-            output = self.model(
-                input_ids=self.tokens[:n, None],
-                position_ids=positions[:, None],
-                past_key_values=self.kv_cache,
-                use_cache=True,
-                kv_cache=self.kv_cache,
-            )
-        logits: torch.Tensor = output.logits[:, -1]
-        return logits
+        return decode_logits(self.model, self.kv_cache, self.tokens[:n], self.positions[:n], span)
 
 
 def _integers(rows: int) -> Integers:

@@ -1,4 +1,4 @@
-"""Prompts of unlike lengths read into slots of the key-value cache by one forward call."""
+"""One forward call over the key-value cache: prompts of unlike lengths, or one token a row."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -38,4 +38,28 @@ def prefill_logits(
             logits_to_keep=last_positions.to(device),
         )
     logits: torch.Tensor = output.logits[torch.arange(n), own]
+    return logits
+
+
+def decode_logits(
+    model: Any,
+    kv_cache: KVCache,
+    tokens: torch.Tensor,
+    positions: torch.Tensor,
+    span: int,
+) -> torch.Tensor:
+    """Read the newest `tokens` [n] of the first n rows into their slots at `positions` [n], after
+    which no row is longer than `span`; logits [n, vocabulary] after them.
+    """
+    # A slot that no row holds is computed along in a graph: it stays inside its own bounds.
+    positions = positions.clamp(max=kv_cache.capacity - 1)
+    with kv_cache.decode(positions, span):
+        output = model(
+            input_ids=tokens[:, None],
+            position_ids=positions[:, None],
+            past_key_values=kv_cache,
+            use_cache=True,
+            kv_cache=kv_cache,
+        )
+    logits: torch.Tensor = output.logits[:, -1]
     return logits
