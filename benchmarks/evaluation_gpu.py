@@ -29,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import torch
 
+from benchmarks.generate_batch import continuous
 from benchmarks.lighteval_backend import ForcedLength, largest_batch, lighteval_model
 
 # Tokens of 582 R1 traces on GSM8K problems at 0, 5, 10 … 100%.
@@ -227,39 +228,6 @@ def theirs(folder: Path, lengths: list[int], batch: int, device: str) -> tuple[f
     return seconds, sum(lengths)
 
 
-def continuous(folder: Path, lengths: list[int], device: str) -> tuple[float, int]:
-    """(seconds, tokens) of transformers' continuous batching, what `generate_batch` runs, for the
-    same answers. Loading and its warm-up are not counted.
-    """
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
-    from transformers.generation.continuous_batching.utils import WorkloadHints
-
-    dtype = torch.bfloat16 if device == "cuda" else torch.float32
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).to(device).eval()
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    prompts = [tokenizer(problem(number))["input_ids"] for number in range(len(lengths))]
-    never = len(tokenizer) + 1  # a token that is never chosen ends no answer before its limit
-    greedy = GenerationConfig(do_sample=False, max_new_tokens=max(lengths), eos_token_id=never)
-    hints = WorkloadHints(max(map(len, prompts)), max(lengths), len(prompts))
-    made: list[int] = []
-    with (
-        torch.no_grad(),
-        model.continuous_batching_context_manager(greedy, workload_hints=hints) as manager,
-    ):
-        began = time.perf_counter()
-        for prompt, length in zip(prompts, lengths, strict=True):
-            manager.add_request(prompt, max_new_tokens=length)
-        while len(made) < len(lengths):
-            result = manager.get_result(timeout=1)
-            if result is not None and result.is_finished():
-                made.append(len(result.generated_tokens))
-            elif result is None and not manager.is_running():
-                raise SystemExit("transformers' continuous batching ended by itself")
-        seconds = time.perf_counter() - began
-    assert sorted(made) == sorted(lengths), "transformers' continuous batching left the schedule"
-    return seconds, sum(lengths)
-
-
 def ceiling(folder: Path, batch: int, tokens: int, device: str) -> float:
     """Tokens/s of plain static `generate` with every row alive to the end."""
     from transformers import AutoModelForCausalLM
@@ -303,7 +271,8 @@ def one(side: str, folder: Path, lengths: list[int], batch: int, device: str) ->
     if side == "ours":
         seconds, tokens = ours(folder, lengths, device)
     elif side == "continuous":
-        seconds, tokens = continuous(folder, lengths, device)
+        texts = [problem(number) for number in range(len(lengths))]
+        seconds, tokens = continuous(folder, texts, lengths, device)
     else:
         seconds, tokens = theirs(folder, lengths, batch, device)
     return {"seconds": seconds, "tokens": tokens, "answers": len(lengths)}
