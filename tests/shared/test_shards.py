@@ -20,6 +20,7 @@ from shared.shards import (
     strangers,
     whole_length,
 )
+from tests.generator.process_runs import environment
 
 LINES = [b'{"n": %d}\n' % n for n in range(7)]
 
@@ -199,6 +200,7 @@ print(writer.seal().rows)
         capture_output=True,
         text=True,
         check=False,
+        env=environment(measured=False),
         cwd=Path(__file__).parents[2],
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 5000)),
     )

@@ -98,7 +98,7 @@ def test_a_shard_that_may_not_grow_ends_the_run_in_order(
         )
         full = subprocess.run(
             command("run", config),
-            env=environment(),
+            env=environment(measured=False),
             capture_output=True,
             text=True,
             timeout=LONG,

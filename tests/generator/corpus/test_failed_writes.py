@@ -79,7 +79,7 @@ def test_a_ledger_that_fails_while_a_timer_lets_calls_in_ends_the_run(
         config = configure(
             tmp_path, teacher.url, lane__requests_per_minute=600, shards__rows=2, problems__limit=40
         )
-        with started("run", config) as process:
+        with started("run", config, measured=False) as process:
             eventually(lambda: len(list(corpus.glob("traces/*.jsonl"))) > 3, "sealed shards")
             with full_for_the_ledger(corpus, process.pid):
                 time.sleep(seconds)

@@ -16,6 +16,7 @@ import pytest
 from benchmarks.made_up import made_up
 from generator.config import ProblemsConfig, ScreeningConfig
 from generator.intake import Intake
+from tests.generator.process_runs import environment
 from tests.generator.screening.intakes import screened, write_problems
 
 
@@ -122,6 +123,7 @@ def test_a_full_disk_while_screening_ends_with_exit_5(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=True,
+        env=environment(measured=False),
     )
     assert out.stdout.startswith(f"{tmp_path / 'corpus/screening'}: ")
     assert "free some space, then run again" in out.stdout
