@@ -1,6 +1,6 @@
 """What two processes gain over one: flags, regrade, export and screen on `local:2`, and a trace's flags.
 
-    python -m benchmarks.parts [--traces 300000] [--problems 1000000] [--runs 3] [--real FILE.jsonl]
+    python -m benchmarks.parts [--traces 700000] [--problems 1600000] [--runs 3] [--real FILE.jsonl]
 
 FILE has rows of question, gold, reasoning, response (real R1 traces); without it the traces are made
 up. The defaults take one process more than a minute each. Medians of `--runs`, one and two
@@ -58,8 +58,8 @@ class Row:
 def main() -> int:
     """Measure everything; the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--traces", type=int, default=300_000)
-    parser.add_argument("--problems", type=int, default=1_000_000)
+    parser.add_argument("--traces", type=int, default=700_000)
+    parser.add_argument("--problems", type=int, default=1_600_000)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--real", type=Path)
     parser.add_argument("--only", nargs="*", default=ALL, choices=ALL)
