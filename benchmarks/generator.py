@@ -1,12 +1,13 @@
 """What the whole generator costs: stream chunks that one CPU-second carries, and memory over time.
 
     python -m benchmarks.generator [--streams 800] [--rate 40] [--tokens 500] [--rounds 3]
-        [--no-sdk]
+        [--no-sdk] [--flame FILE.svg]
 
 A real `python -m generator run` with screening, lanes, ledger, grading and shards asks a rehearsal
 teacher in another process. All its CPU time counts: start-up, imports and the graders' processes
 included. The openai SDK's own streaming, which only collects the text, runs against the same server
-for comparison.
+for comparison. `--flame` draws where the generator's main thread spends twenty seconds of its full
+load (needs py-spy: `pip install py-spy`); looking on costs CPU time, so its figures count less.
 """
 
 import argparse
@@ -37,6 +38,8 @@ concurrency = {streams}
 [daemon]
 port = {port}
 """
+FLAME_AFTER_SECONDS = 10  # all streams have begun
+FLAME_SECONDS = 20
 LAG_METRIC = 'stillhouse_loop_lag_seconds{quantile="0.99"}'
 LAG_EVERY_SECONDS = 10  # a page of metrics costs the generator some milliseconds
 
@@ -80,7 +83,9 @@ def write_problems(folder: Path, count: int, tokens: int) -> tuple[Path, Path]:
     return problems, recording
 
 
-def run_generator(folder: Path, url: str, problems: Path, streams: int) -> Run:
+def run_generator(
+    folder: Path, url: str, problems: Path, streams: int, flame: Path | None = None
+) -> Run:
     """Run it to its end and account for it and all its children."""
     config = folder / "config.toml"
     port = _free_port()
@@ -95,6 +100,7 @@ def run_generator(folder: Path, url: str, problems: Path, streams: int) -> Run:
     )
     megabytes: list[float] = []
     lags: list[float] = []
+    painter: subprocess.Popen[bytes] | None = None
     while True:
         pid, status, used = os.wait4(process.pid, os.WNOHANG)
         if pid:
@@ -103,10 +109,14 @@ def run_generator(folder: Path, url: str, problems: Path, streams: int) -> Run:
             "SC_PAGESIZE"
         )
         megabytes.append(resident / 1e6)
+        if flame is not None and len(megabytes) == FLAME_AFTER_SECONDS:
+            painter = drawn_flame_graph(process.pid, flame)
         if len(megabytes) % LAG_EVERY_SECONDS == 0:
             lags += _loop_lag(port)
         time.sleep(1)
     process.returncode = os.waitstatus_to_exitcode(status)
+    if painter is not None:
+        painter.wait()
     if process.returncode:
         raise SystemExit(f"the generator ended with {process.returncode}")
     stats = _stats(url)
@@ -119,6 +129,12 @@ def run_generator(folder: Path, url: str, problems: Path, streams: int) -> Run:
         megabytes,
         lags,
     )
+
+
+def drawn_flame_graph(pid: int, path: Path) -> "subprocess.Popen[bytes]":
+    """py-spy, which looks at a process for a while, beside it."""
+    words = ["--pid", str(pid), "--duration", str(FLAME_SECONDS), "--output", str(path)]
+    return subprocess.Popen(["py-spy", "record", *words], stdout=subprocess.DEVNULL)
 
 
 def _free_port() -> int:
@@ -183,12 +199,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--tokens", type=int, default=500, help="of one answer")
     parser.add_argument("--rounds", type=int, default=3, help="answers for each stream")
     parser.add_argument("--no-sdk", action="store_true")
+    parser.add_argument("--flame", type=Path, help="draw the main thread's flame graph into it")
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         problems, recording = write_problems(folder, args.streams * args.rounds, args.tokens)
         with rehearsal("--tokens-per-second", str(args.rate), "--replay", str(recording)) as url:
-            run = run_generator(folder, url, problems, args.streams)
+            run = run_generator(folder, url, problems, args.streams, args.flame)
         sdk = None
         if not args.no_sdk:
             with rehearsal(

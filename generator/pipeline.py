@@ -6,6 +6,7 @@ that is gone (what is in flight is finished), or for a disk that takes no more (
 given up). Every orderly end seals the shards.
 """
 
+import gc
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -50,6 +51,9 @@ from shared.startup import end_on_a_signal
 SCREENING_SECONDS = 10.0  # between two lines about a long first screening
 LATEST_TRACES = 20  # shown on the dashboard
 GRADING_PROCESSES_MAX = 4
+# Objects more than before, collections of the youngest, collections of the middle generation: one
+# of the middle looks at some 25,000 objects, and a full look is due after a million that stay.
+GARBAGE_THRESHOLDS = (5_000, 5, 50)
 
 
 def generate(
@@ -91,6 +95,16 @@ def generate(
         note_done(corpus.path, task_digest(config))
 
 
+def look_for_garbage_seldom() -> None:
+    """Let the garbage collector pass over what starting has made, and look less often at the rest.
+
+    A full look walks the objects of every live stream, and none of them is read meanwhile: at 2,500
+    streams 0.17 s, several times while they start.
+    """
+    gc.freeze()
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
+
+
 async def _start_work_stop(
     config: GeneratorConfig,
     corpus: Corpus,
@@ -116,6 +130,7 @@ async def _start_work_stop(
             run = await _start(config, corpus, feed, read_again, most_problems, parts)
 
             # Work.
+            look_for_garbage_seldom()
             if signals.hangup:
                 run.hang_up()
             await run.until_done()

@@ -117,12 +117,14 @@ class Retry:
         lane = admission.lane
         permit = admission.permit
         gate = lane.gate
+        flight = permit.flight
+        counts = gate.counts
 
         def on_tokens(count: int) -> None:
-            if count and not permit.flight.answered:
+            if count and not flight.answered:
                 gate.first_token(self._clock.now(), permit)
                 self._dispatcher.wake()
-            gate.counts.tokens += count
+            counts.tokens += count
 
         def on_limits(news: LimitNews) -> None:
             gate.news(self._clock.now(), permit, news)

@@ -39,7 +39,14 @@ class BlockReader(aiohttp.StreamReader):
         if self._exception is not None:
             raise self._exception
         while not self._buffer and not self._eof:
-            await self._wait("readany")
+            if not self._protocol.connected:
+                raise aiohttp.ClientConnectionError("Connection closed")
+            # aiohttp's own wait, less a timer that a session without a total timeout does not have
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
         block = b"".join(self._buffer)
         self._buffer.clear()
         self._size = 0

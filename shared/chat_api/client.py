@@ -70,10 +70,11 @@ class ChatClient:
         self._accepted_fields: set[str] = set()
         self._starts_thinking = False  # its template opens the thinking, its stream only closes it
         self._session: aiohttp.ClientSession | None = None
-        self._pauses = Pauses()
+        self._pauses: Pauses | None = None
 
     async def __aenter__(self) -> Self:
         proxy, self._proxy_headers = _proxy_for(self._url)
+        self._pauses = Pauses(asyncio.get_running_loop())
         self._session = aiohttp.ClientSession(
             # The caller bounds its calls; a second bound here would only hide waiting.
             connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
@@ -176,6 +177,7 @@ class ChatClient:
         if limit_news is not None:
             on_limits(limit_news)
         call.begin(headers)
+        assert self._pauses is not None  # made with the session
         await call.read(reply, self._pauses)
 
     def _texts(self, gathering: Gathering) -> tuple[str, str]:

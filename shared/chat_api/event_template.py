@@ -24,6 +24,7 @@ _BLANK_LINE = b"\n\n"
 _TEXT_FIELDS = ("reasoning_content", "reasoning", "reasoning_details", "content")
 _REST_OF_TEXT = re.compile(rb'(?:[^"\\]|\\.)*')
 _PROBE = "probe"
+_TEXT = {str}
 # Between two texts. No JSON text has a raw line break: where each line break of the array stands
 # between texts, each of them was one whole text and nothing else.
 _GLUE = b'"\n,"'
@@ -32,13 +33,15 @@ _GLUE = b'"\n,"'
 class EventTemplate:
     """What all events of a kind have in common. `field`: the delta's field that differs."""
 
-    __slots__ = ("_before", "_behind", "_between", "field")
+    __slots__ = ("_before", "_behind", "_between", "_start", "_stop", "field")
 
     def __init__(self, field: str, before: bytes, behind: bytes) -> None:
         self.field = field
         self._before = before
         self._behind = behind
         self._between = behind + _BLANK_LINE + before
+        self._start = len(before)
+        self._stop = -len(behind)
 
     def texts(self, events: bytes) -> list[str] | None:
         """The text of each event, of one or more that a blank line divides; None where one is of
@@ -46,15 +49,15 @@ class EventTemplate:
         """
         if not (events.startswith(self._before) and events.endswith(self._behind)):
             return None
-        if len(events) < len(self._before) + len(self._behind):
+        if len(events) < self._start - self._stop:
             return None
-        pieces = events[len(self._before) : -len(self._behind)].split(self._between)
+        pieces = events[self._start : self._stop].split(self._between)
         try:
             texts: list[str] = orjson.loads(b'["' + _GLUE.join(pieces) + b'"]')
         except orjson.JSONDecodeError:
             return None
         # As many as pieces, and every one a text: so no piece had a quotation mark of its own.
-        if len(texts) != len(pieces) or set(map(type, texts)) != {str}:
+        if len(texts) != len(pieces) or set(map(type, texts)) != _TEXT:
             return None
         return texts
 

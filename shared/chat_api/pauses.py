@@ -1,17 +1,18 @@
 """Sockets that are left alone for a while, so that the kernel gathers what comes."""
 
 import asyncio
-import math
 
 # Sockets are woken together, every so often: a timer for each block of each stream would cost as
 # much as reading it. Much longer, and so many would wake at once that the event loop is late.
-_SLOT_SECONDS = 0.01
+_SLOT_SECONDS = 0.005
 
 
 class Pauses:
     """The sockets of one event loop that are not read for now."""
 
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        # Kept: in Python 3.11 to ask for the running loop is a system call (getpid).
+        self._loop = loop
         self._slots: dict[int, list[asyncio.Transport]] = {}  # by the slot that ends the pause
 
     def leave_alone(self, transport: asyncio.Transport, seconds: float) -> None:
@@ -21,12 +22,11 @@ class Pauses:
         if seconds <= 0:
             return
         transport.pause_reading()
-        loop = asyncio.get_running_loop()
-        slot = math.ceil((loop.time() + seconds) / _SLOT_SECONDS)
+        slot = int((self._loop.time() + seconds) / _SLOT_SECONDS) + 1
         transports = self._slots.get(slot)
         if transports is None:
             self._slots[slot] = [transport]
-            loop.call_at(slot * _SLOT_SECONDS, self._end, slot)
+            self._loop.call_at(slot * _SLOT_SECONDS, self._end, slot)
         else:
             transports.append(transport)
 

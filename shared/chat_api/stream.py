@@ -75,6 +75,8 @@ class Call:
         self._began = False  # HTTP 200 came
         self._headers: Mapping[str, str] = {}  # of the reply
         self._bytes = 0
+        self._bytes_max = _WIRE_BYTES + _WIRE_BYTES_PER_TOKEN * request.max_tokens
+        self._characters_max = _TEXT_CHARACTERS + _TEXT_CHARACTERS_PER_TOKEN * request.max_tokens
         self._has_ended = False  # its finish_reason came
         self._is_document = False  # one JSON object came whole, instead of a stream
         self._broken = ""  # why the transport ended before the stream did
@@ -117,22 +119,27 @@ class Call:
         had_ended = self._has_ended
         self._has_ended = self.gathering.finish_reason is not None
         if count:
-            self.timer.take_tokens()
+            if self.timer.first_token_seconds is None:
+                self.timer.take_tokens()
             if not had_ended:
                 self.timer.allow_more(self._clocks.stall)
             self._on_tokens(count)
         if self._has_ended and not had_ended:
             self.timer.allow(_AFTERMATH_SECONDS)
-        max_tokens = self._request.max_tokens
         if (
-            self._bytes > _WIRE_BYTES + _WIRE_BYTES_PER_TOKEN * max_tokens
-            or self.gathering.size > _TEXT_CHARACTERS + _TEXT_CHARACTERS_PER_TOKEN * max_tokens
+            self._bytes > self._bytes_max
+            # A character takes a byte at least: so the text of a short stream is not counted.
+            or (self._bytes > self._characters_max and self._has_too_much_text())
             or waiting > _EVENT_BYTES
         ):
             raise Oversized(
-                f"{self._bytes:,} bytes for max_tokens = {max_tokens}: reading stopped",
+                f"{self._bytes:,} bytes for max_tokens = {self._request.max_tokens}: reading"
+                " stopped",
                 partial=self._partial("cut"),
             )
+
+    def _has_too_much_text(self) -> bool:
+        return self.gathering.size > self._characters_max
 
     async def _read_at_once(self, content: aiohttp.StreamReader, beginning: bytes) -> None:
         """A reply that is no stream: one JSON object, or a page of some gateway."""
