@@ -16,7 +16,7 @@ from typing import Literal
 from generator.lanes.chance_refusals import ChanceRefusals
 from generator.lanes.fullest_minute import FULL_SHARE, FullestMinute
 from generator.lanes.kept_pace import LEARNT_SHARE, KeptPace
-from generator.lanes.pace_steps import StepsDown, TentativeRaise
+from generator.lanes.pace_steps import FAR_BEYOND, StepsDown, TentativeRaise
 from generator.lanes.pace_trial import DISPROOF, PaceTrial
 from generator.lanes.spacing import WINDOW_SECONDS, LastMinute, Spacing
 
@@ -85,7 +85,8 @@ class LearntPace:
             self._look_at_trial(now, self._trial.since)
             return
         self._chance.count_taken_up()
-        if self.per_minute and self._trial.is_due(now, self._kept):
+        is_guess = not self._is_confirmed
+        if self.per_minute and self._trial.is_due(now, self._kept, is_guess):
             self._trial.begin(now)
             self._kept.count_anew()
 
@@ -200,8 +201,9 @@ class LearntPace:
 
     def _end_trial(self, now: float) -> None:
         """It drew 429: the limit is there."""
-        self._is_confirmed = True
         reached = LEARNT_SHARE * self._minute.went_well(now)
+        if reached <= FAR_BEYOND * self.per_minute:
+            self._is_confirmed = True
         pace = self._raise.raised(now, self.per_minute, reached)
         self._keep(now, pace)
 

@@ -6,6 +6,8 @@ from math import inf
 
 STEPS_MAX = 2  # down, before they are called in vain
 IMPROVED_SHARE = 0.5  # a slower pace that leaves more than this of the share of 429 was in vain
+# A trial that let in so many times its pace before its 429 has not confirmed it: it was wrong.
+FAR_BEYOND = 1.5
 RAISE = 1.1  # of a pace whose trial went so far, where no pace had to be lowered lately
 RAISE_SECONDS = 1800.0  # before the next, when it drew 429
 
@@ -46,8 +48,8 @@ class StepsDown:
 
 
 class TentativeRaise:
-    """A tenth more, after a trial that came so far. The first 429 before the next trial takes it
-    back.
+    """A tenth more, after a trial that came so far; all that it reached, where that is far more. The
+    first 429 before the next trial takes it back.
     """
 
     def __init__(self) -> None:
@@ -67,6 +69,8 @@ class TentativeRaise:
         if reached <= RAISE * per_minute or now < self._not_before:
             return per_minute
         self._pace_before = per_minute
+        if reached > FAR_BEYOND * per_minute:
+            return reached
         return per_minute * RAISE
 
     def taken_back(self, now: float) -> float:

@@ -5,7 +5,9 @@ a 429 that is more than chance ends the trial at the former pace. A trial that l
 lets in twice what a window could hold, has shown that there is no such limit.
 
 A trial may cost one call in eighty, whatever the limit is: the next one waits for so many calls for
-each 429 that came of the last.
+each 429 that came of the last. A pace that no trial has confirmed is a guess, and tried after the
+calls of twenty seconds: a small bucket that was emptied at once looks like a limit of as many a
+minute.
 """
 
 from math import inf
@@ -14,6 +16,7 @@ from generator.lanes.kept_pace import LEARNT_SHARE, KeptPace
 from generator.lanes.spacing import WINDOW_SECONDS
 
 CALLS_A_REFUSAL = 80  # taken up before the next trial, for each 429 that the last one cost
+GUESS_SECONDS = 20.0  # of calls at a pace that no trial has confirmed, before its first
 LEAST_SECONDS = 10.0  # between two trials
 PAUSES_APART = 20.0  # between two trials, so many times the pause that the last one ended in
 GROWTH = 1.1  # of the pace on trial, a second
@@ -77,10 +80,13 @@ class PaceTrial:
             return False
         return self.is_under_way or started_at <= kept.changed_at
 
-    def is_due(self, now: float, kept: KeptPace) -> bool:
+    def is_due(self, now: float, kept: KeptPace, is_guess: bool) -> bool:
         """Whether calls and seconds enough have gone by since the last one."""
         seconds = max(LEAST_SECONDS, PAUSES_APART * self._pause)
-        calls = CALLS_A_REFUSAL * max(1, self._cost)
+        calls = float(CALLS_A_REFUSAL)
+        if is_guess:
+            calls = min(calls, kept.per_minute * GUESS_SECONDS / WINDOW_SECONDS)
+        calls *= max(1, self._cost)
         return kept.calls >= calls and now >= kept.changed_at + seconds
 
     def has_disproved(self, now: float, starts: int, per_minute: float) -> bool:

@@ -29,6 +29,18 @@ def test_an_unknown_limit_of_300_a_minute_costs_a_handful_of_429(
     assert log.ok() > 0.8 * 20 * 300
 
 
+@pytest.mark.parametrize("size", [10, 20, 40])
+def test_a_small_bucket_at_the_start_is_not_taken_for_the_limit_of_a_minute(size: int) -> None:
+    """A bucket of 20 that gains 300 a minute lets some 25 in within the first two seconds and then
+    refuses: by that the limit might be 25 a minute. Kept for 80 calls, so wrong a lesson lasted
+    four minutes.
+    """
+    server = Allows(a_minute=300, seconds=0.2, window="bucket", bucket_size=size)
+    log = simulate([(one_gate(concurrency=64), server)], 300)
+    assert log.ok(0, 90) > 150
+    assert log.ok(120, 300) > 0.5 * 3 * 300
+
+
 @pytest.mark.slow
 def test_a_limit_a_minute_that_is_raised_is_followed() -> None:
     server = Allows(a_minute=300, seconds=2)
