@@ -120,7 +120,7 @@ class Call:
         self._has_ended = self.gathering.finish_reason is not None
         if count:
             if self.timer.first_token_seconds is None:
-                self.timer.take_tokens()
+                self.timer.note_first_tokens()
             if not had_ended:
                 self.timer.allow_more(self._clocks.stall)
             self._on_tokens(count)
@@ -129,17 +129,13 @@ class Call:
         if (
             self._bytes > self._bytes_max
             # A character takes a byte at least: so the text of a short stream is not counted.
-            or (self._bytes > self._characters_max and self._has_too_much_text())
+            or (self._bytes > self._characters_max and self.gathering.size > self._characters_max)
             or waiting > _EVENT_BYTES
         ):
             raise Oversized(
-                f"{self._bytes:,} bytes for max_tokens = {self._request.max_tokens}: reading"
-                " stopped",
+                f"{self._bytes:,} bytes for max_tokens = {self._request.max_tokens}: reading stopped",
                 partial=self._partial("cut"),
             )
-
-    def _has_too_much_text(self) -> bool:
-        return self.gathering.size > self._characters_max
 
     async def _read_at_once(self, content: aiohttp.StreamReader, beginning: bytes) -> None:
         """A reply that is no stream: one JSON object, or a page of some gateway."""
