@@ -87,6 +87,19 @@ def test_a_finished_run_is_left_alone_and_what_was_lost_of_it_is_made_again(run:
     assert f"{run / 'adapter'}: weights of step 12" in output
 
 
+def test_checkpoints_that_a_kill_left_beyond_the_limit_go_when_the_run_goes_on(run: Path) -> None:
+    newest = run / "checkpoints/checkpoint-12"
+    best = json.loads((newest / "whole.json").read_bytes())["state"]["best"]["step"]
+    for step in (1, 2, 3):
+        shutil.copytree(newest, newest.with_name(f"checkpoint-{step}"))
+    config = next(run.parent.glob("*.toml"))
+    code, output = finish(start("run", str(config), "--set", "train.save_total_limit=2"))
+    assert code == 0, output
+    kept = {path.name for path in newest.parent.glob("checkpoint-*")}
+    assert {newest.name, f"checkpoint-{best:.0f}"} <= kept
+    assert len(kept) == 2
+
+
 def test_a_merge_ends_with_its_run_and_one_that_a_signal_ends_is_told(
     run: Path, tmp_path: Path
 ) -> None:

@@ -26,6 +26,12 @@ class Checkpoint:
     step: int
     state: dict[str, Any]
 
+    @property
+    def best_step(self) -> int | None:
+        """The step of the run's best checkpoint when this one was written, None before any."""
+        step = self.state.get("best", {}).get("step")
+        return None if step is None else int(step)
+
 
 def mark_whole(path: Path, state: dict[str, Any]) -> Checkpoint:
     """Declare the checkpoint at `path` whole, after its files are safely on the disk."""

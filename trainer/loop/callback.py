@@ -78,9 +78,8 @@ class TrainingCallback(TrainerCallback):  # type: ignore[misc]
 
     def saved(self, checkpoint: Checkpoint) -> None:
         """A checkpoint is whole: older ones beyond the limit go."""
-        best = self._state.best.get("step")
-        best_step = None if best is None else int(best)
-        drop_old(checkpoint.path.parent, self._config.train.save_total_limit, best_step)
+        limit = self._config.train.save_total_limit
+        drop_old(checkpoint.path.parent, limit, checkpoint.best_step)
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from shared.errors import CannotWrite, InputError, ended_by_a_signal
 from shared.file_writing import write_atomically
 from shared.folder_lock import FolderLock
-from trainer.artifacts.checkpoints import Checkpoint, whole_checkpoints
+from trainer.artifacts.checkpoints import Checkpoint, drop_old, whole_checkpoints
 from trainer.artifacts.finalize import OUTCOME, finalize, is_finished
 from trainer.artifacts.manifest import describe_run, identity, read_manifest, write_manifest
 from trainer.config import TrainerConfig
@@ -237,6 +237,9 @@ def _where_to_go_on(prepared: Prepared, folder: Path, say: Say) -> Checkpoint | 
                 (folder / name).unlink(missing_ok=True)
         write_atomically(folder / "config.json", config.model_dump_json(indent=1).encode())
         _write_manifest(prepared, folder, manifest, newest)
+        if newest:
+            # Those that a kill, between a checkpoint and this very call, left beyond the limit.
+            drop_old(newest.path.parent, config.train.save_total_limit, newest.best_step)
     if newest:
         say(f"going on from step {newest.step}")
     return newest
