@@ -100,16 +100,22 @@ class Call:
             return
         splitter = EventSplitter()
         transport = reply.connection.transport if reply.connection is not None else None
-        while block:
+
+        def take(block: bytes) -> bool:
             count = self.gathering.take_events(splitter.whole_events(block))
             self._account(count, len(block), splitter.waiting_bytes)
             if self.gathering.done or self.gathering.error:
-                await _read_out(content)
-                return
+                return False
             if len(block) < _FULL_BLOCK and transport is not None and not content.is_eof():
                 pauses.leave_alone(transport, self.timer.pause)
-            block = await content.readany()
-        self._account(self.gathering.take(splitter.end()))
+            return True
+
+        if block and take(block):
+            await content.each_block(take)
+        if self.gathering.done or self.gathering.error:
+            await _read_out(content)
+        else:
+            self._account(self.gathering.take(splitter.end()))
 
     def _account(self, count: int, size: int = 0, waiting: int = 0) -> None:
         """Note that `count` tokens came with `size` bytes; `waiting` bytes are of an event that has
