@@ -273,6 +273,9 @@ def main(argv: list[str] | None = None) -> int:
         uvloop.run(serve(args.rate / args.together, args.seconds, args.together))
         return 0
     if args.ask:
+        from generator.pipeline import look_for_garbage_seldom
+
+        look_for_garbage_seldom()
         print(json.dumps(asdict(uvloop.run(ask(args.ask, args.streams)))))
         return 0
     many = measured(args.streams, args)

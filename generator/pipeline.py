@@ -51,9 +51,10 @@ from shared.startup import end_on_a_signal
 SCREENING_SECONDS = 10.0  # between two lines about a long first screening
 LATEST_TRACES = 20  # shown on the dashboard
 GRADING_PROCESSES_MAX = 4
-# Objects more than before, collections of the youngest, collections of the middle generation: one
-# of the middle looks at some 25,000 objects, and a full look is due after a million that stay.
-GARBAGE_THRESHOLDS = (5_000, 5, 50)
+# Objects more than before, collections of the youngest generation, of the middle one. What a call
+# makes is freed without them. They are for cycles, such as those of exceptions: 50,000 objects of
+# these are some megabytes.
+GARBAGE_THRESHOLDS = (50_000, 20, 100)
 
 
 def generate(
