@@ -10,7 +10,7 @@ _PAUSE_SECONDS = 0.1
 _PAUSE_GROWTH = 0.05  # for each second of age
 # With a slot of the pauses and what the loop is late, 99 of 100 tokens of 5,000 streams wait for
 # less than a quarter of a second.
-_PAUSE_SECONDS_MAX = 0.23
+_PAUSE_SECONDS_MAX = 0.235
 _SLACK_SHARE = 0.05  # of a stall, which is some minutes: so much later it may be told
 
 

@@ -1,7 +1,7 @@
 """One stream on its way: read in blocks, held to its clocks, and judged at its end.
 
 A stream is not read token by token: nobody watches single tokens. After each block the socket is
-left alone for a tenth of a second, later for 0.23 (`pauses.py`); the kernel gathers what comes,
+left alone for a tenth of a second, later for 0.235 (`pauses.py`); the kernel gathers what comes,
 one read takes it all (`block_reader.py`), and one step parses it (`event_template.py`, the hot
 place). At 30 tokens a second that is a sixth of the wake-ups, and most of a stream's CPU time is
 wake-ups.
