@@ -65,7 +65,7 @@ chaos: $(ENVIRONMENTS)  ## bad days for all three programs, for three minutes [S
 check: FUZZ := 3
 check: lint chaos test  ## what CI runs: format, lint, types, three minutes of chaos, tests
 
-bench: setup-generator  ## the same work given to Stillhouse and to three peers, 20 minutes [RUNS=5]
+bench: setup-generator  ## the same work given to Stillhouse and to three peers, 30 minutes [RUNS=5]
 	@$(GENERATOR) -m benchmarks.peers --runs $(or $(RUNS),5)
 
 bench-ours: $(ENVIRONMENTS)  ## our own benchmarks, one table at the end
