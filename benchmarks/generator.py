@@ -134,7 +134,7 @@ def run_generator(
 def drawn_flame_graph(pid: int, path: Path) -> "subprocess.Popen[bytes]":
     """py-spy, which looks at a process for a while, beside it."""
     words = ["--pid", str(pid), "--duration", str(FLAME_SECONDS), "--output", str(path)]
-    return subprocess.Popen(["py-spy", "record", *words], stdout=subprocess.DEVNULL)
+    return subprocess.Popen(["py-spy", "record", "--native", *words], stdout=subprocess.DEVNULL)
 
 
 def _free_port() -> int:
