@@ -146,19 +146,12 @@ class Call:
     async def _read_at_once(self, content: aiohttp.StreamReader, beginning: bytes) -> None:
         """A reply that is no stream: one JSON object, or a page of some gateway."""
         blocks = [beginning]
-        block = await content.readany()
-        while block:
+        while block := await content.readany():
             blocks.append(block)
             self._account(0, len(block))
-            block = await content.readany()
         body = self._redactor.body(b"".join(blocks))
         if beginning.lstrip()[:1] == b"<":
-            message = self._redactor.clean(error_body.message_of(body))
-            raise ServerFault(
-                "HTTP 200 with a web page where a completion belongs (is `base_url` right?):"
-                f" {message}",
-                status=200,
-            )
+            raise _web_page(self._redactor.clean(error_body.message_of(body)))
         self._account(self.gathering.take([body]))
         self._is_document = self.gathering.error is None
 
@@ -257,6 +250,13 @@ class Call:
             total_seconds=self.timer.elapsed,
             error=error,
         )
+
+
+def _web_page(message: str) -> ServerFault:
+    return ServerFault(
+        f"HTTP 200 with a web page where a completion belongs (is `base_url` right?): {message}",
+        status=200,
+    )
 
 
 async def _read_out(content: aiohttp.StreamReader) -> None:
